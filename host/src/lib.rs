@@ -1,0 +1,5 @@
+//! Corral's host.
+pub mod config;
+pub mod origin;
+pub mod policy;
+pub mod store;

@@ -1,0 +1,10 @@
+//! What `wasmtime` generates from `wit/policy.wit`. The only place that names the contract's file.
+#![allow(missing_docs, unreachable_pub, reason = "generated from wit/policy.wit, documented there")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "policy",
+    additional_derives: [PartialEq],
+});
+
+pub use corral::policy::types;

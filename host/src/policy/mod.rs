@@ -1,0 +1,66 @@
+//! Policies: WebAssembly components that decide, and the machinery that runs, proves and exchanges
+//! them.
+//!
+//! This module knows neither store nor origin. It answers decisions and says which generation gave
+//! them; whether a decision may be acted upon is checked in [`guard`].
+
+pub mod bindings;
+
+use std::fmt;
+
+pub use bindings::types::{
+    Action, Argument, Cause, Change, Event, Failure, Lifetime, Manifest, Memo, Moment, Plan,
+    Problem, Query, Refusal, Report, Request, Row, RowChange, Scope, Sighting, Subject, Target,
+    Turn, Way,
+};
+
+/// The decisions of one policy. Pure: the same arguments give the same answer, on any thread.
+///
+/// The wasmtime pool implements it for components; tests implement it for the native `corral-core`.
+pub trait Policy: Send + Sync {
+    /// Names a read.
+    ///
+    /// # Errors
+    /// [`Trap`] when the policy gave no answer. A [`Refusal`] is an answer.
+    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap>;
+
+    /// The tags that depend on the loaded rows.
+    ///
+    /// # Errors
+    /// As [`Policy::plan`].
+    fn row_tags(
+        &self,
+        request: &Request,
+        rows: &[Row],
+    ) -> Result<Result<Vec<String>, Refusal>, Trap>;
+
+    /// One transition of a flight.
+    ///
+    /// # Errors
+    /// As [`Policy::plan`].
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap>;
+
+    /// What a change makes untrue.
+    ///
+    /// # Errors
+    /// As [`Policy::plan`].
+    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap>;
+}
+
+/// A policy call that gave no answer: it trapped, ran past its time or its memory, or could not be
+/// instantiated. The instance is gone; the generation stays.
+#[derive(Debug, Clone)]
+pub struct Trap {
+    /// The exported function.
+    pub function: &'static str,
+    /// What the engine said, on one line.
+    pub reason: String,
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy function {}: {}", self.function, self.reason)
+    }
+}
+
+impl std::error::Error for Trap {}
