@@ -1,1 +1,7 @@
-fn main(){}
+//! The `corral` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    corral_host::cli::main()
+}

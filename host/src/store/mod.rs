@@ -190,6 +190,9 @@ pub enum StoreError {
     /// No answer within the budget; it may or may not have happened.
     #[error("no answer from the store within {0:?}")]
     Timeout(Duration),
+    /// It is not asked: it has missed an invalidation, or did not answer a short while ago.
+    #[error("the store is not trusted at present")]
+    Distrusted,
     /// The server answered with an error (`OOM`, `READONLY`, `WRONGTYPE`, …).
     #[error("the store refused: {0}")]
     Refused(String),

@@ -1,0 +1,144 @@
+//! Single-flight: per key and host there is never more than one load at a time.
+//!
+//! Who may share what follows from one rule. An observation (a look, a claim, a load) belongs to
+//! those who were waiting when it *began*: they **board** it. Those who join later are **late**;
+//! they share it only if its fill was accepted, which proves that no invalidation came in between,
+//! and only if they were there before the fill was sent. Everybody else waits for the next round.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::observe::Metrics;
+use crate::store::Key;
+
+use super::answer::{ReadError, Served};
+
+type Shared = Result<Served, ReadError>;
+type Reply = oneshot::Sender<Shared>;
+
+/// The flights of one host, by key.
+pub(super) struct Flights {
+    /// Who waits for a flight and has not boarded. An entry exists as long as its flight does.
+    waiting: Mutex<HashMap<Key, Vec<Reply>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// What joining gives.
+pub(super) struct Joined {
+    pub(super) answer: oneshot::Receiver<Shared>,
+    /// There was no flight: the one who joined has to start it.
+    pub(super) start: Option<Boarding>,
+}
+
+impl Flights {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { waiting: Mutex::default(), metrics }
+    }
+
+    /// Waits for the flight of `key`, or starts it.
+    pub(super) fn join(self: &Arc<Self>, key: &Key) -> Joined {
+        let (reply, answer) = oneshot::channel();
+        let mut flights = self.lock();
+        if let Some(waiting) = flights.get_mut(key) {
+            waiting.push(reply);
+            self.metrics.coalesced.increment(1);
+            return Joined { answer, start: None };
+        }
+        flights.insert(key.clone(), vec![reply]);
+        self.metrics.flights.increment(1.0);
+        Joined { answer, start: Some(Boarding::new(Arc::clone(self), key.clone())) }
+    }
+
+    /// Starts a flight that nobody waits for yet; none when there is one already.
+    pub(super) fn refresh(self: &Arc<Self>, key: &Key) -> Option<Boarding> {
+        let mut flights = self.lock();
+        if flights.contains_key(key) {
+            return None;
+        }
+        flights.insert(key.clone(), Vec::new());
+        self.metrics.flights.increment(1.0);
+        Some(Boarding::new(Arc::clone(self), key.clone()))
+    }
+
+    /// Flights in progress.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Reply>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A flight's side of the waiting room. Dropped, it ends the flight: whoever still waits gets no
+/// answer, which only a panic or the end of the host can cause.
+pub(super) struct Boarding {
+    flights: Arc<Flights>,
+    key: Key,
+    aboard: Vec<Reply>,
+    open: bool,
+}
+
+impl Boarding {
+    fn new(flights: Arc<Flights>, key: Key) -> Self {
+        Self { flights, key, aboard: Vec::new(), open: true }
+    }
+
+    /// An observation begins: everybody who waits shares it.
+    pub(super) fn board(&mut self) {
+        let mut joined = self.arrivals();
+        self.aboard.append(&mut joined);
+    }
+
+    /// Who came since the last observation began. A fill about to be sent takes them along: they
+    /// share it if it is accepted.
+    pub(super) fn arrivals(&mut self) -> Vec<Reply> {
+        self.flights.lock().get_mut(&self.key).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The fill was accepted or not.
+    pub(super) fn settle(&mut self, mut late: Vec<Reply>, accepted: bool) {
+        if accepted {
+            self.aboard.append(&mut late);
+        } else if let Some(waiting) = self.flights.lock().get_mut(&self.key) {
+            late.append(waiting);
+            *waiting = late;
+        }
+    }
+
+    /// Answers everybody aboard. True: others wait, and the flight goes on with another round.
+    pub(super) fn land(&mut self, shared: &Shared) -> bool {
+        for reply in self.aboard.drain(..) {
+            // A caller that went away needs no answer.
+            let _gone = reply.send(shared.clone());
+        }
+        let mut flights = self.flights.lock();
+        let wanted = flights.get_mut(&self.key).is_some_and(|waiting| {
+            waiting.retain(|reply| !reply.is_closed());
+            !waiting.is_empty()
+        });
+        if !wanted {
+            flights.remove(&self.key);
+            self.open = false;
+            self.flights.metrics.flights.decrement(1.0);
+        }
+        wanted
+    }
+
+    /// Whether anybody still wants this flight's answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        let wanted = |replies: &Vec<Reply>| replies.iter().any(|reply| !reply.is_closed());
+        wanted(&self.aboard) || self.flights.lock().get(&self.key).is_some_and(wanted)
+    }
+}
+
+impl Drop for Boarding {
+    fn drop(&mut self) {
+        if self.open {
+            self.flights.lock().remove(&self.key);
+            self.flights.metrics.flights.decrement(1.0);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The cache: the only part that knows policy, store and origin.
+//!
+//! ```text
+//! read → plan → first look ──answer──────────────────────────────→ answer
+//!                    └──────→ flight: round, round, … (one per key and host) ──→ answers
+//! write → origin: execute → policy: what it touches → commit → invalidate → answer
+//! ```
+//!
+//! What is absent here, on purpose: no lock is held across an await, no wall clock is read, no key
+//! is made of anything but what the policy named, and nothing writes to the store but a fill under
+//! a lease.
+
+mod answer;
+mod flights;
+mod guard;
+mod lease;
+mod load;
+mod reader;
+mod round;
+mod tags;
+mod trust;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Entity;
+use crate::observe::{LoadReason, Metrics};
+use crate::policy::{
+    Argument, Generation, Named, Query, Refusal, Request, Slot, Subject, Undecided,
+};
+use crate::store::Store;
+
+pub use answer::{Answer, ReadError, Times, Via, Why};
+pub use load::{LoadError, Loaded, Loader, SqlLoader};
+pub use trust::{Breaker, Doomed, Invalidated, TrustedStore};
+pub use writer::{CacheEffect, Invalidation, WriteCall, WriteError, Wrote};
+
+use flights::Flights;
+use load::Loads;
+
+/// Time kept back from a load's deadline, for the stale answer that may follow its failure.
+const ANSWER_RESERVE: Duration = Duration::from_millis(50);
+
+/// A read with everything it needs.
+pub struct Read {
+    /// What is read; for an ad-hoc query, an entity made for it.
+    pub entity: Arc<Entity>,
+    /// The canonical values, in the order of the entity's parameters.
+    pub values: Vec<Option<String>>,
+    /// The statement, where no entity of the configuration has it.
+    pub query: Option<Query>,
+    /// How it is loaded.
+    pub loader: Arc<dyn Loader>,
+    /// The caller wants a value loaded after its request began.
+    pub bypass: bool,
+}
+
+impl Read {
+    /// The read in the policy's words.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        let subject = match &self.query {
+            Some(query) => Subject::Query(query.clone()),
+            None => Subject::Entity(self.entity.name.clone()),
+        };
+        let arguments = self.entity.params.iter().zip(&self.values).map(|(param, value)| {
+            Argument { name: param.name.clone(), value: value.clone() }
+        });
+        Request { subject, arguments: arguments.collect() }
+    }
+
+    /// Its plan under `generation`.
+    fn plan(&self, generation: &Generation) -> Result<Result<Arc<Named>, Refusal>, Undecided> {
+        if self.query.is_some() {
+            return generation.name(&self.request());
+        }
+        let values: Vec<Option<&str>> = self.values.iter().map(Option::as_deref).collect();
+        generation.name_entity(&self.entity.name, &values, || self.request())
+    }
+}
+
+/// One host's cache.
+pub struct Cache {
+    store: Arc<TrustedStore>,
+    slot: Arc<Slot>,
+    flights: Arc<Flights>,
+    loads: Loads,
+    metrics: Arc<Metrics>,
+}
+
+impl Cache {
+    /// A cache over these parts. `longest_load` is the longest deadline of all entities, `at_once`
+    /// the limit of concurrent loads.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        slot: Arc<Slot>,
+        metrics: Arc<Metrics>,
+        at_once: usize,
+        longest_load: Duration,
+    ) -> Self {
+        let mark = longest_load * 2;
+        Self {
+            store: Arc::new(TrustedStore::new(store, mark, Arc::clone(&metrics))),
+            slot,
+            flights: Arc::new(Flights::new(Arc::clone(&metrics))),
+            loads: Loads::new(at_once),
+            metrics,
+        }
+    }
+
+    /// The store, as far as it is trusted.
+    #[must_use]
+    pub fn store(&self) -> &Arc<TrustedStore> {
+        &self.store
+    }
+
+    /// Flights in progress.
+    #[must_use]
+    pub fn flights(&self) -> usize {
+        self.flights.count()
+    }
+
+    async fn load(
+        &self,
+        read: &Read,
+        reason: LoadReason,
+        deadline: Instant,
+    ) -> Result<Loaded, LoadError> {
+        let reserve = ANSWER_RESERVE.min(read.entity.deadline / 10);
+        let loaded = self.loads.run(&*read.loader, deadline - reserve, || {
+            self.metrics.entity(&read.entity.name).load(reason);
+        });
+        let loaded = loaded.await?;
+        self.metrics.origin_load_seconds.record(loaded.cost);
+        Ok(loaded)
+    }
+}

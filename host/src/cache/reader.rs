@@ -1,0 +1,161 @@
+//! A read: the first look, and where that is not enough the flight that everybody shares.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::observe::LoadReason;
+use crate::policy::{Action, Generation, Named};
+
+use super::answer::{Answer, ReadError, Served, Why};
+use super::flights::Boarding;
+use super::round::Round;
+use super::{Cache, Read};
+
+/// A second attempt finds no flight, or one that began after the first; the third is for the case
+/// that others keep starting flights.
+const BYPASS_ATTEMPTS: u32 = 3;
+
+impl Cache {
+    /// Answers a read, by its entity's deadline.
+    ///
+    /// # Errors
+    /// [`ReadError`] when there is neither a value nor a stale one that may be served.
+    pub async fn read(self: &Arc<Self>, read: Read) -> Result<Answer, ReadError> {
+        let began = Instant::now();
+        let read = Arc::new(read);
+        let answer = self.answer_anew(&read, began).await;
+        let outcome =
+            answer.as_ref().map_or(crate::observe::ReadOutcome::Error, |a| a.via.outcome());
+        self.metrics.entity(&read.entity.name).read(outcome, began.elapsed());
+        answer
+    }
+
+    /// A caller that wants a value loaded after its request began may join a flight whose load began
+    /// before it; then it asks again.
+    async fn answer_anew(
+        self: &Arc<Self>,
+        read: &Arc<Read>,
+        began: Instant,
+    ) -> Result<Answer, ReadError> {
+        let asked_ms = self.store.now_ms();
+        let mut answer = self.answer(read, began).await?;
+        for _again in 1..BYPASS_ATTEMPTS {
+            let loaded_ms = self.store.now_ms().saturating_sub(answer.age_ms);
+            if !read.bypass || loaded_ms >= asked_ms {
+                break;
+            }
+            answer = self.answer(read, began).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        read: &Arc<Read>,
+        began: Instant,
+    ) -> Result<Answer, ReadError> {
+        let generation = self.slot.current();
+        let plan = match read.plan(&generation) {
+            Ok(Ok(plan)) => plan,
+            Ok(Err(refusal)) => return Err(ReadError::Refused(refusal)),
+            Err(undecided) => {
+                tracing::debug!(%undecided, "a read without a key");
+                return self.without_plan(read, generation, began).await;
+            }
+        };
+        let mut round =
+            Round::new(Arc::clone(self), Arc::clone(read), generation, Arc::clone(&plan));
+        let action = round.first_look().await;
+        match action {
+            Action::Answer => Ok(self.finish(read, &plan, round.answer()?, false)),
+            Action::AnswerAndRefresh => {
+                self.refresh(&round);
+                Ok(self.finish(read, &plan, round.answer()?, false))
+            }
+            Action::Look
+            | Action::Claim(_)
+            | Action::Wait(_)
+            | Action::Load
+            | Action::LoadUncached
+            | Action::Fill(_)
+            | Action::Fail => self.fly(read, &plan, round, action, began).await,
+        }
+    }
+
+    /// Joins the key's flight, or starts it in a task of its own: a caller that goes away takes
+    /// nothing from the others.
+    async fn fly(
+        self: &Arc<Self>,
+        read: &Arc<Read>,
+        plan: &Arc<Named>,
+        round: Round,
+        action: Action,
+        began: Instant,
+    ) -> Result<Answer, ReadError> {
+        let joined = self.flights.join(&plan.key);
+        let collapsed = joined.start.is_none();
+        if let Some(boarding) = joined.start {
+            tokio::spawn(fly(round, action, boarding));
+        }
+        let shared = timeout_at(began + read.entity.deadline, joined.answer).await;
+        let served = match shared {
+            Ok(Ok(shared)) => shared?,
+            Ok(Err(_no_answer)) => return Err(ReadError::Nothing),
+            Err(_elapsed) => return Err(ReadError::Deadline),
+        };
+        Ok(self.finish(read, plan, served, collapsed))
+    }
+
+    fn refresh(self: &Arc<Self>, answered: &Round) {
+        if let Some(boarding) = self.flights.refresh(&answered.plan.key) {
+            let mut round = answered.refresh();
+            let action = round.first_refresh();
+            tokio::spawn(fly(round, action, boarding));
+        }
+    }
+
+    /// The conservative rule for a read that has no key: load, do not store.
+    async fn without_plan(
+        &self,
+        read: &Read,
+        generation: Arc<Generation>,
+        began: Instant,
+    ) -> Result<Answer, ReadError> {
+        let deadline = began + read.entity.deadline;
+        let loaded =
+            self.load(read, LoadReason::Uncached, deadline).await.map_err(ReadError::Load)?;
+        let served = Served::loaded(&loaded, Why::Uncached, &generation);
+        Ok(Answer { key: None, ..self.describe(read, served, false) })
+    }
+
+    fn finish(&self, read: &Read, plan: &Named, served: Served, collapsed: bool) -> Answer {
+        Answer { key: Some(plan.key.clone()), ..self.describe(read, served, collapsed) }
+    }
+
+    fn describe(&self, read: &Read, served: Served, collapsed: bool) -> Answer {
+        let now_ms = self.store.now_ms();
+        Answer {
+            body: served.body,
+            via: served.via,
+            collapsed,
+            bypass: read.bypass,
+            age_ms: served.times.map_or(0, |times| now_ms.saturating_sub(times.loaded_at_ms)),
+            ttl_ms: served.times.map(|times| times.fresh_until_ms.cast_signed() - now_ms.cast_signed()),
+            key: None,
+            generation: served.generation,
+        }
+    }
+}
+
+/// Rounds, until nobody waits.
+async fn fly(mut round: Round, mut action: Action, mut boarding: Boarding) {
+    loop {
+        let shared = round.drive(action, &mut boarding).await;
+        if !boarding.land(&shared) {
+            return;
+        }
+        round = round.again();
+        action = Action::Look;
+    }
+}

@@ -1,0 +1,478 @@
+//! One round of a flight: the policy's state machine, driven over the real store and origin.
+//!
+//! A round begins with a look or a claim and ends with an answer or an error. The policy says what
+//! to do next, the guard checks it, this file does it and tells the policy what happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::observe::LoadReason;
+use crate::policy::{
+    Action, Event, Failure, Generation, Lifetime, Memo, Moment, Named, Policy, Report, Sighting,
+};
+use crate::store::{Claim, Claimed, Envelope, Filled, Mode, StoreError, Tag, Token};
+
+use super::answer::{ReadError, Served, Via, Why};
+use super::flights::Boarding;
+use super::guard::{self, Bounds, Stage};
+use super::lease::Lease;
+use super::load::{LoadError, Loaded};
+use super::{Cache, Read};
+
+/// A read on its way. What is public to the reader is what it hands to a flight.
+pub(super) struct Round {
+    cache: Arc<Cache>,
+    pub(super) read: Arc<Read>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) plan: Arc<Named>,
+    memo: Memo,
+    began: Instant,
+    deadline: Instant,
+    bounds: Bounds,
+    stage: Stage,
+    lease: Option<Lease>,
+    /// The newest `loaded_at_ms` seen.
+    seen_ms: u64,
+    /// The store's clock when the lease was granted.
+    granted_ms: u64,
+    /// The store failed in this round.
+    store_failed: bool,
+    last_error: Option<LoadError>,
+    turns: u32,
+    waits: u32,
+}
+
+/// What a turn led to.
+enum Next {
+    Event(Event),
+    End(Result<Served, ReadError>),
+}
+
+impl Round {
+    pub(super) fn new(
+        cache: Arc<Cache>,
+        read: Arc<Read>,
+        generation: Arc<Generation>,
+        plan: Arc<Named>,
+    ) -> Self {
+        let began = Instant::now();
+        let deadline = began + read.entity.deadline;
+        let bounds = Bounds::of(&read.entity, false);
+        let memo = plan.memo;
+        Self {
+            cache,
+            read,
+            generation,
+            plan,
+            memo,
+            began,
+            deadline,
+            bounds,
+            stage: Stage::Begun,
+            lease: None,
+            seen_ms: 0,
+            granted_ms: 0,
+            store_failed: false,
+            last_error: None,
+            turns: 0,
+            waits: 0,
+        }
+    }
+
+    /// The same read once more, from its beginning.
+    pub(super) fn again(&self) -> Self {
+        Self::new(
+            Arc::clone(&self.cache),
+            Arc::clone(&self.read),
+            Arc::clone(&self.generation),
+            Arc::clone(&self.plan),
+        )
+    }
+
+    /// The round that refreshes, in the background, what this round has just answered.
+    pub(super) fn refresh(&self) -> Self {
+        let mut round = self.again();
+        round.memo = self.memo;
+        round.bounds = Bounds::of(&self.read.entity, true);
+        round.seen_ms = self.seen_ms;
+        if let Stage::Looked(envelope) = &self.stage {
+            round.stage = Stage::Looked(envelope.clone());
+        }
+        round
+    }
+
+    /// The first look, without a flight: what it observed belongs to the one who asked.
+    pub(super) async fn first_look(&mut self) -> Action {
+        let event = if self.read.bypass { self.bypass() } else { self.look().await };
+        self.decide(event)
+    }
+
+    /// The first decision of a refresh: the policy sees again what it wanted refreshed.
+    pub(super) fn first_refresh(&mut self) -> Action {
+        let now_ms = self.cache.store.now_ms();
+        let event = match &self.stage {
+            Stage::Looked(Some(envelope)) => Event::Found(sighting(envelope, now_ms)),
+            Stage::Looked(None)
+            | Stage::Begun
+            | Stage::Held
+            | Stage::Leased
+            | Stage::Loaded { .. }
+            | Stage::Failed(_)
+            | Stage::Settled { .. } => Event::Absent,
+        };
+        self.decide(event)
+    }
+
+    /// Carries out `action` and all that follow, by the deadline.
+    pub(super) async fn drive(
+        &mut self,
+        mut action: Action,
+        boarding: &mut Boarding,
+    ) -> Result<Served, ReadError> {
+        let deadline = self.deadline;
+        let turns = async {
+            loop {
+                match self.carry_out(action, boarding).await {
+                    Next::Event(event) => action = self.decide(event),
+                    Next::End(end) => return end,
+                }
+            }
+        };
+        timeout_at(deadline, turns).await.unwrap_or(Err(ReadError::Deadline))
+    }
+
+    /// Write-through: takes the lease over, reads the row back, fills. False: the key has to go.
+    pub(super) async fn write_through(&mut self) -> bool {
+        let deadline = self.deadline;
+        timeout_at(deadline, self.take_over_and_fill()).await.unwrap_or(false)
+    }
+
+    async fn take_over_and_fill(&mut self) -> bool {
+        let Action::Claim(lease_ms) = self.decide(Event::Bypassed) else {
+            return false;
+        };
+        let claimed = self.claim(lease_ms, Mode::TakeOver).await;
+        if claimed != Event::LeaseGranted || self.decide(claimed) != Action::Load {
+            return false;
+        }
+        let loaded = self.load_leased(LoadReason::WriteThrough).await;
+        let Action::Fill(lifetime) = self.decide(loaded) else {
+            return false;
+        };
+        // Rejected: a later write or an invalidation has the key, and its value stands.
+        self.fill(lifetime).await != Event::StoreUnavailable
+    }
+
+    /// Ends with what the first look brought; the action is `answer` or `answer-and-refresh`.
+    pub(super) fn answer(&self) -> Result<Served, ReadError> {
+        let served = |envelope: &Envelope, via| Served::stored(envelope, via, &self.generation);
+        match &self.stage {
+            Stage::Looked(Some(envelope)) => {
+                let fresh = envelope.fresh_until_ms > self.cache.store.now_ms();
+                let via = match (fresh, self.waits > 0 || self.turns > 1) {
+                    (true, false) => Via::Store,
+                    (true, true) => Via::Peer,
+                    (false, _) => Via::Stale,
+                };
+                Ok(served(envelope, via))
+            }
+            Stage::Failed(Some(envelope)) => Ok(served(envelope, Via::StaleIfError)),
+            Stage::Settled { stored: Some(envelope), .. } => {
+                Ok(served(envelope, Via::Loaded { stale: self.seen_ms > 0 }))
+            }
+            Stage::Loaded { loaded, .. } | Stage::Settled { loaded, stored: None } => {
+                let why = match (&self.stage, self.store_failed) {
+                    (_, true) => Why::StoreUnavailable,
+                    (Stage::Settled { .. }, false) => Why::FillRejected,
+                    (_, false) => Why::Uncached,
+                };
+                Ok(Served::loaded(loaded, why, &self.generation))
+            }
+            Stage::Begun | Stage::Looked(None) | Stage::Held | Stage::Leased | Stage::Failed(None) => {
+                Err(self.error())
+            }
+        }
+    }
+
+    fn error(&self) -> ReadError {
+        self.last_error.clone().map_or(ReadError::Nothing, ReadError::Load)
+    }
+
+    /// One step of the policy, checked. A trap and a refused answer are decided conservatively.
+    fn decide(&mut self, event: Event) -> Action {
+        self.turns += 1;
+        let elapsed_ms = millis(self.began.elapsed());
+        let left_ms = millis(self.deadline.saturating_duration_since(Instant::now()));
+        let moment = Moment { elapsed_ms, left_ms, entropy: rand::random() };
+        let turn = match self.generation.step(self.memo, moment, event) {
+            Ok(turn) => turn,
+            Err(trap) => {
+                tracing::debug!(%trap, "decided conservatively");
+                return guard::conservative(&self.stage);
+            }
+        };
+        self.memo = turn.memo;
+        match guard::check(&self.stage, turn.action, self.turns, self.waits, self.bounds) {
+            Ok(action) => action,
+            Err(refused) => {
+                tracing::debug!(%refused, action = ?turn.action, "decided conservatively");
+                self.cache.metrics.policy_refused.increment(1);
+                self.generation.count_refused();
+                guard::conservative(&self.stage)
+            }
+        }
+    }
+
+    /// Who waits at the beginning of an observation may share it: so each one boards first.
+    async fn carry_out(&mut self, action: Action, boarding: &mut Boarding) -> Next {
+        Next::Event(match action {
+            Action::Look => {
+                boarding.board();
+                self.look().await
+            }
+            Action::Claim(lease_ms) => {
+                boarding.board();
+                self.claim(lease_ms, Mode::IfFree).await
+            }
+            Action::Wait(at_most_ms) => {
+                // Nobody is left to wait for: the load it would lead to is not wanted.
+                if !self.bounds.background && !boarding.is_wanted() {
+                    return Next::End(Err(ReadError::Nothing));
+                }
+                self.wait(at_most_ms).await
+            }
+            Action::Load => {
+                boarding.board();
+                let background = self.bounds.background;
+                let reason = if background { LoadReason::Refresh } else { LoadReason::Miss };
+                self.load_leased(reason).await
+            }
+            Action::LoadUncached => {
+                boarding.board();
+                self.load_uncached().await
+            }
+            Action::Fill(lifetime) => {
+                let late = boarding.arrivals();
+                let event = self.fill(lifetime).await;
+                boarding.settle(late, matches!(event, Event::Filled));
+                event
+            }
+            Action::Answer | Action::AnswerAndRefresh => return Next::End(self.answer()),
+            Action::Fail => return Next::End(Err(self.error())),
+        })
+    }
+
+    async fn look(&mut self) -> Event {
+        match self.cache.store.get(&self.plan.key).await {
+            Ok(envelope) => self.looked(envelope),
+            Err(_) => self.store_failed(),
+        }
+    }
+
+    /// Whatever was loaded before now is too old for this reader.
+    fn bypass(&mut self) -> Event {
+        self.seen_ms = self.cache.store.now_ms();
+        Event::Bypassed
+    }
+
+    fn looked(&mut self, envelope: Option<Envelope>) -> Event {
+        let now_ms = self.cache.store.now_ms();
+        let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);
+        let event = match &envelope {
+            Some(envelope) => {
+                self.seen_ms = self.seen_ms.max(envelope.loaded_at_ms);
+                Event::Found(sighting(envelope, now_ms))
+            }
+            None => Event::Absent,
+        };
+        self.stage = Stage::Looked(envelope);
+        event
+    }
+
+    fn store_failed(&mut self) -> Event {
+        self.store_failed = true;
+        self.lease = None;
+        self.stage = Stage::Looked(None);
+        Event::StoreUnavailable
+    }
+
+    async fn claim(&mut self, lease_ms: u32, mode: Mode) -> Event {
+        let token = Token::new(rand::random());
+        let lease = Duration::from_millis(lease_ms.into());
+        let key = &self.plan.key;
+        let claim = Claim { key, token, lease, seen_ms: self.seen_ms, mode };
+        let metrics = &self.cache.metrics;
+        match self.cache.store.claim(claim).await {
+            Ok(Claimed::Granted { now_ms }) => {
+                metrics.lease_granted.increment(1);
+                let store = Arc::clone(&self.cache.store);
+                self.lease = Some(Lease::new(store, key.clone(), token, lease));
+                self.granted_ms = now_ms;
+                match self.index(&self.plan.tags).await {
+                    Ok(_marked) => {
+                        self.stage = Stage::Leased;
+                        Event::LeaseGranted
+                    }
+                    Err(_) => self.store_failed(),
+                }
+            }
+            Ok(Claimed::Held { remaining }) => {
+                metrics.lease_held.increment(1);
+                self.stage = Stage::Held;
+                Event::LeaseHeld(millis(remaining))
+            }
+            Ok(Claimed::Found(envelope)) => {
+                metrics.lease_found.increment(1);
+                self.looked(Some(envelope))
+            }
+            Err(_) => {
+                metrics.lease_unavailable.increment(1);
+                self.store_failed()
+            }
+        }
+    }
+
+    async fn wait(&mut self, at_most_ms: u32) -> Event {
+        self.waits += 1;
+        let at_most = Duration::from_millis(at_most_ms.max(1).into());
+        self.cache.store.settled(&self.plan.key, at_most).await;
+        Event::Waited
+    }
+
+    async fn load_uncached(&mut self) -> Event {
+        self.lease = None;
+        let result = self.load(LoadReason::Uncached).await;
+        self.loaded(result, false).await
+    }
+
+    /// Loads under the lease. A row whose own tags were invalidated while it loaded is loaded once
+    /// more, and is not stored when its tags changed again (race F).
+    async fn load_leased(&mut self, reason: LoadReason) -> Event {
+        let Some(mut lease) = self.lease.take() else {
+            return self.load_uncached().await;
+        };
+        let (result, fillable) = lease.during(self.load_tagged(reason)).await;
+        self.lease = fillable.then_some(lease);
+        self.loaded(result, fillable).await
+    }
+
+    async fn load_tagged(&self, reason: LoadReason) -> (Result<Loaded, LoadError>, bool) {
+        let first = self.load(reason).await;
+        let Ok(loaded) = &first else {
+            return (first, false);
+        };
+        let Some(tags) = self.row_tags(loaded) else {
+            return (first, false);
+        };
+        match self.index(&tags).await {
+            Ok(false) => (first, true),
+            Ok(true) => {
+                let second = self.load(LoadReason::Tag).await;
+                let same = second.as_ref().ok().and_then(|loaded| self.row_tags(loaded));
+                (second, same.as_ref() == Some(&tags))
+            }
+            Err(_) => (first, false),
+        }
+    }
+
+    async fn load(&self, reason: LoadReason) -> Result<Loaded, LoadError> {
+        self.cache.load(&self.read, reason, self.deadline).await
+    }
+
+    fn row_tags(&self, loaded: &Loaded) -> Option<Vec<Tag>> {
+        super::tags::of_rows(&self.generation, &self.read, &self.plan, loaded)
+    }
+
+    async fn index(&self, tags: &[Tag]) -> Result<bool, StoreError> {
+        let kept = self.bounds.longest + self.read.entity.deadline;
+        super::tags::index(&self.cache.store, &self.plan.key, tags, kept).await
+    }
+
+    async fn loaded(&mut self, result: Result<Loaded, LoadError>, fillable: bool) -> Event {
+        match result {
+            Ok(loaded) => {
+                let event = Event::Loaded(Report {
+                    cost_ms: millis(loaded.cost),
+                    bytes: loaded.body.as_ref().map_or(0, |b| u32::try_from(b.len()).unwrap_or(u32::MAX)),
+                    negative: loaded.body.is_none(),
+                });
+                self.stage = Stage::Loaded { loaded, fillable };
+                event
+            }
+            Err(error) => self.load_failed(error).await,
+        }
+    }
+
+    /// What a flight saw before its load is too old for those who came since: it looks again.
+    async fn load_failed(&mut self, error: LoadError) -> Event {
+        let cause = error.cause();
+        self.last_error = Some(error);
+        self.lease = None;
+        let now_ms = self.cache.store.now_ms();
+        let at_hand = self.cache.store.get(&self.plan.key).await.ok().flatten();
+        let at_hand = at_hand.filter(|envelope| envelope.stale_until_ms > now_ms);
+        let failure = Failure { cause, at_hand: at_hand.as_ref().map(|e| sighting(e, now_ms)) };
+        self.stage = Stage::Failed(at_hand);
+        Event::LoadFailed(failure)
+    }
+
+    async fn fill(&mut self, lifetime: Lifetime) -> Event {
+        let stage = std::mem::replace(&mut self.stage, Stage::Begun);
+        let (Stage::Loaded { loaded, .. }, Some(lease)) = (stage, self.lease.take()) else {
+            return self.store_failed();
+        };
+        let envelope = self.envelope(&loaded, lifetime);
+        let filled = lease.fill(&envelope).await;
+        let metrics = &self.cache.metrics;
+        let (event, stored) = match filled {
+            Ok(Filled::Stored) => {
+                metrics.fill_stored.increment(1);
+                (Event::Filled, Some(envelope))
+            }
+            Ok(Filled::Rejected) => {
+                metrics.fill_rejected.increment(1);
+                (Event::FillRejected, None)
+            }
+            Err(_) => {
+                metrics.fill_unavailable.increment(1);
+                self.store_failed = true;
+                (Event::StoreUnavailable, None)
+            }
+        };
+        self.stage = Stage::Settled { loaded, stored };
+        event
+    }
+
+    fn envelope(&self, loaded: &Loaded, lifetime: Lifetime) -> Envelope {
+        let now_ms = self.cache.store.now_ms();
+        let fresh_until_ms = now_ms + u64::from(lifetime.fresh_ms);
+        Envelope {
+            loaded_at_ms: self.granted_ms,
+            refresh_at_ms: now_ms + u64::from(lifetime.refresh_ms),
+            fresh_until_ms,
+            stale_until_ms: fresh_until_ms + u64::from(lifetime.stale_ms),
+            cost_ms: millis(loaded.cost),
+            generation: self.generation.number(),
+            body: loaded.body.clone(),
+        }
+    }
+}
+
+fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
+    let until = |at_ms: u64| u32::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX);
+    let since = |at_ms: u64| u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
+    Sighting {
+        age_ms: since(envelope.loaded_at_ms),
+        refresh_ms: until(envelope.refresh_at_ms),
+        fresh_ms: until(envelope.fresh_until_ms),
+        past_ms: since(envelope.fresh_until_ms),
+        cost_ms: envelope.cost_ms,
+        negative: envelope.body.is_none(),
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

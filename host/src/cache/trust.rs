@@ -1,0 +1,301 @@
+//! Whether the store is trusted: the breaker, and the invalidations that wait for its return.
+//!
+//! The two are one state, because of one rule: **a store that has missed an invalidation is not
+//! trusted**, even when it answers again. So an invalidation that fails opens the breaker, and the
+//! breaker closes only when a probe was answered *and* nothing is pending.
+//!
+//! One failure is enough to open: the outage then costs one time budget, once. A false alarm costs
+//! little, since the first probe follows after [`PROBE_FIRST`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::observe::Metrics;
+use crate::store::{
+    Claim, Claimed, Envelope, Filled, Indexed, Key, Removed, Store, StoreError, Tag, Token,
+};
+
+/// The first probe after opening: soon, for the case of a single slow answer.
+const PROBE_FIRST: Duration = Duration::from_millis(25);
+
+/// Probes back off to this: an operator who brings the store back sees it used half a second later.
+const PROBE_LAST: Duration = Duration::from_millis(500);
+
+/// Pending invalidations that are kept, about 100 bytes each. Beyond it a write is refused before
+/// it runs: what can't be remembered must not be promised.
+const PENDING_LIMIT: usize = 1_000_000;
+
+/// What an invalidation names in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doomed {
+    /// One key.
+    Key(Key),
+    /// Every key of a tag.
+    Tag(Tag),
+}
+
+/// How far an invalidation got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invalidated {
+    /// Carried out; so many keys had something to remove.
+    Done(u64),
+    /// The store can't be reached: kept, and carried out before the store is trusted again.
+    Pending,
+}
+
+/// For readiness and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Breaker {
+    /// The store is used.
+    Closed,
+    /// A probe is under way.
+    HalfOpen,
+    /// The store is not used.
+    Open,
+}
+
+#[derive(Debug)]
+struct State {
+    breaker: Breaker,
+    pending: VecDeque<Doomed>,
+}
+
+/// The store as the cache uses it: while it is not trusted, every call fails at once.
+pub struct TrustedStore {
+    store: Arc<dyn Store>,
+    /// `State::breaker == Closed`, readable without the lock.
+    trusted: AtomicBool,
+    state: Mutex<State>,
+    opened: Notify,
+    /// How long a tag's mark lives: longer than any load.
+    mark: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl TrustedStore {
+    /// Wraps `store`. Someone has to run [`TrustedStore::probe`].
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, mark: Duration, metrics: Arc<Metrics>) -> Self {
+        Self {
+            store,
+            trusted: AtomicBool::new(true),
+            state: Mutex::new(State { breaker: Breaker::Closed, pending: VecDeque::new() }),
+            opened: Notify::new(),
+            mark,
+            metrics,
+        }
+    }
+
+    /// See [`Store::get`]; so for the others.
+    pub async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
+        self.watched(|store| store.get(key)).await
+    }
+
+    pub async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
+        self.watched(|store| store.claim(claim)).await
+    }
+
+    pub async fn fill(
+        &self,
+        key: &Key,
+        token: Token,
+        envelope: &Envelope,
+    ) -> Result<Filled, StoreError> {
+        self.watched(|store| store.fill(key, token, envelope)).await
+    }
+
+    pub async fn renew(
+        &self,
+        key: &Key,
+        token: Token,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
+        self.watched(|store| store.renew(key, token, lease)).await
+    }
+
+    pub async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
+        self.watched(|store| store.release(key, token)).await
+    }
+
+    pub async fn index(&self, tag: &Tag, key: &Key, until_ms: u64) -> Result<Indexed, StoreError> {
+        self.watched(|store| store.index(tag, key, until_ms)).await
+    }
+
+    pub async fn settled(&self, key: &Key, at_most: Duration) {
+        self.store.settled(key, at_most).await;
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.store.now_ms()
+    }
+
+    pub fn kind(&self) -> &'static str {
+        self.store.kind()
+    }
+
+    pub fn unreadable(&self) -> u64 {
+        self.store.unreadable()
+    }
+
+    /// The breaker, and how many invalidations are pending.
+    pub fn state(&self) -> (Breaker, usize) {
+        let state = self.lock();
+        (state.breaker, state.pending.len())
+    }
+
+    /// Whether one more write may be promised its invalidation.
+    pub fn has_room(&self) -> bool {
+        self.trusted.load(Ordering::Acquire) || self.lock().pending.len() < PENDING_LIMIT
+    }
+
+    /// Invalidates, or keeps what could not be invalidated. Never fails and never forgets; call it
+    /// from a task that its caller can't cancel.
+    pub async fn invalidate(&self, doomed: Vec<Doomed>) -> Invalidated {
+        let mut removed = 0;
+        let mut left = VecDeque::from(doomed);
+        while let Some(next) = left.front() {
+            if !self.trusted.load(Ordering::Acquire) {
+                break;
+            }
+            match self.doom(next).await {
+                Ok(Removed { keys }) => {
+                    removed += keys;
+                    left.pop_front();
+                }
+                Err(error) => {
+                    self.open(&error);
+                    break;
+                }
+            }
+        }
+        if left.is_empty() { Invalidated::Done(removed) } else { self.postpone(left) }
+    }
+
+    /// Closes the breaker when the store is back; runs for as long as the host does.
+    pub async fn probe(&self) {
+        loop {
+            self.opened.notified().await;
+            let mut pause = PROBE_FIRST;
+            while !self.trusted.load(Ordering::Acquire) {
+                sleep(pause).await;
+                pause = (pause * 2).min(PROBE_LAST);
+                self.enter(Breaker::HalfOpen);
+                if let Err(error) = self.try_close().await {
+                    tracing::debug!(%error, "the store does not answer yet");
+                    self.enter(Breaker::Open);
+                }
+            }
+        }
+    }
+
+    async fn try_close(&self) -> Result<(), StoreError> {
+        self.store.ping().await?;
+        loop {
+            let next = {
+                let mut state = self.lock();
+                let Some(next) = state.pending.front().cloned() else {
+                    // ## HalfOpen => Closed, under the lock that `postpone` takes
+                    self.set(&mut state, Breaker::Closed);
+                    tracing::info!("the store is trusted again");
+                    return Ok(());
+                };
+                next
+            };
+            self.doom(&next).await?;
+            let mut state = self.lock();
+            state.pending.pop_front();
+            self.count_pending(&state);
+        }
+    }
+
+    async fn doom(&self, doomed: &Doomed) -> Result<Removed, StoreError> {
+        let (kind, result) = match doomed {
+            Doomed::Key(key) => {
+                ("key", self.store.invalidate_keys(std::slice::from_ref(key)).await)
+            }
+            Doomed::Tag(tag) => ("tag", self.store.invalidate_tag(tag, self.mark).await),
+        };
+        let label = if result.is_ok() { "done" } else { "failed" };
+        self.metrics.invalidations(kind, label, 1);
+        result
+    }
+
+    fn postpone(&self, left: VecDeque<Doomed>) -> Invalidated {
+        let mut state = self.lock();
+        for doomed in left {
+            let kind = match &doomed {
+                Doomed::Key(_) => "key",
+                Doomed::Tag(_) => "tag",
+            };
+            self.metrics.invalidations(kind, "pending", 1);
+            state.pending.push_back(doomed);
+        }
+        self.count_pending(&state);
+        // The probe may have closed the breaker since the failure: the store is behind again.
+        if state.breaker == Breaker::Closed {
+            self.set(&mut state, Breaker::Open);
+        }
+        Invalidated::Pending
+    }
+
+    /// Runs a call and opens the breaker when the store did not answer it.
+    async fn watched<'a, T, F>(&'a self, call: impl FnOnce(&'a dyn Store) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        if !self.trusted.load(Ordering::Acquire) {
+            return Err(StoreError::Distrusted);
+        }
+        let result = call(&*self.store).await;
+        match &result {
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => self.open(error),
+            // A server that refuses one write still answers reads.
+            Ok(_) | Err(StoreError::Refused(_) | StoreError::Distrusted) => {}
+        }
+        result
+    }
+
+    fn open(&self, error: &StoreError) {
+        let mut state = self.lock();
+        if state.breaker == Breaker::Closed {
+            tracing::warn!(%error, "the store is not trusted; reads go to the origin");
+            self.set(&mut state, Breaker::Open);
+        }
+    }
+
+    /// ## Open => HalfOpen, HalfOpen => Open
+    fn enter(&self, breaker: Breaker) {
+        let mut state = self.lock();
+        if state.breaker != Breaker::Closed {
+            self.set(&mut state, breaker);
+        }
+    }
+
+    fn set(&self, state: &mut State, breaker: Breaker) {
+        state.breaker = breaker;
+        self.trusted.store(breaker == Breaker::Closed, Ordering::Release);
+        self.metrics.breaker_state.set(match breaker {
+            Breaker::Closed => 0.0,
+            Breaker::HalfOpen => 1.0,
+            Breaker::Open => 2.0,
+        });
+        if breaker != Breaker::Closed {
+            self.opened.notify_one();
+        }
+    }
+
+    fn count_pending(&self, state: &State) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64; the limit is a million")]
+        self.metrics.pending_invalidations.set(state.pending.len() as f64);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,246 @@
+//! A write: the statement, what it touches, the commit, the invalidation, in this order.
+//!
+//! What a write touches is decided before it commits, so that a policy that can't say it costs the
+//! write, never the truth of the cache. From the commit on nothing can fail: what the store does
+//! not take now is kept and carried out before the store is trusted again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
+use crate::policy::{
+    Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way,
+};
+use crate::store::{Key, Tag};
+
+use super::round::Round;
+use super::tags::as_text;
+use super::trust::{Doomed, Invalidated};
+use super::{Cache, Read};
+
+/// Finds the read that a policy named; none for what can't be read by name.
+pub type Resolve = Arc<dyn Fn(Request) -> Option<Read> + Send + Sync>;
+
+/// A write with everything it needs.
+pub struct WriteCall {
+    /// The entity and the write, by name.
+    pub entity: String,
+    /// The write's name.
+    pub write: String,
+    /// Its arguments, canonical.
+    pub arguments: Vec<Argument>,
+    /// What runs.
+    pub statement: Arc<WriteStatement>,
+    /// `$1`, `$2`, ….
+    pub values: Vec<Value>,
+    /// Where it runs.
+    pub origin: Arc<dyn Origin>,
+    /// The statement's time.
+    pub deadline: Duration,
+    /// For write-through: how a touched read is loaded.
+    pub resolve: Resolve,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Wrote {
+    /// Rows that the statement changed.
+    pub rows: u64,
+    /// What happened to the keys that it touched.
+    pub cache: CacheEffect,
+}
+
+/// What happened to the keys that a write touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheEffect {
+    /// Gone from the store.
+    Invalidated,
+    /// Loaded again and stored.
+    Refreshed,
+    /// The store can't be reached; it will not be trusted again before they are gone.
+    Pending,
+}
+
+/// Why a write did not happen, or may not have happened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// The origin's own words; nothing was written.
+    #[error(transparent)]
+    Origin(OriginError),
+    /// The connection broke during the commit: it is unknown whether it was written. What it
+    /// touches was invalidated.
+    #[error("it is unknown whether the write was committed: {0}")]
+    Unknown(OriginError),
+    /// The policy could not say what the write touches; nothing was written.
+    #[error("the policy could not say what the write touches")]
+    Undecided,
+    /// More invalidations are pending than can be kept; nothing was written.
+    #[error("too many invalidations wait for the store")]
+    Overloaded,
+    /// The write's task ended early.
+    #[error("the write was interrupted")]
+    Interrupted,
+}
+
+/// What an explicit invalidation names.
+#[derive(Debug, Clone, Default)]
+pub struct Invalidation {
+    /// Keys as the policy named them.
+    pub keys: Vec<Key>,
+    /// Tags.
+    pub tags: Vec<Tag>,
+    /// Reads, named under every generation whose keys may still live.
+    pub reads: Vec<Request>,
+}
+
+/// What a change touches, as names in the store.
+#[derive(Default)]
+struct Touched {
+    doomed: Vec<Doomed>,
+    refreshed: Vec<(Request, Arc<Named>)>,
+}
+
+impl Cache {
+    /// Runs a write to its end, also when the caller goes away.
+    ///
+    /// # Errors
+    /// [`WriteError`]; all but `Unknown` and `Interrupted` mean that nothing was written.
+    pub async fn write(self: &Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
+        let cache = Arc::clone(self);
+        let write = tokio::spawn(async move { cache.write_to_its_end(call).await });
+        write.await.unwrap_or(Err(WriteError::Interrupted))
+    }
+
+    async fn write_to_its_end(self: Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
+        if !self.store.has_room() {
+            return Err(WriteError::Overloaded);
+        }
+        let written = call
+            .origin
+            .execute(&call.statement, &call.values, call.deadline)
+            .await
+            .map_err(WriteError::Origin)?;
+        let touched = self.touched(&call, &written)?;
+        let rows = written.rows;
+        let committed = written.transaction.commit().await;
+        if let Err(error @ OriginError::Rejected { .. }) = committed {
+            return Err(WriteError::Origin(error));
+        }
+        let cache = self.carry_out(touched, &call).await;
+        committed.map_err(WriteError::Unknown)?;
+        Ok(Wrote { rows, cache })
+    }
+
+    /// Invalidates what an operator or another service names; how many keys had something to
+    /// remove, or pending.
+    ///
+    /// # Errors
+    /// [`WriteError::Undecided`] when a read can't be named; then nothing was invalidated.
+    pub async fn invalidate(
+        self: &Arc<Self>,
+        invalidation: Invalidation,
+    ) -> Result<Invalidated, WriteError> {
+        let mut doomed: Vec<Doomed> = invalidation.keys.into_iter().map(Doomed::Key).collect();
+        doomed.extend(invalidation.tags.into_iter().map(Doomed::Tag));
+        for request in &invalidation.reads {
+            for generation in self.slot.naming() {
+                doomed.push(Doomed::Key(name(&generation, request)?.key.clone()));
+            }
+        }
+        let cache = Arc::clone(self);
+        let invalidated = tokio::spawn(async move { cache.store.invalidate(doomed).await });
+        invalidated.await.map_err(|_ended| WriteError::Interrupted)
+    }
+
+    fn touched(&self, call: &WriteCall, written: &Written) -> Result<Touched, WriteError> {
+        let change = Change {
+            entity: call.entity.clone(),
+            write: call.write.clone(),
+            arguments: call.arguments.clone(),
+            rows: written.returned.iter().map(row_change).collect(),
+        };
+        let mut touched = Touched::default();
+        for (age, generation) in self.slot.naming().into_iter().enumerate() {
+            let targets = generation.invalidate(&change).map_err(|_trap| WriteError::Undecided)?;
+            for target in targets {
+                touch(&generation, target, age == 0, &mut touched)?;
+            }
+        }
+        Ok(touched)
+    }
+
+    /// Tags and keys go first: what is filled after that carries the write.
+    async fn carry_out(self: &Arc<Self>, touched: Touched, call: &WriteCall) -> CacheEffect {
+        let mut effect = match self.store.invalidate(touched.doomed).await {
+            Invalidated::Done(_) if touched.refreshed.is_empty() => CacheEffect::Invalidated,
+            Invalidated::Done(_) => CacheEffect::Refreshed,
+            Invalidated::Pending => CacheEffect::Pending,
+        };
+        for (request, plan) in touched.refreshed {
+            let key = plan.key.clone();
+            let filled = match (call.resolve)(request) {
+                Some(read) => self.refill(read, plan).await,
+                None => false,
+            };
+            if !filled {
+                let gone = self.store.invalidate(vec![Doomed::Key(key)]).await;
+                effect = match gone {
+                    Invalidated::Pending => CacheEffect::Pending,
+                    Invalidated::Done(_) => effect,
+                };
+            }
+        }
+        effect
+    }
+
+    /// Write-through: takes the lease over, reads the row back, fills. A later writer takes the
+    /// lease from us, and then our fill is rejected and its value stands (race E). False: the key
+    /// has to go.
+    async fn refill(self: &Arc<Self>, read: Read, plan: Arc<Named>) -> bool {
+        let generation = self.slot.current();
+        let mut round = Round::new(Arc::clone(self), Arc::new(read), generation, plan);
+        round.write_through().await
+    }
+}
+
+/// Only the generation in force refreshes: what an older one named is removed.
+fn touch(
+    generation: &Generation,
+    target: Target,
+    in_force: bool,
+    touched: &mut Touched,
+) -> Result<(), WriteError> {
+    let undecided = |_invalid| WriteError::Undecided;
+    match target.scope {
+        Scope::Key(key) => {
+            touched.doomed.push(Doomed::Key(Key::try_new(&key).map_err(undecided)?));
+        }
+        Scope::Tag(tag) => {
+            touched.doomed.push(Doomed::Tag(Tag::try_new(&tag).map_err(undecided)?));
+        }
+        Scope::Read(request) => {
+            let plan = name(generation, &request)?;
+            if target.way == Way::Refreshed && in_force {
+                touched.refreshed.push((request, plan));
+            } else {
+                touched.doomed.push(Doomed::Key(plan.key.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn name(generation: &Generation, request: &Request) -> Result<Arc<Named>, WriteError> {
+    generation.name(request).ok().and_then(Result::ok).ok_or(WriteError::Undecided)
+}
+
+fn row_change(row: &Map<String, Json>) -> RowChange {
+    let after = row.iter().map(|(name, value)| Argument {
+        name: name.clone(),
+        value: as_text(value),
+    });
+    RowChange { before: Vec::new(), after: after.collect() }
+}

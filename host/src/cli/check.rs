@@ -1,0 +1,143 @@
+//! `corral check`: everything that serving needs, looked at without serving.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use crate::config::{Config, Environment, Place, ProblemAt, locate};
+use crate::origin::{OriginError, Prepared};
+use crate::policy::gate::{self, Rejection};
+use crate::policy::{Engine, Limits, builtin};
+use crate::service::{connect_origin, connect_store, shapes};
+
+use super::{Failed, load, say};
+
+/// What was looked at, and what was found.
+struct Findings<'a> {
+    text: String,
+    file: String,
+    config: &'a Config,
+    environment: Environment,
+    problems: Vec<ProblemAt>,
+}
+
+pub(super) async fn run(path: &Path) -> Result<(), Failed> {
+    let config = load(path)?;
+    let mut findings = Findings {
+        text: std::fs::read_to_string(path)?,
+        file: path.display().to_string(),
+        config: &config,
+        environment: Environment::of_process(),
+        problems: Vec::new(),
+    };
+    findings.policy()?;
+    findings.store().await;
+    findings.origin().await;
+    findings.report()
+}
+
+impl Findings<'_> {
+    /// A problem at a path of the configuration, such as `entities.user.profile.read`.
+    fn add(&mut self, path: &str, message: impl Into<String>) {
+        let found = locate(&self.text, &self.file, &self.environment, path, message.into());
+        self.problems.push(found);
+    }
+
+    fn policy(&mut self) -> Result<(), Failed> {
+        let engine = Engine::new(Limits::default())?;
+        let bytes = match &self.config.policy.component {
+            None => builtin().to_vec(),
+            Some(path) => match std::fs::read(path) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    let place = Place::File(path.display().to_string());
+                    let (path, message) = ("policy.component".to_owned(), error.to_string());
+                    self.problems.push(ProblemAt { place, path, message });
+                    return Ok(());
+                }
+            },
+        };
+        let settings = self.config.policy_settings_json();
+        match gate::examine(&engine, &bytes, &settings, &shapes(self.config)) {
+            Ok(passed) => {
+                let report = passed.report();
+                say(format_args!(
+                    "policy: {}@{} passed the gate, {} decisions",
+                    report.name, report.version, report.decisions
+                ));
+            }
+            Err(rejection) => self.refused(&rejection),
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, rejection: &Rejection) {
+        if rejection.stage == gate::Stage::Settings && !rejection.findings.is_empty() {
+            for finding in &rejection.findings {
+                self.add(&finding.at, finding.message.clone());
+            }
+        } else {
+            let place = Place::File(self.file.clone());
+            let (path, message) = ("policy".to_owned(), rejection.to_string());
+            self.problems.push(ProblemAt { place, path, message });
+        }
+    }
+
+    async fn store(&mut self) {
+        let answer = match connect_store(self.config).await {
+            Ok(store) => store.ping().await.map(|()| store.kind()),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(kind) => say(format_args!("store: {kind} answers")),
+            Err(error) => self.at_file("store.url", &error),
+        }
+    }
+
+    async fn origin(&mut self) {
+        let origin = match connect_origin(self.config) {
+            Ok(Some(origin)) => origin,
+            Ok(None) => return say("origin: none is configured"),
+            Err(error) => return self.at_file("origin.url", &error),
+        };
+        if let Err(error) = origin.ping().await {
+            return self.at_file("origin.url", &error);
+        }
+        say(format_args!("origin: {} answers", origin.kind()));
+        let mut prepared = 0;
+        for (name, entity) in &self.config.entities {
+            if let Some(read) = &entity.read {
+                let result = origin.prepare_read(read).await;
+                self.statement(&format!("entities.{name}.read"), result);
+                prepared += 1;
+            }
+            for (write, declared) in &entity.writes {
+                let result = origin.prepare_write(&declared.statement).await;
+                self.statement(&format!("entities.{name}.writes.{write}.sql"), result);
+                prepared += 1;
+            }
+        }
+        say(format_args!("statements: {prepared} prepared"));
+    }
+
+    fn statement(&mut self, path: &str, result: Result<Prepared, OriginError>) {
+        match result {
+            Ok(prepared) => prepared.complaints.into_iter().for_each(|c| self.add(path, c)),
+            Err(error) => self.add(path, error.to_string()),
+        }
+    }
+
+    fn at_file(&mut self, path: &str, error: &dyn std::fmt::Display) {
+        let place = Place::File(self.file.clone());
+        self.problems.push(ProblemAt { place, path: path.to_owned(), message: error.to_string() });
+    }
+
+    fn report(self) -> Result<(), Failed> {
+        if self.problems.is_empty() {
+            say(format_args!("{}: ready to serve", self.file));
+            return Ok(());
+        }
+        let errors = crate::config::ConfigErrors::new(self.problems);
+        Err(Failed::Run(anyhow!("{errors}")))
+    }
+}

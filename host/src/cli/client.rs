@@ -1,0 +1,72 @@
+//! What the command line says to a running host.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::body::Bytes;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Method, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio::time::timeout;
+
+/// A push compiles and examines a component; an interpreter as a component takes seconds.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// A host's admin face.
+#[derive(clap::Args)]
+pub(super) struct Host {
+    /// The admin address of the host.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7071")]
+    url: String,
+    /// The token of the admin scope.
+    #[arg(long, env = "CORRAL_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl Host {
+    /// Sends a request; the JSON of the answer, or its problem as the error.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let uri: Uri = url.parse().with_context(|| format!("--url: {url:?} is no URL"))?;
+        let mut request = Request::builder().method(method).uri(uri);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let exchange = async {
+            let response = client.request(request).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            anyhow::Ok((status, body))
+        };
+        let (status, body) = timeout(ANSWER_TIME, exchange)
+            .await
+            .with_context(|| format!("{url} did not answer within {ANSWER_TIME:?}"))?
+            .with_context(|| format!("{url} can't be reached; is a host serving there?"))?;
+        let document: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if !status.is_success() {
+            bail!("{url} answered {status}: {}", problem(&document));
+        }
+        Ok(document)
+    }
+}
+
+fn problem(document: &Value) -> String {
+    let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut lines = format!("{}: {}", text("title"), text("detail"));
+    let findings = document.pointer("/report/findings").and_then(Value::as_array);
+    for finding in findings.into_iter().flatten() {
+        let part = |name: &str| finding.get(name).and_then(Value::as_str).unwrap_or_default();
+        lines.push_str(&format!("\n  {}: {}", part("at"), part("message")));
+    }
+    lines
+}

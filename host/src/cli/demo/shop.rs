@@ -1,0 +1,138 @@
+//! The shop that the demo reads: users, products, orders, and a report over all orders.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tempfile::TempDir;
+
+use crate::config::{Config, Environment, Secret};
+use crate::origin::{Origin, WriteStatement};
+
+/// So many orders make a report that takes tens of milliseconds.
+const ORDERS: u32 = 200_000;
+pub(super) const USERS: u32 = 10_000;
+pub(super) const PRODUCTS: u32 = 2_000;
+
+/// Seeding takes about a second.
+const SEED_TIME: Duration = Duration::from_secs(60);
+
+/// How long the report is fresh: short, since the demo waits for its end.
+const REPORT_TTL_MS: u32 = 400;
+
+/// Where the shop is.
+pub(super) struct Shop {
+    url: Secret,
+    /// `corral_demo_….` in Postgres, nothing in SQLite.
+    prefix: String,
+    /// The SQLite file's folder; removed with this value.
+    _folder: Option<TempDir>,
+}
+
+impl Shop {
+    pub(super) fn choose(url: Option<&str>) -> anyhow::Result<Self> {
+        match url {
+            Some(url) if url.starts_with("sqlite:") => {
+                Err(anyhow!("--origin takes a Postgres; without it the demo brings its own SQLite"))
+            }
+            Some(url) => {
+                let prefix = format!("corral_demo_{:016x}.", rand::random::<u64>());
+                Ok(Self { url: Secret(url.to_owned()), prefix, _folder: None })
+            }
+            None => {
+                let folder = TempDir::with_prefix("corral-demo-").context("a temporary folder")?;
+                let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+                Ok(Self { url: Secret(url), prefix: String::new(), _folder: Some(folder) })
+            }
+        }
+    }
+
+    /// The configuration as a user would write it.
+    pub(super) fn config(&self, store: Option<Secret>) -> anyhow::Result<Config> {
+        let t = &self.prefix;
+        let text = format!(
+            r#"
+[policy.settings]
+namespace = "demo"
+
+[query]
+enabled = false
+
+[entity."product.page"]
+params = ["id:int8"]
+read = "SELECT id, name, price_cents FROM {t}products WHERE id = $1"
+ttl = "5m"
+tags = ["product:{{id}}", "catalogue"]
+
+[entity."user.profile"]
+params = ["id:int8"]
+read = "SELECT id, name, role FROM {t}users WHERE id = $1"
+ttl = "5m"
+tags = ["user:{{id}}"]
+
+[entity."user.profile".write.rename]
+params = ["id:int8", "name:text"]
+sql = "UPDATE {t}users SET name = $2 WHERE id = $1"
+touches = ["user.profile(id)", "tag user:{{id}}"]
+
+[entity."report.revenue"]
+rows = "many"
+read = """SELECT product_id % 10 AS category, count(*) AS orders, sum(amount_cents) AS revenue_cents
+          FROM {t}orders GROUP BY 1 ORDER BY 3 DESC"""
+ttl = "{REPORT_TTL_MS}ms"
+deadline = "10s"
+"#
+        );
+        let mut config = Config::parse(&text, "demo.toml", &[("CORRAL_ORIGIN_URL", self.url.0.clone())].into_iter().collect::<Environment>())
+            .map_err(|errors| anyhow!("{errors}"))?;
+        config.store.url = store;
+        Ok(config)
+    }
+
+    pub(super) async fn seed(&self, origin: &dyn Origin) -> anyhow::Result<()> {
+        let t = &self.prefix;
+        let rows = |many: u32| {
+            format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many})"
+            )
+        };
+        if let Some(schema) = t.strip_suffix('.') {
+            run(origin, &format!("CREATE SCHEMA {schema}")).await?;
+        }
+        for statement in [
+            format!("CREATE TABLE {t}users (id BIGINT PRIMARY KEY, name TEXT, role TEXT)"),
+            format!("CREATE TABLE {t}products (id BIGINT PRIMARY KEY, name TEXT, price_cents BIGINT)"),
+            format!("CREATE TABLE {t}orders (id BIGINT PRIMARY KEY, product_id BIGINT, amount_cents BIGINT)"),
+            format!(
+                "INSERT INTO {t}users {} SELECT i, 'user ' || i, \
+                 CASE WHEN i % 100 = 0 THEN 'admin' ELSE 'customer' END FROM n",
+                rows(USERS)
+            ),
+            format!(
+                "INSERT INTO {t}products {} SELECT i, 'product ' || i, 100 + (i * 37) % 9900 FROM n",
+                rows(PRODUCTS)
+            ),
+            format!(
+                "INSERT INTO {t}orders {} SELECT i, 1 + (i * 31) % {PRODUCTS}, \
+                 100 + (i * 37) % 9900 FROM n",
+                rows(ORDERS)
+            ),
+        ] {
+            run(origin, &statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what [`Shop::seed`] made.
+    pub(super) async fn remove(&self, origin: &dyn Origin) -> anyhow::Result<()> {
+        match self.prefix.strip_suffix('.') {
+            Some(schema) => run(origin, &format!("DROP SCHEMA {schema} CASCADE")).await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn run(origin: &dyn Origin, sql: &str) -> anyhow::Result<()> {
+    let statement = WriteStatement { sql: sql.to_owned(), params: Vec::new() };
+    let written = origin.execute(&statement, &[], SEED_TIME).await.context("seeding the shop")?;
+    written.transaction.commit().await.context("seeding the shop")
+}

@@ -1,0 +1,109 @@
+//! The command line: one file a command.
+//!
+//! Exit codes: 0 well, 1 it failed, 2 the command line or the configuration is wrong.
+
+mod check;
+mod client;
+mod demo;
+mod policy;
+mod serve;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::observe::logs::{self, LogFormat};
+
+#[derive(Parser)]
+#[command(name = "corral", version, about = "A read cache in front of Postgres, with Redis")]
+struct Cli {
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    log: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves reads and writes.
+    #[command(after_help = "Example:\n  corral serve --config corral.toml")]
+    Serve(ConfigFile),
+    /// Looks at everything that serving needs, and lists every problem at once.
+    #[command(after_help = "Example:\n  corral check --config corral.toml")]
+    Check(ConfigFile),
+    /// Shows the whole playbook with measured numbers, then serves.
+    #[command(after_help = "Examples:\n  corral demo\n  corral demo --once --json\n  \
+                            corral demo --store redis://127.0.0.1 --origin postgres://me@127.0.0.1/shop")]
+    Demo(demo::Demo),
+    /// Builds, shows, pushes and rolls back policies.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+}
+
+/// Where the configuration is.
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "corral.toml")]
+    config: PathBuf,
+}
+
+/// Why a command ended badly.
+enum Failed {
+    /// The command line or the configuration is wrong: exit code 2.
+    Usage(anyhow::Error),
+    /// It failed: exit code 1.
+    Run(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logs::start(cli.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failed::from(error)),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(file) => serve::run(&file.config).await,
+            Command::Check(file) => check::run(&file.config).await,
+            Command::Demo(demo) => demo::run(demo).await,
+            Command::Policy(command) => policy::run(command).await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => report(&failed),
+    }
+}
+
+fn report(failed: &Failed) -> ExitCode {
+    let (error, code) = match failed {
+        Failed::Usage(error) => (error, 2),
+        Failed::Run(error) => (error, 1),
+    };
+    // With standard error closed there is nobody to tell.
+    let _closed = writeln!(std::io::stderr(), "corral: {error:#}");
+    ExitCode::from(code)
+}
+
+/// Prints a line to standard output; a closed pipe is the reader's choice.
+fn say(line: impl std::fmt::Display) {
+    let _closed = writeln!(std::io::stdout(), "{line}");
+}
+
+fn load(path: &Path) -> Result<Config, Failed> {
+    Config::load(path).map_err(|errors| Failed::Usage(anyhow::Error::new(errors)))
+}

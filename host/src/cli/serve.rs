@@ -1,0 +1,60 @@
+//! `corral serve`
+
+use std::path::Path;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::http::{Server, admin_router, router};
+use crate::service::Corral;
+
+use super::{Failed, load};
+
+pub(super) async fn run(path: &Path) -> Result<(), Failed> {
+    let config = load(path)?;
+    let corral = Corral::start(config).await?;
+    serve(corral).await
+}
+
+/// Serves both faces until SIGTERM or Ctrl-C, then ends within the grace time.
+pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
+    let (listen, admin) = (corral.config().listen, corral.config().admin.listen);
+    let grace = corral.config().grace;
+    let front = Server::bind(listen).await.with_context(|| format!("listen = \"{listen}\""))?;
+    let back = Server::bind(admin).await.with_context(|| format!("admin.listen = \"{admin}\""))?;
+    tracing::info!(
+        listen = %front.address()?,
+        admin = %back.address()?,
+        store = corral.store_kind(),
+        origin = corral.origin_kind(),
+        policy = corral.policies().slot().current().label(),
+        "serving"
+    );
+    let (stop, stopped) = watch::channel(false);
+    let serving = (
+        tokio::spawn(front.serve(router(corral.clone()), told(stopped.clone()), grace)),
+        tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), grace)),
+    );
+    asked_to_stop().await?;
+    tracing::info!("stopping: no new requests, those in progress may end");
+    corral.drain();
+    // Nobody listens any more only when both servers have ended already.
+    let _ended = stop.send(true);
+    let _both = tokio::join!(serving.0, serving.1);
+    corral.shutdown(grace).await;
+    Ok(())
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone is an end as well.
+    let _gone = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn asked_to_stop() -> Result<(), Failed> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be awaited")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted.context("Ctrl-C")?),
+    }
+}

@@ -1,0 +1,135 @@
+//! Who may do what: bearer tokens by scope.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use subtle::ConstantTimeEq;
+
+use crate::config::{Config, Secret};
+
+use super::problem::Problem;
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// `GET /read`, `POST /query`.
+    Read,
+    /// `POST /write`, `POST /invalidate`.
+    Write,
+    /// The admin face.
+    Admin,
+}
+
+impl Scope {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// The tokens of a host. A scope without one is open.
+#[derive(Debug, Clone)]
+pub struct Gatekeeper {
+    tokens: [(Scope, Option<Secret>); 3],
+}
+
+impl Gatekeeper {
+    /// The tokens of a configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            tokens: [
+                (Scope::Read, config.access.read.clone()),
+                (Scope::Write, config.access.write.clone()),
+                (Scope::Admin, config.admin.token.clone()),
+            ],
+        }
+    }
+
+    /// Lets a request with these headers pass, or says why not: 401 without a valid token, 403
+    /// with one of another scope alone.
+    ///
+    /// # Errors
+    /// The problem document to answer with.
+    pub fn check(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
+            return Ok(());
+        }
+        let Some(sent) = bearer(headers) else {
+            return Err(Problem::no_token(scope.name()));
+        };
+        // Every token is compared, whichever matched: the time says nothing.
+        let (mut ours, mut another) = (false, false);
+        for (of, token) in &self.tokens {
+            let equal = token.as_ref().is_some_and(|token| same(&token.0, sent));
+            ours |= equal && *of == scope;
+            another |= equal && *of != scope;
+        }
+        match (ours, another) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Problem::other_scope(scope.name())),
+            (false, false) => Err(Problem::no_token(scope.name())),
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn same(token: &str, sent: &str) -> bool {
+    token.as_bytes().ct_eq(sent.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+
+    #[test]
+    fn a_scope_without_a_token_is_open() {
+        assert_eq!(status(&keeper(None, Some("w")), Scope::Read, None), 200);
+    }
+
+    #[test]
+    fn without_a_token_a_guarded_scope_answers_401() {
+        let keeper = keeper(Some("r"), Some("w"));
+        assert_eq!(status(&keeper, Scope::Read, None), 401);
+        assert_eq!(status(&keeper, Scope::Read, Some("Bearer wrong")), 401);
+        assert_eq!(status(&keeper, Scope::Read, Some("Basic r")), 401);
+        assert_eq!(status(&keeper, Scope::Read, Some("Bearer ")), 401);
+    }
+
+    #[test]
+    fn with_the_token_of_another_scope_it_answers_403() {
+        let keeper = keeper(Some("r"), Some("w"));
+        assert_eq!(status(&keeper, Scope::Write, Some("Bearer r")), 403);
+        assert_eq!(status(&keeper, Scope::Write, Some("bearer w")), 200);
+    }
+
+    fn keeper(read: Option<&str>, write: Option<&str>) -> Gatekeeper {
+        let secret = |token: Option<&str>| token.map(|token| Secret(token.to_owned()));
+        Gatekeeper {
+            tokens: [
+                (Scope::Read, secret(read)),
+                (Scope::Write, secret(write)),
+                (Scope::Admin, None),
+            ],
+        }
+    }
+
+    fn status(keeper: &Gatekeeper, scope: Scope, authorization: Option<&str>) -> u16 {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+        }
+        match keeper.check(scope, &headers) {
+            Ok(()) => 200,
+            Err(problem) => problem.into_response().status().as_u16(),
+        }
+    }
+}

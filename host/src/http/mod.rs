@@ -1,0 +1,116 @@
+//! The HTTP face: a thin layer over [`Corral`]. It knows requests, headers and problem documents;
+//! what is cached and how is none of its business.
+
+mod access;
+mod admin;
+mod cache_status;
+mod problem;
+mod read;
+mod server;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::service::{Corral, Readiness};
+
+use access::Gatekeeper;
+pub use problem::Problem;
+pub use server::Server;
+
+/// The largest body of a request: parameters, not documents.
+const BODY_LIMIT: usize = 1 << 20;
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// What every handler works with.
+#[derive(Clone)]
+struct Face {
+    corral: Corral,
+    gatekeeper: Arc<Gatekeeper>,
+}
+
+impl Face {
+    fn new(corral: Corral) -> Self {
+        let gatekeeper = Arc::new(Gatekeeper::new(corral.config()));
+        Self { corral, gatekeeper }
+    }
+}
+
+/// Reads, writes and health, as applications see them.
+#[must_use]
+pub fn router(corral: Corral) -> Router {
+    Router::new()
+        .route("/read/{entity}", get(read::read).fallback(|| only("GET, HEAD")))
+        .route("/query", post(read::query).fallback(|| only("POST")))
+        .route("/write/{entity}/{write}", post(write::write).fallback(|| only("POST")))
+        .route("/invalidate", post(write::invalidate).fallback(|| only("POST")))
+        .route("/healthz", get(healthz).fallback(|| only("GET, HEAD")))
+        .route("/readyz", get(readyz).fallback(|| only("GET, HEAD")))
+        .fallback(|| async { Problem::no_such_path() })
+        .with_state(Face::new(corral))
+}
+
+/// The policy and metrics, as operators see them.
+#[must_use]
+pub fn admin_router(corral: Corral) -> Router {
+    let policy = get(admin::policy).put(admin::put_policy).fallback(|| only("GET, HEAD, PUT"));
+    Router::new()
+        .route("/admin/policy", policy)
+        .route("/admin/policy/rollback", post(admin::rollback).fallback(|| only("POST")))
+        .route("/metrics", get(admin::metrics).fallback(|| only("GET, HEAD")))
+        .route("/healthz", get(healthz).fallback(|| only("GET, HEAD")))
+        .route("/readyz", get(readyz).fallback(|| only("GET, HEAD")))
+        .fallback(|| async { Problem::no_such_path() })
+        .with_state(Face::new(corral))
+}
+
+async fn only(allowed: &'static str) -> Problem {
+    Problem::method(allowed)
+}
+
+async fn healthz() -> &'static str {
+    "alive\n"
+}
+
+async fn readyz(State(face): State<Face>) -> (StatusCode, Json<Readiness>) {
+    let readiness = face.corral.readiness().await;
+    let status =
+        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
+}
+
+/// A body whole, within its limits of size and time.
+async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(limit)),
+        Ok(Err(_broken)) => Err(Problem::malformed("the body broke off")),
+        Err(_elapsed) => Err(Problem::slow()),
+    }
+}
+
+/// A JSON body. What it should have been is said; what it was is not echoed.
+async fn json_body<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
+    let bytes = collect(body, BODY_LIMIT).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        let detail = match error.classify() {
+            serde_json::error::Category::Data => error.to_string(),
+            serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof
+            | serde_json::error::Category::Io => format!("the body is no JSON at {place}"),
+        };
+        Problem::malformed(detail)
+    })
+}

@@ -1,0 +1,289 @@
+//! Errors as RFC 9457 problem documents. Their `type` is a promise; their words are not.
+//!
+//! No problem shows SQL, addresses, secrets or the database's own words: those go to the log.
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use serde_json::{Map, Value, json};
+
+use crate::cache::{LoadError, ReadError, WriteError};
+use crate::origin::OriginError;
+use crate::policy::Refusal;
+use crate::service::RequestError;
+
+/// Seconds after which a client may try again: long enough for a short outage to pass, short
+/// enough for a person.
+const RETRY_AFTER_S: &str = "1";
+
+/// A problem document in the making.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    more: Map<String, Value>,
+    header: Option<(axum::http::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    #[must_use]
+    pub fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, kind, title, detail: detail.into(), more: Map::new(), header: None }
+    }
+
+    /// A member of the document beside the standard ones.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+
+    fn retry(mut self) -> Self {
+        self.header = Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S)));
+        self
+    }
+
+    /// 404 for a path that is none of ours.
+    #[must_use]
+    pub fn no_such_path() -> Self {
+        let detail = "see the README for the paths that this host serves";
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here", detail)
+    }
+
+    /// 404 for a row that does not exist.
+    #[must_use]
+    pub fn no_row() -> Self {
+        let detail = "the read is well formed and the origin has no such row";
+        Self::new(StatusCode::NOT_FOUND, "no-row", "There is no such row", detail)
+    }
+
+    /// 405.
+    #[must_use]
+    pub fn method(allowed: &'static str) -> Self {
+        let mut problem = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "The method is not allowed here",
+            format!("this path takes {allowed}"),
+        );
+        problem.header = Some((ALLOW, HeaderValue::from_static(allowed)));
+        problem
+    }
+
+    /// 400 for a body or a query string that can't be read.
+    #[must_use]
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request can't be read", detail)
+    }
+
+    /// 413.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("at most {limit} bytes are taken");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
+    }
+
+    /// 408 for a body that does not come.
+    #[must_use]
+    pub fn slow() -> Self {
+        let detail = "the body did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body did not arrive", detail)
+    }
+
+    /// 401.
+    #[must_use]
+    pub fn no_token(scope: &str) -> Self {
+        let detail = format!("send Authorization: Bearer and the token of the scope {scope:?}");
+        let mut problem =
+            Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is required", detail);
+        let realm = HeaderValue::from_static("Bearer realm=\"corral\"");
+        problem.header = Some((WWW_AUTHENTICATE, realm));
+        problem
+    }
+
+    /// 403 for a token of another scope.
+    #[must_use]
+    pub fn other_scope(scope: &str) -> Self {
+        let detail = format!("this token is valid and is not one of the scope {scope:?}");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The token is for another scope", detail)
+    }
+
+    fn unavailable(kind: &'static str, title: &'static str, detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail).retry()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let mut document = json!({
+            "type": format!("urn:corral:problem:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(members) = document.as_object_mut() {
+            members.extend(self.more);
+        }
+        let mut response = Response::new(Body::from(document.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::UnknownEntity(name) => unknown("entity", &name),
+            RequestError::UnknownWrite(name) => unknown("write", &name),
+            RequestError::Arguments(problems) => invalid_arguments(&json!(problems)),
+            RequestError::NotAllowed(why) => {
+                Self::new(StatusCode::FORBIDDEN, "not-allowed", "This is not allowed here", why)
+            }
+            RequestError::Read(error) => error.into(),
+            RequestError::Write(error) => error.into(),
+        }
+    }
+}
+
+fn unknown(what: &'static str, name: &str) -> Problem {
+    let shown: String = name.chars().take(64).collect();
+    let (kind, title) = match what {
+        "entity" => ("unknown-entity", "There is no such entity"),
+        _ => ("unknown-write", "There is no such write"),
+    };
+    let detail = format!("the configuration has no {what} {shown:?}");
+    Problem::new(StatusCode::NOT_FOUND, kind, title, detail)
+}
+
+fn invalid_arguments(problems: &Value) -> Problem {
+    let detail = "see parameters for what is wrong with each";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong", detail)
+        .with("parameters", problems.clone())
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unbound => Self::new(
+                StatusCode::NOT_FOUND,
+                "unbound",
+                "This entity can't be read by name",
+                "it is bound to a closure of the program that embeds this host",
+            ),
+            ReadError::Refused(refusal) => refused(&refusal),
+            ReadError::Load(error) => error.into(),
+            ReadError::Deadline => deadline(),
+            ReadError::Nothing => Self::unavailable(
+                "interrupted",
+                "The request was interrupted",
+                "this host is shutting down, or its work for the request ended early",
+            ),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    let wrong = |name: &str, problem| {
+        invalid_arguments(&json!([{ "parameter": name, "problem": problem }]))
+    };
+    match refusal {
+        Refusal::UnknownEntity => unknown("entity", ""),
+        Refusal::MissingArgument(name) => wrong(name, "it is missing"),
+        Refusal::SurplusArgument(name) => wrong(name, "there is no such parameter"),
+    }
+}
+
+fn deadline() -> Problem {
+    let detail = "no answer by the deadline of this entity";
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "The deadline passed", detail)
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Overloaded => Self::unavailable(
+                "overloaded",
+                "Too many loads are waiting",
+                "as many statements as allowed are running; none ended in time",
+            ),
+            LoadError::Origin(error) => origin(&error),
+        }
+    }
+}
+
+fn origin(error: &OriginError) -> Problem {
+    match error {
+        OriginError::Unavailable(_) => Problem::unavailable(
+            "origin-unavailable",
+            "The origin is unavailable",
+            "the database does not answer, and no stored value may be served",
+        ),
+        OriginError::Timeout(_) => deadline(),
+        OriginError::Rejected { code, .. } => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "statement-failed",
+            "The statement failed",
+            "the database rejected the statement of this entity; the log has its words",
+        )
+        .with("code", json!(code)),
+        OriginError::TooLarge => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "answer-too-large",
+            "The answer is too large",
+            "the rows are more than a cache should keep; narrow the read",
+        ),
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Origin(OriginError::Rejected { code, .. }) => rejected_write(&code),
+            WriteError::Origin(error) => origin(&error),
+            WriteError::Unknown(_) => Self::unavailable(
+                "outcome-unknown",
+                "It is unknown whether this was written",
+                "the connection broke during the commit; read before you write again",
+            ),
+            WriteError::Undecided => Self::unavailable(
+                "policy-failed",
+                "Nothing was written",
+                "the policy could not say what the write touches",
+            ),
+            WriteError::Overloaded => Self::unavailable(
+                "overloaded",
+                "Nothing was written",
+                "too many invalidations wait for the store",
+            ),
+            WriteError::Interrupted => Self::unavailable(
+                "interrupted",
+                "It is unknown whether this was written",
+                "the write ended early; read before you write again",
+            ),
+        }
+    }
+}
+
+/// SQLSTATE class 23 is a broken constraint; the rest is the statement's or its values' fault.
+fn rejected_write(code: &str) -> Problem {
+    let (status, kind, title) = if code.starts_with("23") {
+        (StatusCode::CONFLICT, "conflict", "The write breaks a constraint")
+    } else {
+        (StatusCode::UNPROCESSABLE_ENTITY, "write-rejected", "The write was rejected")
+    };
+    Problem::new(status, kind, title, "nothing was written").with("code", json!(code))
+}

@@ -1,0 +1,96 @@
+//! Accepting connections: limits against slow and many clients, and an end that cuts nobody off.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+/// How long a client may take to send its headers: a slow one must not hold a connection for ever.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// Connections that are served at once; more wait in the kernel's queue.
+const CONNECTIONS: usize = 10_000;
+
+/// A pause after a failed accept (too many open files): the reason does not go away at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound address that serves once it is told what.
+pub struct Server {
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// The address is in use, or not ours.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await? })
+    }
+
+    /// The address that it has, with the port that the system chose for port 0.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` completes; then accepts nobody, tells clients to close, and gives the
+    /// requests in progress `grace` to end.
+    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>, grace: Duration) {
+        let shutdown = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
+        builder.http2().timer(TokioTimer::new());
+        tokio::pin!(stop);
+        loop {
+            let (stream, place) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = self.accept(&places) => accepted,
+            };
+            let service = TowerToHyperService::new(router.clone());
+            let connection =
+                builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            let watched = shutdown.watch(connection);
+            tokio::spawn(async move {
+                // A client that breaks off is its own business.
+                let _ended = watched.await;
+                drop(place);
+            });
+        }
+        drop(self.listener);
+        if timeout(grace, shutdown.shutdown()).await.is_err() {
+            tracing::warn!(?grace, "requests were still running at the end of the grace time");
+        }
+    }
+
+    async fn accept(&self, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+        // The semaphore is never closed.
+        let place = Arc::clone(places).acquire_owned().await.ok();
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _peer)) => {
+                    // Without it small answers wait for the client's acknowledgement.
+                    let _best_effort = stream.set_nodelay(true);
+                    return (stream, place);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Every metric that a host exposes, registered once: on the hot path a metric is one atomic add.
+//!
+//! Each host owns its registry, so that several can live in one process.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// How a read ended, as the label `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// A fresh value from the store.
+    Hit,
+    /// A stale value while a refresh runs.
+    Stale,
+    /// A stale value because the load failed.
+    StaleIfError,
+    /// Loaded under a lease, or found by waiting for another host's load.
+    Miss,
+    /// Loaded without a lease: the store is not there, or patience ended.
+    Bypass,
+    /// An error.
+    Error,
+}
+
+impl ReadOutcome {
+    const ALL: [Self; 6] =
+        [Self::Hit, Self::Stale, Self::StaleIfError, Self::Miss, Self::Bypass, Self::Error];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::StaleIfError => "stale-if-error",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Why the origin was asked, as the label `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadReason {
+    /// Under a lease, for a request that waits.
+    Miss,
+    /// Under a lease, in the background.
+    Refresh,
+    /// A second time under one lease, because a tag of the row was invalidated meanwhile.
+    Tag,
+    /// Without a lease.
+    Uncached,
+    /// By a writer that fills what it wrote.
+    WriteThrough,
+}
+
+impl LoadReason {
+    const ALL: [Self; 5] =
+        [Self::Miss, Self::Refresh, Self::Tag, Self::Uncached, Self::WriteThrough];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Miss => "miss",
+            Self::Refresh => "refresh",
+            Self::Tag => "tag",
+            Self::Uncached => "uncached",
+            Self::WriteThrough => "write-through",
+        }
+    }
+}
+
+/// The handles of one entity.
+#[derive(Debug)]
+pub struct EntityMetrics {
+    reads: Vec<Counter>,
+    read_seconds: Vec<Histogram>,
+    loads: Vec<Counter>,
+}
+
+impl EntityMetrics {
+    /// A read ended.
+    pub fn read(&self, outcome: ReadOutcome, took: Duration) {
+        self.reads[outcome as usize].increment(1);
+        self.read_seconds[outcome as usize].record(took);
+    }
+
+    /// The origin is asked.
+    pub fn load(&self, reason: LoadReason) {
+        self.loads[reason as usize].increment(1);
+    }
+}
+
+/// Every metric of a host.
+#[expect(missing_docs, reason = "each field is the metric of its name in `face`")]
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    entities: HashMap<String, EntityMetrics>,
+    query: EntityMetrics,
+    pub origin_load_seconds: Histogram,
+    pub flights: Gauge,
+    pub coalesced: Counter,
+    pub lease_granted: Counter,
+    pub lease_held: Counter,
+    pub lease_found: Counter,
+    pub lease_unavailable: Counter,
+    pub fill_stored: Counter,
+    pub fill_rejected: Counter,
+    pub fill_unavailable: Counter,
+    pub pending_invalidations: Gauge,
+    pub breaker_state: Gauge,
+    pub store_unreadable: Gauge,
+    pub policy_generation: Gauge,
+    pub policy_refused: Counter,
+    pub http_disconnects: Counter,
+}
+
+const META: Metadata<'static> = Metadata::new("corral", Level::INFO, None);
+
+/// From a near hit to the longest deadline, about three buckets a decade.
+const SECONDS: [f64; 18] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+impl Metrics {
+    /// A registry with the metrics of these entities.
+    ///
+    /// # Panics
+    /// Never: the buckets are a constant that is not empty.
+    #[must_use]
+    pub fn new<'a>(entities: impl IntoIterator<Item = &'a str>) -> Self {
+        let builder = PrometheusBuilder::new();
+        let recorder = match builder.set_buckets(&SECONDS) {
+            Ok(builder) => builder.build_recorder(),
+            Err(_) => PrometheusBuilder::new().build_recorder(),
+        };
+        describe(&recorder);
+        let counter = |name, labels: &[(&'static str, &'static str)]| {
+            recorder.register_counter(&key(name, labels), &META)
+        };
+        let gauge = |name| recorder.register_gauge(&key(name, &[]), &META);
+        let entities = entities
+            .into_iter()
+            .map(|name| (name.to_owned(), entity_metrics(&recorder, name)))
+            .collect();
+        Self {
+            entities,
+            query: entity_metrics(&recorder, "~query"),
+            origin_load_seconds: recorder
+                .register_histogram(&key("corral_origin_load_seconds", &[]), &META),
+            flights: gauge("corral_flights"),
+            coalesced: counter("corral_coalesced_total", &[]),
+            lease_granted: counter("corral_lease_total", &[("result", "granted")]),
+            lease_held: counter("corral_lease_total", &[("result", "held")]),
+            lease_found: counter("corral_lease_total", &[("result", "found")]),
+            lease_unavailable: counter("corral_lease_total", &[("result", "unavailable")]),
+            fill_stored: counter("corral_fill_total", &[("result", "stored")]),
+            fill_rejected: counter("corral_fill_total", &[("result", "rejected")]),
+            fill_unavailable: counter("corral_fill_total", &[("result", "unavailable")]),
+            pending_invalidations: gauge("corral_pending_invalidations"),
+            breaker_state: gauge("corral_breaker_state"),
+            store_unreadable: gauge("corral_store_unreadable"),
+            policy_generation: gauge("corral_policy_generation"),
+            policy_refused: counter("corral_policy_refused_total", &[]),
+            http_disconnects: counter("corral_http_disconnects_total", &[]),
+            handle: recorder.handle(),
+            recorder,
+        }
+    }
+
+    /// The handles of an entity; those of ad-hoc queries for any other name.
+    #[must_use]
+    pub fn entity(&self, name: &str) -> &EntityMetrics {
+        self.entities.get(name).unwrap_or(&self.query)
+    }
+
+    /// `corral_invalidations_total{kind,result}`; off the hot path, so looked up each time.
+    pub fn invalidations(&self, kind: &'static str, result: &'static str, count: u64) {
+        let labels = [("kind", kind), ("result", result)];
+        self.recorder
+            .register_counter(&key("corral_invalidations_total", &labels), &META)
+            .increment(count);
+    }
+
+    /// `corral_policy_swaps_total{result}`.
+    pub fn policy_swaps(&self, result: &'static str) {
+        self.recorder
+            .register_counter(&key("corral_policy_swaps_total", &[("result", result)]), &META)
+            .increment(1);
+    }
+
+    /// Sets `corral_policy_calls_total{function,result}`, which the generations count themselves.
+    pub fn policy_calls(&self, function: &'static str, result: &'static str, total: u64) {
+        let labels = [("function", function), ("result", result)];
+        self.recorder
+            .register_counter(&key("corral_policy_calls_total", &labels), &META)
+            .absolute(total);
+    }
+
+    /// Everything as Prometheus text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds recorded samples into their buckets; to be called every few seconds, since samples
+    /// take memory until then.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
+    let labels: Vec<Label> = labels.iter().map(|(k, v)| Label::from_static_parts(k, v)).collect();
+    Key::from_parts(name, labels)
+}
+
+fn entity_metrics(recorder: &PrometheusRecorder, entity: &str) -> EntityMetrics {
+    let key = |name: &'static str, label: &'static str, value: &'static str| {
+        let labels =
+            vec![Label::new("entity", entity.to_owned()), Label::from_static_parts(label, value)];
+        Key::from_parts(name, labels)
+    };
+    let outcomes = ReadOutcome::ALL.map(ReadOutcome::label);
+    EntityMetrics {
+        reads: outcomes
+            .map(|o| recorder.register_counter(&key("corral_reads_total", "outcome", o), &META))
+            .into(),
+        read_seconds: outcomes
+            .map(|o| recorder.register_histogram(&key("corral_read_seconds", "outcome", o), &META))
+            .into(),
+        loads: LoadReason::ALL
+            .map(|r| {
+                let key = key("corral_origin_loads_total", "reason", r.label());
+                recorder.register_counter(&key, &META)
+            })
+            .into(),
+    }
+}
+
+fn describe(recorder: &PrometheusRecorder) {
+    let counters = [
+        ("corral_reads_total", "Reads by how they ended"),
+        ("corral_origin_loads_total", "Statements run to load a value"),
+        ("corral_coalesced_total", "Reads that shared another read's work"),
+        ("corral_lease_total", "Answers to claims"),
+        ("corral_fill_total", "Answers to fills"),
+        ("corral_invalidations_total", "Invalidated keys and tags"),
+        ("corral_policy_calls_total", "Calls into the policy"),
+        ("corral_policy_refused_total", "Policy answers that the guard refused"),
+        ("corral_policy_swaps_total", "Policy exchanges, rollbacks and refusals"),
+        ("corral_http_disconnects_total", "Requests whose client went away"),
+    ];
+    for (name, text) in counters {
+        recorder.describe_counter(name.into(), None, text.into());
+    }
+    let gauges = [
+        ("corral_flights", "Flights in progress"),
+        ("corral_pending_invalidations", "Invalidations that wait for the store to return"),
+        ("corral_breaker_state", "The store is trusted (0), is being probed (1), is not (2)"),
+        ("corral_store_unreadable", "Stored values met that were no envelope"),
+        ("corral_policy_generation", "The generation in force"),
+    ];
+    for (name, text) in gauges {
+        recorder.describe_gauge(name.into(), None, text.into());
+    }
+    let histograms = [
+        ("corral_read_seconds", "Time of a read"),
+        ("corral_origin_load_seconds", "Time of a load"),
+    ];
+    for (name, text) in histograms {
+        recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entity_has_its_outcomes_before_its_first_read() {
+        let metrics = Metrics::new(["user.profile"]);
+        metrics.entity("user.profile").read(ReadOutcome::Hit, Duration::from_micros(80));
+        metrics.entity("user.profile").load(LoadReason::Miss);
+        let text = metrics.render();
+        assert!(text.contains(r#"corral_reads_total{entity="user.profile",outcome="hit"} 1"#));
+        assert!(text.contains(r#"corral_reads_total{entity="user.profile",outcome="error"} 0"#));
+        assert!(text.contains(
+            r#"corral_origin_loads_total{entity="user.profile",reason="miss"} 1"#
+        ));
+    }
+
+    #[test]
+    fn two_hosts_in_one_process_count_apart() {
+        let (one, two) = (Metrics::new(["e"]), Metrics::new(["e"]));
+        one.coalesced.increment(3);
+        assert!(one.render().contains("corral_coalesced_total 3"));
+        assert!(two.render().contains("corral_coalesced_total 0"));
+    }
+}

@@ -1,0 +1,251 @@
+//! Corral as a library: one host, built from a configuration.
+//!
+//! Order of calls: [`Corral::start`], then reads, writes and invalidations from any task, then
+//! [`Corral::shutdown`]. The binary's HTTP face is a thin layer over this.
+
+mod closures;
+mod policies;
+mod readiness;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::cache::Cache;
+use crate::config::{Config, Entity};
+use crate::observe::Metrics;
+use crate::origin::{self, Origin, OriginOptions};
+use crate::policy::{EngineError, Slot, gate};
+use crate::store::{MemoryStore, RedisStore, Store, StoreError};
+
+pub use closures::ClosureError;
+pub(crate) use policies::shapes;
+pub use policies::Policies;
+pub use readiness::Readiness;
+pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
+
+/// How often metrics fold their samples.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// One host: a policy, a store, an origin, and the cache between them. Cheap to clone.
+#[derive(Clone)]
+pub struct Corral {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    entities: BTreeMap<String, Arc<Bound>>,
+    cache: Arc<Cache>,
+    origin: Option<Arc<dyn Origin>>,
+    policies: Policies,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+    tasks: std::sync::Mutex<JoinSet<()>>,
+}
+
+/// An entity with its statements ready to be shared.
+struct Bound {
+    entity: Arc<Entity>,
+    read: Option<Arc<origin::ReadStatement>>,
+    writes: BTreeMap<String, Arc<origin::WriteStatement>>,
+}
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine that runs policies.
+    #[error("the policy engine does not start: {0}")]
+    Engine(#[from] EngineError),
+    /// The component's file.
+    #[error("{path}: {error}")]
+    Component {
+        /// The file.
+        path: String,
+        /// Why it can't be read or watched.
+        error: String,
+    },
+    /// The policy did not pass the gate.
+    #[error("the policy is refused\n{0}")]
+    Policy(Box<gate::Rejection>),
+    /// The store's address.
+    #[error("store.url: {0}")]
+    Store(StoreError),
+    /// The origin's address.
+    #[error("origin.url: {0}")]
+    Origin(#[from] origin::ConnectError),
+}
+
+impl Corral {
+    /// Builds a host and starts what runs beside its requests: the store's probe, the policy's
+    /// watch, the metrics' upkeep. Neither store nor origin has to be reachable.
+    ///
+    /// # Errors
+    /// [`StartError`] for a policy that does not pass the gate and addresses that can't be used.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let store = connect_store(&config).await.map_err(StartError::Store)?;
+        Self::start_with(config, store).await
+    }
+
+    /// The same over a store of the caller's.
+    ///
+    /// # Errors
+    /// As [`Corral::start`].
+    pub async fn start_with(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
+        let origin = connect_origin(&config)?;
+        let metrics = Arc::new(Metrics::new(config.entities.keys().map(String::as_str)));
+        let policies = Policies::start(&config, Arc::clone(&metrics)).await?;
+        let cache = new_cache(&config, store, policies.slot(), Arc::clone(&metrics));
+        let entities = config.entities.values().map(Bound::of).collect();
+        let inner = Arc::new(Inner {
+            entities,
+            cache,
+            origin,
+            policies,
+            metrics,
+            draining: AtomicBool::new(false),
+            tasks: std::sync::Mutex::default(),
+            config,
+        });
+        let corral = Self { inner };
+        corral.start_tasks()?;
+        Ok(corral)
+    }
+
+    /// The configuration that it was started with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The policy in force, its exchange and rollback.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.inner.policies
+    }
+
+    /// `memory` or `redis`.
+    #[must_use]
+    pub fn store_kind(&self) -> &'static str {
+        self.inner.cache.store().kind()
+    }
+
+    /// `postgres`, `sqlite` or `none`.
+    #[must_use]
+    pub fn origin_kind(&self) -> &'static str {
+        self.inner.origin.as_ref().map_or("none", |origin| origin.kind())
+    }
+
+    /// Metrics as Prometheus text.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.inner.fold_metrics();
+        self.inner.metrics.render()
+    }
+
+    /// Ends: flights in progress may finish until `grace` is over, then they are cut off and give
+    /// their leases back.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.drain();
+        let end = Instant::now() + grace;
+        let done = async {
+            while self.inner.cache.flights() > 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let finished = timeout_at(end, done).await.is_ok();
+        tracing::info!(finished, "stopped");
+        if let Ok(mut tasks) = self.inner.tasks.lock() {
+            tasks.abort_all();
+        }
+    }
+
+    fn start_tasks(&self) -> Result<(), StartError> {
+        let store = Arc::clone(self.inner.cache.store());
+        let inner = Arc::downgrade(&self.inner);
+        self.inner.policies.watch(&self.inner.config.policy)?;
+        if let Ok(mut tasks) = self.inner.tasks.lock() {
+            tasks.spawn(async move { store.probe().await });
+            tasks.spawn(async move {
+                while let Some(inner) = inner.upgrade() {
+                    inner.fold_metrics();
+                    drop(inner);
+                    sleep(UPKEEP).await;
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Bound {
+    fn of(entity: &Entity) -> (String, Arc<Self>) {
+        let writes = entity.writes.iter();
+        let bound = Self {
+            entity: Arc::new(entity.clone()),
+            read: entity.read.clone().map(Arc::new),
+            writes: writes.map(|(n, w)| (n.clone(), Arc::new(w.statement.clone()))).collect(),
+        };
+        (entity.name.clone(), Arc::new(bound))
+    }
+}
+
+impl Inner {
+    /// What is counted elsewhere is copied into the registry when somebody looks.
+    fn fold_metrics(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
+        self.metrics.store_unreadable.set(self.cache.store().unreadable() as f64);
+        self.policies.fold_metrics();
+        self.metrics.upkeep();
+    }
+}
+
+/// The store of a configuration.
+pub(crate) async fn connect_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &config.store.url {
+        None => Arc::new(MemoryStore::new()),
+        Some(url) => Arc::new(RedisStore::connect(&url.0, config.store.timeout).await?),
+    })
+}
+
+/// The origin of a configuration, if it has one.
+pub(crate) fn connect_origin(
+    config: &Config,
+) -> Result<Option<Arc<dyn Origin>>, origin::ConnectError> {
+    let Some(url) = &config.origin.url else {
+        return Ok(None);
+    };
+    let size = |connections| u32::try_from(connections).unwrap_or(u32::MAX);
+    let options = OriginOptions {
+        max_loads: size(config.origin.max_loads),
+        max_writes: size(config.origin.max_writes),
+        deadline: usual_deadline(config),
+    };
+    origin::connect(&url.0, &options).map(Some)
+}
+
+/// The deadline that most entities have: reads with it need no transaction of their own.
+fn usual_deadline(config: &Config) -> Duration {
+    let mut counts: BTreeMap<Duration, usize> = BTreeMap::new();
+    for entity in config.entities.values() {
+        *counts.entry(entity.deadline).or_default() += 1;
+    }
+    let usual = counts.into_iter().max_by_key(|(_, count)| *count);
+    usual.map_or(OriginOptions::default().deadline, |(deadline, _)| deadline)
+}
+
+fn new_cache(
+    config: &Config,
+    store: Arc<dyn Store>,
+    slot: Arc<Slot>,
+    metrics: Arc<Metrics>,
+) -> Arc<Cache> {
+    let deadlines = config.entities.values().map(|entity| entity.deadline);
+    let longest = deadlines.chain([config.query.deadline]).max().unwrap_or(config.query.deadline);
+    Arc::new(Cache::new(store, slot, metrics, config.origin.max_loads, longest))
+}

@@ -1,0 +1,162 @@
+//! The policy in force and its exchange: by file, by an operator, back again.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::{Config, Entity, PolicyConfig};
+use crate::observe::Metrics;
+use crate::policy::gate::{self, EntityShape, Rejection};
+use crate::policy::{
+    self, Engine, Generation, NothingToRollBack, Origin, Slot, Status, Watch, builtin,
+};
+
+use super::StartError;
+
+/// Everything that exchanging a policy needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Policies {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    slot: Arc<Slot>,
+    settings: String,
+    entities: Vec<EntityShape>,
+    metrics: Arc<Metrics>,
+    watch: Mutex<Option<Watch>>,
+}
+
+impl Policies {
+    pub(super) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let engine = Engine::new(policy::Limits::default())?;
+        let settings = config.policy_settings_json();
+        let entities = shapes(config);
+        let (bytes, origin) = match &config.policy.component {
+            None => (builtin().to_vec(), Origin::BuiltIn),
+            Some(path) => (read(path).await?, Origin::File(path.clone())),
+        };
+        let passed = examine(&engine, bytes, &settings, &entities)
+            .await
+            .map_err(|rejection| StartError::Policy(Box::new(rejection)))?;
+        let slot = Arc::new(Slot::new(passed, origin));
+        let watch = Mutex::new(None);
+        let policies =
+            Self { inner: Arc::new(Inner { engine, slot, settings, entities, metrics, watch }) };
+        tracing::info!(policy = policies.inner.slot.current().label(), "the policy is in force");
+        Ok(policies)
+    }
+
+    /// Where the generation in force stands.
+    #[must_use]
+    pub fn slot(&self) -> Arc<Slot> {
+        Arc::clone(&self.inner.slot)
+    }
+
+    /// Runs a candidate through the gate and puts it in force. A component and a core module are
+    /// both welcome. What fails the gate changes nothing.
+    ///
+    /// # Errors
+    /// [`Rejection`] says what the gate found.
+    pub async fn install(
+        &self,
+        bytes: Vec<u8>,
+        origin: Origin,
+    ) -> Result<Arc<Generation>, Box<Rejection>> {
+        let inner = &self.inner;
+        match examine(&inner.engine, bytes, &inner.settings, &inner.entities).await {
+            Ok(passed) => {
+                let generation = inner.slot.activate(passed, origin);
+                inner.metrics.policy_swaps("activated");
+                tracing::info!(policy = generation.label(), "a policy was exchanged");
+                Ok(generation)
+            }
+            Err(rejection) => {
+                inner.metrics.policy_swaps("refused");
+                tracing::warn!(%rejection, "a policy was refused");
+                Err(Box::new(rejection))
+            }
+        }
+    }
+
+    /// Puts the previous generation in force again.
+    ///
+    /// # Errors
+    /// [`NothingToRollBack`] before the first exchange.
+    pub fn rollback(&self) -> Result<Arc<Generation>, NothingToRollBack> {
+        let generation = self.inner.slot.rollback()?;
+        self.inner.metrics.policy_swaps("rolled-back");
+        tracing::info!(policy = generation.label(), "the policy was rolled back");
+        Ok(generation)
+    }
+
+    /// The generations as operators see them.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.inner.slot.status()
+    }
+
+    /// Follows the component's file, when the configuration asks for it.
+    pub(super) fn watch(&self, config: &PolicyConfig) -> Result<(), StartError> {
+        let (true, Some(path)) = (config.watch, &config.component) else {
+            return Ok(());
+        };
+        let runtime = tokio::runtime::Handle::current();
+        let weak = Arc::downgrade(&self.inner);
+        let file = path.clone();
+        let watch = policy::watch(path, move |change| {
+            let Some(inner) = weak.upgrade() else { return };
+            let origin = Origin::File(file.clone());
+            match change {
+                Ok(bytes) => {
+                    // Its refusal is logged and counted where it is refused.
+                    let _outcome =
+                        runtime.block_on(Self { inner }.install(bytes, origin));
+                }
+                Err(error) => tracing::warn!(%error, "the policy's file can't be followed"),
+            }
+        });
+        let watch = watch.map_err(|error| StartError::Component {
+            path: path.display().to_string(),
+            error: error.to_string(),
+        })?;
+        *self.inner.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+        Ok(())
+    }
+
+    pub(super) fn fold_metrics(&self) {
+        let current = self.inner.slot.current();
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
+        self.inner.metrics.policy_generation.set(current.number() as f64);
+    }
+}
+
+/// The entities as the gate knows them.
+pub(crate) fn shapes(config: &Config) -> Vec<EntityShape> {
+    let shape = |entity: &Entity| EntityShape {
+        name: entity.name.clone(),
+        params: entity.params.iter().map(|param| param.name.clone()).collect(),
+    };
+    config.entities.values().map(shape).collect()
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    tokio::fs::read(path).await.map_err(|error| StartError::Component {
+        path: path.display().to_string(),
+        error: error.to_string(),
+    })
+}
+
+/// Compiling takes tens of milliseconds of one core: off the threads that serve.
+async fn examine(
+    engine: &Engine,
+    bytes: Vec<u8>,
+    settings: &str,
+    entities: &[EntityShape],
+) -> Result<gate::Passed, Rejection> {
+    let (engine, settings, entities) = (engine.clone(), settings.to_owned(), entities.to_vec());
+    let examined = tokio::task::spawn_blocking(move || {
+        gate::examine(&engine, &bytes, &settings, &entities)
+    });
+    examined.await.unwrap_or_else(|_panic| Err(Rejection::internal()))
+}

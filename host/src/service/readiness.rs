@@ -1,0 +1,68 @@
+//! Whether a host should get requests, and what does not work as it should.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::cache::Breaker;
+
+use super::Corral;
+
+/// Somebody waits for the answer; an origin that needs longer is not well.
+const ORIGIN_BUDGET: Duration = Duration::from_secs(1);
+
+/// The answer to `GET /readyz`.
+///
+/// A host without its store is ready: it serves from the origin. Taking every host out because
+/// their shared store is gone would make an outage of the cache an outage of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Send requests here.
+    pub ready: bool,
+    /// The breaker of the store.
+    pub store: Breaker,
+    /// Whether the origin answers.
+    pub origin: bool,
+    /// Invalidations that wait for the store.
+    pub pending_invalidations: usize,
+    /// What an operator should know, as sentences.
+    pub reasons: Vec<String>,
+}
+
+impl Corral {
+    /// Asks store and origin.
+    pub async fn readiness(&self) -> Readiness {
+        let (store, pending_invalidations) = self.inner.cache.store().state();
+        let origin = self.origin_answers().await;
+        let draining = self.inner.draining.load(Ordering::Acquire);
+        let mut reasons = Vec::new();
+        if draining {
+            reasons.push("this host is shutting down".to_owned());
+        }
+        if store != Breaker::Closed {
+            reasons.push("the store does not answer: reads go to the origin".to_owned());
+        }
+        if pending_invalidations > 0 {
+            reasons.push(format!("{pending_invalidations} invalidations wait for the store"));
+        }
+        if !origin {
+            reasons.push("the origin does not answer: only stored values are served".to_owned());
+        }
+        let ready = !draining && (origin || store == Breaker::Closed);
+        Readiness { ready, store, origin, pending_invalidations, reasons }
+    }
+
+    /// From now on [`Corral::readiness`] says no.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+    }
+
+    async fn origin_answers(&self) -> bool {
+        match &self.inner.origin {
+            None => true,
+            Some(origin) => matches!(timeout(ORIGIN_BUDGET, origin.ping()).await, Ok(Ok(()))),
+        }
+    }
+}
