@@ -1,6 +1,28 @@
 //! A stored value with its metadata: a short versioned binary header and then the body as JSON text.
+//!
+//! | offset | bytes | content (little-endian) |
+//! |---|---|---|
+//! | 0 | 2 | [`PREFIX`]: magic and version |
+//! | 2 | 8 | `loaded_at_ms`; the `claim` script reads it here, right behind the prefix |
+//! | 10 | 8 | `refresh_at_ms` |
+//! | 18 | 8 | `fresh_until_ms` |
+//! | 26 | 8 | `stale_until_ms` |
+//! | 34 | 8 | `generation` |
+//! | 42 | 4 | `cost_ms` |
+//! | 46 | 1 | flags: [`NO_ROW`] |
+//! | 47 | 8 | length of the body |
+//! | 55 | … | the body |
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
+
+/// Magic, then the version of the layout. The magic byte never begins UTF-8 text, so no JSON or
+/// plain string that somebody else wrote under our key passes for an envelope.
+pub(super) const PREFIX: [u8; 2] = [0xCB, 1];
+
+/// Flag: the origin has no such row; the body is empty.
+const NO_ROW: u8 = 1;
+
+const HEADER_BYTES: usize = 55;
 
 /// A stored value. Times are the store's clock, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,3 +47,146 @@ pub struct Envelope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an envelope of this version")]
 pub struct Unreadable;
+
+impl Envelope {
+    /// The bytes to store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let body = self.body.as_deref().unwrap_or_default();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+        bytes.put_slice(&PREFIX);
+        bytes.put_u64_le(self.loaded_at_ms);
+        bytes.put_u64_le(self.refresh_at_ms);
+        bytes.put_u64_le(self.fresh_until_ms);
+        bytes.put_u64_le(self.stale_until_ms);
+        bytes.put_u64_le(self.generation);
+        bytes.put_u32_le(self.cost_ms);
+        bytes.put_u8(if self.body.is_none() { NO_ROW } else { 0 });
+        bytes.put_u64_le(body.len() as u64);
+        bytes.put_slice(body);
+        bytes
+    }
+
+    /// Reads what [`Envelope::encode`] wrote. The body shares `bytes`.
+    ///
+    /// # Errors
+    /// [`Unreadable`]: another version, cut short, or written by somebody else.
+    pub fn decode(bytes: Bytes) -> Result<Self, Unreadable> {
+        let mut header = bytes.get(..HEADER_BYTES).ok_or(Unreadable)?;
+        if !header.starts_with(&PREFIX) {
+            return Err(Unreadable);
+        }
+        header.advance(PREFIX.len());
+        let mut envelope = Self {
+            loaded_at_ms: header.get_u64_le(),
+            refresh_at_ms: header.get_u64_le(),
+            fresh_until_ms: header.get_u64_le(),
+            stale_until_ms: header.get_u64_le(),
+            generation: header.get_u64_le(),
+            cost_ms: header.get_u32_le(),
+            body: None,
+        };
+        let flags = header.get_u8();
+        let body_bytes = header.get_u64_le();
+        let body = bytes.slice(HEADER_BYTES..);
+        if body.len() as u64 != body_bytes {
+            return Err(Unreadable);
+        }
+        envelope.body = match flags {
+            0 => Some(body),
+            NO_ROW if body.is_empty() => None,
+            _ => return Err(Unreadable),
+        };
+        Ok(envelope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_envelope() -> impl Strategy<Value = Envelope> {
+        let times = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+        let body = prop::option::of(prop::collection::vec(any::<u8>(), 0..200));
+        (times, any::<u32>(), any::<u64>(), body).prop_map(|(times, cost_ms, generation, body)| {
+            Envelope {
+                loaded_at_ms: times.0,
+                refresh_at_ms: times.1,
+                fresh_until_ms: times.2,
+                stale_until_ms: times.3,
+                cost_ms,
+                generation,
+                body: body.map(Bytes::from),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(envelope in any_envelope()) {
+            prop_assert_eq!(Envelope::decode(envelope.encode().into()), Ok(envelope));
+        }
+
+        #[test]
+        fn every_truncation_is_unreadable(envelope in any_envelope()) {
+            let bytes = Bytes::from(envelope.encode());
+            for end in 0..bytes.len() {
+                prop_assert_eq!(Envelope::decode(bytes.slice(..end)), Err(Unreadable));
+            }
+        }
+
+        #[test]
+        fn something_behind_the_body_is_unreadable(envelope in any_envelope(), extra: u8) {
+            let mut bytes = envelope.encode();
+            bytes.push(extra);
+            prop_assert_eq!(Envelope::decode(bytes.into()), Err(Unreadable));
+        }
+
+        #[test]
+        fn another_magic_version_or_flag_is_unreadable(
+            envelope in any_envelope(),
+            at in prop::sample::select(vec![0, 1, 46]),
+            flip in 2_u8..,
+        ) {
+            let mut bytes = envelope.encode();
+            bytes[at] ^= flip;
+            prop_assert_eq!(Envelope::decode(bytes.into()), Err(Unreadable));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Envelope::decode(bytes.into());
+        }
+    }
+
+    #[test]
+    fn the_load_time_stands_right_behind_the_prefix() {
+        let envelope = Envelope {
+            loaded_at_ms: 0x0102_0304_0506_0708,
+            refresh_at_ms: 0,
+            fresh_until_ms: 0,
+            stale_until_ms: 0,
+            cost_ms: 0,
+            generation: 0,
+            body: None,
+        };
+        assert_eq!(envelope.encode()[2..10], [8, 7, 6, 5, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn the_body_is_not_copied() {
+        let envelope = Envelope {
+            loaded_at_ms: 1,
+            refresh_at_ms: 2,
+            fresh_until_ms: 3,
+            stale_until_ms: 4,
+            cost_ms: 5,
+            generation: 6,
+            body: Some(Bytes::from_static(b"{}")),
+        };
+        let bytes = Bytes::from(envelope.encode());
+        let body = Envelope::decode(bytes.clone()).unwrap().body.unwrap();
+        assert_eq!(body.as_ptr(), bytes[HEADER_BYTES..].as_ptr());
+    }
+}

@@ -7,13 +7,18 @@
 //! [`Envelope`] are the store's, and a host asks [`Store::now_ms`] for its estimate of it.
 
 mod envelope;
+mod memory;
+mod redis;
+mod waiters;
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::redis::RedisStore;
 pub use envelope::{Envelope, Unreadable};
+pub use memory::MemoryStore;
 
 /// A store key that passed the guard: 1 to 512 bytes, no control character, space, `{` or `}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -198,7 +203,8 @@ pub enum StoreError {
     Refused(String),
 }
 
-/// The shared cache. Every call returns within the store's own time budget.
+/// The shared cache. Every exchange with the store ends within the store's own time budget;
+/// every call is one exchange, except that an invalidation takes one or more for each chunk.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The envelope under `key`. One that can't be read is nothing, and counted.
@@ -208,7 +214,8 @@ pub trait Store: Send + Sync {
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError>;
 
     /// Stores `envelope` only while the lease still holds `token`, and spends the lease. The key
-    /// lives until `envelope.stale_until_ms`.
+    /// lives until `envelope.stale_until_ms`; if that is over, the fill is accepted all the same
+    /// and leaves the key without a value.
     async fn fill(
         &self,
         key: &Key,
@@ -232,12 +239,7 @@ pub trait Store: Send + Sync {
 
     /// Writes `key` into the tag's index until `expires_at_ms`, trims expired members, never
     /// shortens the index's lifetime.
-    async fn index(
-        &self,
-        tag: &Tag,
-        key: &Key,
-        expires_at_ms: u64,
-    ) -> Result<Indexed, StoreError>;
+    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError>;
 
     /// Returns when the lease on `key` may have ended, at the latest after `at_most`. A hint: the
     /// caller claims again and looks.
@@ -246,8 +248,9 @@ pub trait Store: Send + Sync {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// This host's estimate of the store's clock, milliseconds since the Unix epoch. Never goes
-    /// back within one process.
+    /// This host's estimate of the store's clock, milliseconds since the Unix epoch. Before the
+    /// store answered for the first time it is this machine's clock, for want of a better one;
+    /// from then on it never goes back within one process.
     fn now_ms(&self) -> u64;
 
     /// `memory` or `redis`, for people.

@@ -1,0 +1,95 @@
+//! A map whose entries end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A map whose entries end, and that finds the one that ends soonest. Nothing ends by itself:
+/// [`Expiring::trim`] removes what is over, and until then [`Expiring::get`] does not show it.
+pub(super) struct Expiring<K, V> {
+    entries: BTreeMap<K, Entry<V>>,
+    by_end: BTreeSet<(u64, K)>,
+}
+
+struct Entry<V> {
+    until_ms: u64,
+    value: V,
+}
+
+impl<K, V> Default for Expiring<K, V> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), by_end: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Clone, V> Expiring<K, V> {
+    /// The value, and when it ends, unless it is over.
+    pub(super) fn get(&self, key: &K, now_ms: u64) -> Option<(&V, u64)> {
+        let entry = self.entries.get(key)?;
+        (now_ms < entry.until_ms).then_some((&entry.value, entry.until_ms))
+    }
+
+    /// Puts a value in the place of whatever is there.
+    pub(super) fn insert(&mut self, key: K, value: V, until_ms: u64) {
+        self.remove(&key);
+        self.by_end.insert((until_ms, key.clone()));
+        self.entries.insert(key, Entry { until_ms, value });
+    }
+
+    /// Removes an entry, over or not; says when it ended or would have.
+    pub(super) fn remove(&mut self, key: &K) -> Option<u64> {
+        let until_ms = self.entries.remove(key)?.until_ms;
+        self.by_end.remove(&(until_ms, key.clone()));
+        Some(until_ms)
+    }
+
+    /// Removes what is over.
+    pub(super) fn trim(&mut self, now_ms: u64) {
+        while self.by_end.first().is_some_and(|(until_ms, _)| *until_ms <= now_ms) {
+            self.pop_soonest();
+        }
+    }
+
+    /// Removes the entry that ends soonest.
+    pub(super) fn pop_soonest(&mut self) -> Option<(K, u64)> {
+        let (until_ms, key) = self.by_end.pop_first()?;
+        self.entries.remove(&key);
+        Some((key, until_ms))
+    }
+
+    /// How many entries there are, those not yet trimmed included.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The keys from `first` on, in order.
+    pub(super) fn keys_from<'a>(&'a self, first: &K) -> impl Iterator<Item = &'a K> {
+        self.entries.range(first..).map(|(key, _)| key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_gone_at_its_end_and_not_before() {
+        let mut map = Expiring::default();
+        map.insert("a", 1, 10);
+        assert_eq!(map.get(&"a", 9), Some((&1, 10)));
+        assert_eq!(map.get(&"a", 10), None);
+        map.trim(9);
+        assert_eq!(map.len(), 1);
+        map.trim(10);
+        assert_eq!(map.len(), 0);
+    }
+
+    #[test]
+    fn a_replaced_entry_ends_when_the_new_one_does() {
+        let mut map = Expiring::default();
+        map.insert("a", 1, 10);
+        map.insert("a", 2, 20);
+        map.trim(15);
+        assert_eq!(map.get(&"a", 15), Some((&2, 20)));
+        assert_eq!(map.pop_soonest(), Some(("a", 20)));
+        assert_eq!(map.pop_soonest(), None);
+    }
+}

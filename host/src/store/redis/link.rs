@@ -1,0 +1,216 @@
+//! One connection that restores itself, and the time budget of every exchange over it.
+//!
+//! A task of its own keeps the connection: it opens it, notices when it breaks, and opens the
+//! next. Callers use what stands at the moment. While nothing was tried yet they wait, within
+//! their budget; while the server is known to be down they are told so at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Value};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout, timeout_at};
+
+use super::clock::StoreClock;
+use super::scripts::SETTLED_CHANNEL;
+use crate::store::waiters::Waiters;
+use crate::store::{Key, StoreError};
+
+/// How long opening a connection may take, TLS and greeting included: several round trips to
+/// another continent, and still half a second from the server's return to its use.
+const OPEN_LIMIT: Duration = Duration::from_millis(500);
+
+/// The pause between two attempts: ten a second burden nobody and find a returned server soon.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the server is asked for its time: a connection that died while nobody called is
+/// replaced before somebody does, and the estimate of its clock stays good.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The connection and the task that keeps it; the task ends with it.
+pub(super) struct Link {
+    budget: Duration,
+    status: watch::Receiver<Status>,
+    keeper: JoinHandle<()>,
+}
+
+enum Status {
+    /// The first attempt since the last break is under way.
+    Opening,
+    Open(Open),
+    /// The last attempt failed, for this reason; the next one follows.
+    Down(String),
+}
+
+#[derive(Clone)]
+struct Open {
+    connection: MultiplexedConnection,
+    /// Told when the connection should be replaced.
+    broken: Arc<Notify>,
+    /// Whether the server tells us of leases that ended.
+    pushes: bool,
+}
+
+impl Link {
+    /// Starts to connect, and keeps at it. Does not wait for it.
+    pub(super) fn new(
+        runtime: &Handle,
+        client: Client,
+        budget: Duration,
+        clock: Arc<StoreClock>,
+        waiters: Arc<Waiters>,
+    ) -> Self {
+        let (announce, status) = watch::channel(Status::Opening);
+        let keeper = Keeper { client, clock, waiters, announce };
+        Self { budget, status, keeper: runtime.spawn(keeper.run()) }
+    }
+
+    /// One exchange with the server, within the budget. It may include several commands.
+    pub(super) async fn exchange<T, F>(
+        &self,
+        talk: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let over = || StoreError::Timeout(self.budget);
+        let deadline = tokio::time::Instant::now() + self.budget;
+        let Open { connection, broken, .. } =
+            timeout_at(deadline, self.open()).await.map_err(|_| over())??;
+        match timeout_at(deadline, talk(connection)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if error.is_io_error() => {
+                broken.notify_one();
+                Err(StoreError::Unavailable(error.to_string()))
+            }
+            Ok(Err(error)) => Err(StoreError::Refused(error.to_string())),
+            Err(_) => {
+                // Whatever is stuck in this connection, later calls shall not queue behind it.
+                broken.notify_one();
+                Err(over())
+            }
+        }
+    }
+
+    /// Whether the server at present tells us of leases that ended.
+    pub(super) fn pushes(&self) -> bool {
+        matches!(&*self.status.borrow(), Status::Open(open) if open.pushes)
+    }
+
+    async fn open(&self) -> Result<Open, StoreError> {
+        let mut status = self.status.clone();
+        loop {
+            match &*status.borrow_and_update() {
+                Status::Opening => {}
+                Status::Open(open) => return Ok(open.clone()),
+                Status::Down(reason) => return Err(StoreError::Unavailable(reason.clone())),
+            }
+            if status.changed().await.is_err() {
+                return Err(StoreError::Unavailable("the connection's task has ended".to_owned()));
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// What the connection's task works with.
+struct Keeper {
+    client: Client,
+    clock: Arc<StoreClock>,
+    waiters: Arc<Waiters>,
+    announce: watch::Sender<Status>,
+}
+
+impl Keeper {
+    async fn run(self) {
+        loop {
+            match timeout(OPEN_LIMIT, self.connect()).await {
+                Ok(Ok(open)) => {
+                    self.announce.send_replace(Status::Open(open.clone()));
+                    self.until_broken(open).await;
+                    self.announce.send_replace(Status::Opening);
+                    // Word of a lease that ended may have been lost with the connection.
+                    self.waiters.wake_all();
+                }
+                Ok(Err(error)) => self.pause_after(error.to_string()).await,
+                Err(_) => {
+                    self.pause_after(format!("no greeting within {OPEN_LIMIT:?}")).await;
+                }
+            }
+        }
+    }
+
+    async fn pause_after(&self, reason: String) {
+        self.announce.send_replace(Status::Down(reason));
+        sleep(RETRY_PAUSE).await;
+    }
+
+    async fn connect(&self) -> RedisResult<Open> {
+        let broken = Arc::new(Notify::new());
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(self.listener(Arc::clone(&broken)));
+        let mut connection =
+            self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        self.ask_time(&mut connection).await?;
+        let pushes = match connection.subscribe(SETTLED_CHANNEL).await {
+            Ok(()) => true,
+            Err(error) if error.is_io_error() => return Err(error),
+            // A user who may not subscribe: we poll.
+            Err(_) => false,
+        };
+        Ok(Open { connection, broken, pushes })
+    }
+
+    /// Hears what the server says unasked. Runs inside the connection's own task: must not block.
+    fn listener(
+        &self,
+        broken: Arc<Notify>,
+    ) -> impl Fn(PushInfo) -> Result<(), std::convert::Infallible> + Send + Sync + 'static {
+        let waiters = Arc::clone(&self.waiters);
+        move |push| {
+            if push.kind == PushKind::Disconnection {
+                broken.notify_one();
+            } else if let (PushKind::Message, [_, Value::BulkString(name)]) =
+                (push.kind, push.data.as_slice())
+                && let Some(key) = std::str::from_utf8(name).ok().and_then(|n| Key::try_new(n).ok())
+            {
+                waiters.wake(&key);
+            }
+            Ok(())
+        }
+    }
+
+    async fn until_broken(&self, mut open: Open) {
+        let broken = Arc::clone(&open.broken);
+        let beat = async {
+            loop {
+                sleep(HEARTBEAT).await;
+                match timeout(OPEN_LIMIT, self.ask_time(&mut open.connection)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return,
+                }
+            }
+        };
+        tokio::select! {
+            () = broken.notified() => {}
+            () = beat => {}
+        }
+    }
+
+    async fn ask_time(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        let sent = Instant::now();
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
+        self.clock.observe(seconds * 1000 + micros / 1000, sent);
+        Ok(())
+    }
+}

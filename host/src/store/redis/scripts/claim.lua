@@ -1,0 +1,24 @@
+-- Grants the lease on a key, or says why not.
+-- KEYS: value, lease. ARGV: token, lease in ms, prefix of a readable envelope, newest loaded_at
+-- known to the caller, and whether a held lease is respected ('if-free' or 'take-over').
+-- Answers {'granted'}, {'held', ms left} or {'found', envelope}.
+local now = now_ms()
+
+if ARGV[5] == 'if-free' then
+  local prefix = ARGV[3]
+  local head = redis.pcall('GETRANGE', KEYS[1], 0, #prefix + 7)
+  if type(head) == 'string' and #head == #prefix + 8 and head:sub(1, #prefix) == prefix then
+    local loaded_at = struct.unpack('<I8', head, #prefix + 1)
+    if loaded_at > tonumber(ARGV[4]) then
+      return {now, {'found', redis.call('GET', KEYS[1])}}
+    end
+  end
+  -- A lease without a lifetime (-1) is none of ours and would be held for ever: it counts as free.
+  local left = redis.call('PTTL', KEYS[2])
+  if left >= 0 then
+    return {now, {'held', left}}
+  end
+end
+
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return {now, {'granted'}}

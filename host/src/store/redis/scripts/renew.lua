@@ -1,0 +1,8 @@
+-- Extends a lease that is still the caller's.
+-- KEYS: lease. ARGV: token, lease in ms. Answers whether it was.
+local now = now_ms()
+
+if not holds(KEYS[1], ARGV[1]) then
+  return {now, 0}
+end
+return {now, redis.call('PEXPIRE', KEYS[1], ARGV[2])}

@@ -1,0 +1,403 @@
+//! The store suite over memory and over a real Redis, and what only a real server can show.
+
+// The exemption for tests does not reach their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "store/faulty.rs"]
+mod faulty;
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use corral_host::store::{
+    Claim, Claimed, Envelope, Filled, Indexed, Key, MemoryStore, Mode, RedisStore, Store,
+    StoreError, Tag, Token,
+};
+use corral_tests::conformance::{self, model};
+use faulty::{Fault, Faulty};
+
+/// Generous: the machine may be busy. What a test says about time it measures itself.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// A budget whose end a test waits for.
+const SHORT_BUDGET: Duration = Duration::from_millis(150);
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn memory_passes_the_suite() {
+    let checks = conformance::run_all(&MemoryStore::default(), "t").await.unwrap();
+    assert!(checks >= 30, "only {checks} checks ran");
+}
+
+#[tokio::test]
+async fn redis_passes_the_suite_and_leaves_no_key_without_a_lifetime() {
+    let server = Server::start();
+    let store = server.store(BUDGET);
+    conformance::run_all(&store, "t").await.unwrap();
+    assert_eq!(store.unreadable(), 0);
+    assert!(server.keys() > 10, "nothing to look at");
+    assert_eq!(server.keys_without_lifetime(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn redis_passes_the_suite_while_its_scripts_are_flushed_again_and_again() {
+    let server = Server::start();
+    let store = server.store(BUDGET);
+    let mut admin = server.admin();
+    let flushing = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(1) {
+            redis::cmd("SCRIPT").arg("FLUSH").exec(&mut admin).unwrap();
+        }
+    });
+    let mut rounds = 0;
+    while !flushing.is_finished() {
+        conformance::run_all(&store, &format!("t{rounds}")).await.unwrap();
+        rounds += 1;
+    }
+    flushing.await.unwrap();
+}
+
+#[tokio::test]
+async fn redis_passes_the_suite_as_a_user_who_may_neither_publish_nor_subscribe() {
+    let server = Server::start();
+    redis::cmd("ACL")
+        .arg(&["SETUSER", "app", "on", ">secret", "~*", "resetchannels", "+@all"])
+        .exec(&mut server.admin())
+        .unwrap();
+    let url = format!("redis://app:secret@127.0.0.1:{}", server.port);
+    let store = RedisStore::connect(&url, BUDGET).unwrap();
+    conformance::run_all(&store, "t").await.unwrap();
+}
+
+#[test]
+fn both_stores_agree_with_the_model_on_random_sequences() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let memory = MemoryStore::default();
+    model::compare(&runtime, &memory, "m", 1, 2000).unwrap();
+    let server = Server::start();
+    let redis = runtime.block_on(async { server.store(BUDGET) });
+    model::compare(&runtime, &redis, "m", 2, 300).unwrap();
+    assert_eq!(server.keys_without_lifetime(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_suite_catches_a_store_with_a_protection_switched_off() {
+    for (fault, caught_by) in [
+        (Fault::FillWithoutLease, "a_late_fill_after_an_invalidation_is_rejected"),
+        (Fault::InvalidationLeavesLeases, "a_load_in_progress_is_revoked_by_its_tag"),
+        (Fault::ClaimDoesNotLook, "a_claim_looks_again"),
+        (Fault::EveryClaimTakesOver, "only_one_of_many_claims_is_granted"),
+        (Fault::AnyoneReleases, "only_the_holder_releases"),
+        (Fault::NoMark, "a_mark_is_seen_and_ends"),
+        (Fault::IndexForgets, "a_tag_invalidation_removes_the_values_of_all_members"),
+    ] {
+        let store = Faulty::new(fault);
+        let failures = conformance::failures(&store, "t").await;
+        assert!(failures.contains(&caught_by), "{fault:?} was only caught by {failures:?}");
+    }
+}
+
+#[test]
+fn the_model_catches_a_store_with_a_protection_switched_off() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for fault in [
+        Fault::FillWithoutLease,
+        Fault::InvalidationLeavesLeases,
+        Fault::ClaimDoesNotLook,
+        Fault::EveryClaimTakesOver,
+        Fault::AnyoneReleases,
+        Fault::NoMark,
+        Fault::IndexForgets,
+    ] {
+        let store = Faulty::new(fault);
+        let compared = model::compare(&runtime, &store, "m", 3, 500);
+        assert!(compared.is_err(), "{fault:?} was not caught");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_at_the_start_is_used_once_it_is_up() {
+    let port = free_port();
+    let url = format!("redis://127.0.0.1:{port}");
+    let store = RedisStore::connect(&url, BUDGET).unwrap();
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let server = Server::start_on(port);
+    works_again(&store).await;
+    conformance::run_all(&store, "t").await.unwrap();
+    drop(server);
+}
+
+#[tokio::test]
+async fn calls_fail_within_the_budget_while_the_server_is_killed_and_work_after_its_restart() {
+    let server = Server::start();
+    let store = server.store(SHORT_BUDGET);
+    works_again(&store).await;
+    let port = server.port;
+    drop(server);
+    for _ in 0..20 {
+        fails_within_the_budget(&store).await;
+    }
+    let restarted = Server::start_on(port);
+    let took = works_again(&store).await;
+    assert!(took < Duration::from_millis(1500), "it took {took:?} to see the server again");
+    drop(store);
+    conformance::run_all(&restarted.store(BUDGET), "t").await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_fail_within_the_budget_while_the_server_is_stopped_and_work_when_it_goes_on() {
+    let server = Server::start();
+    let store = server.store(SHORT_BUDGET);
+    works_again(&store).await;
+    let (key, token) = (key("k"), Token::new(1));
+    let claim = Claim { key: &key, token, lease: PATIENCE, seen_ms: 0, mode: Mode::IfFree };
+    store.claim(claim).await.unwrap();
+
+    server.signal("-STOP");
+    for _ in 0..12 {
+        fails_within_the_budget(&store).await;
+    }
+    server.signal("-CONT");
+    let took = works_again(&store).await;
+    assert!(took < Duration::from_millis(1500), "it took {took:?} to see the server again");
+    for _ in 0..20 {
+        store.ping().await.unwrap();
+    }
+    // The lease from before is still there: nothing was lost, and what timed out did no harm.
+    assert_eq!(store.fill(&key, token, &envelope(&store)).await.unwrap(), Filled::Stored);
+}
+
+#[tokio::test]
+async fn a_waiter_is_released_when_the_server_dies() {
+    let server = Server::start();
+    let store = server.store(BUDGET);
+    let key = key("k");
+    let claim = |token| Claim {
+        key: &key,
+        token: Token::new(token),
+        lease: PATIENCE,
+        seen_ms: 0,
+        mode: Mode::IfFree,
+    };
+    store.claim(claim(1)).await.unwrap();
+    let begun = Instant::now();
+    let kill = async {
+        for _ in 0..4 {
+            store.ping().await.unwrap();
+        }
+        drop(server);
+    };
+    tokio::join!(store.settled(&key, PATIENCE), kill);
+    assert!(begun.elapsed() < PATIENCE / 2, "kept for {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_no_envelope_is_a_miss_that_is_counted_and_can_be_filled() {
+    let server = Server::start();
+    let store = server.store(BUDGET);
+    let mut admin = server.admin();
+    // The last one looks like ours and newer than all, and is cut short.
+    let mut cut = Envelope { loaded_at_ms: 1 << 60, ..envelope(&store) }.encode();
+    cut.truncate(30);
+    redis::cmd("SET").arg("text").arg("{\"plain\":1}").exec(&mut admin).unwrap();
+    redis::cmd("RPUSH").arg("list").arg("x").exec(&mut admin).unwrap();
+    redis::cmd("SET").arg("cut").arg(&cut).exec(&mut admin).unwrap();
+    for (n, name) in ["text", "list", "cut"].into_iter().enumerate() {
+        let (key, token) = (key(name), Token::new(n as u128));
+        let before = store.unreadable();
+        assert_eq!(store.get(&key).await.unwrap(), None, "{name}");
+        assert_eq!(store.unreadable(), before + 1, "{name}");
+        let claim = Claim { key: &key, token, lease: BUDGET, seen_ms: 0, mode: Mode::IfFree };
+        let claimed = store.claim(claim).await.unwrap();
+        assert!(matches!(claimed, Claimed::Granted { .. }), "{name}: {claimed:?}");
+        let envelope = envelope(&store);
+        assert_eq!(store.fill(&key, token, &envelope).await.unwrap(), Filled::Stored, "{name}");
+        assert_eq!(store.get(&key).await.unwrap(), Some(envelope), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_without_a_lifetime_holds_nobody_up() {
+    let server = Server::start();
+    let store = server.store(BUDGET);
+    redis::cmd("SET").arg("lease:{k}").arg("left behind").exec(&mut server.admin()).unwrap();
+    let key = key("k");
+    let claim =
+        Claim { key: &key, token: Token::new(1), lease: BUDGET, seen_ms: 0, mode: Mode::IfFree };
+    assert!(matches!(store.claim(claim).await.unwrap(), Claimed::Granted { .. }));
+    assert_eq!(server.keys_without_lifetime(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_server_out_of_memory_refuses_writes_and_still_removes() {
+    let server = Server::start();
+    let store = server.store(BUDGET);
+    let (tag, member) = (Tag::try_new("t").unwrap(), key("k"));
+    let claim = |key, token| Claim {
+        key,
+        token: Token::new(token),
+        lease: BUDGET,
+        seen_ms: 0,
+        mode: Mode::IfFree,
+    };
+    store.claim(claim(&member, 1)).await.unwrap();
+    store.index(&tag, &member, store.now_ms() + 60_000).await.unwrap();
+    store.fill(&member, Token::new(1), &envelope(&store)).await.unwrap();
+
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut server.admin()).unwrap();
+    let refused = store.claim(claim(&key("other"), 2)).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Refused(why) if why.contains("OOM")), "{refused:?}");
+    let refused = store.invalidate_tag(&tag, BUDGET).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Refused(_)), "no mark was set, so it must be repeated");
+    assert_eq!(store.get(&member).await.unwrap(), None, "but the value must be gone");
+
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut server.admin()).unwrap();
+    store.invalidate_tag(&tag, BUDGET).await.unwrap();
+    let indexed = store.index(&tag, &member, store.now_ms() + 60_000).await.unwrap();
+    assert_eq!(indexed, Indexed::Marked);
+}
+
+#[tokio::test]
+async fn the_clock_is_the_servers() {
+    let server = Server::start();
+    let store = server.store(BUDGET);
+    works_again(&store).await;
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query(&mut server.admin()).unwrap();
+    assert!(store.now_ms().abs_diff(seconds * 1000 + micros / 1000) < 500);
+}
+
+#[tokio::test]
+async fn urls_that_can_never_work_are_refused_with_the_reason() {
+    for (url, reason) in [
+        ("redis+sentinel://h:1,h:2/main", "redis+sentinel:// is not built yet"),
+        ("redis+cluster://h:1", "redis+cluster:// is not built yet"),
+        ("memcached://u:secret@h", "memcached:// is no Redis"),
+        ("localhost:6379", "not a URL"),
+        ("redis://u:secret@[oops", "did not parse"),
+    ] {
+        let Err(StoreError::Unavailable(why)) = RedisStore::connect(url, BUDGET) else {
+            panic!("{url} was accepted")
+        };
+        assert!(why.contains(reason) && !why.contains("secret"), "{url}: {why}");
+    }
+}
+
+/// The handshake reaches the point where the other side does not speak TLS: the client has all it
+/// needs for it, a crypto provider above all.
+#[tokio::test]
+async fn tls_is_tried_where_the_url_asks_for_it() {
+    let server = Server::start();
+    let url = format!("rediss://127.0.0.1:{}", server.port);
+    let store = RedisStore::connect(&url, BUDGET).unwrap();
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+}
+
+async fn fails_within_the_budget(store: &RedisStore) {
+    let begun = Instant::now();
+    let error = store.get(&key("k")).await.unwrap_err();
+    let took = begun.elapsed();
+    assert!(!matches!(error, StoreError::Refused(_)), "{error:?}");
+    // What the scheduler of a busy machine adds is not the store's.
+    assert!(took < SHORT_BUDGET + Duration::from_millis(150), "{error} after {took:?}");
+}
+
+/// Waits until the store answers; says how long it took.
+async fn works_again(store: &RedisStore) -> Duration {
+    let begun = Instant::now();
+    while let Err(error) = store.ping().await {
+        assert!(begun.elapsed() < PATIENCE, "still {error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    begun.elapsed()
+}
+
+fn key(name: &str) -> Key {
+    Key::try_new(name).unwrap()
+}
+
+fn envelope(store: &dyn Store) -> Envelope {
+    let until_ms = store.now_ms() + 60_000;
+    Envelope {
+        loaded_at_ms: 1,
+        refresh_at_ms: until_ms,
+        fresh_until_ms: until_ms,
+        stale_until_ms: until_ms,
+        cost_ms: 1,
+        generation: 1,
+        body: Some(Bytes::from_static(b"{}")),
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A private server, killed on drop.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start() -> Self {
+        Self::start_on(free_port())
+    }
+
+    fn start_on(port: u16) -> Self {
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, port };
+        let begun = Instant::now();
+        while server.client().get_connection().is_err() {
+            assert!(begun.elapsed() < PATIENCE, "redis-server does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    fn client(&self) -> redis::Client {
+        redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap()
+    }
+
+    fn store(&self, budget: Duration) -> RedisStore {
+        RedisStore::connect(&format!("redis://127.0.0.1:{}", self.port), budget).unwrap()
+    }
+
+    fn admin(&self) -> redis::Connection {
+        self.client().get_connection().unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    fn keys(&self) -> usize {
+        redis::cmd("DBSIZE").query(&mut self.admin()).unwrap()
+    }
+
+    fn keys_without_lifetime(&self) -> Vec<String> {
+        let mut admin = self.admin();
+        let mut names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut admin).unwrap();
+        names.retain(|name| redis::cmd("PTTL").arg(name).query(&mut admin) == Ok(-1_i64));
+        names
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Also ends a server that a failed test left stopped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
