@@ -229,12 +229,7 @@ pub trait Store: Send + Sync {
 
     /// Writes `key` into the tag's index until `expires_at_ms`, trims expired members, never
     /// shortens the index's lifetime.
-    async fn index(
-        &self,
-        tag: &Tag,
-        key: &Key,
-        expires_at_ms: u64,
-    ) -> Result<Indexed, StoreError>;
+    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError>;
 
     /// Returns when the lease on `key` may have ended, at the latest after `at_most`. A hint: the
     /// caller claims again and looks.
