@@ -3,6 +3,12 @@
 //! Rows come back as JSON text, faithfully; parameters go in typed. The origin knows nothing of
 //! policies or stores.
 
+mod attempt;
+mod connect;
+mod pool;
+mod postgres;
+mod rows;
+mod sqlite;
 mod value;
 
 use std::time::Duration;
@@ -10,12 +16,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use value::{InvalidValue, ParamType, Value};
+pub use connect::{ConnectError, OriginOptions, connect};
+pub use postgres::PostgresOrigin;
+pub use sqlite::SqliteOrigin;
+pub use value::{Element, InvalidValue, ParamType, UnknownType, Value};
 
 /// How many rows a read answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// A JSON object, or nothing.
+    /// A JSON object, or nothing. When the statement finds more rows, the first is the answer and
+    /// the others are not fetched.
     One,
     /// A JSON array, perhaps empty.
     Many,
@@ -101,7 +111,10 @@ pub struct Prepared {
 #[async_trait]
 pub trait Origin: Send + Sync {
     /// Runs a read. None: `Rows::One` and there is no row. The statement ends by `deadline`, in
-    /// the database too.
+    /// the database too; waiting for a connection counts.
+    ///
+    /// # Errors
+    /// Any [`OriginError`]. A read that met a connection that had died while idle is tried once more.
     async fn load(
         &self,
         read: &ReadStatement,
@@ -109,7 +122,11 @@ pub trait Origin: Send + Sync {
         deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError>;
 
-    /// Runs a write in a transaction and leaves it open.
+    /// Runs a write in a transaction and leaves it open. A host that is lost before it commits
+    /// leaves a transaction that the database ends by itself within ten seconds.
+    ///
+    /// # Errors
+    /// Any [`OriginError`]; nothing has changed then.
     async fn execute(
         &self,
         write: &WriteStatement,
@@ -118,12 +135,21 @@ pub trait Origin: Send + Sync {
     ) -> Result<Written, OriginError>;
 
     /// Prepares a read and compares it with its declaration; runs nothing.
+    ///
+    /// # Errors
+    /// The statement is wrong whatever is declared, or the database does not answer.
     async fn prepare_read(&self, read: &ReadStatement) -> Result<Prepared, OriginError>;
 
     /// Prepares a write and compares it with its declaration; runs nothing.
+    ///
+    /// # Errors
+    /// As [`Origin::prepare_read`].
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError>;
 
     /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
     async fn ping(&self) -> Result<(), OriginError>;
 
     /// `postgres` or `sqlite`, for people.

@@ -1,25 +1,94 @@
 //! Typed parameters: from text (a query string) and from JSON (a body), to one canonical text each.
 //!
 //! Two spellings of one value (`42`, `042`, `+42`) must name one key; so the host parses every
-//! parameter to its type and hands the policy the canonical text.
+//! parameter to its type and hands the policy the canonical text. The same text is what the
+//! drivers bind: what a key names is what the database was asked for.
 
-/// The type of a parameter, as configuration names it (`id:int8`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParamType {
-    /// `text`
-    Text,
-    /// `int8`
-    Int8,
-}
+mod canonical;
+mod from_json;
+mod json;
+mod numeric;
+#[cfg(test)]
+mod tests;
+mod types;
 
-/// A parameter's value. None: null.
-#[derive(Debug, Clone, PartialEq)]
+pub(super) use canonical::elements;
+pub(super) use numeric::Decimal;
+pub use types::{Element, ParamType, UnknownType};
+
+/// A parameter's value. Made only by parsing, so its text is canonical.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Value {
     ty: ParamType,
     canonical: Option<String>,
 }
 
-/// Why a text or a JSON value is no value of a type. Says what would be.
+/// Why a text or a JSON value is no value of a type. A sentence that says what would be; it repeats
+/// at most 40 characters of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(pub String);
+
+impl Value {
+    /// Null of a type.
+    #[must_use]
+    pub fn null(ty: ParamType) -> Self {
+        Self { ty, canonical: None }
+    }
+
+    /// Parses a text, as it comes in a query string. None: null.
+    ///
+    /// White space around anything but `text` is ignored. Arrays are written as JSON (`[1,2,null]`).
+    ///
+    /// # Errors
+    /// The text is no value of the type.
+    pub fn from_text(ty: ParamType, text: Option<&str>) -> Result<Self, InvalidValue> {
+        let canonical = text.map(|text| canonical::of_text(ty, text)).transpose()?;
+        Ok(Self { ty, canonical })
+    }
+
+    /// Converts a JSON value, as it comes in a body. Null becomes SQL null, also for JSON types.
+    ///
+    /// Numbers may come as strings. A number that has passed through a binary float and may have
+    /// lost digits there is refused for `numeric` and the integers.
+    ///
+    /// # Errors
+    /// The value is none of the type.
+    pub fn from_json(ty: ParamType, value: &serde_json::Value) -> Result<Self, InvalidValue> {
+        Ok(Self { ty, canonical: from_json::canonical(ty, value)? })
+    }
+
+    /// The type that it was parsed as.
+    #[must_use]
+    pub fn ty(&self) -> ParamType {
+        self.ty
+    }
+
+    /// The one text of this value. None: null.
+    #[must_use]
+    pub fn canonical(&self) -> Option<&str> {
+        self.canonical.as_deref()
+    }
+}
+
+/// `text` is no `ty`, because of what `expected` says.
+fn refused(ty: ParamType, text: &str, expected: &str) -> InvalidValue {
+    InvalidValue(format!("`{}` is no {ty}: {expected}", excerpt(text)))
+}
+
+/// The start of a text, made printable, for an error: 40 characters at most.
+fn excerpt(text: &str) -> String {
+    const LIMIT: usize = 39;
+    let mut excerpt = String::new();
+    let mut length = 0;
+    for character in text.chars() {
+        let printable: String = character.escape_debug().collect();
+        length += printable.chars().count();
+        if length > LIMIT {
+            excerpt.push('…');
+            break;
+        }
+        excerpt.push_str(&printable);
+    }
+    excerpt
+}

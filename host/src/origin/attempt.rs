@@ -1,0 +1,101 @@
+//! One piece of work on a connection: its time, and what its failure means for the connection.
+
+use std::time::Duration;
+
+use sqlx::Database;
+use tokio::time::{Instant, timeout};
+
+use super::OriginError;
+use super::pool::Lease;
+
+/// How much longer than the database's own timeout the host waits: when the database ends the
+/// statement, the connection stays usable, so it shall be first.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// The time that one call may take, waiting for a connection included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    start: Instant,
+    deadline: Duration,
+}
+
+/// A failure, and what has become of the connection.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: OriginError,
+    pub(super) connection: Condition,
+}
+
+/// The state that a failure leaves a connection in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Ready for a next statement.
+    Usable,
+    /// Alive, perhaps, but in the middle of something.
+    Dirty,
+    /// Gone, and the idle ones beside it probably too.
+    Lost,
+}
+
+impl Patience {
+    /// Starts now.
+    pub(super) fn new(deadline: Duration) -> Self {
+        Self { start: Instant::now(), deadline }
+    }
+
+    /// The whole time, as it was asked for.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// What is left of it.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_sub(self.start.elapsed())
+    }
+
+    /// Waits for work that should end itself in time, and no longer than a moment beyond that:
+    /// the server may be gone without a word.
+    pub(super) async fn guard<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match timeout(self.left() + GRACE, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure {
+                error: OriginError::Timeout(self.deadline),
+                connection: Condition::Dirty,
+            }),
+        }
+    }
+}
+
+impl Failure {
+    /// The statement's own failure; the connection does not mind.
+    pub(super) fn usable(error: OriginError) -> Self {
+        Self { error, connection: Condition::Usable }
+    }
+
+    /// A failure in the middle of an answer.
+    pub(super) fn dirty(error: OriginError) -> Self {
+        Self { error, connection: Condition::Dirty }
+    }
+
+    /// Whether the connection is ready for a next statement.
+    pub(super) fn is_usable(&self) -> bool {
+        self.connection == Condition::Usable
+    }
+
+    /// Gives the connection back if it can be used, and closes it otherwise. True: it was a
+    /// connection that had died while idle, so that nothing was attempted yet.
+    pub(super) fn settle<DB: Database>(&self, lease: Lease<DB>) -> bool {
+        match self.connection {
+            Condition::Usable => lease.give_back(),
+            Condition::Dirty => drop(lease),
+            Condition::Lost => {
+                lease.pool().forget_idle();
+                return lease.is_reused();
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,76 @@
+//! From a URL to an origin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Origin;
+use super::postgres::PostgresOrigin;
+use super::sqlite::SqliteOrigin;
+
+/// What is the same for every kind of origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginOptions {
+    /// Concurrent reads, each on a connection of its own; at least 1.
+    pub max_loads: u32,
+    /// Concurrent writes; at least 1. SQLite has one writer, whatever this says.
+    pub max_writes: u32,
+    /// The deadline that most reads have. A read with another one costs two more round trips.
+    pub deadline: Duration,
+}
+
+impl Default for OriginOptions {
+    fn default() -> Self {
+        Self { max_loads: 32, max_writes: 8, deadline: Duration::from_secs(2) }
+    }
+}
+
+/// Why a URL names no origin. Never repeats the URL, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// There is no scheme.
+    #[error("the origin's URL has no scheme: write postgres://user@host/database or sqlite:path")]
+    NoScheme,
+    /// It is none of ours.
+    #[error("`{0}` is no kind of origin: write postgres://user@host/database or sqlite:path")]
+    UnknownScheme(String),
+    /// The rest is wrong.
+    #[error("the origin's {kind} URL is wrong: {reason}")]
+    Invalid {
+        /// `postgres` or `sqlite`.
+        kind: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Makes an origin for `postgres://…` (`postgresql://…`) or `sqlite:…`. Connects only when it is
+/// used, so a database that is down does not keep the host from starting.
+///
+/// # Errors
+/// The URL.
+pub fn connect(url: &str, options: &OriginOptions) -> Result<Arc<dyn Origin>, ConnectError> {
+    match scheme(url).ok_or(ConnectError::NoScheme)?.to_ascii_lowercase().as_str() {
+        "postgres" | "postgresql" => Ok(Arc::new(PostgresOrigin::connect(url, options)?)),
+        "sqlite" => Ok(Arc::new(SqliteOrigin::connect(url, options)?)),
+        other => Err(ConnectError::UnknownScheme(other.chars().take(20).collect())),
+    }
+}
+
+/// What `sqlx` says of a URL, without the prefix that its error has.
+pub(super) fn invalid(kind: &'static str, error: &sqlx::Error) -> ConnectError {
+    let reason = match std::error::Error::source(error) {
+        Some(source) => source.to_string(),
+        None => error.to_string(),
+    };
+    ConnectError::Invalid { kind, reason }
+}
+
+/// What precedes the colon, if it can be a scheme (RFC 3986) at all: the start of
+/// `user:secret@host` would name the user as one, and that is as much as is ever repeated.
+fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once(':')?;
+    let is_scheme_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let starts_well = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    (starts_well && scheme.bytes().all(is_scheme_byte)).then_some(scheme)
+}

@@ -1,0 +1,185 @@
+//! Values as Postgres' binary parameters, each with its declared type: a `bigint` column is only
+//! looked up in its index when it is compared with a `bigint`.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
+use sqlx::{Arguments, Encode, Postgres, Type};
+use uuid::Uuid;
+
+use super::errors::undecodable;
+use crate::origin::attempt::Failure;
+use crate::origin::value::elements;
+use crate::origin::{Element, ParamType, Value};
+
+/// Days from chrono's epoch, 0000-12-31, to Postgres', 2000-01-01.
+const EPOCH_DAY: i32 = 730_120;
+
+/// Microseconds from the Unix epoch to Postgres', 2000-01-01.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// The values as arguments.
+pub(super) fn arguments(values: &[Value]) -> Result<PgArguments, Failure> {
+    let mut arguments = PgArguments::default();
+    for value in values {
+        let bound = Bound(value);
+        arguments.add(bound).map_err(|e| Failure::usable(undecodable(e.as_ref())))?;
+    }
+    Ok(arguments)
+}
+
+/// The declared types, for preparing.
+pub(super) fn types(params: &[ParamType]) -> Vec<PgTypeInfo> {
+    params.iter().map(|ty| PgTypeInfo::with_oid(oid(*ty))).collect()
+}
+
+/// The built-in type's number, from Postgres' `pg_type.dat`.
+pub(super) fn oid(ty: ParamType) -> Oid {
+    Oid(match ty {
+        ParamType::Bool => 16,
+        ParamType::Int2 => 21,
+        ParamType::Int4 => 23,
+        ParamType::Int8 => 20,
+        ParamType::Float4 => 700,
+        ParamType::Float8 => 701,
+        ParamType::Numeric => 1700,
+        ParamType::Text => 25,
+        ParamType::Uuid => 2950,
+        ParamType::Date => 1082,
+        ParamType::Timestamp => 1114,
+        ParamType::TimestampTz => 1184,
+        ParamType::Json => 114,
+        ParamType::Jsonb => 3802,
+        ParamType::Bytea => 17,
+        ParamType::Array(element) => match element {
+            Element::Bool => 1000,
+            Element::Int2 => 1005,
+            Element::Int4 => 1007,
+            Element::Int8 => 1016,
+            Element::Float4 => 1021,
+            Element::Float8 => 1022,
+            Element::Numeric => 1231,
+            Element::Text => 1009,
+            Element::Uuid => 2951,
+            Element::Date => 1182,
+            Element::Timestamp => 1115,
+            Element::TimestampTz => 1185,
+        },
+    })
+}
+
+struct Bound<'v>(&'v Value);
+
+impl Type<Postgres> for Bound<'_> {
+    /// Never asked, since `produces` knows better.
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(oid(ParamType::Text))
+    }
+}
+
+impl Encode<'_, Postgres> for Bound<'_> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let Some(text) = self.0.canonical() else { return Ok(IsNull::Yes) };
+        match self.0.ty() {
+            ParamType::Array(element) => array(element, text, buffer)?,
+            scalar_type => scalar(scalar_type, text, buffer)?,
+        }
+        Ok(IsNull::No)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::with_oid(oid(self.0.ty())))
+    }
+}
+
+fn scalar(ty: ParamType, text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    match ty {
+        ParamType::Bool => out.push(u8::from(text == "true")),
+        ParamType::Int2 => out.extend(text.parse::<i16>()?.to_be_bytes()),
+        ParamType::Int4 => out.extend(text.parse::<i32>()?.to_be_bytes()),
+        ParamType::Int8 => out.extend(text.parse::<i64>()?.to_be_bytes()),
+        ParamType::Float4 => out.extend(text.parse::<f32>()?.to_be_bytes()),
+        ParamType::Float8 => out.extend(text.parse::<f64>()?.to_be_bytes()),
+        ParamType::Numeric => numeric(text, out)?,
+        ParamType::Text | ParamType::Json => out.extend(text.as_bytes()),
+        ParamType::Uuid => out.extend(Uuid::parse_str(text)?.as_bytes()),
+        ParamType::Date => {
+            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")?;
+            let day = chrono::Datelike::num_days_from_ce(&date);
+            out.extend((day - EPOCH_DAY).to_be_bytes());
+        }
+        ParamType::Timestamp => {
+            let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")?.and_utc();
+            out.extend((time.timestamp_micros() - EPOCH_MICROS).to_be_bytes());
+        }
+        ParamType::TimestampTz => {
+            let time = DateTime::parse_from_rfc3339(text)?;
+            out.extend((time.timestamp_micros() - EPOCH_MICROS).to_be_bytes());
+        }
+        ParamType::Jsonb => {
+            // The format's version.
+            out.push(1);
+            out.extend(text.as_bytes());
+        }
+        ParamType::Bytea => bytea(text, out)?,
+        ParamType::Array(element) => array(element, text, out)?,
+    }
+    Ok(())
+}
+
+/// `array_recv`: dimensions, whether there are nulls, element type, length, lower bound; and each
+/// element with its length.
+fn array(element: Element, text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    let items = elements(text)?;
+    out.extend(1_i32.to_be_bytes());
+    out.extend(i32::from(items.iter().any(Option::is_none)).to_be_bytes());
+    out.extend(oid(element.scalar()).0.to_be_bytes());
+    out.extend(i32::try_from(items.len())?.to_be_bytes());
+    out.extend(1_i32.to_be_bytes());
+    for item in items {
+        let Some(item) = item else {
+            out.extend((-1_i32).to_be_bytes());
+            continue;
+        };
+        let start = out.len();
+        out.extend([0; 4]);
+        scalar(element.scalar(), &item, out)?;
+        let length = i32::try_from(out.len() - start - 4)?;
+        out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// `numeric_recv`: the number of base-10000 digits, the first one's weight, sign and scale; and
+/// the digits.
+fn numeric(text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(unsigned) => (0x4000_u16, unsigned),
+        None => (0, text),
+    };
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    // Groups of four are counted from the point.
+    let before = whole.len().div_ceil(4);
+    let after = fraction.len().div_ceil(4);
+    let padded =
+        format!("{whole:0>before$}{fraction:0<after$}", before = before * 4, after = after * 4);
+    out.extend(i16::try_from(before + after)?.to_be_bytes());
+    out.extend((i16::try_from(before)? - 1).to_be_bytes());
+    out.extend(sign.to_be_bytes());
+    out.extend(i16::try_from(fraction.len())?.to_be_bytes());
+    for start in (0..padded.len()).step_by(4) {
+        out.extend(padded[start..start + 4].parse::<i16>()?.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// The bytes of `\x…`.
+fn bytea(text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    let digits = text.strip_prefix("\\x").unwrap_or(text);
+    for start in (0..digits.len()).step_by(2) {
+        out.push(u8::from_str_radix(&digits[start..start + 2], 16)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What an error of the driver means.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use crate::origin::OriginError;
+use crate::origin::attempt::{Condition, Failure};
+
+/// `query_canceled`: the statement timeout (or an administrator).
+const CANCELED: &str = "57014";
+
+/// `invalid_sql_statement_name`: the server does not know a statement that was prepared here. A
+/// pooler between us and the server has given us another session.
+const UNKNOWN_STATEMENT: &str = "26000";
+
+/// `character_not_in_repertoire`, for an answer that is no UTF-8.
+const UNDECODABLE: &str = "22021";
+
+/// Sorts an error by what the caller can do about it.
+pub(super) fn classify(error: sqlx::Error, deadline: Duration) -> Failure {
+    if let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref()) {
+        return of_database(error, deadline);
+    }
+    // Values and answers that could not be converted: the connection has no part in it, but may
+    // be in the middle of the answer.
+    if matches!(&error, sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_)) {
+        return Failure::usable(undecodable(&error));
+    }
+    if matches!(&error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
+        return Failure::dirty(undecodable(&error));
+    }
+    let error = OriginError::Unavailable(error.to_string());
+    Failure { error, connection: Condition::Lost }
+}
+
+/// An answer or a value that can't be converted.
+pub(super) fn undecodable(error: &(dyn StdError + 'static)) -> OriginError {
+    OriginError::Rejected { code: UNDECODABLE.to_owned(), message: error.to_string() }
+}
+
+fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {
+    let (code, message) = (error.code(), error.message().to_owned());
+    let is_fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+    let connection =
+        if is_fatal || code == UNKNOWN_STATEMENT { Condition::Lost } else { Condition::Usable };
+    let error = if code == CANCELED {
+        OriginError::Timeout(deadline)
+    } else if is_unavailable(code) {
+        OriginError::Unavailable(format!("{message} ({code})"))
+    } else {
+        OriginError::Rejected { code: code.to_owned(), message }
+    };
+    Failure { error, connection }
+}
+
+/// Connection exceptions, insufficient resources (too many connections, disk full), and the server
+/// shutting down, starting or dropping the database.
+fn is_unavailable(code: &str) -> bool {
+    let is_class = |class: &str| code.starts_with(class);
+    is_class("08") || is_class("53") || is_class("57P") || code == UNKNOWN_STATEMENT
+}

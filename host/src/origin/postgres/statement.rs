@@ -1,0 +1,37 @@
+//! A user's statement, dressed for the wire.
+//!
+//! Each text ends with its parameter types in a comment: the driver remembers prepared statements
+//! by their text alone, and one text with other types is another statement. Line breaks around the
+//! user's text keep a comment at its end from swallowing what follows.
+
+use crate::origin::{ParamType, ReadStatement, Rows};
+
+/// The rows of a read as JSON objects, one text column.
+///
+/// `_corral.*` rather than `_corral`: a column of that name would be taken instead of the row. The
+/// subquery's order is the outer one's, as nothing sorts or joins above it.
+pub(super) fn read_rows(read: &ReadStatement) -> String {
+    let limit = match read.rows {
+        Rows::One => " LIMIT 1",
+        Rows::Many => "",
+    };
+    let (sql, types) = (&read.sql, signature(&read.params));
+    format!("SELECT row_to_json(_corral.*)::text FROM (\n{sql}\n) AS _corral{limit} /* {types} */")
+}
+
+/// The rows that a write returns as JSON objects, one text column.
+pub(super) fn write_rows(sql: &str, params: &[ParamType]) -> String {
+    let types = signature(params);
+    format!(
+        "WITH _corral AS (\n{sql}\n) SELECT row_to_json(_corral.*)::text FROM _corral /* {types} */"
+    )
+}
+
+/// The statement itself.
+pub(super) fn plain(sql: &str, params: &[ParamType]) -> String {
+    format!("{sql}\n/* {} */", signature(params))
+}
+
+fn signature(params: &[ParamType]) -> String {
+    params.iter().map(ParamType::to_string).collect::<Vec<_>>().join(",")
+}

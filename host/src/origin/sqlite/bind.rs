@@ -1,0 +1,48 @@
+//! Values as SQLite's arguments.
+
+use sqlx::Arguments;
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::SqliteArguments;
+
+use super::errors::unreadable;
+use crate::origin::attempt::Failure;
+use crate::origin::value::Decimal;
+use crate::origin::{ParamType, Value};
+
+/// The values as arguments.
+pub(super) fn arguments(values: &[Value]) -> Result<SqliteArguments, Failure> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        add(&mut arguments, value).map_err(|e| unreadable(e.as_ref()))?;
+    }
+    Ok(arguments)
+}
+
+fn add(arguments: &mut SqliteArguments, value: &Value) -> Result<(), BoxDynError> {
+    let Some(text) = value.canonical() else { return arguments.add(None::<i64>) };
+    match value.ty() {
+        ParamType::Bool => arguments.add(i64::from(text == "true")),
+        ParamType::Int2 | ParamType::Int4 | ParamType::Int8 => arguments.add(text.parse::<i64>()?),
+        ParamType::Float4 | ParamType::Float8 => arguments.add(text.parse::<f64>()?),
+        ParamType::Numeric => match Decimal::parse(text).and_then(|number| number.to_i64()) {
+            Some(whole) => arguments.add(whole),
+            None => arguments.add(text.parse::<f64>()?),
+        },
+        ParamType::Bytea => arguments.add(bytes(text)?),
+        ParamType::Text
+        | ParamType::Uuid
+        | ParamType::Date
+        | ParamType::Timestamp
+        | ParamType::TimestampTz
+        | ParamType::Json
+        | ParamType::Jsonb
+        | ParamType::Array(_) => arguments.add(text.to_owned()),
+    }
+}
+
+/// The bytes of `\x…`.
+fn bytes(text: &str) -> Result<Vec<u8>, BoxDynError> {
+    let digits = text.strip_prefix("\\x").unwrap_or(text);
+    let byte = |start: usize| u8::from_str_radix(&digits[start..start + 2], 16);
+    Ok((0..digits.len()).step_by(2).map(byte).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,51 @@
+//! What an error of the driver means.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use crate::origin::OriginError;
+use crate::origin::attempt::{Condition, Failure};
+
+// SQLite's primary result codes: <https://sqlite.org/rescode.html>.
+const ERROR: i32 = 1;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const INTERRUPT: i32 = 9;
+const IOERR: i32 = 10;
+const CORRUPT: i32 = 11;
+const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
+const MISMATCH: i32 = 20;
+const NOTADB: i32 = 26;
+
+/// Sorts an error by what the caller can do about it. A lock that another process holds is no fault
+/// of the statement: it is the origin that can't be had.
+pub(super) fn classify(error: &sqlx::Error, deadline: Duration) -> Failure {
+    let Some(error) = error.as_database_error() else {
+        let error = OriginError::Unavailable(error.to_string());
+        return Failure { error, connection: Condition::Dirty };
+    };
+    let extended = error.code().map(|code| code.into_owned()).unwrap_or_default();
+    // The low byte of an extended code is its primary code.
+    let primary = extended.parse::<i32>().map_or(ERROR, |code| code & 0xff);
+    let message = error.message().to_owned();
+    Failure::usable(match primary {
+        INTERRUPT => OriginError::Timeout(deadline),
+        BUSY | LOCKED | IOERR | CORRUPT | FULL | CANTOPEN | NOTADB => {
+            OriginError::Unavailable(format!("{message} ({extended})"))
+        }
+        _ => OriginError::Rejected { code: extended, message },
+    })
+}
+
+/// A statement that is refused before SQLite sees it.
+pub(super) fn refused(message: impl Into<String>) -> Failure {
+    let (code, message) = (ERROR.to_string(), message.into());
+    Failure::usable(OriginError::Rejected { code, message })
+}
+
+/// A value that can't be converted.
+pub(super) fn unreadable(error: &(dyn StdError + 'static)) -> Failure {
+    let (code, message) = (MISMATCH.to_string(), error.to_string());
+    Failure::dirty(OriginError::Rejected { code, message })
+}

@@ -1,0 +1,88 @@
+//! A row as a JSON object.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde::de::IgnoredAny;
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::{SqliteRow, SqliteValueRef};
+use sqlx::{Column, Decode, Row, Sqlite, TypeInfo, ValueRef};
+
+use super::plan::{Kind, Plan};
+
+/// Appends the row.
+pub(super) fn write(row: &SqliteRow, plan: &Plan, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    out.push(b'{');
+    for (index, column) in row.columns().iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut *out, column.name())?;
+        out.push(b':');
+        write_value(row.try_get_raw(index)?, plan.kind(index), out)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn write_value(
+    value: SqliteValueRef<'_>,
+    kind: Kind,
+    out: &mut Vec<u8>,
+) -> Result<(), BoxDynError> {
+    if value.is_null() {
+        out.extend(b"null");
+        return Ok(());
+    }
+    // The storage class of this value: a column can hold any, whatever was declared.
+    match value.type_info().name() {
+        "INTEGER" => write_integer(decode(value)?, kind, out),
+        "REAL" => write_real(decode(value)?, out),
+        "BLOB" => write_blob(decode(value)?, out),
+        _ => write_text(decode(value)?, kind, out),
+    }
+}
+
+fn decode<'r, T: Decode<'r, Sqlite>>(value: SqliteValueRef<'r>) -> Result<T, BoxDynError> {
+    T::decode(value)
+}
+
+fn write_integer(number: i64, kind: Kind, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    match (kind, number) {
+        (Kind::Bool, 0) => out.extend(b"false"),
+        (Kind::Bool, 1) => out.extend(b"true"),
+        (Kind::Bool | Kind::Plain | Kind::Json, _) => write!(out, "{number}")?,
+    }
+    Ok(())
+}
+
+/// Infinity has no number in JSON; Postgres writes it as this string too.
+fn write_real(number: f64, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    if number.is_infinite() {
+        let name = if number > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" };
+        out.extend(name.as_bytes());
+        return Ok(());
+    }
+    Ok(serde_json::to_writer(out, &number)?)
+}
+
+fn write_blob(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(hex, "{byte:02x}")?;
+    }
+    // A backslash is escaped in JSON.
+    write!(out, "\"\\\\x{hex}\"")?;
+    Ok(())
+}
+
+fn write_text(text: &str, kind: Kind, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+    match kind {
+        // SQLite checks nothing, so a column declared JSON may hold any text.
+        Kind::Json if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+            out.extend(text.trim().as_bytes());
+            Ok(())
+        }
+        Kind::Json | Kind::Bool | Kind::Plain => Ok(serde_json::to_writer(out, text)?),
+    }
+}
