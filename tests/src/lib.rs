@@ -1,0 +1,13 @@
+//! What Corral is tested with: real servers that end with their test ([`servers`]), a shop with
+//! known content ([`shop`]), a bounded HTTP client ([`client`]), and the replay of recorded access
+//! traces over HTTP ([`trace`], [`replay`]).
+//!
+//! A scenario is a few lines: a [`fleet::Fleet`] is Redis, Postgres and any number of hosts over
+//! one shop, and [`shop`] computes in Rust what every answer must be.
+
+pub mod client;
+pub mod fleet;
+pub mod replay;
+pub mod servers;
+pub mod shop;
+pub mod trace;
