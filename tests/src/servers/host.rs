@@ -178,12 +178,12 @@ impl Host {
         let mut command = corral()?;
         command.args(["serve", "--config"]).arg(self.config_path());
         let mut process = Process::spawn(command, self.home.path())?;
-        process
-            .until_ready(async || {
-                let ready = self.client.get(&self.url(self.ready_path)).await;
-                ready.is_ok_and(|answer| answer.status == StatusCode::OK)
-            })
-            .await?;
+        let this = &*self;
+        let answers = || async move {
+            let answer = this.client.get(&this.url(this.ready_path)).await;
+            answer.is_ok_and(|answer| answer.status == StatusCode::OK)
+        };
+        process.until_ready(answers).await?;
         self.process = Some(process);
         Ok(())
     }

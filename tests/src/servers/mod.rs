@@ -31,11 +31,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// When `probe` fails, or has found nothing within `limit`; the error names `what`.
-pub async fn eventually<T>(
+pub async fn eventually<T, F>(
     what: &str,
     limit: Duration,
-    mut probe: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
-) -> anyhow::Result<T> {
+    mut probe: impl FnMut() -> F,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<Option<T>>>,
+{
     let looking = async {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         loop {

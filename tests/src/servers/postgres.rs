@@ -1,6 +1,7 @@
 //! A private Postgres.
 
 use std::fs;
+use std::future::ready;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -21,10 +22,9 @@ use super::{READY_WITHIN, build_dir, eventually};
 const MAX_CONNECTIONS: u16 = 200;
 
 /// What makes a database that lives for one test fast: nothing has to survive the machine.
-/// (It survives its own crash: what was committed is in the kernel's hands.)
-const SETTINGS: [&str; 8] = [
+/// It survives its own crash: a commit still hands its log to the kernel.
+const SETTINGS: [&str; 7] = [
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "wal_level=minimal",
     "max_wal_senders=0",
@@ -99,8 +99,8 @@ impl Postgres {
             let _ = signal(*pid, Signal::Kill);
         }
         // The next postmaster refuses to start while one of them is still attached to its memory.
-        eventually("Postgres's sessions end", READY_WITHIN, async || {
-            Ok((!sessions.iter().any(|pid| is_alive(*pid))).then_some(()))
+        eventually("Postgres's sessions end", READY_WITHIN, || {
+            ready(Ok((!sessions.iter().any(|pid| is_alive(*pid))).then_some(())))
         })
         .await
     }
@@ -112,7 +112,8 @@ impl Postgres {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill().await?;
         let mut process = Process::spawn(self.command(), self.home.path())?;
-        process.until_ready(async || self.connect().await.is_ok()).await?;
+        let this = &*self;
+        process.until_ready(|| async move { this.connect().await.is_ok() }).await?;
         self.process = Some(process);
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! is the end of the one test that happened to start it.)
 
 use std::fs::File;
+use std::future::ready;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -128,19 +129,25 @@ impl Process {
     ///
     /// # Errors
     /// When the process ends before that, or takes too long; with its log.
-    pub(super) async fn until_ready(
+    pub(super) async fn until_ready<F>(
         &mut self,
-        mut probe: impl AsyncFnMut() -> bool,
-    ) -> anyhow::Result<()> {
+        mut probe: impl FnMut() -> F,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = bool>,
+    {
         let what = format!("{} answers", self.name);
-        let ready = eventually(&what, READY_WITHIN, async || {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status}", self.name);
-            }
-            Ok(probe().await.then_some(()))
-        })
-        .await;
-        ready.with_context(|| self.last_lines())
+        let answers = eventually(&what, READY_WITHIN, || {
+            let answers = probe();
+            async { Ok(answers.await.then_some(())) }
+        });
+        let child = &mut self.child;
+        let ends = eventually("", Duration::MAX, || ready(child.try_wait().map_err(Into::into)));
+        let answered = tokio::select! {
+            answered = answers => answered,
+            status = ends => status.and_then(|status| bail!("{} ended with {status}", self.name)),
+        };
+        answered.with_context(|| self.last_lines())
     }
 
     /// Waits until it has ended by itself, or by a signal sent before.
@@ -149,7 +156,8 @@ impl Process {
     /// When it still runs after `limit`; with its log.
     pub(super) async fn exited(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let what = format!("{} ends", self.name);
-        let exited = eventually(&what, limit, async || Ok(self.child.try_wait()?)).await;
+        let exited =
+            eventually(&what, limit, || ready(self.child.try_wait().map_err(Into::into))).await;
         exited.with_context(|| self.last_lines())
     }
 
@@ -218,7 +226,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo to stdout; echo to stderr >&2; exit 3"]);
         let mut process = Process::spawn(command, home.path()).unwrap();
-        let error = format!("{:#}", process.until_ready(async || false).await.unwrap_err());
+        let error = format!("{:#}", process.until_ready(|| ready(false)).await.unwrap_err());
         for part in ["to stdout", "to stderr", "exit status: 3"] {
             assert!(error.contains(part), "{part} is missing in: {error}");
         }

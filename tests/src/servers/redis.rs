@@ -76,12 +76,12 @@ impl Redis {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill();
         let mut process = Process::spawn(self.command(), self.home.path())?;
-        process
-            .until_ready(async || {
-                let Ok(mut connection) = self.connect().await else { return false };
-                redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
-            })
-            .await?;
+        let this = &*self;
+        let answers = || async move {
+            let Ok(mut connection) = this.connect().await else { return false };
+            redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
+        };
+        process.until_ready(answers).await?;
         self.process = Some(process);
         Ok(())
     }
