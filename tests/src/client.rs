@@ -1,0 +1,133 @@
+//! A small HTTP client that never waits for ever.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// Far above every deadline a host keeps: what takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// An HTTP/1.1 client over kept connections. Requests one after the other share one connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pool: Pool<HttpConnector, Full<Bytes>>,
+    limit: Duration,
+}
+
+/// A complete answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its whole body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// A client whose requests take at most half a minute each.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limit(LIMIT)
+    }
+
+    /// A client whose requests take at most `limit` each, connecting and the body included.
+    #[must_use]
+    pub fn with_limit(limit: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self { pool: Pool::builder(TokioExecutor::new()).build(connector), limit }
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    /// When no complete answer comes in time; an answer of any status is none.
+    pub async fn get(&self, url: &str) -> anyhow::Result<Answer> {
+        self.request(Method::GET, url, &[], Bytes::new()).await
+    }
+
+    /// Any request.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and when the address or a header is none.
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<Answer> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into()))?;
+        let answering = async {
+            let (parts, body) = self.pool.request(request).await?.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok(Answer { status: parts.status, headers: parts.headers, body })
+        };
+        tokio::time::timeout(self.limit, answering)
+            .await
+            .with_context(|| format!("{url}: no answer within {:?}", self.limit))?
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn json(&self) -> anyhow::Result<serde_json::Value> {
+        serde_json::from_slice(&self.body).with_context(|| format!("no JSON: {:?}", self.body))
+    }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    /// When it is not UTF-8.
+    pub fn text(&self) -> anyhow::Result<&str> {
+        Ok(std::str::from_utf8(&self.body)?)
+    }
+
+    /// A header's text; empty when the header is absent or not text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Whether a cache answered it (RFC 9211: `Cache-Status: corral; hit`).
+    #[must_use]
+    pub fn is_hit(&self) -> bool {
+        self.header("cache-status").split(';').any(|parameter| parameter.trim() == "hit")
+    }
+}
+
+/// Percent-encodes any text for a path segment or a query parameter (RFC 3986: all but unreserved).
+#[must_use]
+pub fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}

@@ -1,0 +1,220 @@
+//! Replays a trace over HTTP, checks every answer, and counts what it cost the origin.
+//!
+//! Workers take requests in the order of the trace from one counter; each keeps one connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use hyper::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::servers::Metrics;
+use crate::shop::expected_product;
+use crate::trace::Trace;
+
+/// How many wrong answers a worker describes: one tells what is wrong, more tell whether it is
+/// always the same.
+const EXAMPLES: usize = 3;
+
+/// Whom to ask for what.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// The hosts (`http://127.0.0.1:7070`); connections are spread over them in turn.
+    pub urls: Vec<String>,
+    /// Their admin faces, for the count of loads; none: it stays unknown.
+    pub admin_urls: Vec<String>,
+    /// How many requests are under way at a time.
+    pub connections: usize,
+    /// The entity that is read, with the trace's number as `id`.
+    pub entity: String,
+}
+
+/// What a replay came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Requests sent.
+    pub requests: usize,
+    /// Distinct keys among them.
+    pub distinct_keys: usize,
+    /// What the hosts loaded from the origin for them; none: unknown.
+    pub origin_loads: Option<u64>,
+    /// Requests without an answer, or answered with another status than 200.
+    pub errors: usize,
+    /// Answers with another content than the shop has.
+    pub wrong_answers: usize,
+    /// The first of both, in words.
+    pub examples: Vec<String>,
+    /// The share of answers that the cache gave, by their `Cache-Status`: 0 to 1.
+    pub hit_ratio: f64,
+    /// From the first request to the last answer.
+    pub seconds: f64,
+    /// Requests over seconds.
+    pub requests_per_second: f64,
+    /// Half of the requests took at most so long.
+    pub p50_ms: f64,
+    /// All but a hundredth took at most so long.
+    pub p99_ms: f64,
+    /// The slowest.
+    pub max_ms: f64,
+}
+
+impl Summary {
+    /// Whether every answer was right and each distinct key was loaded exactly once, as far as
+    /// loads are known.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let once = |loads| usize::try_from(loads) == Ok(self.distinct_keys);
+        self.errors == 0 && self.wrong_answers == 0 && self.origin_loads.is_none_or(once)
+    }
+}
+
+impl Replay {
+    /// Replays `trace`. `progress` is called after every answer, from any worker.
+    ///
+    /// # Errors
+    /// When there is nobody to ask, or metrics can't be read. What goes wrong with a request is
+    /// counted instead.
+    pub async fn run(
+        &self,
+        trace: Trace,
+        progress: impl Fn() + Send + Sync + 'static,
+    ) -> anyhow::Result<Summary> {
+        ensure!(!self.urls.is_empty(), "a replay needs a host");
+        ensure!(self.connections > 0, "a replay needs a connection");
+        let distinct_keys = trace.distinct().len();
+        let loads_before = self.loads().await?;
+        let shared = Arc::new(Shared { trace, next: AtomicUsize::new(0), progress });
+        let began = Instant::now();
+        let workers: Vec<_> = (0..self.connections)
+            .map(|index| {
+                let url = &self.urls[index % self.urls.len()];
+                let read = format!("{}/read/{}?id=", url.trim_end_matches('/'), self.entity);
+                tokio::spawn(work(shared.clone(), read))
+            })
+            .collect();
+        let mut tally = Tally::default();
+        for worker in workers {
+            tally.add(worker.await.context("a worker failed")?);
+        }
+        let took = began.elapsed();
+        let loads = match (loads_before, self.loads().await?) {
+            (Some(before), Some(after)) => Some(after.saturating_sub(before)),
+            (None, _) | (_, None) => None,
+        };
+        Ok(tally.summary(distinct_keys, loads, took))
+    }
+
+    /// What all hosts together have loaded so far; none when their admin faces are not known.
+    async fn loads(&self) -> anyhow::Result<Option<u64>> {
+        let client = Client::new();
+        let mut loads = None;
+        for url in &self.admin_urls {
+            let url = format!("{}/metrics", url.trim_end_matches('/'));
+            let answer = client.get(&url).await?;
+            ensure!(answer.status == StatusCode::OK, "{url} answers {}", answer.status);
+            let entity = [("entity", self.entity.as_str())];
+            let of_host = Metrics::parse(answer.text()?)?
+                .sum_where("corral_origin_loads_total", &entity)
+                .round() as u64;
+            loads = Some(loads.unwrap_or(0) + of_host);
+        }
+        Ok(loads)
+    }
+}
+
+/// What all workers share.
+struct Shared<P> {
+    trace: Trace,
+    next: AtomicUsize,
+    progress: P,
+}
+
+async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
+    let client = Client::new();
+    let mut tally = Tally::default();
+    loop {
+        let index = shared.next.fetch_add(1, Ordering::Relaxed);
+        let Some(&id) = shared.trace.accesses().get(index) else { return tally };
+        let began = Instant::now();
+        let answer = client.get(&format!("{read}{id}")).await;
+        tally.latencies.push(began.elapsed());
+        match answer {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                tally.hits += usize::from(answer.is_hit());
+                let found = answer.json().unwrap_or(Value::Null);
+                if found != expected_product(id) {
+                    tally.wrong_answers += 1;
+                    tally.example(|| format!("request {index}, id {id}: {found}"));
+                }
+            }
+            Ok(answer) => {
+                tally.errors += 1;
+                tally.example(|| {
+                    format!("request {index}, id {id}: {} {:?}", answer.status, answer.body)
+                });
+            }
+            Err(error) => {
+                tally.errors += 1;
+                tally.example(|| format!("request {index}, id {id}: {error:#}"));
+            }
+        }
+        (shared.progress)();
+    }
+}
+
+/// What one worker saw, or all of them.
+#[derive(Default)]
+struct Tally {
+    latencies: Vec<Duration>,
+    hits: usize,
+    errors: usize,
+    wrong_answers: usize,
+    examples: Vec<String>,
+}
+
+impl Tally {
+    fn example(&mut self, describe: impl FnOnce() -> String) {
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(describe());
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.latencies.extend(other.latencies);
+        self.hits += other.hits;
+        self.errors += other.errors;
+        self.wrong_answers += other.wrong_answers;
+        for example in other.examples {
+            self.example(|| example);
+        }
+    }
+
+    fn summary(mut self, distinct_keys: usize, loads: Option<u64>, took: Duration) -> Summary {
+        self.latencies.sort_unstable();
+        let requests = self.latencies.len();
+        let percentile = |share: f64| {
+            let rank = (share * requests as f64).ceil() as usize;
+            let latency = self.latencies.get(rank.saturating_sub(1));
+            latency.map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
+        };
+        let seconds = took.as_secs_f64();
+        Summary {
+            requests,
+            distinct_keys,
+            origin_loads: loads,
+            errors: self.errors,
+            wrong_answers: self.wrong_answers,
+            hit_ratio: self.hits as f64 / requests.max(1) as f64,
+            seconds,
+            requests_per_second: requests as f64 / seconds,
+            p50_ms: percentile(0.5),
+            p99_ms: percentile(0.99),
+            max_ms: percentile(1.0),
+            examples: self.examples,
+        }
+    }
+}

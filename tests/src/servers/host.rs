@@ -1,0 +1,272 @@
+//! A host: `corral serve` as a process of its own, as users run it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use tempfile::TempDir;
+
+use super::port::free_port;
+use super::process::{Process, Signal};
+use super::{Metrics, build_dir};
+use crate::client::{Answer, Client};
+
+/// How long an exit may take: the longest grace time that a test configures, and some.
+const EXITS_WITHIN: Duration = Duration::from_secs(60);
+
+/// The `corral` that was built with this executable, without a configuration from the environment.
+///
+/// # Errors
+/// When it was not built.
+pub fn corral() -> anyhow::Result<Command> {
+    let program = build_dir()?.join("corral");
+    ensure!(
+        program.exists(),
+        "{} is missing: `cargo build --workspace --bins` makes it",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CORRAL_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+/// A running `corral serve`; killed on drop.
+pub struct Host {
+    process: Option<Process>,
+    listen: String,
+    admin: String,
+    admin_token: Option<String>,
+    ready_path: &'static str,
+    client: Client,
+    home: TempDir,
+}
+
+impl Host {
+    /// Starts a host on free ports, and returns when it is ready. `config` is a whole configuration
+    /// but for `listen` and `admin.listen`.
+    ///
+    /// # Errors
+    /// When it does not become ready; with its log.
+    pub async fn start(config: &str) -> anyhow::Result<Self> {
+        Self::start_until("/readyz", config).await
+    }
+
+    /// The same, but returns as soon as it is alive: its store or origin may be away.
+    ///
+    /// # Errors
+    /// When it does not come up; with its log.
+    pub async fn start_alive(config: &str) -> anyhow::Result<Self> {
+        Self::start_until("/healthz", config).await
+    }
+
+    async fn start_until(ready_path: &'static str, config: &str) -> anyhow::Result<Self> {
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let admin = format!("127.0.0.1:{}", free_port()?);
+        let home = tempfile::tempdir()?;
+        fs::write(home.path().join("corral.toml"), with_listen(config, &listen, &admin))?;
+        let mut host = Self {
+            process: None,
+            listen,
+            admin,
+            admin_token: None,
+            ready_path,
+            client: Client::new(),
+            home,
+        };
+        host.restart().await?;
+        Ok(host)
+    }
+
+    /// Sends this token with every request to the admin face.
+    #[must_use]
+    pub fn with_admin_token(mut self, token: &str) -> Self {
+        self.admin_token = Some(format!("Bearer {token}"));
+        self
+    }
+
+    /// The address of a path: of the admin face for `/admin/…` and `/metrics`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        let address = if is_admin(path) { &self.admin } else { &self.listen };
+        format!("http://{address}{path}")
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.home.path().join("corral.toml")
+    }
+
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// What it has said so far, on both outputs.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    /// When no answer comes; an answer of any status is none.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    /// `POST` with a JSON body.
+    ///
+    /// # Errors
+    /// As [`Host::get`].
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<Answer> {
+        self.send(Method::POST, path, body.to_string().into()).await
+    }
+
+    /// `PUT` with any body.
+    ///
+    /// # Errors
+    /// As [`Host::get`].
+    pub async fn put(&self, path: &str, body: impl Into<Bytes>) -> anyhow::Result<Answer> {
+        self.send(Method::PUT, path, body.into()).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
+        let mut headers = Vec::new();
+        if method == Method::POST {
+            headers.push(("content-type", "application/json"));
+        }
+        if let Some(token) = &self.admin_token
+            && is_admin(path)
+        {
+            headers.push(("authorization", token));
+        }
+        self.client.request(method, &self.url(path), &headers, body).await
+    }
+
+    /// Its metrics now.
+    ///
+    /// # Errors
+    /// When they are not answered with 200, or are not in Prometheus's format.
+    pub async fn metrics(&self) -> anyhow::Result<Metrics> {
+        let answer = self.get("/metrics").await?;
+        ensure!(answer.status == StatusCode::OK, "/metrics answers {}", answer.status);
+        Metrics::parse(answer.text()?)
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it again with the same configuration and ports; kills it before if it still runs.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        let mut command = corral()?;
+        command.args(["serve", "--config"]).arg(self.config_path());
+        let mut process = Process::spawn(command, self.home.path())?;
+        let this = &*self;
+        let answers = || async move {
+            let answer = this.client.get(&this.url(this.ready_path)).await;
+            answer.is_ok_and(|answer| answer.status == StatusCode::OK)
+        };
+        process.until_ready(answers).await?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Asks it to end (SIGTERM); [`Host::exited`] waits for that.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn term(&self) -> anyhow::Result<()> {
+        self.signal(Signal::Term)
+    }
+
+    /// Freezes it (SIGSTOP).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        self.signal(Signal::Stop)
+    }
+
+    /// Thaws it (SIGCONT).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cont(&self) -> anyhow::Result<()> {
+        self.signal(Signal::Cont)
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it was killed before, or still runs after a minute; with its log.
+    pub async fn exited(&mut self) -> anyhow::Result<ExitStatus> {
+        let process = self.process.as_mut().context("the host was killed")?;
+        process.exited(EXITS_WITHIN).await
+    }
+
+    fn signal(&self, which: Signal) -> anyhow::Result<()> {
+        self.process.as_ref().context("the host was killed")?.signal(which)
+    }
+}
+
+fn is_admin(path: &str) -> bool {
+    path.starts_with("/admin") || path == "/metrics"
+}
+
+/// A configuration that listens where we say: `listen` goes to the top, where no table has begun,
+/// and into the table `[admin]`, which is made where there is none.
+fn with_listen(config: &str, listen: &str, admin: &str) -> String {
+    const TABLE: &str = "[admin]";
+    let admin = format!("{TABLE}\nlisten = \"{admin}\"");
+    let mut has_admin = false;
+    let mut lines = vec![format!("listen = \"{listen}\"")];
+    for line in config.lines() {
+        if line.trim() == TABLE {
+            has_admin = true;
+            lines.push(admin.clone());
+        } else {
+            lines.push(line.to_owned());
+        }
+    }
+    if !has_admin {
+        lines.push(admin);
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_added_to_a_configuration_without_an_admin_table() {
+        let config = with_listen("grace = \"1s\"\n[store]\ntimeout = \"50ms\"\n", "a:1", "b:2");
+        let expected = "listen = \"a:1\"\ngrace = \"1s\"\n[store]\ntimeout = \"50ms\"\n\
+                        [admin]\nlisten = \"b:2\"\n";
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn addresses_are_added_to_a_configuration_with_an_admin_table() {
+        let config = with_listen("[admin]\ntoken = \"secret\"\n[store]\n", "a:1", "b:2");
+        let expected = "listen = \"a:1\"\n[admin]\nlisten = \"b:2\"\ntoken = \"secret\"\n[store]\n";
+        assert_eq!(config, expected);
+    }
+}

@@ -1,0 +1,64 @@
+//! Private servers on free loopback ports, each in a temporary directory of its own.
+//!
+//! A server ends when its value is dropped, on panic too, and when the test process dies in any
+//! way at all ([`process`]). Its log is printed when the test that owns it panics.
+
+mod host;
+mod metrics;
+mod port;
+mod postgres;
+mod process;
+mod redis;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+pub use host::{Host, corral};
+pub use metrics::Metrics;
+pub use postgres::Postgres;
+pub use process::is_alive;
+pub use redis::Redis;
+
+/// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often [`eventually`] looks: short beside everything that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks again and again until `probe` finds something.
+///
+/// # Errors
+/// When `probe` fails, or has found nothing within `limit`; the error names `what`.
+pub async fn eventually<T, F>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> F,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let looking = async {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Some(found) = probe().await? {
+                return Ok(found);
+            }
+        }
+    };
+    tokio::time::timeout(limit, looking)
+        .await
+        .with_context(|| format!("{what}: not within {limit:?}"))?
+}
+
+/// Where cargo put this executable and those built with it, such as `corral`.
+fn build_dir() -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe()?;
+    let mut dir = executable.parent().context("an executable lies in a directory")?;
+    if dir.ends_with("deps") || dir.ends_with("examples") {
+        dir = dir.parent().context("cargo's `deps` lies in a directory")?;
+    }
+    Ok(dir.to_owned())
+}

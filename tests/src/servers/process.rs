@@ -1,0 +1,245 @@
+//! A child process that never outlives its owner.
+//!
+//! A guard watches over each server: a shell that reads from a pipe whose other end only the test
+//! process holds. When the test process ends, however it ends, the pipe closes and the guard kills
+//! the server. (`PR_SET_PDEATHSIG` would fire when the *thread* that spawned the server ends, which
+//! is the end of the one test that happened to start it.)
+
+use std::fs::File;
+use std::future::ready;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::{READY_WITHIN, eventually};
+
+/// How much of a log is shown with a failure: enough for a backtrace, short enough to read.
+const LOG_LINES: usize = 60;
+
+/// What can be sent to a process.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Signal {
+    /// Freezes it.
+    Stop,
+    /// Thaws it.
+    Cont,
+    /// Asks it to end.
+    Term,
+    /// Asks it to end at once; Postgres takes its children with it.
+    Quit,
+    /// Ends it.
+    Kill,
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "STOP",
+            Self::Cont => "CONT",
+            Self::Term => "TERM",
+            Self::Quit => "QUIT",
+            Self::Kill => "KILL",
+        }
+    }
+}
+
+/// Sends a signal to a process, by the shell's `kill`: the standard library has only SIGKILL.
+pub(super) fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
+    let status = Command::new("sh")
+        .args(["-c", r#"kill -"$1" "$2" 2>/dev/null"#, "sh", signal.name(), &pid.to_string()])
+        .status()?;
+    ensure!(status.success(), "SIG{} did not reach process {pid}", signal.name());
+    Ok(())
+}
+
+/// Whether a process runs, or is stopped; one that only waits to be reaped does not.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
+}
+
+/// The children of a process.
+pub(super) fn children(parent: u32) -> anyhow::Result<Vec<u32>> {
+    let pids = std::fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent))
+        .collect();
+    Ok(pids)
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+}
+
+/// Reads `/proc/…/stat`: `pid (name) state parent …`, where a name may hold spaces and brackets.
+fn stat(pid: u32) -> Option<Stat> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+}
+
+/// A running server and its guard.
+pub(super) struct Process {
+    name: String,
+    child: Child,
+    guard: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`. Its output is appended to `home/log`; `home` is removed with it should
+    /// this process die.
+    pub(super) fn spawn(mut command: Command, home: &Path) -> anyhow::Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let log = home.join("log");
+        let output = File::options().create(true).append(true).open(&log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            // Ctrl-C on the terminal is for the test process; the guard does the rest.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("{name} does not start; tests/prepare installs it"))?;
+        let guard = guard(child.id(), home)?;
+        Ok(Self { name, child, guard, log })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn signal(&self, which: Signal) -> anyhow::Result<()> {
+        signal(self.pid(), which)
+    }
+
+    /// What it has said so far, on both outputs.
+    pub(super) fn log(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Waits until `probe` holds.
+    ///
+    /// # Errors
+    /// When the process ends before that, or takes too long; with its log.
+    pub(super) async fn until_ready<F>(
+        &mut self,
+        mut probe: impl FnMut() -> F,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = bool>,
+    {
+        let what = format!("{} answers", self.name);
+        let answers = eventually(&what, READY_WITHIN, || {
+            let answers = probe();
+            async { Ok(answers.await.then_some(())) }
+        });
+        let child = &mut self.child;
+        let ends = eventually("", Duration::MAX, || ready(child.try_wait().map_err(Into::into)));
+        let answered = tokio::select! {
+            answered = answers => answered,
+            status = ends => status.and_then(|status| bail!("{} ended with {status}", self.name)),
+        };
+        answered.with_context(|| self.last_lines())
+    }
+
+    /// Waits until it has ended by itself, or by a signal sent before.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`; with its log.
+    pub(super) async fn exited(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let what = format!("{} ends", self.name);
+        let exited =
+            eventually(&what, limit, || ready(self.child.try_wait().map_err(Into::into))).await;
+        exited.with_context(|| self.last_lines())
+    }
+
+    /// Ends it with SIGKILL, and returns when it is gone.
+    pub(super) fn kill(&mut self) {
+        // The guard goes first: afterwards the number may belong to another process.
+        // Either may be gone already, which is what is wanted.
+        for child in [&mut self.guard, &mut self.child] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Waits, without a bound, until it has ended by the signal that was sent before.
+    pub(super) fn wait(&mut self) {
+        let _ = self.child.wait();
+    }
+
+    fn last_lines(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        format!("--- the log of {} ends with\n{}\n---", self.name, shown.join("\n"))
+    }
+}
+
+impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "the test framework shows it with the failed test")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.last_lines());
+        }
+        self.kill();
+    }
+}
+
+fn guard(pid: u32, home: &Path) -> anyhow::Result<Child> {
+    let guard = Command::new("sh")
+        .args(["-c", r#"read -r _; kill -KILL "$1"; rm -rf -- "$2""#, "guard", &pid.to_string()])
+        .arg(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    Ok(guard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_knows_its_children() {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sleep");
+        command.arg("1000");
+        let process = Process::spawn(command, home.path()).unwrap();
+        assert!(children(std::process::id()).unwrap().contains(&process.pid()));
+        assert!(children(process.pid()).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_process_said_is_in_the_error_when_it_ends_too_early() {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo to stdout; echo to stderr >&2; exit 3"]);
+        let mut process = Process::spawn(command, home.path()).unwrap();
+        let error = format!("{:#}", process.until_ready(|| ready(false)).await.unwrap_err());
+        for part in ["to stdout", "to stderr", "exit status: 3"] {
+            assert!(error.contains(part), "{part} is missing in: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_end_is_an_error() {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sleep");
+        command.arg("1000");
+        let mut process = Process::spawn(command, home.path()).unwrap();
+        assert!(process.exited(Duration::from_millis(20)).await.is_err());
+        process.signal(Signal::Term).unwrap();
+        assert!(!process.exited(READY_WITHIN).await.unwrap().success());
+    }
+}

@@ -1,0 +1,264 @@
+//! The harness, tested: what scenarios rely on, and that its checks can fail.
+
+use std::future::ready;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use corral_tests::client::{Client, encode};
+use corral_tests::servers::{Postgres, Redis, eventually, is_alive};
+use corral_tests::shop::{self, Shop};
+use corral_tests::trace::Trace;
+use liblzma::write::XzEncoder;
+
+/// Long enough for a busy machine; only reached when a test fails.
+const SOON: Duration = Duration::from_secs(30);
+/// How long a frozen server is watched not answering.
+const A_MOMENT: Duration = Duration::from_millis(200);
+/// In the environment of a test process that is about to be killed.
+const DOOMED: &str = "DOOMED_TEST_PROCESS";
+/// Announces on its output whose end is to be watched.
+const ANNOUNCEMENT: &str = "watch ";
+
+#[tokio::test]
+async fn redis_comes_back_empty_on_the_same_port() {
+    let mut redis = Redis::start().await.unwrap();
+    let (port, first) = (redis.port(), redis.pid().unwrap());
+    set(&redis, "key").await.unwrap();
+    redis.kill();
+    assert!(!is_alive(first));
+    assert!(redis.connect().await.is_err());
+    redis.restart().await.unwrap();
+    assert_eq!(redis.port(), port);
+    assert_ne!(redis.pid(), Some(first));
+    assert!(redis.keys("*").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_frozen_redis_answers_only_when_it_is_thawed() {
+    let redis = Redis::start().await.unwrap();
+    redis.stop().unwrap();
+    let setting = set(&redis, "key");
+    let mut setting = std::pin::pin!(setting);
+    assert!(tokio::time::timeout(A_MOMENT, setting.as_mut()).await.is_err());
+    redis.cont().unwrap();
+    setting.await.unwrap();
+}
+
+#[tokio::test]
+async fn redis_takes_arguments() {
+    let redis = Redis::start_with(&["--databases", "3"]).await.unwrap();
+    let mut connection = redis.connect().await.unwrap();
+    let answer: Vec<String> = redis::cmd("CONFIG")
+        .arg("GET")
+        .arg("databases")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(answer, ["databases", "3"]);
+}
+
+#[tokio::test]
+async fn a_key_without_a_lifetime_is_found_among_thousands_that_have_one() {
+    let redis = Redis::start().await.unwrap();
+    let mut connection = redis.connect().await.unwrap();
+    let mut pipeline = redis::pipe();
+    for n in 0..5_000 {
+        pipeline.cmd("SET").arg(format!("v1:{n}")).arg("value").arg("EX").arg(100).ignore();
+    }
+    pipeline.exec_async(&mut connection).await.unwrap();
+    assert_eq!(redis.keys("v1:*").await.unwrap().len(), 5_000);
+    assert!(redis.keys_without_lifetime("*").await.unwrap().is_empty());
+
+    set(&redis, "v1:for ever").await.unwrap();
+    set(&redis, "v2:for ever").await.unwrap();
+    assert_eq!(redis.keys_without_lifetime("v1:*").await.unwrap(), ["v1:for ever"]);
+    assert_eq!(redis.keys_without_lifetime("*").await.unwrap(), ["v1:for ever", "v2:for ever"]);
+}
+
+#[tokio::test]
+async fn postgres_keeps_what_was_committed_before_it_was_killed() {
+    let mut postgres = Postgres::start().await.unwrap();
+    let (port, first) = (postgres.port(), postgres.pid().unwrap());
+    postgres.psql("CREATE TABLE t (n int); INSERT INTO t VALUES (7), (NULL)").await.unwrap();
+    let session = postgres.connect().await.unwrap();
+    postgres.kill().await.unwrap();
+    assert!(!is_alive(first));
+    assert!(postgres.psql("SELECT 1").await.is_err());
+    postgres.restart().await.unwrap();
+    drop(session);
+    assert_eq!(postgres.port(), port);
+    let rows = postgres.psql("SELECT n, 'x' FROM t ORDER BY n").await.unwrap();
+    let x = Some("x".to_owned());
+    assert_eq!(rows, [[Some("7".to_owned()), x.clone()], [None, x]]);
+}
+
+#[tokio::test]
+async fn a_frozen_postgres_answers_no_session_until_it_is_thawed() {
+    let postgres = Postgres::start().await.unwrap();
+    let mut session = postgres.connect().await.unwrap();
+    postgres.stop().unwrap();
+    let answer = sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut session);
+    let mut answer = std::pin::pin!(answer);
+    assert!(tokio::time::timeout(A_MOMENT, answer.as_mut()).await.is_err());
+    assert!(tokio::time::timeout(A_MOMENT, postgres.connect()).await.is_err());
+    postgres.cont().unwrap();
+    assert_eq!(answer.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn the_bound_on_connections_of_postgres_holds() {
+    let postgres = Postgres::start_with(17).await.unwrap();
+    let rows = postgres.psql("SHOW max_connections").await.unwrap();
+    assert_eq!(rows, [[Some("17".to_owned())]]);
+}
+
+#[tokio::test]
+async fn servers_are_gone_when_they_are_dropped_even_frozen() {
+    let redis = Redis::start().await.unwrap();
+    let postgres = Postgres::start().await.unwrap();
+    let pids = [redis.pid().unwrap(), postgres.pid().unwrap()];
+    assert!(pids.into_iter().all(is_alive));
+    postgres.stop().unwrap();
+    redis.stop().unwrap();
+    drop((redis, postgres));
+    assert!(!pids.into_iter().any(is_alive));
+}
+
+#[tokio::test]
+async fn servers_are_gone_when_their_test_panics() {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let panicking = tokio::spawn(async move {
+        let redis = Redis::start().await.unwrap();
+        send.send(redis.pid().unwrap()).unwrap();
+        panic!("as a failing test does");
+    });
+    let pid = receive.await.unwrap();
+    assert!(panicking.await.unwrap_err().is_panic());
+    assert!(!is_alive(pid));
+}
+
+/// Plays two parts: the test, and, in a process that it starts from its own executable, the victim.
+#[tokio::test]
+async fn a_killed_test_process_takes_its_servers_along() {
+    if std::env::var_os(DOOMED).is_some() {
+        be_doomed().await.unwrap();
+        return;
+    }
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_killed_test_process_takes_its_servers_along", "--nocapture"])
+        .env(DOOMED, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pids = announced(victim.stdout.take().unwrap());
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let pids = pids.unwrap();
+    assert_eq!(pids.len(), 2);
+    eventually("the servers of the killed process end", SOON, || {
+        ready(Ok((!pids.iter().any(|pid| is_alive(*pid))).then_some(())))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn the_shop_holds_what_is_expected_of_it() {
+    let postgres = Postgres::start().await.unwrap();
+    // The last is the highest number a trace can hold.
+    let shop = Shop { products: vec![1, 2, 3, 4, 5, 13_756, u32::MAX], ..Shop::small() };
+    shop.load(&postgres.url()).await.unwrap();
+    let url = postgres.url();
+    for id in shop.products.iter().copied() {
+        let rows = shop::ask_origin(&url, "product.page", &[id.into()]).await.unwrap();
+        assert_eq!(rows, serde_json::json!([shop::expected_product(id)]));
+    }
+    for id in [1, 49, 50, 100] {
+        let rows = shop::ask_origin(&url, "user.profile", &[id.into()]).await.unwrap();
+        assert_eq!(rows, serde_json::json!([shop::expected_profile(id)]));
+        let rows = shop::ask_origin(&url, "user.orders", &[id.into()]).await.unwrap();
+        assert_eq!(rows.as_array().unwrap().len(), 10);
+        assert_eq!(rows, shop.expected_orders(id));
+    }
+    let rows = shop::ask_origin(&url, "product.page", &[6]).await.unwrap();
+    assert_eq!(rows, serde_json::json!([]));
+    let began = std::time::Instant::now();
+    let rows = shop::ask_origin(&url, "report.slow", &[3, 50]).await.unwrap();
+    assert_eq!(rows, serde_json::json!([{"id": 3, "ms": 50}]));
+    assert!(began.elapsed() >= Duration::from_millis(50));
+}
+
+#[test]
+fn a_trace_is_the_same_raw_and_packed() {
+    let accesses = [7, 0, u32::MAX, 7, 0x0102_0304];
+    let raw: Vec<u8> = accesses.iter().flat_map(|access| access.to_be_bytes()).collect();
+    let mut encoder = XzEncoder::new(Vec::new(), 6);
+    encoder.write_all(&raw).unwrap();
+    let packed = encoder.finish().unwrap();
+    let from_raw = read_trace(&raw).unwrap();
+    assert_eq!(from_raw.accesses(), accesses);
+    assert_eq!(read_trace(&packed).unwrap(), from_raw);
+    assert_eq!(from_raw.distinct().len(), 4);
+    assert_eq!(from_raw.limited(2).accesses(), [7, 0]);
+
+    assert!(read_trace(&raw[..raw.len() - 1]).is_err(), "half an access at the end");
+    assert!(read_trace(&packed[..packed.len() - 8]).is_err(), "a truncated file");
+    assert!(Trace::read(Path::new("no such file")).is_err());
+}
+
+#[test]
+fn the_recorded_product_pages_are_read_whole() {
+    // They are not part of the project, and not beside every checkout.
+    let Some(path) = Trace::beside_the_project() else { return };
+    let trace = Trace::read(&path).unwrap();
+    assert_eq!(trace.accesses().len(), 95_607);
+    assert_eq!(trace.distinct().len(), 13_756);
+}
+
+#[tokio::test]
+async fn a_client_does_not_wait_for_ever() {
+    // The kernel accepts for it; nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let error = Client::with_limit(A_MOMENT).get(&url).await.unwrap_err();
+    assert!(error.to_string().contains("no answer within"), "{error:#}");
+}
+
+#[test]
+fn any_text_can_be_a_query_parameter() {
+    assert_eq!(encode("42"), "42");
+    assert_eq!(encode("a b&c=d/é{}\n"), "a%20b%26c%3Dd%2F%C3%A9%7B%7D%0A");
+}
+
+async fn be_doomed() -> anyhow::Result<()> {
+    let redis = Redis::start().await?;
+    let postgres = Postgres::start().await?;
+    let pids = [redis.pid(), postgres.pid()].map(|pid| pid.unwrap_or_default());
+    // Past the capture of the test framework, which a killed process never prints.
+    writeln!(std::io::stdout(), "\n{ANNOUNCEMENT}{} {}", pids[0], pids[1])?;
+    std::future::pending().await
+}
+
+fn announced(output: impl std::io::Read) -> anyhow::Result<Vec<u32>> {
+    for line in BufReader::new(output).lines() {
+        if let Some(pids) = line?.strip_prefix(ANNOUNCEMENT) {
+            return Ok(pids.split(' ').map(str::parse).collect::<Result<_, _>>()?);
+        }
+    }
+    None.context("the process ended before it announced its servers")
+}
+
+async fn set(redis: &Redis, key: &str) -> anyhow::Result<()> {
+    let mut connection = redis.connect().await?;
+    Ok(redis::cmd("SET").arg(key).arg("value").exec_async(&mut connection).await?)
+}
+
+fn read_trace(bytes: &[u8]) -> anyhow::Result<Trace> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(bytes)?;
+    Trace::read(file.path())
+}
