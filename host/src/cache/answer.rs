@@ -14,6 +14,7 @@ use super::load::{LoadError, Loaded};
 #[derive(Clone)]
 pub(super) struct Served {
     pub(super) body: Option<Bytes>,
+    pub(super) etag: u128,
     pub(super) via: Via,
     /// Times of the envelope; none: the value was not stored.
     pub(super) times: Option<Times>,
@@ -80,6 +81,7 @@ impl Served {
     pub(super) fn stored(envelope: &Envelope, via: Via, generation: &Arc<Generation>) -> Self {
         Self {
             body: envelope.body.clone(),
+            etag: envelope.etag,
             via,
             times: Some(Times {
                 loaded_at_ms: envelope.loaded_at_ms,
@@ -91,7 +93,7 @@ impl Served {
 
     pub(super) fn loaded(loaded: &Loaded, why: Why, generation: &Arc<Generation>) -> Self {
         let (body, generation) = (loaded.body.clone(), Arc::clone(generation));
-        Self { body, via: Via::Uncached(why), times: None, generation }
+        Self { body, etag: loaded.etag(), via: Via::Uncached(why), times: None, generation }
     }
 }
 
@@ -112,6 +114,8 @@ pub struct Answer {
     pub ttl_ms: Option<i64>,
     /// Its name in the store; none when the policy gave none.
     pub key: Option<Key>,
+    /// Names the content: equal for equal bodies. None when there is no row.
+    pub etag: Option<u128>,
     /// The generation that decided.
     pub generation: Arc<Generation>,
 }
@@ -119,9 +123,6 @@ pub struct Answer {
 /// Why a read has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
-    /// No entity of this name.
-    #[error("there is no entity of this name")]
-    UnknownEntity,
     /// The entity has no statement and the program bound no closure.
     #[error("this entity is bound to a closure of the program, it can't be read by name")]
     Unbound,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -44,6 +45,16 @@ pub struct Loaded {
     pub cost: Duration,
 }
 
+impl Loaded {
+    /// The first half of the body's SHA-256: who can write rows must not be able to make two of
+    /// one name.
+    #[must_use]
+    pub fn etag(&self) -> u128 {
+        let digest = Sha256::digest(self.body.as_deref().unwrap_or_default());
+        digest.iter().take(16).fold(0, |etag, byte| etag << 8 | u128::from(*byte))
+    }
+}
+
 /// Why a load brought nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LoadError {
@@ -70,19 +81,19 @@ impl LoadError {
 
 /// The limit of concurrent loads, so that an outage of the store is none of the origin.
 #[derive(Debug)]
-pub struct Loads {
+pub(super) struct Loads {
     permits: Semaphore,
 }
 
 impl Loads {
     /// At most `at_once` loads run at once.
     #[must_use]
-    pub fn new(at_once: usize) -> Self {
+    pub(super) fn new(at_once: usize) -> Self {
         Self { permits: Semaphore::new(at_once) }
     }
 
     /// Waits for its turn and loads, all by `deadline`; `begun` is called when its turn has come.
-    pub async fn run(
+    pub(super) async fn run(
         &self,
         loader: &dyn Loader,
         deadline: Instant,

@@ -36,7 +36,7 @@ use crate::store::Store;
 pub use answer::{Answer, ReadError, Times, Via, Why};
 pub use load::{LoadError, Loaded, Loader, SqlLoader};
 pub use trust::{Breaker, Doomed, Invalidated, TrustedStore};
-pub use writer::{CacheEffect, Invalidation, WriteCall, WriteError, Wrote};
+pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};
 
 use flights::Flights;
 use load::Loads;

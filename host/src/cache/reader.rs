@@ -136,6 +136,7 @@ impl Cache {
     fn describe(&self, read: &Read, served: Served, collapsed: bool) -> Answer {
         let now_ms = self.store.now_ms();
         Answer {
+            etag: served.body.is_some().then_some(served.etag),
             body: served.body,
             via: served.via,
             collapsed,

@@ -455,6 +455,7 @@ impl Round {
             stale_until_ms: fresh_until_ms + u64::from(lifetime.stale_ms),
             cost_ms: millis(loaded.cost),
             generation: self.generation.number(),
+            etag: loaded.etag(),
             body: loaded.body.clone(),
         }
     }

@@ -92,15 +92,26 @@ impl TrustedStore {
         }
     }
 
-    /// See [`Store::get`]; so for the others.
+    /// [`Store::get`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
         self.watched(|store| store.get(key)).await
     }
 
+    /// [`Store::claim`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
         self.watched(|store| store.claim(claim)).await
     }
 
+    /// [`Store::fill`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn fill(
         &self,
         key: &Key,
@@ -110,6 +121,10 @@ impl TrustedStore {
         self.watched(|store| store.fill(key, token, envelope)).await
     }
 
+    /// [`Store::renew`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn renew(
         &self,
         key: &Key,
@@ -119,26 +134,41 @@ impl TrustedStore {
         self.watched(|store| store.renew(key, token, lease)).await
     }
 
+    /// [`Store::release`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
         self.watched(|store| store.release(key, token)).await
     }
 
+    /// [`Store::index`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn index(&self, tag: &Tag, key: &Key, until_ms: u64) -> Result<Indexed, StoreError> {
         self.watched(|store| store.index(tag, key, until_ms)).await
     }
 
+    /// [`Store::settled`]
     pub async fn settled(&self, key: &Key, at_most: Duration) {
         self.store.settled(key, at_most).await;
     }
 
+    /// [`Store::now_ms`]
+    #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.store.now_ms()
     }
 
+    /// [`Store::kind`]
+    #[must_use]
     pub fn kind(&self) -> &'static str {
         self.store.kind()
     }
 
+    /// [`Store::unreadable`]
+    #[must_use]
     pub fn unreadable(&self) -> u64 {
         self.store.unreadable()
     }

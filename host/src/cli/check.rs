@@ -84,7 +84,7 @@ impl Findings<'_> {
     }
 
     async fn store(&mut self) {
-        let answer = match connect_store(self.config).await {
+        let answer = match connect_store(self.config) {
             Ok(store) => store.ping().await.map(|()| store.kind()),
             Err(error) => Err(error),
         };

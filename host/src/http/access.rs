@@ -10,7 +10,7 @@ use super::problem::Problem;
 
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(super) enum Scope {
     /// `GET /read`, `POST /query`.
     Read,
     /// `POST /write`, `POST /invalidate`.
@@ -31,14 +31,14 @@ impl Scope {
 
 /// The tokens of a host. A scope without one is open.
 #[derive(Debug, Clone)]
-pub struct Gatekeeper {
+pub(super) struct Gatekeeper {
     tokens: [(Scope, Option<Secret>); 3],
 }
 
 impl Gatekeeper {
     /// The tokens of a configuration.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self {
             tokens: [
                 (Scope::Read, config.access.read.clone()),
@@ -53,7 +53,7 @@ impl Gatekeeper {
     ///
     /// # Errors
     /// The problem document to answer with.
-    pub fn check(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(super) fn check(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
         if self.tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use crate::cache::{Answer, Via, Why};
 
 /// The value of `Cache-Status`: `corral; hit; ttl=283; key="v1:user.profile:42"; detail=store`.
 #[must_use]
-pub fn cache_status(answer: &Answer) -> String {
+pub(super) fn cache_status(answer: &Answer) -> String {
     let mut value = String::with_capacity(96);
     value.push_str("corral");
     let (forwarded, stored, detail) = describe(answer);

@@ -56,7 +56,7 @@ fn wants_fresh(headers: &HeaderMap) -> bool {
 }
 
 fn respond(answer: Answer, if_none_match: Option<&HeaderValue>) -> Response<Body> {
-    let etag = answer.etag().map(|etag| format!("\"{etag:032x}\""));
+    let etag = answer.etag.map(|etag| format!("\"{etag:032x}\""));
     let mut response = match (&etag, if_none_match) {
         (Some(etag), Some(condition)) if matches(condition, etag) => {
             status(StatusCode::NOT_MODIFIED)

@@ -29,6 +29,9 @@ pub use policies::Policies;
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
 
+/// Values that the embedded store keeps: with a kilobyte each, some hundred megabytes at most.
+const MEMORY_ENTRIES: usize = 100_000;
+
 /// How often metrics fold their samples.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -88,7 +91,7 @@ impl Corral {
     /// # Errors
     /// [`StartError`] for a policy that does not pass the gate and addresses that can't be used.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let store = connect_store(&config).await.map_err(StartError::Store)?;
+        let store = connect_store(&config).map_err(StartError::Store)?;
         Self::start_with(config, store).await
     }
 
@@ -206,10 +209,10 @@ impl Inner {
 }
 
 /// The store of a configuration.
-pub(crate) async fn connect_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+pub(crate) fn connect_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &config.store.url {
-        None => Arc::new(MemoryStore::new()),
-        Some(url) => Arc::new(RedisStore::connect(&url.0, config.store.timeout).await?),
+        None => Arc::new(MemoryStore::new(MEMORY_ENTRIES)),
+        Some(url) => Arc::new(RedisStore::connect(&url.0, config.store.timeout)?),
     })
 }
 

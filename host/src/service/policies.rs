@@ -158,5 +158,5 @@ async fn examine(
     let examined = tokio::task::spawn_blocking(move || {
         gate::examine(&engine, &bytes, &settings, &entities)
     });
-    examined.await.unwrap_or_else(|_panic| Err(Rejection::internal()))
+    examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed()))
 }

@@ -9,9 +9,10 @@
 //! | 26 | 8 | `stale_until_ms` |
 //! | 34 | 8 | `generation` |
 //! | 42 | 4 | `cost_ms` |
-//! | 46 | 1 | flags: [`NO_ROW`] |
-//! | 47 | 8 | length of the body |
-//! | 55 | … | the body |
+//! | 46 | 16 | `etag` |
+//! | 62 | 1 | flags: [`NO_ROW`] |
+//! | 63 | 8 | length of the body |
+//! | 71 | … | the body |
 
 use bytes::{Buf, BufMut, Bytes};
 
@@ -22,7 +23,7 @@ pub(super) const PREFIX: [u8; 2] = [0xCB, 1];
 /// Flag: the origin has no such row; the body is empty.
 const NO_ROW: u8 = 1;
 
-const HEADER_BYTES: usize = 55;
+const HEADER_BYTES: usize = 71;
 
 /// A stored value. Times are the store's clock, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,8 @@ pub struct Envelope {
     pub cost_ms: u32,
     /// The generation that decided its lifetime, as numbered by the host that filled it.
     pub generation: u64,
+    /// Names the body's content, for `ETag`: computed once, when the value is filled.
+    pub etag: u128,
     /// The value as JSON text; none: the origin has no such row.
     pub body: Option<Bytes>,
 }
@@ -61,6 +64,7 @@ impl Envelope {
         bytes.put_u64_le(self.stale_until_ms);
         bytes.put_u64_le(self.generation);
         bytes.put_u32_le(self.cost_ms);
+        bytes.put_u128_le(self.etag);
         bytes.put_u8(if self.body.is_none() { NO_ROW } else { 0 });
         bytes.put_u64_le(body.len() as u64);
         bytes.put_slice(body);
@@ -84,6 +88,7 @@ impl Envelope {
             stale_until_ms: header.get_u64_le(),
             generation: header.get_u64_le(),
             cost_ms: header.get_u32_le(),
+            etag: header.get_u128_le(),
             body: None,
         };
         let flags = header.get_u8();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use crate::config::Secret;
-use crate::service::{Corral, connect_origin, connect_store};
+use crate::service::{Corral, connect_store};
 
 use super::{Failed, say, serve};
 use shop::Shop;
@@ -38,11 +38,10 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failed> {
     let narrator = Narrator { silent: demo.json };
     let shop = Shop::choose(demo.origin.as_deref())?;
     let config = shop.config(demo.store.map(Secret))?;
-    let origin = connect_origin(&config)?.ok_or_else(|| anyhow!("the demo has an origin"))?;
-    narrator.tell(format_args!("Seeding a shop in {} …", origin.kind()));
-    shop.seed(&*origin).await?;
+    narrator.tell(format_args!("Seeding a shop in {} …", shop.kind()));
+    shop.seed().await?;
     let shown = show(demo.once, &narrator, config).await;
-    shop.remove(&*origin).await?;
+    shop.remove().await?;
     shown
 }
 
@@ -51,7 +50,7 @@ async fn show(
     narrator: &Narrator,
     config: crate::config::Config,
 ) -> Result<(), Failed> {
-    let switch = Arc::new(Switch::new(connect_store(&config).await?, config.store.timeout));
+    let switch = Arc::new(Switch::new(connect_store(&config)?, config.store.timeout));
     let corral = Corral::start_with(config, Arc::clone(&switch) as _).await?;
     let stage = Stage { corral: corral.clone(), switch, narrator };
     let report = stage.play().await?;

@@ -116,7 +116,7 @@ impl Shelves {
         now_ms: u64,
     ) -> (Removed, Vec<Key>) {
         self.mark(tag, end_ms(now_ms, mark), now_ms);
-        let first = (tag.clone(), Key("".into()));
+        let first = (tag.clone(), Key::least());
         let members: Vec<_> =
             self.members.keys_from(&first).take_while(|(of, _)| of == tag).cloned().collect();
         let mut keys = Vec::with_capacity(members.len());
