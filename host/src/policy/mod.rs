@@ -5,8 +5,29 @@
 //! them; whether a decision may be acted upon is checked in [`guard`].
 
 pub mod bindings;
+pub mod build;
+mod builtin;
+mod engine;
+pub mod gate;
+mod generation;
+pub mod guard;
+mod plans;
+mod pool;
+mod sections;
+mod slot;
+#[cfg(test)]
+mod testing;
+mod watch;
 
 use std::fmt;
+
+pub use builtin::builtin;
+pub use engine::{Engine, EngineError, Limits};
+pub use generation::{Counts, Generation, Origin, Summary, Undecided};
+pub use guard::Named;
+pub use pool::Pool;
+pub use slot::{Activation, NothingToRollBack, Slot, Status};
+pub use watch::{Watch, watch};
 
 pub use bindings::types::{
     Action, Argument, Cause, Change, Event, Failure, Lifetime, Manifest, Memo, Moment, Plan,
@@ -49,7 +70,7 @@ pub trait Policy: Send + Sync {
 
 /// A policy call that gave no answer: it trapped, ran past its time or its memory, or could not be
 /// instantiated. The instance is gone; the generation stays.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trap {
     /// The exported function.
     pub function: &'static str,

@@ -1,0 +1,89 @@
+//! What a policy call costs through the component: the bars stand in the design of the contract.
+//! A read that the store answers spends two steps and at most one plan in the policy.
+#![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
+#![allow(clippy::expect_used, reason = "a bench that can't begin has nothing to measure")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use corral_host::policy::gate::examine;
+use corral_host::policy::{
+    Argument, Engine, Event, Limits, Memo, Moment, Origin, Policy, Pool, Request, Sighting, Slot,
+    Subject, builtin,
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// One entity, as the host hands it over.
+const SETTINGS: &str = r#"{"entities": {"user.profile": {"params": ["id"]}}}"#;
+
+const MEMO: Memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+
+fn calls(criterion: &mut Criterion) {
+    let pool = pool();
+    let mut group = criterion.benchmark_group("component");
+    group.bench_function("step, absent", |bencher| {
+        bencher.iter(|| pool.step(black_box(MEMO), moment(), Event::Absent));
+    });
+    group.bench_function("step, found fresh", |bencher| {
+        bencher.iter(|| pool.step(black_box(MEMO), moment(), Event::Found(fresh())));
+    });
+    let request = request();
+    group.bench_function("plan", |bencher| bencher.iter(|| pool.plan(black_box(&request))));
+    group.finish();
+}
+
+fn generations(criterion: &mut Criterion) {
+    let engine = Engine::new(Limits::default()).expect("an engine");
+    let passed = examine(&engine, builtin(), SETTINGS, &[]).expect("the built-in policy passes");
+    let slot = Slot::new(passed, Origin::BuiltIn);
+    let mut group = criterion.benchmark_group("generation");
+    group.bench_function("the current one", |bencher| bencher.iter(|| slot.current()));
+    let generation = slot.current();
+    group.bench_function("a remembered plan", |bencher| {
+        bencher.iter(|| {
+            generation.name_entity(black_box("user.profile"), black_box(&[Some("42")]), request)
+        });
+    });
+    group.finish();
+}
+
+fn examination(criterion: &mut Criterion) {
+    let engine = Engine::new(Limits::default()).expect("an engine");
+    let mut group = criterion.benchmark_group("gate");
+    group.sample_size(10);
+    group.bench_function("examine", |bencher| {
+        bencher.iter(|| examine(&engine, builtin(), SETTINGS, &[]).is_ok());
+    });
+    group.finish();
+}
+
+fn pool() -> Arc<Pool> {
+    let engine = Engine::new(Limits::default()).expect("an engine");
+    let passed = examine(&engine, builtin(), SETTINGS, &[]).expect("the built-in policy passes");
+    Arc::clone(passed.pool())
+}
+
+fn moment() -> Moment {
+    Moment { elapsed_ms: 1, left_ms: 5_000, entropy: 0x9e37_79b9_7f4a_7c15 }
+}
+
+fn fresh() -> Sighting {
+    Sighting {
+        age_ms: 1_000,
+        refresh_ms: 200_000,
+        fresh_ms: 240_000,
+        past_ms: 0,
+        cost_ms: 20,
+        negative: false,
+    }
+}
+
+fn request() -> Request {
+    Request {
+        subject: Subject::Entity("user.profile".into()),
+        arguments: vec![Argument { name: "id".into(), value: Some("42".into()) }],
+    }
+}
+
+criterion_group!(benches, calls, generations, examination);
+criterion_main!(benches);

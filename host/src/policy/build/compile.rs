@@ -1,0 +1,133 @@
+//! Runs the compiler so that its output does not depend on the machine.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use super::BuildError;
+use super::toolchain::{TARGET, Toolchain};
+
+/// The profile of a component, whatever the crate's own says: small, and the same everywhere.
+const PROFILE: [&str; 7] = [
+    "profile.release.opt-level=3",
+    "profile.release.lto=true",
+    "profile.release.codegen-units=1",
+    "profile.release.panic=\"abort\"",
+    "profile.release.debug=false",
+    "profile.release.strip=\"debuginfo\"",
+    "profile.release.incremental=false",
+];
+
+/// A message of cargo's, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+/// The core module that the crate's library makes.
+pub(super) fn compile(directory: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildError> {
+    let manifest = directory.join("Cargo.toml");
+    let manifest = fs::canonicalize(&manifest)
+        .map_err(|error| BuildError::File { path: manifest.clone(), error })?;
+    let root = workspace(&manifest, toolchain)?;
+    let mut command = command(&manifest, &root, toolchain);
+    let output = command.output().map_err(|error| failed_to_start(toolchain, error))?;
+    if !output.status.success() {
+        return Err(BuildError::Failed(format!("cargo rustc ({})", output.status)));
+    }
+    let path = artefact(&output.stdout, &manifest).ok_or(BuildError::NoArtefact)?;
+    fs::read(&path).map_err(|error| BuildError::File { path, error })
+}
+
+fn command(manifest: &Path, root: &Path, toolchain: &Toolchain) -> Command {
+    let mut command = cargo(manifest, toolchain);
+    command.args(["rustc", "--lib", "--crate-type", "cdylib", "--release", "--target", TARGET]);
+    command.arg("--message-format=json-render-diagnostics");
+    command.arg("--manifest-path").arg(manifest);
+    for setting in PROFILE {
+        command.args(["--config", setting]);
+    }
+    command.env("CARGO_ENCODED_RUSTFLAGS", remapping(root, toolchain));
+    if toolchain.from_source.is_some() {
+        command.arg("-Zbuild-std=std,panic_abort");
+    }
+    command.stderr(Stdio::inherit());
+    command
+}
+
+fn cargo(manifest: &Path, toolchain: &Toolchain) -> Command {
+    let mut command = Command::new(&toolchain.cargo);
+    if let Some(directory) = manifest.parent() {
+        command.current_dir(directory);
+    }
+    if let Some(linker) = &toolchain.from_source {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = env::split_paths(&path).chain([linker.clone()]);
+        command.env("PATH", env::join_paths(folders).unwrap_or(path.clone()));
+        // Building the standard library is not a stable feature of cargo's.
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", &toolchain.rustc);
+    }
+    command
+}
+
+/// Paths stand in panic messages: they must not tell where this machine keeps things.
+fn remapping(root: &Path, toolchain: &Toolchain) -> OsString {
+    let registry = home().map(|home| (home, "/cargo"));
+    let library = (toolchain.sysroot.join("lib/rustlib/src/rust"), "/rust");
+    let paths = [Some((root.to_owned(), "/policy")), registry, Some(library)];
+    let mut flags = OsString::new();
+    for (from, to) in paths.into_iter().flatten() {
+        if !flags.is_empty() {
+            flags.push("\x1f");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    }
+    flags
+}
+
+fn home() -> Option<PathBuf> {
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from);
+    cargo.or_else(|| env::home_dir().map(|home| home.join(".cargo")))
+}
+
+/// The folder of the workspace that the crate belongs to.
+fn workspace(manifest: &Path, toolchain: &Toolchain) -> Result<PathBuf, BuildError> {
+    let output = cargo(manifest, toolchain)
+        .args(["locate-project", "--workspace", "--message-format=plain", "--manifest-path"])
+        .arg(manifest)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| failed_to_start(toolchain, error))?;
+    if !output.status.success() {
+        return Err(BuildError::Failed("cargo locate-project".into()));
+    }
+    let root = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    Ok(root.parent().map(Path::to_owned).unwrap_or(root))
+}
+
+fn artefact(messages: &[u8], manifest: &Path) -> Option<PathBuf> {
+    let messages = messages.split(|&byte| byte == b'\n');
+    let ours = |message: &Message| {
+        message.reason == "compiler-artifact" && message.manifest_path == manifest
+    };
+    messages
+        .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
+        .filter(ours)
+        .flat_map(|message| message.filenames)
+        .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+}
+
+fn failed_to_start(toolchain: &Toolchain, error: std::io::Error) -> BuildError {
+    BuildError::Tool { tool: toolchain.cargo.display().to_string(), error }
+}

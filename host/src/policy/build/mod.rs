@@ -1,0 +1,210 @@
+//! From a policy crate to a component: `corral policy build`.
+//!
+//! The same sources and the same compiler give the same bytes, whatever directory they lie in. So
+//! a component that is checked in can be proven to be current: it carries a stamp that names both.
+
+mod compile;
+mod source;
+mod toolchain;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::gate::{self, Rejection};
+use super::sections;
+
+/// The custom section that says what a component was built from, as JSON.
+const STAMP_SECTION: &str = "corral:build";
+
+/// What a component was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The compiler, as `rustc --version` names it.
+    pub rustc: String,
+    /// SHA-256 over the crate's sources and the contract, in hexadecimal.
+    pub source: String,
+}
+
+/// A component that was built and written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Built {
+    /// Where.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: usize,
+    /// SHA-256 of the file, in hexadecimal.
+    pub digest: String,
+    /// What it was built from.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}
+
+/// No component came of it.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// There is no `Cargo.toml`.
+    #[error("{0} is no crate: it has no Cargo.toml")]
+    NotACrate(PathBuf),
+    /// No compiler here can make WebAssembly.
+    #[error(
+        "the target wasm32-unknown-unknown is missing; run \
+         `rustup target add wasm32-unknown-unknown`, or, where rustup can't fetch it, \
+         `tests/prepare`, which installs Debian's toolchain for it: {0}"
+    )]
+    NoTarget(String),
+    /// A tool could not be started.
+    #[error("{tool} could not be started: {error}")]
+    Tool {
+        /// Which.
+        tool: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The compiler's messages stand on standard error.
+    #[error("{0} failed")]
+    Failed(String),
+    /// The crate has no library.
+    #[error("the build made no WebAssembly file: has the crate a library?")]
+    NoArtefact,
+    /// What was built can't be made into a component.
+    #[error("the crate does not make a policy: {0}")]
+    Rejected(#[from] Rejection),
+    /// What was built can't be read as WebAssembly.
+    #[error("the compiler's output can't be read: {0}")]
+    Output(String),
+    /// A file could not be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Why a component that is checked in is not the one its sources make.
+#[derive(Debug, thiserror::Error)]
+pub enum Stale {
+    /// It can't be read.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// The component.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It carries no stamp.
+    #[error("it does not say what it was built from; build it with `corral policy build`")]
+    Unstamped,
+    /// The sources changed since.
+    #[error(
+        "its sources have changed: it was built from {built}, now they are {now}; \
+         build it again with `corral policy build`"
+    )]
+    Source {
+        /// The digest in the stamp.
+        built: String,
+        /// The digest of the sources.
+        now: String,
+    },
+    /// The sources and the compiler are those of the stamp, and yet make something else.
+    #[error(
+        "its sources, with the compiler that built it, make another file ({now}, not {built}): a \
+         dependency, the profile or the file itself was changed"
+    )]
+    Bytes {
+        /// SHA-256 of the component.
+        built: String,
+        /// SHA-256 of what the sources make now.
+        now: String,
+    },
+    /// Its sources can't be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// Builds the policy crate in `directory` and writes the component to `out`, or to `policy.wasm`
+/// beside its `Cargo.toml`. Takes as long as the compiler does; its messages go to standard error.
+///
+/// # Errors
+/// [`BuildError`] says what is missing or what failed. Nothing is written then.
+pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
+    let (component, stamp) = make(directory)?;
+    let path = out.map_or_else(|| directory.join("policy.wasm"), Path::to_owned);
+    replace(&path, &component).map_err(|error| BuildError::File { path: path.clone(), error })?;
+    let digest = gate::digest(&component);
+    Ok(Built { path, bytes: component.len(), digest, stamp })
+}
+
+/// Whether `component` is what the crate in `directory` makes. Where the compiler that built it is
+/// the one at hand, it is built again and compared; otherwise the sources are.
+///
+/// # Errors
+/// [`Stale`] says in what way it is not.
+pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
+    let bytes = fs::read(component)
+        .map_err(|error| Stale::Unreadable { path: component.to_owned(), error })?;
+    let stamp = stamp_of(&bytes).ok_or(Stale::Unstamped)?;
+    let now = source::digest(directory)?;
+    if stamp.source != now {
+        return Err(Stale::Source { built: stamp.source, now });
+    }
+    let same_compiler = toolchain::find(directory)
+        .and_then(|toolchain| toolchain.version())
+        .is_ok_and(|version| version == stamp.rustc);
+    if !same_compiler {
+        return Ok(());
+    }
+    let (again, _) = make(directory)?;
+    let [built, now] = [&bytes, &again].map(|bytes| gate::digest(bytes));
+    if built == now { Ok(()) } else { Err(Stale::Bytes { built, now }) }
+}
+
+/// What a component says it was built from; none when it says nothing.
+#[must_use]
+pub fn stamp_of(component: &[u8]) -> Option<Stamp> {
+    serde_json::from_slice(sections::find(component, STAMP_SECTION)?).ok()
+}
+
+fn make(directory: &Path) -> Result<(Vec<u8>, Stamp), BuildError> {
+    let toolchain = toolchain::find(directory)?;
+    let stamp = Stamp { rustc: toolchain.version()?, source: source::digest(directory)? };
+    let module = compile::compile(directory, &toolchain)?;
+    let output = |error: &dyn std::fmt::Display| BuildError::Output(error.to_string());
+    let module = sections::without_names(&module).map_err(|error| output(&error))?;
+    let mut component = gate::encode(&module)?;
+    let json = serde_json::to_vec(&stamp).map_err(|error| output(&error))?;
+    sections::append(&mut component, STAMP_SECTION, &json);
+    Ok((component, stamp))
+}
+
+/// Whoever watches the file sees the old one or the new one, whole.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new().prefix(".policy").tempfile_in(directory)?;
+    file.write_all(content)?;
+    readable(file.as_file())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Temporary files are the owner's alone; a component is not a secret.
+#[cfg(unix)]
+fn readable(file: &fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &fs::File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! The engine: one `wasmtime` configuration for all policies, and the limits they run under.
+//!
+//! A call is ended by epochs: a thread of the engine's counts them, compiled code compares the
+//! count with its deadline at every loop and function, and a call that passes it traps. That costs
+//! a healthy call nothing that can be measured.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::component::Component;
+use wasmtime::{Config, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
+
+/// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
+/// wake an idle machine more often.
+const TICK: Duration = Duration::from_millis(2);
+
+/// After how many deadlines a call ends although its thread hardly ran: bounds the wall time of a
+/// call on a machine that is starved of processors.
+const PATIENCE: u32 = 50;
+
+/// What a policy may use. Every limit can be widened for policies in heavier languages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Time of one call. After it the call is watched, and trapped once it has kept the processor
+    /// for half as long again; being preempted is not held against it.
+    pub call: Duration,
+    /// Time to instantiate and, apart from that, to `configure`.
+    pub start: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory_bytes: usize,
+    /// Size of a component, in bytes.
+    pub component_bytes: usize,
+    /// What one call may hand out, in bytes as the host holds them.
+    pub answer_bytes: usize,
+    /// Calls after which an instance is replaced.
+    pub calls_per_instance: u32,
+    /// Instances that are kept when idle.
+    pub warm_instances: usize,
+}
+
+impl Limits {
+    /// A decision takes microseconds; a loop without end may stop a worker thread for a moment
+    /// that a reader hardly notices.
+    pub const CALL: Duration = Duration::from_millis(10);
+    /// Settings of thousands of entities parse in a few milliseconds; interpreters take longer to
+    /// start.
+    pub const START: Duration = Duration::from_millis(500);
+    /// The default policy uses two pages of 64 KiB; a request of a megabyte fits several times.
+    pub const MEMORY_BYTES: usize = 16 << 20;
+    /// A Python interpreter as a component has 18 MB.
+    pub const COMPONENT_BYTES: usize = 64 << 20;
+    /// Tens of thousands of tags or targets.
+    pub const ANSWER_BYTES: usize = 4 << 20;
+    /// Guest memory never shrinks, so one large request would be held for ever; at 0.1 ms for an
+    /// instance this many calls make its replacement free.
+    pub const CALLS_PER_INSTANCE: u32 = 100_000;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // A call occupies its thread: more instances than threads that call are never out at once.
+        let threads = thread::available_parallelism().map_or(8, usize::from);
+        Self {
+            call: Self::CALL,
+            start: Self::START,
+            memory_bytes: Self::MEMORY_BYTES,
+            component_bytes: Self::COMPONENT_BYTES,
+            answer_bytes: Self::ANSWER_BYTES,
+            calls_per_instance: Self::CALLS_PER_INSTANCE,
+            warm_instances: threads * 2,
+        }
+    }
+}
+
+/// Compiles and runs policies. Cheap to clone; the ticking thread ends with the last clone and the
+/// last component.
+#[derive(Clone)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    limits: Arc<Limits>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The engine could not be set up on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The compiler does not support the processor or the configuration.
+    #[error("no WebAssembly engine on this machine: {0}")]
+    Unsupported(String),
+    /// The thread that counts epochs did not start.
+    #[error("the thread that ends endless policy calls did not start: {0}")]
+    Ticker(#[from] io::Error),
+}
+
+impl Engine {
+    /// An engine with these limits, and its ticking thread.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the machine lacks something.
+    pub fn new(limits: Limits) -> Result<Self, EngineError> {
+        let inner = wasmtime::Engine::new(&configuration())
+            .map_err(|error| EngineError::Unsupported(format!("{error:#}")))?;
+        tick(&inner)?;
+        Ok(Self { inner, limits: Arc::new(limits) })
+    }
+
+    /// The limits of every instance.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+
+    /// Compiles a component: tens of milliseconds on all cores, so never on a thread that serves.
+    pub(super) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
+        Component::from_binary(&self.inner, component)
+    }
+
+    /// A store whose calls end in time and whose memory is capped.
+    pub(super) fn store(&self) -> wasmtime::Store<Budget> {
+        let mut store = wasmtime::Store::new(&self.inner, Budget::new(&self.limits));
+        store.limiter(|budget| &mut budget.limits);
+        store.set_hostcall_fuel(self.limits.answer_bytes);
+        store.epoch_deadline_callback(deadline_passed);
+        store
+    }
+}
+
+/// Pure decisions: floats give the same bits everywhere, and nothing runs but the caller's thread.
+fn configuration() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true);
+    config
+}
+
+/// Ticks of the epoch within which `time` has surely passed: the first may come at once.
+pub(super) fn ticks(time: Duration) -> u64 {
+    let ticks = time.as_micros().div_ceil(TICK.as_micros());
+    u64::try_from(ticks).unwrap_or(u64::MAX - 1).saturating_add(1)
+}
+
+/// Ticks that were missed are not made up for: a machine too busy to tick is too busy to call.
+fn tick(engine: &wasmtime::Engine) -> io::Result<()> {
+    let weak = engine.weak();
+    let ticking = move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    };
+    thread::Builder::new().name("corral-epoch".into()).spawn(ticking).map(drop)
+}
+
+/// What a store knows of the call that runs in it.
+pub(super) struct Budget {
+    limits: StoreLimits,
+    call: Duration,
+    overrun: Option<Overrun>,
+}
+
+/// A call that passed its first deadline.
+struct Overrun {
+    /// The thread's processor time at that moment.
+    used: Duration,
+    deadlines: u32,
+}
+
+impl Budget {
+    fn new(limits: &Limits) -> Self {
+        let stores = StoreLimitsBuilder::new()
+            .memory_size(limits.memory_bytes)
+            // Some interpreters are built of several modules; nobody needs more of anything.
+            .instances(32)
+            .memories(4)
+            .tables(32)
+            .table_elements(100_000)
+            .trap_on_grow_failure(true)
+            .build();
+        Self { limits: stores, call: limits.call, overrun: None }
+    }
+
+    /// Forgets the previous call.
+    pub(super) fn begin(&mut self) {
+        self.overrun = None;
+    }
+
+    /// Whether the call shall go on. It was preempted rather than busy as long as its thread has
+    /// used little processor time since the first deadline.
+    fn may_go_on(&mut self, used: Option<Duration>) -> bool {
+        let Some(used) = used else { return false };
+        let overrun = self.overrun.get_or_insert(Overrun { used, deadlines: 0 });
+        overrun.deadlines += 1;
+        overrun.deadlines <= PATIENCE && used.saturating_sub(overrun.used) < self.call / 2
+    }
+}
+
+fn deadline_passed(mut store: StoreContextMut<'_, Budget>) -> wasmtime::Result<UpdateDeadline> {
+    let budget = store.data_mut();
+    if budget.may_go_on(processor_time()) {
+        return Ok(UpdateDeadline::Continue(ticks(budget.call)));
+    }
+    Ok(UpdateDeadline::Interrupt)
+}
+
+/// What this thread has run so far; none where the system does not say, which leaves wall time.
+fn processor_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUSY: Duration = Duration::from_millis(7);
+
+    fn budget() -> Budget {
+        Budget::new(&Limits { call: Duration::from_millis(10), ..Limits::default() })
+    }
+
+    #[test]
+    fn the_ticker_ends_with_its_engine() {
+        let engine = Engine::new(Limits::default()).unwrap();
+        let weak = engine.inner.weak();
+        drop(engine);
+        // The ticker holds the engine for moments only, and nobody else does.
+        while weak.upgrade().is_some() {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_call_that_keeps_the_processor_ends_at_its_second_deadline() {
+        let mut budget = budget();
+        assert!(budget.may_go_on(Some(BUSY)));
+        assert!(!budget.may_go_on(Some(BUSY * 2)));
+    }
+
+    #[test]
+    fn a_call_that_was_preempted_goes_on_but_not_for_ever() {
+        let mut budget = budget();
+        for _ in 0..PATIENCE {
+            assert!(budget.may_go_on(Some(BUSY)));
+        }
+        assert!(!budget.may_go_on(Some(BUSY)));
+    }
+
+    #[test]
+    fn without_processor_times_the_first_deadline_ends_a_call() {
+        assert!(!budget().may_go_on(None));
+    }
+
+    #[test]
+    fn an_overrun_is_not_held_against_the_next_call() {
+        let mut budget = budget();
+        assert!(budget.may_go_on(Some(BUSY)));
+        budget.begin();
+        assert!(budget.may_go_on(Some(BUSY * 2)));
+    }
+
+    #[test]
+    fn a_deadline_leaves_at_least_its_time() {
+        assert_eq!(ticks(TICK), 2);
+        assert_eq!(ticks(TICK + Duration::from_micros(1)), 3);
+    }
+}

@@ -1,0 +1,108 @@
+//! Why a component did not pass, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Where the examination ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It is too large.
+    Size,
+    /// It is not WebAssembly, or not all of it.
+    Format,
+    /// It is not valid WebAssembly.
+    Validity,
+    /// It imports something.
+    Imports,
+    /// It does not export the contract's functions with the contract's types.
+    Exports,
+    /// It can't be instantiated within its limits.
+    Instance,
+    /// `describe` gives no legal manifest.
+    Manifest,
+    /// `configure` does not accept the settings.
+    Settings,
+    /// Its decisions can't be acted upon.
+    Behaviour,
+}
+
+/// A component that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rejection {
+    /// Where the examination ended.
+    pub stage: Stage,
+    /// Why, as a sentence without a full stop.
+    pub reason: String,
+    /// Everything that was found at this stage; empty when the reason says it all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Where: an import, an export, a path into the settings, an entity.
+    pub at: String,
+    /// What is wrong there.
+    pub message: String,
+    /// The smallest requests that show it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+}
+
+impl Finding {
+    pub(super) fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into(), examples: Vec::new() }
+    }
+}
+
+impl Rejection {
+    pub(super) fn reason(stage: Stage, reason: impl Into<String>) -> Self {
+        Self { stage, reason: reason.into(), findings: Vec::new() }
+    }
+
+    pub(super) fn findings(
+        stage: Stage,
+        reason: impl Into<String>,
+        findings: impl IntoIterator<Item = Finding>,
+    ) -> Self {
+        Self { stage, reason: reason.into(), findings: findings.into_iter().collect() }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused at the gate ({}): {}", self.stage, self.reason)?;
+        self.findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.at.is_empty() {
+            write!(f, "{}: ", self.at)?;
+        }
+        f.write_str(&self.message)?;
+        self.examples.iter().try_for_each(|example| write!(f, "\n    {example}"))
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size => "size",
+            Self::Format => "format",
+            Self::Validity => "validity",
+            Self::Imports => "imports",
+            Self::Exports => "exports",
+            Self::Instance => "instance",
+            Self::Manifest => "manifest",
+            Self::Settings => "settings",
+            Self::Behaviour => "behaviour",
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! Requests that a naming gets wrong first: separators, nulls, escapes, lengths, look-alikes.
+
+use super::EntityShape;
+use crate::policy::{Argument, Request, Subject};
+
+/// Values that a careless naming confuses with each other, or can't put into a key at all.
+pub(super) const VALUES: [Option<&str>; 36] = [
+    None,
+    Some(""),
+    Some("~"),
+    Some("null"),
+    Some("-"),
+    Some("_"),
+    Some("42"),
+    Some("042"),
+    Some("42 "),
+    Some("-42"),
+    Some("42:admin"),
+    Some(":"),
+    Some("::"),
+    Some("42:"),
+    Some(":42"),
+    Some("%"),
+    Some("%3A"),
+    Some("%3a"),
+    Some("%253A"),
+    Some("%7E"),
+    Some("a b"),
+    Some("A"),
+    Some("a"),
+    Some("{x}"),
+    Some("}"),
+    Some("a,b"),
+    Some("a=b&c"),
+    Some("\n"),
+    Some("\r\n"),
+    Some("\0"),
+    Some("\u{7f}"),
+    Some("\u{85}"),
+    Some("\u{e9}"),
+    Some("e\u{301}"),
+    Some("😀"),
+    Some("\\"),
+];
+
+/// Of those, the ones that shift from one parameter into the next.
+const SHIFTING: [Option<&str>; 8] =
+    [None, Some(""), Some("~"), Some(":"), Some("a"), Some("a:"), Some(":a"), Some("a:~")];
+
+/// Lengths around the limit of a key, and one far beyond it; two values of each that differ in
+/// their last character.
+const LENGTHS: [usize; 5] = [200, 500, 512, 513, 10_000];
+
+/// What a parameter has while another one is varied.
+const USUAL: &str = "7";
+
+/// All requests for one entity, none twice.
+pub(super) fn requests(entity: &EntityShape) -> Vec<Request> {
+    let long = long_values();
+    let values: Vec<Option<&str>> =
+        VALUES.into_iter().chain(long.iter().map(|value| Some(value.as_str()))).collect();
+    let mut rows: Vec<Vec<Option<&str>>> = vec![vec![Some(USUAL); entity.params.len()]];
+    for at in 0..entity.params.len() {
+        rows.extend(values.iter().map(|&value| with(entity, &[(at, value)])));
+    }
+    for at in 1..entity.params.len() {
+        for left in SHIFTING {
+            for right in SHIFTING {
+                rows.push(with(entity, &[(at - 1, left), (at, right)]));
+            }
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    rows.into_iter().map(|values| request(entity, &values)).collect()
+}
+
+/// The same request with its arguments in another order.
+pub(super) fn reordered(request: &Request) -> Request {
+    let mut reordered = request.clone();
+    reordered.arguments.reverse();
+    reordered
+}
+
+/// A request as a reader writes it: `user.profile(id="42:admin")`.
+pub(super) fn shown(request: &Request) -> String {
+    let name = match &request.subject {
+        Subject::Entity(name) => name.as_str(),
+        Subject::Query(query) => query.sql.as_str(),
+    };
+    let arguments: Vec<String> = request.arguments.iter().map(shown_argument).collect();
+    format!("{name}({})", arguments.join(", "))
+}
+
+fn shown_argument(argument: &Argument) -> String {
+    /// Longer values are told by their length and last characters.
+    const SHOWN: usize = 40;
+    match &argument.value {
+        None => format!("{}=null", argument.name),
+        Some(value) if value.len() <= SHOWN => format!("{}={value:?}", argument.name),
+        Some(value) => {
+            let tail = value.len() - 3;
+            let tail = value.get(tail..).unwrap_or("");
+            format!("{}=… {} bytes, ending in {tail:?}", argument.name, value.len())
+        }
+    }
+}
+
+fn long_values() -> Vec<String> {
+    LENGTHS.iter().flat_map(|&length| ["x", "y"].map(|end| "x".repeat(length - 1) + end)).collect()
+}
+
+fn with<'a>(entity: &EntityShape, varied: &[(usize, Option<&'a str>)]) -> Vec<Option<&'a str>> {
+    let mut values: Vec<Option<&'a str>> = vec![Some(USUAL); entity.params.len()];
+    for &(at, value) in varied {
+        values[at] = value;
+    }
+    values
+}
+
+fn request(entity: &EntityShape, values: &[Option<&str>]) -> Request {
+    let arguments = entity
+        .params
+        .iter()
+        .zip(values)
+        .map(|(name, value)| Argument { name: name.clone(), value: value.map(str::to_owned) });
+    Request { subject: Subject::Entity(entity.name.clone()), arguments: arguments.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entity_is_asked_for_a_few_hundred_different_reads_at_most() {
+        for (params, at_least) in [(0, 1), (1, 40), (2, 150), (3, 250)] {
+            let requests = requests(&shape(params));
+            assert!((at_least..600).contains(&requests.len()), "{params}: {}", requests.len());
+            let mut shown: Vec<String> = requests.iter().map(|r| format!("{r:?}")).collect();
+            shown.sort();
+            shown.dedup();
+            assert_eq!(shown.len(), requests.len());
+        }
+    }
+
+    #[test]
+    fn a_request_is_shown_as_one_writes_it() {
+        let values = [Some("42:admin"), None, Some("\n")];
+        let shown = shown(&request(&shape(3), &values));
+        assert_eq!(shown, r#"e(p0="42:admin", p1=null, p2="\n")"#);
+    }
+
+    fn shape(params: usize) -> EntityShape {
+        let params = (0..params).map(|at| format!("p{at}")).collect();
+        EntityShape { name: "e".into(), params }
+    }
+}

@@ -1,0 +1,289 @@
+use std::time::Duration;
+
+use super::*;
+use crate::policy::testing::{WIT, Wat, engine, entities, first_step};
+use crate::policy::{Limits, Policy};
+
+#[test]
+fn a_component_passes_and_decides() {
+    let bytes = Wat::default().component();
+    let passed = examine(&engine(), &bytes, "{}", &entities()).unwrap();
+    let report = passed.report();
+    assert_eq!((report.name.as_str(), report.version.as_str()), ("tiny", "1.0.0"));
+    assert_eq!((report.bytes, report.digest.len()), (bytes.len(), 64));
+    assert!(report.decisions > 700, "{}", report.decisions);
+    let (memo, moment, event) = first_step();
+    assert!(passed.pool().step(memo, moment, event).is_ok());
+}
+
+#[test]
+fn a_core_module_is_encoded_and_passes() {
+    let passed = examine(&engine(), &Wat::default().module(), "{}", &entities()).unwrap();
+    assert_eq!(passed.report().name, "tiny");
+}
+
+#[test]
+fn what_passed_needs_no_new_instance_for_its_first_calls() {
+    let passed = Wat::default().passed();
+    let created = passed.pool().created();
+    let (memo, moment, event) = first_step();
+    passed.pool().step(memo, moment, event).unwrap();
+    assert_eq!(passed.pool().created(), created);
+}
+
+#[test]
+fn a_component_over_the_size_limit_is_refused() {
+    let limits = Limits { component_bytes: 1_000, ..Limits::default() };
+    let engine = Engine::new(limits).unwrap();
+    let bytes = vec![0; 1_001];
+    let rejection = examine(&engine, &bytes, "{}", &[]).unwrap_err();
+    assert_eq!(rejection.stage, Stage::Size);
+    assert_eq!(rejection.reason, "it has 1001 bytes, 1000 are allowed");
+}
+
+#[test]
+fn what_is_no_webassembly_is_refused_with_what_it_is() {
+    let cases: [(&[u8], &str); 4] = [
+        (b"", "it is empty"),
+        (b"(module)", "it is text"),
+        (b"\x7fELF\0\0\0\0", "it is not WebAssembly"),
+        (b"\0as", "it ends within the first four bytes"),
+    ];
+    for (bytes, reason) in cases {
+        let rejection = refused(bytes);
+        assert_eq!(rejection.stage, Stage::Format, "{rejection}");
+        assert!(rejection.reason.starts_with(reason), "{rejection}");
+    }
+}
+
+#[test]
+fn a_truncated_component_is_refused_wherever_it_ends() {
+    let bytes = Wat::default().component();
+    for end in [4, 7, 9, 100, bytes.len() / 2, bytes.len() - 1] {
+        let rejection = refused(&bytes[..end]);
+        assert_eq!(rejection.stage, Stage::Format, "{end}: {rejection}");
+        let reason = format!("it ends too early, after {end} bytes: truncated");
+        assert_eq!(rejection.reason, reason);
+    }
+}
+
+#[test]
+fn a_damaged_component_is_refused() {
+    let mut bytes = Wat::default().component();
+    let code = bytes.windows(4).position(|four| four == [0x42, 0xc2, 0x81, 0x8b]);
+    let at = code.unwrap_or(bytes.len() / 3);
+    bytes[at..at + 8].fill(0xff);
+    let rejection = refused(&bytes);
+    assert_eq!(rejection.stage, Stage::Validity, "{rejection}");
+}
+
+#[test]
+fn a_component_that_imports_is_refused_with_every_import() {
+    let head = r#"
+        (import "$root" "clock" (func $clock (result i64)))
+        (import "$root" "dice" (func $dice (result i64)))"#;
+    let imports =
+        "import clock: func() -> u64;\n  import dice: func() -> u64;\n\n  export describe";
+    let wat = Wat {
+        wit: WIT.replace("export describe", imports),
+        head,
+        step: "(drop (call $clock)) (drop (call $dice)) (i32.const 1152)",
+        ..Wat::default()
+    };
+    let rejection = refused(&wat.component());
+    assert_eq!(rejection.stage, Stage::Imports);
+    assert_eq!(rejection.reason, "it imports something; a policy imports nothing");
+    assert_eq!(places(&rejection), ["clock", "dice"]);
+}
+
+#[test]
+fn a_core_module_that_imports_is_refused_with_every_import() {
+    let head = r#"(import "env" "now" (func (result i64))) (import "env" "log" (func))"#;
+    let rejection = refused(&Wat { head, ..Wat::default() }.module());
+    assert_eq!(rejection.stage, Stage::Imports);
+    assert_eq!(places(&rejection), ["env::now", "env::log"]);
+}
+
+#[test]
+fn a_core_module_without_a_contract_is_refused() {
+    let rejection = refused(&wat::parse_str("(module)").unwrap());
+    assert_eq!(rejection.stage, Stage::Exports);
+    assert!(rejection.reason.contains("no `component-type` section"), "{rejection}");
+}
+
+#[test]
+fn a_component_of_another_world_is_refused_with_everything_it_lacks() {
+    let rejection = refused(b"\0asm\x0d\0\x01\0");
+    assert_eq!(rejection.stage, Stage::Exports);
+    let all = ["describe", "configure", "plan", "row-tags", "step", "invalidate"];
+    assert_eq!(places(&rejection), all);
+    assert_eq!(rejection.findings[0].message, "not exported");
+}
+
+#[test]
+fn a_component_for_another_version_of_the_contract_is_refused_with_both_versions() {
+    let wit = WIT
+        .replace("corral:policy@0.1.0", "corral:policy@0.2.0")
+        .replace("attempts: u32,", "attempts: s32,");
+    let rejection = refused(&Wat { wit, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Exports);
+    let both = "it was built for corral:policy@0.2.0, this host speaks corral:policy@0.1.0";
+    assert!(rejection.reason.starts_with(both), "{rejection}");
+}
+
+#[test]
+fn other_types_under_our_version_are_refused_with_the_function() {
+    let wit = WIT.replace("attempts: u32,", "attempts: s32,");
+    let rejection = refused(&Wat { wit, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Exports);
+    assert!(rejection.reason.contains("its types are not those of"), "{rejection}");
+    assert!(rejection.reason.contains("`plan`"), "{rejection}");
+}
+
+#[test]
+fn a_component_that_needs_more_memory_than_allowed_is_refused() {
+    let rejection = refused(&Wat { pages: 257, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Instance);
+    assert!(rejection.reason.contains("memory"), "{rejection}");
+}
+
+#[test]
+fn a_component_that_does_not_start_is_refused() {
+    let head = "(start $fail) (func $fail unreachable)";
+    let rejection = refused(&Wat { head, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Instance);
+    assert!(rejection.reason.contains("unreachable"), "{rejection}");
+}
+
+#[test]
+fn an_illegal_manifest_is_refused_with_all_of_it() {
+    let rejection = refused(&Wat { name: "Tiny!", version: "1.0", ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Manifest);
+    assert_eq!(places(&rejection), ["name", "version"]);
+}
+
+#[test]
+fn settings_that_are_not_accepted_are_refused_with_their_paths() {
+    // One problem whose path is the policy's name and whose message is its version.
+    let configure = "(i32.store8 (i32.const 256) (i32.const 1))
+        (i32.store (i32.const 260) (i32.const 288)) (i32.store (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 288) (i32.const 16)) (i32.store (i32.const 292) (i32.const 4))
+        (i32.store (i32.const 296) (i32.const 64)) (i32.store (i32.const 300) (i32.const 5))
+        (i32.const 256)";
+    let rejection = refused(&Wat { configure, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Settings);
+    assert_eq!(rejection.findings, [Finding::new("tiny", "1.0.0")]);
+}
+
+#[test]
+fn a_configure_that_traps_is_refused() {
+    let rejection = refused(&Wat { configure: "unreachable", ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Settings);
+    assert!(rejection.reason.contains("unreachable"), "{rejection}");
+}
+
+#[test]
+fn colliding_keys_are_refused_with_two_requests_that_collide() {
+    let plan = "(global.set $count (i32.const 0)) (call $key) (i32.const 1024)";
+    let rejection = refused(&Wat { plan, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Behaviour);
+    // One entity has no arguments that could be ignored.
+    assert_eq!(places(&rejection), ["orders", "user.profile"]);
+    let finding = &rejection.findings[1];
+    assert!(finding.message.starts_with("two reads share the key"), "{rejection}");
+    assert_eq!(finding.examples.len(), 2);
+    assert!(finding.examples.iter().map(String::len).sum::<usize>() < 45, "{rejection}");
+}
+
+#[test]
+fn keys_that_depend_on_the_call_are_refused() {
+    let plan = "(global.set $length (global.get $calls)) (global.set $entity (i32.const 16))
+        (call $key) (i32.const 1024)";
+    let rejection = refused(&Wat { plan, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Behaviour);
+    assert!(says(&rejection, "asked twice, the key"), "{rejection}");
+}
+
+#[test]
+fn keys_that_depend_on_the_order_of_arguments_are_refused() {
+    // Hashes the first argument's name alone, and all arguments.
+    let plan = "(global.set $entity (i32.load (global.get $arguments)))
+        (global.set $length (i32.load offset=4 (global.get $arguments)))
+        (call $key) (i32.const 1024)";
+    let one = [EntityShape { name: "orders".into(), params: vec!["user".into(), "day".into()] }];
+    let bytes = Wat { plan, ..Wat::default() }.component();
+    let rejection = examine(&engine(), &bytes, "{}", &one).unwrap_err();
+    assert!(says(&rejection, "with its arguments in another order, the key"), "{rejection}");
+    assert!(!says(&rejection, "asked twice"), "{rejection}");
+}
+
+#[test]
+fn illegal_keys_and_tags_are_refused() {
+    let key = "(i32.store8 (i32.const 515) (i32.const 32))";
+    let tags = "(i32.store (i32.const 1036) (i32.const 1100))
+        (i32.store (i32.const 1040) (i32.const 1))";
+    for (bad, message) in [(key, "it has ' ' at byte 3"), (tags, "the tag \"\" is not legal")] {
+        let plan = format!("(call $key) {bad} (i32.const 1024)").leak();
+        let rejection = refused(&Wat { plan, ..Wat::default() }.component());
+        assert_eq!(rejection.stage, Stage::Behaviour);
+        assert!(says(&rejection, message), "{rejection}");
+        assert_eq!(rejection.findings.len(), 3, "{rejection}");
+    }
+}
+
+#[test]
+fn an_entity_that_the_policy_does_not_know_is_refused() {
+    let plan = "(i32.store8 (i32.const 1200) (i32.const 1)) (i32.const 1200)";
+    let rejection = refused(&Wat { plan, ..Wat::default() }.component());
+    assert!(says(&rejection, "it refuses a read that is declared: unknown entity"), "{rejection}");
+}
+
+#[test]
+fn a_plan_that_traps_is_refused_and_ends_the_exploration_soon() {
+    let rejection = refused(&Wat { plan: "unreachable", ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Behaviour);
+    assert!(says(&rejection, "policy function plan"), "{rejection}");
+}
+
+#[test]
+fn a_step_without_end_is_refused() {
+    let step = "(loop $ever (br $ever)) unreachable";
+    let limits = Limits { call: Duration::from_millis(2), ..Limits::default() };
+    let engine = Engine::new(limits).unwrap();
+    let bytes = Wat { step, ..Wat::default() }.component();
+    let rejection = examine(&engine, &bytes, "{}", &entities()).unwrap_err();
+    assert_eq!(rejection.stage, Stage::Behaviour);
+    assert!(says(&rejection, "it did not end within its time (2ms)"), "{rejection}");
+    assert_eq!(rejection.findings[0].examples.len(), 1);
+}
+
+#[test]
+fn a_rejection_is_a_document_and_a_text() {
+    let rejection = Rejection::findings(
+        Stage::Imports,
+        "it imports something",
+        [Finding::new("clock", "a function")],
+    );
+    let json = serde_json::to_string(&rejection).unwrap();
+    let expected = r#"{"stage":"imports","reason":"it imports something","findings":[{"at":"clock","message":"a function"}]}"#;
+    assert_eq!(json, expected);
+    let text = "refused at the gate (imports): it imports something\n  clock: a function";
+    assert_eq!(rejection.to_string(), text);
+}
+
+#[test]
+fn the_version_of_the_contract_is_the_one_in_its_file() {
+    assert!(WIT.contains(&format!("package {CONTRACT};")));
+}
+
+fn refused(bytes: &[u8]) -> Rejection {
+    examine(&engine(), bytes, "{}", &entities()).unwrap_err()
+}
+
+fn places(rejection: &Rejection) -> Vec<&str> {
+    rejection.findings.iter().map(|finding| finding.at.as_str()).collect()
+}
+
+fn says(rejection: &Rejection, message: &str) -> bool {
+    rejection.findings.iter().any(|finding| finding.message.contains(message))
+}

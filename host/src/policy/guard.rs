@@ -1,0 +1,136 @@
+//! What a policy answers is checked here before the host acts on it.
+
+use std::sync::Arc;
+
+use super::{Memo, Plan};
+use crate::name::{InvalidName, Key, Tag};
+
+/// Most tags of one value. Every tag is an index entry that a fill writes and an invalidation
+/// reads, so a value with more of them costs the store more than it saves.
+pub const TAGS_LIMIT: usize = 1024;
+
+/// A plan whose names are fit for the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Named {
+    /// The store key.
+    pub key: Key,
+    /// The tags that the request alone determines.
+    pub tags: Vec<Tag>,
+    /// Columns that `row-tags` needs to see; empty: no tag depends on the row.
+    pub row_columns: Vec<String>,
+    /// The memo of this read's first step.
+    pub memo: Memo,
+}
+
+/// An answer that the host does not act upon.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Illegal {
+    /// A key that the store can't hold.
+    #[error("the key {key:?} is not legal: {problem}")]
+    Key {
+        /// The key, cut to a readable length.
+        key: String,
+        /// What is wrong with it.
+        problem: InvalidName,
+    },
+    /// A tag that the store can't hold.
+    #[error("the tag {tag:?} is not legal: {problem}")]
+    Tag {
+        /// The tag, cut to a readable length.
+        tag: String,
+        /// What is wrong with it.
+        problem: InvalidName,
+    },
+    /// Over [`TAGS_LIMIT`].
+    #[error("it gives {0} tags, {TAGS_LIMIT} are allowed")]
+    Tags(usize),
+}
+
+impl Named {
+    /// Checks a plan.
+    ///
+    /// # Errors
+    /// [`Illegal`] names the first name that is not fit for the store.
+    pub fn try_new(plan: Plan) -> Result<Arc<Self>, Illegal> {
+        let key = key(&plan.key)?;
+        let tags = tags(&plan.tags)?;
+        Ok(Arc::new(Self { key, tags, row_columns: plan.row_columns, memo: plan.memo }))
+    }
+}
+
+/// Checks a key.
+///
+/// # Errors
+/// [`Illegal::Key`].
+pub fn key(key: &str) -> Result<Key, Illegal> {
+    Key::try_new(key).map_err(|problem| Illegal::Key { key: excerpt(key), problem })
+}
+
+/// Checks tags, of a plan or of rows.
+///
+/// # Errors
+/// [`Illegal::Tag`] for the first illegal one, [`Illegal::Tags`] for too many.
+pub fn tags(tags: &[String]) -> Result<Vec<Tag>, Illegal> {
+    if tags.len() > TAGS_LIMIT {
+        return Err(Illegal::Tags(tags.len()));
+    }
+    let check = |tag: &String| {
+        Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
+    };
+    tags.iter().map(check).collect()
+}
+
+/// Enough of a name to recognise it.
+pub(super) fn excerpt(name: &str) -> String {
+    const SHOWN: usize = 80;
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_with_legal_names_passes_unchanged() {
+        let named = Named::try_new(plan("v1:user:42", &["user:42"])).unwrap();
+        assert_eq!(named.key.as_str(), "v1:user:42");
+        assert_eq!(named.tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["user:42"]);
+    }
+
+    #[test]
+    fn an_illegal_key_is_refused_with_its_reason() {
+        let illegal = Named::try_new(plan("a b", &[])).unwrap_err();
+        assert_eq!(illegal.to_string(), "the key \"a b\" is not legal: it has ' ' at byte 1");
+    }
+
+    #[test]
+    fn one_illegal_tag_among_legal_ones_is_found() {
+        let illegal = Named::try_new(plan("k", &["a", "", "b"])).unwrap_err();
+        assert_eq!(illegal.to_string(), "the tag \"\" is not legal: it is empty");
+    }
+
+    #[test]
+    fn too_many_tags_are_refused() {
+        let many = vec!["t"; TAGS_LIMIT + 1];
+        assert_eq!(Named::try_new(plan("k", &many)), Err(Illegal::Tags(TAGS_LIMIT + 1)));
+        assert!(Named::try_new(plan("k", &many[1..])).is_ok());
+    }
+
+    #[test]
+    fn a_long_key_is_cut_between_characters_in_the_message() {
+        let illegal = key(&"ü".repeat(600)).unwrap_err();
+        assert!(illegal.to_string().contains(&format!("{}…", "ü".repeat(80))), "{illegal}");
+    }
+
+    fn plan(key: &str, tags: &[&str]) -> Plan {
+        Plan {
+            key: key.into(),
+            tags: tags.iter().map(|&tag| tag.into()).collect(),
+            row_columns: Vec::new(),
+            memo: Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 },
+        }
+    }
+}

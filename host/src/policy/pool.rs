@@ -1,0 +1,213 @@
+//! The instances of one component, kept warm.
+//!
+//! A call takes an instance out of the pool and puts it back only after it succeeded. Whatever goes
+//! wrong in between (a trap, a deadline, a panic) drops the instance with it: a store that failed
+//! once is never entered again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+use wasmtime::Store;
+
+use super::bindings::{self, PolicyPre};
+use super::engine::{Budget, Engine, ticks};
+use super::{
+    Change, Event, Manifest, Memo, Moment, Plan, Policy, Problem, Refusal, Request, Row, Target,
+    Trap, Turn,
+};
+
+/// The instances of one component under one set of settings.
+pub struct Pool {
+    engine: Engine,
+    pre: PolicyPre<Budget>,
+    settings: String,
+    idle: ArrayQueue<Box<Instance>>,
+    created: AtomicU64,
+}
+
+/// One instance. Boxed in the queue, so that taking one moves a pointer.
+pub(super) struct Instance {
+    store: Store<Budget>,
+    exports: bindings::Policy,
+    calls: u32,
+}
+
+/// Why there is no configured instance.
+#[derive(Debug)]
+pub(super) enum Unready {
+    /// It could not be instantiated, or `configure` gave no answer.
+    Trap(Trap),
+    /// `configure` does not accept the settings.
+    Settings(Vec<Problem>),
+}
+
+impl Pool {
+    pub(super) fn new(engine: &Engine, pre: PolicyPre<Budget>, settings: &str) -> Self {
+        let warm = engine.limits().warm_instances.max(1);
+        Self {
+            engine: engine.clone(),
+            pre,
+            settings: settings.to_owned(),
+            idle: ArrayQueue::new(warm),
+            created: AtomicU64::new(0),
+        }
+    }
+
+    /// The settings that every instance is configured with, as JSON.
+    #[must_use]
+    pub fn settings(&self) -> &str {
+        &self.settings
+    }
+
+    /// Instances made since the start.
+    #[must_use]
+    pub fn created(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// A new instance that was told nothing yet.
+    pub(super) fn instantiate(&self) -> Result<Box<Instance>, Trap> {
+        let mut store = self.engine.store();
+        let start = self.engine.limits().start;
+        store.set_epoch_deadline(ticks(start));
+        let exports =
+            self.pre.instantiate(&mut store).map_err(|error| trap("instantiate", start, &error))?;
+        self.created.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Instance { store, exports, calls: 0 }))
+    }
+
+    /// Hands over the settings; a refusal takes the instance with it.
+    pub(super) fn configure(&self, mut instance: Box<Instance>) -> Result<Box<Instance>, Unready> {
+        let start = self.engine.limits().start;
+        let accepted = self.enter(&mut instance, "configure", start, |exports, store| {
+            exports.call_configure(store, &self.settings)
+        });
+        match accepted {
+            Ok(Ok(())) => Ok(instance),
+            Ok(Err(problems)) => Err(Unready::Settings(problems)),
+            Err(trap) => Err(Unready::Trap(trap)),
+        }
+    }
+
+    /// Who the policy says it is.
+    pub(super) fn describe(&self, instance: &mut Instance) -> Result<Manifest, Trap> {
+        let start = self.engine.limits().start;
+        self.enter(instance, "describe", start, |exports, store| exports.call_describe(store))
+    }
+
+    /// Keeps an instance for the next call, unless it is worn out or enough are waiting.
+    pub(super) fn put_back(&self, instance: Box<Instance>) {
+        if instance.calls < self.engine.limits().calls_per_instance {
+            let _too_many = self.idle.push(instance);
+        }
+    }
+
+    /// A configured instance, warm if there is one.
+    fn take(&self) -> Result<Box<Instance>, Trap> {
+        if let Some(instance) = self.idle.pop() {
+            return Ok(instance);
+        }
+        self.configure(self.instantiate()?).map_err(|unready| match unready {
+            Unready::Trap(trap) => trap,
+            Unready::Settings(problems) => Trap {
+                function: "configure",
+                reason: format!("{} problems with settings accepted before", problems.len()),
+            },
+        })
+    }
+
+    fn call<R>(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&bindings::Policy, &mut Store<Budget>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap> {
+        let mut instance = self.take()?;
+        let answer = self.enter(&mut instance, function, self.engine.limits().call, call)?;
+        self.put_back(instance);
+        Ok(answer)
+    }
+
+    /// One entry into an instance, with its deadline. After an error it must not be entered again.
+    fn enter<R>(
+        &self,
+        instance: &mut Instance,
+        function: &'static str,
+        time: Duration,
+        call: impl FnOnce(&bindings::Policy, &mut Store<Budget>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap> {
+        instance.calls += 1;
+        instance.store.data_mut().begin();
+        instance.store.set_epoch_deadline(ticks(time));
+        call(&instance.exports, &mut instance.store).map_err(|error| trap(function, time, &error))
+    }
+}
+
+fn trap(function: &'static str, time: Duration, error: &wasmtime::Error) -> Trap {
+    let interrupted = error.downcast_ref() == Some(&wasmtime::Trap::Interrupt);
+    let reason = if interrupted {
+        format!("it did not end within its time ({time:?})")
+    } else {
+        one_line(&format!("{error:#}"))
+    };
+    Trap { function, reason }
+}
+
+/// Policies asked for one particular instance: the gate compares two.
+pub(super) struct Pinned<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) instance: Box<Instance>,
+}
+
+impl Pinned<'_> {
+    /// As [`Policy::plan`]; after a trap the instance is another one.
+    pub(super) fn plan(&mut self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
+        let time = self.pool.engine.limits().call;
+        let answer = self.pool.enter(&mut self.instance, "plan", time, |exports, store| {
+            exports.call_plan(store, request)
+        });
+        if answer.is_err() {
+            self.instance = self.pool.take()?;
+        }
+        answer
+    }
+}
+
+impl Policy for Pool {
+    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
+        self.call("plan", |exports, store| exports.call_plan(store, request))
+    }
+
+    fn row_tags(
+        &self,
+        request: &Request,
+        rows: &[Row],
+    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
+        self.call("row-tags", |exports, store| exports.call_row_tags(store, request, rows))
+    }
+
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
+        self.call("step", |exports, store| exports.call_step(store, memo, moment, event))
+    }
+
+    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
+        self.call("invalidate", |exports, store| exports.call_invalidate(store, change))
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("idle", &self.idle.len())
+            .field("created", &self.created())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Engine errors carry backtraces and nested causes; logs and documents want one line.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

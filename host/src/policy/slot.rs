@@ -1,0 +1,180 @@
+//! Where the generation in force stands. Reading it is one atomic load; exchanging it is one store.
+//!
+//! Whoever holds a generation keeps it: a request begins and ends under the same one, whatever is
+//! activated in between. The generation before the current one is kept ready, so that a rollback
+//! is the same pointer moving back.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::{ArcSwap, Guard};
+use serde::Serialize;
+
+use super::Policy;
+use super::gate::Passed;
+use super::generation::{Generation, Origin, Parts, Summary, rfc3339};
+
+/// How many activations an operator can look back on.
+const HISTORY: usize = 64;
+
+/// The generation in force, and the one before it.
+pub struct Slot {
+    current: ArcSwap<Generation>,
+    ledger: Mutex<Ledger>,
+}
+
+/// What only an exchange touches.
+struct Ledger {
+    previous: Option<Arc<Generation>>,
+    newest: u64,
+    history: VecDeque<Activation>,
+}
+
+/// A generation came into force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Activation {
+    /// Its number.
+    pub generation: u64,
+    /// Its policy, `name@version`.
+    pub policy: String,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// When, RFC 3339.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: SystemTime,
+    /// By moving back rather than by a new component.
+    pub rollback: bool,
+}
+
+/// The slot as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// In force.
+    pub current: Summary,
+    /// What a rollback would bring back.
+    pub previous: Option<Summary>,
+    /// The last activations, newest first.
+    pub activations: Vec<Activation>,
+}
+
+/// No generation came before the one in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is nothing to roll back to: no other policy was active in this process")]
+pub struct NothingToRollBack;
+
+impl Slot {
+    /// A slot whose first generation is `passed`.
+    #[must_use]
+    pub fn new(passed: Passed, origin: Origin) -> Self {
+        Self::holding(passed.into_parts(origin))
+    }
+
+    /// A slot over a policy that needs no gate: code of this process, for tests and embedders.
+    #[must_use]
+    pub fn native(policy: Arc<dyn Policy>, manifest: super::Manifest) -> Self {
+        Self::holding(Parts {
+            manifest,
+            digest: String::new(),
+            origin: Origin::BuiltIn,
+            settings: "{}".into(),
+            policy,
+        })
+    }
+
+    fn holding(parts: Parts) -> Self {
+        let first = Arc::new(Generation::new(1, parts));
+        let ledger = Ledger {
+            previous: None,
+            newest: 1,
+            history: VecDeque::from([Activation::of(&first, false)]),
+        };
+        Self { current: ArcSwap::new(first), ledger: Mutex::new(ledger) }
+    }
+
+    /// The generation in force, for a whole request.
+    #[must_use]
+    pub fn current(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    /// The generation in force, for a look: cheaper than [`Slot::current`] and not to be kept.
+    #[must_use]
+    pub fn peek(&self) -> Guard<Arc<Generation>> {
+        self.current.load()
+    }
+
+    /// What a rollback would bring back.
+    #[must_use]
+    pub fn previous(&self) -> Option<Arc<Generation>> {
+        self.ledger().previous.clone()
+    }
+
+    /// Puts a policy in force. Numbers only grow; the generation before stays ready.
+    pub fn activate(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
+        let parts = passed.into_parts(origin);
+        let mut ledger = self.ledger();
+        ledger.newest += 1;
+        let next = Arc::new(Generation::new(ledger.newest, parts));
+        self.exchange(&mut ledger, &next, false);
+        next
+    }
+
+    /// Puts the previous generation in force again, under its old number; the one it replaces
+    /// becomes the previous one.
+    ///
+    /// # Errors
+    /// [`NothingToRollBack`] before the first exchange.
+    pub fn rollback(&self) -> Result<Arc<Generation>, NothingToRollBack> {
+        let mut ledger = self.ledger();
+        let back = ledger.previous.take().ok_or(NothingToRollBack)?;
+        self.exchange(&mut ledger, &back, true);
+        Ok(back)
+    }
+
+    /// The slot as operators see it, now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let ledger = self.ledger();
+        Status {
+            current: self.current().summary(),
+            previous: ledger.previous.as_ref().map(|previous| previous.summary()),
+            activations: ledger.history.iter().rev().cloned().collect(),
+        }
+    }
+
+    fn exchange(&self, ledger: &mut Ledger, next: &Arc<Generation>, rollback: bool) {
+        ledger.previous = Some(self.current.swap(Arc::clone(next)));
+        if ledger.history.len() == HISTORY {
+            ledger.history.pop_front();
+        }
+        ledger.history.push_back(Activation::of(next, rollback));
+    }
+
+    /// Nothing in the ledger is left half done by a panic.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Activation {
+    fn of(generation: &Generation, rollback: bool) -> Self {
+        let manifest = generation.manifest();
+        Self {
+            generation: generation.number(),
+            policy: format!("{}@{}", manifest.name, manifest.version),
+            digest: generation.digest().to_owned(),
+            at: SystemTime::now(),
+            rollback,
+        }
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Slot").field(&self.peek()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use super::*;
+use crate::policy::testing::{Wat, first_step, read};
+use crate::policy::{Event, Memo, Trap, Turn};
+
+#[test]
+fn the_first_generation_is_number_one_and_says_so() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    assert_eq!(slot.current().label(), "tiny@1.0.0;generation=1");
+}
+
+#[test]
+fn an_activation_counts_on_and_keeps_the_generation_before() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let second = slot.activate(newer().passed(), Origin::Pushed);
+    assert_eq!(second.label(), "newer@2.0.0;generation=2");
+    assert_eq!(slot.current().number(), 2);
+    assert_eq!(slot.previous().unwrap().number(), 1);
+}
+
+#[test]
+fn a_rollback_brings_the_same_generation_back_under_its_number() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let first = slot.current();
+    slot.activate(newer().passed(), Origin::Pushed);
+    let back = slot.rollback().unwrap();
+    assert!(Arc::ptr_eq(&first, &back) && Arc::ptr_eq(&first, &slot.current()));
+    assert_eq!(slot.previous().unwrap().number(), 2);
+    // A number is never given twice.
+    assert_eq!(slot.activate(newer().passed(), Origin::Pushed).number(), 3);
+}
+
+#[test]
+fn without_an_exchange_there_is_nothing_to_roll_back_to() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    assert_eq!(slot.rollback().unwrap_err(), NothingToRollBack);
+    assert_eq!(slot.current().number(), 1);
+}
+
+#[test]
+fn a_request_keeps_its_generation_and_the_last_one_frees_it() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let held = slot.current();
+    let weak = Arc::downgrade(&held);
+    slot.activate(newer().passed(), Origin::Pushed);
+    slot.activate(newer().passed(), Origin::Pushed);
+    assert!(step(&held).is_ok());
+    drop(held);
+    assert!(weak.upgrade().is_none(), "a generation that nobody uses is kept");
+}
+
+#[test]
+fn the_status_is_a_document() {
+    let slot = Slot::new(Wat::default().passed(), Origin::File("/etc/policy.wasm".into()));
+    slot.activate(newer().passed(), Origin::Pushed);
+    slot.rollback().unwrap();
+    let status = serde_json::to_value(slot.status()).unwrap();
+    assert_eq!(status["current"]["generation"], 1);
+    assert_eq!(status["current"]["origin"]["file"], "/etc/policy.wasm");
+    assert_eq!(status["previous"]["name"], "newer");
+    assert_eq!(status["previous"]["origin"], "pushed");
+    assert_eq!(status["activations"][0]["rollback"], true);
+    assert_eq!(status["activations"][2]["generation"], 1);
+    assert!(status["current"]["activated_at"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn the_history_is_bounded() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    slot.activate(newer().passed(), Origin::Pushed);
+    (0..2 * HISTORY).for_each(|_| drop(slot.rollback().unwrap()));
+    assert_eq!(slot.status().activations.len(), HISTORY);
+}
+
+#[test]
+fn calls_traps_and_refused_answers_are_counted_per_generation() {
+    let step = "(if (i32.eq (local.get 1) (i32.const 77)) (then unreachable)) (i32.const 1152)";
+    let slot = Slot::new(Wat { step, ..Wat::default() }.passed(), Origin::BuiltIn);
+    let generation = slot.current();
+    let (memo, moment, event) = first_step();
+    assert!(generation.step(memo, moment, event).is_ok());
+    let bad = Memo { attempts: 77, ..memo };
+    assert!(generation.step(bad, moment, event).is_err());
+    generation.count_refused();
+    let counts = generation.counts();
+    assert_eq!((counts.calls, counts.traps, counts.refused), (2, 1, 1));
+}
+
+#[test]
+fn a_plan_is_asked_for_once_and_remembered() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let generation = slot.current();
+    let name = || generation.name_entity("user", &[None], || read("user")).unwrap().unwrap();
+    assert_eq!(name(), name());
+    assert_eq!(generation.counts().calls, 1);
+}
+
+#[test]
+fn an_illegal_plan_is_refused_counted_and_not_remembered() {
+    let plan = "(call $key)
+        (if (i32.eq (global.get $length) (i32.const 3))
+            (then (i32.store (i32.const 1032) (i32.const 0))))
+        (i32.const 1024)";
+    let slot = Slot::new(Wat { plan, ..Wat::default() }.passed(), Origin::BuiltIn);
+    let generation = slot.current();
+    for asked in 1..=2 {
+        let undecided = generation.name_entity("bad", &[], || read("bad")).unwrap_err();
+        assert_eq!(undecided.to_string(), "the key \"\" is not legal: it is empty");
+        assert_eq!(generation.counts().refused, asked);
+    }
+}
+
+#[test]
+fn a_thousand_exchanges_fail_no_call_of_other_threads() {
+    const EXCHANGES: u64 = 1_000;
+    // Compiling is the gate's matter: what is exchanged here was compiled before.
+    let candidates = [newer().passed(), Wat::default().passed()];
+    let slot = Slot::new(candidates[1].clone(), Origin::BuiltIn);
+    let (ended, calls) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut newest = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    let generation = slot.current();
+                    step(&generation).unwrap();
+                    assert!(generation.number() >= newest, "an older generation came back");
+                    newest = generation.number();
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for at in 0..EXCHANGES {
+            let [newer, older] = &candidates;
+            let candidate = if at % 2 == 0 { newer } else { older };
+            slot.activate(candidate.clone(), Origin::Pushed);
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(slot.current().number(), EXCHANGES + 1);
+    assert!(calls.into_inner() > 0);
+}
+
+fn newer() -> Wat {
+    Wat { name: "newer", version: "2.0.0", ..Wat::default() }
+}
+
+fn step(generation: &Generation) -> Result<Turn, Trap> {
+    let (memo, moment, _) = first_step();
+    generation.step(memo, moment, Event::Absent)
+}

@@ -1,0 +1,182 @@
+//! Small policies for tests, good and bad, written in WebAssembly text.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::gate::{EntityShape, Passed, examine};
+use super::{Engine, Event, Limits, Memo, Moment, Request, Subject};
+
+pub(super) const WIT: &str = include_str!("../../../wit/policy.wit");
+
+/// A core module that decides as little as a policy can: keys are hashes of their requests, and a
+/// flight loads and answers. Its parts can be exchanged for bad ones.
+pub(super) struct Wat {
+    pub(super) wit: String,
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+    /// Declarations at the head: imports, data, functions.
+    pub(super) head: &'static str,
+    pub(super) pages: u32,
+    pub(super) configure: &'static str,
+    pub(super) plan: &'static str,
+    pub(super) step: &'static str,
+}
+
+impl Default for Wat {
+    fn default() -> Self {
+        Self {
+            wit: WIT.to_owned(),
+            name: "tiny",
+            version: "1.0.0",
+            head: "",
+            pages: 4,
+            configure: "(i32.const 1024)",
+            plan: "(call $key) (i32.const 1024)",
+            step: "(i32.store8 (i32.const 1168) (i32.const 6)) (i32.const 1152)",
+        }
+    }
+}
+
+impl Wat {
+    /// The core module, with the description of its contract.
+    pub(super) fn module(&self) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        let package = resolve.push_source("policy.wit", &self.wit).unwrap();
+        let world = resolve.select_world(&[package], None).unwrap();
+        let mut module = wat::parse_str(self.text()).unwrap();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        module
+    }
+
+    pub(super) fn component(&self) -> Vec<u8> {
+        ComponentEncoder::default().module(&self.module()).unwrap().encode().unwrap()
+    }
+
+    /// Passes the gate for [`entities`], in an engine of its own.
+    pub(super) fn passed(&self) -> Passed {
+        examine(&engine(), &self.component(), "{}", &entities()).unwrap()
+    }
+
+    /// The signatures are the contract's, flattened as the canonical ABI prescribes. 16: name,
+    /// 64: version, 512: key, 1024: answers of `plan`, 1152: turns, 8192: arguments.
+    fn text(&self) -> String {
+        let Self { head, pages, name, version, configure, plan, step, .. } = self;
+        format!(
+            r#"(module {head} {KEY}
+            (memory (export "memory") {pages})
+            (data (i32.const 16) "{name}")
+            (data (i32.const 64) "{version}")
+            (func (export "describe") (result i32)
+                (i32.store (i32.const 128) (i32.const 16))
+                (i32.store (i32.const 132) (i32.const {}))
+                (i32.store (i32.const 136) (i32.const 64))
+                (i32.store (i32.const 140) (i32.const {}))
+                (i32.const 128))
+            (func (export "configure") (param i32 i32) (result i32) {configure})
+            (func (export "plan")
+                (param $kind i32) (param $entity i32) (param $length i32) (param i32 i32 i32)
+                (param $arguments i32) (param $count i32) (result i32)
+                (local.get $entity) (local.get $length)
+                (local.get $arguments) (local.get $count)
+                (call $request)
+                {plan})
+            (func (export "row-tags")
+                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 2048))
+            (func (export "step")
+                (param i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)
+                (result i32) {step})
+            (func (export "invalidate")
+                (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 2048))
+            )"#,
+            name.len(),
+            version.len(),
+        )
+    }
+}
+
+/// Names requests: 32 hexadecimal digits of two hashes, which add up over the arguments so that
+/// their order does not matter.
+const KEY: &str = r#"
+    (global $heap (mut i32) (i32.const 8192))
+    (global $entity (mut i32) (i32.const 0))
+    (global $length (mut i32) (i32.const 0))
+    (global $arguments (mut i32) (i32.const 0))
+    (global $count (mut i32) (i32.const 0))
+    (global $calls (mut i32) (i32.const 0))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+        (global.set $heap (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func (export "cabi_post_plan") (param i32) (global.set $heap (i32.const 8192)))
+    (func $request (param i32 i32 i32 i32)
+        (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (global.set $entity (local.get 0)) (global.set $length (local.get 1))
+        (global.set $arguments (local.get 2)) (global.set $count (local.get 3)))
+    (func $hash (param $h i64) (param $at i32) (param $n i32) (result i64)
+        (block $end (loop $next
+            (br_if $end (i32.eqz (local.get $n)))
+            (local.set $h (i64.mul (i64.const 0x100000001b3)
+                (i64.xor (local.get $h) (i64.load8_u (local.get $at)))))
+            (local.set $h (i64.xor (local.get $h) (i64.shr_u (local.get $h) (i64.const 29))))
+            (local.set $at (i32.add (local.get $at) (i32.const 1)))
+            (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+            (br $next)))
+        (local.get $h))
+    (func $argument (param $h i64) (param $at i32) (result i64)
+        (local.set $h (call $hash (local.get $h)
+            (i32.load (local.get $at)) (i32.load offset=4 (local.get $at))))
+        (local.set $h (call $hash (local.get $h) (i32.add (local.get $at) (i32.const 8))
+            (i32.const 1)))
+        (if (result i64) (i32.load8_u offset=8 (local.get $at))
+            (then (call $hash (local.get $h)
+                (i32.load offset=12 (local.get $at)) (i32.load offset=16 (local.get $at))))
+            (else (local.get $h))))
+    (func $digest (param $seed i64) (result i64)
+        (local $sum i64) (local $n i32)
+        (local.set $sum (call $hash (local.get $seed)
+            (global.get $entity) (global.get $length)))
+        (local.set $n (global.get $count))
+        (block $end (loop $next
+            (br_if $end (i32.eqz (local.get $n)))
+            (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+            (local.set $sum (i64.add (local.get $sum) (call $argument (local.get $seed)
+                (i32.add (global.get $arguments) (i32.mul (local.get $n) (i32.const 20))))))
+            (br $next)))
+        (local.get $sum))
+    (func $hex (param $at i32) (param $value i64)
+        (local $n i32)
+        (loop $next
+            (i32.store8 (i32.add (local.get $at) (local.get $n))
+                (i32.add (i32.const 97) (i32.wrap_i64 (i64.and (local.get $value)
+                    (i64.const 15)))))
+            (local.set $value (i64.shr_u (local.get $value) (i64.const 4)))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $n) (i32.const 16)))))
+    (func $key
+        (call $hex (i32.const 512) (call $digest (i64.const 0x6c62272e07bb0142)))
+        (call $hex (i32.const 528) (call $digest (i64.const 0x27d4eb2f165667c5)))
+        (i32.store (i32.const 1028) (i32.const 512))
+        (i32.store (i32.const 1032) (i32.const 32)))
+"#;
+
+pub(super) fn engine() -> Engine {
+    Engine::new(Limits::default()).unwrap()
+}
+
+pub(super) fn entities() -> Vec<EntityShape> {
+    let shape = |name: &str, params: &[&str]| EntityShape {
+        name: name.into(),
+        params: params.iter().map(|&param| param.into()).collect(),
+    };
+    vec![shape("catalogue", &[]), shape("user.profile", &["id"]), shape("orders", &["user", "day"])]
+}
+
+pub(super) fn read(entity: &str) -> Request {
+    Request { subject: Subject::Entity(entity.into()), arguments: Vec::new() }
+}
+
+pub(super) fn first_step() -> (Memo, Moment, Event) {
+    let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+    (memo, Moment { elapsed_ms: 0, left_ms: 1_000, entropy: 7 }, Event::Absent)
+}
