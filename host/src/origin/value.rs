@@ -23,3 +23,15 @@ pub struct Value {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(pub String);
+
+impl std::str::FromStr for ParamType {
+    type Err = InvalidValue;
+
+    fn from_str(name: &str) -> Result<Self, InvalidValue> {
+        match name {
+            "text" => Ok(Self::Text),
+            "int8" => Ok(Self::Int8),
+            _ => Err(InvalidValue(format!("no type {name:?}; write text or int8"))),
+        }
+    }
+}
