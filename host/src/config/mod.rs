@@ -1,15 +1,36 @@
 //! Configuration: plain structs, valid by construction. There is one way in, [`Config::parse`],
 //! which reports every problem at once, each with its place.
 
+mod document;
+mod entity;
+mod environment;
+mod fixed;
+mod locate;
+mod policy_json;
+mod problem;
+mod section;
+mod settings;
+mod template;
+#[cfg(test)]
+mod tests;
+mod values;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use toml::de::DeTable;
+
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+use document::Document;
+pub use environment::Environment;
+pub use locate::locate;
+pub use problem::{ConfigErrors, Place, ProblemAt};
+use section::Section;
 
 /// Everything that a host is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where reads and writes are served.
     pub listen: SocketAddr,
@@ -31,8 +52,67 @@ pub struct Config {
     pub entities: BTreeMap<String, Entity>,
 }
 
+impl Config {
+    /// Reads a file; the environment of this process comes before it.
+    ///
+    /// # Errors
+    /// Every problem that [`Config::parse`] finds, or that the file can't be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &file, &Environment::of_process()),
+            Err(error) => Err(ConfigErrors::new(vec![ProblemAt {
+                message: format!("can't be read: {error}"),
+                path: String::new(),
+                place: Place::File(file),
+            }])),
+        }
+    }
+
+    /// Reads a text. `file` names it in problems, and relative paths are relative to its folder.
+    ///
+    /// # Errors
+    /// Every problem at once. If the text is not TOML, those of its syntax alone: what the rest
+    /// would mean is a guess then.
+    pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let document = Document::new(text, file, environment);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if errors.is_empty() {
+            let config = Self::read(&document, table.get_ref());
+            let problems = document.into_problems();
+            return if problems.is_empty() { Ok(config) } else { Err(ConfigErrors::new(problems)) };
+        }
+        let problems = errors.iter().map(|error| ProblemAt {
+            place: document.position(&error.span().unwrap_or_default()),
+            path: String::new(),
+            // The error's own `Display` repeats the line, and with it a token.
+            message: format!("not TOML: {}", error.message()),
+        });
+        Err(ConfigErrors::new(problems.collect()))
+    }
+
+    /// What the document says; worth something if no problem was reported.
+    fn read<'a>(document: &'a Document<'a>, table: &'a DeTable<'a>) -> Self {
+        let mut root = Section::root(document, table);
+        let (listen, grace) = fixed::top(&mut root);
+        let (admin, access) = fixed::faces(&mut root, listen);
+        let store = fixed::store(&mut root);
+        let policy = fixed::policy(&mut root, Path::new(document.file()).parent());
+        let query = fixed::query(&mut root);
+        let entities = entity::entities(&mut root);
+        let needs_origin = match entities.first_with_sql {
+            Some(name) => Some(format!("entity {name:?}")),
+            None => query.enabled.then(|| "query.enabled".to_owned()),
+        };
+        let origin = fixed::origin(&mut root, needs_origin.as_deref());
+        root.finish();
+        let entities = entities.by_name;
+        Self { listen, grace, admin, access, store, origin, policy, query, entities }
+    }
+}
+
 /// The admin face.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     /// Anything but loopback requires a token.
     pub listen: SocketAddr,
@@ -41,7 +121,7 @@ pub struct Admin {
 }
 
 /// Bearer tokens by scope.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Access {
     /// `GET /read`, `POST /query`.
     pub read: Option<Secret>,
@@ -53,7 +133,7 @@ pub struct Access {
     pub no_cache: bool,
 }
 
-/// A token. Its `Debug` never shows it.
+/// A token, or a URL that may hold a password. Its `Debug` never shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 
@@ -64,7 +144,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// The shared cache.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoreConfig {
     /// None: memory.
     pub url: Option<Secret>,
@@ -73,7 +153,7 @@ pub struct StoreConfig {
 }
 
 /// The database.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OriginConfig {
     /// `postgres://…` or `sqlite:…`; none: no SQL, closures alone (as a library).
     pub url: Option<Secret>,
@@ -84,7 +164,7 @@ pub struct OriginConfig {
 }
 
 /// The policy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PolicyConfig {
     /// The component's file; none: the built-in one.
     pub component: Option<PathBuf>,
@@ -95,7 +175,7 @@ pub struct PolicyConfig {
 }
 
 /// Ad-hoc SQL: a read-only transaction, hashed keys.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueryConfig {
     /// Off unless enabled.
     pub enabled: bool,
@@ -106,7 +186,7 @@ pub struct QueryConfig {
 }
 
 /// A named, parameterised read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entity {
     /// `user.profile`
     pub name: String,
@@ -144,7 +224,7 @@ pub struct Param {
 }
 
 /// A named write.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Write {
     /// `rename`
     pub name: String,

@@ -1,0 +1,274 @@
+//! `[entity."name"]` and its writes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::document::{Spot, suggestion};
+use super::fixed::{DEADLINE, DEFAULT_DEADLINE, LIFETIME, WINDOW};
+use super::section::{Item, Raw, Section};
+use super::template::{self, Touch};
+use super::values::{self, Bounds, shown};
+use super::{Entity, Param, Then, Write};
+use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+
+/// A row that does not exist now may exist soon.
+const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(30);
+
+/// Longest name of an entity, a write or a parameter: an entity's is part of every key, and a key
+/// has 512 bytes.
+const MAX_NAME: usize = 64;
+
+const ROWS: [(&str, Rows); 2] = [("one", Rows::One), ("many", Rows::Many)];
+const THEN: [(&str, Then); 2] =
+    [("invalidate", Then::Invalidate), ("write-through", Then::WriteThrough)];
+
+/// A parameter as it was declared.
+struct Declared {
+    param: Param,
+    /// The type's name as it was written.
+    ty: String,
+}
+
+/// The parameters of an entity or a write. None: they are wrong, and reported; what refers to them
+/// is not checked then.
+type Params = Option<Vec<Declared>>;
+
+/// What the file says of entities.
+pub(super) struct Entities {
+    /// Those without a problem, by name.
+    pub(super) by_name: BTreeMap<String, Entity>,
+    /// The first that has SQL, right or wrong.
+    pub(super) first_with_sql: Option<String>,
+}
+
+/// Reads every entity. Their parameters come first: a write may touch any of them.
+pub(super) fn entities(root: &mut Section<'_>) -> Entities {
+    let mut sections = root.named_sections("entity");
+    let params: BTreeMap<String, Params> =
+        sections.iter_mut().map(|(name, section)| (name.clone(), self::params(section))).collect();
+    let mut entities = Entities { by_name: BTreeMap::new(), first_with_sql: None };
+    for (name, section) in sections {
+        check_name(&name, &section);
+        let writes = section.is_table("write");
+        if entities.first_with_sql.is_none() && (writes || section.has("read")) {
+            entities.first_with_sql = Some(name.clone());
+        }
+        if let Some(entity) = entity(&name, section, &params) {
+            entities.by_name.insert(name, entity);
+        }
+    }
+    entities
+}
+
+fn entity(
+    name: &str,
+    mut section: Section<'_>,
+    entities: &BTreeMap<String, Params>,
+) -> Option<Entity> {
+    let declared = entities.get(name).and_then(Option::as_ref);
+    let sql = section.take("read", sql);
+    let rows = section.take("rows", |raw| values::choice(raw, &ROWS)).unwrap_or(Rows::One);
+    let ttl = section.require("ttl", "how long a value is fresh, such as \"5m\"", |raw| {
+        values::duration(raw, LIFETIME)
+    });
+    let mut duration = |key, bounds: Bounds, default| {
+        section.take(key, |raw| values::duration(raw, bounds)).unwrap_or(default)
+    };
+    let stale_while_revalidate = duration("stale_while_revalidate", WINDOW, Duration::ZERO);
+    let stale_if_error = duration("stale_if_error", WINDOW, Duration::ZERO);
+    let negative_ttl = duration("negative_ttl", WINDOW, DEFAULT_NEGATIVE_TTL);
+    let deadline = duration("deadline", DEADLINE, DEFAULT_DEADLINE);
+    let near = duration("near", WINDOW, Duration::ZERO);
+    let tags = tags(&mut section, declared);
+    let writes = writes(&mut section, entities);
+    section.finish();
+
+    let params: Vec<Param> = declared?.iter().map(|declared| declared.param.clone()).collect();
+    Some(Entity {
+        name: name.to_owned(),
+        read: sql.map(|sql| ReadStatement { sql, params: types(&params), rows }),
+        params,
+        rows,
+        ttl: ttl?,
+        stale_while_revalidate,
+        stale_if_error,
+        negative_ttl,
+        tags,
+        deadline,
+        near,
+        writes,
+    })
+}
+
+fn tags(section: &mut Section<'_>, declared: Option<&Vec<Declared>>) -> Vec<String> {
+    let names = declared.map(|declared| names(declared));
+    let mut tags = Vec::new();
+    for Item { text, spot } in section.texts("tags") {
+        match template::check_tag(&text, names.as_deref()) {
+            Ok(()) => tags.push(text),
+            Err(message) => section.complain_at(&spot, message),
+        }
+    }
+    tags
+}
+
+fn writes(
+    section: &mut Section<'_>,
+    entities: &BTreeMap<String, Params>,
+) -> BTreeMap<String, Write> {
+    let mut writes = BTreeMap::new();
+    for (name, section) in section.named_sections("write") {
+        check_name(&name, &section);
+        if let Some(write) = write(&name, section, entities) {
+            writes.insert(name, write);
+        }
+    }
+    writes
+}
+
+fn write(
+    name: &str,
+    mut section: Section<'_>,
+    entities: &BTreeMap<String, Params>,
+) -> Option<Write> {
+    let declared = params(&mut section);
+    let sql = section.require("sql", "the statement that writes", sql);
+    let then = section.take("then", |raw| values::choice(raw, &THEN)).unwrap_or(Then::Invalidate);
+    let mut touches = Vec::new();
+    for Item { text, spot } in section.texts("touches") {
+        match check_touch(&text, declared.as_deref(), entities) {
+            Ok(()) => touches.push(text),
+            Err(message) => section.complain_at(&spot, message),
+        }
+    }
+    section.finish();
+
+    let params: Vec<Param> = declared?.into_iter().map(|declared| declared.param).collect();
+    let statement = WriteStatement { sql: sql?, params: types(&params) };
+    Some(Write { name: name.to_owned(), params, statement, then, touches })
+}
+
+fn check_touch(
+    text: &str,
+    own: Option<&[Declared]>,
+    entities: &BTreeMap<String, Params>,
+) -> Result<(), String> {
+    let (entity, arguments) = match template::touch(text)? {
+        Touch::Tag(tag) => return template::check_tag(tag, own.map(names).as_deref()),
+        Touch::Read { entity, arguments } => (entity, arguments),
+    };
+    let Some(params) = entities.get(entity) else {
+        return Err(match suggestion(entity, entities.keys().map(String::as_str)) {
+            Some(known) => format!("no entity {}; did you mean {known:?}?", shown(entity)),
+            None => format!("no entity {}; write the name of one", shown(entity)),
+        });
+    };
+    let (Some(own), Some(params)) = (own, params) else { return Ok(()) };
+    if arguments.len() != params.len() {
+        let wanted = names(params).join(", ");
+        return Err(format!("{} arguments, and the read is {entity}({wanted})", arguments.len()));
+    }
+    arguments.iter().zip(params).try_for_each(|(argument, param)| {
+        let own = own.iter().find(|own| own.param.name == **argument);
+        check_argument(argument, own, entity, param)
+    })
+}
+
+/// An argument has the type of the parameter that it is for: two types may print one value in two
+/// ways (`1` and `1.0`), and the key would be another one than the read's.
+fn check_argument(
+    argument: &str,
+    own: Option<&Declared>,
+    entity: &str,
+    param: &Declared,
+) -> Result<(), String> {
+    if argument.starts_with("row.") {
+        let remedy = format!("touch a tag instead, such as \"tag x:{{{argument}}}\"");
+        return Err(format!("{}: nobody declares a column's type; {remedy}", shown(argument)));
+    }
+    let Some(own) = own else {
+        return Err(format!("{} is no parameter of this write; declare it", shown(argument)));
+    };
+    if own.param.ty == param.param.ty {
+        return Ok(());
+    }
+    let (name, theirs) = (&param.param.name, &param.ty);
+    Err(format!(
+        "{argument} is {} here, and {name} is {theirs} in {entity}: the key would be another one; \
+         declare it \"{argument}:{theirs}\"",
+        own.ty
+    ))
+}
+
+fn params(section: &mut Section<'_>) -> Params {
+    let mut params: Vec<Declared> = Vec::new();
+    let mut all_right = true;
+    for Item { text, spot } in section.texts("params") {
+        let declared = declared(&text).and_then(|declared| {
+            let name = &declared.param.name;
+            match params.iter().any(|other| other.param.name == *name) {
+                true => Err(format!("{name:?} is declared twice; give each its own name")),
+                false => Ok(declared),
+            }
+        });
+        match declared {
+            Ok(declared) => params.push(declared),
+            Err(message) => {
+                all_right = false;
+                section.complain_at(&spot, message);
+            }
+        }
+    }
+    all_right.then_some(params)
+}
+
+/// Reads `id:int8`.
+fn declared(text: &str) -> Result<Declared, String> {
+    let Some((name, ty)) = text.split_once(':') else {
+        return Err(format!("{} has no type; write \"id:int8\"", shown(text)));
+    };
+    let (name, ty) = (name.trim(), ty.trim());
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if !first || !name.bytes().all(rest) || name.len() > MAX_NAME {
+        let rule = format!("write a-z, 0-9 and _, a digit not first, at most {MAX_NAME}");
+        return Err(format!("{} is not a parameter's name; {rule}", shown(name)));
+    }
+    let param = ty.parse::<ParamType>().map_err(|error| format!("{}: {error}", shown(text)))?;
+    Ok(Declared { param: Param { name: name.to_owned(), ty: param }, ty: ty.to_owned() })
+}
+
+/// A statement as it is prepared: one statement, without the semicolon that ends it in a script.
+fn sql(raw: Raw<'_>) -> Result<String, String> {
+    let text = values::text(raw)?;
+    let text = text.trim();
+    let text = text.strip_suffix(';').unwrap_or(text).trim_end();
+    if text.is_empty() {
+        return Err("an empty statement; write SQL".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn check_name(name: &str, section: &Section<'_>) {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    if !first || !name.bytes().all(rest) || name.len() > MAX_NAME {
+        let spot: Spot = section.own_spot();
+        section.complain_at(
+            &spot,
+            format!(
+                "{} is not a name; write a-z, 0-9 and . _ -, a letter or digit first, at most \
+                 {MAX_NAME} characters",
+                shown(name)
+            ),
+        );
+    }
+}
+
+fn names(declared: &[Declared]) -> Vec<&str> {
+    declared.iter().map(|declared| declared.param.name.as_str()).collect()
+}
+
+fn types(params: &[Param]) -> Vec<ParamType> {
+    params.iter().map(|param| param.ty).collect()
+}

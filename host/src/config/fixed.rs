@@ -1,0 +1,165 @@
+//! The sections that every configuration has, written or not.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::section::Section;
+use super::values::{self, Bounds};
+use super::{Access, Admin, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
+const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7071);
+
+/// Below the patience of most service managers, which kill after 30 to 90 seconds.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+/// A process that takes longer than an hour to stop is not stopping.
+const GRACE: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(3600) };
+
+/// Many times a store's usual answer, and little enough that a reader hardly notices it.
+const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(50);
+/// A store that takes longer than ten seconds is down.
+const STORE_TIMEOUT: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(10) };
+
+/// What a small Postgres bears from one of several hosts.
+const DEFAULT_MAX_LOADS: usize = 32;
+/// Writes are short, and each holds a lock.
+const DEFAULT_MAX_WRITES: usize = 8;
+/// Each is a connection; more than a thousand from one process overwhelm any Postgres.
+const MAX_CONNECTIONS: usize = 1000;
+
+const DEFAULT_QUERY_TTL: Duration = Duration::from_secs(60);
+
+/// The contract counts in milliseconds.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Thirty days. The contract's `u32` of milliseconds ends at 49.7 days, and jitter has to fit in
+/// before that. Besides, what nobody invalidates must end by itself.
+pub(super) const MAX_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A base lifetime.
+pub(super) const LIFETIME: Bounds = Bounds { least: MILLISECOND, most: MAX_LIFETIME };
+/// A lifetime that may be zero: there is none.
+pub(super) const WINDOW: Bounds = Bounds { least: Duration::ZERO, most: MAX_LIFETIME };
+
+/// How long a caller is kept waiting unless the configuration says otherwise.
+pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
+/// No caller of an HTTP read waits longer than five minutes: proxies in between give up before.
+pub(super) const DEADLINE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
+
+const STORE_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
+const ORIGIN_SCHEMES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
+
+/// The keys outside any table.
+pub(super) fn top(root: &mut Section<'_>) -> (SocketAddr, Duration) {
+    let listen = root.take("listen", values::address).unwrap_or(DEFAULT_LISTEN);
+    let grace = root.take("grace", |raw| values::duration(raw, GRACE)).unwrap_or(DEFAULT_GRACE);
+    (listen, grace)
+}
+
+/// `[admin]` and `[access]`, which are checked against each other and against `listen`.
+pub(super) fn faces(root: &mut Section<'_>, listen: SocketAddr) -> (Admin, Access) {
+    let mut section = root.section("admin");
+    let admin = Admin {
+        listen: section.take("listen", values::address).unwrap_or(DEFAULT_ADMIN_LISTEN),
+        token: section.take("token", values::token),
+    };
+    if !admin.listen.ip().is_loopback() && !section.has("token") {
+        let why = "is not loopback, and without admin.token whoever reaches it may exchange the \
+                   policy; set admin.token or listen on 127.0.0.1";
+        section.complain("listen", format!("{} {why}", admin.listen));
+    }
+    let access = access(root, &admin, listen);
+    section.finish();
+    (admin, access)
+}
+
+fn access(root: &mut Section<'_>, admin: &Admin, listen: SocketAddr) -> Access {
+    let mut section = root.section("access");
+    let access = Access {
+        read: section.take("read", values::token),
+        write: section.take("write", values::token),
+        open: section.take("open", values::boolean).unwrap_or(false),
+        no_cache: section.take("no_cache", values::boolean).unwrap_or(false),
+    };
+    if !listen.ip().is_loopback() && !section.has("write") && !access.open {
+        let why = "is not loopback, and without access.write whoever reaches it may write; set \
+                   access.write, or access.open = true if a network in front guards it";
+        root.complain("listen", format!("{listen} {why}"));
+    }
+    // One token for read and write is legal: an application that does both sends one. The admin
+    // token is more than any application should hold.
+    for (key, token) in [("read", &access.read), ("write", &access.write)] {
+        if token.is_some() && *token == admin.token {
+            section.complain(
+                key,
+                "the same token as admin.token, so applications may exchange the policy; \
+                 write another one",
+            );
+        }
+    }
+    section.finish();
+    access
+}
+
+/// `[store]`
+pub(super) fn store(root: &mut Section<'_>) -> StoreConfig {
+    let mut section = root.section("store");
+    let store = StoreConfig {
+        url: section.take("url", |raw| values::url(raw, &STORE_SCHEMES)),
+        timeout: section
+            .take("timeout", |raw| values::duration(raw, STORE_TIMEOUT))
+            .unwrap_or(DEFAULT_STORE_TIMEOUT),
+    };
+    section.finish();
+    store
+}
+
+/// `[origin]`. `needed_by`: who has SQL and therefore needs a database.
+pub(super) fn origin(root: &mut Section<'_>, needed_by: Option<&str>) -> OriginConfig {
+    let mut section = root.section("origin");
+    let connections = 1..=MAX_CONNECTIONS;
+    let origin = OriginConfig {
+        url: section.take("url", |raw| values::url(raw, &ORIGIN_SCHEMES)),
+        max_loads: section
+            .take("max_loads", |raw| values::count(raw, connections.clone()))
+            .unwrap_or(DEFAULT_MAX_LOADS),
+        max_writes: section
+            .take("max_writes", |raw| values::count(raw, connections))
+            .unwrap_or(DEFAULT_MAX_WRITES),
+    };
+    if let (Some(who), false) = (needed_by, section.has("url")) {
+        let what = "write \"postgres://app@127.0.0.1/shop\" or \"sqlite:shop.db\"";
+        section.complain("url", format!("missing, and {who} needs a database; {what}"));
+    }
+    section.finish();
+    origin
+}
+
+/// `[policy]`. A relative file is relative to the configuration's folder.
+pub(super) fn policy(root: &mut Section<'_>, folder: Option<&Path>) -> PolicyConfig {
+    let mut section = root.section("policy");
+    let component = section.take("component", |raw| match values::text(raw)? {
+        path if path.is_empty() => Err("an empty path; write one, or leave the key out".to_owned()),
+        path => Ok(folder.unwrap_or(Path::new("")).join(path)),
+    });
+    let watch = section.take("watch", values::boolean).unwrap_or(true);
+    let settings = settings::read(section.section("settings"));
+    section.finish();
+    PolicyConfig { component, watch, settings }
+}
+
+/// `[query]`
+pub(super) fn query(root: &mut Section<'_>) -> QueryConfig {
+    let mut section = root.section("query");
+    let query = QueryConfig {
+        enabled: section.take("enabled", values::boolean).unwrap_or(false),
+        ttl: section
+            .take("ttl", |raw| values::duration(raw, LIFETIME))
+            .unwrap_or(DEFAULT_QUERY_TTL),
+        deadline: section
+            .take("deadline", |raw| values::duration(raw, DEADLINE))
+            .unwrap_or(DEFAULT_DEADLINE),
+    };
+    section.finish();
+    query
+}

@@ -1,0 +1,134 @@
+//! The little language of `tags` and `touches`.
+//!
+//! A tag is text with holes: `user:{id}` takes a parameter, `team:{row.team_id}` a column of the
+//! row. A touch is an entity with arguments, `user.profile(id)`, or the word `tag` and a tag.
+
+use super::document::suggestion;
+use super::values::shown;
+
+/// A hole of a tag.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Hole<'t> {
+    /// `{id}`
+    Param(&'t str),
+    /// `{row.team_id}`
+    Column(&'t str),
+}
+
+/// What a write touches.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Touch<'t> {
+    /// `user.profile(id)`: the entity and the names of its arguments.
+    Read { entity: &'t str, arguments: Vec<&'t str> },
+    /// `tag user:{id}`: the tag.
+    Tag(&'t str),
+}
+
+/// The holes of a tag.
+///
+/// # Errors
+/// Braces that do not match, holes without a name, nothing at all, or characters that no tag may
+/// have (the contract's `plan.tags`).
+pub(super) fn holes(tag: &str) -> Result<Vec<Hole<'_>>, String> {
+    if tag.is_empty() {
+        return Err("an empty tag; write one such as \"user:{id}\"".to_owned());
+    }
+    let mut holes = Vec::new();
+    let mut rest = tag;
+    while let Some(at) = rest.find(['{', '}']) {
+        literal(tag, &rest[..at])?;
+        let inside = rest[at..].strip_prefix('{').and_then(|open| open.split_once('}'));
+        let Some((name, after)) = inside.filter(|(name, _)| !name.contains('{')) else {
+            return Err(format!("the braces of {} don't match; write \"user:{{id}}\"", shown(tag)));
+        };
+        holes.push(hole(tag, name)?);
+        rest = after;
+    }
+    literal(tag, rest)?;
+    Ok(holes)
+}
+
+fn hole<'t>(tag: &str, name: &'t str) -> Result<Hole<'t>, String> {
+    match name.strip_prefix("row.") {
+        Some("") => Err(format!("{} names no column; write {{row.team_id}}", shown(tag))),
+        Some(column) => Ok(Hole::Column(column)),
+        None if name.is_empty() => {
+            Err(format!("{} has a hole without a name; write {{id}}", shown(tag)))
+        }
+        None => Ok(Hole::Param(name)),
+    }
+}
+
+fn literal(tag: &str, text: &str) -> Result<(), String> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{} has a space; a tag has none", shown(tag)));
+    }
+    Ok(())
+}
+
+/// Checks that a tag's holes name parameters. `params` None: they are wrong themselves.
+pub(super) fn check_tag(tag: &str, params: Option<&[&str]>) -> Result<(), String> {
+    let holes = holes(tag)?;
+    let Some(params) = params else { return Ok(()) };
+    for hole in holes {
+        let Hole::Param(name) = hole else { continue };
+        if params.contains(&name) {
+            continue;
+        }
+        return Err(match suggestion(name, params.iter().copied()) {
+            Some(known) => format!("{{{name}}} is no parameter; did you mean {{{known}}}?"),
+            None => format!("{{{name}}} is no parameter; a column would be {{row.{name}}}"),
+        });
+    }
+    Ok(())
+}
+
+/// Reads a touch; what it names is not looked up.
+pub(super) fn touch(text: &str) -> Result<Touch<'_>, String> {
+    if let Some(tag) = text.strip_prefix("tag ") {
+        return Ok(Touch::Tag(tag.trim()));
+    }
+    let call = text.trim().strip_suffix(')').and_then(|text| text.split_once('('));
+    let Some((entity, arguments)) = call else {
+        return Err(format!(
+            "{} is no touch; write \"user.profile(id)\" or \"tag user:{{id}}\"",
+            shown(text)
+        ));
+    };
+    let arguments = match arguments.trim() {
+        "" => Vec::new(),
+        arguments => arguments.split(',').map(str::trim).collect(),
+    };
+    Ok(Touch::Read { entity, arguments })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_takes_parameters_and_columns() {
+        assert_eq!(
+            holes("team:{row.team id}:{id}"),
+            Ok(vec![Hole::Column("team id"), Hole::Param("id")])
+        );
+        assert_eq!(holes("all"), Ok(vec![]));
+    }
+
+    #[test]
+    fn broken_tags_are_refused() {
+        for broken in ["", "a b", "a:{", "a:}", "a:{}", "a:{row.}", "a:{{id}}", "a\u{7}"] {
+            assert!(holes(broken).is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_touch_is_a_read_or_a_tag() {
+        let read = |entity, arguments| Ok(Touch::Read { entity, arguments });
+        assert_eq!(touch("cart( user , item )"), read("cart", vec!["user", "item"]));
+        assert_eq!(touch("catalog()"), read("catalog", vec![]));
+        assert_eq!(touch("tag user:{id}"), Ok(Touch::Tag("user:{id}")));
+        assert!(touch("user.profile").is_err());
+        assert!(touch("").is_err());
+    }
+}

@@ -1,0 +1,333 @@
+//! What right configurations mean.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::{
+    Access, Admin, Config, Entity, Environment, OriginConfig, Param, Place, PolicyConfig,
+    QueryConfig, Secret, StoreConfig, Then, Write, locate,
+};
+use super::parse;
+use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+
+/// The example of the manual, with tokens written out.
+const EXAMPLE: &str = r#"
+listen = "127.0.0.1:7070"
+[admin]
+listen = "127.0.0.1:7071"        # anything but loopback requires token
+token  = "t-admin"
+[access]
+read  = "t-read"
+write = "t-write"
+[store]
+url = "redis://127.0.0.1:6379"
+timeout = "50ms"
+[origin]
+url = "postgres://app@127.0.0.1/shop"
+max_loads = 32
+[policy]
+component = "policy.wasm"
+watch = true
+[policy.settings]
+namespace = "v1"
+jitter = 0.2
+
+[entity."user.profile"]
+params = ["id:int8"]
+read   = "SELECT id, name, email, role FROM users WHERE id = $1"
+rows   = "one"
+ttl = "5m"
+stale_while_revalidate = "1m"
+stale_if_error = "1h"
+negative_ttl = "30s"
+tags = ["user:{id}"]
+deadline = "2s"
+near = "1s"
+
+[entity."user.profile".write.rename]
+params = ["id:int8", "name:text", "email:text"]
+sql   = "UPDATE users SET name = $2, email = $3 WHERE id = $1"
+then  = "invalidate"
+touches = ["user.profile(id)", "tag user:{id}"]
+
+[query]
+enabled = false
+"#;
+
+#[test]
+fn the_example_of_the_manual_means_what_it_says() {
+    assert_eq!(parse(EXAMPLE), Ok(example()));
+}
+
+#[test]
+fn an_empty_file_is_a_configuration() {
+    let config = parse("").unwrap();
+    assert_eq!(config.listen, "127.0.0.1:7070".parse().unwrap());
+    assert_eq!(config.grace, Duration::from_secs(10));
+    assert_eq!(config.admin.listen, "127.0.0.1:7071".parse().unwrap());
+    assert_eq!(config.access, Access::default());
+    assert_eq!(config.store, StoreConfig { url: None, timeout: Duration::from_millis(50) });
+    assert_eq!(config.origin, OriginConfig { url: None, max_loads: 32, max_writes: 8 });
+    assert!(config.policy.watch && config.policy.component.is_none());
+    assert_eq!(config.query.ttl, Duration::from_secs(60));
+    assert!(!config.query.enabled && config.entities.is_empty());
+}
+
+#[test]
+fn an_entity_without_sql_needs_no_origin_and_gets_the_defaults() {
+    let config = parse("[entity.report]\nttl = '1m'").unwrap();
+    let report = &config.entities["report"];
+    assert_eq!(report.read, None);
+    assert_eq!((report.rows, report.ttl), (Rows::One, Duration::from_secs(60)));
+    assert_eq!(report.stale_while_revalidate, Duration::ZERO);
+    assert_eq!(report.negative_ttl, Duration::from_secs(30));
+    assert_eq!((report.deadline, report.near), (Duration::from_secs(2), Duration::ZERO));
+}
+
+#[test]
+fn zero_needs_no_unit_where_it_has_a_meaning() {
+    for zero in ["0", "'0'", "'0s'", "'0ms'"] {
+        let config = parse(&format!("[entity.a]\nttl = '1m'\nnear = {zero}")).unwrap();
+        assert_eq!(config.entities["a"].near, Duration::ZERO, "{zero}");
+    }
+}
+
+#[test]
+fn a_statement_loses_its_semicolon_and_nothing_else() {
+    let text = "[origin]\nurl='sqlite:a.db'\n[entity.a]\nttl='1m'\nread='''\n SELECT ';' ; \n'''";
+    let read = parse(text).unwrap().entities["a"].read.clone().unwrap();
+    assert_eq!(read.sql, "SELECT ';'");
+}
+
+#[test]
+fn an_absolute_component_stays_where_it_is() {
+    let config = parse("[policy]\ncomponent = '/opt/p.wasm'").unwrap();
+    assert_eq!(config.policy.component, Some(PathBuf::from("/opt/p.wasm")));
+}
+
+#[test]
+fn one_token_may_read_and_write() {
+    assert!(parse("[access]\nread = 't'\nwrite = 't'").is_ok());
+}
+
+#[test]
+fn beyond_loopback_the_write_scope_needs_a_token_or_a_guard() {
+    assert!(parse("listen = '0.0.0.0:80'\n[access]\nwrite = 't'").is_ok());
+    assert!(parse("listen = '0.0.0.0:80'\n[access]\nopen = true").is_ok());
+    assert!(parse("[admin]\nlisten = '0.0.0.0:81'\ntoken = 't'").is_ok());
+    assert!(parse("listen = '[::1]:80'").is_ok());
+}
+
+#[test]
+fn settings_keep_the_types_of_toml() {
+    let text = "[policy.settings]\na = 0x10\nb = 0.5\nc = [1, 'x', {d = true}]\n[policy.settings.e]\nf = 'g'";
+    let settings = Value::Object(parse(text).unwrap().policy.settings);
+    assert_eq!(settings, json!({"a": 16, "b": 0.5, "c": [1, "x", {"d": true}], "e": {"f": "g"}}));
+}
+
+#[test]
+fn a_policy_is_told_what_it_needs() {
+    let told: Value =
+        serde_json::from_str(&parse(EXAMPLE).unwrap().policy_settings_json()).unwrap();
+    let expected = json!({
+        "namespace": "v1",
+        "jitter": 0.2,
+        "query": { "ttl_ms": 60_000 },
+        "entities": { "user.profile": {
+            "params": ["id"],
+            "ttl_ms": 300_000,
+            "stale_while_revalidate_ms": 60_000,
+            "stale_if_error_ms": 3_600_000,
+            "negative_ttl_ms": 30_000,
+            "tags": ["user:{id}"],
+            "writes": { "rename": {
+                "params": ["id", "name", "email"],
+                "then": "invalidate",
+                "touches": ["user.profile(id)", "tag user:{id}"],
+            } },
+        } },
+    });
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let text = "[admin]\ntoken='s3cret1'\n[access]\nread='s3cret2'\nwrite='s3cret3'\n\
+                [store]\nurl='redis://:s3cret4@h'\n[origin]\nurl='postgres://u:s3cret5@h/d'";
+    let environment = Environment::from_iter([("CORRAL_ADMIN_TOKEN", "s3cret6")]);
+    let config = Config::parse(text, "c", &environment).unwrap();
+    assert_eq!(config.admin.token, Some(Secret("s3cret6".to_owned())));
+    let shown = format!("{config:?}{environment:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn a_file_is_read_and_a_missing_one_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("corral.toml");
+    let errors = Config::load(&path).unwrap_err().to_string();
+    assert!(errors.starts_with(&format!("{}: can't be read: ", path.display())), "{errors}");
+    fs::write(&path, "[policy]\ncomponent = 'p.wasm'").unwrap();
+    assert_eq!(Config::load(&path).unwrap().policy.component, Some(folder.path().join("p.wasm")));
+}
+
+#[test]
+fn a_policys_problem_finds_its_place_in_the_file() {
+    let at = |path: &str| {
+        let environment = Environment::from_iter([("CORRAL_POLICY_SETTINGS_NAMESPACE", "v 2")]);
+        locate(EXAMPLE, "c", &environment, path, "wrong".to_owned()).to_string()
+    };
+    assert_eq!(at("jitter"), "c:20:10 policy.settings.jitter: wrong");
+    assert_eq!(at("beta"), "c:18:1 policy.settings.beta: wrong");
+    assert_eq!(
+        at("namespace"),
+        "environment variable CORRAL_POLICY_SETTINGS_NAMESPACE (policy.settings.namespace): wrong"
+    );
+    assert_eq!(at("query.ttl_ms"), "c:40:1 query.ttl_ms: wrong");
+    assert_eq!(at("entities.user.profile.ttl_ms"), "c:26:7 entity.\"user.profile\".ttl: wrong");
+    assert_eq!(at("entities.user.profile.ttl-ms"), at("entities.user.profile.ttl_ms"));
+    assert_eq!(
+        at("entities.user.profile.writes.rename.touches[1]"),
+        "c:38:32 entity.\"user.profile\".write.rename.touches: wrong"
+    );
+    assert_eq!(at("entities.nobody"), "c:22:2 entity.nobody: wrong");
+    assert_eq!(at(""), "c:18:1 policy.settings: wrong");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in ".*") {
+        check_any(&text);
+    }
+
+    #[test]
+    fn a_torn_example_never_panics(
+        cuts in prop::collection::vec((0..EXAMPLE.len(), 0..30_usize), 1..6),
+        insert in r#"[\[\]{}=."'a-z0-9\n#\\-]{0,8}"#,
+    ) {
+        let mut text = EXAMPLE.to_owned();
+        for (at, length) in cuts {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            text.replace_range(at..end, &insert);
+        }
+        check_any(&text);
+    }
+
+    #[test]
+    fn arbitrary_values_never_panic(value in any::<String>(), key in 0..KEYS.len()) {
+        let quoted = Value::from(value.clone()).to_string();
+        let line = KEYS[key].replace('@', &quoted);
+        check_any(&format!("[entity.a]\nttl = '1m'\n{line}"));
+        let environment = Environment::from_iter(
+            ["CORRAL_LISTEN", "CORRAL_GRACE", "CORRAL_ORIGIN_MAX_LOADS", "CORRAL_ENTITY_A_TAGS"]
+                .map(|name| (name, value.as_str())),
+        );
+        let _ = Config::parse("[entity.a]\nttl = '1m'", "c", &environment);
+    }
+}
+
+/// Places of the grammar where a string may stand.
+const KEYS: [&str; 7] = [
+    "tags = [@]",
+    "params = [@]",
+    "deadline = @",
+    "rows = @",
+    "read = @",
+    "write.w = { sql = 'x', params = ['a:text'], touches = [@] }",
+    "@ = 1",
+];
+
+/// Either it parses, or each problem is one line with a place.
+fn check_any(text: &str) {
+    let Err(errors) = parse(text) else { return };
+    assert!(!errors.problems().is_empty());
+    for problem in errors.problems() {
+        assert_eq!(problem.to_string().lines().count(), 1, "{problem}");
+        assert!(!matches!(problem.place, Place::Variable(_)));
+    }
+}
+
+fn example() -> Config {
+    let secret = |text: &str| Some(Secret(text.to_owned()));
+    let settings = json!({"jitter": 0.2, "namespace": "v1"}).as_object().unwrap().clone();
+    Config {
+        listen: "127.0.0.1:7070".parse().unwrap(),
+        grace: Duration::from_secs(10),
+        admin: Admin { listen: "127.0.0.1:7071".parse().unwrap(), token: secret("t-admin") },
+        access: Access {
+            read: secret("t-read"),
+            write: secret("t-write"),
+            open: false,
+            no_cache: false,
+        },
+        store: StoreConfig {
+            url: secret("redis://127.0.0.1:6379"),
+            timeout: Duration::from_millis(50),
+        },
+        origin: OriginConfig {
+            url: secret("postgres://app@127.0.0.1/shop"),
+            max_loads: 32,
+            max_writes: 8,
+        },
+        policy: PolicyConfig {
+            component: Some(Path::new("etc").join("policy.wasm")),
+            watch: true,
+            settings,
+        },
+        query: QueryConfig {
+            enabled: false,
+            ttl: Duration::from_secs(60),
+            deadline: Duration::from_secs(2),
+        },
+        entities: BTreeMap::from([("user.profile".to_owned(), profile())]),
+    }
+}
+
+fn profile() -> Entity {
+    Entity {
+        name: "user.profile".to_owned(),
+        params: vec![param("id", ParamType::Int8)],
+        read: Some(ReadStatement {
+            sql: "SELECT id, name, email, role FROM users WHERE id = $1".to_owned(),
+            params: vec![ParamType::Int8],
+            rows: Rows::One,
+        }),
+        rows: Rows::One,
+        ttl: Duration::from_secs(300),
+        stale_while_revalidate: Duration::from_secs(60),
+        stale_if_error: Duration::from_secs(3600),
+        negative_ttl: Duration::from_secs(30),
+        tags: vec!["user:{id}".to_owned()],
+        deadline: Duration::from_secs(2),
+        near: Duration::from_secs(1),
+        writes: BTreeMap::from([("rename".to_owned(), rename())]),
+    }
+}
+
+fn rename() -> Write {
+    let params = vec![
+        param("id", ParamType::Int8),
+        param("name", ParamType::Text),
+        param("email", ParamType::Text),
+    ];
+    Write {
+        name: "rename".to_owned(),
+        params,
+        statement: WriteStatement {
+            sql: "UPDATE users SET name = $2, email = $3 WHERE id = $1".to_owned(),
+            params: vec![ParamType::Int8, ParamType::Text, ParamType::Text],
+        },
+        then: Then::Invalidate,
+        touches: vec!["user.profile(id)".to_owned(), "tag user:{id}".to_owned()],
+    }
+}
+
+fn param(name: &str, ty: ParamType) -> Param {
+    Param { name: name.to_owned(), ty }
+}
