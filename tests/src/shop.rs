@@ -171,7 +171,7 @@ pub fn expected_profile(id: u32) -> Value {
         "id": id,
         "name": format!("User {id}"),
         "email": format!("user{id}@example.com"),
-        "role": if id % 50 == 0 { "admin" } else { "customer" },
+        "role": if id.is_multiple_of(50) { "admin" } else { "customer" },
         "team_id": id % 1000,
     })
 }

@@ -1,5 +1,5 @@
 //! Replays a recorded access stream as product pages over HTTP.
-#![expect(clippy::print_stdout, reason = "a command answers on its standard output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,15 +53,26 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
-    let summary = replay(&args).await?;
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("replay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the summary, and says whether it holds.
+async fn run(args: &Args) -> anyhow::Result<bool> {
+    let summary = replay(args).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         print!("{}", text(&summary));
     }
-    Ok(if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(summary.holds())
 }
 
 async fn replay(args: &Args) -> anyhow::Result<Summary> {

@@ -1,7 +1,7 @@
 //! Private servers on free loopback ports, each in a temporary directory of its own.
 //!
 //! A server ends when its value is dropped, on panic too, and when the test process dies in any
-//! way at all ([`process`]). Its log is printed when the test that owns it panics.
+//! way at all. Its log is printed when the test that owns it panics.
 
 mod host;
 mod metrics;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 
 use super::{READY_WITHIN, eventually};
 
@@ -147,7 +147,7 @@ impl Process {
             answered = answers => answered,
             status = ends => status.and_then(|status| bail!("{} ended with {status}", self.name)),
         };
-        answered.with_context(|| self.last_lines())
+        answered.map_err(|error| self.with_log(&error))
     }
 
     /// Waits until it has ended by itself, or by a signal sent before.
@@ -158,7 +158,7 @@ impl Process {
         let what = format!("{} ends", self.name);
         let exited =
             eventually(&what, limit, || ready(self.child.try_wait().map_err(Into::into))).await;
-        exited.with_context(|| self.last_lines())
+        exited.map_err(|error| self.with_log(&error))
     }
 
     /// Ends it with SIGKILL, and returns when it is gone.
@@ -174,6 +174,10 @@ impl Process {
     /// Waits, without a bound, until it has ended by the signal that was sent before.
     pub(super) fn wait(&mut self) {
         let _ = self.child.wait();
+    }
+
+    fn with_log(&self, error: &anyhow::Error) -> anyhow::Error {
+        anyhow!("{error:#}\n{}", self.last_lines())
     }
 
     fn last_lines(&self) -> String {
