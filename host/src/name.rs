@@ -71,4 +71,12 @@ macro_rules! checked_name {
     };
 }
 checked_name!(Key);
+
+impl Key {
+    /// What no key comes before, for ranges over ordered maps.
+    pub(crate) fn least() -> Self {
+        Self("".into())
+    }
+}
+
 checked_name!(Tag);

@@ -142,6 +142,7 @@ impl Subject<'_> {
             fresh_until_ms: until_ms,
             stale_until_ms: until_ms,
             cost_ms: 7,
+            etag: 11,
             generation: 3,
             body: Some(Bytes::from(format!("{{\"loaded\":{loaded_at_ms}}}"))),
         }

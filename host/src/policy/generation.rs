@@ -142,6 +142,13 @@ impl Generation {
         &self.settings
     }
 
+    /// Whether it gives every read the key that `other` gives it, being the same component with
+    /// the same settings.
+    #[must_use]
+    pub fn names_like(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.settings == other.settings
+    }
+
     /// `name@version;generation=7`, as responses name it.
     #[must_use]
     pub fn label(&self) -> &str {

@@ -18,6 +18,10 @@ use super::generation::{Generation, Origin, Parts, Summary, rfc3339};
 /// How many activations an operator can look back on.
 const HISTORY: usize = 64;
 
+/// How many differing namings an invalidation covers: every one costs it a round of calls, and more
+/// than a few policies that name keys differently are not exchanged within one lifetime.
+const NAMINGS: usize = 8;
+
 /// The generation in force, and the one before it.
 pub struct Slot {
     current: ArcSwap<Generation>,
@@ -27,6 +31,9 @@ pub struct Slot {
 /// What only an exchange touches.
 struct Ledger {
     previous: Option<Arc<Generation>>,
+    /// One generation of each component and settings that was in force, newest last: keys that
+    /// they named may still live.
+    namings: Vec<Arc<Generation>>,
     newest: u64,
     history: VecDeque<Activation>,
 }
@@ -86,6 +93,7 @@ impl Slot {
         let first = Arc::new(Generation::new(1, parts));
         let ledger = Ledger {
             previous: None,
+            namings: vec![Arc::clone(&first)],
             newest: 1,
             history: VecDeque::from([Activation::of(&first, false)]),
         };
@@ -108,6 +116,17 @@ impl Slot {
     #[must_use]
     pub fn previous(&self) -> Option<Arc<Generation>> {
         self.ledger().previous.clone()
+    }
+
+    /// The generation in force, and behind it every other whose keys may still live: an
+    /// invalidation names keys under all of them (race J). Generations of one component and
+    /// settings name alike and count once.
+    #[must_use]
+    pub fn naming(&self) -> Vec<Arc<Generation>> {
+        let ledger = self.ledger();
+        let current = self.current();
+        let others = ledger.namings.iter().filter(|other| !other.names_like(&current)).cloned();
+        std::iter::once(Arc::clone(&current)).chain(others).collect()
     }
 
     /// Puts a policy in force. Numbers only grow; the generation before stays ready.
@@ -144,6 +163,12 @@ impl Slot {
     }
 
     fn exchange(&self, ledger: &mut Ledger, next: &Arc<Generation>, rollback: bool) {
+        // Before the pointer moves: whoever fills under the new naming finds it covered.
+        ledger.namings.retain(|other| !other.names_like(next));
+        ledger.namings.push(Arc::clone(next));
+        if ledger.namings.len() > NAMINGS {
+            ledger.namings.remove(0);
+        }
         ledger.previous = Some(self.current.swap(Arc::clone(next)));
         if ledger.history.len() == HISTORY {
             ledger.history.pop_front();

@@ -29,9 +29,6 @@ pub use policies::Policies;
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
 
-/// Values that the embedded store keeps: with a kilobyte each, some hundred megabytes at most.
-const MEMORY_ENTRIES: usize = 100_000;
-
 /// How often metrics fold their samples.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -211,7 +208,7 @@ impl Inner {
 /// The store of a configuration.
 pub(crate) fn connect_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &config.store.url {
-        None => Arc::new(MemoryStore::new(MEMORY_ENTRIES)),
+        None => Arc::new(MemoryStore::default()),
         Some(url) => Arc::new(RedisStore::connect(&url.0, config.store.timeout)?),
     })
 }

@@ -114,13 +114,15 @@ mod tests {
     fn any_envelope() -> impl Strategy<Value = Envelope> {
         let times = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
         let body = prop::option::of(prop::collection::vec(any::<u8>(), 0..200));
-        (times, any::<u32>(), any::<u64>(), body).prop_map(|(times, cost_ms, generation, body)| {
+        let rest = (any::<u32>(), any::<u128>(), any::<u64>());
+        (times, rest, body).prop_map(|(times, (cost_ms, etag, generation), body)| {
             Envelope {
                 loaded_at_ms: times.0,
                 refresh_at_ms: times.1,
                 fresh_until_ms: times.2,
                 stale_until_ms: times.3,
                 cost_ms,
+                etag,
                 generation,
                 body: body.map(Bytes::from),
             }
@@ -173,6 +175,7 @@ mod tests {
             fresh_until_ms: 0,
             stale_until_ms: 0,
             cost_ms: 0,
+            etag: 0,
             generation: 0,
             body: None,
         };
@@ -187,6 +190,7 @@ mod tests {
             fresh_until_ms: 3,
             stale_until_ms: 4,
             cost_ms: 5,
+            etag: 7,
             generation: 6,
             body: Some(Bytes::from_static(b"{}")),
         };

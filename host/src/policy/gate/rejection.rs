@@ -63,6 +63,12 @@ impl Rejection {
         Self { stage, reason: reason.into(), findings: Vec::new() }
     }
 
+    /// The examination itself broke off; nothing was learned of the component.
+    #[must_use]
+    pub fn crashed() -> Self {
+        Self::reason(Stage::Behaviour, "the examination broke off; the log has the reason")
+    }
+
     pub(super) fn findings(
         stage: Stage,
         reason: impl Into<String>,

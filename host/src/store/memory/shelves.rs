@@ -191,6 +191,7 @@ mod tests {
             fresh_until_ms: stale_until_ms,
             stale_until_ms,
             cost_ms: 0,
+            etag: 11,
             generation: 0,
             body: None,
         }
