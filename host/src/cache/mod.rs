@@ -66,9 +66,12 @@ impl Read {
             Some(query) => Subject::Query(query.clone()),
             None => Subject::Entity(self.entity.name.clone()),
         };
-        let arguments = self.entity.params.iter().zip(&self.values).map(|(param, value)| {
-            Argument { name: param.name.clone(), value: value.clone() }
-        });
+        let arguments = self
+            .entity
+            .params
+            .iter()
+            .zip(&self.values)
+            .map(|(param, value)| Argument { name: param.name.clone(), value: value.clone() });
         Request { subject, arguments: arguments.collect() }
     }
 

@@ -142,7 +142,9 @@ impl Cache {
             collapsed,
             bypass: read.bypass,
             age_ms: served.times.map_or(0, |times| now_ms.saturating_sub(times.loaded_at_ms)),
-            ttl_ms: served.times.map(|times| times.fresh_until_ms.cast_signed() - now_ms.cast_signed()),
+            ttl_ms: served
+                .times
+                .map(|times| times.fresh_until_ms.cast_signed() - now_ms.cast_signed()),
             key: None,
             generation: served.generation,
         }

@@ -190,9 +190,11 @@ impl Round {
                 };
                 Ok(Served::loaded(loaded, why, &self.generation))
             }
-            Stage::Begun | Stage::Looked(None) | Stage::Held | Stage::Leased | Stage::Failed(None) => {
-                Err(self.error())
-            }
+            Stage::Begun
+            | Stage::Looked(None)
+            | Stage::Held
+            | Stage::Leased
+            | Stage::Failed(None) => Err(self.error()),
         }
     }
 
@@ -395,7 +397,10 @@ impl Round {
             Ok(loaded) => {
                 let event = Event::Loaded(Report {
                     cost_ms: millis(loaded.cost),
-                    bytes: loaded.body.as_ref().map_or(0, |b| u32::try_from(b.len()).unwrap_or(u32::MAX)),
+                    bytes: loaded
+                        .body
+                        .as_ref()
+                        .map_or(0, |b| u32::try_from(b.len()).unwrap_or(u32::MAX)),
                     negative: loaded.body.is_none(),
                 });
                 self.stage = Stage::Loaded { loaded, fillable };

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::policy::{Generation, Named, Policy, Row, guard};
 use crate::store::{Indexed, Key, StoreError, Tag};
 
+use super::Read;
 use super::load::Loaded;
 use super::trust::TrustedStore;
-use super::Read;
 
 /// Writes `key` into the index of each tag, until long after it is gone. True: one of the tags was
 /// invalidated a short while ago.

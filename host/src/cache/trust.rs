@@ -275,7 +275,10 @@ impl TrustedStore {
     }
 
     /// Runs a call and opens the breaker when the store did not answer it.
-    async fn watched<'a, T, F>(&'a self, call: impl FnOnce(&'a dyn Store) -> F) -> Result<T, StoreError>
+    async fn watched<'a, T, F>(
+        &'a self,
+        call: impl FnOnce(&'a dyn Store) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -321,7 +324,10 @@ impl TrustedStore {
     }
 
     fn count_pending(&self, state: &State) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64; the limit is a million")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is an f64; the limit is a million"
+        )]
         self.metrics.pending_invalidations.set(state.pending.len() as f64);
     }
 

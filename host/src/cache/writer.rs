@@ -238,9 +238,7 @@ fn name(generation: &Generation, request: &Request) -> Result<Arc<Named>, WriteE
 }
 
 fn row_change(row: &Map<String, Json>) -> RowChange {
-    let after = row.iter().map(|(name, value)| Argument {
-        name: name.clone(),
-        value: as_text(value),
-    });
+    let after =
+        row.iter().map(|(name, value)| Argument { name: name.clone(), value: as_text(value) });
     RowChange { before: Vec::new(), after: after.collect() }
 }

@@ -45,7 +45,9 @@ pub(super) enum PolicyCommand {
         host: Host,
     },
     /// Puts a component in force on a running host.
-    #[command(after_help = "Example:\n  corral policy push policy.wasm --url http://127.0.0.1:7071")]
+    #[command(
+        after_help = "Example:\n  corral policy push policy.wasm --url http://127.0.0.1:7071"
+    )]
     Push {
         /// The component, or a core module.
         file: PathBuf,

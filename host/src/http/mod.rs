@@ -85,8 +85,7 @@ async fn healthz() -> &'static str {
 
 async fn readyz(State(face): State<Face>) -> (StatusCode, Json<Readiness>) {
     let readiness = face.corral.readiness().await;
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
 }
 

@@ -288,9 +288,9 @@ mod tests {
         let text = metrics.render();
         assert!(text.contains(r#"corral_reads_total{entity="user.profile",outcome="hit"} 1"#));
         assert!(text.contains(r#"corral_reads_total{entity="user.profile",outcome="error"} 0"#));
-        assert!(text.contains(
-            r#"corral_origin_loads_total{entity="user.profile",reason="miss"} 1"#
-        ));
+        assert!(
+            text.contains(r#"corral_origin_loads_total{entity="user.profile",reason="miss"} 1"#)
+        );
     }
 
     #[test]

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use crate::cache::{Loader, Read};
 use crate::origin::OriginError;
 
-use super::requests::{Arguments, RequestError, canonical, typed};
 use super::Corral;
+use super::requests::{Arguments, RequestError, canonical, typed};
 
 /// Why [`Corral::get_or_load`] gave no value.
 #[derive(Debug, thiserror::Error)]

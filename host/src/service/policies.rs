@@ -110,8 +110,7 @@ impl Policies {
             match change {
                 Ok(bytes) => {
                     // Its refusal is logged and counted where it is refused.
-                    let _outcome =
-                        runtime.block_on(Self { inner }.install(bytes, origin));
+                    let _outcome = runtime.block_on(Self { inner }.install(bytes, origin));
                 }
                 Err(error) => tracing::warn!(%error, "the policy's file can't be followed"),
             }
@@ -155,8 +154,7 @@ async fn examine(
     entities: &[EntityShape],
 ) -> Result<gate::Passed, Rejection> {
     let (engine, settings, entities) = (engine.clone(), settings.to_owned(), entities.to_vec());
-    let examined = tokio::task::spawn_blocking(move || {
-        gate::examine(&engine, &bytes, &settings, &entities)
-    });
+    let examined =
+        tokio::task::spawn_blocking(move || gate::examine(&engine, &bytes, &settings, &entities));
     examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed()))
 }

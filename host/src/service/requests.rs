@@ -178,12 +178,10 @@ impl Corral {
         tags: &[String],
         reads: &[(String, Map<String, Json>)],
     ) -> Result<Invalidated, RequestError> {
-        let key = |key: &String| {
-            Key::try_new(key).map_err(|problem| invalid_name("keys", key, &problem))
-        };
-        let tag = |tag: &String| {
-            Tag::try_new(tag).map_err(|problem| invalid_name("tags", tag, &problem))
-        };
+        let key =
+            |key: &String| Key::try_new(key).map_err(|problem| invalid_name("keys", key, &problem));
+        let tag =
+            |tag: &String| Tag::try_new(tag).map_err(|problem| invalid_name("tags", tag, &problem));
         let invalidation = Invalidation {
             keys: keys.iter().map(key).collect::<Result<_, _>>()?,
             tags: tags.iter().map(tag).collect::<Result<_, _>>()?,
@@ -200,19 +198,18 @@ impl Corral {
         self.inner.entities.get(name).ok_or_else(unknown)
     }
 
-    fn named_read(&self, entity: &str, params: &Map<String, Json>) -> Result<Request, RequestError> {
+    fn named_read(
+        &self,
+        entity: &str,
+        params: &Map<String, Json>,
+    ) -> Result<Request, RequestError> {
         let bound = self.entity(entity)?;
         let values = typed(&bound.entity.params, Arguments::Json(params))?;
         let arguments = named(&bound.entity.params, &values);
         Ok(Request { subject: Subject::Entity(entity.to_owned()), arguments })
     }
 
-    fn sql_read(
-        &self,
-        bound: &Bound,
-        values: Vec<Value>,
-        bypass: bool,
-    ) -> Result<Read, ReadError> {
+    fn sql_read(&self, bound: &Bound, values: Vec<Value>, bypass: bool) -> Result<Read, ReadError> {
         let (Some(statement), Some(origin)) = (&bound.read, &self.inner.origin) else {
             return Err(ReadError::Unbound);
         };
@@ -334,10 +331,8 @@ fn query_value((at, json): (usize, &Json)) -> Result<Value, RequestError> {
 }
 
 fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {
-    let param = |(at, value): (usize, &Value)| Param {
-        name: format!("{:03}", at + 1),
-        ty: value.ty(),
-    };
+    let param =
+        |(at, value): (usize, &Value)| Param { name: format!("{:03}", at + 1), ty: value.ty() };
     Entity {
         name: "~query".to_owned(),
         params: values.iter().enumerate().map(param).collect(),

@@ -115,17 +115,15 @@ mod tests {
         let times = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
         let body = prop::option::of(prop::collection::vec(any::<u8>(), 0..200));
         let rest = (any::<u32>(), any::<u128>(), any::<u64>());
-        (times, rest, body).prop_map(|(times, (cost_ms, etag, generation), body)| {
-            Envelope {
-                loaded_at_ms: times.0,
-                refresh_at_ms: times.1,
-                fresh_until_ms: times.2,
-                stale_until_ms: times.3,
-                cost_ms,
-                etag,
-                generation,
-                body: body.map(Bytes::from),
-            }
+        (times, rest, body).prop_map(|(times, (cost_ms, etag, generation), body)| Envelope {
+            loaded_at_ms: times.0,
+            refresh_at_ms: times.1,
+            fresh_until_ms: times.2,
+            stale_until_ms: times.3,
+            cost_ms,
+            etag,
+            generation,
+            body: body.map(Bytes::from),
         })
     }
 

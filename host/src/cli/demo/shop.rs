@@ -84,8 +84,12 @@ ttl = "{REPORT_TTL_MS}ms"
 deadline = "10s"
 "#
         );
-        let mut config = Config::parse(&text, "demo.toml", &[("CORRAL_ORIGIN_URL", self.url.0.clone())].into_iter().collect::<Environment>())
-            .map_err(|errors| anyhow!("{errors}"))?;
+        let mut config = Config::parse(
+            &text,
+            "demo.toml",
+            &[("CORRAL_ORIGIN_URL", self.url.0.clone())].into_iter().collect::<Environment>(),
+        )
+        .map_err(|errors| anyhow!("{errors}"))?;
         config.store.url = store;
         Ok(config)
     }
