@@ -335,6 +335,7 @@ fn envelope(store: &dyn Store) -> Envelope {
         fresh_until_ms: until_ms,
         stale_until_ms: until_ms,
         cost_ms: 1,
+        etag: 13,
         generation: 1,
         body: Some(Bytes::from_static(b"{}")),
     }
