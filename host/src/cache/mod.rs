@@ -41,8 +41,15 @@ pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrot
 use flights::Flights;
 use load::Loads;
 
-/// Time kept back from a load's deadline, for the stale answer that may follow its failure.
-const ANSWER_RESERVE: Duration = Duration::from_millis(50);
+/// Time kept back from a load's deadline, for the stale answer that may follow its failure; more
+/// than an origin takes to notice that its server went away without a word.
+const ANSWER_RESERVE: Duration = Duration::from_millis(150);
+
+/// How long a load may take, so that a read with this deadline still has time for its answer.
+#[must_use]
+pub fn load_time(deadline: Duration) -> Duration {
+    deadline - ANSWER_RESERVE.min(deadline / 5)
+}
 
 /// A read with everything it needs.
 pub struct Read {
@@ -133,7 +140,7 @@ impl Cache {
         reason: LoadReason,
         deadline: Instant,
     ) -> Result<Loaded, LoadError> {
-        let reserve = ANSWER_RESERVE.min(read.entity.deadline / 10);
+        let reserve = read.entity.deadline - load_time(read.entity.deadline);
         let loaded = self.loads.run(&*read.loader, deadline - reserve, || {
             self.metrics.entity(&read.entity.name).load(reason);
         });

@@ -158,11 +158,10 @@ impl PostgresOrigin {
     }
 
     /// The statement timeout to set, if that of the session will not do: the deadline is another
-    /// one, or waiting for the connection has used up a good part of it.
+    /// one, or waiting has used up a good part of it.
     fn own_timeout(&self, patience: Patience) -> Option<Duration> {
-        let left = patience.left();
-        let is_default = patience.deadline() == self.session_deadline;
-        (!is_default || left < self.session_deadline * 7 / 8).then_some(left)
+        let (left, session) = (patience.left(), self.session_deadline);
+        (left > session || left < session * 7 / 8).then_some(left)
     }
 
     async fn prepare(

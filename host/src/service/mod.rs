@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, load_time};
 use crate::config::{Config, Entity};
 use crate::observe::Metrics;
 use crate::origin::{self, Origin, OriginOptions};
@@ -229,11 +229,11 @@ pub(crate) fn connect_origin(
     origin::connect(&url.0, &options).map(Some)
 }
 
-/// The deadline that most entities have: reads with it need no transaction of their own.
+/// The time that most loads have: with it, a read needs no transaction of its own.
 fn usual_deadline(config: &Config) -> Duration {
     let mut counts: BTreeMap<Duration, usize> = BTreeMap::new();
     for entity in config.entities.values() {
-        *counts.entry(entity.deadline).or_default() += 1;
+        *counts.entry(load_time(entity.deadline)).or_default() += 1;
     }
     let usual = counts.into_iter().max_by_key(|(_, count)| *count);
     usual.map_or(OriginOptions::default().deadline, |(deadline, _)| deadline)
