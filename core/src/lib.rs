@@ -1,1 +1,63 @@
+//! Corral's caching policy as pure functions.
+//!
+//! A *decision* is what a cache must know and can't look up: how a key is named, how long a value
+//! lives, what a write makes untrue, what a read does next when a thousand others want the same
+//! key. This crate makes decisions and carries none of them out. It has no clock, no randomness and
+//! no I/O: what a decision depends on is an argument, and what must last until the next one is a
+//! [`Memo`] that the caller keeps. The same arguments give the same answer, on every platform.
+//!
+//! Everything goes through one type:
+//!
+//! * [`Policy::try_new`] comes first and validates the settings once; nothing after it can fail for
+//!   what they say.
+//! * Naming: [`Policy::plan`] gives a [`Request`] its [`Key`], its [`Tag`]s and its first memo. If
+//!   the plan asks for columns, [`Policy::row_tags`] gives the tags that only a loaded row knows.
+//! * The flight: [`Policy::step`] takes the memo, the [`Moment`] and the [`Event`] that happened,
+//!   and answers with the next memo and the [`Action`] to take. The caller begins with what its
+//!   look at the store brought, does what it is told, and comes back with the event that the action
+//!   led to, until the action is [`Action::Answer`], [`Action::AnswerAndRefresh`] or
+//!   [`Action::Fail`].
+//! * Writes: [`Policy::invalidate`] says what a [`Change`] makes untrue.
+//!
+//! After `try_new` they may be called in any order, from any thread, for any number of flights.
+//!
+//! # Time
+//!
+//! All times are milliseconds and relative: to the beginning of the flight, to its deadline, to now.
+//! A policy never learns what time it is. Dice are in [`Moment::entropy`], drawn by the caller for
+//! one step and never used for two.
+//!
+//! # Invariants
+//!
+//! * Two different requests never share a key; the order of arguments makes no difference.
+//! * [`Action::Load`] follows [`Event::LeaseGranted`] and [`Action::Fill`] follows a load under a
+//!   lease; nothing else leads to either.
+//! * A wait is never longer than the deadline, and every flight can end.
+//! * No arguments make it panic. A memo that this policy did not write, or an event that can't have
+//!   happened, gets the turn that is right whatever was meant: ask the origin, store nothing.
+//!
+//! Compiled for WebAssembly, the crate exports the world of `wit/policy.wit` and imports nothing.
+#![no_std]
 
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+#[cfg(target_family = "wasm")]
+mod component;
+mod contract;
+mod digest;
+mod escape;
+mod flight;
+mod invalidation;
+mod key;
+mod lifetime;
+mod policy;
+mod settings;
+mod tag;
+mod template;
+
+pub use contract::*;
+pub use key::Key;
+pub use policy::Policy;
+pub use tag::Tag;

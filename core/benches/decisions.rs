@@ -1,0 +1,80 @@
+//! What a decision costs natively. The same decisions through the component are measured where the
+//! component runs, in the host.
+#![allow(missing_docs, reason = "criterion's macros define items without documentation")]
+
+use std::hint::black_box;
+
+use corral_core::{
+    Argument, Event, Memo, Moment, Policy, Query, Report, Request, Sighting, Subject,
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const SETTINGS: &str = r#"{ "entities": { "user.profile": {
+    "params": ["id"], "ttl_ms": 300000, "stale_while_revalidate_ms": 60000,
+    "tags": ["user:{id}", "team:{row.team_id}"]
+} } }"#;
+
+const FRESH: Sighting = Sighting {
+    age_ms: 1_000,
+    refresh_ms: 200_000,
+    fresh_ms: 299_000,
+    past_ms: 0,
+    cost_ms: 20,
+    negative: false,
+};
+
+fn plan(c: &mut Criterion) {
+    let policy = policy();
+    let entity = Request {
+        subject: Subject::Entity("user.profile".into()),
+        arguments: vec![argument("id", "4711")],
+    };
+    let sql = "SELECT count(*) FROM orders WHERE user_id = $1 AND created_at > $2".into();
+    let query = Request {
+        subject: Subject::Query(Query { sql, ttl_ms: 0, tags: vec!["orders".into()] }),
+        arguments: vec![argument("1", "4711"), argument("2", "2026-01-01")],
+    };
+    let mut group = c.benchmark_group("plan");
+    group.bench_function("entity", |b| b.iter(|| policy.plan(black_box(&entity))));
+    group.bench_function("query", |b| b.iter(|| policy.plan(black_box(&query))));
+    group.finish();
+}
+
+fn step(c: &mut Criterion) {
+    let policy = policy();
+    let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+    let claiming = policy.step(memo, moment(1), Event::Absent).memo;
+    let loading = policy.step(claiming, moment(1), Event::LeaseGranted).memo;
+    let loaded = Event::Loaded(Report { cost_ms: 20, bytes: 300, negative: false });
+    let mut group = c.benchmark_group("step");
+    for (name, memo, event) in [
+        ("hit", memo, Event::Found(FRESH)),
+        ("held", claiming, Event::LeaseHeld(900)),
+        ("fill", loading, loaded),
+    ] {
+        let turn = |entropy| policy.step(black_box(memo), moment(entropy), black_box(event));
+        let mut entropy = 0;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                entropy += 1;
+                turn(entropy)
+            });
+        });
+    }
+    group.finish();
+}
+
+fn policy() -> Policy {
+    Policy::try_new(SETTINGS).unwrap_or_else(|problems| unreachable!("{problems:?}"))
+}
+
+fn argument(name: &str, value: &str) -> Argument {
+    Argument { name: name.into(), value: Some(value.into()) }
+}
+
+fn moment(entropy: u64) -> Moment {
+    Moment { elapsed_ms: 3, left_ms: 2_000, entropy }
+}
+
+criterion_group!(decisions, plan, step);
+criterion_main!(decisions);

@@ -1,0 +1,72 @@
+//! How a value is written inside a name.
+//!
+//! The text that [`value`] writes is one *segment*: it holds safe bytes and `%XX` alone, or it is
+//! [`NULL`]. So a segment contains none of the bytes that names are put together with (`:`, `~`),
+//! none that the store reserves (`{`, `}`, space, control characters), and two values never share
+//! one.
+
+use alloc::string::String;
+
+/// How null is written. Not a safe byte, so no text is ever written like this.
+pub(crate) const NULL: char = '~';
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Whether a byte stands for itself: what identifiers, numbers, dates and mail addresses are made
+/// of, so that the usual key reads like the usual argument.
+pub(crate) fn is_safe(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'+' | b'-')
+}
+
+/// Appends the segment of `value`, where `None` is null.
+pub(crate) fn value(out: &mut String, value: Option<&str>) {
+    match value {
+        Some(text) => escape(out, text),
+        None => out.push(NULL),
+    }
+}
+
+fn escape(out: &mut String, text: &str) {
+    out.reserve(text.len());
+    for byte in text.bytes() {
+        if is_safe(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(hex_digit(byte >> 4));
+            out.push(hex_digit(byte & 0xF));
+        }
+    }
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from(HEX[usize::from(nibble & 0xF)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_differs_from_every_text_that_looks_like_it() {
+        let segments = [None, Some(""), Some("~"), Some("%7E"), Some("null")].map(segment);
+        assert_eq!(segments, ["~", "", "%7E", "%257E", "null"]);
+    }
+
+    #[test]
+    fn what_names_are_put_together_with_never_appears_raw() {
+        assert_eq!(segment(Some("42:admin")), "42%3Aadmin");
+        assert_eq!(segment(Some("{a b}\n\u{7f}é")), "%7Ba%20b%7D%0A%7F%C3%A9");
+    }
+
+    #[test]
+    fn the_usual_argument_reads_as_itself() {
+        assert_eq!(segment(Some("a.b_C-1+x@example.org")), "a.b_C-1+x@example.org");
+    }
+
+    fn segment(value: Option<&str>) -> String {
+        let mut out = String::new();
+        super::value(&mut out, value);
+        out
+    }
+}

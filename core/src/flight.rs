@@ -1,0 +1,265 @@
+//! The flight: one read's way through the stampede, as a state machine.
+//!
+//! ```text
+//!            ┌──────────── fresh, or stale and allowed ───────────► Done ┄┄► Refreshing
+//!         Looking ──► Claiming ◄──► Waiting
+//!            │           ├──► Loading ──► Filling ────────────────► Done
+//!            └───────────┴──► LoadingUncached ────────────────────► Done
+//! ```
+//!
+//! A background refresh has the same shape without the waiting: whoever holds the lease already
+//! does what it is for.
+//!
+//! The whole machine is [`step`]. It is total: see [`astray`] for what no host should ask.
+
+use crate::lifetime::{self, Spread, Terms};
+use crate::{Action, Event, Failure, Memo, Moment, Report, Sighting, Turn};
+
+/// How often a claim may be answered with a value of no use before the flight goes around the
+/// store. Each such answer is a value newer than the last one seen, so even the second is rare: a
+/// key that is filled again and again with what nobody may answer has lifetimes shorter than its
+/// loads, and no lease will help it.
+const USELESS_CLAIMS_MAX: u32 = 3;
+
+/// What the settings say about flights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Tuning {
+    pub(crate) spread: Spread,
+    /// How long a claim asks for. The holder renews it; so this is how long a dead one is missed.
+    pub(crate) lease_ms: u32,
+    /// How long a flight waits for others before it loads on its own; 0: until its deadline.
+    pub(crate) patience_ms: u32,
+}
+
+/// Where a flight is. The numbers are what a memo holds; [`Memo::phase`] 0 is where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Looking,
+    Claiming,
+    Waiting,
+    Loading,
+    Filling,
+    LoadingUncached,
+    Refreshing,
+    RefreshClaiming,
+    RefreshLoading,
+    RefreshFilling,
+    Done,
+}
+
+impl Phase {
+    const ALL: [Self; 11] = [
+        Self::Looking,
+        Self::Claiming,
+        Self::Waiting,
+        Self::Loading,
+        Self::Filling,
+        Self::LoadingUncached,
+        Self::Refreshing,
+        Self::RefreshClaiming,
+        Self::RefreshLoading,
+        Self::RefreshFilling,
+        Self::Done,
+    ];
+
+    fn decode(phase: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u32 == phase)
+    }
+}
+
+/// The memo of a read's first step.
+pub(crate) fn begin(spare: u32) -> Memo {
+    Memo { phase: Phase::Looking as u32, attempts: 0, since_ms: 0, spare }
+}
+
+/// One transition.
+pub(crate) fn step(
+    terms: &Terms,
+    tuning: &Tuning,
+    memo: Memo,
+    moment: Moment,
+    event: Event,
+) -> Turn {
+    use Event as E;
+    use Phase as P;
+    let Some(phase) = Phase::decode(memo.phase) else { return astray(memo, event) };
+    let flight = Flight { terms, tuning, memo, moment };
+    match (phase, event) {
+        // ## Looking => Claiming
+        (P::Looking, E::Absent | E::Bypassed) => flight.claim(),
+        // ## Looking => (Done | Refreshing | Claiming)
+        (P::Looking, E::Found(seen)) => flight.answer(seen).unwrap_or_else(|| flight.claim()),
+        // ## (Looking | Claiming) => LoadingUncached
+        (P::Looking | P::Claiming, E::StoreUnavailable) => flight.load_uncached(),
+        // ## Claiming => Loading
+        (P::Claiming, E::LeaseGranted) => flight.to(P::Loading, Action::Load),
+        // ## Claiming => (Waiting | LoadingUncached)
+        (P::Claiming, E::LeaseHeld(held_ms)) => flight.wait(held_ms),
+        // ## Claiming => (Done | Refreshing | Claiming | LoadingUncached)
+        (P::Claiming, E::Found(seen)) => {
+            flight.answer(seen).unwrap_or_else(|| flight.claim_again())
+        }
+        // ## Waiting => Claiming
+        (P::Waiting, E::Waited) => flight.claim(),
+        // ## Loading => Filling
+        (P::Loading, E::Loaded(report)) => flight.fill(P::Filling, report),
+        // ## (Loading | LoadingUncached) => Done
+        (P::Loading | P::LoadingUncached, E::LoadFailed(failure)) => flight.settle(failure),
+        // ## LoadingUncached => Done
+        (P::LoadingUncached, E::Loaded(_)) => flight.to(P::Done, Action::Answer),
+        // ## (Filling | RefreshFilling) => Done
+        (P::Filling | P::RefreshFilling, E::Filled | E::FillRejected | E::StoreUnavailable) => {
+            flight.to(P::Done, Action::Answer)
+        }
+
+        // ## Refreshing => RefreshClaiming
+        (P::Refreshing, E::Found(_) | E::Absent) => {
+            flight.to(P::RefreshClaiming, Action::Claim(tuning.lease_ms))
+        }
+        // ## RefreshClaiming => RefreshLoading
+        (P::RefreshClaiming, E::LeaseGranted) => flight.to(P::RefreshLoading, Action::Load),
+        // ## (Refreshing | RefreshClaiming) => Done, since somebody else is at it or nobody can be
+        (P::RefreshClaiming, E::LeaseHeld(_) | E::Found(_))
+        | (P::Refreshing | P::RefreshClaiming, E::StoreUnavailable) => {
+            flight.to(P::Done, Action::Answer)
+        }
+        // ## RefreshLoading => RefreshFilling
+        (P::RefreshLoading, E::Loaded(report)) => flight.fill(P::RefreshFilling, report),
+        // ## RefreshLoading => Done
+        (P::RefreshLoading, E::LoadFailed(_)) => flight.to(P::Done, Action::Fail),
+
+        // ## (any) => (LoadingUncached | Done), as no host should ask
+        (
+            P::Looking
+            | P::Claiming
+            | P::Waiting
+            | P::Loading
+            | P::Filling
+            | P::LoadingUncached
+            | P::Refreshing
+            | P::RefreshClaiming
+            | P::RefreshLoading
+            | P::RefreshFilling
+            | P::Done,
+            stray,
+        ) => astray(memo, stray),
+    }
+}
+
+/// The turn for an event that can't have happened: an unknown phase, an event that the last action
+/// does not lead to, a flight that has ended, a policy without settings. A policy must not trap
+/// over it and must not trust it either, so it does what is right whatever was meant: what has been
+/// loaded is answered, what could not be loaded has failed, and in every other case the origin is
+/// asked and nothing stored.
+pub(crate) fn astray(memo: Memo, event: Event) -> Turn {
+    let (phase, action) = match event {
+        Event::Loaded(_) | Event::Filled | Event::FillRejected => (Phase::Done, Action::Answer),
+        Event::LoadFailed(_) => (Phase::Done, Action::Fail),
+        Event::Absent
+        | Event::Found(_)
+        | Event::Bypassed
+        | Event::StoreUnavailable
+        | Event::LeaseGranted
+        | Event::LeaseHeld(_)
+        | Event::Waited => (Phase::LoadingUncached, Action::LoadUncached),
+    };
+    Turn { memo: Memo { phase: phase as u32, ..memo }, action }
+}
+
+/// The arguments of one step.
+struct Flight<'s> {
+    terms: &'s Terms,
+    tuning: &'s Tuning,
+    memo: Memo,
+    moment: Moment,
+}
+
+impl Flight<'_> {
+    fn to(&self, phase: Phase, action: Action) -> Turn {
+        Turn { memo: Memo { phase: phase as u32, ..self.memo }, action }
+    }
+
+    fn claim(&self) -> Turn {
+        self.to(Phase::Claiming, Action::Claim(self.tuning.lease_ms))
+    }
+
+    fn load_uncached(&self) -> Turn {
+        self.to(Phase::LoadingUncached, Action::LoadUncached)
+    }
+
+    /// The end of the flight, if what was seen may be answered.
+    fn answer(&self, seen: Sighting) -> Option<Turn> {
+        let fresh = seen.fresh_ms > 0;
+        let due = seen.refresh_ms == 0 && self.tuning.spread.early_refresh > 0.0;
+        let tolerable = is_stale_within(seen, self.terms.stale_while_revalidate_ms);
+        if fresh && !due {
+            Some(self.to(Phase::Done, Action::Answer))
+        } else if fresh || tolerable {
+            // A flight of its own: it has seen nothing useless and waited for nobody.
+            let memo = Memo { attempts: 0, since_ms: 0, ..self.memo };
+            let refresh = Flight { memo, ..*self };
+            Some(refresh.to(Phase::Refreshing, Action::AnswerAndRefresh))
+        } else {
+            None
+        }
+    }
+
+    fn claim_again(&self) -> Turn {
+        let attempts = self.memo.attempts.saturating_add(1);
+        if attempts >= USELESS_CLAIMS_MAX {
+            return self.load_uncached();
+        }
+        let memo = Memo { attempts, ..self.memo };
+        Flight { memo, ..*self }.claim()
+    }
+
+    /// Waits for as long as the lease may last, not for a number of polls: while its holder renews
+    /// it, a load is alive and waiting is right. Only patience or the deadline ends that.
+    fn wait(&self, held_ms: u32) -> Turn {
+        // A wait that began at 0 is written as 1, since 0 says that there was none.
+        let since_ms = match self.memo.since_ms {
+            0 => self.moment.elapsed_ms.max(1),
+            since_ms => since_ms,
+        };
+        let waited_ms = self.moment.elapsed_ms.saturating_sub(since_ms);
+        let patience_ms = match self.tuning.patience_ms {
+            0 => u32::MAX,
+            patience_ms => patience_ms.saturating_sub(waited_ms),
+        };
+        // A lease that is just running out is worth a millisecond; not waiting at all would be a
+        // busy loop between claim and claim.
+        let wait_ms = held_ms.max(1).min(self.moment.left_ms).min(patience_ms);
+        if wait_ms == 0 {
+            return self.load_uncached();
+        }
+        let memo = Memo { since_ms, ..self.memo };
+        Flight { memo, ..*self }.to(Phase::Waiting, Action::Wait(wait_ms))
+    }
+
+    fn fill(&self, phase: Phase, report: Report) -> Turn {
+        let lifetime = lifetime::draw(self.terms, &self.tuning.spread, report, self.moment.entropy);
+        self.to(phase, Action::Fill(lifetime))
+    }
+
+    /// A load failed: what is at hand will do if it is fresh, or stale within what the entity
+    /// allows for this case (RFC 5861, `stale-if-error`).
+    fn settle(&self, failure: Failure) -> Turn {
+        let will_do = |seen: Sighting| {
+            seen.fresh_ms > 0 || is_stale_within(seen, self.terms.stale_if_error_ms)
+        };
+        let action =
+            if failure.at_hand.is_some_and(will_do) { Action::Answer } else { Action::Fail };
+        self.to(Phase::Done, action)
+    }
+}
+
+/// Whether it is past its freshness by less than `window_ms`. That a row did not exist a while ago
+/// is no answer.
+fn is_stale_within(seen: Sighting, window_ms: u32) -> bool {
+    seen.fresh_ms == 0 && seen.past_ms < window_ms && !seen.negative
+}
+
+#[cfg(test)]
+mod explorer;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! How long a value lives.
+//!
+//! Jitter spreads lifetimes evenly over `base ± base·jitter`, so that keys which were filled
+//! together don't expire together.
+//!
+//! Early refresh is XFetch (A. Vattani, F. Chierichetti, K. Lowenstein: "Optimal Probabilistic
+//! Cache Stampede Prevention", PVLDB 8(8), 2015): a value is renewed before it expires, the earlier
+//! the dearer it was to load, at a point that nobody can foresee. The paper draws at every read; we
+//! draw once per fill and store the point in the envelope, so that a hit costs a comparison and the
+//! moment of the refresh does not depend on how often a key is read.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+
+use crate::{Lifetime, Report};
+
+/// Longest duration that settings or a query may ask for: 30 days. Data that a month does not
+/// change belongs into a table of its own, and 32 bits hold it with two thirds of jitter on top
+/// (what goes beyond is cut off there).
+pub(crate) const DURATION_MAX_MS: u32 = 30 * 24 * 60 * 60 * 1000;
+
+/// Largest jitter, as a fraction. At 1 a lifetime could be nothing at all.
+pub(crate) const JITTER_MAX: f64 = 0.9;
+
+/// The terms under which a value is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) ttl_ms: u32,
+    pub(crate) stale_while_revalidate_ms: u32,
+    pub(crate) stale_if_error_ms: u32,
+    pub(crate) negative_ttl_ms: u32,
+}
+
+impl Terms {
+    /// An ad-hoc query's terms: what it found and what it did not find live alike, and nothing
+    /// stale is answered that nobody asked for.
+    pub(crate) fn of_query(ttl_ms: u32) -> Self {
+        Self { ttl_ms, stale_while_revalidate_ms: 0, stale_if_error_ms: 0, negative_ttl_ms: ttl_ms }
+    }
+}
+
+/// How lifetimes are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    /// As a fraction of the base, 0 to [`JITTER_MAX`].
+    pub(crate) jitter: f64,
+    /// XFetch's β: 1 is the paper's optimum, more is earlier, 0 is never.
+    pub(crate) early_refresh: f64,
+}
+
+/// Draws the lifetime of a value that `report` describes. A row that does not exist gets the
+/// negative lifetime, is refreshed when it is asked for again, and is never answered stale.
+pub(crate) fn draw(terms: &Terms, spread: &Spread, report: Report, entropy: u64) -> Lifetime {
+    let mut dice = Dice::new(entropy);
+    if report.negative {
+        let fresh_ms = dice.around(terms.negative_ttl_ms, spread.jitter);
+        return Lifetime { fresh_ms, stale_ms: 0, refresh_ms: fresh_ms };
+    }
+    let fresh_ms = dice.around(terms.ttl_ms, spread.jitter);
+    let ahead_ms = f64::from(report.cost_ms) * spread.early_refresh * dice.exponential();
+    Lifetime {
+        fresh_ms,
+        stale_ms: terms.stale_while_revalidate_ms.max(terms.stale_if_error_ms),
+        refresh_ms: refresh_point(fresh_ms, ahead_ms),
+    }
+}
+
+/// `ahead_ms` before the end, but never in the first half of a life: a value that costs more to
+/// load than it lives would otherwise be due the moment it is filled, and the cache would do
+/// nothing but refresh it. So early refresh at most doubles the loads of a key.
+fn refresh_point(fresh_ms: u32, ahead_ms: f64) -> u32 {
+    // A conversion from float saturates: beyond 32 bits is beyond every lifetime.
+    fresh_ms.saturating_sub(ahead_ms as u32).max(fresh_ms.div_ceil(2))
+}
+
+/// The dice of one decision. The generator is named, not "the standard one", because its output is
+/// specified (Blackman and Vigna, xoshiro256++ 1.0, seeded by SplitMix64): the same entropy gives
+/// the same lifetime on every platform and after every update.
+struct Dice(Xoshiro256PlusPlus);
+
+impl Dice {
+    fn new(entropy: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(entropy))
+    }
+
+    /// Uniform over the whole milliseconds of `base ± base·jitter`, both ends included; at least 1.
+    fn around(&mut self, base_ms: u32, jitter: f64) -> u32 {
+        let reach_ms = (f64::from(base_ms) * jitter) as u32;
+        let count = u128::from(reach_ms) * 2 + 1;
+        // Multiply and shift: of 2^64 draws each value gets its share to within one.
+        let offset = (u128::from(self.0.next_u64()) * count) >> 64;
+        let lowest_ms = base_ms.saturating_sub(reach_ms);
+        lowest_ms.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// Exponential with mean 1: −ln u.
+    fn exponential(&mut self) -> f64 {
+        const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS;
+        let draw = (self.0.next_u64() >> (u64::BITS - MANTISSA_BITS)) + 1;
+        let u = draw as f64 / (1_u64 << MANTISSA_BITS) as f64;
+        -libm::log(u)
+    }
+}
+
+#[cfg(test)]
+#[path = "lifetime/tests.rs"]
+mod tests;

@@ -1,0 +1,192 @@
+use std::format;
+use std::string::ToString;
+use std::vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Action, Report, Scope, Way};
+
+const SETTINGS: &str = r#"{
+  "namespace": "v1",
+  "query": { "ttl_ms": 60000 },
+  "entities": {
+    "user.profile": {
+      "params": ["id"], "ttl_ms": 300000, "stale_if_error_ms": 3600000,
+      "tags": ["user:{id}", "user:{id}", "all", "team:{row.team_id}", "u:{id}/{row.role}"],
+      "writes": { "rename": {
+        "params": ["id", "name"], "then": "write-through",
+        "touches": ["user.profile(id)", "tag user:{id}"]
+      } }
+    },
+    "orders": { "params": ["user", "page"], "ttl_ms": 1000 }
+  }
+}"#;
+
+#[test]
+fn a_plan_names_a_read_and_what_its_row_must_show() {
+    let plan = policy().plan(&entity("user.profile", &[("id", Some("42"))])).unwrap();
+    assert_eq!(plan.key.as_str(), "v1:user.profile:42");
+    assert_eq!(texts(&plan.tags), ["all", "user:42"]);
+    assert_eq!(plan.row_columns, ["role", "team_id"]);
+    assert_eq!(plan.memo, Memo { phase: 0, attempts: 0, since_ms: 0, spare: 1 });
+}
+
+#[test]
+fn rows_give_their_tags_once() {
+    let request = entity("user.profile", &[("id", Some("42"))]);
+    let row = |role: &str, team: Option<&str>| vec![Some(role.to_string()), team.map(Into::into)];
+    let rows = [row("boss", Some("7")), row("boss", Some("7")), row("a b", None), vec![]];
+    let tags = policy().row_tags(&request, &rows).unwrap();
+    assert_eq!(texts(&tags), ["team:7", "team:~", "u:42/a%20b", "u:42/boss", "u:42/~"]);
+}
+
+#[test]
+fn a_request_that_does_not_fit_its_entity_is_refused_by_name() {
+    let refusal = |name, arguments: &[_]| policy().plan(&entity(name, arguments)).unwrap_err();
+    let surplus = |name: &str| Refusal::SurplusArgument(name.into());
+    let (id, other) = (("id", Some("1")), ("nick", None));
+    assert_eq!(refusal("user", &[id]), Refusal::UnknownEntity);
+    assert_eq!(refusal("user.profile", &[]), Refusal::MissingArgument("id".into()));
+    assert_eq!(refusal("user.profile", &[id, other]), surplus("nick"));
+    assert_eq!(refusal("user.profile", &[id, id]), surplus("id"));
+    assert_eq!(refusal("orders", &[("page", None)]), Refusal::MissingArgument("user".into()));
+    let request = entity("user.profile", &[id, id]);
+    assert_eq!(policy().row_tags(&request, &[]).unwrap_err(), surplus("id"));
+    assert_eq!(policy().plan(&query("q", 0, &[id, other, id])).unwrap_err(), surplus("id"));
+}
+
+#[test]
+fn a_query_keeps_its_lifetime_in_its_memo() {
+    for (ttl_ms, base_ms) in [(0, 60_000), (5_000, 5_000), (u32::MAX, DURATION_MAX_MS)] {
+        let plan = policy().plan(&query("SELECT 1", ttl_ms, &[])).unwrap();
+        let Action::Fill(life) = filled(plan.memo) else { panic!("{ttl_ms}: not filled") };
+        let (low, high) = (f64::from(base_ms) * 0.79, f64::from(base_ms) * 1.21);
+        assert!((low..high).contains(&f64::from(life.fresh_ms)), "{ttl_ms}: {life:?}");
+        assert_eq!(life.stale_ms, 0);
+    }
+}
+
+#[test]
+fn a_query_has_the_tags_it_came_with() {
+    let mut request = query("SELECT 1", 0, &[]);
+    if let Subject::Query(query) = &mut request.subject {
+        query.tags = vec!["b".into(), "a".into(), "b".into()];
+    }
+    let plan = policy().plan(&request).unwrap();
+    assert!(plan.key.as_str().starts_with("v1:~query:~"));
+    assert_eq!(texts(&plan.tags), ["a", "b"]);
+}
+
+#[test]
+fn each_entity_is_kept_under_its_own_terms() {
+    let memo = |name, arguments: &[_]| policy().plan(&entity(name, arguments)).unwrap().memo;
+    let orders = filled(memo("orders", &[("user", None), ("page", None)]));
+    let profile = filled(memo("user.profile", &[("id", None)]));
+    assert!(matches!(orders, Action::Fill(life) if life.fresh_ms <= 1_200));
+    assert!(matches!(profile, Action::Fill(life) if life.fresh_ms >= 240_000));
+}
+
+#[test]
+fn a_memo_of_another_policy_leads_to_a_load_that_is_not_stored() {
+    for spare in [2, SPARE_QUERY - 1, SPARE_QUERY, u32::MAX] {
+        let memo = Memo { spare, ..flight::begin(0) };
+        let turn = policy().step(memo, moment(), Event::Absent);
+        assert_eq!(turn.action, Action::LoadUncached, "{spare}");
+    }
+}
+
+#[test]
+fn a_change_names_what_it_makes_untrue() {
+    let change = Change {
+        entity: "user.profile".into(),
+        write: "rename".into(),
+        arguments: arguments(&[("name", Some("x")), ("id", Some("42"))]),
+        rows: vec![],
+    };
+    let targets = policy().invalidate(&change);
+    let tag = policy().plan(&entity("user.profile", &[("id", Some("42"))])).unwrap().tags.pop();
+    let read = entity("user.profile", &[("id", Some("42"))]);
+    assert_eq!(targets.len(), 2);
+    assert_eq!(targets[0], Target { scope: Scope::Tag(tag.unwrap()), way: Way::Removed });
+    assert_eq!(targets[1], Target { scope: Scope::Read(read), way: Way::Refreshed });
+    assert_eq!(policy().invalidate(&Change { write: "drop".into(), ..change.clone() }), []);
+    assert_eq!(policy().invalidate(&Change { entity: "orders".into(), ..change }), []);
+}
+
+#[test]
+fn it_says_who_it_is() {
+    let manifest = Policy::describe();
+    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("default", "0.1.0"));
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_arguments_makes_no_difference(
+        user in prop::option::of(any::<String>()),
+        page in prop::option::of(any::<String>()),
+    ) {
+        let (user, page) = (("user", user.as_deref()), ("page", page.as_deref()));
+        let key = |request| policy().plan(&request).unwrap().key;
+        prop_assert_eq!(
+            key(entity("orders", &[user, page])),
+            key(entity("orders", &[page, user]))
+        );
+        prop_assert_eq!(key(query("q", 0, &[user, page])), key(query("q", 1, &[page, user])));
+    }
+
+    #[test]
+    fn no_request_gets_an_illegal_name(value in any::<String>(), cell in any::<String>()) {
+        let request = entity("user.profile", &[("id", Some(&value))]);
+        let plan = policy().plan(&request).unwrap();
+        let tags = policy().row_tags(&request, &[vec![None, Some(cell)]]).unwrap();
+        let names = plan.tags.iter().chain(&tags).map(Tag::as_str);
+        for name in names.chain([plan.key.as_str()]) {
+            let legal = name.bytes().all(|b| b.is_ascii_graphic() && b != b'{' && b != b'}');
+            prop_assert!(legal && (1..=512).contains(&name.len()), "{}", name);
+        }
+    }
+
+    #[test]
+    fn no_settings_make_it_panic(text in "\\PC*", value in "[\\[\\]{}:,\"a0. ]*") {
+        let _ = Policy::try_new(&text);
+        let _ = Policy::try_new(&format!("{{\"entities\":{{\"e\":{{\"tags\":[{value:?}]}}}}}}"));
+    }
+}
+
+fn policy() -> Policy {
+    Policy::try_new(SETTINGS).unwrap()
+}
+
+/// What a flight that is granted its lease does with what it loaded.
+fn filled(memo: Memo) -> Action {
+    let report = Report { cost_ms: 0, bytes: 1, negative: false };
+    let events = [Event::Absent, Event::LeaseGranted, Event::Loaded(report)];
+    let first = Turn { memo, action: Action::Look };
+    events.into_iter().fold(first, |turn, event| policy().step(turn.memo, moment(), event)).action
+}
+
+fn moment() -> Moment {
+    Moment { elapsed_ms: 0, left_ms: 2_000, entropy: 1 }
+}
+
+fn entity(name: &str, values: &[(&str, Option<&str>)]) -> Request {
+    Request { subject: Subject::Entity(name.into()), arguments: arguments(values) }
+}
+
+fn query(sql: &str, ttl_ms: u32, values: &[(&str, Option<&str>)]) -> Request {
+    let query = Query { sql: sql.into(), ttl_ms, tags: vec![] };
+    Request { subject: Subject::Query(query), arguments: arguments(values) }
+}
+
+fn arguments(values: &[(&str, Option<&str>)]) -> Vec<Argument> {
+    let argument = |(name, value): &(&str, Option<&str>)| Argument {
+        name: (*name).into(),
+        value: value.map(Into::into),
+    };
+    values.iter().map(argument).collect()
+}
+
+fn texts(tags: &[Tag]) -> Vec<&str> {
+    tags.iter().map(Tag::as_str).collect()
+}

@@ -1,0 +1,72 @@
+//! Tags: names that many keys share and by which they are invalidated together.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::digest::{self, Canonical};
+
+/// Longest tag that is kept as it was rendered. Tags are members of names in the store and travel
+/// with every invalidation, so long ones are shortened well below the contract's 512 bytes.
+const PLAIN_BYTES_MAX: usize = 192;
+
+/// How much of a shortened tag stays readable: as much as makes it one byte longer than any plain
+/// tag, so that the two can't meet.
+const KEPT_BYTES: usize = PLAIN_BYTES_MAX + 1 - "~".len() - digest::HEX_BYTES;
+
+/// A tag: at most 512 bytes of text without control characters, spaces and braces.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(String);
+
+impl Tag {
+    /// The tag that a template rendered: `text` as it is or, where it is too long, its beginning
+    /// and a digest. The tag depends on the text alone, so a read and a write whose templates
+    /// differ in the names of their parameters meet all the same.
+    pub(crate) fn rendered(mut text: String) -> Self {
+        if text.len() > PLAIN_BYTES_MAX {
+            let digest = Canonical::of("corral:tag:1").text(&text);
+            text.truncate(KEPT_BYTES);
+            text.push('~');
+            digest.write_hex(&mut text);
+        }
+        Self(text)
+    }
+
+    /// A tag that a caller chose; the host has checked it.
+    pub(crate) fn given(text: &str) -> Self {
+        Self(String::from(text))
+    }
+
+    /// The tag as the store knows it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Tag> for String {
+    fn from(tag: Tag) -> Self {
+        tag.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_tag_is_shortened_and_still_differs_from_its_neighbour() {
+        let plain = Tag::rendered("x".repeat(PLAIN_BYTES_MAX));
+        let long = Tag::rendered("x".repeat(PLAIN_BYTES_MAX + 1));
+        let longer = Tag::rendered("x".repeat(10_000));
+        assert_eq!(plain.as_str(), "x".repeat(PLAIN_BYTES_MAX));
+        assert_eq!(long.as_str().len(), PLAIN_BYTES_MAX + 1);
+        assert_eq!(longer.as_str().len(), PLAIN_BYTES_MAX + 1);
+        assert_ne!(long, longer);
+    }
+}
