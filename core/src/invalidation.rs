@@ -6,7 +6,7 @@
 //! to another changes both.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -114,7 +114,7 @@ pub(crate) fn targets(write: &Write, change: &Change) -> Vec<Target> {
         let both = change.rows.iter().flat_map(|row| [&row.before, &row.after]);
         both.map(Vec::as_slice).filter(|columns| !columns.is_empty())
     };
-    let mut targets = BTreeSet::new();
+    let mut targets = Vec::new();
     for touch in &write.touches {
         let target = |columns| {
             touch.target(write.way, |source| match source {
@@ -128,7 +128,9 @@ pub(crate) fn targets(write: &Write, change: &Change) -> Vec<Target> {
             targets.extend(target(&[]));
         }
     }
-    targets.into_iter().collect()
+    targets.sort_unstable();
+    targets.dedup();
+    targets
 }
 
 fn find<'v>(arguments: &'v [Argument], name: &str) -> Option<Option<&'v str>> {

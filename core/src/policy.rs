@@ -1,6 +1,5 @@
 //! The façade: what the other modules decide, as one policy.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -170,7 +169,10 @@ fn lookup<'v>(
 }
 
 fn distinct(tags: impl Iterator<Item = Tag>) -> Vec<Tag> {
-    tags.collect::<BTreeSet<_>>().into_iter().collect()
+    let mut tags: Vec<Tag> = tags.collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }
 
 #[cfg(test)]

@@ -151,7 +151,6 @@ impl fmt::Display for Malformed {
 #[cfg(test)]
 mod tests {
     use std::string::ToString;
-    use std::vec;
 
     use super::*;
 
@@ -192,7 +191,7 @@ mod tests {
     }
 
     fn parse(source: &str) -> Result<Template, Malformed> {
-        Template::parse(source, &vec!["id".to_string()])
+        Template::parse(source, &["id".to_string()])
     }
 
     fn render(source: &str, id: Option<&str>) -> String {

@@ -14,7 +14,7 @@ use corral_host::policy::{
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// One entity, as the host hands it over.
-const SETTINGS: &str = r#"{"entities": {"user.profile": {"params": ["id"]}}}"#;
+const SETTINGS: &str = r#"{"entities": {"user.profile": {"params": ["id"], "ttl_ms": 300000}}}"#;
 
 const MEMO: Memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
 

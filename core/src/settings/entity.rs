@@ -1,7 +1,6 @@
 //! Entities and their writes.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -34,7 +33,7 @@ pub(crate) struct Entity {
     pub(crate) tags: Vec<Template>,
     /// Tags for which the row is needed.
     pub(crate) row_tags: Vec<Template>,
-    /// The columns that `row_tags` name, none twice.
+    /// The columns that `row_tags` name, sorted, none twice.
     pub(crate) row_columns: Vec<String>,
     pub(crate) writes: Vec<Write>,
 }
@@ -56,8 +55,10 @@ pub(super) fn read(name: &str, mut fields: Fields<'_, '_>, entities: &Signatures
     let templates = fields.parsed("tags", |text| Template::parse(text, &params));
     let (row_tags, tags): (Vec<_>, Vec<_>) =
         templates.into_iter().partition(|template| template.columns().next().is_some());
-    let columns: BTreeSet<&str> = row_tags.iter().flat_map(Template::columns).collect();
-    let row_columns = columns.into_iter().map(ToOwned::to_owned).collect();
+    let columns = row_tags.iter().flat_map(Template::columns);
+    let mut row_columns: Vec<String> = columns.map(ToOwned::to_owned).collect();
+    row_columns.sort_unstable();
+    row_columns.dedup();
     let mut writes = Vec::new();
     for entry in fields.entries("writes") {
         let name = entry.name;

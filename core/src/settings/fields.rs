@@ -67,6 +67,8 @@ impl<'p, 'v> Fields<'p, 'v> {
         let Some(value) = self.get(name) else { return default };
         let number = value.as_f64().filter(|number| (0.0..=high).contains(number));
         number.unwrap_or_else(|| {
+            // As JSON writes it: the library's own float formatting is a tenth of the component.
+            let high = Value::from(high);
             self.reject(name, format!("must be a number from 0 to {high}, not {value}"));
             default
         })

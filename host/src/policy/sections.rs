@@ -12,13 +12,16 @@ pub(super) const CONTRACT_SECTION: &str = "component-type";
 pub(super) fn find<'a>(wasm: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.ok()? {
-            Payload::Version { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::CustomSection(section) if depth == 1 && section.name() == name => {
-                return Some(section.data());
-            }
-            _ => {}
+        let payload = payload.ok()?;
+        if let Payload::Version { .. } = payload {
+            depth += 1;
+        } else if let Payload::End(_) = payload {
+            depth = depth.saturating_sub(1);
+        } else if let Payload::CustomSection(section) = payload
+            && depth == 1
+            && section.name() == name
+        {
+            return Some(section.data());
         }
     }
     None

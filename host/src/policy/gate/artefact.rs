@@ -90,17 +90,13 @@ fn check_module(module: &[u8]) -> Result<(), Rejection> {
     let mut described = false;
     let mut imports = Vec::new();
     for payload in Parser::new(0).parse_all(module).filter_map(Result::ok) {
-        match payload {
-            Payload::CustomSection(section) => {
-                described |= section.name().starts_with(sections::CONTRACT_SECTION);
+        if let Payload::CustomSection(section) = payload {
+            described |= section.name().starts_with(sections::CONTRACT_SECTION);
+        } else if let Payload::ImportSection(section) = payload {
+            for import in section.into_imports().filter_map(Result::ok) {
+                let at = format!("{}::{}", import.module, import.name);
+                imports.push(Finding::new(at, "imported by the core module"));
             }
-            Payload::ImportSection(section) => {
-                for import in section.into_imports().filter_map(Result::ok) {
-                    let at = format!("{}::{}", import.module, import.name);
-                    imports.push(Finding::new(at, "imported by the core module"));
-                }
-            }
-            _ => {}
         }
     }
     if !imports.is_empty() {
