@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::store::{Envelope, Filled, Key, StoreError, Token};
 
-use super::trust::TrustedStore;
+use super::trust::{TrustedStore, Unfinished};
 
 /// Dropped unspent, it gives the lease back: on errors, cancellation and panic alike.
 pub(super) struct Lease {
@@ -16,11 +16,13 @@ pub(super) struct Lease {
     token: Token,
     lease: Duration,
     ours: bool,
+    unfinished: Unfinished,
 }
 
 impl Lease {
     pub(super) fn new(store: Arc<TrustedStore>, key: Key, token: Token, lease: Duration) -> Self {
-        Self { store, key, token, lease, ours: true }
+        let unfinished = store.begin();
+        Self { store, key, token, lease, ours: true, unfinished }
     }
 
     /// Runs `load` and renews the lease three times in each of its lives meanwhile. A lease that
@@ -62,10 +64,12 @@ impl Drop for Lease {
         };
         if self.ours {
             let (store, key, token) = (Arc::clone(&self.store), self.key.clone(), self.token);
+            let unfinished = self.unfinished.clone();
             runtime.spawn(async move {
                 if let Err(error) = store.release(&key, token).await {
                     tracing::debug!(%error, "a lease was not given back; it runs out by itself");
                 }
+                drop(unfinished);
             });
         }
     }

@@ -36,6 +36,23 @@ impl Loader for SqlLoader {
     }
 }
 
+/// A statement that a client wrote, with its values.
+pub struct QueryLoader {
+    /// Where it runs.
+    pub origin: Arc<dyn Origin>,
+    /// What runs.
+    pub statement: ReadStatement,
+    /// `$1`, `$2`, ….
+    pub values: Vec<Value>,
+}
+
+#[async_trait]
+impl Loader for QueryLoader {
+    async fn load(&self, deadline: Duration) -> Result<Option<Bytes>, OriginError> {
+        self.origin.query(&self.statement, &self.values, deadline).await
+    }
+}
+
 /// What a load brought, and how long it took.
 #[derive(Debug, Clone)]
 pub struct Loaded {

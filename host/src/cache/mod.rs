@@ -24,6 +24,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Entity;
@@ -34,7 +35,7 @@ use crate::policy::{
 use crate::store::Store;
 
 pub use answer::{Answer, ReadError, Times, Via, Why};
-pub use load::{LoadError, Loaded, Loader, SqlLoader};
+pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
 pub use trust::{Breaker, Doomed, Invalidated, TrustedStore};
 pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};
 
@@ -99,6 +100,8 @@ pub struct Cache {
     flights: Arc<Flights>,
     loads: Loads,
     metrics: Arc<Metrics>,
+    /// True: flights end.
+    cut: watch::Sender<bool>,
 }
 
 impl Cache {
@@ -119,6 +122,7 @@ impl Cache {
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
             loads: Loads::new(at_once),
             metrics,
+            cut: watch::Sender::new(false),
         }
     }
 
@@ -128,10 +132,16 @@ impl Cache {
         &self.store
     }
 
-    /// Flights in progress.
+    /// Whether nothing is left to wait for: no flight, no write, no lease to give back.
     #[must_use]
-    pub fn flights(&self) -> usize {
-        self.flights.count()
+    pub fn is_idle(&self) -> bool {
+        self.flights.count() == 0 && self.store.unfinished() == 0
+    }
+
+    /// Ends every flight, those that begin from now on too: whoever waits gets no answer, and the
+    /// leases are given back. Writes go on.
+    pub fn cut_off(&self) {
+        self.cut.send_replace(true);
     }
 
     async fn load(
@@ -144,7 +154,9 @@ impl Cache {
         let loaded = self.loads.run(&*read.loader, deadline - reserve, || {
             self.metrics.entity(&read.entity.name).load(reason);
         });
-        let loaded = loaded.await?;
+        let loaded = loaded.await.inspect_err(|error| {
+            tracing::debug!(entity = read.entity.name, %error, "a load failed");
+        })?;
         self.metrics.origin_load_seconds.record(loaded.cost);
         Ok(loaded)
     }

@@ -96,7 +96,7 @@ impl Cache {
         let joined = self.flights.join(&plan.key);
         let collapsed = joined.start.is_none();
         if let Some(boarding) = joined.start {
-            tokio::spawn(fly(round, action, boarding));
+            self.take_off(round, action, boarding);
         }
         let shared = timeout_at(began + read.entity.deadline, joined.answer).await;
         let served = match shared {
@@ -111,8 +111,22 @@ impl Cache {
         if let Some(boarding) = self.flights.refresh(&answered.plan.key) {
             let mut round = answered.refresh();
             let action = round.first_refresh();
-            tokio::spawn(fly(round, action, boarding));
+            self.take_off(round, action, boarding);
         }
+    }
+
+    /// Runs a flight in a task of its own, until it ends or every flight is cut off.
+    fn take_off(&self, round: Round, action: Action, boarding: Boarding) {
+        let mut cut = self.cut.subscribe();
+        tokio::spawn(async move {
+            let flight = fly(round, action, boarding);
+            tokio::select! {
+                biased;
+                // Without a cache there is nobody left to fly for.
+                _ = cut.wait_for(|cut| *cut) => {}
+                () = flight => {}
+            }
+        });
     }
 
     /// The conservative rule for a read that has no key: load, do not store.

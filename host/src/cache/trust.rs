@@ -76,7 +76,12 @@ pub struct TrustedStore {
     /// How long a tag's mark lives: longer than any load.
     mark: Duration,
     metrics: Arc<Metrics>,
+    unfinished: Unfinished,
 }
+
+/// Work on the store that an orderly end waits for: it lasts as long as a clone of this does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unfinished(Arc<()>);
 
 impl TrustedStore {
     /// Wraps `store`. Someone has to run [`TrustedStore::probe`].
@@ -89,7 +94,18 @@ impl TrustedStore {
             opened: Notify::new(),
             mark,
             metrics,
+            unfinished: Unfinished::default(),
         }
+    }
+
+    /// Begins work that an orderly end waits for.
+    pub(super) fn begin(&self) -> Unfinished {
+        self.unfinished.clone()
+    }
+
+    /// How much of it there is.
+    pub(super) fn unfinished(&self) -> usize {
+        Arc::strong_count(&self.unfinished.0) - 1
     }
 
     /// [`Store::get`], while the store is trusted.

@@ -109,8 +109,12 @@ impl Cache {
     /// # Errors
     /// [`WriteError`]; all but `Unknown` and `Interrupted` mean that nothing was written.
     pub async fn write(self: &Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
-        let cache = Arc::clone(self);
-        let write = tokio::spawn(async move { cache.write_to_its_end(call).await });
+        let (cache, unfinished) = (Arc::clone(self), self.store.begin());
+        let write = tokio::spawn(async move {
+            let wrote = cache.write_to_its_end(call).await;
+            drop(unfinished);
+            wrote
+        });
         write.await.unwrap_or(Err(WriteError::Interrupted))
     }
 
@@ -150,8 +154,12 @@ impl Cache {
                 doomed.push(Doomed::Key(name(&generation, request)?.key.clone()));
             }
         }
-        let cache = Arc::clone(self);
-        let invalidated = tokio::spawn(async move { cache.store.invalidate(doomed).await });
+        let (cache, unfinished) = (Arc::clone(self), self.store.begin());
+        let invalidated = tokio::spawn(async move {
+            let invalidated = cache.store.invalidate(doomed).await;
+            drop(unfinished);
+            invalidated
+        });
         invalidated.await.map_err(|_ended| WriteError::Interrupted)
     }
 

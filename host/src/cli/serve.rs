@@ -1,13 +1,15 @@
 //! `corral serve`
 
 use std::path::Path;
+use std::pin::pin;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use crate::http::{Server, admin_router, router};
-use crate::service::Corral;
+use crate::service::{Corral, FAREWELL};
 
 use super::{Failed, load};
 
@@ -36,13 +38,19 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
         tokio::spawn(front.serve(router(corral.clone()), told(stopped.clone()), grace)),
         tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), grace)),
     );
+    let mut served = pin!(async { tokio::join!(serving.0, serving.1) });
     asked_to_stop().await?;
     tracing::info!("stopping: no new requests, those in progress may end");
     corral.drain();
     // Nobody listens any more only when both servers have ended already.
     let _ended = stop.send(true);
-    let _both = tokio::join!(serving.0, serving.1);
-    corral.shutdown(grace).await;
+    // What is cut off is told so, and its lease is given back, within the grace time too.
+    let cut = Instant::now() + grace - FAREWELL.min(grace / 4);
+    let ended = timeout_at(cut, &mut served).await;
+    corral.shutdown(cut.saturating_duration_since(Instant::now())).await;
+    if ended.is_err() {
+        let _both = served.await;
+    }
     Ok(())
 }
 

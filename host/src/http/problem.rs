@@ -153,6 +153,13 @@ impl From<RequestError> for Problem {
             RequestError::NotAllowed(why) => {
                 Self::new(StatusCode::FORBIDDEN, "not-allowed", "This is not allowed here", why)
             }
+            RequestError::Query(code) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "query-rejected",
+                "The query was rejected",
+                "the database does not run this statement, or not for a reader",
+            )
+            .with("code", json!(code)),
             RequestError::Read(error) => error.into(),
             RequestError::Write(error) => error.into(),
         }
@@ -237,7 +244,7 @@ fn origin(error: &OriginError) -> Problem {
             StatusCode::BAD_GATEWAY,
             "statement-failed",
             "The statement failed",
-            "the database rejected the statement of this entity; the log has its words",
+            "the database rejected the statement of this entity; the log of level debug has its words",
         )
         .with("code", json!(code)),
         OriginError::TooLarge => Problem::new(

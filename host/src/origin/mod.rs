@@ -122,6 +122,18 @@ pub trait Origin: Send + Sync {
         deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError>;
 
+    /// Runs a read that a client wrote, as [`Origin::load`] runs those of the configuration. It can't
+    /// write, and nothing that it did to its session is there for the next statement.
+    ///
+    /// # Errors
+    /// As [`Origin::load`].
+    async fn query(
+        &self,
+        read: &ReadStatement,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError>;
+
     /// Runs a write in a transaction and leaves it open. A host that is lost before it commits
     /// leaves a transaction that the database ends by itself within ten seconds.
     ///

@@ -3,12 +3,14 @@
 //! The server itself makes the JSON (`row_to_json`), so that every type, also those that this host
 //! has never heard of, is spelled as Postgres spells it.
 //!
-//! Reads run in sessions that are read-only by default. That is a guard against mistakes, not
-//! against malice: a statement can call `set_config`. What an ad-hoc query must not do, the
-//! database role must not be allowed to do.
+//! Reads run in sessions that are read-only by default. That is a guard against mistakes: a
+//! statement of the configuration can call `set_config`. What a client wrote runs in a read-only
+//! transaction that is rolled back, and its settings with it (see `frame`). Which functions it may
+//! call is up to the database role.
 
 mod bind;
 mod errors;
+mod frame;
 mod prepare;
 mod statement;
 
@@ -21,6 +23,7 @@ use futures_util::TryStreamExt;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value as Json};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::query::Query;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Postgres, Row, Statement,
     ValueRef,
@@ -35,6 +38,7 @@ use super::{
     Transaction, Value, WriteStatement, Written,
 };
 use errors::{classify, undecodable};
+use frame::Frame;
 
 /// A transaction in which nothing happens is ended by the server after this long. It bounds how
 /// long the locks of a host outlive it, and exceeds what the host does between a write and its
@@ -79,16 +83,36 @@ impl PostgresOrigin {
         })
     }
 
+    async fn read(
+        &self,
+        read: &ReadStatement,
+        values: &[Value],
+        deadline: Duration,
+        author: Author,
+    ) -> Result<Option<Bytes>, OriginError> {
+        let patience = Patience::new(deadline);
+        match self.try_read(read, values, patience, author).await {
+            Err((_, IsStale(true))) => self.try_read(read, values, patience, author).await,
+            done => done,
+        }
+        .map_err(|(error, _)| error)
+    }
+
     /// One attempt.
-    async fn try_load(
+    async fn try_read(
         &self,
         read: &ReadStatement,
         values: &[Value],
         patience: Patience,
+        author: Author,
     ) -> Result<Option<Bytes>, (OriginError, IsStale)> {
         let mut lease = self.reads.lease(patience.left()).await.map_err(|e| (e, IsStale(false)))?;
-        let limit = self.own_timeout(patience);
-        let work = run_read(lease.connection(), read, values, limit, patience);
+        let frame = match (author, self.own_timeout(patience)) {
+            (Author::Operator, None) => Frame::Session,
+            (Author::Operator, Some(limit)) => Frame::Transaction(limit),
+            (Author::Client, _) => Frame::Undone(patience.left()),
+        };
+        let work = run_read(lease.connection(), read, values, frame, patience);
         match patience.guard(work).await {
             Ok(body) => {
                 lease.give_back();
@@ -180,6 +204,15 @@ impl PostgresOrigin {
 /// The connection had died while it was idle, so another one may do.
 struct IsStale(bool);
 
+/// Who wrote a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// It stands in the configuration.
+    Operator,
+    /// It came with a request.
+    Client,
+}
+
 #[async_trait]
 impl Origin for PostgresOrigin {
     async fn load(
@@ -188,12 +221,16 @@ impl Origin for PostgresOrigin {
         values: &[Value],
         deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError> {
-        let patience = Patience::new(deadline);
-        match self.try_load(read, values, patience).await {
-            Err((_, IsStale(true))) => self.try_load(read, values, patience).await,
-            done => done,
-        }
-        .map_err(|(error, _)| error)
+        self.read(read, values, deadline, Author::Operator).await
+    }
+
+    async fn query(
+        &self,
+        read: &ReadStatement,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
+        self.read(read, values, deadline, Author::Client).await
     }
 
     async fn execute(
@@ -278,43 +315,34 @@ impl Transaction for PostgresTransaction {
     }
 }
 
-/// Runs a read, in a transaction if it needs a statement timeout of its own.
 async fn run_read(
     connection: &mut PgConnection,
     read: &ReadStatement,
     values: &[Value],
-    limit: Option<Duration>,
+    frame: Frame,
     patience: Patience,
 ) -> Result<Option<Bytes>, Failure> {
-    let deadline = patience.deadline();
     let arguments = bind::arguments(values)?;
-    let sql = statement::read_rows(read);
-    let body = Body::new(read.rows);
-    let Some(limit) = limit else {
-        return collect(connection, sql, arguments, body, deadline).await;
-    };
-    let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", millis(limit));
-    simple(connection, begin, patience).await?;
-    let result = collect(connection, sql, arguments, body, deadline).await;
-    let is_at_rest = match &result {
-        Ok(_) => true,
-        Err(failure) => failure.is_usable(),
-    };
-    if is_at_rest {
-        // Of a failed transaction, COMMIT makes a rollback.
-        simple(connection, "COMMIT".to_owned(), patience).await?;
+    let query = sqlx::query_with(AssertSqlSafe(statement::read_rows(read)), arguments);
+    let query = query.persistent(frame.is_remembered());
+    if let Some(begin) = frame.begin() {
+        simple(connection, begin, patience).await?;
+    }
+    let result = collect(connection, query, Body::new(read.rows), patience.deadline()).await;
+    let is_at_rest = result.as_ref().err().is_none_or(Failure::is_usable);
+    if let (Some(end), true) = (frame.end(), is_at_rest) {
+        simple(connection, end.to_owned(), patience).await?;
     }
     result
 }
 
 async fn collect(
     connection: &mut PgConnection,
-    sql: String,
-    arguments: PgArguments,
+    query: Query<'_, Postgres, PgArguments>,
     mut body: Body,
     deadline: Duration,
 ) -> Result<Option<Bytes>, Failure> {
-    let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(connection);
+    let mut rows = query.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(|e| classify(e, deadline))? {
         body.push(json(&row)?.as_bytes()).map_err(Failure::dirty)?;
     }

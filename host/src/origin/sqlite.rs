@@ -199,6 +199,17 @@ impl Origin for SqliteOrigin {
         }
     }
 
+    /// No different from a read of the configuration: the file is open for reading alone, and what
+    /// begins with SELECT, WITH or VALUES has no way to change its connection.
+    async fn query(
+        &self,
+        read: &ReadStatement,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
+        self.load(read, values, deadline).await
+    }
+
     async fn execute(
         &self,
         write: &WriteStatement,

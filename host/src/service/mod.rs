@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::cache::{Cache, load_time};
 use crate::config::{Config, Entity};
@@ -31,6 +31,13 @@ pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, Reques
 
 /// How often metrics fold their samples.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long giving leases back and telling those who wait may take at the end: a few round trips
+/// to the store. A store that is away keeps nobody from ending.
+pub const FAREWELL: Duration = Duration::from_millis(250);
+
+/// How often an ending host looks whether it is idle: short beside any load.
+const IDLE_LOOK: Duration = Duration::from_millis(5);
 
 /// One host: a policy, a store, an origin, and the cache between them. Cheap to clone.
 #[derive(Clone)]
@@ -149,19 +156,21 @@ impl Corral {
     }
 
     /// Ends: flights in progress may finish until `grace` is over, then they are cut off and give
-    /// their leases back.
+    /// their leases back, which takes [`FAREWELL`] at most.
     pub async fn shutdown(&self, grace: Duration) {
         self.drain();
-        let end = Instant::now() + grace;
-        let done = async {
-            while self.inner.cache.flights() > 0 {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let finished = timeout_at(end, done).await.is_ok();
-        tracing::info!(finished, "stopped");
+        let finished = timeout(grace, self.idle()).await.is_ok();
+        self.inner.cache.cut_off();
+        let tidy = timeout(FAREWELL, self.idle()).await.is_ok();
+        tracing::info!(finished, tidy, "stopped");
         if let Ok(mut tasks) = self.inner.tasks.lock() {
             tasks.abort_all();
+        }
+    }
+
+    async fn idle(&self) {
+        while !self.inner.cache.is_idle() {
+            sleep(IDLE_LOOK).await;
         }
     }
 

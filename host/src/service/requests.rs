@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use crate::cache::{
-    Answer, Invalidated, Invalidation, Read, ReadError, SqlLoader, WriteCall, WriteError, Wrote,
+    Answer, Invalidated, Invalidation, LoadError, QueryLoader, Read, ReadError, SqlLoader,
+    WriteCall, WriteError, Wrote,
 };
 use crate::config::{Entity, Param};
 use crate::name::{InvalidName, Key, Tag};
-use crate::origin::{ParamType, ReadStatement, Rows, Value};
+use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
 use crate::policy::{Argument, Query, Request, Subject};
 
 use super::{Bound, Corral};
@@ -76,6 +77,9 @@ pub enum RequestError {
     /// The configuration does not allow it.
     #[error("{0}")]
     NotAllowed(&'static str),
+    /// The origin rejected the client's statement, with this code.
+    #[error("the origin rejected the query ({0})")]
+    Query(String),
     /// The read failed.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -110,6 +114,10 @@ impl Corral {
         let Some(origin) = self.inner.origin.as_ref().filter(|_| config.enabled) else {
             return Err(RequestError::NotAllowed("ad-hoc queries are off (query.enabled)"));
         };
+        if request.sql.contains('\0') {
+            let problem = "it holds the character U+0000".to_owned();
+            return Err(RequestError::Arguments(vec![wrong("sql", problem)]));
+        }
         let ttl = match &request.ttl {
             None => config.ttl,
             Some(text) => query_ttl(text)?,
@@ -120,11 +128,11 @@ impl Corral {
         let values = request.params.iter().enumerate().map(query_value);
         let values = values.collect::<Result<Vec<Value>, _>>()?;
         let entity = Arc::new(query_entity(&values, ttl, config.deadline));
-        let statement = Arc::new(ReadStatement {
+        let statement = ReadStatement {
             sql: request.sql.trim().trim_end_matches(';').to_owned(),
             params: values.iter().map(Value::ty).collect(),
             rows: Rows::Many,
-        });
+        };
         let read = Read {
             values: canonical(&values),
             query: Some(Query {
@@ -133,10 +141,15 @@ impl Corral {
                 tags: request.tags,
             }),
             entity,
-            loader: Arc::new(SqlLoader { origin: Arc::clone(origin), statement, values }),
+            loader: Arc::new(QueryLoader { origin: Arc::clone(origin), statement, values }),
             bypass: false,
         };
-        Ok(self.inner.cache.read(read).await?)
+        self.inner.cache.read(read).await.map_err(|error| match error {
+            ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) => {
+                RequestError::Query(code)
+            }
+            error => error.into(),
+        })
     }
 
     /// Runs a configured write.
