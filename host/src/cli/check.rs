@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use crate::config::{Config, Environment, Place, ProblemAt, locate};
+use crate::config::{Config, Environment, ProblemAt, locate, locate_key};
 use crate::origin::{OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
 use crate::policy::{Engine, Limits, builtin};
@@ -37,9 +37,15 @@ pub(super) async fn run(path: &Path) -> Result<(), Failed> {
 }
 
 impl Findings<'_> {
-    /// A problem at a path of the configuration, such as `entities.user.profile.read`.
+    /// A problem at a path of the settings, such as `entities.user.profile.read`.
     fn add(&mut self, path: &str, message: impl Into<String>) {
         let found = locate(&self.text, &self.file, &self.environment, path, message.into());
+        self.problems.push(found);
+    }
+
+    /// A problem at a key of the file, such as `store.url`.
+    fn add_key(&mut self, path: &str, message: impl Into<String>) {
+        let found = locate_key(&self.text, &self.file, &self.environment, path, message.into());
         self.problems.push(found);
     }
 
@@ -50,9 +56,8 @@ impl Findings<'_> {
             Some(path) => match std::fs::read(path) {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    let place = Place::File(path.display().to_string());
-                    let (path, message) = ("policy.component".to_owned(), error.to_string());
-                    self.problems.push(ProblemAt { place, path, message });
+                    let message = format!("{}: {error}", path.display());
+                    self.add_key("policy.component", message);
                     return Ok(());
                 }
             },
@@ -77,9 +82,7 @@ impl Findings<'_> {
                 self.add(&finding.at, finding.message.clone());
             }
         } else {
-            let place = Place::File(self.file.clone());
-            let (path, message) = ("policy".to_owned(), rejection.to_string());
-            self.problems.push(ProblemAt { place, path, message });
+            self.add_key("policy.component", rejection.to_string());
         }
     }
 
@@ -90,7 +93,7 @@ impl Findings<'_> {
         };
         match answer {
             Ok(kind) => say(format_args!("store: {kind} answers")),
-            Err(error) => self.at_file("store.url", &error),
+            Err(error) => self.add_key("store.url", error.to_string()),
         }
     }
 
@@ -98,10 +101,10 @@ impl Findings<'_> {
         let origin = match connect_origin(self.config) {
             Ok(Some(origin)) => origin,
             Ok(None) => return say("origin: none is configured"),
-            Err(error) => return self.at_file("origin.url", &error),
+            Err(error) => return self.add_key("origin.url", error.to_string()),
         };
         if let Err(error) = origin.ping().await {
-            return self.at_file("origin.url", &error);
+            return self.add_key("origin.url", error.to_string());
         }
         say(format_args!("origin: {} answers", origin.kind()));
         let mut prepared = 0;
@@ -125,11 +128,6 @@ impl Findings<'_> {
             Ok(prepared) => prepared.complaints.into_iter().for_each(|c| self.add(path, c)),
             Err(error) => self.add(path, error.to_string()),
         }
-    }
-
-    fn at_file(&mut self, path: &str, error: &dyn std::fmt::Display) {
-        let place = Place::File(self.file.clone());
-        self.problems.push(ProblemAt { place, path: path.to_owned(), message: error.to_string() });
     }
 
     fn report(self) -> Result<(), Failed> {

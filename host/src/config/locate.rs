@@ -19,11 +19,21 @@ pub fn locate(
     path: &str,
     message: String,
 ) -> ProblemAt {
+    locate_key(text, file, environment, &in_file(path), message)
+}
+
+/// The same for a path of the file itself, such as `store.url`.
+pub fn locate_key(
+    text: &str,
+    file: &str,
+    environment: &Environment,
+    path: &str,
+    message: String,
+) -> ProblemAt {
     let document = Document::new(text, file, environment);
     let (root, _) = DeTable::parse_recoverable(text);
     let mut walk = Walk { place: Place::File(file.to_owned()), path: Vec::new() };
-    let wanted = in_file(path);
-    let missing = walk.table(&document, root.get_ref(), &wanted);
+    let missing = walk.table(&document, root.get_ref(), path);
     if let Some((variable, _)) = document.ask(&walk.path) {
         walk.place = Place::Variable(variable);
     }

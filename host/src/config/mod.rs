@@ -25,7 +25,7 @@ use toml::de::DeTable;
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 use document::Document;
 pub use environment::Environment;
-pub use locate::locate;
+pub use locate::{locate, locate_key};
 pub use problem::{ConfigErrors, Place, ProblemAt};
 use section::Section;
 
