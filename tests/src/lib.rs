@@ -6,9 +6,11 @@
 //! A scenario is a few lines: a [`fleet::Fleet`] is Redis, Postgres and any number of hosts over
 //! one shop, and [`shop`] computes in Rust what every answer must be.
 
+pub mod behaviour;
 pub mod client;
 pub mod conformance;
 pub mod fleet;
+pub mod native;
 pub mod replay;
 pub mod servers;
 pub mod shop;

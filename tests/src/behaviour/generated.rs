@@ -1,0 +1,202 @@
+//! Generated calls, sensible and not, to compare two policies by.
+
+use corral_host::policy::{
+    Argument, Cause, Change, Event, Failure, Memo, Moment, Policy, Query, Report, Request, Row,
+    RowChange, Sighting, Subject,
+};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, RngExt, SeedableRng};
+
+/// A call with its arguments.
+#[derive(Debug)]
+enum Call {
+    Plan(Request),
+    RowTags(Request, Vec<Row>),
+    Step(Memo, Moment, Event),
+    Invalidate(Change),
+}
+
+/// Asks both policies the same `calls`, generated from `seed`; the first that they answer
+/// differently, and how.
+#[must_use]
+pub fn first_difference(
+    left: &dyn Policy,
+    right: &dyn Policy,
+    seed: u64,
+    calls: usize,
+) -> Option<String> {
+    let mut generator = Generator(StdRng::seed_from_u64(seed));
+    (0..calls).find_map(|_| {
+        let call = generator.call();
+        let (left, right) = (call.answer(left), call.answer(right));
+        (left != right).then(|| format!("{call:?}\n  {left}\n  {right}"))
+    })
+}
+
+impl Call {
+    /// As text, traps and refusals included: two answers are alike when their texts are.
+    fn answer(&self, policy: &dyn Policy) -> String {
+        match self {
+            Self::Plan(request) => format!("{:?}", policy.plan(request)),
+            Self::RowTags(request, rows) => format!("{:?}", policy.row_tags(request, rows)),
+            Self::Step(memo, moment, event) => {
+                format!("{:?}", policy.step(*memo, *moment, *event))
+            }
+            Self::Invalidate(change) => format!("{:?}", policy.invalidate(change)),
+        }
+    }
+}
+
+struct Generator(StdRng);
+
+impl Generator {
+    fn call(&mut self) -> Call {
+        match self.0.random_range(0..4) {
+            0 => Call::Plan(self.request()),
+            1 => {
+                let request = self.request();
+                Call::RowTags(request, self.several(|g| g.several(Self::value)))
+            }
+            2 => Call::Step(self.memo(), self.moment(), self.event()),
+            _ => Call::Invalidate(self.change()),
+        }
+    }
+
+    fn request(&mut self) -> Request {
+        if self.0.random_bool(0.2) {
+            let (sql, tags) = (self.text(), self.several(Self::text));
+            let query = Query { sql, ttl_ms: self.number(), tags };
+            return Request { subject: Subject::Query(query), arguments: self.arguments() };
+        }
+        let (entity, params) = self.entity();
+        let mut arguments: Vec<Argument> = params
+            .iter()
+            .map(|param| Argument { name: (*param).into(), value: self.value() })
+            .collect();
+        if self.0.random_bool(0.1) {
+            arguments = self.arguments();
+        }
+        if self.0.random_bool(0.5) {
+            arguments.reverse();
+        }
+        Request { subject: Subject::Entity(entity.into()), arguments }
+    }
+
+    fn entity(&mut self) -> (&'static str, &'static [&'static str]) {
+        self.one(&[
+            ("user.profile", &["id"] as &[&str]),
+            ("order.list", &["user", "page"]),
+            ("catalogue", &[]),
+            ("nobody", &["id"]),
+            ("", &[]),
+        ])
+    }
+
+    fn change(&mut self) -> Change {
+        let write = self.one(&["rename", "move", "remove"]).into();
+        let row = |g: &mut Self| RowChange { before: g.arguments(), after: g.arguments() };
+        Change {
+            entity: self.entity().0.into(),
+            write,
+            arguments: self.arguments(),
+            rows: self.several(row),
+        }
+    }
+
+    fn arguments(&mut self) -> Vec<Argument> {
+        self.several(|g| Argument {
+            name: g.one(&["id", "name", "team", "team_id", "user", "page", "é", ""]).into(),
+            value: g.value(),
+        })
+    }
+
+    /// Any phase and a few that there are not, any entity and a few that there are not.
+    fn memo(&mut self) -> Memo {
+        let spare = match self.0.random_range(0..4) {
+            0 => self.0.random_range(65_530..65_600),
+            1 => self.number(),
+            _ => self.0.random_range(0..4),
+        };
+        Memo {
+            phase: self.0.random_range(0..13),
+            attempts: self.0.random_range(0..5),
+            since_ms: self.number(),
+            spare,
+        }
+    }
+
+    fn moment(&mut self) -> Moment {
+        let (elapsed_ms, left_ms) = (self.number(), self.number());
+        Moment { elapsed_ms, left_ms, entropy: self.0.next_u64() }
+    }
+
+    fn event(&mut self) -> Event {
+        match self.0.random_range(0..11) {
+            0 => Event::Absent,
+            1 => Event::Found(self.sighting()),
+            2 => Event::Bypassed,
+            3 => Event::StoreUnavailable,
+            4 => Event::LeaseGranted,
+            5 => Event::LeaseHeld(self.number()),
+            6 => Event::Waited,
+            7 => {
+                let (cost_ms, bytes) = (self.number(), self.number());
+                Event::Loaded(Report { cost_ms, bytes, negative: self.0.random() })
+            }
+            8 => {
+                let causes =
+                    [Cause::Unavailable, Cause::Timeout, Cause::Overloaded, Cause::Rejected];
+                let at_hand = self.0.random_bool(0.7).then(|| self.sighting());
+                Event::LoadFailed(Failure { cause: self.one(&causes), at_hand })
+            }
+            9 => Event::Filled,
+            _ => Event::FillRejected,
+        }
+    }
+
+    fn sighting(&mut self) -> Sighting {
+        Sighting {
+            age_ms: self.number(),
+            refresh_ms: self.number(),
+            fresh_ms: self.number(),
+            past_ms: self.number(),
+            cost_ms: self.number(),
+            negative: self.0.random(),
+        }
+    }
+
+    /// The edges, the usual, and anything.
+    fn number(&mut self) -> u32 {
+        match self.0.random_range(0..4) {
+            0 => self.one(&[0, 1, u32::MAX - 1, u32::MAX]),
+            1 => self.0.random(),
+            _ => self.0.random_range(0..100_000),
+        }
+    }
+
+    fn value(&mut self) -> Option<String> {
+        self.0.random_bool(0.9).then(|| self.text())
+    }
+
+    fn text(&mut self) -> String {
+        match self.0.random_range(0..4) {
+            0 => self.0.random_range(0..1_000).to_string(),
+            1 => {
+                let length = self.0.random_range(0..600);
+                "xé:~".chars().cycle().take(length).collect()
+            }
+            2 => self.several(|g| g.0.random::<char>()).into_iter().collect(),
+            _ => self.one(&["", "42:admin", "{x}", "a b", "\n", "~", "%7E", "\0", "😀"]).into(),
+        }
+    }
+
+    fn several<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Vec<T> {
+        (0..self.0.random_range(0..4)).map(|_| make(self)).collect()
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        // No list here is empty.
+        *of.choose(&mut self.0).unwrap_or(&of[0])
+    }
+}

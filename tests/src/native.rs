@@ -1,0 +1,217 @@
+//! The native policy behind the host's trait: `corral-core` without a component around it.
+//!
+//! The two sides have types of their own, one generated from the contract and one written by hand;
+//! here each is taken apart and put together as the other, field by field, so that a field that one
+//! of them gains does not compile until somebody decides what becomes of it.
+
+use std::sync::Arc;
+
+use corral_core as core;
+use corral_host::policy::{self as host, Policy, Slot, Trap};
+
+/// The default policy, called directly.
+#[derive(Debug, Clone)]
+pub struct Native(core::Policy);
+
+impl Native {
+    /// A policy with these settings, a JSON object.
+    ///
+    /// # Errors
+    /// Every problem with the settings.
+    pub fn try_new(settings: &str) -> Result<Self, Vec<core::Problem>> {
+        core::Policy::try_new(settings).map(Self)
+    }
+
+    /// A slot in which it is in force.
+    #[must_use]
+    pub fn into_slot(self) -> Arc<Slot> {
+        Arc::new(Slot::native(Arc::new(self), manifest()))
+    }
+}
+
+/// Who the native policy says it is.
+#[must_use]
+pub fn manifest() -> host::Manifest {
+    let core::Manifest { name, version } = core::Policy::describe();
+    host::Manifest { name, version }
+}
+
+impl Policy for Native {
+    fn plan(&self, request: &host::Request) -> Result<Result<host::Plan, host::Refusal>, Trap> {
+        Ok(self.0.plan(&request_in(request)).map(plan_out).map_err(refusal_out))
+    }
+
+    fn row_tags(
+        &self,
+        request: &host::Request,
+        rows: &[host::Row],
+    ) -> Result<Result<Vec<String>, host::Refusal>, Trap> {
+        let tags = self.0.row_tags(&request_in(request), rows);
+        Ok(tags.map(strings).map_err(refusal_out))
+    }
+
+    fn step(
+        &self,
+        memo: host::Memo,
+        moment: host::Moment,
+        event: host::Event,
+    ) -> Result<host::Turn, Trap> {
+        Ok(turn_out(self.0.step(memo_in(memo), moment_in(moment), event_in(event))))
+    }
+
+    fn invalidate(&self, change: &host::Change) -> Result<Vec<host::Target>, Trap> {
+        Ok(self.0.invalidate(&change_in(change)).into_iter().map(target_out).collect())
+    }
+}
+
+// ── in ───────────────────────────────────────────────────────────────────────────────────────────
+
+fn request_in(request: &host::Request) -> core::Request {
+    let host::Request { subject, arguments } = request;
+    let subject = match subject {
+        host::Subject::Entity(name) => core::Subject::Entity(name.clone()),
+        host::Subject::Query(host::Query { sql, ttl_ms, tags }) => {
+            core::Subject::Query(core::Query {
+                sql: sql.clone(),
+                ttl_ms: *ttl_ms,
+                tags: tags.clone(),
+            })
+        }
+    };
+    core::Request { subject, arguments: arguments_in(arguments) }
+}
+
+fn arguments_in(arguments: &[host::Argument]) -> Vec<core::Argument> {
+    let argument = |host::Argument { name, value }: &host::Argument| core::Argument {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    arguments.iter().map(argument).collect()
+}
+
+fn memo_in(memo: host::Memo) -> core::Memo {
+    let host::Memo { phase, attempts, since_ms, spare } = memo;
+    core::Memo { phase, attempts, since_ms, spare }
+}
+
+fn moment_in(moment: host::Moment) -> core::Moment {
+    let host::Moment { elapsed_ms, left_ms, entropy } = moment;
+    core::Moment { elapsed_ms, left_ms, entropy }
+}
+
+fn event_in(event: host::Event) -> core::Event {
+    match event {
+        host::Event::Absent => core::Event::Absent,
+        host::Event::Found(seen) => core::Event::Found(sighting_in(seen)),
+        host::Event::Bypassed => core::Event::Bypassed,
+        host::Event::StoreUnavailable => core::Event::StoreUnavailable,
+        host::Event::LeaseGranted => core::Event::LeaseGranted,
+        host::Event::LeaseHeld(held_ms) => core::Event::LeaseHeld(held_ms),
+        host::Event::Waited => core::Event::Waited,
+        host::Event::Loaded(host::Report { cost_ms, bytes, negative }) => {
+            core::Event::Loaded(core::Report { cost_ms, bytes, negative })
+        }
+        host::Event::LoadFailed(host::Failure { cause, at_hand }) => {
+            let at_hand = at_hand.map(sighting_in);
+            core::Event::LoadFailed(core::Failure { cause: cause_in(cause), at_hand })
+        }
+        host::Event::Filled => core::Event::Filled,
+        host::Event::FillRejected => core::Event::FillRejected,
+    }
+}
+
+fn sighting_in(seen: host::Sighting) -> core::Sighting {
+    let host::Sighting { age_ms, refresh_ms, fresh_ms, past_ms, cost_ms, negative } = seen;
+    core::Sighting { age_ms, refresh_ms, fresh_ms, past_ms, cost_ms, negative }
+}
+
+fn cause_in(cause: host::Cause) -> core::Cause {
+    match cause {
+        host::Cause::Unavailable => core::Cause::Unavailable,
+        host::Cause::Timeout => core::Cause::Timeout,
+        host::Cause::Overloaded => core::Cause::Overloaded,
+        host::Cause::Rejected => core::Cause::Rejected,
+    }
+}
+
+fn change_in(change: &host::Change) -> core::Change {
+    let host::Change { entity, write, arguments, rows } = change;
+    let row = |host::RowChange { before, after }: &host::RowChange| core::RowChange {
+        before: arguments_in(before),
+        after: arguments_in(after),
+    };
+    core::Change {
+        entity: entity.clone(),
+        write: write.clone(),
+        arguments: arguments_in(arguments),
+        rows: rows.iter().map(row).collect(),
+    }
+}
+
+// ── out ──────────────────────────────────────────────────────────────────────────────────────────
+
+fn plan_out(plan: core::Plan) -> host::Plan {
+    let core::Plan { key, tags, row_columns, memo } = plan;
+    host::Plan { key: key.into(), tags: strings(tags), row_columns, memo: memo_out(memo) }
+}
+
+fn refusal_out(refusal: core::Refusal) -> host::Refusal {
+    match refusal {
+        core::Refusal::UnknownEntity => host::Refusal::UnknownEntity,
+        core::Refusal::MissingArgument(name) => host::Refusal::MissingArgument(name),
+        core::Refusal::SurplusArgument(name) => host::Refusal::SurplusArgument(name),
+    }
+}
+
+fn memo_out(memo: core::Memo) -> host::Memo {
+    let core::Memo { phase, attempts, since_ms, spare } = memo;
+    host::Memo { phase, attempts, since_ms, spare }
+}
+
+fn turn_out(turn: core::Turn) -> host::Turn {
+    let core::Turn { memo, action } = turn;
+    let action = match action {
+        core::Action::Look => host::Action::Look,
+        core::Action::Claim(lease_ms) => host::Action::Claim(lease_ms),
+        core::Action::Wait(at_most_ms) => host::Action::Wait(at_most_ms),
+        core::Action::Load => host::Action::Load,
+        core::Action::LoadUncached => host::Action::LoadUncached,
+        core::Action::Fill(core::Lifetime { fresh_ms, stale_ms, refresh_ms }) => {
+            host::Action::Fill(host::Lifetime { fresh_ms, stale_ms, refresh_ms })
+        }
+        core::Action::Answer => host::Action::Answer,
+        core::Action::AnswerAndRefresh => host::Action::AnswerAndRefresh,
+        core::Action::Fail => host::Action::Fail,
+    };
+    host::Turn { memo: memo_out(memo), action }
+}
+
+fn target_out(target: core::Target) -> host::Target {
+    let core::Target { scope, way } = target;
+    let scope = match scope {
+        core::Scope::Key(key) => host::Scope::Key(key.into()),
+        core::Scope::Tag(tag) => host::Scope::Tag(tag.into()),
+        core::Scope::Read(request) => host::Scope::Read(request_out(request)),
+    };
+    let way = match way {
+        core::Way::Removed => host::Way::Removed,
+        core::Way::Refreshed => host::Way::Refreshed,
+    };
+    host::Target { scope, way }
+}
+
+fn request_out(request: core::Request) -> host::Request {
+    let core::Request { subject, arguments } = request;
+    let subject = match subject {
+        core::Subject::Entity(name) => host::Subject::Entity(name),
+        core::Subject::Query(core::Query { sql, ttl_ms, tags }) => {
+            host::Subject::Query(host::Query { sql, ttl_ms, tags })
+        }
+    };
+    let argument = |core::Argument { name, value }: core::Argument| host::Argument { name, value };
+    host::Request { subject, arguments: arguments.into_iter().map(argument).collect() }
+}
+
+fn strings(tags: Vec<core::Tag>) -> Vec<String> {
+    tags.into_iter().map(Into::into).collect()
+}
