@@ -56,7 +56,7 @@ pub struct Wrote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheEffect {
-    /// Gone from the store.
+    /// Gone from the store, or replaced there by something newer.
     Invalidated,
     /// Loaded again and stored.
     Refreshed,
@@ -180,37 +180,32 @@ impl Cache {
         Ok(touched)
     }
 
-    /// Tags and keys go first: what is filled after that carries the write.
+    /// Everything touched goes first: what is filled after that carries the write, and whatever
+    /// becomes of a refill, nothing older is left.
     async fn carry_out(self: &Arc<Self>, touched: Touched, call: &WriteCall) -> CacheEffect {
-        let mut effect = match self.store.invalidate(touched.doomed).await {
-            Invalidated::Done(_) if touched.refreshed.is_empty() => CacheEffect::Invalidated,
-            Invalidated::Done(_) => CacheEffect::Refreshed,
-            Invalidated::Pending => CacheEffect::Pending,
-        };
-        for (request, plan) in touched.refreshed {
-            let key = plan.key.clone();
-            let filled = match (call.resolve)(request) {
+        let Touched { mut doomed, refreshed } = touched;
+        doomed.extend(refreshed.iter().map(|(_, plan)| Doomed::Key(plan.key.clone())));
+        if self.store.invalidate(doomed).await == Invalidated::Pending {
+            return CacheEffect::Pending;
+        }
+        let mut filled = !refreshed.is_empty();
+        for (request, plan) in refreshed {
+            filled &= match (call.resolve)(request) {
                 Some(read) => self.refill(read, plan).await,
                 None => false,
             };
-            if !filled {
-                let gone = self.store.invalidate(vec![Doomed::Key(key)]).await;
-                effect = match gone {
-                    Invalidated::Pending => CacheEffect::Pending,
-                    Invalidated::Done(_) => effect,
-                };
-            }
         }
-        effect
+        if filled { CacheEffect::Refreshed } else { CacheEffect::Invalidated }
     }
 
     /// Write-through: takes the lease over, reads the row back, fills. A later writer takes the
-    /// lease from us, and then our fill is rejected and its value stands (race E). False: the key
-    /// has to go.
+    /// lease from us, and then our fill is rejected and its value stands (race E).
     async fn refill(self: &Arc<Self>, read: Read, plan: Arc<Named>) -> bool {
         let generation = self.slot.current();
         let mut round = Round::new(Arc::clone(self), Arc::new(read), generation, plan);
-        round.write_through().await
+        // In a task of its own: after the commit, a loader that panics must not take the answer.
+        let refill = tokio::spawn(async move { round.write_through().await });
+        refill.await.unwrap_or(false)
     }
 }
 
