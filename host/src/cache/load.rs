@@ -109,11 +109,13 @@ impl Loads {
         Self { permits: Semaphore::new(at_once) }
     }
 
-    /// Waits for its turn and loads, all by `deadline`; `begun` is called when its turn has come.
+    /// Waits for its turn and loads, all by `deadline`; `begun` is called when its turn has come. A
+    /// loader that does not keep the deadline is ended at `end`.
     pub(super) async fn run(
         &self,
         loader: &dyn Loader,
         deadline: Instant,
+        end: Instant,
         begun: impl FnOnce(),
     ) -> Result<Loaded, LoadError> {
         let permit = timeout_at(deadline, self.permits.acquire()).await;
@@ -123,7 +125,8 @@ impl Loads {
         begun();
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
-        let body = loader.load(left).await?;
+        let loaded = timeout_at(end, loader.load(left)).await;
+        let body = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
         Ok(Loaded { body, cost: began.elapsed() })
     }
 }
