@@ -78,12 +78,14 @@ pub(super) struct Boarding {
     flights: Arc<Flights>,
     key: Key,
     aboard: Vec<Reply>,
+    /// Who came during the load and shares it if its fill is accepted.
+    late: Vec<Reply>,
     open: bool,
 }
 
 impl Boarding {
     fn new(flights: Arc<Flights>, key: Key) -> Self {
-        Self { flights, key, aboard: Vec::new(), open: true }
+        Self { flights, key, aboard: Vec::new(), late: Vec::new(), open: true }
     }
 
     /// An observation begins: everybody who waits shares it.
@@ -92,20 +94,38 @@ impl Boarding {
         self.aboard.append(&mut joined);
     }
 
-    /// Who came since the last observation began. A fill about to be sent takes them along: they
-    /// share it if it is accepted.
-    pub(super) fn arrivals(&mut self) -> Vec<Reply> {
-        self.flights.lock().get_mut(&self.key).map(std::mem::take).unwrap_or_default()
+    /// A fill is about to be sent: who came since the load began shares it if it is accepted.
+    pub(super) fn admit_late(&mut self) {
+        self.late = self.arrivals();
     }
 
     /// The fill was accepted or not.
-    pub(super) fn settle(&mut self, mut late: Vec<Reply>, accepted: bool) {
+    pub(super) fn settle(&mut self, accepted: bool) {
+        let late = std::mem::take(&mut self.late);
         if accepted {
-            self.aboard.append(&mut late);
-        } else if let Some(waiting) = self.flights.lock().get_mut(&self.key) {
-            late.append(waiting);
-            *waiting = late;
+            self.aboard.extend(late);
+        } else {
+            self.postpone(late);
         }
+    }
+
+    /// The round's time is over. That is the time of who began it; who came later has some left
+    /// and takes part in the next round.
+    pub(super) fn disembark(&mut self) {
+        let mut everybody = std::mem::take(&mut self.aboard);
+        everybody.append(&mut self.late);
+        self.postpone(everybody);
+    }
+
+    fn postpone(&self, mut replies: Vec<Reply>) {
+        if let Some(waiting) = self.flights.lock().get_mut(&self.key) {
+            replies.append(waiting);
+            *waiting = replies;
+        }
+    }
+
+    fn arrivals(&self) -> Vec<Reply> {
+        self.flights.lock().get_mut(&self.key).map(std::mem::take).unwrap_or_default()
     }
 
     /// Answers everybody aboard. True: others wait, and the flight goes on with another round.

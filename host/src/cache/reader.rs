@@ -169,6 +169,9 @@ impl Cache {
 async fn fly(mut round: Round, mut action: Action, mut boarding: Boarding) {
     loop {
         let shared = round.drive(action, &mut boarding).await;
+        if matches!(shared, Err(ReadError::Deadline)) {
+            boarding.disembark();
+        }
         if !boarding.land(&shared) {
             return;
         }

@@ -143,7 +143,7 @@ impl Round {
         timeout_at(deadline, turns).await.unwrap_or(Err(ReadError::Deadline))
     }
 
-    /// Write-through: takes the lease over, reads the row back, fills. False: the key has to go.
+    /// Write-through: takes the lease over, reads the row back, fills. True: it was stored.
     pub(super) async fn write_through(&mut self) -> bool {
         let deadline = self.deadline;
         timeout_at(deadline, self.take_over_and_fill()).await.unwrap_or(false)
@@ -161,8 +161,7 @@ impl Round {
         let Action::Fill(lifetime) = self.decide(loaded) else {
             return false;
         };
-        // Rejected: a later write or an invalidation has the key, and its value stands.
-        self.fill(lifetime).await != Event::StoreUnavailable
+        self.fill(lifetime).await == Event::Filled
     }
 
     /// Ends with what the first look brought; the action is `answer` or `answer-and-refresh`.
@@ -227,43 +226,39 @@ impl Round {
         }
     }
 
-    /// Who waits at the beginning of an observation may share it: so each one boards first.
     async fn carry_out(&mut self, action: Action, boarding: &mut Boarding) -> Next {
+        if observes(action) && !self.board(boarding) {
+            return Next::End(Err(ReadError::Nothing));
+        }
         Next::Event(match action {
-            Action::Look => {
-                boarding.board();
-                self.look().await
-            }
-            Action::Claim(lease_ms) => {
-                boarding.board();
-                self.claim(lease_ms, Mode::IfFree).await
-            }
-            Action::Wait(at_most_ms) => {
-                // Nobody is left to wait for: the load it would lead to is not wanted.
-                if !self.bounds.background && !boarding.is_wanted() {
-                    return Next::End(Err(ReadError::Nothing));
-                }
-                self.wait(at_most_ms).await
-            }
+            Action::Look => self.look().await,
+            Action::Claim(lease_ms) => self.claim(lease_ms, Mode::IfFree).await,
+            Action::Wait(at_most_ms) => self.wait(at_most_ms).await,
             Action::Load => {
-                boarding.board();
                 let background = self.bounds.background;
                 let reason = if background { LoadReason::Refresh } else { LoadReason::Miss };
                 self.load_leased(reason).await
             }
-            Action::LoadUncached => {
-                boarding.board();
-                self.load_uncached().await
-            }
+            Action::LoadUncached => self.load_uncached().await,
             Action::Fill(lifetime) => {
-                let late = boarding.arrivals();
+                boarding.admit_late();
                 let event = self.fill(lifetime).await;
-                boarding.settle(late, matches!(event, Event::Filled));
+                boarding.settle(matches!(event, Event::Filled));
                 event
             }
             Action::Answer | Action::AnswerAndRefresh => return Next::End(self.answer()),
             Action::Fail => return Next::End(Err(self.error())),
         })
+    }
+
+    /// An observation begins, and who waits shares it. Of a refresh, which may end with nothing to
+    /// answer, they share the accepted fill alone. False: nobody is left to want it.
+    fn board(&self, boarding: &mut Boarding) -> bool {
+        if self.bounds.background {
+            return true;
+        }
+        boarding.board();
+        boarding.is_wanted()
     }
 
     async fn look(&mut self) -> Event {
@@ -340,6 +335,8 @@ impl Round {
         self.waits += 1;
         let at_most = Duration::from_millis(at_most_ms.max(1).into());
         self.cache.store.settled(&self.plan.key, at_most).await;
+        // The lease may be over, and waiting for it again would end at once, again and again.
+        self.stage = Stage::Looked(None);
         Event::Waited
     }
 
@@ -463,6 +460,18 @@ impl Round {
             etag: loaded.etag(),
             body: loaded.body.clone(),
         }
+    }
+}
+
+/// What an action brings was true at some moment after its beginning.
+fn observes(action: Action) -> bool {
+    match action {
+        Action::Look | Action::Claim(_) | Action::Load | Action::LoadUncached => true,
+        Action::Wait(_)
+        | Action::Fill(_)
+        | Action::Answer
+        | Action::AnswerAndRefresh
+        | Action::Fail => false,
     }
 }
 
