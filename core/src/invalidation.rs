@@ -6,7 +6,6 @@
 //! to another changes both.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -16,8 +15,8 @@ use crate::{Argument, Change, Request, Scope, Subject, Target, Way};
 /// What marks a touch as a tag, as against a read.
 const TAG_PREFIX: &str = "tag ";
 
-/// The parameters of every entity, by its name.
-pub(crate) type Signatures<'s> = BTreeMap<&'s str, Vec<String>>;
+/// An entity's name and its parameters.
+pub(crate) type Signature<'s> = (&'s str, Vec<String>);
 
 /// A declared write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +42,7 @@ impl Touch {
     pub(crate) fn parse(
         text: &str,
         params: &[String],
-        entities: &Signatures<'_>,
+        entities: &[Signature<'_>],
     ) -> Result<Self, Malformed> {
         if let Some(template) = text.strip_prefix(TAG_PREFIX) {
             return Template::parse(template.trim(), params).map(Self::Tag);
@@ -53,8 +52,10 @@ impl Touch {
             .strip_suffix(')')
             .and_then(|t| t.split_once('('))
             .ok_or(Malformed::NotATouch)?;
-        let declared =
-            entities.get(entity).ok_or_else(|| Malformed::UnknownEntity(entity.to_owned()))?;
+        let (_, declared) = entities
+            .iter()
+            .find(|(name, _)| *name == entity)
+            .ok_or_else(|| Malformed::UnknownEntity(entity.to_owned()))?;
         let given: Vec<&str> = match list.trim() {
             "" => Vec::new(),
             list => list.split(',').map(str::trim).collect(),
@@ -211,10 +212,10 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Touch, Malformed> {
-        let entities = Signatures::from([
+        let entities = [
             ("user.profile", vec!["id".to_string()]),
             ("order.list", vec!["id".to_string(), "at".to_string()]),
-        ]);
+        ];
         Touch::parse(text, &["user".to_string(), "page".to_string()], &entities)
     }
 

@@ -17,7 +17,7 @@ pub(crate) use entity::Entity;
 use fields::Fields;
 
 use crate::flight::Tuning;
-use crate::invalidation::Signatures;
+use crate::invalidation::Signature;
 use crate::lifetime::{DURATION_MAX_MS, JITTER_MAX, Spread};
 use crate::{Problem, escape, key};
 
@@ -114,7 +114,7 @@ fn read_entities(fields: &mut Fields<'_, '_>) -> Vec<Entity> {
     if entries.len() > ENTITIES_MAX {
         fields.reject("entities", format!("has more than {ENTITIES_MAX} entries"));
     }
-    let signatures: Signatures<'_> =
+    let signatures: Vec<Signature<'_>> =
         entries.iter().map(|entry| (entry.name, entity::signature(entry.value))).collect();
     let mut entities = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -122,7 +122,6 @@ fn read_entities(fields: &mut Fields<'_, '_>) -> Vec<Entity> {
         let read = |fields| entity::read(name, fields, &signatures);
         entities.extend(fields.enter(entry).map(read));
     }
-    entities.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     entities
 }
 

@@ -28,14 +28,14 @@ fn a_plan_names_a_read_and_what_its_row_must_show() {
     let plan = policy().plan(&entity("user.profile", &[("id", Some("42"))])).unwrap();
     assert_eq!(plan.key.as_str(), "v1:user.profile:42");
     assert_eq!(texts(&plan.tags), ["all", "user:42"]);
-    assert_eq!(plan.row_columns, ["role", "team_id"]);
+    assert_eq!(plan.row_columns, ["team_id", "role"]);
     assert_eq!(plan.memo, Memo { phase: 0, attempts: 0, since_ms: 0, spare: 1 });
 }
 
 #[test]
 fn rows_give_their_tags_once() {
     let request = entity("user.profile", &[("id", Some("42"))]);
-    let row = |role: &str, team: Option<&str>| vec![Some(role.to_string()), team.map(Into::into)];
+    let row = |role: &str, team: Option<&str>| vec![team.map(Into::into), Some(role.to_string())];
     let rows = [row("boss", Some("7")), row("boss", Some("7")), row("a b", None), vec![]];
     let tags = policy().row_tags(&request, &rows).unwrap();
     assert_eq!(texts(&tags), ["team:7", "team:~", "u:42/a%20b", "u:42/boss", "u:42/~"]);
@@ -139,7 +139,7 @@ proptest! {
     fn no_request_gets_an_illegal_name(value in any::<String>(), cell in any::<String>()) {
         let request = entity("user.profile", &[("id", Some(&value))]);
         let plan = policy().plan(&request).unwrap();
-        let tags = policy().row_tags(&request, &[vec![None, Some(cell)]]).unwrap();
+        let tags = policy().row_tags(&request, &[vec![Some(cell.clone()), Some(cell)]]).unwrap();
         let names = plan.tags.iter().chain(&tags).map(Tag::as_str);
         for name in names.chain([plan.key.as_str()]) {
             let legal = name.bytes().all(|b| b.is_ascii_graphic() && b != b'{' && b != b'}');

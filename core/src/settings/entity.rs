@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::is_name;
-use crate::invalidation::{Signatures, Touch, Write};
+use crate::invalidation::{Signature, Touch, Write};
 use crate::lifetime::{DURATION_MAX_MS, Terms};
 use crate::template::Template;
 use crate::{Way, key};
@@ -33,7 +33,7 @@ pub(crate) struct Entity {
     pub(crate) tags: Vec<Template>,
     /// Tags for which the row is needed.
     pub(crate) row_tags: Vec<Template>,
-    /// The columns that `row_tags` name, sorted, none twice.
+    /// The columns that `row_tags` name, none twice.
     pub(crate) row_columns: Vec<String>,
     pub(crate) writes: Vec<Write>,
 }
@@ -45,7 +45,7 @@ pub(super) fn signature(entity: &Value) -> Vec<String> {
 }
 
 /// Reads an entity.
-pub(super) fn read(name: &str, mut fields: Fields<'_, '_>, entities: &Signatures<'_>) -> Entity {
+pub(super) fn read(name: &str, mut fields: Fields<'_, '_>, entities: &[Signature<'_>]) -> Entity {
     if !is_name(name, key::ENTITY_BYTES_MAX) {
         let message = format!("its name must be 1 to {} of {NAME}", key::ENTITY_BYTES_MAX);
         fields.reject("", message);
@@ -55,10 +55,12 @@ pub(super) fn read(name: &str, mut fields: Fields<'_, '_>, entities: &Signatures
     let templates = fields.parsed("tags", |text| Template::parse(text, &params));
     let (row_tags, tags): (Vec<_>, Vec<_>) =
         templates.into_iter().partition(|template| template.columns().next().is_some());
-    let columns = row_tags.iter().flat_map(Template::columns);
-    let mut row_columns: Vec<String> = columns.map(ToOwned::to_owned).collect();
-    row_columns.sort_unstable();
-    row_columns.dedup();
+    let mut row_columns: Vec<String> = Vec::new();
+    for column in row_tags.iter().flat_map(Template::columns) {
+        if !row_columns.iter().any(|known| known == column) {
+            row_columns.push(column.to_owned());
+        }
+    }
     let mut writes = Vec::new();
     for entry in fields.entries("writes") {
         let name = entry.name;
@@ -99,7 +101,7 @@ fn is_parameter(name: &str) -> bool {
     is_name(name, NAME_BYTES_MAX) && !name.contains(['.', '-'])
 }
 
-fn read_write(name: &str, mut fields: Fields<'_, '_>, entities: &Signatures<'_>) -> Write {
+fn read_write(name: &str, mut fields: Fields<'_, '_>, entities: &[Signature<'_>]) -> Write {
     if !is_name(name, NAME_BYTES_MAX) {
         fields.reject("", format!("its name must be 1 to {NAME_BYTES_MAX} of {NAME}"));
     }

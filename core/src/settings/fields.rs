@@ -123,13 +123,16 @@ impl<'p, 'v> Fields<'p, 'v> {
         Fields::of(self.path_of(name), value, self.problems)
     }
 
-    /// The entries of an object whose names are the operator's.
+    /// The entries of an object whose names are the operator's, sorted by them: the order must not
+    /// depend on which map the JSON library was built with.
     pub(super) fn entries(&mut self, name: &'static str) -> Vec<Entry<'v>> {
         let Some(fields) = self.object(name) else { return Vec::new() };
         let map = fields.map;
         let entry =
             |(name, value): (&'v String, _)| Entry { name, value, path: fields.path_of(name) };
-        map.iter().map(entry).collect()
+        let mut entries: Vec<_> = map.iter().map(entry).collect();
+        entries.sort_unstable_by_key(|entry| entry.name);
+        entries
     }
 
     /// The fields of an entry.

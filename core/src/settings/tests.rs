@@ -25,7 +25,7 @@ fn everything_that_is_set_is_taken() {
     assert_eq!(entity.terms.stale_if_error_ms, 3_600_000);
     assert_eq!(entity.terms.negative_ttl_ms, 5_000);
     assert_eq!((entity.tags.len(), entity.row_tags.len()), (1, 2));
-    assert_eq!(entity.row_columns, ["region", "team_id"]);
+    assert_eq!(entity.row_columns, ["team_id", "region"]);
     let write = &entity.writes[0];
     assert_eq!(
         (write.name.as_str(), write.way, write.touches.len()),
