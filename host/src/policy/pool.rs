@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use wasmtime::Store;
 
+use super::bindings::decisions::Guest as Decisions;
 use super::bindings::{self, PolicyPre};
 use super::engine::{Budget, Engine, ticks};
 use super::{
@@ -120,7 +121,7 @@ impl Pool {
     fn call<R>(
         &self,
         function: &'static str,
-        call: impl FnOnce(&bindings::Policy, &mut Store<Budget>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
     ) -> Result<R, Trap> {
         let mut instance = self.take()?;
         let answer = self.enter(&mut instance, function, self.engine.limits().call, call)?;
@@ -134,12 +135,13 @@ impl Pool {
         instance: &mut Instance,
         function: &'static str,
         time: Duration,
-        call: impl FnOnce(&bindings::Policy, &mut Store<Budget>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
     ) -> Result<R, Trap> {
         instance.calls += 1;
         instance.store.data_mut().begin();
         instance.store.set_epoch_deadline(ticks(time));
-        call(&instance.exports, &mut instance.store).map_err(|error| trap(function, time, &error))
+        let decisions = instance.exports.corral_policy_decisions();
+        call(decisions, &mut instance.store).map_err(|error| trap(function, time, &error))
     }
 }
 

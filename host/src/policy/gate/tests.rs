@@ -83,9 +83,9 @@ fn a_component_that_imports_is_refused_with_every_import() {
         (import "$root" "clock" (func $clock (result i64)))
         (import "$root" "dice" (func $dice (result i64)))"#;
     let imports =
-        "import clock: func() -> u64;\n  import dice: func() -> u64;\n\n  export describe";
+        "import clock: func() -> u64;\n  import dice: func() -> u64;\n  export decisions;";
     let wat = Wat {
-        wit: WIT.replace("export describe", imports),
+        wit: WIT.replace("export decisions;", imports),
         head,
         step: "(drop (call $clock)) (drop (call $dice)) (i32.const 1152)",
         ..Wat::default()
@@ -115,8 +115,7 @@ fn a_core_module_without_a_contract_is_refused() {
 fn a_component_of_another_world_is_refused_with_everything_it_lacks() {
     let rejection = refused(b"\0asm\x0d\0\x01\0");
     assert_eq!(rejection.stage, Stage::Exports);
-    let all = ["describe", "configure", "plan", "row-tags", "step", "invalidate"];
-    assert_eq!(places(&rejection), all);
+    assert_eq!(places(&rejection), ["corral:policy/decisions@0.1.0"]);
     assert_eq!(rejection.findings[0].message, "not exported");
 }
 
