@@ -44,9 +44,6 @@ struct Component;
 
 bindings::export!(Component with_types_in bindings);
 
-/// Types alone.
-impl wit::Guest for Component {}
-
 impl decisions::Guest for Component {
     fn describe() -> wit::Manifest {
         let manifest = Policy::describe();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use wasmparser::{Encoding, Parser, Payload};
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 use wit_component::ComponentEncoder;
 
@@ -163,12 +163,13 @@ fn missing(engine: &Engine, component: &Component) -> Vec<Finding> {
     let Some(ComponentItem::ComponentInstance(decisions)) = exported else {
         return vec![Finding::new(name, "not exported")];
     };
-    let find = |function: &&str| {
-        match decisions.get_export(engine.wasmtime(), function).map(|item| item.ty) {
-            Some(ComponentItem::ComponentFunc(_)) => None,
-            Some(_) => Some(Finding::new(*function, "exported, but not as a function")),
-            None => Some(Finding::new(*function, "not exported")),
-        }
+    let find = |function: &&str| match decisions
+        .get_export(engine.wasmtime(), function)
+        .map(|item| item.ty)
+    {
+        Some(ComponentItem::ComponentFunc(_)) => None,
+        Some(_) => Some(Finding::new(*function, "exported, but not as a function")),
+        None => Some(Finding::new(*function, "not exported")),
     };
     EXPORTS.iter().filter_map(find).collect()
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::policy::testing::{WIT, Wat, engine, entities, first_step};
-use crate::policy::{Limits, Policy};
+use crate::policy::{Limits, Policy, builtin};
 
 #[test]
 fn a_component_passes_and_decides() {
@@ -14,6 +14,16 @@ fn a_component_passes_and_decides() {
     assert!(report.decisions > 700, "{}", report.decisions);
     let (memo, moment, event) = first_step();
     assert!(passed.pool().step(memo, moment, event).is_ok());
+}
+
+#[test]
+fn the_built_in_policy_passes_with_every_request() {
+    let settings = r#"{"entities": {
+        "catalogue": {"ttl_ms": 300000},
+        "user.profile": {"ttl_ms": 300000, "params": ["id"], "tags": ["user:{id}"]},
+        "orders": {"ttl_ms": 300000, "params": ["user", "day"]}}}"#;
+    let passed = examine(&engine(), builtin(), settings, &entities());
+    assert_eq!(passed.unwrap().report().name, "default");
 }
 
 #[test]
