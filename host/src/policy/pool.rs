@@ -69,9 +69,8 @@ impl Pool {
 
     /// A new instance that was told nothing yet.
     pub(super) fn instantiate(&self) -> Result<Box<Instance>, Trap> {
-        let mut store = self.engine.store();
+        let mut store = self.engine.starting_store();
         let start = self.engine.limits().start;
-        store.set_epoch_deadline(ticks(start));
         let exports =
             self.pre.instantiate(&mut store).map_err(|error| trap("instantiate", start, &error))?;
         self.created.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use wit_component::ComponentEncoder;
 
 use super::{CONTRACT, Finding, Rejection, Stage};
 use crate::policy::Engine;
-use crate::policy::bindings::PolicyPre;
+use crate::policy::bindings::{Policy, PolicyPre};
 use crate::policy::engine::Budget;
 use crate::policy::pool::one_line;
 use crate::policy::sections;
@@ -146,12 +146,22 @@ fn check_exports(engine: &Engine, component: &Component) -> Result<PolicyPre<Bud
         let reason = with_contract(engine, component, reason);
         return Err(Rejection::findings(Stage::Exports, reason, missing));
     }
-    Linker::new(engine.wasmtime()).instantiate_pre(component).and_then(PolicyPre::new).map_err(
-        |error| {
-            let reason = format!("its types are not those of {CONTRACT}: {}", describe(&error));
-            Rejection::reason(Stage::Exports, with_contract(engine, component, reason))
-        },
-    )
+    let pre = Linker::new(engine.wasmtime()).instantiate_pre(component).and_then(PolicyPre::new);
+    let pre = pre.and_then(|pre| check_types(engine, &pre).map(|()| pre));
+    pre.map_err(|error| {
+        let reason = format!("its types are not those of {CONTRACT}: {}", describe(&error));
+        Rejection::reason(Stage::Exports, with_contract(engine, component, reason))
+    })
+}
+
+/// The types of an interface's functions are compared when an instance is loaded. One that can't
+/// be made is left to the check of instances.
+fn check_types(engine: &Engine, pre: &PolicyPre<Budget>) -> wasmtime::Result<()> {
+    let mut store = engine.starting_store();
+    match pre.instance_pre().instantiate(&mut store) {
+        Ok(instance) => Policy::new(&mut store, &instance).map(|_policy| ()),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The interface, or the functions that it lacks.
