@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::cell::OnceCell;
 use core::panic::PanicInfo;
 
-use bindings::corral::policy::types as wit;
+use bindings::exports::corral::policy::{decisions, types as wit};
 
 use crate::{
     Action, Argument, Cause, Change, Event, Failure, Memo, Moment, Plan, Policy, Problem, Query,
@@ -44,7 +44,7 @@ struct Component;
 
 bindings::export!(Component with_types_in bindings);
 
-impl bindings::Guest for Component {
+impl decisions::Guest for Component {
     fn describe() -> wit::Manifest {
         let manifest = Policy::describe();
         wit::Manifest { name: manifest.name, version: manifest.version }

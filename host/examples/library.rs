@@ -29,7 +29,8 @@ tags = ["forecasts"]
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let corral = Corral::start(Config::parse(CONFIG, "library.toml", &Environment::default())?).await?;
+    let corral =
+        Corral::start(Config::parse(CONFIG, "library.toml", &Environment::default())?).await?;
     let asked = Arc::new(AtomicU32::new(0));
 
     let mut readers = JoinSet::new();

@@ -7,4 +7,4 @@ wasmtime::component::bindgen!({
     additional_derives: [PartialEq],
 });
 
-pub use corral::policy::types;
+pub use exports::corral::policy::{decisions, types};

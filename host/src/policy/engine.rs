@@ -127,12 +127,14 @@ impl Engine {
         Component::from_binary(&self.inner, component)
     }
 
-    /// A store whose calls end in time and whose memory is capped.
-    pub(super) fn store(&self) -> wasmtime::Store<Budget> {
+    /// A store for one instance: its calls end in time, beginning with the instantiation, and its
+    /// memory is capped.
+    pub(super) fn starting_store(&self) -> wasmtime::Store<Budget> {
         let mut store = wasmtime::Store::new(&self.inner, Budget::new(&self.limits));
         store.limiter(|budget| &mut budget.limits);
         store.set_hostcall_fuel(self.limits.answer_bytes);
         store.epoch_deadline_callback(deadline_passed);
+        store.set_epoch_deadline(ticks(self.limits.start));
         store
     }
 }

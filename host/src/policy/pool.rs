@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use wasmtime::Store;
 
+use super::bindings::decisions::Guest as Decisions;
 use super::bindings::{self, PolicyPre};
 use super::engine::{Budget, Engine, ticks};
 use super::{
@@ -68,9 +69,8 @@ impl Pool {
 
     /// A new instance that was told nothing yet.
     pub(super) fn instantiate(&self) -> Result<Box<Instance>, Trap> {
-        let mut store = self.engine.store();
+        let mut store = self.engine.starting_store();
         let start = self.engine.limits().start;
-        store.set_epoch_deadline(ticks(start));
         let exports =
             self.pre.instantiate(&mut store).map_err(|error| trap("instantiate", start, &error))?;
         self.created.fetch_add(1, Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl Pool {
     fn call<R>(
         &self,
         function: &'static str,
-        call: impl FnOnce(&bindings::Policy, &mut Store<Budget>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
     ) -> Result<R, Trap> {
         let mut instance = self.take()?;
         let answer = self.enter(&mut instance, function, self.engine.limits().call, call)?;
@@ -134,12 +134,13 @@ impl Pool {
         instance: &mut Instance,
         function: &'static str,
         time: Duration,
-        call: impl FnOnce(&bindings::Policy, &mut Store<Budget>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
     ) -> Result<R, Trap> {
         instance.calls += 1;
         instance.store.data_mut().begin();
         instance.store.set_epoch_deadline(ticks(time));
-        call(&instance.exports, &mut instance.store).map_err(|error| trap(function, time, &error))
+        let decisions = instance.exports.corral_policy_decisions();
+        call(decisions, &mut instance.store).map_err(|error| trap(function, time, &error))
     }
 }
 

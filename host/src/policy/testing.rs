@@ -57,35 +57,44 @@ impl Wat {
         examine(&engine(), &self.component(), "{}", &entities()).unwrap()
     }
 
+    /// What stands before the names of functions: `corral:policy/decisions@0.1.0#`.
+    fn interface(&self) -> String {
+        let package = self.wit.lines().find_map(|line| line.strip_prefix("package "));
+        let (package, version) = package.unwrap().trim_end_matches(';').split_once('@').unwrap();
+        format!("{package}/decisions@{version}#")
+    }
+
     /// The signatures are the contract's, flattened as the canonical ABI prescribes. 16: name,
     /// 64: version, 512: key, 1024: answers of `plan`, 1152: turns, 8192: arguments.
     fn text(&self) -> String {
         let Self { head, pages, name, version, configure, plan, step, .. } = self;
+        let at = self.interface();
+        let key = KEY.replace("cabi_post_plan", &format!("cabi_post_{at}plan"));
         format!(
-            r#"(module {head} {KEY}
+            r#"(module {head} {key}
             (memory (export "memory") {pages})
             (data (i32.const 16) "{name}")
             (data (i32.const 64) "{version}")
-            (func (export "describe") (result i32)
+            (func (export "{at}describe") (result i32)
                 (i32.store (i32.const 128) (i32.const 16))
                 (i32.store (i32.const 132) (i32.const {}))
                 (i32.store (i32.const 136) (i32.const 64))
                 (i32.store (i32.const 140) (i32.const {}))
                 (i32.const 128))
-            (func (export "configure") (param i32 i32) (result i32) {configure})
-            (func (export "plan")
+            (func (export "{at}configure") (param i32 i32) (result i32) {configure})
+            (func (export "{at}plan")
                 (param $kind i32) (param $entity i32) (param $length i32) (param i32 i32 i32)
                 (param $arguments i32) (param $count i32) (result i32)
                 (local.get $entity) (local.get $length)
                 (local.get $arguments) (local.get $count)
                 (call $request)
                 {plan})
-            (func (export "row-tags")
+            (func (export "{at}row-tags")
                 (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 2048))
-            (func (export "step")
+            (func (export "{at}step")
                 (param i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)
                 (result i32) {step})
-            (func (export "invalidate")
+            (func (export "{at}invalidate")
                 (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 2048))
             )"#,
             name.len(),

@@ -14,14 +14,13 @@ use super::toolchain::{TARGET, Toolchain};
 /// The profile of a component, whatever the crate's own says, so that it is the same everywhere.
 /// Level 3 decides no faster than 2 here and compiles to a fifth more, which every exchange pays
 /// for; `s` is a quarter smaller and takes 1.7 times as long for a decision.
-const PROFILE: [&str; 7] = [
+const PROFILE: [&str; 6] = [
     "profile.release.opt-level=2",
     "profile.release.lto=true",
     "profile.release.codegen-units=1",
     "profile.release.panic=\"abort\"",
     "profile.release.debug=false",
     "profile.release.strip=\"debuginfo\"",
-    "profile.release.incremental=false",
 ];
 
 /// A message of cargo's, as far as it matters here.
@@ -58,6 +57,9 @@ fn command(manifest: &Path, root: &Path, toolchain: &Toolchain) -> Command {
         command.args(["--config", setting]);
     }
     command.env("CARGO_ENCODED_RUSTFLAGS", remapping(root, toolchain));
+    // An incremental build divides the crate otherwise; set in the environment, it outranks the
+    // profile.
+    command.env("CARGO_INCREMENTAL", "0");
     if toolchain.from_source.is_some() {
         command.arg("-Zbuild-std=std,panic_abort");
     }

@@ -136,7 +136,7 @@ fn answer(words: [usize; 16]) -> *const Answer {
     Box::leak(Box::new(Answer(words)))
 }
 
-#[unsafe(no_mangle)]
+#[unsafe(export_name = "corral:policy/decisions@0.1.0#describe")]
 extern "C" fn describe() -> *const Answer {
     let (name, version) = DESCRIBE;
     let mut words = [0; 16];
@@ -155,26 +155,26 @@ extern "C" fn cabi_realloc(_: usize, _: usize, _: usize, size: usize) -> *mut u8
     vec![0_u64; size / 8 + 1].leak().as_mut_ptr().cast()
 }
 
-#[unsafe(no_mangle)]
+#[unsafe(export_name = "corral:policy/decisions@0.1.0#configure")]
 extern "C" fn configure(_: usize, _: usize) -> *const Answer {
     answer([0; 16])
 }
 
-#[unsafe(no_mangle)]
+#[unsafe(export_name = "corral:policy/decisions@0.1.0#plan")]
 extern "C" fn plan(
     _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32,
 ) -> *const Answer {
     answer([0; 16])
 }
 
-#[unsafe(export_name = "row-tags")]
+#[unsafe(export_name = "corral:policy/decisions@0.1.0#row-tags")]
 extern "C" fn row_tags(
     _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32,
 ) -> *const Answer {
     answer([0; 16])
 }
 
-#[unsafe(no_mangle)]
+#[unsafe(export_name = "corral:policy/decisions@0.1.0#step")]
 extern "C" fn step(
     _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i64, _: i32, _: i32, _: i32, _: i32,
     _: i32, _: i32, _: i32, _: i32, _: i32,
@@ -184,7 +184,7 @@ extern "C" fn step(
     answer(words)
 }
 
-#[unsafe(no_mangle)]
+#[unsafe(export_name = "corral:policy/decisions@0.1.0#invalidate")]
 extern "C" fn invalidate(
     _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32,
 ) -> *const Answer {

@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 
 use wasmparser::{Encoding, Parser, Payload};
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 use wit_component::ComponentEncoder;
 
 use super::{CONTRACT, Finding, Rejection, Stage};
 use crate::policy::Engine;
-use crate::policy::bindings::PolicyPre;
+use crate::policy::bindings::{Policy, PolicyPre};
 use crate::policy::engine::Budget;
 use crate::policy::pool::one_line;
 use crate::policy::sections;
 
-/// What the world exports.
+/// What the world's interface exports.
 const EXPORTS: [&str; 6] = ["describe", "configure", "plan", "row-tags", "step", "invalidate"];
 
 /// Every check that needs no instance.
@@ -118,30 +118,25 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), Rejection
     let ty = component.component_type();
     let findings: Vec<Finding> = ty
         .imports(engine.wasmtime())
-        .filter_map(|(name, item)| Some(Finding::new(name, imported(engine, &item.ty)?)))
+        .map(|(name, item)| Finding::new(name, imported(engine, &item.ty)))
         .collect();
     if findings.is_empty() { Ok(()) } else { Err(imports_something(findings)) }
 }
 
-/// What an import lets a component do; none: it only names types.
-fn imported(engine: &Engine, item: &ComponentItem) -> Option<String> {
+/// What an import is, for the one who has to get rid of it.
+fn imported(engine: &Engine, item: &ComponentItem) -> String {
     match item {
-        ComponentItem::Type(_) => None,
-        ComponentItem::ComponentInstance(instance) => imported_instance(engine, instance),
-        ComponentItem::ComponentFunc(_) | ComponentItem::CoreFunc(_) => Some("a function".into()),
-        ComponentItem::Module(_) => Some("a module".into()),
-        ComponentItem::Component(_) => Some("a component".into()),
-        ComponentItem::Resource(_) => Some("a resource".into()),
+        ComponentItem::ComponentInstance(instance) => {
+            let names: Vec<&str> =
+                instance.exports(engine.wasmtime()).map(|(name, _)| name).collect();
+            format!("an interface with {}", names.join(", "))
+        }
+        ComponentItem::ComponentFunc(_) | ComponentItem::CoreFunc(_) => "a function".into(),
+        ComponentItem::Module(_) => "a module".into(),
+        ComponentItem::Component(_) => "a component".into(),
+        ComponentItem::Resource(_) => "a resource".into(),
+        ComponentItem::Type(_) => "a type".into(),
     }
-}
-
-fn imported_instance(engine: &Engine, instance: &ComponentInstance) -> Option<String> {
-    let names: Vec<&str> = instance
-        .exports(engine.wasmtime())
-        .filter(|(_, item)| imported(engine, &item.ty).is_some())
-        .map(|(name, _)| name)
-        .collect();
-    (!names.is_empty()).then(|| format!("an interface with {}", names.join(", ")))
 }
 
 fn check_exports(engine: &Engine, component: &Component) -> Result<PolicyPre<Budget>, Rejection> {
@@ -151,20 +146,40 @@ fn check_exports(engine: &Engine, component: &Component) -> Result<PolicyPre<Bud
         let reason = with_contract(engine, component, reason);
         return Err(Rejection::findings(Stage::Exports, reason, missing));
     }
-    Linker::new(engine.wasmtime()).instantiate_pre(component).and_then(PolicyPre::new).map_err(
-        |error| {
-            let reason = format!("its types are not those of {CONTRACT}: {}", describe(&error));
-            Rejection::reason(Stage::Exports, with_contract(engine, component, reason))
-        },
-    )
+    let pre = Linker::new(engine.wasmtime()).instantiate_pre(component).and_then(PolicyPre::new);
+    let pre = pre.and_then(|pre| check_types(engine, &pre).map(|()| pre));
+    pre.map_err(|error| {
+        let reason = format!("its types are not those of {CONTRACT}: {}", describe(&error));
+        Rejection::reason(Stage::Exports, with_contract(engine, component, reason))
+    })
 }
 
+/// The types of an interface's functions are compared when an instance is loaded. One that can't
+/// be made is left to the check of instances.
+fn check_types(engine: &Engine, pre: &PolicyPre<Budget>) -> wasmtime::Result<()> {
+    let mut store = engine.starting_store();
+    match pre.instance_pre().instantiate(&mut store) {
+        Ok(instance) => Policy::new(&mut store, &instance).map(|_policy| ()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The interface, or the functions that it lacks.
 fn missing(engine: &Engine, component: &Component) -> Vec<Finding> {
     let ty = component.component_type();
-    let find = |name: &&str| match ty.get_export(engine.wasmtime(), name).map(|item| item.ty) {
+    let (package, version) = CONTRACT.split_once('@').unwrap_or((CONTRACT, ""));
+    let name = format!("{package}/decisions@{version}");
+    let exported = ty.get_export(engine.wasmtime(), &name).map(|item| item.ty);
+    let Some(ComponentItem::ComponentInstance(decisions)) = exported else {
+        return vec![Finding::new(name, "not exported")];
+    };
+    let find = |function: &&str| match decisions
+        .get_export(engine.wasmtime(), function)
+        .map(|item| item.ty)
+    {
         Some(ComponentItem::ComponentFunc(_)) => None,
-        Some(_) => Some(Finding::new(*name, "exported, but not as a function")),
-        None => Some(Finding::new(*name, "not exported")),
+        Some(_) => Some(Finding::new(*function, "exported, but not as a function")),
+        None => Some(Finding::new(*function, "not exported")),
     };
     EXPORTS.iter().filter_map(find).collect()
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::policy::testing::{WIT, Wat, engine, entities, first_step};
-use crate::policy::{Limits, Policy};
+use crate::policy::{Limits, Policy, builtin};
 
 #[test]
 fn a_component_passes_and_decides() {
@@ -14,6 +14,16 @@ fn a_component_passes_and_decides() {
     assert!(report.decisions > 700, "{}", report.decisions);
     let (memo, moment, event) = first_step();
     assert!(passed.pool().step(memo, moment, event).is_ok());
+}
+
+#[test]
+fn the_built_in_policy_passes_with_every_request() {
+    let settings = r#"{"entities": {
+        "catalogue": {"ttl_ms": 300000},
+        "user.profile": {"ttl_ms": 300000, "params": ["id"], "tags": ["user:{id}"]},
+        "orders": {"ttl_ms": 300000, "params": ["user", "day"]}}}"#;
+    let passed = examine(&engine(), builtin(), settings, &entities());
+    assert_eq!(passed.unwrap().report().name, "default");
 }
 
 #[test]
@@ -83,9 +93,9 @@ fn a_component_that_imports_is_refused_with_every_import() {
         (import "$root" "clock" (func $clock (result i64)))
         (import "$root" "dice" (func $dice (result i64)))"#;
     let imports =
-        "import clock: func() -> u64;\n  import dice: func() -> u64;\n\n  export describe";
+        "import clock: func() -> u64;\n  import dice: func() -> u64;\n  export decisions;";
     let wat = Wat {
-        wit: WIT.replace("export describe", imports),
+        wit: WIT.replace("export decisions;", imports),
         head,
         step: "(drop (call $clock)) (drop (call $dice)) (i32.const 1152)",
         ..Wat::default()
@@ -115,8 +125,7 @@ fn a_core_module_without_a_contract_is_refused() {
 fn a_component_of_another_world_is_refused_with_everything_it_lacks() {
     let rejection = refused(b"\0asm\x0d\0\x01\0");
     assert_eq!(rejection.stage, Stage::Exports);
-    let all = ["describe", "configure", "plan", "row-tags", "step", "invalidate"];
-    assert_eq!(places(&rejection), all);
+    assert_eq!(places(&rejection), ["corral:policy/decisions@0.1.0"]);
     assert_eq!(rejection.findings[0].message, "not exported");
 }
 
@@ -132,12 +141,12 @@ fn a_component_for_another_version_of_the_contract_is_refused_with_both_versions
 }
 
 #[test]
-fn other_types_under_our_version_are_refused_with_the_function() {
+fn other_types_under_our_version_are_refused_with_what_differs() {
     let wit = WIT.replace("attempts: u32,", "attempts: s32,");
     let rejection = refused(&Wat { wit, ..Wat::default() }.component());
     assert_eq!(rejection.stage, Stage::Exports);
     assert!(rejection.reason.contains("its types are not those of"), "{rejection}");
-    assert!(rejection.reason.contains("`plan`"), "{rejection}");
+    assert!(rejection.reason.contains("expected `u32` found `s32`"), "{rejection}");
 }
 
 #[test]

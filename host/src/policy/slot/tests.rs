@@ -42,13 +42,29 @@ fn without_an_exchange_there_is_nothing_to_roll_back_to() {
 #[test]
 fn a_request_keeps_its_generation_and_the_last_one_frees_it() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
-    let held = slot.current();
+    let held = slot.activate(newer().passed(), Origin::Pushed);
     let weak = Arc::downgrade(&held);
     slot.activate(newer().passed(), Origin::Pushed);
     slot.activate(newer().passed(), Origin::Pushed);
     assert!(step(&held).is_ok());
     drop(held);
     assert!(weak.upgrade().is_none(), "a generation that nobody uses is kept");
+}
+
+#[test]
+fn invalidations_name_keys_under_every_component_that_was_in_force() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    assert_eq!(numbers(&slot), [1]);
+    slot.activate(newer().passed(), Origin::Pushed);
+    assert_eq!(numbers(&slot), [2, 1]);
+    slot.activate(newer().passed(), Origin::Pushed);
+    assert_eq!(numbers(&slot), [3, 1], "the same component names keys once");
+    slot.rollback().unwrap();
+    assert_eq!(numbers(&slot), [2, 1]);
+}
+
+fn numbers(slot: &Slot) -> Vec<u64> {
+    slot.naming().iter().map(|generation| generation.number()).collect()
 }
 
 #[test]
