@@ -1,5 +1,7 @@
 //! Rows on their way out: collected within the limit, or taken apart without losing digits.
 
+use std::collections::{BTreeSet, HashMap};
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
@@ -69,7 +71,7 @@ pub(super) fn object(row: &str) -> Result<Map<String, Json>, serde_json::Error> 
     if !columns.values().any(Json::is_f64) {
         return Ok(columns);
     }
-    let tokens: std::collections::HashMap<String, &RawValue> = serde_json::from_str(row)?;
+    let tokens: HashMap<String, &RawValue> = serde_json::from_str(row)?;
     let faithful = |(name, value): (String, Json)| {
         let token = tokens.get(&name).map_or("", |token| token.get());
         let is_rounded =
@@ -78,6 +80,15 @@ pub(super) fn object(row: &str) -> Result<Map<String, Json>, serde_json::Error> 
         (name, value)
     };
     Ok(columns.into_iter().map(faithful).collect())
+}
+
+/// A complaint for each column that is answered more than once: a JSON object would have the key
+/// twice.
+pub(super) fn duplicates(columns: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<_> = columns.iter().filter(|name| !seen.insert(*name)).collect();
+    let complaint = |name| format!("the column `{name}` is answered more than once: rename one");
+    twice.into_iter().map(complaint).collect()
 }
 
 #[cfg(test)]

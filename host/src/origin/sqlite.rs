@@ -224,8 +224,13 @@ impl Origin for SqliteOrigin {
                 let transaction = Box::new(SqliteTransaction { lease, deadline });
                 Ok(Written { rows, returned, transaction })
             }
-            // Closing the connection rolls back, wherever it was.
-            Err(failure) => Err(failure.error),
+            Err(failure) => {
+                if failure.is_usable() {
+                    // If that fails too, closing the connection rolls back.
+                    let _ = end(lease, "ROLLBACK", patience).await;
+                }
+                Err(failure.error)
+            }
         }
     }
 
@@ -264,17 +269,25 @@ struct SqliteTransaction {
 #[async_trait]
 impl Transaction for SqliteTransaction {
     async fn commit(self: Box<Self>) -> Result<(), OriginError> {
-        let Self { mut lease, deadline } = *self;
-        let patience = Patience::new(deadline);
-        let work = async {
-            let _alarm = Alarm::set(lease.connection(), patience).await?;
-            command(lease.connection(), "COMMIT", patience).await
-        };
-        // A COMMIT that fails leaves the transaction open; closing the connection ends it.
-        patience.guard(work).await.map_err(|failure| failure.error)?;
-        lease.give_back();
-        Ok(())
+        let Self { lease, deadline } = *self;
+        end(lease, "COMMIT", Patience::new(deadline)).await
     }
+}
+
+/// Ends the transaction and gives the connection back. If that fails, the transaction may still be
+/// open, and closing the connection ends it.
+async fn end(
+    mut lease: Lease<Sqlite>,
+    sql: &'static str,
+    patience: Patience,
+) -> Result<(), OriginError> {
+    let work = async {
+        let _alarm = Alarm::set(lease.connection(), patience).await?;
+        command(lease.connection(), sql, patience).await
+    };
+    patience.guard(work).await.map_err(|failure| failure.error)?;
+    lease.give_back();
+    Ok(())
 }
 
 /// Ends the connection's statement when its time is over or when nobody waits for it any more,

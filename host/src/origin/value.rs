@@ -12,7 +12,7 @@ mod numeric;
 mod tests;
 mod types;
 
-pub(super) use canonical::elements;
+pub(super) use canonical::{bytes, elements};
 pub(super) use numeric::Decimal;
 pub use types::{Element, ParamType, UnknownType};
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::errors::undecodable;
 use crate::origin::attempt::Failure;
-use crate::origin::value::elements;
+use crate::origin::value::{bytes, elements};
 use crate::origin::{Element, ParamType, Value};
 
 /// Days from chrono's epoch, 0000-12-31, to Postgres', 2000-01-01.
@@ -82,10 +82,7 @@ impl Type<Postgres> for Bound<'_> {
 impl Encode<'_, Postgres> for Bound<'_> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let Some(text) = self.0.canonical() else { return Ok(IsNull::Yes) };
-        match self.0.ty() {
-            ParamType::Array(element) => array(element, text, buffer)?,
-            scalar_type => scalar(scalar_type, text, buffer)?,
-        }
+        encode(self.0.ty(), text, buffer)?;
         Ok(IsNull::No)
     }
 
@@ -94,7 +91,7 @@ impl Encode<'_, Postgres> for Bound<'_> {
     }
 }
 
-fn scalar(ty: ParamType, text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+fn encode(ty: ParamType, text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
     match ty {
         ParamType::Bool => out.push(u8::from(text == "true")),
         ParamType::Int2 => out.extend(text.parse::<i16>()?.to_be_bytes()),
@@ -123,7 +120,7 @@ fn scalar(ty: ParamType, text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynErro
             out.push(1);
             out.extend(text.as_bytes());
         }
-        ParamType::Bytea => bytea(text, out)?,
+        ParamType::Bytea => out.extend(bytes(text)?),
         ParamType::Array(element) => array(element, text, out)?,
     }
     Ok(())
@@ -145,7 +142,7 @@ fn array(element: Element, text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynEr
         };
         let start = out.len();
         out.extend([0; 4]);
-        scalar(element.scalar(), &item, out)?;
+        encode(element.scalar(), &item, out)?;
         let length = i32::try_from(out.len() - start - 4)?;
         out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
@@ -171,15 +168,6 @@ fn numeric(text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
     out.extend(i16::try_from(fraction.len())?.to_be_bytes());
     for start in (0..padded.len()).step_by(4) {
         out.extend(padded[start..start + 4].parse::<i16>()?.to_be_bytes());
-    }
-    Ok(())
-}
-
-/// The bytes of `\x…`.
-fn bytea(text: &str, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
-    let digits = text.strip_prefix("\\x").unwrap_or(text);
-    for start in (0..digits.len()).step_by(2) {
-        out.push(u8::from_str_radix(&digits[start..start + 2], 16)?);
     }
     Ok(())
 }

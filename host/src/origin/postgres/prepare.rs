@@ -1,6 +1,5 @@
 //! Preparing a statement to see whether it fits its declaration. Nothing runs.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::postgres::{PgStatement, PgTypeInfo};
@@ -12,10 +11,12 @@ use super::bind::{oid, types};
 use super::errors::classify;
 use super::statement;
 use crate::origin::attempt::Failure;
+use crate::origin::rows::duplicates;
 use crate::origin::{OriginError, ParamType, Prepared, ReadStatement, WriteStatement};
 
-/// `indeterminate_datatype`: the server can't tell a parameter's type unless it is declared.
-const INDETERMINATE: &str = "42P18";
+/// `indeterminate_datatype` and `ambiguous_parameter`: the server can't tell a parameter's type
+/// unless it is declared.
+const UNDECIDED: [&str; 2] = ["42P18", "42P08"];
 
 /// What is examined.
 #[derive(Clone, Copy)]
@@ -41,7 +42,7 @@ pub(super) async fn examine(
             prepared.columns = columns(&free);
             prepared.complaints = misfits(params, parameters(&free));
         }
-        Err(failure) if has_code(&failure, INDETERMINATE) => {}
+        Err(failure) if is_undecided(&failure) => {}
         Err(failure) => return Err(failure),
     }
     // With the declared types, it says whether they will do.
@@ -103,8 +104,8 @@ async fn prepare(
     connection.prepare_with(sql, types).await.map_err(|e| classify(e, deadline))
 }
 
-fn has_code(failure: &Failure, expected: &str) -> bool {
-    matches!(&failure.error, OriginError::Rejected { code, .. } if code == expected)
+fn is_undecided(failure: &Failure) -> bool {
+    matches!(&failure.error, OriginError::Rejected { code, .. } if UNDECIDED.contains(&code.as_str()))
 }
 
 fn columns(statement: &PgStatement) -> Vec<String> {
@@ -186,12 +187,4 @@ fn family(oid: u32) -> Option<Family> {
         16 | 17 | 2950 | 1000 | 1231 | 2951 => Some(Family::Alone(oid)),
         _ => None,
     }
-}
-
-/// A JSON object would have the key twice.
-fn duplicates(columns: &[String]) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let twice: BTreeSet<_> = columns.iter().filter(|name| !seen.insert(*name)).collect();
-    let complaint = |name| format!("the column `{name}` is answered more than once: rename one");
-    twice.into_iter().map(complaint).collect()
 }

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::errors::unreadable;
 use crate::origin::attempt::Failure;
-use crate::origin::value::Decimal;
+use crate::origin::value::{Decimal, bytes};
 use crate::origin::{ParamType, Value};
 
 /// The values as arguments.
@@ -38,11 +38,4 @@ fn add(arguments: &mut SqliteArguments, value: &Value) -> Result<(), BoxDynError
         | ParamType::Jsonb
         | ParamType::Array(_) => arguments.add(text.to_owned()),
     }
-}
-
-/// The bytes of `\x…`.
-fn bytes(text: &str) -> Result<Vec<u8>, BoxDynError> {
-    let digits = text.strip_prefix("\\x").unwrap_or(text);
-    let byte = |start: usize| u8::from_str_radix(&digits[start..start + 2], 16);
-    Ok((0..digits.len()).step_by(2).map(byte).collect::<Result<_, _>>()?)
 }

@@ -1,6 +1,5 @@
 //! What must be known of a statement before its rows can be read.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteColumn;
@@ -13,6 +12,7 @@ use super::errors::{classify, refused};
 use super::scan::Scan;
 use crate::origin::Prepared;
 use crate::origin::attempt::Failure;
+use crate::origin::rows::duplicates;
 
 /// A statement's columns and parameters.
 #[derive(Debug)]
@@ -89,13 +89,7 @@ impl Plan {
     pub(super) fn compare(&self, declared: usize) -> Prepared {
         let columns: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
         let mut complaints = self.scan.compare(declared);
-        let mut seen = BTreeSet::new();
-        let twice: BTreeSet<_> = columns.iter().filter(|name| !seen.insert(*name)).collect();
-        complaints.extend(
-            twice
-                .into_iter()
-                .map(|name| format!("the column `{name}` is answered more than once: rename one")),
-        );
+        complaints.extend(duplicates(&columns));
         Prepared { columns, complaints }
     }
 }

@@ -1,5 +1,7 @@
 //! From any spelling of a value to its canonical text.
 
+use std::num::ParseIntError;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -60,6 +62,16 @@ where
 pub(crate) fn elements(array: &str) -> Result<Vec<Option<String>>, serde_json::Error> {
     let tokens: Vec<&RawValue> = serde_json::from_str(array)?;
     tokens.iter().map(|token| element_text(token.get())).collect()
+}
+
+/// The bytes of a `bytea`'s text, `\x…`.
+///
+/// # Errors
+/// It is no hexadecimal digits.
+pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, ParseIntError> {
+    let digits = text.strip_prefix("\\x").unwrap_or(text);
+    let byte = |start: usize| u8::from_str_radix(&digits[start..start + 2], 16);
+    (0..digits.len()).step_by(2).map(byte).collect()
 }
 
 fn element_text(token: &str) -> Result<Option<String>, serde_json::Error> {

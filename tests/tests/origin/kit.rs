@@ -1,0 +1,75 @@
+//! What the tests of every origin need.
+
+use std::time::Duration;
+
+use corral_host::origin::{
+    Origin, OriginError, ParamType, ReadStatement, Rows, Value, WriteStatement,
+};
+use serde_json::Value as Json;
+
+/// Long enough for anything that is not meant to time out.
+pub(crate) const AMPLE: Duration = Duration::from_secs(20);
+
+/// Short enough to wait for.
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
+
+pub(crate) fn one(sql: &str, params: &[&str]) -> ReadStatement {
+    ReadStatement { sql: sql.to_owned(), params: types(params), rows: Rows::One }
+}
+
+pub(crate) fn many(sql: &str, params: &[&str]) -> ReadStatement {
+    ReadStatement { sql: sql.to_owned(), params: types(params), rows: Rows::Many }
+}
+
+pub(crate) fn write(sql: &str, params: &[&str]) -> WriteStatement {
+    WriteStatement { sql: sql.to_owned(), params: types(params) }
+}
+
+pub(crate) fn value(ty: &str, text: &str) -> Value {
+    Value::from_text(ty.parse().unwrap(), Some(text)).unwrap()
+}
+
+pub(crate) fn null(ty: &str) -> Value {
+    Value::null(ty.parse().unwrap())
+}
+
+/// The answer's text.
+pub(crate) async fn text(origin: &dyn Origin, read: &ReadStatement, values: &[Value]) -> String {
+    let body = origin.load(read, values, AMPLE).await.unwrap().unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+/// The answer, parsed.
+pub(crate) async fn json(origin: &dyn Origin, read: &ReadStatement, values: &[Value]) -> Json {
+    serde_json::from_str(&text(origin, read, values).await).unwrap()
+}
+
+/// Runs a write and commits it; the number of rows.
+pub(crate) async fn commit(origin: &dyn Origin, sql: &str) -> u64 {
+    let written = origin.execute(&write(sql, &[]), &[], AMPLE).await.unwrap();
+    written.transaction.commit().await.unwrap();
+    written.rows
+}
+
+pub(crate) fn code(error: &OriginError) -> &str {
+    match error {
+        OriginError::Rejected { code, .. } => code,
+        OriginError::Unavailable(_) => "unavailable",
+        OriginError::Timeout(_) => "timeout",
+        OriginError::TooLarge => "too large",
+    }
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(AMPLE, asking).await.is_ok(), "never: {what}");
+}
+
+fn types(params: &[&str]) -> Vec<ParamType> {
+    params.iter().map(|ty| ty.parse().unwrap()).collect()
+}

@@ -1,0 +1,16 @@
+//! The origins over a real Postgres and a real SQLite file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the lint's exception for tests does not reach their helpers"
+)]
+
+mod kit;
+mod postgres_failures;
+mod postgres_reads;
+mod postgres_types;
+mod postgres_writes;
+mod server;
+mod sqlite;
+mod values;
