@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
+use super::calls::{Calls, Function};
 use super::guard::{Illegal, Named};
 use super::plans::{Lookup, Plans};
 use super::{
@@ -37,6 +38,7 @@ pub struct Generation {
     policy: Arc<dyn Policy>,
     plans: Plans,
     counters: Counters,
+    calls: Arc<Calls>,
 }
 
 /// What makes a generation, apart from its number and time.
@@ -101,7 +103,8 @@ pub enum Undecided {
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, parts: Parts) -> Self {
+    /// `calls` are counted beside its own counters, for the whole host.
+    pub(super) fn new(number: u64, parts: Parts, calls: Arc<Calls>) -> Self {
         let Parts { manifest, digest, origin, settings, policy } = parts;
         let label = format!("{}@{};generation={number}", manifest.name, manifest.version);
         Self {
@@ -115,6 +118,7 @@ impl Generation {
             policy,
             plans: Plans::new(),
             counters: Counters::default(),
+            calls,
         }
     }
 
@@ -224,7 +228,8 @@ impl Generation {
         }
     }
 
-    fn counted<R>(&self, answer: Result<R, Trap>) -> Result<R, Trap> {
+    fn counted<R>(&self, function: Function, answer: Result<R, Trap>) -> Result<R, Trap> {
+        self.calls.count(function, answer.is_err());
         self.counters.calls.fetch_add(1, Ordering::Relaxed);
         if answer.is_err() {
             self.counters.traps.fetch_add(1, Ordering::Relaxed);
@@ -236,7 +241,7 @@ impl Generation {
 /// The policy's own answers, counted.
 impl Policy for Generation {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.counted(self.policy.plan(request))
+        self.counted(Function::Plan, self.policy.plan(request))
     }
 
     fn row_tags(
@@ -244,15 +249,15 @@ impl Policy for Generation {
         request: &Request,
         rows: &[Row],
     ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        self.counted(self.policy.row_tags(request, rows))
+        self.counted(Function::RowTags, self.policy.row_tags(request, rows))
     }
 
     fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        self.counted(self.policy.step(memo, moment, event))
+        self.counted(Function::Step, self.policy.step(memo, moment, event))
     }
 
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        self.counted(self.policy.invalidate(change))
+        self.counted(Function::Invalidate, self.policy.invalidate(change))
     }
 }
 

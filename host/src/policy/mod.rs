@@ -7,6 +7,7 @@
 pub mod bindings;
 pub mod build;
 mod builtin;
+mod calls;
 mod engine;
 pub mod gate;
 mod generation;
@@ -22,6 +23,7 @@ mod watch;
 use std::fmt;
 
 pub use builtin::builtin;
+pub use calls::Calls;
 pub use engine::{Engine, EngineError, Limits};
 pub use generation::{Counts, Generation, Origin, Summary, Undecided};
 pub use guard::Named;

@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, Guard};
 use serde::Serialize;
 
 use super::Policy;
+use super::calls::Calls;
 use super::gate::Passed;
 use super::generation::{Generation, Origin, Parts, Summary, rfc3339};
 
@@ -26,6 +27,7 @@ const NAMINGS: usize = 8;
 pub struct Slot {
     current: ArcSwap<Generation>,
     ledger: Mutex<Ledger>,
+    calls: Arc<Calls>,
 }
 
 /// What only an exchange touches.
@@ -90,14 +92,15 @@ impl Slot {
     }
 
     fn holding(parts: Parts) -> Self {
-        let first = Arc::new(Generation::new(1, parts));
+        let calls = Arc::new(Calls::default());
+        let first = Arc::new(Generation::new(1, parts, Arc::clone(&calls)));
         let ledger = Ledger {
             previous: None,
             namings: vec![Arc::clone(&first)],
             newest: 1,
             history: VecDeque::from([Activation::of(&first, false)]),
         };
-        Self { current: ArcSwap::new(first), ledger: Mutex::new(ledger) }
+        Self { current: ArcSwap::new(first), ledger: Mutex::new(ledger), calls }
     }
 
     /// The generation in force, for a whole request.
@@ -134,7 +137,7 @@ impl Slot {
         let parts = passed.into_parts(origin);
         let mut ledger = self.ledger();
         ledger.newest += 1;
-        let next = Arc::new(Generation::new(ledger.newest, parts));
+        let next = Arc::new(Generation::new(ledger.newest, parts, Arc::clone(&self.calls)));
         self.exchange(&mut ledger, &next, false);
         next
     }
@@ -149,6 +152,12 @@ impl Slot {
         let back = ledger.previous.take().ok_or(NothingToRollBack)?;
         self.exchange(&mut ledger, &back, true);
         Ok(back)
+    }
+
+    /// How often its generations were asked.
+    #[must_use]
+    pub fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// The slot as operators see it, now.

@@ -124,6 +124,9 @@ impl Policies {
     }
 
     pub(super) fn fold_metrics(&self) {
+        for (function, result, total) in self.inner.slot.calls().each() {
+            self.inner.metrics.policy_calls(function, result, total);
+        }
         let current = self.inner.slot.current();
         #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
         self.inner.metrics.policy_generation.set(current.number() as f64);
