@@ -1,6 +1,6 @@
 //! Corral inside a program of your own: a read bound to a closure instead of SQL.
 //!
-//! `cargo run -p corral-host --example library`; runs as a test too, and says so if it fails.
+//! `cargo run -p corral-host --example library`; `cargo test` runs it too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,4 +71,12 @@ async fn forecast(
         async move { anyhow::Ok(forecast) }
     };
     Ok(corral.get_or_load("forecast", arguments, load).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_the_example_says_holds() {
+        super::main().expect("the example ran to its end");
+    }
 }

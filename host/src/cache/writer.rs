@@ -100,7 +100,14 @@ pub struct Invalidation {
 #[derive(Default)]
 struct Touched {
     doomed: Vec<Doomed>,
-    refreshed: Vec<(Request, Arc<Named>)>,
+    refreshed: Vec<Refill>,
+}
+
+/// A read that a writer loads and fills at once, as one generation named it.
+struct Refill {
+    generation: Arc<Generation>,
+    request: Request,
+    plan: Arc<Named>,
 }
 
 impl Cache {
@@ -127,12 +134,17 @@ impl Cache {
             .execute(&call.statement, &call.values, call.deadline)
             .await
             .map_err(WriteError::Origin)?;
-        let touched = self.touched(&call, &written)?;
-        let rows = written.rows;
+        let (change, rows) = (change(&call, &written), written.rows);
+        let namings = self.slot.naming();
+        let mut touched = Touched::default();
+        for (age, generation) in namings.iter().enumerate() {
+            touched.add(generation, &change, age == 0)?;
+        }
         let committed = written.transaction.commit().await;
         if let Err(error @ OriginError::Rejected { .. }) = committed {
             return Err(WriteError::Origin(error));
         }
+        self.touch_under_newer(&namings, &change, &mut touched);
         let cache = self.carry_out(touched, &call).await;
         committed.map_err(WriteError::Unknown)?;
         Ok(Wrote { rows, cache })
@@ -163,35 +175,30 @@ impl Cache {
         invalidated.await.map_err(|_ended| WriteError::Interrupted)
     }
 
-    fn touched(&self, call: &WriteCall, written: &Written) -> Result<Touched, WriteError> {
-        let change = Change {
-            entity: call.entity.clone(),
-            write: call.write.clone(),
-            arguments: call.arguments.clone(),
-            rows: written.returned.iter().map(row_change).collect(),
-        };
-        let mut touched = Touched::default();
-        for (age, generation) in self.slot.naming().into_iter().enumerate() {
-            let targets = generation.invalidate(&change).map_err(|_trap| WriteError::Undecided)?;
-            for target in targets {
-                touch(&generation, target, age == 0, &mut touched)?;
+    /// A policy that came into force since may have named a fill of the row as it was before the
+    /// commit; one that comes into force from now on names fills of what was committed.
+    fn touch_under_newer(&self, known: &[Arc<Generation>], change: &Change, touched: &mut Touched) {
+        let is_known = |newer: &Generation| known.iter().any(|known| known.names_like(newer));
+        for newer in self.slot.naming().into_iter().filter(|newer| !is_known(newer)) {
+            if let Err(error) = touched.add(&newer, change, false) {
+                let policy = newer.label();
+                tracing::error!(%error, policy, "a committed write may be read stale under it");
             }
         }
-        Ok(touched)
     }
 
     /// Everything touched goes first: what is filled after that carries the write, and whatever
     /// becomes of a refill, nothing older is left.
     async fn carry_out(self: &Arc<Self>, touched: Touched, call: &WriteCall) -> CacheEffect {
         let Touched { mut doomed, refreshed } = touched;
-        doomed.extend(refreshed.iter().map(|(_, plan)| Doomed::Key(plan.key.clone())));
+        doomed.extend(refreshed.iter().map(|refill| Doomed::Key(refill.plan.key.clone())));
         if self.store.invalidate(doomed).await == Invalidated::Pending {
             return CacheEffect::Pending;
         }
         let mut filled = !refreshed.is_empty();
-        for (request, plan) in refreshed {
+        for Refill { generation, request, plan } in refreshed {
             filled &= match (call.resolve)(request) {
-                Some(read) => self.refill(read, plan).await,
+                Some(read) => self.refill(generation, read, plan).await,
                 None => false,
             };
         }
@@ -200,8 +207,12 @@ impl Cache {
 
     /// Write-through: takes the lease over, reads the row back, fills. A later writer takes the
     /// lease from us, and then our fill is rejected and its value stands (race E).
-    async fn refill(self: &Arc<Self>, read: Read, plan: Arc<Named>) -> bool {
-        let generation = self.slot.current();
+    async fn refill(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        read: Read,
+        plan: Arc<Named>,
+    ) -> bool {
         let mut round = Round::new(Arc::clone(self), Arc::new(read), generation, plan);
         // In a task of its own: after the commit, a loader that panics must not take the answer.
         let refill = tokio::spawn(async move { round.write_through().await });
@@ -209,31 +220,47 @@ impl Cache {
     }
 }
 
-/// Only the generation in force refreshes: what an older one named is removed.
-fn touch(
-    generation: &Generation,
-    target: Target,
-    in_force: bool,
-    touched: &mut Touched,
-) -> Result<(), WriteError> {
-    let undecided = |_invalid| WriteError::Undecided;
-    match target.scope {
-        Scope::Key(key) => {
-            touched.doomed.push(Doomed::Key(Key::try_new(&key).map_err(undecided)?));
-        }
-        Scope::Tag(tag) => {
-            touched.doomed.push(Doomed::Tag(Tag::try_new(&tag).map_err(undecided)?));
-        }
-        Scope::Read(request) => {
-            let plan = name(generation, &request)?;
-            if target.way == Way::Refreshed && in_force {
-                touched.refreshed.push((request, plan));
-            } else {
-                touched.doomed.push(Doomed::Key(plan.key.clone()));
+impl Touched {
+    /// What `change` touches under `generation`. Only the generation in force refreshes: what
+    /// another one named is removed.
+    fn add(
+        &mut self,
+        generation: &Arc<Generation>,
+        change: &Change,
+        in_force: bool,
+    ) -> Result<(), WriteError> {
+        let undecided = |_invalid| WriteError::Undecided;
+        let targets = generation.invalidate(change).map_err(|_trap| WriteError::Undecided)?;
+        for Target { scope, way } in targets {
+            match scope {
+                Scope::Key(key) => {
+                    self.doomed.push(Doomed::Key(Key::try_new(&key).map_err(undecided)?));
+                }
+                Scope::Tag(tag) => {
+                    self.doomed.push(Doomed::Tag(Tag::try_new(&tag).map_err(undecided)?));
+                }
+                Scope::Read(request) => {
+                    let plan = name(generation, &request)?;
+                    if way == Way::Refreshed && in_force {
+                        let generation = Arc::clone(generation);
+                        self.refreshed.push(Refill { generation, request, plan });
+                    } else {
+                        self.doomed.push(Doomed::Key(plan.key.clone()));
+                    }
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+fn change(call: &WriteCall, written: &Written) -> Change {
+    Change {
+        entity: call.entity.clone(),
+        write: call.write.clone(),
+        arguments: call.arguments.clone(),
+        rows: written.returned.iter().map(row_change).collect(),
+    }
 }
 
 fn name(generation: &Generation, request: &Request) -> Result<Arc<Named>, WriteError> {
