@@ -1,0 +1,27 @@
+//! What users see, end to end: `corral` as a process over a real Redis and a real Postgres.
+
+// The exemption for tests does not reach their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "face/access.rs"]
+mod access;
+#[path = "face/answers.rs"]
+mod answers;
+#[path = "face/check.rs"]
+mod check;
+#[path = "face/common.rs"]
+mod common;
+#[path = "face/errors.rs"]
+mod errors;
+#[path = "face/generated.rs"]
+mod generated;
+#[path = "face/generator.rs"]
+mod generator;
+#[path = "face/operations.rs"]
+mod operations;
+#[path = "face/query.rs"]
+mod query;
+#[path = "face/shutdown.rs"]
+mod shutdown;
+#[path = "face/wire.rs"]
+mod wire;

@@ -1,0 +1,128 @@
+//! `corral check`: every problem at once, each with its place.
+
+use super::access::File;
+use super::common::{PASSWORD, Servers};
+
+#[tokio::test]
+async fn what_is_right_is_ready_to_serve() {
+    let config = Servers::shared().await.config(22, "", "");
+    let output = File::new(&config).run("check").await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        "passed the gate",
+        "store: redis answers",
+        "origin: postgres answers",
+        "statements: 13 prepared",
+        "ready to serve",
+    ] {
+        assert!(said.contains(line), "{line} is missing in {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_can_not_be_read_is_refused_with_every_problem() {
+    let config = r#"listen = "localhost:7070"
+[store]
+url = "http://127.0.0.1"
+timout = "1s"
+[entity.a]
+params = ["id:int9"]
+read = "SELECT 1"
+ttl = "soon"
+[entity.a.write.b]
+touches = ["c(id)"]
+"#;
+    let said = refused(config, 2).await;
+    for problem in [
+        "1:10 listen: \"localhost:7070\" is not an IP address",
+        "3:7 store.url: not an address that works here",
+        "4:1 store.timout: unknown key; did you mean \"timeout\"?",
+        "6:11 entity.a.params[0]: ",
+        "8:7 entity.a.ttl: \"soon\" is not a duration",
+        "entity.a.write.b.sql: missing",
+        "10:12 entity.a.write.b.touches[0]: no entity \"c\"",
+        "origin.url: missing",
+        "8 problems",
+    ] {
+        assert!(said.contains(problem), "{problem} is missing in {said}");
+    }
+    let gone = File::new("");
+    std::fs::remove_file(&gone.path).unwrap();
+    let output = gone.run("check").await;
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn what_the_servers_and_the_policy_do_not_accept_is_listed_at_once() {
+    let url = Servers::shared().await.origin_url();
+    let config = format!(
+        r#"[store]
+url = "redis://:{PASSWORD}@127.0.0.1:1"
+[origin]
+url = "{url}"
+[policy.settings]
+namespace = "No!"
+jitter = 7.0
+jiter = 0.1
+[entity."user.a"]
+params = ["id:int8"]
+read = "SELECT nothing FROM users WHERE id = $1"
+ttl = "1m"
+[entity."user.b"]
+params = ["id:text"]
+read = "SELECT id, name FROM users WHERE id = $1"
+ttl = "1m"
+[entity."user.c"]
+params = ["id:int8"]
+read = "SELECT id, id FROM users"
+ttl = "1m"
+[entity."user.c".write.rename]
+params = ["name:text"]
+sql = "UPDATE users SET nam = $1"
+"#
+    );
+    let said = refused(&config, 1).await;
+    for problem in [
+        "2:7 store.url: ",
+        "6:13 policy.settings.namespace: ",
+        "7:10 policy.settings.jitter: must be a number from 0 to ",
+        "policy.settings.jiter: is unknown here",
+        "11:8 entity.\"user.a\".read: the origin rejected the statement (42703): column \"nothing\" does not exist",
+        "15:8 entity.\"user.b\".read: $1 is declared text, and the statement asks for int8: declare it so, or cast it in the statement",
+        "19:8 entity.\"user.c\".read: 1 parameters are declared, and the statement uses 0",
+        "19:8 entity.\"user.c\".read: the column `id` is answered more than once: rename one",
+        "23:7 entity.\"user.c\".write.rename.sql: the origin rejected the statement (42703)",
+        "entity.\"user.b\".read: with the declared types, the statement is refused: operator does not exist: bigint = text (42883)",
+        "10 problems",
+    ] {
+        assert!(said.contains(problem), "{problem} is missing in {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_does_not_answer_is_found() {
+    let config = format!(
+        "[entity.a]\nread = \"SELECT 1\"\nttl = \"1m\"\n\
+         [origin]\nurl = \"postgres://app:{PASSWORD}@127.0.0.1:1/shop\"\n\
+         [policy]\ncomponent = \"none.wasm\"\n"
+    );
+    let said = refused(&config, 1).await;
+    assert!(said.contains("5:7 origin.url: origin unavailable"), "{said}");
+    assert!(said.contains("7:13 policy.component: "), "{said}");
+    assert!(said.contains("2 problems"), "{said}");
+}
+
+/// What `check` says of a configuration, which never is a password.
+async fn refused(config: &str, code: i32) -> String {
+    let file = File::new(config);
+    let output = file.run("check").await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains(PASSWORD), "{said}");
+    let path = file.path.display().to_string();
+    let places = said.lines().filter(|line| line.contains(&path)).count();
+    let count = said.lines().last().unwrap().split(' ').next().unwrap();
+    assert_eq!(count.parse::<usize>().unwrap(), places, "each problem names the file: {said}");
+    said
+}

@@ -1,0 +1,150 @@
+//! What operators see: health, metrics, the policy and its exchange.
+
+use std::path::Path;
+
+use corral_tests::client::Client;
+use corral_tests::servers::{Host, eventually};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::common::{SOON, Servers, ask, get, post};
+
+/// The metrics of the manual that a host has from its first scrape on. Histograms end in `_count`.
+const METRICS: [&str; 15] = [
+    "corral_reads_total",
+    "corral_read_seconds_count",
+    "corral_origin_loads_total",
+    "corral_origin_load_seconds_count",
+    "corral_flights",
+    "corral_coalesced_total",
+    "corral_lease_total",
+    "corral_fill_total",
+    "corral_invalidations_total",
+    "corral_pending_invalidations",
+    "corral_breaker_state",
+    "corral_policy_calls_total",
+    "corral_policy_generation",
+    "corral_policy_swaps_total",
+    "corral_http_disconnects_total",
+];
+
+#[tokio::test]
+async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
+    let host = Servers::shared().await.host(8, "").await;
+    let (front, back) = (host.url(""), host.url("/metrics").replace("/metrics", ""));
+    for face in [&front, &back] {
+        let alive = Client::new().get(&format!("{face}/healthz")).await.unwrap();
+        assert_eq!((alive.status, alive.text().unwrap()), (StatusCode::OK, "alive\n"));
+        let ready = Client::new().get(&format!("{face}/readyz")).await.unwrap();
+        assert_eq!(ready.status, StatusCode::OK);
+        let expected = json!({"ready": true, "store": "closed", "origin": true,
+                              "pending_invalidations": 0, "reasons": []});
+        assert_eq!(ready.json().unwrap(), expected);
+    }
+    // Whoever reads has no business with the policy, and the other way round.
+    for (face, path) in
+        [(&front, "/metrics"), (&front, "/admin/policy"), (&back, "/read/user.profile?id=1")]
+    {
+        let nothing = Client::new().get(&format!("{face}{path}")).await.unwrap();
+        assert_eq!(nothing.status, StatusCode::NOT_FOUND, "{path}");
+    }
+
+    get(&host, "/read/user.profile?id=1").await;
+    post(&host, "/invalidate", r#"{"keys": ["v1:user.profile:1"]}"#).await;
+    put_built_in(&host).await;
+    let text = get(&host, "/metrics").await;
+    assert_eq!(text.header("content-type"), "text/plain; version=0.0.4");
+    let metrics = host.metrics().await.unwrap();
+    for name in METRICS {
+        assert!(metrics.names().any(|known| known == name), "{name} is missing");
+    }
+    let read = |labels: &[(&str, &str)]| metrics.sum_where("corral_reads_total", labels);
+    assert_eq!(read(&[("entity", "user.profile"), ("outcome", "miss")]), 1.0);
+    let invalidated = [("kind", "key"), ("result", "done")];
+    assert_eq!(metrics.sum_where("corral_invalidations_total", &invalidated), 1.0);
+    let plans = [("function", "plan"), ("result", "ok")];
+    assert!(metrics.sum_where("corral_policy_calls_total", &plans) >= 1.0);
+    assert_eq!(metrics.sum("corral_policy_generation"), 2.0);
+    assert_eq!(metrics.sum("corral_breaker_state"), 0.0);
+}
+
+#[tokio::test]
+async fn a_host_without_its_origin_is_ready_and_says_what_it_lacks() {
+    let config = "[origin]\nurl = \"postgres://app@127.0.0.1:1/shop\"\n[entity.a]\nread = \"SELECT 1\"\nttl = \"1m\"\n";
+    let host = Host::start(config).await.unwrap();
+    let ready = get(&host, "/readyz").await;
+    assert_eq!(ready.status, StatusCode::OK);
+    let reasons = json!(["the origin does not answer: only stored values are served"]);
+    assert_eq!(ready.json().unwrap()["reasons"], reasons);
+    assert_eq!(ready.json().unwrap()["origin"], false);
+}
+
+#[tokio::test]
+async fn a_policy_is_exchanged_and_rolled_back() {
+    let host = Servers::shared().await.host(9, "").await;
+    let first = get(&host, "/admin/policy").await.json().unwrap();
+    assert_eq!((&first["current"]["generation"], &first["previous"]), (&json!(1), &Value::Null));
+    assert_eq!(first["current"]["origin"], "built-in");
+
+    let second = put_built_in(&host).await;
+    assert_eq!(second["active"]["generation"], 2);
+    assert_eq!(second["active"]["origin"], "pushed");
+    assert_eq!(second["active"]["digest"], first["current"]["digest"]);
+    assert_eq!(generation(&host).await, "2");
+
+    // Back, and back from that.
+    for expected in [1, 2] {
+        let back = ask(&host, "POST /admin/policy/rollback", &[], "").await;
+        assert_eq!(back.status, StatusCode::OK);
+        assert_eq!(back.json().unwrap()["active"]["generation"], expected);
+        assert_eq!(generation(&host).await, expected.to_string());
+    }
+
+    // What is refused changes nothing.
+    for broken in [&b"\0asm"[..], b"", b"no policy"] {
+        let refused = ask(&host, "PUT /admin/policy", &[], broken.to_vec()).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(generation(&host).await, "2");
+    }
+    let status = get(&host, "/admin/policy").await.json().unwrap();
+    assert_eq!(status["previous"]["generation"], 1);
+    let activations: Vec<_> = status["activations"].as_array().unwrap().iter().collect();
+    let numbers: Vec<_> = activations.iter().map(|it| it["generation"].clone()).collect();
+    assert_eq!(numbers, [2, 1, 2, 1]);
+    let rollbacks: Vec<_> = activations.iter().map(|it| it["rollback"].clone()).collect();
+    assert_eq!(rollbacks, [true, true, false, false]);
+}
+
+#[tokio::test]
+async fn a_changed_policy_file_is_followed() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("policy.wasm");
+    std::fs::copy(built_in_path(), &file).unwrap();
+    let policy = format!("[policy]\ncomponent = \"{}\"\n", file.display());
+    let host = Servers::shared().await.host(10, &policy).await;
+    assert_eq!(generation(&host).await, "1");
+    std::fs::write(home.path().join("new"), std::fs::read(built_in_path()).unwrap()).unwrap();
+    std::fs::rename(home.path().join("new"), &file).unwrap();
+    eventually("the file is followed", SOON, || async {
+        Ok((generation(&host).await != "1").then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+async fn put_built_in(host: &Host) -> Value {
+    let component = std::fs::read(built_in_path()).unwrap();
+    let answer = ask(host, "PUT /admin/policy", &[], component).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+    answer.json().unwrap()
+}
+
+/// The generation that answers now.
+async fn generation(host: &Host) -> String {
+    let answer = get(host, "/read/user.profile?id=1").await;
+    answer.header("corral-policy").rsplit_once("generation=").unwrap().1.to_owned()
+}
+
+fn built_in_path() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/default-policy.wasm")
+}

@@ -1,0 +1,160 @@
+//! Ad-hoc queries: off unless enabled, and without a way to write or to leave something behind.
+
+use corral_tests::servers::Host;
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::common::{Servers, ask, get, post, status_parameter};
+
+/// One read session, so that every statement meets what the one before left; one deadline, so that
+/// reads run in the session as it is.
+const ONE_SESSION: &str = r#"
+[query]
+enabled = true
+deadline = "2s"
+
+[entity."session.state"]
+params = ["nonce:text"]
+read = "SELECT $1 AS nonce, pg_backend_pid() AS pid, current_setting('default_transaction_read_only') AS read_only, current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('role') AS role, (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks, (SELECT count(*) FROM pg_prepared_statements) < 3 AS tidy"
+ttl = "1m"
+
+[entity."session.spoil"]
+read = "SELECT set_config('search_path', 'elsewhere', false) AS path"
+ttl = "1m"
+"#;
+
+#[tokio::test]
+async fn a_query_is_cached_under_a_hashed_key() {
+    let servers = Servers::shared().await;
+    let host = servers.host(11, "[query]\nenabled = true\n").await;
+    let body = json!({"sql": "SELECT id, name FROM users WHERE id = $1 AND name <> $2;",
+                      "params": [15, "x"], "tags": ["user:15"], "ttl": "30s"})
+    .to_string();
+    let expected = json!([{"id": 15, "name": "User 15"}]);
+    let miss = post(&host, "/query", &body).await;
+    assert_eq!((miss.status, miss.json().unwrap()), (StatusCode::OK, expected.clone()));
+    assert_eq!(status_parameter(&miss, "fwd"), Some("miss"));
+    let key = status_parameter(&miss, "key").unwrap().to_owned();
+    assert!(key.starts_with("\"v1:~query:~") && !key.contains("users"), "{key}");
+    let ttl: i64 = status_parameter(&miss, "ttl").unwrap().parse().unwrap();
+    assert!((23..=36).contains(&ttl), "30s with a jitter of 20 %: {ttl}");
+
+    let hit = post(&host, "/query", &body).await;
+    assert_eq!((hit.is_hit(), hit.json().unwrap()), (true, expected.clone()));
+    assert_eq!(status_parameter(&hit, "key"), Some(key.as_str()));
+    let other = post(&host, "/query", &body.replace("[15,", "[16,")).await;
+    assert_eq!(other.json().unwrap(), json!([{"id": 16, "name": "User 16"}]));
+
+    let write = r#"{"id": 15, "name": "Joan", "email": "joan@example.com"}"#;
+    post(&host, "/write/user.profile/rename", write).await;
+    let fresh = post(&host, "/query", &body).await;
+    assert_eq!(fresh.json().unwrap(), json!([{"id": 15, "name": "Joan"}]));
+}
+
+#[tokio::test]
+async fn no_query_writes_and_none_changes_the_session_for_the_next() {
+    let servers = Servers::shared().await;
+    let config = format!(
+        "[store]\nurl = \"{}\"\n[origin]\nurl = \"{}\"\nmax_loads = 1\n{ONE_SESSION}",
+        servers.store_url(12),
+        servers.origin_url()
+    );
+    let host = Host::start(&config).await.unwrap();
+    let before = state(&host, "before").await;
+    assert_eq!(before["read_only"], "on");
+    let names = "SELECT count(*) FROM users WHERE name = 'scribbled'";
+
+    // What a query tries, and what it gets: rows, or the SQLSTATE of its refusal.
+    for (sql, expected) in [
+        ("SELECT set_config('default_transaction_read_only', 'off', false) AS v", Ok("off")),
+        ("SELECT scribble() AS v", Err("25006")),
+        ("SELECT nextval('tickets') AS v", Err("25006")),
+        ("SELECT set_config('transaction_read_only', 'off', true) AS v", Err("25001")),
+        ("SELECT set_config('transaction_read_only', 'off', true), scribble() AS v", Err("25001")),
+        ("SELECT set_config('statement_timeout', '0', false) AS v", Ok("0")),
+        ("SELECT set_config('search_path', 'elsewhere', false) AS v", Ok("elsewhere")),
+        ("SELECT set_config('role', 'pg_monitor', false) AS v", Ok("pg_monitor")),
+        ("SELECT pg_advisory_lock(7)::text AS v", Ok("")),
+        ("UPDATE users SET name = 'scribbled'", Err("42601")),
+        (
+            "WITH w AS (UPDATE users SET name = 'scribbled' RETURNING id) SELECT 1 FROM w",
+            Err("0A000"),
+        ),
+        ("SELECT 1; UPDATE users SET name = 'scribbled'", Err("42601")),
+        ("SELECT 1) AS _corral; UPDATE users SET name = 'scribbled'; --", Err("42601")),
+        ("SELECT 1 /*", Err("42601")),
+        ("SELECT * FROM users FOR UPDATE", Err("25006")),
+        ("SELECT 1 / 0", Err("22012")),
+        ("COMMIT", Err("42601")),
+        ("", Err("42601")),
+    ] {
+        let answer = post(&host, "/query", &json!({ "sql": sql }).to_string()).await;
+        let document = answer.json().unwrap();
+        match expected {
+            Ok(value) => assert_eq!(document[0]["v"], value, "{sql}: {document}"),
+            Err(code) => {
+                assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{sql}: {document}");
+                assert_eq!(document["code"], code, "{sql}: {document}");
+            }
+        }
+        let mut after = state(&host, sql).await;
+        after["nonce"] = before["nonce"].clone();
+        assert_eq!(after, before, "the session after {sql}");
+    }
+    let rows = servers.postgres.psql(names).await.unwrap();
+    assert_eq!(rows, [[Some("0".to_owned())]]);
+    // The controls: the function writes where it may, and a changed session is noticed. What stands
+    // in the configuration may change it.
+    servers.postgres.psql("BEGIN; SELECT scribble(); ROLLBACK").await.unwrap();
+    get(&host, "/read/session.spoil").await;
+    assert_eq!(state(&host, "spoilt").await["path"], "elsewhere");
+}
+
+#[tokio::test]
+async fn a_query_ends_by_its_deadline_and_frees_its_session() {
+    let servers = Servers::shared().await;
+    let config = format!(
+        "[origin]\nurl = \"{}\"\nmax_loads = 1\n{}",
+        servers.origin_url(),
+        ONE_SESSION.replace("\"2s\"", "\"300ms\"")
+    );
+    let host = Host::start(&config).await.unwrap();
+    let endless = json!({"sql": "SELECT set_config('statement_timeout', '0', true), pg_sleep(60)"});
+    let late = post(&host, "/query", &endless.to_string()).await;
+    assert_eq!(late.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(state(&host, "after").await["read_only"], "on");
+}
+
+#[tokio::test]
+async fn a_query_is_refused_where_they_are_off_or_it_is_malformed() {
+    let servers = Servers::shared().await;
+    let off = servers.host(13, "").await;
+    let refused = post(&off, "/query", r#"{"sql": "SELECT 1"}"#).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let expected = r#"{"type":"urn:corral:problem:not-allowed","title":"This is not allowed here","status":403,"detail":"ad-hoc queries are off (query.enabled)"}"#;
+    assert_eq!(refused.text().unwrap(), expected);
+
+    let on = servers.host(13, "[query]\nenabled = true\n").await;
+    for (body, parameter) in [
+        (json!({"sql": "SELECT 1", "ttl": "soon"}), "ttl"),
+        (json!({"sql": "SELECT 1", "ttl": "0s"}), "ttl"),
+        (json!({"sql": "SELECT 1", "tags": ["a b"]}), "tags"),
+        (json!({"sql": "SELECT $1::text", "params": ["a\0b"]}), "params[0]"),
+        (json!({"sql": "SELECT '\0'"}), "sql"),
+    ] {
+        let answer = post(&on, "/query", &body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(answer.json().unwrap()["parameters"][0]["parameter"], parameter, "{body}");
+    }
+    let get = ask(&on, "GET /query", &[], "").await;
+    assert_eq!((get.status, get.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
+}
+
+/// The state of the host's one read session.
+async fn state(host: &Host, nonce: &str) -> Value {
+    let nonce = corral_tests::client::encode(nonce);
+    let answer = get(host, &format!("/read/session.state?nonce={nonce}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+    assert!(!answer.is_hit());
+    answer.json().unwrap()
+}
