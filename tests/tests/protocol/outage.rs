@@ -1,0 +1,177 @@
+//! A store that is gone, and what must happen before it is trusted again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use corral_host::cache::{Breaker, CacheEffect, Invalidated, Via, Why};
+
+use super::scripted::{Fault, Op};
+use super::world::{Host, Reading, World, until, version, versions};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_store_a_host_loads_a_key_once_at_a_time() {
+    let world = World::default();
+    let host = world.host();
+    host.store.stop();
+    let load = world.truth.hold_load();
+    let first = host.spawn_read();
+    world.truth.begun(1).await;
+    let crowd: Vec<Reading> = (0..100).map(|_| host.spawn_read()).collect();
+    until("the crowd to join", || host.coalesced() == 100).await;
+    load.release();
+    let answer = first.await.unwrap().unwrap();
+    assert_eq!((version(&answer), answer.via), (1, Via::Uncached(Why::StoreUnavailable)));
+    assert!(versions(crowd).await.iter().all(|version| *version == 1));
+    // The crowd came during a load that nothing proves unspoilt: it shares the next.
+    assert_eq!((world.truth.loads(), host.lane.most_at_once()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_store_that_failed_once_is_left_alone_until_a_probe_is_answered() {
+    let world = World::default();
+    let host = world.host();
+    host.store.stop();
+    let probe = host.store.hold(Op::Ping);
+    assert_eq!(host.read().await, 1);
+    host.store.called(Op::Ping, 1).await;
+    assert_eq!(host.cache.store().state(), (Breaker::HalfOpen, 0));
+    let calls = host.store.all_calls();
+    for _ in 0..50 {
+        assert_eq!(host.read().await, 1);
+    }
+    assert_eq!(host.store.all_calls(), calls, "a store that is not trusted was asked");
+    host.store.start();
+    probe.release();
+    host.until_trusted().await;
+    assert_eq!((host.read().await, world.stored().await), (1, Some(1)));
+}
+
+/// A write is acknowledged as pending while the store is away; then the store comes back. The
+/// version that was acknowledged and the oldest that was read from then on.
+async fn read_after_an_outage(world: &World, host: &Host) -> (u64, u64) {
+    assert_eq!(host.read().await, 1);
+    host.store.stop();
+    let wrote = host.write("put").await.unwrap();
+    assert_eq!(wrote.cache, CacheEffect::Pending);
+    let acknowledged = 2;
+    let mut oldest = host.read().await;
+    host.store.start();
+    let trusted = Arc::new(AtomicBool::new(false));
+    let reading = async {
+        while !trusted.load(Ordering::SeqCst) {
+            oldest = oldest.min(host.read().await);
+            tokio::task::yield_now().await;
+        }
+    };
+    let recovering = async {
+        host.until_trusted().await;
+        trusted.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(reading, recovering);
+    oldest = oldest.min(host.read().await);
+    assert_eq!(host.cache.store().state(), (Breaker::Closed, 0));
+    assert!(world.truth.loads() > 1);
+    (acknowledged, oldest)
+}
+
+#[tokio::test]
+async fn what_a_store_has_missed_is_carried_out_before_it_is_trusted_again() {
+    let world = World::default();
+    let host = world.host();
+    let (acknowledged, oldest) = read_after_an_outage(&world, &host).await;
+    assert_eq!(oldest, acknowledged);
+    assert_eq!(world.host().read().await, acknowledged);
+}
+
+#[tokio::test]
+async fn the_check_of_outages_notices_a_store_that_forgets_what_it_missed() {
+    let world = World::default();
+    let host = world.faulty_host(Fault::ForgetsInvalidations);
+    let (acknowledged, oldest) = read_after_an_outage(&world, &host).await;
+    assert!(oldest < acknowledged, "nothing stale was read");
+}
+
+#[tokio::test]
+async fn a_store_that_answers_pings_and_no_invalidations_is_not_trusted() {
+    let world = World::default();
+    let host = world.host();
+    assert_eq!(host.read().await, 1);
+    host.store.stop();
+    assert_eq!(host.write("put").await.unwrap().cache, CacheEffect::Pending);
+    let invalidation = host.store.hold(Op::InvalidateKeys);
+    let calls = host.store.calls(Op::InvalidateKeys);
+    host.store.start();
+    host.store.called(Op::InvalidateKeys, calls + 1).await;
+    for _ in 0..20 {
+        assert_eq!(host.read().await, 2);
+    }
+    assert_eq!(host.cache.store().state(), (Breaker::HalfOpen, 1));
+    assert_eq!(world.stored().await, Some(1));
+    invalidation.release();
+    host.until_trusted().await;
+    assert_eq!((world.stored().await, host.read().await), (None, 2));
+}
+
+#[tokio::test]
+async fn invalidations_of_a_long_outage_are_all_kept() {
+    let world = World::default();
+    let host = world.host();
+    host.store.stop();
+    for number in 1..=40 {
+        let tag = format!("t{number}");
+        assert_eq!(host.invalidate_tag(&tag).await, Invalidated::Pending);
+        assert_eq!(host.cache.store().state().1, number);
+    }
+    let calls = host.store.calls(Op::InvalidateTag);
+    host.store.start();
+    host.until_trusted().await;
+    assert_eq!(host.store.calls(Op::InvalidateTag), calls + 40);
+    assert_eq!(host.cache.store().state(), (Breaker::Closed, 0));
+}
+
+#[tokio::test]
+async fn a_load_from_before_an_outage_does_not_fill_after_a_write_during_it() {
+    let world = World::default();
+    let host = world.host();
+    let load = world.truth.hold_load();
+    let early = host.spawn_read();
+    world.truth.begun(1).await;
+    host.store.stop();
+    assert_eq!(host.write("put").await.unwrap().cache, CacheEffect::Pending);
+    host.store.start();
+    host.until_trusted().await;
+    let late = host.join().await;
+    load.release();
+    assert_eq!(versions(vec![early, late]).await, [1, 2]);
+    assert_eq!((host.rejected(), world.stored().await), (1, Some(2)));
+}
+
+#[tokio::test]
+async fn a_write_through_to_a_store_that_is_gone_is_pending() {
+    let world = World::default();
+    let host = world.host();
+    assert_eq!(host.read().await, 1);
+    host.store.stop();
+    assert_eq!(host.write("refresh").await.unwrap().cache, CacheEffect::Pending);
+    host.store.start();
+    host.until_trusted().await;
+    assert_eq!(host.read().await, 2);
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_between_lease_and_fill_costs_no_answer() {
+    let world = World::default();
+    let host = world.host();
+    for op in [Op::Claim, Op::Index, Op::Fill] {
+        let held = host.store.hold(op);
+        let calls = host.store.calls(op);
+        let reading = host.spawn_read();
+        host.store.called(op, calls + 1).await;
+        host.store.stop();
+        held.release();
+        assert_eq!(versions(vec![reading]).await, [1], "{op:?}");
+        host.store.start();
+        host.until_trusted().await;
+        host.invalidate_tag("item:1").await;
+    }
+}

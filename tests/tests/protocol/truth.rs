@@ -1,0 +1,225 @@
+//! The origin of the scenarios: one row whose version grows with every commit, read and written
+//! under the control of the test.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use corral_host::cache::Loader;
+use corral_host::origin::{
+    Origin, OriginError, Prepared, ReadStatement, Transaction, Value, WriteStatement, Written,
+};
+use serde_json::{Map, json};
+use tokio::sync::{oneshot, watch};
+
+use super::world::soon;
+
+/// What every load ends with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Ending {
+    /// The row as it was when the load began.
+    Row,
+    Missing,
+    Failure,
+    Panic,
+    Never,
+}
+
+/// The row, and who reads it.
+pub(super) struct Truth {
+    row: Mutex<Row>,
+    ending: Mutex<Ending>,
+    held: Mutex<VecDeque<oneshot::Receiver<()>>>,
+    begun: watch::Sender<usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    version: u64,
+    team: &'static str,
+}
+
+/// Something that waits until this is released or dropped.
+pub(super) struct Held(oneshot::Sender<()>);
+
+impl Held {
+    pub(super) fn new() -> (Self, oneshot::Receiver<()>) {
+        let (release, released) = oneshot::channel();
+        (Self(release), released)
+    }
+
+    pub(super) fn release(self) {
+        // Whoever waited may have gone away.
+        let _gone = self.0.send(());
+    }
+}
+
+impl Truth {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            row: Mutex::new(Row { version: 1, team: "a" }),
+            ending: Mutex::new(Ending::Row),
+            held: Mutex::default(),
+            begun: watch::Sender::new(0),
+        })
+    }
+
+    /// A commit past every cache.
+    pub(super) fn commit(&self) -> u64 {
+        let mut row = self.row.lock().unwrap();
+        row.version += 1;
+        row.version
+    }
+
+    pub(super) fn end_with(&self, ending: Ending) {
+        *self.ending.lock().unwrap() = ending;
+    }
+
+    /// The next load that nobody holds yet waits, after it has read the row.
+    pub(super) fn hold_load(&self) -> Held {
+        let (held, released) = Held::new();
+        self.held.lock().unwrap().push_back(released);
+        held
+    }
+
+    /// How many loads have begun.
+    pub(super) fn loads(&self) -> usize {
+        *self.begun.borrow()
+    }
+
+    /// Waits until so many loads have begun, which is after they read the row.
+    pub(super) async fn begun(&self, loads: usize) {
+        let mut begun = self.begun.subscribe();
+        soon("a load", begun.wait_for(|begun| *begun >= loads)).await.unwrap();
+    }
+
+    async fn load(&self) -> Result<Option<Bytes>, OriginError> {
+        let row = self.row.lock().unwrap().clone();
+        let held = self.held.lock().unwrap().pop_front();
+        self.begun.send_modify(|begun| *begun += 1);
+        if let Some(released) = held {
+            // A dropped hold releases too.
+            let _released = released.await;
+        }
+        let ending = *self.ending.lock().unwrap();
+        match ending {
+            Ending::Row => Ok(Some(row.body())),
+            Ending::Missing => Ok(None),
+            Ending::Failure => Err(OriginError::Unavailable("as the test wants it".into())),
+            Ending::Panic => panic!("the loader panics, as the test wants it"),
+            Ending::Never => std::future::pending().await,
+        }
+    }
+}
+
+impl Row {
+    fn body(&self) -> Bytes {
+        json!({ "version": self.version, "team": self.team }).to_string().into()
+    }
+}
+
+/// The body of a version, as a load would bring it.
+pub(super) fn body(version: u64) -> Bytes {
+    Row { version, team: "a" }.body()
+}
+
+/// One host's way to the origin: it counts how many of its loads run at once.
+pub(super) struct Lane {
+    pub(super) truth: Arc<Truth>,
+    running: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct Running<'a>(&'a AtomicUsize);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Lane {
+    pub(super) fn new(truth: &Arc<Truth>) -> Arc<Self> {
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { truth: Arc::clone(truth), running, most })
+    }
+
+    /// The most loads that ever ran at once.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Loader for Lane {
+    async fn load(&self, _deadline: Duration) -> Result<Option<Bytes>, OriginError> {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        let _running = Running(&self.running);
+        self.most.fetch_max(running, Ordering::SeqCst);
+        self.truth.load().await
+    }
+}
+
+struct Open(Arc<Truth>);
+
+#[async_trait]
+impl Transaction for Open {
+    async fn commit(self: Box<Self>) -> Result<(), OriginError> {
+        self.0.commit();
+        Ok(())
+    }
+}
+
+/// Writes through a cache; reads go through [`Lane`].
+pub(super) struct Writes(pub(super) Arc<Truth>);
+
+#[async_trait]
+impl Origin for Writes {
+    async fn load(
+        &self,
+        _read: &ReadStatement,
+        _values: &[Value],
+        _deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
+        Err(OriginError::Unavailable("not asked in these tests".into()))
+    }
+
+    async fn query(
+        &self,
+        read: &ReadStatement,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
+        self.load(read, values, deadline).await
+    }
+
+    async fn execute(
+        &self,
+        _write: &WriteStatement,
+        _values: &[Value],
+        _deadline: Duration,
+    ) -> Result<Written, OriginError> {
+        let returned = vec![Map::from_iter([("team".to_owned(), json!("a"))])];
+        let transaction = Box::new(Open(Arc::clone(&self.0)));
+        Ok(Written { rows: 1, returned, transaction })
+    }
+
+    async fn prepare_read(&self, _read: &ReadStatement) -> Result<Prepared, OriginError> {
+        Ok(Prepared::default())
+    }
+
+    async fn prepare_write(&self, _write: &WriteStatement) -> Result<Prepared, OriginError> {
+        Ok(Prepared::default())
+    }
+
+    async fn ping(&self) -> Result<(), OriginError> {
+        Ok(())
+    }
+
+    fn kind(&self) -> &'static str {
+        "truth"
+    }
+}

@@ -1,0 +1,366 @@
+//! Hosts over one store and one origin, in one process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corral_host::cache::{
+    Answer, Breaker, Cache, Invalidated, Invalidation, Read, ReadError, Resolve, WriteCall,
+    WriteError, Wrote,
+};
+use corral_host::config::{Entity, Param};
+use corral_host::observe::Metrics;
+use corral_host::origin::{ParamType, Rows, WriteStatement};
+use corral_host::policy::{Argument, Policy, Slot};
+use corral_host::store::{Envelope, Key, MemoryStore, Store, Tag, Token};
+use corral_tests::native::{Native, manifest};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::scripted::{Fault, Scripted, seize};
+use super::truth::{Lane, Truth, Writes, body};
+
+/// The one key that everything is about, as the default policy names it.
+pub(super) const KEY: &str = "v1:item:1";
+
+/// Only reached when a test fails.
+const SOON: Duration = Duration::from_secs(15);
+
+/// Under which terms the item is kept. Without jitter, so that a test can say what it expects.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) ttl: Duration,
+    pub(super) stale_while_revalidate: Duration,
+    pub(super) stale_if_error: Duration,
+    pub(super) lease: Duration,
+    pub(super) deadline: Duration,
+    /// The item carries its team's tag, which only a loaded row knows.
+    pub(super) team_tag: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(60),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            lease: Duration::from_secs(1),
+            deadline: Duration::from_secs(10),
+            team_tag: false,
+        }
+    }
+}
+
+/// What hosts share.
+pub(super) struct World {
+    pub(super) terms: Terms,
+    pub(super) memory: Arc<MemoryStore>,
+    pub(super) truth: Arc<Truth>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new(Terms::default())
+    }
+}
+
+impl World {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self { terms, memory: Arc::default(), truth: Truth::new() }
+    }
+
+    pub(super) fn host(&self) -> Host {
+        self.build(Arc::new(self.native()), None)
+    }
+
+    pub(super) fn faulty_host(&self, fault: Fault) -> Host {
+        self.build(Arc::new(self.native()), Some(fault))
+    }
+
+    pub(super) fn host_with(&self, policy: Arc<dyn Policy>) -> Host {
+        self.build(policy, None)
+    }
+
+    pub(super) fn native(&self) -> Native {
+        let terms = &self.terms;
+        let ms = |duration: Duration| duration.as_millis() as u64;
+        let mut tags = vec!["item:{id}"];
+        if terms.team_tag {
+            tags.push("team:{row.team}");
+        }
+        let write = |then| json!({ "params": ["id"], "then": then, "touches": ["item(id)"] });
+        let item = json!({
+            "params": ["id"],
+            "ttl_ms": ms(terms.ttl),
+            "stale_while_revalidate_ms": ms(terms.stale_while_revalidate),
+            "stale_if_error_ms": ms(terms.stale_if_error),
+            "negative_ttl_ms": 10_000,
+            "tags": tags,
+            "writes": { "put": write("invalidate"), "refresh": write("write-through") },
+        });
+        let settings = json!({
+            "jitter": 0, "early_refresh": 0, "lease_ms": ms(terms.lease),
+            "entities": { "item": item },
+        });
+        Native::try_new(&settings.to_string()).unwrap()
+    }
+
+    fn build(&self, policy: Arc<dyn Policy>, fault: Option<Fault>) -> Host {
+        let store = Scripted::new(Arc::clone(&self.memory), fault);
+        let metrics = Arc::new(Metrics::new(["item"]));
+        let slot = Arc::new(Slot::native(policy, manifest()));
+        let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
+        let deadline = self.terms.deadline;
+        let cache = Arc::new(Cache::new(as_store, slot, Arc::clone(&metrics), 100, deadline));
+        let trusted = Arc::clone(cache.store());
+        let probing = tokio::spawn(async move { trusted.probe().await });
+        let (entity, lane) = (Arc::new(item(&self.terms)), Lane::new(&self.truth));
+        Host { cache, store, lane, metrics, entity, probing }
+    }
+
+    /// Puts a version into the store, as somebody else would have: fresh for so long or, negative,
+    /// stale since so long, and kept for another minute.
+    pub(super) async fn plant(&self, version: u64, fresh_ms: i64) {
+        let token = Token::new(rand::random());
+        seize(&self.memory, &key(), token, Duration::from_secs(60)).await;
+        let now_ms = self.memory.now_ms();
+        let fresh_until_ms = now_ms.saturating_add_signed(fresh_ms);
+        let envelope = Envelope {
+            loaded_at_ms: now_ms - 100_000,
+            refresh_at_ms: fresh_until_ms,
+            fresh_until_ms,
+            stale_until_ms: now_ms + 60_000,
+            cost_ms: 1,
+            generation: 1,
+            etag: 1,
+            body: Some(body(version)),
+        };
+        self.memory.fill(&key(), token, &envelope).await.unwrap();
+    }
+
+    /// Takes the lease from whoever has it, as a host would that then dies; or lives, if it gives
+    /// it back with the token.
+    pub(super) async fn take_lease(&self, lease: Duration) -> Token {
+        let token = Token::new(rand::random());
+        seize(&self.memory, &key(), token, lease).await;
+        token
+    }
+
+    /// Removes the value and leaves the lease with its holder.
+    pub(super) async fn forget_value(&self, token: Token) {
+        self.memory.invalidate_keys(&[key()]).await.unwrap();
+        seize(&self.memory, &key(), token, Duration::from_secs(3_600)).await;
+    }
+
+    /// The version in the store.
+    pub(super) async fn stored(&self) -> Option<u64> {
+        let envelope = self.memory.get(&key()).await.unwrap()?;
+        Some(version_of(envelope.body.as_deref()))
+    }
+
+    /// Waits until so much has passed on the store's clock.
+    pub(super) async fn pass(&self, time: Duration) {
+        let until_ms = self.memory.now_ms() + time.as_millis() as u64;
+        until("time to pass", || self.memory.now_ms() >= until_ms).await;
+    }
+}
+
+/// One host.
+pub(super) struct Host {
+    pub(super) cache: Arc<Cache>,
+    pub(super) store: Arc<Scripted>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) entity: Arc<Entity>,
+    metrics: Arc<Metrics>,
+    probing: JoinHandle<()>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.probing.abort();
+    }
+}
+
+pub(super) type Reading = JoinHandle<Result<Answer, ReadError>>;
+
+impl Host {
+    fn request(&self, bypass: bool) -> Read {
+        Read {
+            entity: Arc::clone(&self.entity),
+            values: vec![Some("1".to_owned())],
+            query: None,
+            loader: Arc::clone(&self.lane) as _,
+            bypass,
+        }
+    }
+
+    /// A read, not yet begun.
+    pub(super) fn reading(
+        &self,
+    ) -> impl Future<Output = Result<Answer, ReadError>> + Send + 'static {
+        let (cache, read) = (Arc::clone(&self.cache), self.request(false));
+        async move { cache.read(read).await }
+    }
+
+    /// A read in a task of its own.
+    pub(super) fn spawn_read(&self) -> Reading {
+        tokio::spawn(self.reading())
+    }
+
+    /// A read by a caller that wants a value loaded after it asked.
+    pub(super) fn spawn_bypass(&self) -> Reading {
+        let (cache, read) = (Arc::clone(&self.cache), self.request(true));
+        tokio::spawn(async move { cache.read(read).await })
+    }
+
+    /// The version that a read answers.
+    pub(super) async fn read(&self) -> u64 {
+        version(&self.reading().await.unwrap())
+    }
+
+    /// A read that joins a flight in progress: returns once it has.
+    pub(super) async fn join(&self) -> Reading {
+        let before = self.coalesced();
+        let reading = self.spawn_read();
+        until("a reader to join", || self.coalesced() > before).await;
+        reading
+    }
+
+    /// Commits a new version through the cache, with the write of this name.
+    pub(super) async fn write(&self, write: &str) -> Result<Wrote, WriteError> {
+        self.writing(write).await
+    }
+
+    /// A write, not yet begun.
+    pub(super) fn writing(
+        &self,
+        write: &str,
+    ) -> impl Future<Output = Result<Wrote, WriteError>> + Send + 'static {
+        let (entity, lane) = (Arc::clone(&self.entity), Arc::clone(&self.lane));
+        let truth = Arc::clone(&lane.truth);
+        let resolve: Resolve = Arc::new(move |_request| {
+            Some(Read {
+                entity: Arc::clone(&entity),
+                values: vec![Some("1".to_owned())],
+                query: None,
+                loader: Arc::clone(&lane) as _,
+                bypass: false,
+            })
+        });
+        let call = WriteCall {
+            entity: "item".to_owned(),
+            write: write.to_owned(),
+            arguments: vec![Argument { name: "id".to_owned(), value: Some("1".to_owned()) }],
+            statement: Arc::new(WriteStatement { sql: String::new(), params: vec![] }),
+            values: vec![],
+            origin: Arc::new(Writes(truth)),
+            deadline: self.entity.deadline,
+            resolve,
+        };
+        let cache = Arc::clone(&self.cache);
+        async move { cache.write(call).await }
+    }
+
+    pub(super) async fn invalidate_tag(&self, tag: &str) -> Invalidated {
+        let tags = vec![Tag::try_new(tag).unwrap()];
+        let invalidation = Invalidation { tags, ..Invalidation::default() };
+        self.cache.invalidate(invalidation).await.unwrap()
+    }
+
+    /// Reads that joined another's flight.
+    pub(super) fn coalesced(&self) -> u64 {
+        self.metric("corral_coalesced_total")
+    }
+
+    /// Claims that met a lease of somebody else's.
+    pub(super) fn held(&self) -> u64 {
+        self.metric("corral_lease_total{result=\"held\"}")
+    }
+
+    /// Fills that were rejected.
+    pub(super) fn rejected(&self) -> u64 {
+        self.metric("corral_fill_total{result=\"rejected\"}")
+    }
+
+    pub(super) async fn until_idle(&self) {
+        until("every flight to end", || self.cache.is_idle()).await;
+    }
+
+    pub(super) async fn until_trusted(&self) {
+        until("the store to be trusted", || self.cache.store().state().0 == Breaker::Closed).await;
+    }
+
+    fn metric(&self, name: &str) -> u64 {
+        let text = self.metrics.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no metric {name}")).parse().unwrap()
+    }
+}
+
+pub(super) fn key() -> Key {
+    Key::try_new(KEY).unwrap()
+}
+
+/// Gives back a lease that the test took.
+pub(super) async fn give_back(world: &World, token: Token) {
+    assert!(world.memory.release(&key(), token).await.unwrap());
+}
+
+/// The version in an answer; 0: there is no row.
+pub(super) fn version(answer: &Answer) -> u64 {
+    version_of(answer.body.as_deref())
+}
+
+fn version_of(body: Option<&[u8]>) -> u64 {
+    let Some(body) = body else { return 0 };
+    let row: serde_json::Value = serde_json::from_slice(body).unwrap();
+    row["version"].as_u64().unwrap()
+}
+
+/// The versions that readings answer.
+pub(super) async fn versions(readings: Vec<Reading>) -> Vec<u64> {
+    let mut versions = Vec::new();
+    for reading in readings {
+        versions.push(version(&reading.await.unwrap().unwrap()));
+    }
+    versions
+}
+
+/// The caller of a read goes away.
+pub(super) async fn go_away(reading: Reading) {
+    reading.abort();
+    assert!(reading.await.is_err_and(|end| end.is_cancelled()));
+}
+
+pub(super) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(SOON, event).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
+    soon(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+fn item(terms: &Terms) -> Entity {
+    Entity {
+        name: "item".to_owned(),
+        params: vec![Param { name: "id".to_owned(), ty: "int8".parse::<ParamType>().unwrap() }],
+        read: None,
+        rows: Rows::One,
+        ttl: terms.ttl,
+        stale_while_revalidate: terms.stale_while_revalidate,
+        stale_if_error: terms.stale_if_error,
+        negative_ttl: Duration::from_secs(10),
+        tags: vec![],
+        deadline: terms.deadline,
+        near: Duration::ZERO,
+        writes: BTreeMap::new(),
+    }
+}
