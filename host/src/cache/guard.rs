@@ -84,15 +84,22 @@ pub(super) fn check(
     if turns > waits.saturating_mul(2).saturating_add(SPARE_TURNS) {
         return Err(Refused::Circling);
     }
+    let no_need = bounds.background && matches!(stage, Stage::Looked(_) | Stage::Held);
     match action {
-        Action::Claim(lease_ms) if !LEASE_MS.contains(&lease_ms) => Err(Refused::Lease),
-        Action::Fill(lifetime) if !within(lifetime, bounds) => Err(Refused::Lifetime),
-        Action::Answer if bounds.background && matches!(stage, Stage::Looked(_) | Stage::Held) => {
-            Ok(action)
-        }
-        _ if legal(stage, action) => Ok(action),
-        _ => Err(Refused::OutOfTurn),
+        Action::Claim(lease_ms) if !LEASE_MS.contains(&lease_ms) => return Err(Refused::Lease),
+        Action::Fill(lifetime) if !within(lifetime, bounds) => return Err(Refused::Lifetime),
+        Action::Answer if no_need => return Ok(action),
+        Action::Look
+        | Action::Claim(_)
+        | Action::Wait(_)
+        | Action::Load
+        | Action::LoadUncached
+        | Action::Fill(_)
+        | Action::Answer
+        | Action::AnswerAndRefresh
+        | Action::Fail => {}
     }
+    if legal(stage, action) { Ok(action) } else { Err(Refused::OutOfTurn) }
 }
 
 fn within(lifetime: Lifetime, bounds: Bounds) -> bool {

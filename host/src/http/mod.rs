@@ -48,7 +48,6 @@ impl Face {
 }
 
 /// Reads, writes and health, as applications see them.
-#[must_use]
 pub fn router(corral: Corral) -> Router {
     Router::new()
         .route("/read/{entity}", get(read::read).fallback(|| only("GET, HEAD")))
@@ -62,7 +61,6 @@ pub fn router(corral: Corral) -> Router {
 }
 
 /// The policy and metrics, as operators see them.
-#[must_use]
 pub fn admin_router(corral: Corral) -> Router {
     let policy = get(admin::policy).put(admin::put_policy).fallback(|| only("GET, HEAD, PUT"));
     Router::new()

@@ -3,10 +3,10 @@
 //! No problem shows SQL, addresses, secrets or the database's own words: those go to the log.
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::cache::{LoadError, ReadError, WriteError};
 use crate::origin::OriginError;
@@ -24,8 +24,9 @@ pub struct Problem {
     kind: &'static str,
     title: &'static str,
     detail: String,
-    more: Map<String, Value>,
-    header: Option<(axum::http::HeaderName, HeaderValue)>,
+    more: Vec<(&'static str, Value)>,
+    /// As text: a problem is returned by value, and parsed headers are large.
+    header: Option<(&'static str, &'static str)>,
 }
 
 impl Problem {
@@ -37,18 +38,18 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, kind, title, detail: detail.into(), more: Map::new(), header: None }
+        Self { status, kind, title, detail: detail.into(), more: Vec::new(), header: None }
     }
 
     /// A member of the document beside the standard ones.
     #[must_use]
-    pub fn with(mut self, name: &str, value: Value) -> Self {
-        self.more.insert(name.to_owned(), value);
+    pub fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.more.push((name, value));
         self
     }
 
     fn retry(mut self) -> Self {
-        self.header = Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S)));
+        self.header = Some(("retry-after", RETRY_AFTER_S));
         self
     }
 
@@ -75,7 +76,7 @@ impl Problem {
             "The method is not allowed here",
             format!("this path takes {allowed}"),
         );
-        problem.header = Some((ALLOW, HeaderValue::from_static(allowed)));
+        problem.header = Some(("allow", allowed));
         problem
     }
 
@@ -105,8 +106,7 @@ impl Problem {
         let detail = format!("send Authorization: Bearer and the token of the scope {scope:?}");
         let mut problem =
             Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is required", detail);
-        let realm = HeaderValue::from_static("Bearer realm=\"corral\"");
-        problem.header = Some((WWW_AUTHENTICATE, realm));
+        problem.header = Some(("www-authenticate", "Bearer realm=\"corral\""));
         problem
     }
 
@@ -131,14 +131,14 @@ impl IntoResponse for Problem {
             "detail": self.detail,
         });
         if let Some(members) = document.as_object_mut() {
-            members.extend(self.more);
+            members.extend(self.more.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         let mut response = Response::new(Body::from(document.to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = self.header {
-            headers.insert(name, value);
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         response
     }

@@ -144,11 +144,11 @@ impl Corral {
             loader: Arc::new(QueryLoader { origin: Arc::clone(origin), statement, values }),
             bypass: false,
         };
-        self.inner.cache.read(read).await.map_err(|error| match error {
-            ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) => {
-                RequestError::Query(code)
+        self.inner.cache.read(read).await.map_err(|error| {
+            if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
+                return RequestError::Query(code);
             }
-            error => error.into(),
+            error.into()
         })
     }
 
