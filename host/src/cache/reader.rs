@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
@@ -23,6 +24,8 @@ impl Cache {
     /// [`ReadError`] when there is neither a value nor a stale one that may be served.
     pub async fn read(self: &Arc<Self>, read: Read) -> Result<Answer, ReadError> {
         let began = Instant::now();
+        // A hit in memory is ready at once: without this, a loop of reads would let no other task run.
+        consume_budget().await;
         let read = Arc::new(read);
         let answer = self.answer_anew(&read, began).await;
         let outcome =

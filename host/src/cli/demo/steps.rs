@@ -171,7 +171,10 @@ impl Stage<'_> {
                 while !stop.load(Ordering::Relaxed) {
                     let id = 1 + (requests * SWAP_READERS + reader) % u64::from(PRODUCTS);
                     let answer = read(&corral, "product.page", Some(id)).await;
-                    failed.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
+                    if let Err(error) = &answer {
+                        tracing::warn!(%error, "a read failed during a swap");
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
                     requests += 1;
                 }
                 requests
