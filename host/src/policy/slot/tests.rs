@@ -1,3 +1,4 @@
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -135,10 +136,12 @@ fn a_thousand_exchanges_fail_no_call_of_other_threads() {
     let candidates = [newer().passed(), Wat::default().passed()];
     let slot = Slot::new(candidates[1].clone(), Origin::BuiltIn);
     let (ended, calls) = (AtomicBool::new(false), AtomicU64::new(0));
+    let begun = Barrier::new(3);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut newest = 0;
+                begun.wait();
                 while !ended.load(Ordering::Relaxed) {
                     let generation = slot.current();
                     step(&generation).unwrap();
@@ -148,10 +151,13 @@ fn a_thousand_exchanges_fail_no_call_of_other_threads() {
                 }
             });
         }
+        begun.wait();
         for at in 0..EXCHANGES {
             let [newer, older] = &candidates;
             let candidate = if at % 2 == 0 { newer } else { older };
             slot.activate(candidate.clone(), Origin::Pushed);
+            // On one busy core the others would have no turn before the last exchange.
+            thread::yield_now();
         }
         ended.store(true, Ordering::Relaxed);
     });
