@@ -4,16 +4,17 @@
 //! trusted**, even when it answers again. So an invalidation that fails opens the breaker, and the
 //! breaker closes only when a probe was answered *and* nothing is pending.
 //!
-//! One failure is enough to open: the outage then costs one time budget, once. A false alarm costs
-//! little, since the first probe follows after [`PROBE_FIRST`].
+//! One failure is enough to open, unless the store has answered somebody else while the call that
+//! failed was waiting: so an outage costs one time budget, once, and a single slow call is none. A
+//! false alarm costs little, since the first probe follows after [`PROBE_FIRST`].
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::observe::Metrics;
 use crate::store::{
@@ -71,6 +72,9 @@ pub struct TrustedStore {
     store: Arc<dyn Store>,
     /// `State::breaker == Closed`, readable without the lock.
     trusted: AtomicBool,
+    began: Instant,
+    /// When the store last answered, in microseconds since `began`.
+    answered_us: AtomicU64,
     state: Mutex<State>,
     opened: Notify,
     /// How long a tag's mark lives: longer than any load.
@@ -90,6 +94,8 @@ impl TrustedStore {
         Self {
             store,
             trusted: AtomicBool::new(true),
+            began: Instant::now(),
+            answered_us: AtomicU64::new(0),
             state: Mutex::new(State { breaker: Breaker::Closed, pending: VecDeque::new() }),
             opened: Notify::new(),
             mark,
@@ -301,11 +307,17 @@ impl TrustedStore {
         if !self.trusted.load(Ordering::Acquire) {
             return Err(StoreError::Distrusted);
         }
+        let sent = self.began.elapsed();
         let result = call(&*self.store).await;
         match &result {
+            Ok(_) | Err(StoreError::Refused(_)) => {
+                self.answered_us.fetch_max(micros(self.began.elapsed()), Ordering::Relaxed);
+            }
+            // The store has answered somebody meanwhile: one slow call is no outage.
+            Err(StoreError::Timeout(_))
+                if self.answered_us.load(Ordering::Relaxed) > micros(sent) => {}
             Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => self.open(error),
-            // A server that refuses one write still answers reads.
-            Ok(_) | Err(StoreError::Refused(_) | StoreError::Distrusted) => {}
+            Err(StoreError::Distrusted) => {}
         }
         result
     }
@@ -350,4 +362,8 @@ impl TrustedStore {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

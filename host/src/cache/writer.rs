@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
+use tokio::time::sleep;
 
 use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
 use crate::policy::{
@@ -19,6 +20,10 @@ use super::round::Round;
 use super::tags::as_text;
 use super::trust::{Doomed, Invalidated};
 use super::{Cache, Read};
+
+/// A commit whose connection broke is decided by then: the database carries it out at once or finds
+/// its client gone.
+const COMMIT_SETTLES: Duration = Duration::from_secs(2);
 
 /// Finds the read that a policy named; none for what can't be read by name.
 pub type Resolve = Arc<dyn Fn(Request) -> Option<Read> + Send + Sync>;
@@ -145,8 +150,11 @@ impl Cache {
             return Err(WriteError::Origin(error));
         }
         self.touch_under_newer(&namings, &change, &mut touched);
+        if let Err(error) = committed {
+            self.invalidate_twice(touched).await;
+            return Err(WriteError::Unknown(error));
+        }
         let cache = self.carry_out(touched, &call).await;
-        committed.map_err(WriteError::Unknown)?;
         Ok(Wrote { rows, cache })
     }
 
@@ -187,14 +195,26 @@ impl Cache {
         }
     }
 
+    /// The connection broke during the commit, which the database may still carry out after the
+    /// first invalidation; so there is a second one.
+    async fn invalidate_twice(self: &Arc<Self>, touched: Touched) {
+        let doomed = touched.all_doomed();
+        self.store.invalidate(doomed.clone()).await;
+        let (cache, unfinished) = (Arc::clone(self), self.store.begin());
+        tokio::spawn(async move {
+            sleep(COMMIT_SETTLES).await;
+            cache.store.invalidate(doomed).await;
+            drop(unfinished);
+        });
+    }
+
     /// Everything touched goes first: what is filled after that carries the write, and whatever
     /// becomes of a refill, nothing older is left.
     async fn carry_out(self: &Arc<Self>, touched: Touched, call: &WriteCall) -> CacheEffect {
-        let Touched { mut doomed, refreshed } = touched;
-        doomed.extend(refreshed.iter().map(|refill| Doomed::Key(refill.plan.key.clone())));
-        if self.store.invalidate(doomed).await == Invalidated::Pending {
+        if self.store.invalidate(touched.all_doomed()).await == Invalidated::Pending {
             return CacheEffect::Pending;
         }
+        let refreshed = touched.refreshed;
         let mut filled = !refreshed.is_empty();
         for Refill { generation, request, plan } in refreshed {
             filled &= match (call.resolve)(request) {
@@ -221,6 +241,12 @@ impl Cache {
 }
 
 impl Touched {
+    /// Everything touched, what is to be refreshed included.
+    fn all_doomed(&self) -> Vec<Doomed> {
+        let refreshed = self.refreshed.iter().map(|refill| Doomed::Key(refill.plan.key.clone()));
+        self.doomed.iter().cloned().chain(refreshed).collect()
+    }
+
     /// What `change` touches under `generation`. Only the generation in force refreshes: what
     /// another one named is removed.
     fn add(
