@@ -15,6 +15,9 @@ pub(super) const SOON: Duration = Duration::from_secs(30);
 /// In the origin's URL, where nobody asks for it: it must be in no answer.
 pub(super) const PASSWORD: &str = "hunter2";
 
+/// On a busy machine 50 ms are no sign of an outage, and these tests are not about outages.
+pub(super) const PATIENT_STORE: &str = "[store]\ntimeout = \"5s\"\n";
+
 /// Beside the shop: a sequence, and a function that writes.
 const SCHEMA: &str = "
 CREATE SEQUENCE tickets;
@@ -98,6 +101,7 @@ impl Servers {
     /// Every entity over these servers; `top` comes before all tables, `more` after them.
     pub(super) fn config(&self, database: u8, top: &str, more: &str) -> String {
         let shop = shop::config(Some(&self.store_url(database)), &self.origin_url());
+        let shop = shop.replace("[store]\n", PATIENT_STORE);
         format!("{top}\n{shop}{MORE_ENTITIES}{more}")
     }
 

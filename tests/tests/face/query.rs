@@ -4,7 +4,7 @@ use corral_tests::servers::Host;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::common::{Servers, ask, get, post, status_parameter};
+use super::common::{PATIENT_STORE, Servers, ask, get, post, status_parameter};
 
 /// One read session, so that every statement meets what the one before left; one deadline, so that
 /// reads run in the session as it is.
@@ -55,7 +55,7 @@ async fn a_query_is_cached_under_a_hashed_key() {
 async fn no_query_writes_and_none_changes_the_session_for_the_next() {
     let servers = Servers::shared().await;
     let config = format!(
-        "[store]\nurl = \"{}\"\n[origin]\nurl = \"{}\"\nmax_loads = 1\n{ONE_SESSION}",
+        "{PATIENT_STORE}url = \"{}\"\n[origin]\nurl = \"{}\"\nmax_loads = 1\n{ONE_SESSION}",
         servers.store_url(12),
         servers.origin_url()
     );
