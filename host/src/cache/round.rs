@@ -81,19 +81,25 @@ impl Round {
         }
     }
 
-    /// The same read once more, from its beginning.
+    /// The same read once more, from its beginning and under the generation in force: a flight that
+    /// goes on for ever must not keep an old one alive. A generation that gives the read another
+    /// key has flights of its own; those who wait for this one asked under the old name.
     pub(super) fn again(&self) -> Self {
-        Self::new(
-            Arc::clone(&self.cache),
-            Arc::clone(&self.read),
-            Arc::clone(&self.generation),
-            Arc::clone(&self.plan),
-        )
+        let (mut generation, mut plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
+        let current = self.cache.slot.current();
+        if let Ok(Ok(newer)) = self.read.plan(&current)
+            && newer.key == plan.key
+        {
+            (generation, plan) = (current, newer);
+        }
+        Self::new(Arc::clone(&self.cache), Arc::clone(&self.read), generation, plan)
     }
 
     /// The round that refreshes, in the background, what this round has just answered.
     pub(super) fn refresh(&self) -> Self {
-        let mut round = self.again();
+        let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
+        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
+        let mut round = Self::new(cache, read, generation, plan);
         round.memo = self.memo;
         round.bounds = Bounds::of(&self.read.entity, true);
         round.seen_ms = self.seen_ms;

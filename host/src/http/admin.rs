@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Value, json};
 
 use crate::policy::{Origin, Status};
+use crate::service::Installed;
 
 use super::access::Scope;
 use super::problem::Problem;
@@ -34,7 +35,9 @@ pub(super) async fn put_policy(
     face.gatekeeper.check(Scope::Admin, &headers)?;
     let bytes = collect(body, COMPONENT_LIMIT).await?;
     match face.corral.policies().install(bytes.to_vec(), Origin::Pushed).await {
-        Ok(generation) => Ok(Json(json!({ "active": generation.summary() }))),
+        Ok(Installed { generation, report }) => {
+            Ok(Json(json!({ "active": generation.summary(), "report": report })))
+        }
         Err(rejection) => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "policy-refused",

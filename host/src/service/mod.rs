@@ -24,8 +24,8 @@ use crate::policy::{EngineError, Slot, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
 pub use closures::ClosureError;
-pub use policies::Policies;
 pub(crate) use policies::shapes;
+pub use policies::{Installed, Policies};
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
 

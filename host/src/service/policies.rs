@@ -27,6 +27,15 @@ struct Inner {
     watch: Mutex<Option<Watch>>,
 }
 
+/// A candidate that came into force.
+#[derive(Debug)]
+pub struct Installed {
+    /// What it is now.
+    pub generation: Arc<Generation>,
+    /// What the gate learned of it.
+    pub report: gate::Passport,
+}
+
 impl Policies {
     pub(super) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
         let engine = Engine::new(policy::Limits::default())?;
@@ -62,14 +71,15 @@ impl Policies {
         &self,
         bytes: Vec<u8>,
         origin: Origin,
-    ) -> Result<Arc<Generation>, Box<Rejection>> {
+    ) -> Result<Installed, Box<Rejection>> {
         let inner = &self.inner;
         match examine(&inner.engine, bytes, &inner.settings, &inner.entities).await {
             Ok(passed) => {
+                let report = passed.report().clone();
                 let generation = inner.slot.activate(passed, origin);
                 inner.metrics.policy_swaps("activated");
                 tracing::info!(policy = generation.label(), "a policy was exchanged");
-                Ok(generation)
+                Ok(Installed { generation, report })
             }
             Err(rejection) => {
                 inner.metrics.policy_swaps("refused");
