@@ -13,7 +13,7 @@ use crate::server::{Server, run};
 
 #[tokio::test]
 async fn a_slow_read_ends_by_its_deadline_in_the_database_too() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let mut admin = server.admin().await;
     // Once with the session's deadline and once with another.
     for session in [SHORT, AMPLE] {
@@ -33,7 +33,7 @@ async fn a_slow_read_ends_by_its_deadline_in_the_database_too() {
 
 #[tokio::test]
 async fn a_read_that_nobody_waits_for_does_not_spoil_the_next() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let mut admin = server.admin().await;
     let origin = Arc::new(single(&server.url(), AMPLE));
     let task = tokio::spawn({
@@ -52,7 +52,7 @@ async fn a_read_that_nobody_waits_for_does_not_spoil_the_next() {
 
 #[tokio::test]
 async fn a_full_pool_is_unavailable_and_never_exceeded() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let mut admin = server.admin().await;
     let options = OriginOptions { max_loads: 2, deadline: AMPLE, ..OriginOptions::default() };
     let origin = Arc::new(PostgresOrigin::connect(&server.url(), &options).unwrap());
@@ -77,7 +77,7 @@ async fn a_full_pool_is_unavailable_and_never_exceeded() {
 
 #[tokio::test]
 async fn a_connection_that_died_while_idle_costs_no_failure() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let mut admin = server.admin().await;
     let url = format!("{}?application_name=doomed", server.url());
     let origin = single(&url, AMPLE);
@@ -94,7 +94,7 @@ async fn a_connection_that_died_while_idle_costs_no_failure() {
 
 #[tokio::test]
 async fn a_connection_that_is_cut_in_the_middle_of_a_write_is_unavailable() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = single(&server.url(), AMPLE);
     let sql = "SELECT pg_terminate_backend(pg_backend_pid()) AS done";
     let error = origin.execute(&write(sql, &[]), &[], AMPLE).await.err().unwrap();
@@ -103,7 +103,7 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_write_is_unavailable() {
 
 #[tokio::test]
 async fn a_server_that_hangs_is_left_by_the_deadline_and_its_connection_not_used_again() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = single(&server.url(), AMPLE);
     let read = one("SELECT pg_backend_pid() AS pid", &[]);
     let pid = json(&origin, &read, &[]).await["pid"].to_string();
@@ -119,13 +119,13 @@ async fn a_server_that_hangs_is_left_by_the_deadline_and_its_connection_not_used
 
 #[tokio::test]
 async fn a_server_that_stops_is_unavailable_at_once_and_used_again_when_it_returns() {
-    let server = Server::start();
+    let mut server = Server::start().await;
     let options = OriginOptions { deadline: AMPLE, ..OriginOptions::default() };
     let origin = PostgresOrigin::connect(&server.url(), &options).unwrap();
     let read = one("SELECT 1 AS a", &[]);
     assert_eq!(json(&origin, &read, &[]).await, json!({"a": 1}));
     assert_eq!(commit(&origin, "SELECT 1 AS a").await, 1);
-    server.stop();
+    server.stop().await;
     let start = Instant::now();
     for _ in 0..3 {
         assert_eq!(code(&origin.load(&read, &[], AMPLE).await.unwrap_err()), "unavailable");
@@ -134,14 +134,14 @@ async fn a_server_that_stops_is_unavailable_at_once_and_used_again_when_it_retur
         assert_eq!(code(&origin.ping().await.unwrap_err()), "unavailable");
     }
     assert!(start.elapsed() < AMPLE / 2, "it waited for a server that refuses connections");
-    server.resume();
+    server.resume().await;
     assert_eq!(json(&origin, &read, &[]).await, json!({"a": 1}));
     assert_eq!(commit(&origin, "SELECT 1 AS a").await, 1);
 }
 
 #[tokio::test]
 async fn a_server_that_takes_no_more_connections_is_unavailable() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let mut admin = server.admin().await;
     run(&mut admin, "CREATE ROLE narrow LOGIN CONNECTION LIMIT 0").await;
     let origin = single(&server.url().replace("postgres@", "narrow@"), AMPLE);

@@ -8,7 +8,7 @@ use crate::server::{Server, connection, run};
 
 #[tokio::test]
 async fn one_row_none_and_several() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = origin(&server.url());
     let sql = "SELECT n FROM generate_series(1, $1) AS n ORDER BY n DESC";
     let read = one(sql, &["int4"]);
@@ -23,7 +23,7 @@ async fn one_row_none_and_several() {
 
 #[tokio::test]
 async fn a_row_of_nothing_but_nulls_is_a_row() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = origin(&server.url());
     let read = one("SELECT NULL::int4 AS a, NULL::text AS b", &[]);
     assert_eq!(text(&origin, &read, &[]).await, r#"{"a":null,"b":null}"#);
@@ -31,7 +31,7 @@ async fn a_row_of_nothing_but_nulls_is_a_row() {
 
 #[tokio::test]
 async fn statements_are_taken_as_they_come() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = origin(&server.url());
     let statements = [
         ("SELECT 1 AS a -- as a comment", r#"{"a":1}"#),
@@ -48,7 +48,7 @@ async fn statements_are_taken_as_they_come() {
 
 #[tokio::test]
 async fn an_answer_beyond_the_limit_is_refused_and_the_next_read_is_answered() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = single(&server.url());
     // 100 GB, if it were read to its end.
     let read = many("SELECT repeat('x', 100000) AS x FROM generate_series(1, 1000000)", &[]);
@@ -61,7 +61,7 @@ async fn an_answer_beyond_the_limit_is_refused_and_the_next_read_is_answered() {
 
 #[tokio::test]
 async fn a_read_can_not_write() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let url = server.schema("readonly").await;
     let origin = origin(&url);
     run(&mut connection(&url).await, "CREATE SEQUENCE s").await;
@@ -77,7 +77,7 @@ async fn a_read_can_not_write() {
 
 #[tokio::test]
 async fn errors_of_the_statement_keep_their_code_and_the_connection_its_use() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = single(&server.url());
     let errors = [
         ("SELEC 1", "42601"),
@@ -99,7 +99,7 @@ async fn errors_of_the_statement_keep_their_code_and_the_connection_its_use() {
 
 #[tokio::test]
 async fn too_few_or_too_many_values_are_an_error_and_not_a_hang() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = single(&server.url());
     let read = one("SELECT $1::int4 AS a, $2::int4 AS b", &["int4"]);
     assert!(origin.load(&read, &[value("int4", "1")], AMPLE).await.is_err());
@@ -108,7 +108,7 @@ async fn too_few_or_too_many_values_are_an_error_and_not_a_hang() {
 
 #[tokio::test]
 async fn a_statement_that_fits_its_declaration_is_prepared_without_complaint() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, _) = shop(&server, "fits").await;
     let fitting: [(&str, &[&str]); 9] = [
         ("SELECT id, name FROM items WHERE id = $1", &["int8"]),
@@ -130,7 +130,7 @@ async fn a_statement_that_fits_its_declaration_is_prepared_without_complaint() {
 
 #[tokio::test]
 async fn what_does_not_fit_is_a_complaint_that_names_the_parameter() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, _) = shop(&server, "misfits").await;
     let misfits: [(&str, &[&str], &str); 9] = [
         (
@@ -168,7 +168,7 @@ async fn what_does_not_fit_is_a_complaint_that_names_the_parameter() {
 
 #[tokio::test]
 async fn a_wrong_statement_is_an_error_of_preparing() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, mut admin) = shop(&server, "wrong").await;
     let error = origin.prepare_read(&many("SELECT nothing FROM items", &[])).await.unwrap_err();
     assert_eq!(code(&error), "42703");

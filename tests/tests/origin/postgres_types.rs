@@ -8,7 +8,7 @@ use crate::server::Server;
 
 #[tokio::test]
 async fn every_type_is_answered_as_postgres_spells_it() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = origin(&server.url());
     let spellings = [
         ("true", "true"),
@@ -64,7 +64,7 @@ async fn every_type_is_answered_as_postgres_spells_it() {
 
 #[tokio::test]
 async fn every_parameter_arrives_as_its_declared_type_with_its_value() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let origin = origin(&server.url());
     let big = format!("{}.{}", "9".repeat(1000), "1".repeat(1000));
     let tiny = format!("-0.{}1", "0".repeat(999));
@@ -162,7 +162,7 @@ async fn every_parameter_arrives_as_its_declared_type_with_its_value() {
 
 #[tokio::test]
 async fn one_text_with_other_parameter_types_is_another_statement() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let options = OriginOptions { max_loads: 1, ..OriginOptions::default() };
     let origin = PostgresOrigin::connect(&server.url(), &options).unwrap();
     for (ty, name) in [("int8", "bigint"), ("text", "text"), ("int8", "bigint")] {
@@ -173,7 +173,7 @@ async fn one_text_with_other_parameter_types_is_another_statement() {
 
 #[tokio::test]
 async fn sessions_spell_alike_whatever_the_role_prefers() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let mut admin = server.admin().await;
     let prefer = "CREATE ROLE odd LOGIN; ALTER ROLE odd SET bytea_output = 'escape'; \
                   ALTER ROLE odd SET TimeZone = 'Asia/Tokyo'; ALTER ROLE odd SET DateStyle = 'German'";

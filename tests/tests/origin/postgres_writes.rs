@@ -9,7 +9,7 @@ use crate::server::{Server, connection, run};
 
 #[tokio::test]
 async fn a_write_reports_its_rows_and_is_seen_by_others_once_committed() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, mut other) = table(&server, "seen").await;
     let insert = write("INSERT INTO t SELECT n, 'x' FROM generate_series(1, $1) AS n", &["int4"]);
     let written = origin.execute(&insert, &[value("int4", "3")], AMPLE).await.unwrap();
@@ -21,7 +21,7 @@ async fn a_write_reports_its_rows_and_is_seen_by_others_once_committed() {
 
 #[tokio::test]
 async fn what_a_write_returns_comes_back_row_by_row() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, _other) = table(&server, "returned").await;
     let sql = "INSERT INTO t SELECT n, repeat('é', n) FROM generate_series(1, 2) AS n
                RETURNING *, 12345678901234567890.10::numeric AS big -- all of it";
@@ -44,7 +44,7 @@ async fn what_a_write_returns_comes_back_row_by_row() {
 
 #[tokio::test]
 async fn a_write_with_a_clause_before_it_returns_rows_too() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, _other) = table(&server, "clause").await;
     let sql =
         "WITH source AS (SELECT 7 AS id) INSERT INTO t SELECT id, 'x' FROM source RETURNING id";
@@ -54,7 +54,7 @@ async fn a_write_with_a_clause_before_it_returns_rows_too() {
 
 #[tokio::test]
 async fn a_dropped_transaction_leaves_nothing() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, mut other) = table(&server, "dropped").await;
     commit(&origin, "INSERT INTO t VALUES (1, 'old')").await;
     let update = write("UPDATE t SET v = 'new'", &[]);
@@ -67,7 +67,7 @@ async fn a_dropped_transaction_leaves_nothing() {
 
 #[tokio::test]
 async fn a_write_that_fails_is_rolled_back_and_its_connection_used_again() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, mut other) = table(&server, "failing").await;
     commit(&origin, "INSERT INTO t VALUES (1, 'x')").await;
     let pid = write("SELECT pg_backend_pid() AS pid", &[]);
@@ -89,7 +89,7 @@ async fn a_write_that_fails_is_rolled_back_and_its_connection_used_again() {
 
 #[tokio::test]
 async fn a_constraint_that_fails_at_commit_is_a_rejection() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, mut other) = table(&server, "deferred").await;
     let constraint = "CREATE TABLE child (id int8 REFERENCES t DEFERRABLE INITIALLY DEFERRED)";
     run(&mut other, constraint).await;
@@ -102,7 +102,7 @@ async fn a_constraint_that_fails_at_commit_is_a_rejection() {
 
 #[tokio::test]
 async fn a_commit_whose_connection_was_cut_has_an_unknown_outcome() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, mut other) = table(&server, "cut").await;
     let insert = write("INSERT INTO t VALUES (1, 'x') RETURNING pg_backend_pid() AS pid", &[]);
     let written = origin.execute(&insert, &[], AMPLE).await.unwrap();
@@ -115,7 +115,7 @@ async fn a_commit_whose_connection_was_cut_has_an_unknown_outcome() {
 
 #[tokio::test]
 async fn the_server_ends_the_transaction_of_a_host_that_is_lost() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, _other) = table(&server, "lost").await;
     let sql = "SELECT current_setting('idle_in_transaction_session_timeout') AS idle,
                       current_setting('statement_timeout') AS statement";
@@ -130,7 +130,7 @@ async fn the_server_ends_the_transaction_of_a_host_that_is_lost() {
 
 #[tokio::test]
 async fn a_write_that_waits_for_a_lock_ends_by_its_deadline() {
-    let server = Server::shared();
+    let server = Server::shared().await;
     let (origin, mut other) = table(&server, "locked").await;
     commit(&origin, "INSERT INTO t VALUES (1, 'x')").await;
     run(&mut other, "BEGIN; UPDATE t SET v = 'held'").await;

@@ -53,7 +53,11 @@ async fn show(
     let switch = Arc::new(Switch::new(connect_store(&config)?, config.store.timeout));
     let corral = Corral::start_with(config, Arc::clone(&switch) as _).await?;
     let stage = Stage { corral: corral.clone(), switch, narrator };
-    let report = stage.play().await?;
+    let report = tokio::select! {
+        report = stage.play() => report?,
+        // Ends the demo before its time, and its schema with it.
+        _interrupted = tokio::signal::ctrl_c() => return Err(Failed::Run(anyhow!("interrupted"))),
+    };
     if narrator.silent {
         say(serde_json::to_string(&report)?);
     }

@@ -19,6 +19,8 @@ pub(super) struct Shop {
     url: Secret,
     /// `corral_demo_….` in Postgres, nothing in SQLite.
     prefix: String,
+    /// The demo's own, so that a store that others use has nothing of an earlier demo's shop.
+    namespace: String,
     /// The SQLite file's folder; removed with this value.
     _folder: Option<TempDir>,
 }
@@ -29,13 +31,15 @@ impl Shop {
     }
 
     pub(super) fn choose(url: Option<&str>) -> anyhow::Result<Self> {
+        let random: u64 = rand::random();
+        let namespace = format!("demo-{random:016x}");
         match url {
             Some(url) if url.starts_with("sqlite:") => {
                 Err(anyhow!("--origin takes a Postgres; without it the demo brings its own SQLite"))
             }
             Some(url) => {
-                let prefix = format!("corral_demo_{:016x}.", rand::random::<u64>());
-                Ok(Self { url: Secret(url.to_owned()), prefix, _folder: None })
+                let prefix = format!("corral_demo_{random:016x}.");
+                Ok(Self { url: Secret(url.to_owned()), prefix, namespace, _folder: None })
             }
             None => {
                 let folder = TempDir::with_prefix("corral-demo-").context("a temporary folder")?;
@@ -43,18 +47,19 @@ impl Shop {
                 // An origin is never created by opening it: a mistyped path would be an empty shop.
                 std::fs::File::create(&file).context("the shop's file")?;
                 let url = format!("sqlite:{}", file.display());
-                Ok(Self { url: Secret(url), prefix: String::new(), _folder: Some(folder) })
+                let (prefix, folder) = (String::new(), Some(folder));
+                Ok(Self { url: Secret(url), prefix, namespace, _folder: folder })
             }
         }
     }
 
     /// The configuration as a user would write it.
     pub(super) fn config(&self, store: Option<Secret>) -> anyhow::Result<Config> {
-        let t = &self.prefix;
+        let Self { prefix: t, namespace, .. } = self;
         let text = format!(
             r#"
 [policy.settings]
-namespace = "demo"
+namespace = "{namespace}"
 
 [query]
 enabled = false
