@@ -123,7 +123,10 @@ async fn a_changed_policy_file_is_followed() {
     let policy = format!("[policy]\ncomponent = \"{}\"\n", file.display());
     let host = Servers::shared().await.host(10, &policy).await;
     assert_eq!(generation(&host).await, "1");
-    std::fs::write(home.path().join("new"), std::fs::read(built_in_path()).unwrap()).unwrap();
+    // A custom section named `new`: the same policy with another digest.
+    let mut newer = std::fs::read(built_in_path()).unwrap();
+    newer.extend(b"\0\x04\x03new");
+    std::fs::write(home.path().join("new"), newer).unwrap();
     std::fs::rename(home.path().join("new"), &file).unwrap();
     eventually("the file is followed", SOON, || async {
         Ok((generation(&host).await != "1").then_some(()))
