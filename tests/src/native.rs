@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use corral_core as core;
-use corral_host::policy::{self as host, Policy, Slot, Trap};
+use corral_host::policy::{self as host, NativePolicy, Policy, Trap};
 
 /// The default policy, called directly.
 #[derive(Debug, Clone)]
@@ -21,19 +21,14 @@ impl Native {
     pub fn try_new(settings: &str) -> Result<Self, Vec<core::Problem>> {
         core::Policy::try_new(settings).map(Self)
     }
-
-    /// A slot in which it is in force.
-    #[must_use]
-    pub fn into_slot(self) -> Arc<Slot> {
-        Arc::new(Slot::native(Arc::new(self), manifest()))
-    }
 }
 
-/// Who the native policy says it is.
+/// A policy of this process under the default policy's name.
 #[must_use]
-pub fn manifest() -> host::Manifest {
+pub fn named(policy: Arc<dyn Policy>, settings: &str) -> NativePolicy {
     let core::Manifest { name, version } = core::Policy::describe();
-    host::Manifest { name, version }
+    let manifest = host::Manifest { name, version };
+    NativePolicy { manifest, settings: settings.to_owned(), policy }
 }
 
 impl Policy for Native {

@@ -11,6 +11,7 @@
 //! a lease.
 
 mod answer;
+mod entropy;
 mod flights;
 mod guard;
 mod lease;
@@ -35,6 +36,7 @@ use crate::policy::{
 use crate::store::Store;
 
 pub use answer::{Answer, ReadError, Times, Via, Why};
+pub use entropy::{Entropy, SystemEntropy};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
 pub use trust::{Breaker, Doomed, Invalidated, TrustedStore};
 pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};
@@ -93,6 +95,22 @@ impl Read {
     }
 }
 
+/// What a cache is made of.
+pub struct Parts {
+    /// What all hosts share.
+    pub store: Arc<dyn Store>,
+    /// The policy in force.
+    pub slot: Arc<Slot>,
+    /// Where it counts.
+    pub metrics: Arc<Metrics>,
+    /// Where its random bits come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// The limit of concurrent loads.
+    pub loads_at_once: usize,
+    /// The longest deadline of all entities.
+    pub longest_load: Duration,
+}
+
 /// One host's cache.
 pub struct Cache {
     store: Arc<TrustedStore>,
@@ -100,28 +118,24 @@ pub struct Cache {
     flights: Arc<Flights>,
     loads: Loads,
     metrics: Arc<Metrics>,
+    entropy: Arc<dyn Entropy>,
     /// True: flights end.
     cut: watch::Sender<bool>,
 }
 
 impl Cache {
-    /// A cache over these parts. `longest_load` is the longest deadline of all entities, `at_once`
-    /// the limit of concurrent loads.
+    /// A cache of these parts.
     #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        slot: Arc<Slot>,
-        metrics: Arc<Metrics>,
-        at_once: usize,
-        longest_load: Duration,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, slot, metrics, entropy, loads_at_once, longest_load } = parts;
         let mark = longest_load * 2;
         Self {
             store: Arc::new(TrustedStore::new(store, mark, Arc::clone(&metrics))),
             slot,
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
-            loads: Loads::new(at_once),
+            loads: Loads::new(loads_at_once),
             metrics,
+            entropy,
             cut: watch::Sender::new(false),
         }
     }

@@ -212,7 +212,9 @@ impl Round {
         self.turns += 1;
         let elapsed_ms = millis(self.began.elapsed());
         let left_ms = millis(self.deadline.saturating_duration_since(Instant::now()));
-        let moment = Moment { elapsed_ms, left_ms, entropy: rand::random() };
+        #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
+        let entropy = self.cache.entropy.bits() as u64;
+        let moment = Moment { elapsed_ms, left_ms, entropy };
         let turn = match self.generation.step(self.memo, moment, event) {
             Ok(turn) => turn,
             Err(trap) => {

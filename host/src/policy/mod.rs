@@ -28,7 +28,7 @@ pub use engine::{Engine, EngineError, Limits};
 pub use generation::{Counts, Generation, Origin, Summary, Undecided};
 pub use guard::Named;
 pub use pool::Pool;
-pub use slot::{Activation, NothingToRollBack, Slot, Status};
+pub use slot::{Activation, NativePolicy, NothingToRollBack, Slot, Status};
 pub use watch::{Watch, watch};
 
 pub use bindings::types::{

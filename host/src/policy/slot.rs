@@ -11,10 +11,10 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 use serde::Serialize;
 
-use super::Policy;
 use super::calls::Calls;
 use super::gate::Passed;
 use super::generation::{Generation, Origin, Parts, Summary, rfc3339};
+use super::{Manifest, Policy};
 
 /// How many activations an operator can look back on.
 const HISTORY: usize = 64;
@@ -28,6 +28,23 @@ pub struct Slot {
     current: ArcSwap<Generation>,
     ledger: Mutex<Ledger>,
     calls: Arc<Calls>,
+}
+
+/// A policy that is code of this process, for tests and embedders. It passes no gate.
+pub struct NativePolicy {
+    /// Who it is.
+    pub manifest: Manifest,
+    /// Its settings, as JSON: policies of equal settings name alike.
+    pub settings: String,
+    /// Itself.
+    pub policy: Arc<dyn Policy>,
+}
+
+impl NativePolicy {
+    fn into_parts(self) -> Parts {
+        let Self { manifest, settings, policy } = self;
+        Parts { manifest, digest: String::new(), origin: Origin::BuiltIn, settings, policy }
+    }
 }
 
 /// What only an exchange touches.
@@ -81,14 +98,8 @@ impl Slot {
 
     /// A slot over a policy that needs no gate: code of this process, for tests and embedders.
     #[must_use]
-    pub fn native(policy: Arc<dyn Policy>, manifest: super::Manifest) -> Self {
-        Self::holding(Parts {
-            manifest,
-            digest: String::new(),
-            origin: Origin::BuiltIn,
-            settings: "{}".into(),
-            policy,
-        })
+    pub fn native(native: NativePolicy) -> Self {
+        Self::holding(native.into_parts())
     }
 
     fn holding(parts: Parts) -> Self {
@@ -134,7 +145,15 @@ impl Slot {
 
     /// Puts a policy in force. Numbers only grow; the generation before stays ready.
     pub fn activate(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
-        let parts = passed.into_parts(origin);
+        self.put_in_force(passed.into_parts(origin))
+    }
+
+    /// [`Slot::activate`] for a policy that needs no gate.
+    pub fn activate_native(&self, native: NativePolicy) -> Arc<Generation> {
+        self.put_in_force(native.into_parts())
+    }
+
+    fn put_in_force(&self, parts: Parts) -> Arc<Generation> {
         let mut ledger = self.ledger();
         ledger.newest += 1;
         let next = Arc::new(Generation::new(ledger.newest, parts, Arc::clone(&self.calls)));

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::cache::{Cache, load_time};
+use crate::cache::{Cache, Parts, SystemEntropy, load_time};
 use crate::config::{Config, Entity};
 use crate::observe::Metrics;
 use crate::origin::{self, Origin, OriginOptions};
@@ -256,5 +256,12 @@ fn new_cache(
 ) -> Arc<Cache> {
     let deadlines = config.entities.values().map(|entity| entity.deadline);
     let longest = deadlines.chain([config.query.deadline]).max().unwrap_or(config.query.deadline);
-    Arc::new(Cache::new(store, slot, metrics, config.origin.max_loads, longest))
+    Arc::new(Cache::new(Parts {
+        store,
+        slot,
+        metrics,
+        entropy: Arc::new(SystemEntropy),
+        loads_at_once: config.origin.max_loads,
+        longest_load: longest,
+    }))
 }

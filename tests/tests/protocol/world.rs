@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::cache::{
-    Answer, Breaker, Cache, Invalidated, Invalidation, Read, ReadError, Resolve, WriteCall,
-    WriteError, Wrote,
+    Answer, Breaker, Cache, Invalidated, Invalidation, Parts, Read, ReadError, Resolve,
+    SystemEntropy, WriteCall, WriteError, Wrote,
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows, WriteStatement};
 use corral_host::policy::{Argument, Policy, Slot};
 use corral_host::store::{Envelope, Key, MemoryStore, Store, Tag, Token};
-use corral_tests::native::{Native, manifest};
+use corral_tests::native::{Native, named};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -108,10 +108,17 @@ impl World {
     fn build(&self, policy: Arc<dyn Policy>, fault: Option<Fault>) -> Host {
         let store = Scripted::new(Arc::clone(&self.memory), fault);
         let metrics = Arc::new(Metrics::new(["item"]));
-        let slot = Arc::new(Slot::native(policy, manifest()));
+        let slot = Arc::new(Slot::native(named(policy, "{}")));
         let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
         let deadline = self.terms.deadline;
-        let cache = Arc::new(Cache::new(as_store, slot, Arc::clone(&metrics), 100, deadline));
+        let cache = Arc::new(Cache::new(Parts {
+            store: as_store,
+            slot,
+            metrics: Arc::clone(&metrics),
+            entropy: Arc::new(SystemEntropy),
+            loads_at_once: 100,
+            longest_load: deadline,
+        }));
         let trusted = Arc::clone(cache.store());
         let probing = tokio::spawn(async move { trusted.probe().await });
         let (entity, lane) = (Arc::new(item(&self.terms)), Lane::new(&self.truth));

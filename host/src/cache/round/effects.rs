@@ -49,7 +49,7 @@ impl Round {
     }
 
     pub(super) async fn claim(&mut self, lease_ms: u32, mode: Mode) -> Event {
-        let token = Token::new(rand::random());
+        let token = Token::new(self.cache.entropy.bits());
         let lease = Duration::from_millis(lease_ms.into());
         let key = &self.plan.key;
         let claim = Claim { key, token, lease, seen_ms: self.seen_ms, mode };
