@@ -15,4 +15,5 @@ pub mod native;
 pub mod replay;
 pub mod servers;
 pub mod shop;
+pub mod sim;
 pub mod trace;

@@ -1,0 +1,98 @@
+//! Many schedules: how many, how fast, and the first that shows something.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::checker::Violation;
+use super::protection::Protection;
+use super::schedule::Scene;
+
+/// Schedules to run.
+#[derive(Debug, Clone)]
+pub struct Campaign {
+    /// One schedule each.
+    pub seeds: Range<u64>,
+    /// A protection to do without.
+    pub missing: Option<Protection>,
+    /// Threads, each with schedules of its own.
+    pub threads: usize,
+}
+
+/// A schedule in which a promise was broken.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its seed.
+    pub seed: u64,
+    /// How many schedules had run by then, this one included.
+    pub schedules: u64,
+    /// What was broken.
+    pub violations: Vec<Violation>,
+}
+
+/// What a campaign did.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    /// Schedules that ran.
+    pub schedules: u64,
+    /// Requests that clients made.
+    pub requests: u64,
+    /// Operations that reached the store.
+    pub store_operations: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// The broken promise with the lowest seed, if there is one.
+    pub found: Option<Found>,
+}
+
+impl Campaign {
+    /// Runs schedules until the seeds are used up, so many requests were made, or a promise is
+    /// broken; `progress` hears of every schedule with the number of its requests.
+    #[must_use]
+    pub fn run(&self, at_most: u64, progress: impl Fn(u64) + Sync) -> Tally {
+        let began = Instant::now();
+        let (next, stop) = (AtomicU64::new(self.seeds.start), AtomicBool::new(false));
+        let (schedules, requests) = (AtomicU64::new(0), AtomicU64::new(0));
+        let operations = AtomicU64::new(0);
+        let work = || {
+            while !stop.load(Ordering::Relaxed) && requests.load(Ordering::Relaxed) < at_most {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= self.seeds.end {
+                    break;
+                }
+                let outcome = Scene { seed, missing: self.missing, detailed: false }.run();
+                let made = outcome.requests as u64;
+                requests.fetch_add(made, Ordering::Relaxed);
+                operations.fetch_add(outcome.store_operations, Ordering::Relaxed);
+                let schedules = schedules.fetch_add(1, Ordering::Relaxed) + 1;
+                progress(made);
+                if !outcome.violations.is_empty() {
+                    stop.store(true, Ordering::Relaxed);
+                    return Some(Found { seed, schedules, violations: outcome.violations });
+                }
+            }
+            None
+        };
+        let found = thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.threads.max(1)).map(|_| scope.spawn(work)).collect();
+            let ends = workers.into_iter().map(|worker| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            ends.flatten().min_by_key(|found| found.seed)
+        });
+        Tally {
+            schedules: schedules.into_inner(),
+            requests: requests.into_inner(),
+            store_operations: operations.into_inner(),
+            took: began.elapsed(),
+            found,
+        }
+    }
+}
+
+/// Looks for a schedule that shows what a missing protection was for.
+#[must_use]
+pub fn find(missing: Protection, at_most: u64) -> Option<Found> {
+    Campaign { seeds: 0..at_most, missing: Some(missing), threads: 1 }.run(u64::MAX, |_| {}).found
+}

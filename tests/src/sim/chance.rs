@@ -1,0 +1,49 @@
+//! The one source of chance in a schedule.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use corral_host::cache::Entropy;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+
+/// A generator that everything in a schedule draws from, in the order in which it happens.
+pub(super) struct Chance(Mutex<Xoshiro256PlusPlus>);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(Mutex::new(Xoshiro256PlusPlus::seed_from_u64(seed)))
+    }
+
+    fn draw<T>(&self, draw: impl FnOnce(&mut Xoshiro256PlusPlus) -> T) -> T {
+        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// True in so many of a hundred cases.
+    pub(super) fn percent(&self, percent: u32) -> bool {
+        percent > 0 && self.draw(|generator| generator.random_range(0..100)) < percent
+    }
+
+    /// A number below `end`, which is not 0.
+    pub(super) fn below(&self, end: usize) -> usize {
+        self.draw(|generator| generator.random_range(0..end))
+    }
+
+    /// One of these, which are some.
+    pub(super) fn one_of<T: Copy>(&self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// Whole milliseconds from `low` to `high`.
+    pub(super) fn millis(&self, low: u64, high: u64) -> Duration {
+        Duration::from_millis(self.draw(|generator| generator.random_range(low..=high)))
+    }
+}
+
+impl Entropy for Chance {
+    fn bits(&self) -> u128 {
+        self.draw(|generator| {
+            u128::from(generator.next_u64()) << 64 | u128::from(generator.next_u64())
+        })
+    }
+}

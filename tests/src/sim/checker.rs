@@ -1,0 +1,271 @@
+//! Judges a history: could it have come from a cache that keeps its promises?
+//!
+//! Rows carry versions that grow with every commit. What a read may answer follows from what was
+//! acknowledged before it began:
+//!
+//! * an acknowledged write counts for every host at once; one that was acknowledged as *pending* for
+//!   the host that took it, and for the others when that host has drained what it had pending;
+//! * a write that nobody acknowledged (its host died, or its commit ended in doubt) counts
+//!   [`REPAIRED`] after its commit, provided the store kept what it was told;
+//! * what was known before the store failed over to an old replica does not count any more: what
+//!   returns is bounded by its lifetime. So are values that returned without their place in a tag's
+//!   index, because the invalidation that was under way took it out: from then on tags prove nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::climate::Climate;
+use super::history::{Event, History, Life, RequestId};
+use super::truth::{Body, Subject};
+
+/// By then another host has carried out what a dead one announced.
+const REPAIRED: Duration = Duration::from_secs(3000);
+
+/// Clocks are read in whole milliseconds, and a host's estimate of the store's lags a little.
+const CLOCK_SLACK_MS: u64 = 20;
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// When, in milliseconds since the beginning.
+    pub at_ms: u64,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>7} ms  {}", self.at_ms, self.what)
+    }
+}
+
+/// Every promise that the history breaks.
+pub(super) fn check(climate: &Climate, history: &History) -> Vec<Violation> {
+    let mut checker = Checker::new(climate);
+    for (at_ms, event) in history.events() {
+        checker.event(at_ms, event);
+    }
+    checker.violations
+}
+
+/// The newest version of each row that a read must know.
+type Floors = BTreeMap<Subject, u64>;
+
+struct Asked {
+    at_ms: u64,
+    subject: Subject,
+    fresh: bool,
+    /// What counted when it was asked.
+    floors: Floors,
+}
+
+struct Written {
+    life: Life,
+    committed: Option<Commit>,
+}
+
+#[derive(Clone, Copy)]
+struct Commit {
+    at_ms: u64,
+    subject: Subject,
+    version: u64,
+}
+
+struct Checker<'a> {
+    climate: &'a Climate,
+    floors: Floors,
+    /// What counts for one life only, until it has drained.
+    owed: BTreeMap<Life, Floors>,
+    absent: BTreeSet<(Subject, u64)>,
+    asked: BTreeMap<RequestId, Asked>,
+    written: BTreeMap<RequestId, Written>,
+    /// Committed and not acknowledged.
+    unacknowledged: BTreeMap<RequestId, Commit>,
+    failed_over: bool,
+    at_rest: bool,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(climate: &'a Climate) -> Self {
+        Self {
+            climate,
+            floors: Floors::new(),
+            owed: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            written: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
+            failed_over: false,
+            at_rest: false,
+            violations: Vec::new(),
+        }
+    }
+
+    fn event(&mut self, at_ms: u64, event: &Event) {
+        self.repair(at_ms);
+        match event {
+            Event::Asked { request, life, subject, fresh, .. } => {
+                let asked = self.ask(at_ms, *life, *subject, *fresh);
+                self.asked.insert(*request, asked);
+            }
+            Event::Answered { request, body, stale_if_error } => {
+                if let Some(asked) = self.asked.remove(request) {
+                    self.answer(at_ms, *request, &asked, body.as_ref(), *stale_if_error);
+                }
+            }
+            Event::Unanswered { request, why, late } => {
+                self.asked.remove(request);
+                if *late {
+                    self.object(at_ms, format!("#{request} has no answer by its deadline"));
+                } else if self.at_rest || self.climate.leaves_time() {
+                    self.object(at_ms, format!("#{request} failed without a reason: {why}"));
+                }
+            }
+            Event::Wrote { request, life, .. } => {
+                self.written.insert(*request, Written { life: *life, committed: None });
+            }
+            Event::Committed { request, subject, version, there } => {
+                self.commit(at_ms, *request, *subject, *version, *there);
+            }
+            Event::Acknowledged { request, pending } => self.acknowledge(*request, *pending),
+            Event::Failed { request, why, in_doubt } => {
+                if !*in_doubt && self.climate.leaves_time() {
+                    self.object(at_ms, format!("#{request} failed without a reason: {why}"));
+                }
+            }
+            Event::Drained { life } => {
+                for (subject, version) in self.owed.remove(life).unwrap_or_default() {
+                    raise(&mut self.floors, subject, version);
+                }
+            }
+            // What it owed is lost with it: the lifetime bounds it.
+            Event::Crashed { life, .. } => drop(self.owed.remove(life)),
+            Event::FailedOver => self.forget(),
+            Event::ClaimedInVain { .. } | Event::LoadedTwiceAtOnce { .. } => {
+                self.object(at_ms, event.to_string());
+            }
+            Event::AtRest => self.at_rest = true,
+        }
+    }
+
+    fn ask(&self, at_ms: u64, life: Life, subject: Subject, fresh: bool) -> Asked {
+        let mut floors = self.floors.clone();
+        for (subject, version) in self.owed.get(&life).into_iter().flatten() {
+            raise(&mut floors, *subject, *version);
+        }
+        Asked { at_ms, subject, fresh, floors }
+    }
+
+    fn answer(
+        &mut self,
+        at_ms: u64,
+        request: RequestId,
+        asked: &Asked,
+        body: Option<&Body>,
+        stale_if_error: bool,
+    ) {
+        let floors = &asked.floors;
+        let failed_over = self.failed_over;
+        let counts = |subject| !(failed_over && matches!(subject, Subject::Team(_)));
+        let floor = |subject| floor.get(&subject).copied().filter(|_| counts(subject)).unwrap_or(0);
+        let Some(body) = body else {
+            let (from, to) = ((asked.subject, floor(asked.subject)), (asked.subject, u64::MAX));
+            if self.absent.range(from..=to).next().is_none() {
+                self.object(at_ms, format!("#{request} missed a row that is there"));
+            }
+            return;
+        };
+        let rows = [(asked.subject, body.version), (Subject::Team(body.team), body.team_version)];
+        // A team's body says the same twice.
+        let rows = if rows[0] == rows[1] { &rows[..1] } else { &rows };
+        for (subject, version) in rows.iter().copied() {
+            if version < floor(subject) {
+                let newest = floor(subject);
+                let what = format!("#{request} read version {version} of {subject}, not {newest}");
+                self.object(at_ms, what);
+            }
+        }
+        let age_ms = self.age(at_ms, asked, body);
+        if asked.fresh && !stale_if_error && age_ms > CLOCK_SLACK_MS {
+            self.object(
+                at_ms,
+                format!("#{request} wanted a fresh load and got one of {age_ms} ms"),
+            );
+        }
+        let oldest = u64::try_from(self.climate.oldest().as_millis()).unwrap_or(u64::MAX);
+        if age_ms > oldest + CLOCK_SLACK_MS {
+            self.object(
+                at_ms,
+                format!("#{request} read a value of {age_ms} ms, past its lifetime"),
+            );
+        }
+    }
+
+    /// How old a body was when its read began.
+    fn age(&self, at_ms: u64, asked: &Asked, body: &Body) -> u64 {
+        let since_began = at_ms - asked.at_ms;
+        (super::world::EPOCH_MS + at_ms).saturating_sub(body.at_ms).saturating_sub(since_began)
+    }
+
+    fn commit(
+        &mut self,
+        at_ms: u64,
+        request: RequestId,
+        subject: Subject,
+        version: u64,
+        there: bool,
+    ) {
+        if !there {
+            self.absent.insert((subject, version));
+        }
+        let commit = Commit { at_ms, subject, version };
+        if let Some(written) = self.written.get_mut(&request) {
+            written.committed = Some(commit);
+        }
+        self.unacknowledged.insert(request, commit);
+    }
+
+    fn acknowledge(&mut self, request: RequestId, pending: bool) {
+        let Some(written) = self.written.remove(&request) else { return };
+        let Some(Commit { subject, version, .. }) = written.committed else { return };
+        self.unacknowledged.remove(&request);
+        let floors =
+            if pending { self.owed.entry(written.life).or_default() } else { &mut self.floors };
+        raise(floors, subject, version);
+    }
+
+    /// What nobody acknowledged counts after a while.
+    fn repair(&mut self, at_ms: u64) {
+        if !self.climate.sound_store() {
+            return;
+        }
+        let repaired_ms = u64::try_from(REPAIRED.as_millis()).unwrap_or(u64::MAX);
+        let due = |commit: &Commit| commit.at_ms + repaired_ms <= at_ms;
+        for (_, commit) in self.unacknowledged.extract_if(.., |_, commit| due(commit)) {
+            raise(&mut self.floors, commit.subject, commit.version);
+        }
+    }
+
+    /// Writes under way count as little: the replica may lack half of an invalidation.
+    fn forget(&mut self) {
+        self.failed_over = true;
+        self.written.clear();
+        self.floors.clear();
+        self.owed.clear();
+        self.unacknowledged.clear();
+        for asked in self.asked.values_mut() {
+            asked.floors.clear();
+        }
+    }
+
+    fn object(&mut self, at_ms: u64, what: String) {
+        self.violations.push(Violation { at_ms, what });
+    }
+}
+
+fn raise(floors: &mut Floors, subject: Subject, version: u64) {
+    let floor = floors.entry(subject).or_default();
+    *floor = version.max(*floor);
+}

@@ -1,0 +1,133 @@
+//! A client: one request after another, each to a host that lives, and what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corral_host::cache::{Answer, ReadError, Via, WriteError};
+use tokio::time::{sleep, timeout};
+
+use super::history::{Event, RequestId};
+use super::host::{Host, is_pending};
+use super::schedule::Fleet;
+use super::truth::{Body, Change, ITEMS, Subject, TEAMS};
+use super::world::World;
+
+/// What a caller allows beyond the deadline, for the messages that are on their way when it comes.
+const SLACK: Duration = Duration::from_millis(200);
+
+/// Beyond the deadline of a write, its invalidation may take a time budget of the store for each of
+/// its exchanges.
+const WRITE_SLACK: Duration = Duration::from_secs(20);
+
+/// Sends its requests and ends.
+pub(super) async fn run(world: Arc<World>, fleet: Arc<Fleet>) {
+    for _ in 0..world.climate.requests {
+        let pause = u64::try_from(world.climate.pause.as_millis()).unwrap_or(0);
+        sleep(world.chance.millis(0, pause)).await;
+        let Some(host) = fleet.any_living() else { continue };
+        if world.chance.percent(world.climate.writes) {
+            write(&world, &fleet, &host).await;
+        } else if world.chance.percent(5) {
+            invalidate(&world, &host).await;
+        } else {
+            let fresh = world.chance.percent(10);
+            read(&world, &fleet, &host, any_subject(&world), fresh).await;
+        }
+    }
+}
+
+fn any_item(world: &World) -> u8 {
+    u8::try_from(world.chance.below(ITEMS.into())).unwrap_or(0)
+}
+
+fn any_team(world: &World) -> u8 {
+    u8::try_from(world.chance.below(TEAMS.into())).unwrap_or(0)
+}
+
+fn any_subject(world: &World) -> Subject {
+    if world.chance.percent(25) {
+        Subject::Team(any_team(world))
+    } else {
+        Subject::Item(any_item(world))
+    }
+}
+
+fn any_change(world: &World) -> Change {
+    match world.chance.below(8) {
+        0..=2 => Change::Put(any_item(world)),
+        3 | 4 => Change::Through(any_item(world)),
+        5 => Change::Move(any_item(world), any_team(world)),
+        6 => Change::Delete(any_item(world)),
+        _ => Change::Rename(any_team(world)),
+    }
+}
+
+/// One read, and what came of it.
+pub(super) async fn read(
+    world: &World,
+    fleet: &Fleet,
+    host: &Arc<Host>,
+    subject: Subject,
+    fresh: bool,
+) {
+    let request = fleet.next_request();
+    fleet.note_drained(world);
+    world.note(Event::Asked { request, host: host.number, life: host.life, subject, fresh });
+    let died = host.died.notified();
+    let answer = timeout(world.climate.deadline + SLACK, host.read(subject, fresh));
+    let answer = tokio::select! {
+        biased;
+        () = died => return,
+        answer = answer => answer,
+    };
+    world.note(match answer {
+        Ok(answer) => answered(request, answer),
+        Err(_elapsed) => Event::Unanswered { request, why: "nothing came".to_owned(), late: true },
+    });
+}
+
+fn answered(request: RequestId, answer: Result<Answer, ReadError>) -> Event {
+    match answer {
+        Ok(answer) => Event::Answered {
+            request,
+            stale_if_error: answer.via == Via::StaleIfError,
+            body: answer.body.as_deref().and_then(Body::decode),
+        },
+        Err(error) => Event::Unanswered { request, why: error.to_string(), late: false },
+    }
+}
+
+/// An operator invalidates a row that nobody changed: it must do no harm.
+async fn invalidate(world: &World, host: &Arc<Host>) {
+    let subject = any_subject(world);
+    world.remark(|| format!("an operator invalidates {subject} through host {}", host.number));
+    let died = host.died.notified();
+    tokio::select! {
+        biased;
+        () = died => {}
+        () = host.invalidate(subject) => {}
+    }
+}
+
+async fn write(world: &World, fleet: &Fleet, host: &Arc<Host>) {
+    let (request, change) = (fleet.next_request(), any_change(world));
+    let (number, life) = (host.number, host.life);
+    fleet.note_drained(world);
+    world.note(Event::Wrote { request, life, host: number, change });
+    let died = host.died.notified();
+    let wrote = timeout(world.climate.deadline + WRITE_SLACK, host.write(change, request));
+    let wrote = tokio::select! {
+        biased;
+        () = died => return,
+        wrote = wrote => wrote,
+    };
+    world.note(match wrote {
+        Ok(Ok(wrote)) => Event::Acknowledged { request, pending: is_pending(&wrote) },
+        Ok(Err(error)) => Event::Failed {
+            request,
+            in_doubt: matches!(error, WriteError::Unknown(_) | WriteError::Interrupted),
+            why: error.to_string(),
+        },
+        Err(_elapsed) => Event::Failed { request, in_doubt: true, why: "nothing came".to_owned() },
+    });
+}

@@ -1,0 +1,40 @@
+//! A simulator that can prove the cache wrong.
+//!
+//! It runs the real reader, writer, flights, leases and breaker of several hosts in virtual time on
+//! one thread, over a simulated store and origin that delay, lose, reorder, refuse, expire, evict,
+//! flush, fail over and crash. Chance comes from one seed, so a seed is a run. What the clients saw
+//! is a [`history`], and the [`checker`] says whether it could have come from a cache that keeps its
+//! promises.
+//!
+//! ```text
+//! climate ─► world (shelf, truth, weather) ◄─► hosts (link, lane, the real cache) ◄─► clients
+//!                       └────────────► history ─► checker ─► violations
+//! ```
+//!
+//! It is able to fail: every [`Protection`] of the protocol can be switched off, and then the checker
+//! has to find what it was for. The switches stand at the edges (what a link does with an operation,
+//! what an old policy answers), so the cache itself has none.
+
+mod campaign;
+mod chance;
+mod checker;
+mod client;
+mod climate;
+mod history;
+mod host;
+mod lane;
+mod link;
+mod protection;
+mod schedule;
+mod shelf;
+mod truth;
+mod weather;
+mod world;
+
+pub use campaign::{Campaign, Found, Tally, find};
+pub use checker::Violation;
+pub use climate::Climate;
+pub use history::Entry;
+pub use link::calm_store;
+pub use protection::Protection;
+pub use schedule::{Outcome, Scene};
