@@ -4,6 +4,8 @@
 //! those who were waiting when it *began*: they **board** it. Those who join later are **late**;
 //! they share it only if its fill was accepted, which proves that no invalidation came in between,
 //! and only if they were there before the fill was sent. Everybody else waits for the next round.
+//!
+//! Who wants a value loaded after the request began (`no-cache`) boards what can bring no other.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +18,48 @@ use crate::store::Key;
 use super::answer::{ReadError, Served};
 
 type Shared = Result<Served, ReadError>;
-type Reply = oneshot::Sender<Shared>;
+
+/// Somebody who waits.
+struct Waiter {
+    reply: oneshot::Sender<Shared>,
+    /// Wants nothing that was loaded before this, by the store's clock.
+    since_ms: Option<u64>,
+}
+
+/// What begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Observation {
+    /// A look, which finds a value of any age.
+    Look,
+    /// A claim, which finds values loaded after this.
+    Claim { seen_ms: u64 },
+    /// A load.
+    Load,
+}
+
+/// What those want who are left for the next round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Any value that may be answered.
+    Any,
+    /// Some of them a value loaded from now on.
+    Fresh,
+}
+
+impl Observation {
+    fn serves(self, waiter: &Waiter) -> bool {
+        match (waiter.since_ms, self) {
+            (None, _) | (Some(_), Self::Load) => true,
+            (Some(_), Self::Look) => false,
+            (Some(since_ms), Self::Claim { seen_ms }) => since_ms <= seen_ms,
+        }
+    }
+}
 
 /// The flights of one host, by key.
 pub(super) struct Flights {
     /// Who waits for a flight and has not boarded. An entry exists as long as its flight does.
-    waiting: Mutex<HashMap<Key, Vec<Reply>>>,
+    waiting: Mutex<HashMap<Key, Vec<Waiter>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -37,16 +75,17 @@ impl Flights {
         Self { waiting: Mutex::default(), metrics }
     }
 
-    /// Waits for the flight of `key`, or starts it.
-    pub(super) fn join(self: &Arc<Self>, key: &Key) -> Joined {
+    /// Waits for the flight of `key`, or starts it; perhaps for a value loaded since.
+    pub(super) fn join(self: &Arc<Self>, key: &Key, since_ms: Option<u64>) -> Joined {
         let (reply, answer) = oneshot::channel();
+        let waiter = Waiter { reply, since_ms };
         let mut flights = self.lock();
         if let Some(waiting) = flights.get_mut(key) {
-            waiting.push(reply);
+            waiting.push(waiter);
             self.metrics.coalesced.increment(1);
             return Joined { answer, start: None };
         }
-        flights.insert(key.clone(), vec![reply]);
+        flights.insert(key.clone(), vec![waiter]);
         self.metrics.flights.increment(1.0);
         Joined { answer, start: Some(Boarding::new(Arc::clone(self), key.clone())) }
     }
@@ -67,7 +106,7 @@ impl Flights {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Reply>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Waiter>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,9 +116,9 @@ impl Flights {
 pub(super) struct Boarding {
     flights: Arc<Flights>,
     key: Key,
-    aboard: Vec<Reply>,
+    aboard: Vec<Waiter>,
     /// Who came during the load and shares it if its fill is accepted.
-    late: Vec<Reply>,
+    late: Vec<Waiter>,
     open: bool,
 }
 
@@ -88,15 +127,15 @@ impl Boarding {
         Self { flights, key, aboard: Vec::new(), late: Vec::new(), open: true }
     }
 
-    /// An observation begins: everybody who waits shares it.
-    pub(super) fn board(&mut self) {
-        let mut joined = self.arrivals();
+    /// An observation begins: everybody who waits, and whom it can serve, shares it.
+    pub(super) fn board(&mut self, observation: Observation) {
+        let mut joined = self.arrivals(|waiter| observation.serves(waiter));
         self.aboard.append(&mut joined);
     }
 
     /// A fill is about to be sent: who came since the load began shares it if it is accepted.
     pub(super) fn admit_late(&mut self) {
-        self.late = self.arrivals();
+        self.late = self.arrivals(|waiter| waiter.since_ms.is_none());
     }
 
     /// The fill was accepted or not.
@@ -117,39 +156,43 @@ impl Boarding {
         self.postpone(everybody);
     }
 
-    fn postpone(&self, mut replies: Vec<Reply>) {
+    fn postpone(&self, mut waiters: Vec<Waiter>) {
         if let Some(waiting) = self.flights.lock().get_mut(&self.key) {
-            replies.append(waiting);
-            *waiting = replies;
+            waiters.append(waiting);
+            *waiting = waiters;
         }
     }
 
-    fn arrivals(&self) -> Vec<Reply> {
-        self.flights.lock().get_mut(&self.key).map(std::mem::take).unwrap_or_default()
+    fn arrivals(&self, comes: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
+        let mut flights = self.flights.lock();
+        let Some(waiting) = flights.get_mut(&self.key) else { return Vec::new() };
+        waiting.extract_if(.., |waiter| comes(waiter)).collect()
     }
 
-    /// Answers everybody aboard. True: others wait, and the flight goes on with another round.
-    pub(super) fn land(&mut self, shared: &Shared) -> bool {
-        for reply in self.aboard.drain(..) {
+    /// Answers everybody aboard. If others wait, the flight goes on with another round.
+    pub(super) fn land(&mut self, shared: &Shared) -> Option<Next> {
+        for waiter in self.aboard.drain(..) {
             // A caller that went away needs no answer.
-            let _gone = reply.send(shared.clone());
+            let _gone = waiter.reply.send(shared.clone());
         }
         let mut flights = self.flights.lock();
-        let wanted = flights.get_mut(&self.key).is_some_and(|waiting| {
-            waiting.retain(|reply| !reply.is_closed());
-            !waiting.is_empty()
+        let waiting = flights.get_mut(&self.key);
+        let next = waiting.and_then(|waiting| {
+            waiting.retain(|waiter| !waiter.reply.is_closed());
+            let fresh = waiting.iter().any(|waiter| waiter.since_ms.is_some());
+            (!waiting.is_empty()).then_some(if fresh { Next::Fresh } else { Next::Any })
         });
-        if !wanted {
+        if next.is_none() {
             flights.remove(&self.key);
             self.open = false;
             self.flights.metrics.flights.decrement(1.0);
         }
-        wanted
+        next
     }
 
     /// Whether anybody still wants this flight's answer.
     pub(super) fn is_wanted(&self) -> bool {
-        let wanted = |replies: &Vec<Reply>| replies.iter().any(|reply| !reply.is_closed());
+        let wanted = |waiters: &Vec<Waiter>| waiters.iter().any(|w| !w.reply.is_closed());
         wanted(&self.aboard) || self.flights.lock().get(&self.key).is_some_and(wanted)
     }
 }

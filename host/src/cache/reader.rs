@@ -9,13 +9,9 @@ use crate::observe::LoadReason;
 use crate::policy::{Action, Generation, Named};
 
 use super::answer::{Answer, ReadError, Served, Why};
-use super::flights::Boarding;
+use super::flights::{Boarding, Next};
 use super::round::Round;
 use super::{Cache, Read};
-
-/// A second attempt finds no flight, or one that began after the first; the third is for the case
-/// that others keep starting flights.
-const BYPASS_ATTEMPTS: u32 = 3;
 
 impl Cache {
     /// Answers a read, by its entity's deadline.
@@ -27,30 +23,11 @@ impl Cache {
         // A hit in memory is ready at once: without this, a loop of reads would let no other task run.
         consume_budget().await;
         let read = Arc::new(read);
-        let answer = self.answer_anew(&read, began).await;
+        let answer = self.answer(&read, began).await;
         let outcome =
             answer.as_ref().map_or(crate::observe::ReadOutcome::Error, |a| a.via.outcome());
         self.metrics.entity(&read.entity.name).read(outcome, began.elapsed());
         answer
-    }
-
-    /// A caller that wants a value loaded after its request began may join a flight whose load began
-    /// before it; then it asks again.
-    async fn answer_anew(
-        self: &Arc<Self>,
-        read: &Arc<Read>,
-        began: Instant,
-    ) -> Result<Answer, ReadError> {
-        let asked_ms = self.store.now_ms();
-        let mut answer = self.answer(read, began).await?;
-        for _again in 1..BYPASS_ATTEMPTS {
-            let loaded_ms = self.store.now_ms().saturating_sub(answer.age_ms);
-            if !read.bypass || loaded_ms >= asked_ms {
-                break;
-            }
-            answer = self.answer(read, began).await?;
-        }
-        Ok(answer)
     }
 
     async fn answer(
@@ -96,7 +73,8 @@ impl Cache {
         action: Action,
         began: Instant,
     ) -> Result<Answer, ReadError> {
-        let joined = self.flights.join(&plan.key);
+        let since_ms = read.bypass.then(|| round.seen_ms());
+        let joined = self.flights.join(&plan.key, since_ms);
         let collapsed = joined.start.is_none();
         if let Some(boarding) = joined.start {
             self.take_off(round, action, boarding);
@@ -175,10 +153,11 @@ async fn fly(mut round: Round, mut action: Action, mut boarding: Boarding) {
         if matches!(shared, Err(ReadError::Deadline)) {
             boarding.disembark();
         }
-        if !boarding.land(&shared) {
-            return;
-        }
+        let Some(next) = boarding.land(&shared) else { return };
         round = round.again();
-        action = Action::Look;
+        action = match next {
+            Next::Any => Action::Look,
+            Next::Fresh => round.first_bypass(),
+        };
     }
 }

@@ -15,7 +15,7 @@ use crate::policy::{Action, Event, Generation, Memo, Moment, Named, Policy, Sigh
 use crate::store::{Envelope, Mode};
 
 use super::answer::{ReadError, Served, Via, Why};
-use super::flights::Boarding;
+use super::flights::{Boarding, Observation};
 use super::guard::{self, Bounds, Stage};
 use super::lease::Lease;
 use super::load::LoadError;
@@ -111,8 +111,22 @@ impl Round {
 
     /// The first look, without a flight: what it observed belongs to the one who asked.
     pub(super) async fn first_look(&mut self) -> Action {
-        let event = if self.read.bypass { self.bypass() } else { self.look().await };
+        if self.read.bypass {
+            return self.first_bypass();
+        }
+        let event = self.look().await;
         self.decide(event)
+    }
+
+    /// The first decision of a round whose readers want a value loaded from now on.
+    pub(super) fn first_bypass(&mut self) -> Action {
+        let event = self.bypass();
+        self.decide(event)
+    }
+
+    /// The newest value that its readers know of, or may not be answered, by the store's clock.
+    pub(super) fn seen_ms(&self) -> u64 {
+        self.seen_ms
     }
 
     /// The first decision of a refresh: the policy sees again what it wanted refreshed.
@@ -235,7 +249,9 @@ impl Round {
     }
 
     async fn carry_out(&mut self, action: Action, boarding: &mut Boarding) -> Next {
-        if observes(action) && !self.board(boarding) {
+        if let Some(observation) = self.observation(action)
+            && !self.board(observation, boarding)
+        {
             return Next::End(Err(ReadError::Nothing));
         }
         Next::Event(match action {
@@ -261,24 +277,26 @@ impl Round {
 
     /// An observation begins, and who waits shares it. Of a refresh, which may end with nothing to
     /// answer, they share the accepted fill alone. False: nobody is left to want it.
-    fn board(&self, boarding: &mut Boarding) -> bool {
+    fn board(&self, observation: Observation, boarding: &mut Boarding) -> bool {
         if self.bounds.background {
             return true;
         }
-        boarding.board();
+        boarding.board(observation);
         boarding.is_wanted()
     }
-}
 
-/// What an action brings was true at some moment after its beginning.
-fn observes(action: Action) -> bool {
-    match action {
-        Action::Look | Action::Claim(_) | Action::Load | Action::LoadUncached => true,
-        Action::Wait(_)
-        | Action::Fill(_)
-        | Action::Answer
-        | Action::AnswerAndRefresh
-        | Action::Fail => false,
+    /// What an action brings was true at some moment after its beginning: an observation.
+    fn observation(&self, action: Action) -> Option<Observation> {
+        match action {
+            Action::Look => Some(Observation::Look),
+            Action::Claim(_) => Some(Observation::Claim { seen_ms: self.seen_ms }),
+            Action::Load | Action::LoadUncached => Some(Observation::Load),
+            Action::Wait(_)
+            | Action::Fill(_)
+            | Action::Answer
+            | Action::AnswerAndRefresh
+            | Action::Fail => None,
+        }
     }
 }
 

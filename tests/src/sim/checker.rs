@@ -169,7 +169,8 @@ impl<'a> Checker<'a> {
         let floors = &asked.floors;
         let failed_over = self.failed_over;
         let counts = |subject| !(failed_over && matches!(subject, Subject::Team(_)));
-        let floor = |subject| floor.get(&subject).copied().filter(|_| counts(subject)).unwrap_or(0);
+        let floor =
+            |subject| floors.get(&subject).copied().filter(|_| counts(subject)).unwrap_or(0);
         let Some(body) = body else {
             let (from, to) = ((asked.subject, floor(asked.subject)), (asked.subject, u64::MAX));
             if self.absent.range(from..=to).next().is_none() {

@@ -2,6 +2,7 @@
 //! where a protection of the store is switched off.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,38 @@ pub(super) struct Link {
     lag_ms: u64,
     latest_ms: AtomicU64,
     sabotage: Mutex<Sabotage>,
+}
+
+/// An operation on its way: its name, and of what.
+#[derive(Clone)]
+struct Operation {
+    verb: &'static str,
+    of: Subject,
+}
+
+#[derive(Clone)]
+enum Subject {
+    Key(Key),
+    Tag(Tag),
+    Store,
+}
+
+fn on_key(verb: &'static str, key: &Key) -> Operation {
+    Operation { verb, of: Subject::Key(key.clone()) }
+}
+
+fn on_tag(verb: &'static str, tag: &Tag) -> Operation {
+    Operation { verb, of: Subject::Tag(tag.clone()) }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.of {
+            Subject::Key(key) => write!(f, "{} {key}", self.verb),
+            Subject::Tag(tag) => write!(f, "{} the tag {tag}", self.verb),
+            Subject::Store => f.write_str(self.verb),
+        }
+    }
 }
 
 /// What a missing protection has to remember.
@@ -86,7 +119,7 @@ impl Link {
     /// One exchange: the request travels, is carried out in one piece, and the answer travels back.
     async fn exchange<R: Send + 'static>(
         &self,
-        what: &'static str,
+        what: Operation,
         apply: impl FnOnce(&mut Shelf, u64) -> R + Send + 'static,
     ) -> Result<R, StoreError> {
         let world = &self.world;
@@ -102,36 +135,36 @@ impl Link {
                 if world.chance.percent(50) {
                     there += world.chance.millis(60, 600);
                 } else {
-                    return self.time_out(what, "is lost").await;
+                    return self.time_out(&what, "is lost").await;
                 }
             }
             Way::Slow(more) => (there, back) = (there + more, back + more),
         }
         if world.chance.below(1000) < world.climate.lost as usize {
             match world.chance.below(3) {
-                0 => return self.time_out(what, "is lost").await,
+                0 => return self.time_out(&what, "is lost").await,
                 1 => back = BUDGET,
                 _ => there += world.chance.millis(60, 400),
             }
         }
         if there + back >= BUDGET {
-            self.arrive_late(what, there, apply);
-            return self.time_out(what, "takes too long").await;
+            self.arrive_late(what.clone(), there, apply);
+            return self.time_out(&what, "takes too long").await;
         }
         sleep(there).await;
         if self.is_cut() && world.chance.percent(50) {
             return std::future::pending().await;
         }
-        let answer = self.carry_out(what, apply);
+        let answer = self.carry_out(&what, apply);
         self.pass(back).await;
         Ok(answer)
     }
 
-    fn carry_out<R>(&self, what: &str, apply: impl FnOnce(&mut Shelf, u64) -> R) -> R {
+    fn carry_out<R>(&self, what: &Operation, apply: impl FnOnce(&mut Shelf, u64) -> R) -> R {
         self.world.count_operation();
         let now_ms = self.world.now_ms();
         let answer = apply(&mut self.world.shelf(), now_ms);
-        self.world.remark(|| format!("store: {what}, from host {}", self.host));
+        self.world.remark(|| format!("store: {what}, by host {}", self.host));
         self.world.settled.notify_waiters();
         answer
     }
@@ -146,8 +179,8 @@ impl Link {
         }
     }
 
-    async fn time_out<R>(&self, what: &str, how: &str) -> Result<R, StoreError> {
-        self.world.remark(|| format!("store: {what}, from host {}, {how}", self.host));
+    async fn time_out<R>(&self, what: &Operation, how: &str) -> Result<R, StoreError> {
+        self.world.remark(|| format!("store: {what}, by host {}, {how}", self.host));
         self.pass(BUDGET).await;
         Err(StoreError::Timeout(BUDGET))
     }
@@ -155,7 +188,7 @@ impl Link {
     /// Nobody waits for it any more, but it arrives.
     fn arrive_late<R: 'static>(
         &self,
-        what: &'static str,
+        what: Operation,
         there: Duration,
         apply: impl FnOnce(&mut Shelf, u64) -> R + Send + 'static,
     ) {
@@ -165,7 +198,7 @@ impl Link {
             world.count_operation();
             let now_ms = world.now_ms();
             apply(&mut world.shelf(), now_ms);
-            world.remark(|| format!("store: {what}, from host {host}, arrives late"));
+            world.remark(|| format!("store: {what}, by host {host}, arrives late"));
             world.settled.notify_waiters();
         });
     }
@@ -183,7 +216,8 @@ impl Link {
 
     async fn remove(&self, keys: Vec<Key>) -> Result<u64, StoreError> {
         let spares_leases = self.lacks(Protection::InvalidationTakesLease);
-        self.exchange("invalidate", move |shelf, now_ms| {
+        let first = keys.first().map_or(Subject::Store, |key| Subject::Key(key.clone()));
+        self.exchange(Operation { verb: "invalidate", of: first }, move |shelf, now_ms| {
             let remove = |key: &Key| {
                 if spares_leases {
                     shelf.remove_value(key);
@@ -198,12 +232,13 @@ impl Link {
 
     async fn remove_tagged(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
         let (of, mut removed) = (tag.clone(), Removed::default());
-        let members = self.exchange("mark", move |shelf, now_ms| shelf.mark(&of, mark, now_ms));
+        let members =
+            self.exchange(on_tag("mark", tag), move |shelf, now_ms| shelf.mark(&of, mark, now_ms));
         for chunk in members.await?.chunks(CHUNK) {
             let keys = chunk.iter().map(|(key, _)| key.clone()).collect();
             removed.keys += self.remove(keys).await?;
             let (of, chunk): (Tag, Vec<Member>) = (tag.clone(), chunk.to_vec());
-            self.exchange("forget", move |shelf, _| {
+            self.exchange(on_tag("forget a member of", tag), move |shelf, _| {
                 chunk.iter().for_each(|member| shelf.forget(&of, member));
             })
             .await?;
@@ -236,7 +271,8 @@ impl Link {
 impl Store for Link {
     async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
         let of = key.clone();
-        self.exchange("get", move |shelf, now_ms| shelf.get(&of, now_ms).cloned()).await
+        self.exchange(on_key("get", key), move |shelf, now_ms| shelf.get(&of, now_ms).cloned())
+            .await
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
@@ -246,7 +282,7 @@ impl Store for Link {
         let Claim { key, token, lease, seen_ms, mode } = claim;
         let of = key.clone();
         let blind = self.lacks(Protection::ClaimLooksAgain);
-        let claimed = self.exchange("claim", move |shelf, now_ms| {
+        let claimed = self.exchange(on_key("claim", key), move |shelf, now_ms| {
             let newer = shelf.get(&of, now_ms).map(|value| value.loaded_at_ms);
             let seen_ms = if blind { u64::MAX } else { seen_ms };
             (shelf.claim(Claim { key: &of, token, lease, seen_ms, mode }, now_ms), newer)
@@ -274,7 +310,7 @@ impl Store for Link {
         let unindexed = self.sabotage().unindexed.remove(key).unwrap_or_default();
         let privileged = self.sabotage().privileged.remove(&token);
         let missing = self.world.missing;
-        self.exchange("fill", move |shelf, now_ms| {
+        self.exchange(on_key("fill", key), move |shelf, now_ms| {
             for (tag, until_ms) in unindexed {
                 shelf.index(&tag, &of, until_ms, now_ms);
             }
@@ -300,13 +336,16 @@ impl Store for Link {
             return Ok(true);
         }
         let of = key.clone();
-        self.exchange("renew", move |shelf, now_ms| shelf.renew(&of, token, lease, now_ms)).await
+        self.exchange(on_key("renew", key), move |shelf, now_ms| {
+            shelf.renew(&of, token, lease, now_ms)
+        })
+        .await
     }
 
     async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
         let of = key.clone();
         let anybodys = self.lacks(Protection::ReleaseComparesToken);
-        self.exchange("release", move |shelf, now_ms| {
+        self.exchange(on_key("release", key), move |shelf, now_ms| {
             let token = shelf.holder(&of, now_ms).filter(|_| anybodys).unwrap_or(token);
             shelf.release(&of, token, now_ms)
         })
@@ -318,7 +357,7 @@ impl Store for Link {
         if self.answers_too_early(owed) {
             let keys = keys.to_vec();
             self.arrive_late(
-                "invalidate",
+                Operation { verb: "invalidate", of: Subject::Store },
                 self.world.chance.millis(100, 500),
                 move |shelf, now_ms| {
                     keys.iter().for_each(|key| {
@@ -341,7 +380,7 @@ impl Store for Link {
         if self.answers_too_early(|sabotage| sabotage.owed_tags.remove(tag)) {
             let of = tag.clone();
             self.arrive_late(
-                "invalidate",
+                on_tag("invalidate", tag),
                 self.world.chance.millis(100, 500),
                 move |shelf, now_ms| {
                     for member in shelf.mark(&of, mark, now_ms) {
@@ -369,8 +408,9 @@ impl Store for Link {
             return Ok(Indexed::Clear);
         }
         let (of, key) = (tag.clone(), key.clone());
-        let indexed = self
-            .exchange("index", move |shelf, now_ms| shelf.index(&of, &key, expires_at_ms, now_ms));
+        let indexed = self.exchange(on_tag("index under", tag), move |shelf, now_ms| {
+            shelf.index(&of, &key, expires_at_ms, now_ms)
+        });
         let indexed = indexed.await?;
         Ok(if self.lacks(Protection::MarkLoadsAgain) { Indexed::Clear } else { indexed })
     }
@@ -393,7 +433,7 @@ impl Store for Link {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.exchange("ping", |_, _| ()).await
+        self.exchange(Operation { verb: "ping", of: Subject::Store }, |_, _| ()).await
     }
 
     fn now_ms(&self) -> u64 {
