@@ -3,7 +3,7 @@
 //! ```text
 //! read → plan → first look ──answer──────────────────────────────→ answer
 //!                    └──────→ flight: round, round, … (one per key and host) ──→ answers
-//! write → origin: execute → policy: what it touches → commit → invalidate → answer
+//! write → origin: execute → policy: what it touches → announce → commit → invalidate → answer
 //! ```
 //!
 //! What is absent here, on purpose: no lock is held across an await, no wall clock is read, no key
@@ -14,6 +14,7 @@ mod answer;
 mod entropy;
 mod flights;
 mod guard;
+mod intents;
 mod lease;
 mod load;
 mod reader;
@@ -38,7 +39,7 @@ use crate::store::Store;
 pub use answer::{Answer, ReadError, Times, Via, Why};
 pub use entropy::{Entropy, SystemEntropy};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
-pub use trust::{Breaker, Doomed, Invalidated, TrustedStore};
+pub use trust::{Breaker, Invalidated, TrustedStore};
 pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};
 
 use flights::Flights;

@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::observe::Metrics;
 use crate::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Key, Removed, Store, StoreError, Tag, Token,
+    Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, Key, Removed, Store, StoreError,
+    Tag, Token,
 };
 
 /// The first probe after opening: soon, for the case of a single slow answer.
@@ -30,15 +31,6 @@ const PROBE_LAST: Duration = Duration::from_millis(500);
 /// Pending invalidations that are kept, about 100 bytes each. Beyond it a write is refused before
 /// it runs: what can't be remembered must not be promised.
 const PENDING_LIMIT: usize = 1_000_000;
-
-/// What an invalidation names in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doomed {
-    /// One key.
-    Key(Key),
-    /// Every key of a tag.
-    Tag(Tag),
-}
 
 /// How far an invalidation got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +162,30 @@ impl TrustedStore {
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn index(&self, tag: &Tag, key: &Key, until_ms: u64) -> Result<Indexed, StoreError> {
         self.watched(|store| store.index(tag, key, until_ms)).await
+    }
+
+    /// [`Store::announce`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
+    pub async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+        self.watched(|store| store.announce(intent, hold)).await
+    }
+
+    /// [`Store::withdraw`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
+    pub async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+        self.watched(|store| store.withdraw(intent)).await
+    }
+
+    /// [`Store::due`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
+    pub async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+        self.watched(|store| store.due(hold)).await
     }
 
     /// [`Store::settled`]

@@ -1,4 +1,5 @@
-//! A write: the statement, what it touches, the commit, the invalidation, in this order.
+//! A write: the statement, what it touches, the announcement, the commit, the invalidation, in this
+//! order.
 //!
 //! What a write touches is decided before it commits, so that a policy that can't say it costs the
 //! write, never the truth of the cache. From the commit on nothing can fail: what the store does
@@ -14,11 +15,12 @@ use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
 use crate::policy::{
     Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way,
 };
-use crate::store::{Key, Tag};
+use crate::store::{Doomed, Key, Tag};
 
+use super::intents::Announced;
 use super::round::Round;
 use super::tags::as_text;
-use super::trust::{Doomed, Invalidated};
+use super::trust::Invalidated;
 use super::{Cache, Read};
 
 /// A commit whose connection broke is decided by then: the database carries it out at once or finds
@@ -145,17 +147,18 @@ impl Cache {
         for (age, generation) in namings.iter().enumerate() {
             touched.add(generation, &change, age == 0)?;
         }
-        let committed = written.transaction.commit().await;
+        let mut announced = Announced::new(&self, touched.all_doomed()).await;
+        let committed = announced.during(written.transaction.commit()).await;
         if let Err(error @ OriginError::Rejected { .. }) = committed {
+            announced.withdraw().await;
             return Err(WriteError::Origin(error));
         }
         self.touch_under_newer(&namings, &change, &mut touched);
         if let Err(error) = committed {
-            self.invalidate_twice(touched).await;
+            self.invalidate_twice(touched, announced).await;
             return Err(WriteError::Unknown(error));
         }
-        let cache = self.carry_out(touched, &call).await;
-        Ok(Wrote { rows, cache })
+        Ok(Wrote { rows, cache: self.carry_out(touched, announced, &call).await })
     }
 
     /// Invalidates what an operator or another service names; how many keys had something to
@@ -197,23 +200,32 @@ impl Cache {
 
     /// The connection broke during the commit, which the database may still carry out after the
     /// first invalidation; so there is a second one.
-    async fn invalidate_twice(self: &Arc<Self>, touched: Touched) {
+    async fn invalidate_twice(self: &Arc<Self>, touched: Touched, announced: Announced) {
         let doomed = touched.all_doomed();
         self.store.invalidate(doomed.clone()).await;
         let (cache, unfinished) = (Arc::clone(self), self.store.begin());
         tokio::spawn(async move {
             sleep(COMMIT_SETTLES).await;
-            cache.store.invalidate(doomed).await;
+            if let Invalidated::Done(_) = cache.store.invalidate(doomed).await {
+                announced.withdraw().await;
+            }
             drop(unfinished);
         });
     }
 
     /// Everything touched goes first: what is filled after that carries the write, and whatever
     /// becomes of a refill, nothing older is left.
-    async fn carry_out(self: &Arc<Self>, touched: Touched, call: &WriteCall) -> CacheEffect {
+    async fn carry_out(
+        self: &Arc<Self>,
+        touched: Touched,
+        announced: Announced,
+        call: &WriteCall,
+    ) -> CacheEffect {
         if self.store.invalidate(touched.all_doomed()).await == Invalidated::Pending {
+            // The intent stands: a host that reaches the store before this one carries it out.
             return CacheEffect::Pending;
         }
+        announced.withdraw().await;
         let refreshed = touched.refreshed;
         let mut filled = !refreshed.is_empty();
         for Refill { generation, request, plan } in refreshed {

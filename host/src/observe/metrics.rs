@@ -185,6 +185,13 @@ impl Metrics {
             .increment(count);
     }
 
+    /// `corral_intents_total{result}`; off the hot path, so looked up each time.
+    pub fn intents(&self, result: &'static str) {
+        self.recorder
+            .register_counter(&key("corral_intents_total", &[("result", result)]), &META)
+            .increment(1);
+    }
+
     /// `corral_policy_swaps_total{result}`.
     pub fn policy_swaps(&self, result: &'static str) {
         self.recorder
@@ -249,6 +256,10 @@ fn describe(recorder: &PrometheusRecorder) {
         ("corral_lease_total", "Answers to claims"),
         ("corral_fill_total", "Answers to fills"),
         ("corral_invalidations_total", "Invalidated keys and tags"),
+        (
+            "corral_intents_total",
+            "Announced invalidations: withdrawn by their writer, carried out for another, left, or not announced",
+        ),
         ("corral_policy_calls_total", "Calls into the policy"),
         ("corral_policy_refused_total", "Policy answers that the guard refused"),
         ("corral_policy_swaps_total", "Policy exchanges, rollbacks and refusals"),

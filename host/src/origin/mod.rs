@@ -94,6 +94,11 @@ pub enum OriginError {
     TooLarge,
 }
 
+/// A transaction that is left open between its statement and its commit is ended by the database
+/// after this long: by then a host that wrote has committed, or is lost and never will. SQLite has no
+/// such limit; there, a host that is frozen between the two commits when it thaws.
+pub const WRITE_IDLE_LIMIT: Duration = Duration::from_secs(1);
+
 /// The largest answer that is passed on and stored: 16 MiB. What is larger wants another interface
 /// than a cache.
 pub const BODY_LIMIT: usize = 16 << 20;
@@ -134,8 +139,7 @@ pub trait Origin: Send + Sync {
         deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError>;
 
-    /// Runs a write in a transaction and leaves it open. A host that is lost before it commits
-    /// leaves a transaction that the database ends by itself within ten seconds.
+    /// Runs a write in a transaction and leaves it open, for [`WRITE_IDLE_LIMIT`] at most.
     ///
     /// # Errors
     /// Any [`OriginError`]; nothing has changed then.

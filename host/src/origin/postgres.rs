@@ -35,15 +35,10 @@ use super::pool::{Lease, Pool};
 use super::rows::{Body, object};
 use super::{
     BODY_LIMIT, ConnectError, Origin, OriginError, OriginOptions, Prepared, ReadStatement,
-    Transaction, Value, WriteStatement, Written,
+    Transaction, Value, WRITE_IDLE_LIMIT, WriteStatement, Written,
 };
 use errors::{classify, undecodable};
 use frame::Frame;
-
-/// A transaction in which nothing happens is ended by the server after this long. It bounds how
-/// long the locks of a host outlive it, and exceeds what the host does between a write and its
-/// commit many times.
-const IDLE_TRANSACTION_MS: u32 = 10_000;
 
 /// Write statements whose shape is remembered. A configuration has some dozens.
 const SHAPES_LIMIT: usize = 1024;
@@ -71,7 +66,6 @@ impl PostgresOrigin {
         };
         let connect = connect.disable_statement_logging().options([
             ("statement_timeout", millis(options.deadline).to_string()),
-            ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_MS.to_string()),
             ("bytea_output", "hex".to_owned()),
         ]);
         let read_only = connect.clone().options([("default_transaction_read_only", "on")]);
@@ -127,10 +121,12 @@ impl PostgresOrigin {
 
     /// A connection with an open transaction.
     async fn begin(&self, patience: Patience) -> Result<Lease<Postgres>, OriginError> {
-        let sql = match self.own_timeout(patience) {
-            Some(limit) => format!("BEGIN; SET LOCAL statement_timeout = {}", millis(limit)),
-            None => "BEGIN".to_owned(),
-        };
+        // Said in each transaction: what a session is given at its start, a pooler may drop.
+        let idle = millis(WRITE_IDLE_LIMIT);
+        let mut sql = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}");
+        if let Some(limit) = self.own_timeout(patience) {
+            sql.push_str(&format!("; SET LOCAL statement_timeout = {}", millis(limit)));
+        }
         loop {
             let mut lease = self.writes.lease(patience.left()).await?;
             let work = simple(lease.connection(), sql.clone(), patience);

@@ -180,6 +180,8 @@ impl Corral {
         self.inner.policies.watch(&self.inner.config.policy)?;
         if let Ok(mut tasks) = self.inner.tasks.lock() {
             tasks.spawn(async move { store.probe().await });
+            let cache = Arc::clone(&self.inner.cache);
+            tasks.spawn(async move { cache.carry_out_intents().await });
             tasks.spawn(async move {
                 while let Some(inner) = inner.upgrade() {
                     inner.fold_metrics();

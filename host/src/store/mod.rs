@@ -1,12 +1,13 @@
 //! The store: the shared cache that all hosts see.
 //!
-//! Six operations, each atomic on one slot, and the two that tags need. None can write without a
-//! lifetime: the interface has no way to say it.
+//! Six operations, each atomic on one slot, the two that tags need and the three of intents. None
+//! can write without a lifetime: the interface has no way to say it.
 //!
 //! The store knows nothing of policies or origins. It keeps its own clock: all times in an
 //! [`Envelope`] are the store's, and a host asks [`Store::now_ms`] for its estimate of it.
 
 mod envelope;
+mod intent;
 mod memory;
 mod redis;
 mod waiters;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 pub use self::redis::RedisStore;
 pub use crate::name::{InvalidName, Key, NAME_LIMIT, Tag};
 pub use envelope::{Envelope, Unreadable};
+pub use intent::{Doomed, Intent, UnreadableIntent};
 pub use memory::MemoryStore;
 
 /// The proof of a lease: 128 random bits, unique to one claim.
@@ -171,6 +173,18 @@ pub trait Store: Send + Sync {
     /// shortens the index's lifetime.
     async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError>;
 
+    /// Writes `intent`, to fall due after `hold`; one that is there already falls due later, never
+    /// earlier. It is kept for longer than any value lives.
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError>;
+
+    /// Removes `intent`.
+    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError>;
+
+    /// Some of the intents whose time has come. They fall due again after `hold`: who asks carries
+    /// them out and withdraws them, and should it be lost, another one does. What can't be read is
+    /// removed and counted.
+    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError>;
+
     /// Returns when the lease on `key` may have ended, at the latest after `at_most`. A hint: the
     /// caller claims again and looks.
     async fn settled(&self, key: &Key, at_most: Duration);
@@ -186,6 +200,6 @@ pub trait Store: Send + Sync {
     /// `memory` or `redis`, for people.
     fn kind(&self) -> &'static str;
 
-    /// Envelopes met that could not be read, since the start.
+    /// Envelopes and intents met that could not be read, since the start.
     fn unreadable(&self) -> u64;
 }

@@ -20,7 +20,7 @@ use super::history::{Event, History, Life, RequestId};
 use super::truth::{Body, Subject};
 
 /// By then another host has carried out what a dead one announced.
-const REPAIRED: Duration = Duration::from_secs(3000);
+const REPAIRED: Duration = Duration::from_secs(3);
 
 /// Clocks are read in whole milliseconds, and a host's estimate of the store's lags a little.
 const CLOCK_SLACK_MS: u64 = 20;
@@ -143,7 +143,9 @@ impl<'a> Checker<'a> {
             // What it owed is lost with it: the lifetime bounds it.
             Event::Crashed { life, .. } => drop(self.owed.remove(life)),
             Event::FailedOver => self.forget(),
-            Event::ClaimedInVain { .. } | Event::LoadedTwiceAtOnce { .. } => {
+            Event::ClaimedInVain { .. }
+            | Event::LeasedTwice { .. }
+            | Event::LoadedTwiceAtOnce { .. } => {
                 self.object(at_ms, event.to_string());
             }
             Event::AtRest => self.at_rest = true,

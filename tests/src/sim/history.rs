@@ -35,6 +35,8 @@ pub(super) enum Event {
     FailedOver,
     /// A claim was granted although a value newer than the one that its reader knew was there.
     ClaimedInVain { host: usize, key: String },
+    /// A claim was granted although somebody else held the lease and had lost it to nobody.
+    LeasedTwice { host: usize, key: String },
     /// One host loaded one key more than once at a time.
     LoadedTwiceAtOnce { host: usize, subject: Subject },
     /// All disturbances are over, and what could be repaired had the time for it.
@@ -140,6 +142,9 @@ impl fmt::Display for Event {
             Self::FailedOver => write!(f, "the store fails over to a replica"),
             Self::ClaimedInVain { host, key } => {
                 write!(f, "host {host} is granted the lease of {key}, whose value is there")
+            }
+            Self::LeasedTwice { host, key } => {
+                write!(f, "host {host} is granted the lease of {key}, which somebody else holds")
             }
             Self::LoadedTwiceAtOnce { host, subject } => {
                 write!(f, "host {host} loads {subject} twice at once")

@@ -68,10 +68,16 @@ impl Host {
             loads_at_once: LOADS_AT_ONCE,
             longest_load: climate.deadline,
         }));
-        let tasks = vec![tokio::spawn({
-            let store = Arc::clone(cache.store());
-            async move { store.probe().await }
-        })];
+        let tasks = vec![
+            tokio::spawn({
+                let store = Arc::clone(cache.store());
+                async move { store.probe().await }
+            }),
+            tokio::spawn({
+                let cache = Arc::clone(&cache);
+                async move { cache.carry_out_intents().await }
+            }),
+        ];
         Arc::new(Self {
             number,
             life,

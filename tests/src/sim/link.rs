@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Key, Mode, Removed, Store, StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Removed, Store, StoreError, Tag,
+    Token,
 };
 use tokio::time::{sleep, timeout};
 
@@ -50,6 +51,10 @@ enum Subject {
     Key(Key),
     Tag(Tag),
     Store,
+}
+
+fn on_store(verb: &'static str) -> Operation {
+    Operation { verb, of: Subject::Store }
 }
 
 fn on_key(verb: &'static str, key: &Key) -> Operation {
@@ -284,13 +289,20 @@ impl Store for Link {
         let blind = self.lacks(Protection::ClaimLooksAgain);
         let claimed = self.exchange(on_key("claim", key), move |shelf, now_ms| {
             let newer = shelf.get(&of, now_ms).map(|value| value.loaded_at_ms);
+            let tenant = shelf.has_tenant(&of, now_ms);
             let seen_ms = if blind { u64::MAX } else { seen_ms };
-            (shelf.claim(Claim { key: &of, token, lease, seen_ms, mode }, now_ms), newer)
+            (shelf.claim(Claim { key: &of, token, lease, seen_ms, mode }, now_ms), newer, tenant)
         });
-        let (claimed, newer) = claimed.await?;
+        let (claimed, newer, tenant) = claimed.await?;
         if matches!(claimed, Claimed::Granted { .. }) {
             match mode {
-                Mode::IfFree => self.note_claimed_in_vain(key, seen_ms, newer),
+                Mode::IfFree => {
+                    self.note_claimed_in_vain(key, seen_ms, newer);
+                    if tenant {
+                        let (host, key) = (self.host, key.to_string());
+                        self.world.note(Event::LeasedTwice { host, key });
+                    }
+                }
                 Mode::TakeOver if self.lacks(Protection::TakeOverRevokes) => {
                     self.sabotage().privileged.insert(token);
                 }
@@ -346,8 +358,7 @@ impl Store for Link {
         let of = key.clone();
         let anybodys = self.lacks(Protection::ReleaseComparesToken);
         self.exchange(on_key("release", key), move |shelf, now_ms| {
-            let token = shelf.holder(&of, now_ms).filter(|_| anybodys).unwrap_or(token);
-            shelf.release(&of, token, now_ms)
+            shelf.release(&of, token, now_ms) || (anybodys && shelf.release_anybodys(&of))
         })
         .await
     }
@@ -357,7 +368,7 @@ impl Store for Link {
         if self.answers_too_early(owed) {
             let keys = keys.to_vec();
             self.arrive_late(
-                Operation { verb: "invalidate", of: Subject::Store },
+                on_store("invalidate"),
                 self.world.chance.millis(100, 500),
                 move |shelf, now_ms| {
                     keys.iter().for_each(|key| {
@@ -415,6 +426,26 @@ impl Store for Link {
         Ok(if self.lacks(Protection::MarkLoadsAgain) { Indexed::Clear } else { indexed })
     }
 
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+        let intent = intent.clone();
+        self.exchange(on_store("announce"), move |shelf, now_ms| {
+            shelf.announce(&intent, hold, now_ms);
+        })
+        .await
+    }
+
+    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+        let intent = intent.clone();
+        self.exchange(on_store("withdraw"), move |shelf, _| shelf.withdraw(&intent)).await
+    }
+
+    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+        if self.lacks(Protection::IntentsAreCarriedOut) {
+            return Ok(Vec::new());
+        }
+        self.exchange(on_store("due"), move |shelf, now_ms| shelf.due(hold, now_ms)).await
+    }
+
     async fn settled(&self, key: &Key, at_most: Duration) {
         let deaf = self.world.weather().link(self.host) != Way::Open
             || self.world.chance.below(1000) < self.world.climate.lost as usize;
@@ -433,7 +464,7 @@ impl Store for Link {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.exchange(Operation { verb: "ping", of: Subject::Store }, |_, _| ()).await
+        self.exchange(on_store("ping"), |_, _| ()).await
     }
 
     fn now_ms(&self) -> u64 {

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use corral_host::store::{Claim, Claimed, Envelope, Filled, Indexed, Key, Mode, Tag, Token};
+use corral_host::store::{
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Tag, Token,
+};
 use std::time::Duration;
 
 /// Everything that a store holds. A clone of it is a replica.
@@ -13,8 +15,11 @@ use std::time::Duration;
 pub(super) struct Shelf {
     values: BTreeMap<Key, Envelope>,
     leases: BTreeMap<Key, Lease>,
+    /// Who may rely on being the only holder: as the leases, unless one was ended by a stranger.
+    tenures: BTreeMap<Key, Lease>,
     indexes: BTreeMap<Tag, BTreeMap<Key, u64>>,
     marks: BTreeMap<Tag, u64>,
+    intents: Vec<(Intent, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +63,12 @@ impl Shelf {
     pub(super) fn grant(&mut self, key: &Key, token: Token, lease: Duration, now_ms: u64) {
         let until_ms = now_ms.saturating_add(millis(lease));
         self.leases.insert(key.clone(), Lease { token, until_ms });
+        self.tenures.insert(key.clone(), Lease { token, until_ms });
+    }
+
+    /// Whether somebody relies on being the only holder.
+    pub(super) fn has_tenant(&self, key: &Key, now_ms: u64) -> bool {
+        self.tenures.get(key).is_some_and(|lease| now_ms < lease.until_ms)
     }
 
     pub(super) fn fill(
@@ -89,15 +100,21 @@ impl Shelf {
     pub(super) fn release(&mut self, key: &Key, token: Token, now_ms: u64) -> bool {
         let ours = self.holder(key, now_ms) == Some(token);
         if ours {
-            self.leases.remove(key);
+            self.remove_lease(key);
         }
         ours
+    }
+
+    /// Ends a lease, whoever holds it, behind the holder's back.
+    pub(super) fn release_anybodys(&mut self, key: &Key) -> bool {
+        self.leases.remove(key).is_some()
     }
 
     /// Removes value and lease; whether there was one.
     pub(super) fn remove(&mut self, key: &Key, now_ms: u64) -> bool {
         let value = self.values.remove(key).is_some_and(|value| now_ms < value.stale_until_ms);
-        let lease = self.leases.remove(key).is_some_and(|lease| now_ms < lease.until_ms);
+        let lease = self.holder(key, now_ms).is_some();
+        self.remove_lease(key);
         value || lease
     }
 
@@ -107,6 +124,7 @@ impl Shelf {
 
     pub(super) fn remove_lease(&mut self, key: &Key) {
         self.leases.remove(key);
+        self.tenures.remove(key);
     }
 
     /// Sets the mark; the members of the index at that moment.
@@ -133,6 +151,27 @@ impl Shelf {
         {
             members.remove(&member.0);
         }
+    }
+
+    pub(super) fn announce(&mut self, intent: &Intent, hold: Duration, now_ms: u64) {
+        let due_ms = now_ms.saturating_add(millis(hold));
+        match self.intents.iter_mut().find(|(known, _)| known == intent) {
+            Some((_, held)) => *held = due_ms.max(*held),
+            None => self.intents.push((intent.clone(), due_ms)),
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, intent: &Intent) {
+        self.intents.retain(|(known, _)| known != intent);
+    }
+
+    pub(super) fn due(&mut self, hold: Duration, now_ms: u64) -> Vec<Intent> {
+        let due = self.intents.iter_mut().filter(|(_, due_ms)| *due_ms <= now_ms);
+        let take = |(intent, due_ms): &mut (Intent, u64)| {
+            *due_ms = now_ms.saturating_add(millis(hold));
+            intent.clone()
+        };
+        due.map(take).collect()
     }
 
     pub(super) fn flush(&mut self) {

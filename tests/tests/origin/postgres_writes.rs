@@ -122,7 +122,7 @@ async fn the_server_ends_the_transaction_of_a_host_that_is_lost() {
     let default = OriginOptions::default().deadline;
     for (deadline, expected) in [(default, "2s"), (AMPLE, "1")] {
         let written = origin.execute(&write(sql, &[]), &[], deadline).await.unwrap();
-        assert_eq!(written.returned[0]["idle"], json!("10s"));
+        assert_eq!(written.returned[0]["idle"], json!("1s"));
         let statement = written.returned[0]["statement"].as_str().unwrap();
         assert!(statement.starts_with(expected), "{statement}");
     }

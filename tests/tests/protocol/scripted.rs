@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Key, MemoryStore, Mode, Removed, Store, StoreError,
-    Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, MemoryStore, Mode, Removed, Store,
+    StoreError, Tag, Token,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -26,6 +26,9 @@ pub(super) enum Op {
     InvalidateKeys,
     InvalidateTag,
     Index,
+    Announce,
+    Withdraw,
+    Due,
     Ping,
 }
 
@@ -187,6 +190,21 @@ impl Store for Scripted {
         self.enter(Op::Index).await?;
         let indexed = self.memory.index(tag, key, expires_at_ms).await?;
         Ok(if self.fault == Some(Fault::NoMark) { Indexed::Clear } else { indexed })
+    }
+
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+        self.enter(Op::Announce).await?;
+        self.memory.announce(intent, hold).await
+    }
+
+    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+        self.enter(Op::Withdraw).await?;
+        self.memory.withdraw(intent).await
+    }
+
+    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+        self.enter(Op::Due).await?;
+        self.memory.due(hold).await
     }
 
     async fn settled(&self, key: &Key, at_most: Duration) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Key, MemoryStore, Mode, Removed, Store, StoreError,
-    Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, MemoryStore, Mode, Removed, Store,
+    StoreError, Tag, Token,
 };
 
 /// A protection to switch off.
@@ -133,6 +133,18 @@ impl Store for Faulty {
             | Fault::EveryClaimTakesOver
             | Fault::AnyoneReleases => self.inner.index(tag, key, expires_at_ms).await,
         }
+    }
+
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+        self.inner.announce(intent, hold).await
+    }
+
+    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+        self.inner.withdraw(intent).await
+    }
+
+    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+        self.inner.due(hold).await
     }
 
     async fn settled(&self, key: &Key, at_most: Duration) {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use crate::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Key, Removed, Store, StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Removed, Store, StoreError, Tag, Token,
 };
 
 pub(super) struct Switch {
@@ -73,6 +73,18 @@ impl Store for Switch {
 
     async fn index(&self, tag: &Tag, key: &Key, until_ms: u64) -> Result<Indexed, StoreError> {
         self.reach().await?.index(tag, key, until_ms).await
+    }
+
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+        self.reach().await?.announce(intent, hold).await
+    }
+
+    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+        self.reach().await?.withdraw(intent).await
+    }
+
+    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+        self.reach().await?.due(hold).await
     }
 
     async fn settled(&self, key: &Key, at_most: Duration) {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::waiters::Waiters;
 use super::{
-    Claim, Claimed, Envelope, Filled, Indexed, Key, Removed, Store, StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Removed, Store, StoreError, Tag, Token,
 };
 use shelves::Shelves;
 
@@ -100,6 +100,20 @@ impl Store for MemoryStore {
 
     async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError> {
         Ok(self.shelves().index(tag, key, expires_at_ms, self.now_ms()))
+    }
+
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+        self.shelves().announce(intent, hold, self.now_ms());
+        Ok(())
+    }
+
+    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+        self.shelves().withdraw(intent);
+        Ok(())
+    }
+
+    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+        Ok(self.shelves().due(hold, self.now_ms()))
     }
 
     async fn settled(&self, key: &Key, at_most: Duration) {

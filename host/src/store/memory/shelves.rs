@@ -1,8 +1,12 @@
 //! What a memory store holds, and the operations on it as functions of the time.
 
 use crate::store::memory::expiring::Expiring;
-use crate::store::{Claim, Claimed, Envelope, Filled, Indexed, Key, Mode, Removed, Tag, Token};
+use std::collections::HashMap;
 use std::time::Duration;
+
+use crate::store::{
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Removed, Tag, Token,
+};
 
 /// How many tag memberships are held for each value: tags per key are few.
 const MEMBERS_PER_ENTRY: usize = 8;
@@ -18,6 +22,9 @@ pub(super) struct Shelves {
     members: Expiring<(Tag, Key), ()>,
     marks: Expiring<Tag, ()>,
     all_marked_until_ms: u64,
+    /// By their text, until when they are held. They end with their process, like all of this, and
+    /// are withdrawn by those who announced them.
+    intents: HashMap<String, (Intent, u64)>,
 }
 
 impl Shelves {
@@ -30,6 +37,7 @@ impl Shelves {
             members: Expiring::default(),
             marks: Expiring::default(),
             all_marked_until_ms: 0,
+            intents: HashMap::new(),
         }
     }
 
@@ -148,6 +156,26 @@ impl Shelves {
         } else {
             Indexed::Clear
         }
+    }
+
+    pub(super) fn announce(&mut self, intent: &Intent, hold: Duration, now_ms: u64) {
+        let until_ms = end_ms(now_ms, hold);
+        let held =
+            self.intents.entry(intent.encode()).or_insert_with(|| (intent.clone(), until_ms));
+        held.1 = held.1.max(until_ms);
+    }
+
+    pub(super) fn withdraw(&mut self, intent: &Intent) {
+        self.intents.remove(&intent.encode());
+    }
+
+    pub(super) fn due(&mut self, hold: Duration, now_ms: u64) -> Vec<Intent> {
+        let due = self.intents.values_mut().filter(|(_, until_ms)| *until_ms <= now_ms);
+        let take = |held: &mut (Intent, u64)| {
+            held.1 = end_ms(now_ms, hold);
+            held.0.clone()
+        };
+        due.map(take).collect()
     }
 
     fn mark(&mut self, tag: &Tag, until_ms: u64, now_ms: u64) {

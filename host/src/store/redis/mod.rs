@@ -7,10 +7,12 @@
 //! | `waiters:{K}` | string | somebody waits for that lease to end and wants to be told |
 //! | `tags:{T}` | sorted set | the keys that carry `T`, scored by their expiry in milliseconds |
 //! | `mark:{T}` | string | random: `T` was invalidated a short while ago |
+//! | `intents:{n}` | sorted set | announced invalidations as JSON, scored by when they fall due |
 //!
 //! All have a lifetime. The braces put a key's names on one cluster slot, and a tag's.
 
 mod clock;
+mod intents;
 mod link;
 mod scripts;
 mod tags;
@@ -31,7 +33,8 @@ use tokio::time::{sleep, timeout};
 use super::envelope::PREFIX;
 use super::waiters::Waiters;
 use super::{
-    Claim, Claimed, Envelope, Filled, Indexed, Key, Mode, Removed, Store, StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Removed, Store, StoreError, Tag,
+    Token,
 };
 use clock::StoreClock;
 use link::Link;
@@ -222,6 +225,18 @@ impl Store for RedisStore {
         let (_, marked): (_, bool) =
             self.run(&self.scripts.index, &[&names[0], &names[1]], &args).await?;
         Ok(if marked { Indexed::Marked } else { Indexed::Clear })
+    }
+
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+        self.write_intent(intent, hold).await
+    }
+
+    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+        self.withdraw_intent(intent).await
+    }
+
+    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+        self.due_intents(hold).await
     }
 
     async fn settled(&self, key: &Key, at_most: Duration) {

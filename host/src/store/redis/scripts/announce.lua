@@ -1,0 +1,7 @@
+-- Writes an intent into its shard, or moves it to later.
+-- KEYS: shard. ARGV: intent, how long it is held in ms, how long the shard is kept in ms.
+local now = now_ms()
+
+redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {now, 1}

@@ -1,0 +1,10 @@
+-- Takes intents whose time has come from a shard, and holds them for whoever carries them out.
+-- KEYS: shard. ARGV: how long they are held in ms, how many at most. Answers the intents.
+local now = now_ms()
+local due = redis.call(
+  'ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[2])
+
+for _, intent in ipairs(due) do
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[1])), intent)
+end
+return {now, due}
