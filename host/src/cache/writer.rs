@@ -155,7 +155,7 @@ impl Cache {
         }
         self.touch_under_newer(&namings, &change, &mut touched);
         if let Err(error) = committed {
-            self.invalidate_twice(touched, announced).await;
+            self.invalidate_twice(touched, announced, namings, change).await;
             return Err(WriteError::Unknown(error));
         }
         Ok(Wrote { rows, cache: self.carry_out(touched, announced, &call).await })
@@ -199,14 +199,20 @@ impl Cache {
     }
 
     /// The connection broke during the commit, which the database may still carry out after the
-    /// first invalidation; so there is a second one.
-    async fn invalidate_twice(self: &Arc<Self>, touched: Touched, announced: Announced) {
-        let doomed = touched.all_doomed();
-        self.store.invalidate(doomed.clone()).await;
+    /// first invalidation; so there is a second one, under what is in force by then.
+    async fn invalidate_twice(
+        self: &Arc<Self>,
+        mut touched: Touched,
+        announced: Announced,
+        namings: Vec<Arc<Generation>>,
+        change: Change,
+    ) {
+        self.store.invalidate(touched.all_doomed()).await;
         let (cache, unfinished) = (Arc::clone(self), self.store.begin());
         tokio::spawn(async move {
             sleep(COMMIT_SETTLES).await;
-            if let Invalidated::Done(_) = cache.store.invalidate(doomed).await {
+            cache.touch_under_newer(&namings, &change, &mut touched);
+            if let Invalidated::Done(_) = cache.store.invalidate(touched.all_doomed()).await {
                 announced.withdraw().await;
             }
             drop(unfinished);
