@@ -3,6 +3,7 @@
 //! Each check takes the store and a prefix that no other check uses, so a suite can run on a
 //! store that has seen others before.
 
+mod intents;
 mod leases;
 pub mod model;
 mod tags;
@@ -68,6 +69,12 @@ checks! {
         an_index_is_kept_until_its_longest_member_ends,
         a_short_lived_member_does_not_shorten_the_index,
         a_key_keeps_its_longest_expiry_in_an_index;
+    intents:
+        an_intent_falls_due_after_its_hold_and_not_before,
+        a_withdrawn_intent_never_falls_due,
+        a_due_intent_is_held_for_whoever_took_it,
+        an_intent_announced_again_falls_due_later,
+        many_intents_fall_due_with_all_their_names;
 }
 
 /// Runs every check on `store` under `prefix`, and answers how many there were.

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 /// How a read ended, as the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +115,7 @@ pub struct Metrics {
     pub breaker_state: Gauge,
     pub store_unreadable: Gauge,
     pub policy_generation: Gauge,
+    pub policy_call_seconds: Histogram,
     pub policy_refused: Counter,
     pub http_disconnects: Counter,
 }
@@ -125,6 +128,27 @@ const SECONDS: [f64; 18] = [
     1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+const POLICY_CALL_SECONDS: &str = "corral_policy_call_seconds";
+
+/// What becomes of an announced invalidation, as the label `result`.
+const INTENTS: [&str; 4] = ["withdrawn", "carried-out", "left", "not-announced"];
+
+/// From a step of a compiled policy to the deadline of an interpreted one.
+const CALL_SECONDS: [f64; 12] = [
+    0.000_000_1,
+    0.000_000_2,
+    0.000_000_5,
+    0.000_001,
+    0.000_002,
+    0.000_005,
+    0.000_01,
+    0.000_1,
+    0.001,
+    0.01,
+    0.1,
+    1.0,
+];
+
 impl Metrics {
     /// A registry with the metrics of these entities.
     ///
@@ -132,8 +156,11 @@ impl Metrics {
     /// Never: the buckets are a constant that is not empty.
     #[must_use]
     pub fn new<'a>(entities: impl IntoIterator<Item = &'a str>) -> Self {
-        let builder = PrometheusBuilder::new();
-        let recorder = match builder.set_buckets(&SECONDS) {
+        let calls = Matcher::Full(POLICY_CALL_SECONDS.to_owned());
+        let builder = PrometheusBuilder::new()
+            .set_buckets(&SECONDS)
+            .and_then(|builder| builder.set_buckets_for_metric(calls, &CALL_SECONDS));
+        let recorder = match builder {
             Ok(builder) => builder.build_recorder(),
             Err(_) => PrometheusBuilder::new().build_recorder(),
         };
@@ -142,6 +169,10 @@ impl Metrics {
             recorder.register_counter(&key(name, labels), &META)
         };
         let gauge = |name| recorder.register_gauge(&key(name, &[]), &META);
+        for result in INTENTS {
+            // There from the start, so that a rate has a beginning.
+            counter("corral_intents_total", &[("result", result)]).increment(0);
+        }
         let entities = entities
             .into_iter()
             .map(|name| (name.to_owned(), entity_metrics(&recorder, name)))
@@ -164,6 +195,7 @@ impl Metrics {
             breaker_state: gauge("corral_breaker_state"),
             store_unreadable: gauge("corral_store_unreadable"),
             policy_generation: gauge("corral_policy_generation"),
+            policy_call_seconds: recorder.register_histogram(&key(POLICY_CALL_SECONDS, &[]), &META),
             policy_refused: counter("corral_policy_refused_total", &[]),
             http_disconnects: counter("corral_http_disconnects_total", &[]),
             handle: recorder.handle(),
@@ -281,6 +313,7 @@ fn describe(recorder: &PrometheusRecorder) {
     let histograms = [
         ("corral_read_seconds", "Time of a read"),
         ("corral_origin_load_seconds", "Time of a load"),
+        (POLICY_CALL_SECONDS, "Time of a call into the policy; one in 64 is timed"),
     ];
     for (name, text) in histograms {
         recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());

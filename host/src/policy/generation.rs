@@ -228,8 +228,12 @@ impl Generation {
         }
     }
 
-    fn counted<R>(&self, function: Function, answer: Result<R, Trap>) -> Result<R, Trap> {
-        self.calls.count(function, answer.is_err());
+    fn counted<R>(
+        &self,
+        function: Function,
+        call: impl FnOnce() -> Result<R, Trap>,
+    ) -> Result<R, Trap> {
+        let answer = self.calls.count(function, call);
         self.counters.calls.fetch_add(1, Ordering::Relaxed);
         if answer.is_err() {
             self.counters.traps.fetch_add(1, Ordering::Relaxed);
@@ -241,7 +245,7 @@ impl Generation {
 /// The policy's own answers, counted.
 impl Policy for Generation {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.counted(Function::Plan, self.policy.plan(request))
+        self.counted(Function::Plan, || self.policy.plan(request))
     }
 
     fn row_tags(
@@ -249,15 +253,15 @@ impl Policy for Generation {
         request: &Request,
         rows: &[Row],
     ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        self.counted(Function::RowTags, self.policy.row_tags(request, rows))
+        self.counted(Function::RowTags, || self.policy.row_tags(request, rows))
     }
 
     fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        self.counted(Function::Step, self.policy.step(memo, moment, event))
+        self.counted(Function::Step, || self.policy.step(memo, moment, event))
     }
 
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        self.counted(Function::Invalidate, self.policy.invalidate(change))
+        self.counted(Function::Invalidate, || self.policy.invalidate(change))
     }
 }
 

@@ -142,6 +142,9 @@ impl Policies {
         for (function, result, total) in self.inner.slot.calls().each() {
             self.inner.metrics.policy_calls(function, result, total);
         }
+        for time in self.inner.slot.calls().take_times() {
+            self.inner.metrics.policy_call_seconds.record(time);
+        }
         let current = self.inner.slot.current();
         #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
         self.inner.metrics.policy_generation.set(current.number() as f64);

@@ -36,6 +36,8 @@ pub(super) static METRICS: LazyLock<Arc<Metrics>> =
 /// Loads at once, of one host.
 const LOADS_AT_ONCE: usize = 4;
 
+type NaiveFlight = OnceCell<Result<Answer, ReadError>>;
+
 /// One life of a host.
 pub(super) struct Host {
     pub(super) number: usize,
@@ -52,7 +54,7 @@ pub(super) struct Host {
     team: Arc<Entity>,
     tasks: Vec<JoinHandle<()>>,
     /// Where a naive single-flight keeps who shares what.
-    shared: AsyncMutex<BTreeMap<Subject, Arc<OnceCell<Result<Answer, ReadError>>>>>,
+    shared: AsyncMutex<BTreeMap<Subject, Arc<NaiveFlight>>>,
 }
 
 impl Host {

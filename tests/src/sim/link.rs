@@ -450,12 +450,15 @@ impl Store for Link {
         let deaf = self.world.weather().link(self.host) != Way::Open
             || self.world.chance.below(1000) < self.world.climate.lost as usize;
         let ended = async {
+            if deaf {
+                return std::future::pending().await;
+            }
             loop {
                 let changed = self.world.settled.notified();
-                if !deaf && self.world.shelf().holder(key, self.world.now_ms()).is_none() {
-                    return;
-                }
-                changed.await;
+                let left = self.world.shelf().lease_left(key, self.world.now_ms());
+                let Some(left) = left else { return };
+                // Changed or over: look again.
+                let _ = timeout(left, changed).await;
             }
         };
         // A hint only: told or not, the caller looks again.

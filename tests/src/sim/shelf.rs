@@ -40,6 +40,11 @@ impl Shelf {
         self.lease(key, now_ms).map(|lease| lease.token)
     }
 
+    /// How long the lease on `key` lasts unless renewed, if anybody holds it.
+    pub(super) fn lease_left(&self, key: &Key, now_ms: u64) -> Option<Duration> {
+        self.lease(key, now_ms).map(|lease| Duration::from_millis(lease.until_ms - now_ms))
+    }
+
     fn lease(&self, key: &Key, now_ms: u64) -> Option<Lease> {
         self.leases.get(key).copied().filter(|lease| now_ms < lease.until_ms)
     }
@@ -51,8 +56,7 @@ impl Shelf {
             {
                 return Claimed::Found(value.clone());
             }
-            if let Some(lease) = self.lease(claim.key, now_ms) {
-                let remaining = Duration::from_millis(lease.until_ms - now_ms);
+            if let Some(remaining) = self.lease_left(claim.key, now_ms) {
                 return Claimed::Held { remaining };
             }
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::common::{SOON, Servers, ask, get, post};
 
 /// The metrics of the manual that a host has from its first scrape on. Histograms end in `_count`.
-const METRICS: [&str; 15] = [
+const METRICS: [&str; 17] = [
     "corral_reads_total",
     "corral_read_seconds_count",
     "corral_origin_loads_total",
@@ -22,7 +22,9 @@ const METRICS: [&str; 15] = [
     "corral_invalidations_total",
     "corral_pending_invalidations",
     "corral_breaker_state",
+    "corral_intents_total",
     "corral_policy_calls_total",
+    "corral_policy_call_seconds_count",
     "corral_policy_generation",
     "corral_policy_swaps_total",
     "corral_http_disconnects_total",
@@ -64,6 +66,7 @@ async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
     assert_eq!(metrics.sum_where("corral_invalidations_total", &invalidated), 1.0);
     let plans = [("function", "plan"), ("result", "ok")];
     assert!(metrics.sum_where("corral_policy_calls_total", &plans) >= 1.0);
+    assert!(metrics.sum("corral_policy_call_seconds_count") >= 1.0);
     assert_eq!(metrics.sum("corral_policy_generation"), 2.0);
     assert_eq!(metrics.sum("corral_breaker_state"), 0.0);
 }

@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use corral_host::store::{Doomed, Intent};
+
+use super::{LONG, SHORT, Subject, eventually};
+
+impl Subject<'_> {
+    fn intent(&self, name: &str) -> Result<Intent> {
+        let doomed = vec![Doomed::Key(self.key(name)?), Doomed::Tag(self.tag(name)?)];
+        Ok(Intent::new(rand::random(), doomed))
+    }
+
+    /// Whether `intent` is due; holds it again if it is. Others may be due beside it.
+    async fn takes(&self, intent: &Intent, hold: Duration) -> Result<bool> {
+        Ok(self.store.due(hold).await?.contains(intent))
+    }
+}
+
+pub(super) async fn an_intent_falls_due_after_its_hold_and_not_before(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let (soon, late) = (subject.intent("soon")?, subject.intent("late")?);
+    subject.store.announce(&late, LONG).await?;
+    subject.store.announce(&soon, SHORT).await?;
+    ensure!(!subject.takes(&soon, LONG).await?, "it is due at once");
+    eventually("an intent to fall due", async || subject.takes(&soon, LONG).await).await?;
+    ensure!(!subject.takes(&late, LONG).await?, "one is due before its time");
+    subject.store.withdraw(&soon).await?;
+    Ok(subject.store.withdraw(&late).await?)
+}
+
+pub(super) async fn a_withdrawn_intent_never_falls_due(subject: Subject<'_>) -> Result<()> {
+    let (gone, other) = (subject.intent("gone")?, subject.intent("other")?);
+    subject.store.announce(&gone, SHORT).await?;
+    subject.store.announce(&other, SHORT).await?;
+    subject.store.withdraw(&gone).await?;
+    let mut seen = false;
+    let look = async |seen: &mut bool| {
+        let due = subject.store.due(LONG).await?;
+        *seen |= due.contains(&gone);
+        Ok::<_, anyhow::Error>(due.contains(&other))
+    };
+    let until_ms = subject.after(SHORT);
+    subject.pass(until_ms).await?;
+    ensure!(look(&mut seen).await?, "the other one is not due");
+    ensure!(!seen, "a withdrawn intent is due");
+    // Withdrawing what is not there is no error: a commit may be rejected after its intent was lost.
+    subject.store.withdraw(&gone).await?;
+    Ok(subject.store.withdraw(&other).await?)
+}
+
+pub(super) async fn a_due_intent_is_held_for_whoever_took_it(subject: Subject<'_>) -> Result<()> {
+    let intent = subject.intent("i")?;
+    subject.store.announce(&intent, SHORT).await?;
+    eventually("an intent to fall due", async || subject.takes(&intent, SHORT).await).await?;
+    ensure!(!subject.takes(&intent, SHORT).await?, "two hosts carry it out at once");
+    eventually("it to fall due again", async || subject.takes(&intent, LONG).await).await?;
+    Ok(subject.store.withdraw(&intent).await?)
+}
+
+pub(super) async fn an_intent_announced_again_falls_due_later(subject: Subject<'_>) -> Result<()> {
+    let intent = subject.intent("i")?;
+    subject.store.announce(&intent, SHORT).await?;
+    subject.store.announce(&intent, LONG).await?;
+    // Never earlier: the announcement of a writer that is late may overtake the one before.
+    subject.store.announce(&intent, SHORT).await?;
+    let until_ms = subject.after(SHORT);
+    subject.pass(until_ms).await?;
+    ensure!(!subject.takes(&intent, LONG).await?, "it is due as if announced once");
+    Ok(subject.store.withdraw(&intent).await?)
+}
+
+pub(super) async fn many_intents_fall_due_with_all_their_names(subject: Subject<'_>) -> Result<()> {
+    let intents = (0..40).map(|n| subject.intent(&n.to_string())).collect::<Result<Vec<_>>>()?;
+    for intent in &intents {
+        subject.store.announce(intent, SHORT).await?;
+    }
+    let mut left = intents.clone();
+    for _ in 0..PATIENT_LOOKS {
+        if left.is_empty() {
+            break;
+        }
+        let until_ms = subject.after(SHORT);
+        subject.pass(until_ms).await?;
+        let due = subject.store.due(LONG).await?;
+        left.retain(|intent| !due.contains(intent));
+    }
+    ensure!(left.is_empty(), "{} of {} never fell due", left.len(), intents.len());
+    for intent in &intents {
+        subject.store.withdraw(intent).await?;
+    }
+    Ok(())
+}
+
+/// One look may take some of them only.
+const PATIENT_LOOKS: usize = 50;

@@ -1,0 +1,68 @@
+//! The cache under every fault, in virtual time; and the proof that the checker can object.
+
+// The exemption for tests does not reach their helpers.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use corral_tests::conformance::{self, model};
+use corral_tests::sim::{Campaign, Protection, Scene, calm_store, find};
+use tokio::runtime::{Builder, Runtime};
+
+/// Schedules that a run of the tests adds to those that ran before: their seeds are fresh.
+const SCHEDULES: u64 = 4_000;
+
+/// A missing protection is found within so many schedules; most within a hundred.
+const FOUND_WITHIN: u64 = 5_000;
+
+#[test]
+fn no_promise_is_broken() {
+    let first: u64 = rand::random::<u64>() / 2;
+    let campaign = Campaign { seeds: first..first + SCHEDULES, missing: None, threads: 2 };
+    let tally = campaign.run(u64::MAX, |_| {});
+    if let Some(found) = tally.found {
+        let violations: Vec<_> = found.violations.iter().map(ToString::to_string).collect();
+        panic!("{}\nsee it with: simulate --seed {}", violations.join("\n"), found.seed);
+    }
+    assert_eq!(tally.schedules, SCHEDULES);
+    println!("{} requests, {} operations on the store", tally.requests, tally.store_operations);
+}
+
+#[test]
+fn every_protection_is_missed_when_it_is_missing() {
+    for protection in Protection::all() {
+        let found = find(*protection, FOUND_WITHIN);
+        let (race, name) = (protection.race(), protection.name());
+        let found = found.unwrap_or_else(|| panic!("race {race} stays hidden without {name}"));
+        println!("{race} {name}: {} schedules, {}", found.schedules, found.violations[0]);
+    }
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    let run = |seed| {
+        let outcome = Scene { seed, missing: None, detailed: true }.run();
+        outcome.entries.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!((0..50).all(|seed| run(seed) == run(seed)));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn the_simulated_store_passes_the_suite() {
+    let runtime = virtual_time();
+    let checks = runtime.block_on(async {
+        let store = calm_store(1);
+        conformance::run_all(&*store, "t").await.unwrap()
+    });
+    assert_eq!(checks, conformance::CHECKS.len());
+}
+
+#[test]
+fn the_simulated_store_agrees_with_the_model_on_random_sequences() {
+    let runtime = virtual_time();
+    let store = runtime.block_on(async { calm_store(2) });
+    model::compare(&runtime, &*store, "m", 3, 500).unwrap();
+}
+
+fn virtual_time() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
