@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::climate::Climate;
 use super::history::{Event, History, Life, RequestId};
 use super::truth::{Body, Subject};
 
@@ -24,6 +23,17 @@ const REPAIRED: Duration = Duration::from_secs(3);
 
 /// Clocks are read in whole milliseconds, and a host's estimate of the store's lags a little.
 const CLOCK_SLACK_MS: u64 = 20;
+
+/// What a history is held to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Promises {
+    /// The longest that a value may be answered after it was loaded.
+    pub(crate) oldest: Duration,
+    /// The store keeps what it is told, so a write whose host died counts after [`REPAIRED`].
+    pub(crate) repairs: bool,
+    /// Nothing but a mistake of the cache can keep a request from its answer.
+    pub(crate) answers: bool,
+}
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +51,8 @@ impl fmt::Display for Violation {
 }
 
 /// Every promise that the history breaks.
-pub(super) fn check(climate: &Climate, history: &History) -> Vec<Violation> {
-    let mut checker = Checker::new(climate);
+pub(crate) fn check(promises: Promises, history: &History) -> Vec<Violation> {
+    let mut checker = Checker::new(promises);
     for (at_ms, event) in history.events() {
         checker.event(at_ms, event);
     }
@@ -72,8 +82,8 @@ struct Commit {
     version: u64,
 }
 
-struct Checker<'a> {
-    climate: &'a Climate,
+struct Checker {
+    promises: Promises,
     floors: Floors,
     /// What counts for one life only, until it has drained.
     owed: BTreeMap<Life, Floors>,
@@ -87,10 +97,10 @@ struct Checker<'a> {
     violations: Vec<Violation>,
 }
 
-impl<'a> Checker<'a> {
-    fn new(climate: &'a Climate) -> Self {
+impl Checker {
+    fn new(promises: Promises) -> Self {
         Self {
-            climate,
+            promises,
             floors: Floors::new(),
             owed: BTreeMap::new(),
             absent: BTreeSet::new(),
@@ -119,7 +129,7 @@ impl<'a> Checker<'a> {
                 self.asked.remove(request);
                 if *late {
                     self.object(at_ms, format!("#{request} has no answer by its deadline"));
-                } else if self.at_rest || self.climate.leaves_time() {
+                } else if self.at_rest || self.promises.answers {
                     self.object(at_ms, format!("#{request} failed without a reason: {why}"));
                 }
             }
@@ -131,7 +141,7 @@ impl<'a> Checker<'a> {
             }
             Event::Acknowledged { request, pending } => self.acknowledge(*request, *pending),
             Event::Failed { request, why, in_doubt } => {
-                if !*in_doubt && self.climate.leaves_time() {
+                if !*in_doubt && self.promises.answers {
                     self.object(at_ms, format!("#{request} failed without a reason: {why}"));
                 }
             }
@@ -197,7 +207,7 @@ impl<'a> Checker<'a> {
                 format!("#{request} wanted a fresh load and got one of {age_ms} ms"),
             );
         }
-        let oldest = u64::try_from(self.climate.oldest().as_millis()).unwrap_or(u64::MAX);
+        let oldest = u64::try_from(self.promises.oldest.as_millis()).unwrap_or(u64::MAX);
         if age_ms > oldest + CLOCK_SLACK_MS {
             self.object(
                 at_ms,
@@ -241,7 +251,7 @@ impl<'a> Checker<'a> {
 
     /// What nobody acknowledged counts after a while.
     fn repair(&mut self, at_ms: u64) {
-        if !self.climate.sound_store() {
+        if !self.promises.repairs {
             return;
         }
         let repaired_ms = u64::try_from(REPAIRED.as_millis()).unwrap_or(u64::MAX);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::chance::Chance;
+use super::checker::Promises;
 
 /// Drawn from the seed before anything happens.
 #[derive(Debug, Clone, Copy)]
@@ -92,19 +93,24 @@ impl Climate {
         }
     }
 
+    /// What the cache promises under it.
+    pub(super) fn promises(&self) -> Promises {
+        Promises { oldest: self.oldest(), repairs: self.sound_store(), answers: self.leaves_time() }
+    }
+
     /// Whether the store keeps and answers everything.
-    pub(super) fn sound_store(&self) -> bool {
+    fn sound_store(&self) -> bool {
         self.lost == 0 && !self.outages && !self.evictions && !self.failovers
     }
 
     /// Whether nothing but a mistake of the cache can keep a request from its answer: the origin is
     /// sound, and the deadline has room for the loads of others and for loads that are repeated.
-    pub(super) fn leaves_time(&self) -> bool {
+    fn leaves_time(&self) -> bool {
         !self.origin_faults && self.slow_load * 20 <= self.deadline
     }
 
     /// The longest that a value may be answered after it was loaded.
-    pub(super) fn oldest(&self) -> Duration {
+    fn oldest(&self) -> Duration {
         let window = self.stale_while_revalidate.max(self.stale_if_error);
         self.ttl.mul_f64(1.0 + JITTER) + window + self.deadline
     }

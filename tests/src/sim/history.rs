@@ -5,14 +5,14 @@ use std::fmt;
 use super::truth::{Body, Change, Subject};
 
 /// One request, by number.
-pub(super) type RequestId = usize;
+pub(crate) type RequestId = usize;
 
 /// One life of a host: from its start to its end.
-pub(super) type Life = usize;
+pub(crate) type Life = usize;
 
 /// Something that the checker has to know.
 #[derive(Debug, Clone)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// A client asked a host for something.
     Asked { request: RequestId, host: usize, life: Life, subject: Subject, fresh: bool },
     /// It was answered: with a body, or that there is no such row.
@@ -58,35 +58,35 @@ enum Text {
 }
 
 /// Everything that happened.
-pub(super) struct History {
+pub(crate) struct History {
     entries: Vec<Entry>,
     detailed: bool,
 }
 
 impl History {
     /// Remarks are kept in a detailed one only.
-    pub(super) fn new(detailed: bool) -> Self {
+    pub(crate) fn new(detailed: bool) -> Self {
         Self { entries: Vec::new(), detailed }
     }
 
-    pub(super) fn note(&mut self, at_ms: u64, event: Event) {
+    pub(crate) fn note(&mut self, at_ms: u64, event: Event) {
         self.entries.push(Entry { at_ms, text: Text::Event(event) });
     }
 
-    pub(super) fn remark(&mut self, at_ms: u64, remark: impl FnOnce() -> String) {
+    pub(crate) fn remark(&mut self, at_ms: u64, remark: impl FnOnce() -> String) {
         if self.detailed {
             self.entries.push(Entry { at_ms, text: Text::Remark(remark()) });
         }
     }
 
-    pub(super) fn events(&self) -> impl Iterator<Item = (u64, &Event)> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u64, &Event)> {
         self.entries.iter().filter_map(|entry| match &entry.text {
             Text::Event(event) => Some((entry.at_ms, event)),
             Text::Remark(_) => None,
         })
     }
 
-    pub(super) fn into_entries(self) -> Vec<Entry> {
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
         self.entries
     }
 }

@@ -17,19 +17,19 @@
 
 mod campaign;
 mod chance;
-mod checker;
+pub(crate) mod checker;
 mod client;
 mod climate;
-mod history;
+pub(crate) mod history;
 mod host;
 mod lane;
 mod link;
 mod protection;
 mod schedule;
 mod shelf;
-mod truth;
+pub(crate) mod truth;
 mod weather;
-mod world;
+pub(crate) mod world;
 
 pub use campaign::{Campaign, Found, Tally, find};
 pub use checker::Violation;

@@ -81,7 +81,7 @@ impl Scene {
             climate,
             requests: fleet.requests.load(Ordering::Relaxed),
             store_operations: world.operations(),
-            violations: checker::check(&climate, &history),
+            violations: checker::check(climate.promises(), &history),
             entries: history.into_entries(),
         }
     }

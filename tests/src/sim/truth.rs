@@ -7,12 +7,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// How many items and teams there are: few, so that operations meet.
-pub(super) const ITEMS: u8 = 3;
-pub(super) const TEAMS: u8 = 2;
+pub(crate) const ITEMS: u8 = 3;
+pub(crate) const TEAMS: u8 = 2;
 
 /// What a write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// An item's row is written; it is there afterwards.
     Put(u8),
     /// The same, and the cache is filled with it.
@@ -27,7 +27,7 @@ pub(super) enum Change {
 
 /// What a read asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
+pub(crate) enum Subject {
     /// An item with its team: the team's tag is known only from the row.
     Item(u8),
     /// A team: its tag is known from the request.
@@ -36,12 +36,12 @@ pub(super) enum Subject {
 
 /// What a body says.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Body {
-    pub(super) version: u64,
-    pub(super) team: u8,
-    pub(super) team_version: u64,
+pub(crate) struct Body {
+    pub(crate) version: u64,
+    pub(crate) team: u8,
+    pub(crate) team_version: u64,
     /// The origin's clock when it was read.
-    pub(super) at_ms: u64,
+    pub(crate) at_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,13 +53,13 @@ struct Item {
 
 /// The rows.
 #[derive(Debug)]
-pub(super) struct Truth {
+pub(crate) struct Truth {
     items: BTreeMap<u8, Item>,
     teams: BTreeMap<u8, u64>,
 }
 
 impl Truth {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let item = |id| (id, Item { version: 1, team: id % TEAMS, there: true });
         Self {
             items: (0..ITEMS).map(item).collect(),
@@ -68,7 +68,7 @@ impl Truth {
     }
 
     /// What a load sees now. None: there is no such row.
-    pub(super) fn read(&self, subject: Subject, at_ms: u64) -> Option<Body> {
+    pub(crate) fn read(&self, subject: Subject, at_ms: u64) -> Option<Body> {
         match subject {
             Subject::Item(id) => {
                 let item = self.items.get(&id).filter(|item| item.there)?;
@@ -83,7 +83,7 @@ impl Truth {
     }
 
     /// The newest version of a row, deleted or not.
-    pub(super) fn version(&self, subject: Subject) -> u64 {
+    pub(crate) fn version(&self, subject: Subject) -> u64 {
         match subject {
             Subject::Item(id) => self.items.get(&id).map_or(0, |item| item.version),
             Subject::Team(id) => self.teams.get(&id).copied().unwrap_or(0),
@@ -91,7 +91,7 @@ impl Truth {
     }
 
     /// Commits a change; the version it made.
-    pub(super) fn commit(&mut self, change: Change) -> u64 {
+    pub(crate) fn commit(&mut self, change: Change) -> u64 {
         if let Change::Rename(team) = change {
             let version = self.teams.entry(team).or_default();
             *version += 1;
@@ -118,7 +118,7 @@ impl Change {
     }
 
     /// The row that it gives a new version.
-    pub(super) fn subject(self) -> Subject {
+    pub(crate) fn subject(self) -> Subject {
         match self {
             Self::Rename(team) => Subject::Team(team),
             Self::Put(id) | Self::Through(id) | Self::Move(id, _) | Self::Delete(id) => {
@@ -128,7 +128,7 @@ impl Change {
     }
 
     /// The name of the write in the configuration.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Put(_) | Self::Move(..) | Self::Delete(_) => "put",
             Self::Through(_) => "through",
@@ -138,12 +138,12 @@ impl Change {
 }
 
 impl Body {
-    pub(super) fn encode(self) -> Bytes {
+    pub(crate) fn encode(self) -> Bytes {
         serde_json::to_vec(&self).unwrap_or_default().into()
     }
 
     /// None: not one of ours, which no answer may be.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 }

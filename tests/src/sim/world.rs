@@ -16,7 +16,7 @@ use super::truth::Truth;
 use super::weather::Weather;
 
 /// The store's clock when a schedule begins.
-pub(super) const EPOCH_MS: u64 = 1_000_000_000;
+pub(crate) const EPOCH_MS: u64 = 1_000_000_000;
 
 /// The world of one schedule. Its locks are never contended: everything runs on one thread, and none
 /// is held across an await.
