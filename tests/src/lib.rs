@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod load;
 pub mod native;
 pub mod replay;
+pub mod scenario;
 pub mod servers;
 pub mod shop;
 pub mod sim;

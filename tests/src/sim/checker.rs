@@ -27,8 +27,8 @@ const CLOCK_SLACK_MS: u64 = 20;
 /// What a history is held to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Promises {
-    /// The longest that a value may be answered after it was loaded.
-    pub(crate) oldest: Duration,
+    /// The longest that a value may be answered after it was loaded; none: rows don't say when.
+    pub(crate) oldest: Option<Duration>,
     /// The store keeps what it is told, so a write whose host died counts after [`REPAIRED`].
     pub(crate) repairs: bool,
     /// Nothing but a mistake of the cache can keep a request from its answer.
@@ -207,8 +207,8 @@ impl Checker {
                 format!("#{request} wanted a fresh load and got one of {age_ms} ms"),
             );
         }
-        let oldest = u64::try_from(self.promises.oldest.as_millis()).unwrap_or(u64::MAX);
-        if age_ms > oldest + CLOCK_SLACK_MS {
+        let oldest = self.promises.oldest.map(|oldest| oldest.as_millis());
+        if oldest.is_some_and(|oldest| u128::from(age_ms) > oldest + u128::from(CLOCK_SLACK_MS)) {
             self.object(
                 at_ms,
                 format!("#{request} read a value of {age_ms} ms, past its lifetime"),

@@ -95,7 +95,11 @@ impl Climate {
 
     /// What the cache promises under it.
     pub(super) fn promises(&self) -> Promises {
-        Promises { oldest: self.oldest(), repairs: self.sound_store(), answers: self.leaves_time() }
+        Promises {
+            oldest: Some(self.oldest()),
+            repairs: self.sound_store(),
+            answers: self.leaves_time(),
+        }
     }
 
     /// Whether the store keeps and answers everything.

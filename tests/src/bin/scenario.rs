@@ -1,0 +1,121 @@
+//! Runs a scenario over real servers at full size, and prints what came of it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use corral_tests::scenario::{deaths, faults, lifetimes, outage, stampede};
+use serde::Serialize;
+
+/// Starts private servers and hosts, plays one scenario, and prints a JSON document.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Readers of one value on two hosts: cold, expired, behind an orphan lease, with a killed holder.
+    Stampede {
+        /// Readers at once.
+        #[arg(long, default_value_t = 500)]
+        readers: usize,
+        /// Rounds of each start.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long a load takes.
+        #[arg(long, value_delimiter = ',', default_value = "100,900,5000")]
+        load_ms: Vec<u64>,
+    },
+    /// Reads and writes over three hosts while something breaks every second.
+    Faults {
+        /// Requests of all clients.
+        #[arg(long, default_value_t = 10_000)]
+        requests: usize,
+        /// Milliseconds between two disturbances.
+        #[arg(long, default_value_t = 1_000)]
+        every_ms: u64,
+        /// From which the disturbances are drawn.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// The store answers nothing any more, and then again.
+    Outage {
+        /// Seconds of each of the three phases.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// The store's budget for an exchange.
+        #[arg(long, default_value_t = 50)]
+        budget_ms: u64,
+    },
+    /// A host is killed between its commit and its invalidation.
+    Deaths {
+        /// Until so many writes were committed and not acknowledged.
+        #[arg(long, default_value_t = 20)]
+        deaths: usize,
+    },
+    /// Keys that are filled together, and when they expire.
+    Spread {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        keys: usize,
+    },
+    /// A hot key that is refreshed before it expires.
+    Hot {
+        /// For how long it is read.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Short-lived keys under tags, and what is left of them.
+    Churn {
+        /// How many.
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match play(Args::parse().scenario).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("scenario: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every promise was kept that the scenario judges.
+async fn play(scenario: Scenario) -> anyhow::Result<bool> {
+    match scenario {
+        Scenario::Stampede { readers, rounds, load_ms } => {
+            let told = |line: &stampede::Line| eprintln!("{line:?}");
+            print(&stampede::run(readers, rounds, &load_ms, told).await?)?;
+        }
+        Scenario::Faults { requests, every_ms, seed } => {
+            let every = Duration::from_millis(every_ms);
+            let report = faults::Faults { requests, every, seed }.run().await?;
+            print(&report)?;
+            return Ok(report.holds());
+        }
+        Scenario::Outage { seconds, budget_ms } => {
+            let budget = Duration::from_millis(budget_ms);
+            print(&outage::run(Duration::from_secs(seconds), budget).await?)?;
+        }
+        Scenario::Deaths { deaths } => {
+            print(&deaths::run(deaths, |died| eprintln!("{died} of {deaths}")).await?)?;
+        }
+        Scenario::Spread { keys } => print(&lifetimes::spread(keys).await?)?,
+        Scenario::Hot { seconds } => print(&lifetimes::hot(Duration::from_secs(seconds)).await?)?,
+        Scenario::Churn { keys } => print(&lifetimes::churn(keys).await?)?,
+    }
+    Ok(true)
+}
+
+fn print(report: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(report)?);
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! A host is killed between its commit and its invalidation. Another one, which has the old value in
+//! the store, must stop answering it soon.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use hyper::Method;
+use rand::RngExt as _;
+use serde::Serialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+use super::{millis, rows};
+use crate::client::Client;
+use crate::servers::{Host, Postgres, Redis};
+use crate::sim::truth::Subject;
+
+/// What a message between the writing host and the store takes: so that most of a write's time lies
+/// between its commit and the end of its invalidation.
+const FAR: Duration = Duration::from_millis(25);
+
+/// A write over such a way takes about so long.
+const WRITE_TAKES_MS: u64 = 160;
+
+/// Beyond that a value is stale for longer than anybody promised.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Kills, those that came before the commit or after the acknowledgement included.
+    pub kills: usize,
+    /// For how long the old value was answered after the commit, in milliseconds, sorted.
+    pub stale_ms: Vec<f64>,
+}
+
+/// Kills a writing host at random moments until `deaths` writes were committed and never
+/// acknowledged.
+///
+/// # Errors
+/// When a server does not come up, or the old value does not go.
+pub async fn run(deaths: usize, told: impl Fn(usize)) -> anyhow::Result<Report> {
+    let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
+    rows::make(&postgres, 1, 1).await?;
+    let far = distant(redis.port()).await?;
+    let patient = "timeout = \"1s\"";
+    let mut writer = Host::start(&rows::config(&far, &postgres, patient)).await?;
+    let reader = Host::start(&rows::config(&redis.url(), &postgres, patient)).await?;
+    let (subject, client) = (Subject::Item(0), Client::new());
+    let (mut kills, mut stale_ms, mut version) = (0, Vec::new(), 1);
+    while stale_ms.len() < deaths {
+        let known = answered(&client, &reader, subject).await?;
+        ensure!(known == version, "version {known} is answered, not {version}");
+        let writing = tokio::spawn(write(writer.url(""), subject, version + 1));
+        let moment = rand::rng().random_range(0..WRITE_TAKES_MS);
+        sleep(Duration::from_millis(moment)).await;
+        writer.kill();
+        kills += 1;
+        let acknowledged = writing.await?;
+        let truth = rows::version(&postgres, subject).await?;
+        if truth > version && !acknowledged {
+            // Committed before it was killed, so the clock starts early rather than late.
+            stale_ms.push(millis(until_answered(&client, &reader, subject, truth).await?));
+            told(stale_ms.len());
+        } else if truth > version {
+            until_answered(&client, &reader, subject, truth).await?;
+        }
+        version = truth;
+        writer.restart().await?;
+    }
+    stale_ms.sort_by(f64::total_cmp);
+    Ok(Report { kills, stale_ms })
+}
+
+async fn write(url: String, subject: Subject, version: u64) -> bool {
+    let (path, body) = rows::write_of(subject, version, false);
+    let json = [("content-type", "application/json")];
+    let url = format!("{url}{path}");
+    let answer = Client::new().request(Method::POST, &url, &json, Bytes::from(body)).await;
+    answer.is_ok_and(|answer| answer.status.is_success())
+}
+
+async fn answered(client: &Client, reader: &Host, subject: Subject) -> anyhow::Result<u64> {
+    let answer = client.get(&reader.url(&rows::read_path(subject))).await?;
+    ensure!(answer.status.is_success(), "{answer:?}");
+    Ok(rows::body(&answer.body)?.version)
+}
+
+async fn until_answered(
+    client: &Client,
+    reader: &Host,
+    subject: Subject,
+    version: u64,
+) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    while answered(client, reader, subject).await? < version {
+        ensure!(began.elapsed() < PATIENCE, "still stale after {PATIENCE:?}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(began.elapsed())
+}
+
+/// A way to the server at `port` on which every message takes [`FAR`].
+async fn distant(port: u16) -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("redis://{}", listener.local_addr().context("an address")?);
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            tokio::spawn(carry(near_in, far_out));
+            tokio::spawn(carry(far_in, near_out));
+        }
+    });
+    Ok(url)
+}
+
+/// Carries what comes, in order, each piece [`FAR`] after it came.
+async fn carry(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
+    let (send, mut pieces) = tokio::sync::mpsc::unbounded_channel::<(Instant, Arc<[u8]>)>();
+    tokio::spawn(async move {
+        while let Some((came, piece)) = pieces.recv().await {
+            tokio::time::sleep_until((came + FAR).into()).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if send.send((Instant::now(), buffer[..length].into())).is_err() {
+            return;
+        }
+    }
+}

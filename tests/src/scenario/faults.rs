@@ -1,0 +1,352 @@
+//! Clients read and write through three hosts over real servers, while something breaks every
+//! second. No read may be stale, no acknowledged write lost, and no read fail that had an origin.
+
+mod strike;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use hyper::{Method, StatusCode};
+use rand::{RngExt as _, SeedableRng as _};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use self::strike::FAULTS;
+use super::ledger::Ledger;
+use super::rows;
+use crate::client::{Answer, Client};
+use crate::servers::{Host, Postgres, Redis, eventually};
+use crate::sim::history::{Event, Life};
+use crate::sim::truth::Subject;
+
+const HOSTS: usize = 3;
+const CLIENTS: u8 = 8;
+const TEAMS: u8 = 4;
+
+/// The longest pause of a client: disturbances strike every second, and all shall have their time.
+const PAUSE: Duration = Duration::from_millis(60);
+
+/// After a disturbance of the origin, reads that began in it may still fail for so long: their own
+/// deadline, and a connection to notice.
+const ORIGIN_GRACE: Duration = Duration::from_secs(4);
+
+/// Far beyond everything that is waited for.
+const SOON: Duration = Duration::from_secs(60);
+
+/// By then intents are carried out and pending invalidations applied.
+const REST: Duration = Duration::from_secs(4);
+
+/// What to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Faults {
+    /// Requests of all clients together.
+    pub requests: usize,
+    /// The pause between two disturbances.
+    pub every: Duration,
+    /// From which the disturbances are drawn.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Requests made, the last reading of everything included.
+    pub requests: usize,
+    /// Those without an answer, with a reason: their host was killed, or the origin disturbed.
+    pub excused: usize,
+    /// Writes acknowledged as pending.
+    pub pending: usize,
+    /// Rows whose newest write was owed to the store by a host that was killed.
+    pub lost_rows: usize,
+    /// How often each disturbance struck.
+    pub disturbances: BTreeMap<String, usize>,
+    /// Promises broken.
+    pub violations: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A window in which requests may fail.
+#[derive(Debug, Default)]
+struct Windows(Mutex<Vec<(Instant, Option<Instant>)>>);
+
+impl Windows {
+    fn open(&self) -> usize {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.push((Instant::now(), None));
+        windows.len() - 1
+    }
+
+    fn close(&self, window: usize) {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        windows[window].1 = Some(Instant::now());
+    }
+
+    fn excuse(&self, began: Instant, grace: Duration) -> bool {
+        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.iter().any(|(_, closed)| closed.is_none_or(|closed| began < closed + grace))
+    }
+}
+
+/// What clients see of a host.
+struct Seat {
+    url: String,
+    life: AtomicUsize,
+    away: Windows,
+}
+
+struct Shared {
+    seats: Vec<Seat>,
+    lives: AtomicUsize,
+    ledger: Ledger,
+    origin: Windows,
+    left: AtomicUsize,
+    excused: AtomicUsize,
+    pending: AtomicUsize,
+    over: AtomicBool,
+}
+
+struct Stage {
+    redis: Redis,
+    postgres: Postgres,
+    hosts: Vec<Host>,
+    shared: Arc<Shared>,
+}
+
+impl Faults {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When a server does not come up again, or an answer is none at all.
+    pub async fn run(self) -> anyhow::Result<Report> {
+        let began = Instant::now();
+        let mut stage = Stage::set(self.requests).await?;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let seed = self.seed.wrapping_add(u64::from(number) + 1);
+                tokio::spawn(client(Arc::clone(&stage.shared), number, seed))
+            })
+            .collect();
+        let mut disturbances = BTreeMap::new();
+        let mut random = rand::rngs::StdRng::seed_from_u64(self.seed);
+        // Each of them once, in an order of the seed, and again.
+        let mut left = Vec::new();
+        while !stage.shared.over.load(Ordering::Relaxed) {
+            if left.is_empty() {
+                left = FAULTS.to_vec();
+            }
+            let fault = left.swap_remove(random.random_range(0..left.len()));
+            *disturbances.entry(format!("{fault:?}")).or_default() += 1;
+            let (host, lasts) = (random.random_range(0..HOSTS), random.random_range(100..900));
+            stage
+                .strike(fault, host, Duration::from_millis(lasts))
+                .await
+                .context(format!("{fault:?}"))?;
+            sleep(self.every).await;
+        }
+        for worked in try_join_all(clients).await? {
+            worked?;
+        }
+        let mut violations = stage.rest().await?;
+        violations.extend(stage.shared.ledger.judge().iter().map(ToString::to_string));
+        let immortal = rows::immortal(&stage.redis).await?;
+        violations.extend(immortal.iter().map(|key| format!("{key} has no lifetime")));
+        let shared = &stage.shared;
+        Ok(Report {
+            requests: shared.ledger.requests(),
+            excused: shared.excused.load(Ordering::Relaxed),
+            pending: shared.pending.load(Ordering::Relaxed),
+            lost_rows: shared.ledger.lost().len(),
+            disturbances,
+            violations,
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+impl Stage {
+    async fn set(requests: usize) -> anyhow::Result<Self> {
+        let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
+        rows::make(&postgres, CLIENTS, TEAMS).await?;
+        let config = rows::config(&redis.url(), &postgres, "");
+        let mut hosts = Vec::new();
+        for _ in 0..HOSTS {
+            hosts.push(Host::start(&config).await?);
+        }
+        let seat = |(life, host): (usize, &Host)| Seat {
+            url: host.url(""),
+            life: AtomicUsize::new(life),
+            away: Windows::default(),
+        };
+        let shared = Arc::new(Shared {
+            seats: hosts.iter().enumerate().map(seat).collect(),
+            lives: AtomicUsize::new(HOSTS),
+            ledger: Ledger::new(),
+            origin: Windows::default(),
+            left: AtomicUsize::new(requests),
+            excused: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+        });
+        Ok(Self { redis, postgres, hosts, shared })
+    }
+
+    /// Waits until everything is well again, and compares store and origin.
+    async fn rest(&self) -> anyhow::Result<Vec<String>> {
+        for host in &self.hosts {
+            eventually("a host to owe nothing", SOON, || async {
+                let Ok(metrics) = host.metrics().await else { return Ok(None) };
+                let trusts = metrics.sum("corral_breaker_state") == 0.0;
+                let owes = metrics.sum("corral_pending_invalidations") > 0.0;
+                Ok((trusts && !owes).then_some(()))
+            })
+            .await?;
+        }
+        sleep(REST).await;
+        self.shared.ledger.event(Event::AtRest);
+        let (lost, client) = (self.shared.ledger.lost(), Client::new());
+        let mut differences = Vec::new();
+        for subject in all() {
+            let truth = rows::version(&self.postgres, subject).await?;
+            for number in 0..HOSTS {
+                let answered = read(&self.shared, &client, number, subject).await?;
+                if answered != Some(truth) && !lost.contains(&subject) {
+                    differences.push(format!(
+                        "at rest: host {number} answers {answered:?} for {subject}, not {truth}"
+                    ));
+                }
+            }
+        }
+        Ok(differences)
+    }
+}
+
+fn all() -> impl Iterator<Item = Subject> {
+    (0..CLIENTS).map(Subject::Item).chain((0..TEAMS).map(Subject::Team))
+}
+
+/// Reads anything, and writes the rows that are its own.
+async fn client(shared: Arc<Shared>, number: u8, seed: u64) -> anyhow::Result<()> {
+    let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+    let client = Client::new();
+    let mut versions = BTreeMap::new();
+    let own = [Some(Subject::Item(number)), (number < TEAMS).then_some(Subject::Team(number))];
+    let own: Vec<Subject> = own.into_iter().flatten().collect();
+    let all: Vec<Subject> = all().collect();
+    let take = |left: usize| left.checked_sub(1);
+    while shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+        sleep(PAUSE.mul_f64(random.random())).await;
+        let host = random.random_range(0..HOSTS);
+        if random.random_range(0..100) < 20 {
+            let subject = own[random.random_range(0..own.len())];
+            let version = versions.entry(subject).or_insert(1_u64);
+            *version += 1;
+            let through = random.random_range(0..2) == 0;
+            write(&shared, &client, host, subject, *version, through).await?;
+        } else {
+            read(&shared, &client, host, all[random.random_range(0..all.len())]).await?;
+        }
+    }
+    shared.over.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+async fn read(
+    shared: &Shared,
+    client: &Client,
+    host: usize,
+    subject: Subject,
+) -> anyhow::Result<Option<u64>> {
+    let (seat, began) = (&shared.seats[host], Instant::now());
+    let request = shared.ledger.asked(host, seat.life.load(Ordering::SeqCst), subject);
+    let answer = client.get(&format!("{}{}", seat.url, rows::read_path(subject))).await;
+    if let Ok(answer) = &answer
+        && answer.status == StatusCode::OK
+    {
+        let body = rows::body(&answer.body)?;
+        let event = Event::Answered { request, body: Some(body), stale_if_error: false };
+        shared.ledger.event(event);
+        return Ok(Some(body.version));
+    }
+    if shared.excuses(seat, &answer, began) {
+        shared.excused.fetch_add(1, Ordering::Relaxed);
+    } else {
+        let why = describe(&answer);
+        shared.ledger.event(Event::Unanswered { request, why, late: false });
+    }
+    Ok(None)
+}
+
+async fn write(
+    shared: &Shared,
+    client: &Client,
+    host: usize,
+    subject: Subject,
+    version: u64,
+    through: bool,
+) -> anyhow::Result<()> {
+    let (seat, began) = (&shared.seats[host], Instant::now());
+    let life: Life = seat.life.load(Ordering::SeqCst);
+    let (path, body) = rows::write_of(subject, version, through);
+    let request = shared.ledger.wrote(life, subject, version);
+    let json = [("content-type", "application/json")];
+    let url = format!("{}{path}", seat.url);
+    let answer = client.request(Method::POST, &url, &json, Bytes::from(body)).await;
+    match &answer {
+        Ok(answer) if answer.status == StatusCode::OK => {
+            let pending = answer.json()?["cache"] == "pending";
+            shared.pending.fetch_add(usize::from(pending), Ordering::Relaxed);
+            shared.ledger.acknowledged(request, pending);
+        }
+        _ if shared.excuses(seat, &answer, began) => {
+            shared.excused.fetch_add(1, Ordering::Relaxed);
+        }
+        _ => {
+            let why = describe(&answer);
+            shared.ledger.event(Event::Failed { request, why, in_doubt: false });
+        }
+    }
+    Ok(())
+}
+
+impl Shared {
+    /// Whether there is a reason for a request that began then to have no answer: its host was away
+    /// and nothing came, or the origin was and the host says so.
+    fn excuses(&self, seat: &Seat, answer: &anyhow::Result<Answer>, began: Instant) -> bool {
+        match answer {
+            Err(_) => seat.away.excuse(began, Duration::ZERO),
+            Ok(answer) => {
+                answer.status.is_server_error() && self.origin.excuse(began, ORIGIN_GRACE)
+            }
+        }
+    }
+}
+
+fn describe(answer: &anyhow::Result<Answer>) -> String {
+    match answer {
+        Ok(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+impl Report {
+    /// Every promise was kept.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// Fails with what was broken.
+    ///
+    /// # Errors
+    /// When a promise was broken.
+    pub fn expect(&self) -> anyhow::Result<()> {
+        ensure!(self.holds(), "{:#?}", self.violations);
+        Ok(())
+    }
+}

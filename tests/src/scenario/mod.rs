@@ -1,0 +1,23 @@
+//! Scenarios over real servers, each with a name, a report that can be printed, and a verdict. The
+//! command `scenario` runs them at full size; the tests run the same code, smaller.
+
+pub mod deaths;
+pub mod faults;
+mod ledger;
+pub mod lifetimes;
+pub mod outage;
+mod rows;
+pub mod stampede;
+
+use std::time::Duration;
+
+/// A time in milliseconds, to a tenth.
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// The median; 0 of nothing.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
