@@ -7,7 +7,9 @@
 //! Cache Stampede Prevention", PVLDB 8(8), 2015): a value is renewed before it expires, the earlier
 //! the dearer it was to load, at a point that nobody can foresee. The paper draws at every read; we
 //! draw once per fill and store the point in the envelope, so that a hit costs a comparison and the
-//! moment of the refresh does not depend on how often a key is read.
+//! moment of the refresh does not depend on how often a key is read. One draw can come out small,
+//! where the smallest of many reads' draws would not: so a refresh has a head start, in which a load
+//! that takes twice as long as the last one still ends in time, and a hot key is never absent.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
@@ -44,9 +46,15 @@ impl Terms {
 pub(crate) struct Spread {
     /// As a fraction of the base, 0 to [`JITTER_MAX`].
     pub(crate) jitter: f64,
-    /// XFetch's β: 1 is the paper's optimum, more is earlier, 0 is never.
+    /// XFetch's β: 1 is the paper's optimum, more is earlier, 0 is no early refresh at all.
     pub(crate) early_refresh: f64,
 }
+
+/// What a refresh takes beside its load: to be asked for, its claim, its fill.
+const HEAD_START_MS: f64 = 20.0;
+
+/// How much slower than the last load the next one may be.
+const HEAD_START_LOADS: f64 = 2.0;
 
 /// Draws the lifetime of a value that `report` describes. A row that does not exist gets the
 /// negative lifetime, is refreshed when it is asked for again, and is never answered stale.
@@ -57,7 +65,12 @@ pub(crate) fn draw(terms: &Terms, spread: &Spread, report: Report, entropy: u64)
         return Lifetime { fresh_ms, stale_ms: 0, refresh_ms: fresh_ms };
     }
     let fresh_ms = dice.around(terms.ttl_ms, spread.jitter);
-    let ahead_ms = f64::from(report.cost_ms) * spread.early_refresh * dice.exponential();
+    let ahead_ms = if spread.early_refresh > 0.0 {
+        let loads = HEAD_START_LOADS + spread.early_refresh * dice.exponential();
+        HEAD_START_MS + f64::from(report.cost_ms) * loads
+    } else {
+        0.0
+    };
     Lifetime {
         fresh_ms,
         stale_ms: terms.stale_while_revalidate_ms.max(terms.stale_if_error_ms),

@@ -80,7 +80,7 @@ checks! {
         a_request_that_does_not_fit_is_refused_by_name;
     lifetimes:
         a_base_of_300_s_lives_240_to_360_s_uniformly,
-        the_early_refresh_lies_ahead_by_an_exponential_of_the_cost,
+        the_early_refresh_lies_ahead_by_a_head_start_and_an_exponential_of_the_cost,
         a_value_is_never_due_in_the_first_half_of_its_life,
         a_row_that_does_not_exist_has_the_negative_lifetime,
         the_same_entropy_gives_the_same_lifetime;

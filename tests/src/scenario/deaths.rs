@@ -118,10 +118,11 @@ async fn distant(port: u16) -> anyhow::Result<String> {
     Ok(url)
 }
 
-/// Carries what comes, in order, each piece [`FAR`] after it came.
+/// Carries what comes, in order, each piece [`FAR`] after it came. What is on its way when the
+/// sender dies is lost, as with a machine that loses its power.
 async fn carry(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
     let (send, mut pieces) = tokio::sync::mpsc::unbounded_channel::<(Instant, Arc<[u8]>)>();
-    tokio::spawn(async move {
+    let delivery = tokio::spawn(async move {
         while let Some((came, piece)) = pieces.recv().await {
             tokio::time::sleep_until((came + FAR).into()).await;
             if to.write_all(&piece).await.is_err() {
@@ -132,7 +133,8 @@ async fn carry(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         if send.send((Instant::now(), buffer[..length].into())).is_err() {
-            return;
+            break;
         }
     }
+    delivery.abort();
 }

@@ -64,7 +64,7 @@ params = ["id:int8"]
 read = "SELECT $1::bigint AS id, $1::bigint % 100 AS team"
 rows = "one"
 ttl = "TTL"
-negative_ttl = "1s"
+negative_ttl = "TTL"
 tags = ["team:{row.team}"]
 deadline = "2s"
 
