@@ -7,6 +7,8 @@
 mod access;
 #[path = "face/answers.rs"]
 mod answers;
+#[path = "face/audit.rs"]
+mod audit;
 #[path = "face/check.rs"]
 mod check;
 #[path = "face/common.rs"]

@@ -9,6 +9,7 @@ use crate::origin::{OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
 use crate::policy::{Engine, Limits, builtin};
 use crate::service::{connect_origin, connect_store, shapes};
+use crate::store::{Audit, audit};
 
 use super::{Failed, load, say};
 
@@ -93,8 +94,27 @@ impl Findings<'_> {
         };
         match answer {
             Ok(kind) => say(format_args!("store: {kind} answers")),
+            Err(error) => return self.add_key("store.url", error.to_string()),
+        }
+        let Some(url) = &self.config.store.url else { return };
+        match audit(&url.0, self.namespace()).await {
+            Ok(Audit { version, keys, complaints }) => {
+                say(format_args!("store: Redis {version}, {keys} keys of ours looked at"));
+                complaints.into_iter().for_each(|complaint| self.add_key("store.url", complaint));
+            }
             Err(error) => self.add_key("store.url", error.to_string()),
         }
+    }
+
+    /// With what the default policy begins its keys, unless its settings say otherwise.
+    fn namespace(&self) -> &str {
+        const DEFAULT: &str = "v1";
+        self.config
+            .policy
+            .settings
+            .get("namespace")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or(DEFAULT)
     }
 
     async fn origin(&mut self) {

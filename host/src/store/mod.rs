@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::redis::RedisStore;
+pub use self::redis::{Audit, RedisStore, audit};
 pub use crate::name::{InvalidName, Key, NAME_LIMIT, Tag};
 pub use envelope::{Envelope, Unreadable};
 pub use intent::{Doomed, Intent, UnreadableIntent};

@@ -11,6 +11,7 @@
 //!
 //! All have a lifetime. The braces put a key's names on one cluster slot, and a tag's.
 
+mod audit;
 mod clock;
 mod intents;
 mod link;
@@ -36,6 +37,7 @@ use super::{
     Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Removed, Store, StoreError, Tag,
     Token,
 };
+pub use audit::{Audit, audit};
 use clock::StoreClock;
 use link::Link;
 use scripts::{Script, Scripts};

@@ -1,0 +1,250 @@
+//! What `corral check` wants to know of a server: whether it can do what the store needs, and
+//! whether what lies in it is as we leave it. Looks without blocking anybody, and changes nothing.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
+use tokio::time::Instant;
+
+use super::{client, unavailable};
+use crate::store::StoreError;
+
+/// The oldest version that has what the scripts use (`ZADD … GT`).
+const OLDEST: (u32, u32) = (6, 2);
+
+/// A look waits for so long at most, each exchange and all of them.
+const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
+const LOOK_LIMIT: Duration = Duration::from_secs(20);
+
+/// Keys of one page: the server answers others in between.
+const PAGE: usize = 500;
+
+/// Examples of one complaint.
+const EXAMPLES: usize = 5;
+
+/// An index of more members is walked for seconds by one invalidation.
+const MEMBERS: u64 = 100_000;
+
+/// Names that the store gives beside those of the policy.
+const OURS: [&str; 5] = ["lease:{", "waiters:{", "tags:{", "mark:{", "intents:{"];
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// The server's version.
+    pub version: String,
+    /// How many keys of ours were looked at.
+    pub keys: usize,
+    /// What is wrong and what to do about it, a sentence each.
+    pub complaints: Vec<String>,
+}
+
+/// Looks at the server at `url`, and at the keys in it that begin with `namespace` or are
+/// bookkeeping of the store's.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when it does not answer.
+pub async fn audit(url: &str, namespace: &str) -> Result<Audit, StoreError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(EXCHANGE_LIMIT))
+        .set_response_timeout(Some(EXCHANGE_LIMIT));
+    let connecting = client(url)?;
+    let connecting = connecting.get_multiplexed_async_connection_with_config(&config);
+    let connection = connecting.await.map_err(|error| unavailable(&error))?;
+    let audit = Audit { version: String::new(), keys: 0, complaints: Vec::new() };
+    let mut auditor = Auditor { connection, audit, immortal: Vec::new(), crowded: Vec::new() };
+    let looked = async {
+        auditor.server().await?;
+        auditor.scripts().await?;
+        auditor.memory().await;
+        auditor.contents(namespace).await
+    };
+    looked.await.map_err(|error| unavailable(&error))?;
+    Ok(auditor.finish())
+}
+
+struct Auditor {
+    connection: MultiplexedConnection,
+    audit: Audit,
+    immortal: Vec<String>,
+    crowded: Vec<String>,
+}
+
+impl Auditor {
+    async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> RedisResult<T> {
+        let mut command = redis::Cmd::new();
+        words.iter().for_each(|word| {
+            command.arg(*word);
+        });
+        command.query_async(&mut self.connection).await
+    }
+
+    fn complain(&mut self, complaint: impl Into<String>) {
+        self.audit.complaints.push(complaint.into());
+    }
+
+    async fn server(&mut self) -> RedisResult<()> {
+        let info: String = self.ask(&["INFO"]).await?;
+        let field = |name: &str| {
+            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("")
+        };
+        field("redis_version").clone_into(&mut self.audit.version);
+        if version(field("redis_version")).is_some_and(|found| found < OLDEST) {
+            let (major, minor) = OLDEST;
+            let found = field("redis_version");
+            self.complain(format!("it is Redis {found}; {major}.{minor} or newer is needed"));
+        }
+        if field("role") == "slave" {
+            let master = field("master_host");
+            self.complain(format!(
+                "it is a replica (of {master}) and takes no writes; name the primary"
+            ));
+        }
+        if field("cluster_enabled") == "1" {
+            self.complain("it runs in cluster mode, which is not built yet; name a single server");
+        }
+        Ok(())
+    }
+
+    async fn scripts(&mut self) -> RedisResult<()> {
+        match self.ask::<i64>(&["EVAL", "return 1", "0"]).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_io_error() => Err(error),
+            Err(error) => {
+                self.complain(format!(
+                    "it runs no scripts ({error}); claims and fills are scripts, so allow EVAL and \
+                     EVALSHA to this user"
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    /// A server that does not tell its configuration is not asked twice: many providers hide it.
+    async fn memory(&mut self) {
+        let Ok((_, limit)) = self.ask::<(String, u64)>(&["CONFIG", "GET", "maxmemory"]).await
+        else {
+            return;
+        };
+        let policy = self.ask::<(String, String)>(&["CONFIG", "GET", "maxmemory-policy"]).await;
+        let (true, Ok((_, policy))) = (limit > 0, policy) else { return };
+        let why = match policy.as_str() {
+            "noeviction" => "refuses writes when it is full: nothing new is cached any more",
+            "volatile-ttl" => {
+                "evicts what ends soonest, leases first: when it is full, fills are rejected"
+            }
+            "volatile-random" | "allkeys-random" => {
+                "evicts the indexes of tags as readily as values: an invalidation of a tag then \
+                 misses what carried it, for as long as that lives"
+            }
+            _ => return,
+        };
+        self.complain(format!(
+            "its maxmemory-policy {policy} {why}; set allkeys-lfu, and enough memory that it seldom \
+             evicts"
+        ));
+    }
+
+    /// Every key of ours, page by page.
+    async fn contents(&mut self, namespace: &str) -> RedisResult<()> {
+        let (namespace, until) = (format!("{namespace}:"), Instant::now() + LOOK_LIMIT);
+        let ours = |key: &str| {
+            key.starts_with(&namespace) || OURS.iter().any(|prefix| key.starts_with(prefix))
+        };
+        let mut cursor = String::from("0");
+        loop {
+            let page = PAGE.to_string();
+            let (next, mut keys): (String, Vec<String>) =
+                self.ask(&["SCAN", &cursor, "COUNT", &page]).await?;
+            keys.retain(|key| ours(key));
+            self.page(&keys).await?;
+            cursor = next;
+            if cursor == "0" {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                let keys = self.audit.keys;
+                self.complain(format!(
+                    "only {keys} keys were looked at within {LOOK_LIMIT:?}; the others may be wrong"
+                ));
+                return Ok(());
+            }
+        }
+    }
+
+    async fn page(&mut self, keys: &[String]) -> RedisResult<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.audit.keys += keys.len();
+        let mut pipeline = redis::pipe();
+        keys.iter().for_each(|key| {
+            pipeline.cmd("PTTL").arg(key);
+        });
+        let left: Vec<i64> = pipeline.query_async(&mut self.connection).await?;
+        let immortal = keys.iter().zip(left).filter(|(_, left_ms)| *left_ms == -1);
+        self.immortal.extend(immortal.map(|(key, _)| key.clone()));
+        for index in keys.iter().filter(|key| key.starts_with("tags:{")) {
+            match self.ask::<u64>(&["ZCARD", index]).await {
+                Ok(members) if members > MEMBERS => {
+                    self.crowded.push(format!("{index} ({members})"));
+                }
+                Ok(_) => {}
+                Err(error) if error.is_io_error() => return Err(error),
+                Err(_) => self.complain(format!(
+                    "{index} is no index but something that another program wrote; delete it, or \
+                     give that program names of its own"
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Audit {
+        if !self.immortal.is_empty() {
+            let (count, examples) = (self.immortal.len(), examples(&self.immortal));
+            self.complain(format!(
+                "{count} keys of its namespace have no lifetime, so another program wrote them \
+                 ({examples}); delete them or give them one with EXPIRE"
+            ));
+        }
+        if !self.crowded.is_empty() {
+            let (count, examples) = (self.crowded.len(), examples(&self.crowded));
+            self.complain(format!(
+                "{count} tags have more than {MEMBERS} keys in their index ({examples}); an \
+                 invalidation walks them all, so tag more finely"
+            ));
+        }
+        self.audit
+    }
+}
+
+fn examples(of: &[String]) -> String {
+    let shown = of.iter().take(EXAMPLES).cloned().collect::<Vec<_>>().join(", ");
+    if of.len() > EXAMPLES { format!("{shown}, …") } else { shown }
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_compared_by_its_numbers() {
+        assert!(version("6.0.16").unwrap() < OLDEST);
+        assert!(version("6.2.0").unwrap() >= OLDEST && version("10.0.1").unwrap() >= OLDEST);
+        assert_eq!(version("unstable"), None);
+    }
+
+    #[test]
+    fn a_few_examples_stand_for_many() {
+        let names: Vec<_> = (0..7).map(|n| n.to_string()).collect();
+        assert_eq!(examples(&names[..2]), "0, 1");
+        assert_eq!(examples(&names), "0, 1, 2, 3, 4, …");
+    }
+}

@@ -1,0 +1,91 @@
+//! `corral check` looks at the store: what is wrong with it, and what to do.
+
+use corral_tests::servers::Redis;
+
+use super::access::File;
+
+/// What `check` says of a host over this store.
+async fn said(url: &str) -> (bool, String) {
+    let output = File::new(&format!("[store]\nurl = \"{url}\"\n")).run("check").await;
+    let both = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&both).into_owned())
+}
+
+async fn tell(redis: &Redis, words: &[&str]) {
+    let mut connection = redis.connect().await.unwrap();
+    let mut command = redis::cmd(words[0]);
+    words[1..].iter().for_each(|word| {
+        command.arg(*word);
+    });
+    let _: redis::Value = command.query_async(&mut connection).await.unwrap();
+}
+
+async fn complains(redis: &Redis, of: &[&str]) {
+    let (ready, said) = said(&redis.url()).await;
+    assert!(!ready, "{said}");
+    for complaint in of {
+        assert!(said.contains(complaint), "{complaint} is missing in {said}");
+    }
+    assert!(said.contains("2:7 store.url: "), "{said}");
+}
+
+#[tokio::test]
+async fn a_store_as_we_leave_it_gives_no_reason_to_complain() {
+    let redis = Redis::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lfu"]);
+    let redis = redis.await.unwrap();
+    tell(&redis, &["SET", "v1:user:1", "x", "EX", "100"]).await;
+    tell(&redis, &["SET", "session:1", "somebody else's, for ever"]).await;
+    let (ready, said) = said(&redis.url()).await;
+    assert!(ready && said.contains("1 keys of ours looked at"), "{said}");
+}
+
+#[tokio::test]
+async fn keys_that_live_for_ever_are_found_and_named() {
+    let redis = Redis::start().await.unwrap();
+    for key in ["v1:user:1", "lease:{v1:user:1}", "mark:{user:1}", "other:1"] {
+        tell(&redis, &["SET", key, "x"]).await;
+    }
+    tell(&redis, &["SET", "v1:user:2", "x", "EX", "100"]).await;
+    complains(&redis, &["3 keys of its namespace have no lifetime", "v1:user:1", "EXPIRE"]).await;
+    assert!(!said(&redis.url()).await.1.contains("other:1"));
+}
+
+#[tokio::test]
+async fn indexes_that_are_none_or_too_large_are_found() {
+    let redis = Redis::start().await.unwrap();
+    tell(&redis, &["SET", "tags:{a}", "x", "EX", "100"]).await;
+    let fill = "for i = 1, 100001 do redis.call('ZADD', KEYS[1], i, i) end
+                return redis.call('EXPIRE', KEYS[1], 100)";
+    tell(&redis, &["EVAL", fill, "1", "tags:{b}"]).await;
+    let complaints = ["tags:{a} is no index", "tags:{b} (100001)", "tag more finely"];
+    complains(&redis, &complaints).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_refuses_writes_or_evicts_the_wrong_keys_is_found() {
+    for (policy, why) in [
+        ("noeviction", "refuses writes"),
+        ("volatile-ttl", "leases first"),
+        ("allkeys-random", "the indexes of tags"),
+    ] {
+        let args = ["--maxmemory", "100mb", "--maxmemory-policy", policy];
+        let redis = Redis::start_with(&args).await.unwrap();
+        complains(&redis, &[policy, why, "set allkeys-lfu"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_can_not_do_it_is_found() {
+    let redis = Redis::start().await.unwrap();
+    tell(&redis, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    complains(&redis, &["it is a replica (of 127.0.0.1)", "name the primary"]).await;
+
+    let redis = Redis::start_with(&["--cluster-enabled", "yes"]).await.unwrap();
+    complains(&redis, &["cluster mode"]).await;
+
+    let redis = Redis::start().await.unwrap();
+    tell(&redis, &["ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", "-eval"]).await;
+    let (ready, said) = said(&format!("redis://app:secret@127.0.0.1:{}", redis.port())).await;
+    assert!(!ready && said.contains("it runs no scripts"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
