@@ -31,14 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What came of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Kills, those that came before the commit or after the acknowledgement included.
+    /// Kills, those that came before the commit or after the invalidation included.
     pub kills: usize,
-    /// For how long the old value was answered after the commit, in milliseconds, sorted.
+    /// For how long the old value was still answered after a kill, in milliseconds, sorted.
     pub stale_ms: Vec<f64>,
 }
 
-/// Kills a writing host at random moments until `deaths` writes were committed and never
-/// acknowledged.
+/// Kills a writing host at random moments until `deaths` of its writes were committed and not yet
+/// invalidated.
 ///
 /// # Errors
 /// When a server does not come up, or the old value does not go.
@@ -57,16 +57,16 @@ pub async fn run(deaths: usize, told: impl Fn(usize)) -> anyhow::Result<Report> 
         let writing = tokio::spawn(write(writer.url(""), subject, version + 1));
         let moment = rand::rng().random_range(0..WRITE_TAKES_MS);
         sleep(Duration::from_millis(moment)).await;
+        let killed = Instant::now();
         writer.kill();
         kills += 1;
         let acknowledged = writing.await?;
         let truth = rows::version(&postgres, subject).await?;
-        if truth > version && !acknowledged {
-            // Committed before it was killed, so the clock starts early rather than late.
-            stale_ms.push(millis(until_answered(&client, &reader, subject, truth).await?));
-            told(stale_ms.len());
-        } else if truth > version {
+        if answered(&client, &reader, subject).await? < truth {
+            ensure!(!acknowledged, "an acknowledged write is not read");
             until_answered(&client, &reader, subject, truth).await?;
+            stale_ms.push(millis(killed.elapsed()));
+            told(stale_ms.len());
         }
         version = truth;
         writer.restart().await?;
@@ -94,13 +94,13 @@ async fn until_answered(
     reader: &Host,
     subject: Subject,
     version: u64,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<()> {
     let began = Instant::now();
     while answered(client, reader, subject).await? < version {
         ensure!(began.elapsed() < PATIENCE, "still stale after {PATIENCE:?}");
         sleep(Duration::from_millis(5)).await;
     }
-    Ok(began.elapsed())
+    Ok(())
 }
 
 /// A way to the server at `port` on which every message takes [`FAR`].

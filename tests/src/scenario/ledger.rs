@@ -122,3 +122,60 @@ impl Ledger {
         checker::check(promises, &self.pages().history)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::truth::Body;
+
+    const ROW: Subject = Subject::Item(1);
+
+    fn read(ledger: &Ledger, life: Life, version: u64) {
+        let request = ledger.asked(0, life, ROW);
+        let body = Some(Body { version, team: 0, team_version: 9, at_ms: 0 });
+        ledger.event(Event::Answered { request, body, stale_if_error: false });
+    }
+
+    fn write(ledger: &Ledger, life: Life, version: u64, pending: bool) {
+        let request = ledger.wrote(life, ROW, version);
+        ledger.acknowledged(request, pending);
+    }
+
+    #[test]
+    fn a_read_older_than_an_acknowledged_write_breaks_a_promise() {
+        let ledger = Ledger::new();
+        write(&ledger, 0, 2, false);
+        read(&ledger, 1, 2);
+        assert_eq!(ledger.judge(), []);
+        read(&ledger, 1, 1);
+        assert_eq!(ledger.judge().len(), 1);
+    }
+
+    #[test]
+    fn a_pending_write_counts_for_the_host_that_took_it() {
+        let ledger = Ledger::new();
+        write(&ledger, 0, 2, true);
+        read(&ledger, 1, 1);
+        assert_eq!(ledger.judge(), []);
+        read(&ledger, 0, 1);
+        assert_eq!(ledger.judge().len(), 1);
+    }
+
+    #[test]
+    fn what_a_dead_host_owed_is_lost_until_somebody_else_pays_it() {
+        let ledger = Ledger::new();
+        write(&ledger, 0, 2, true);
+        ledger.crashed(0, 0);
+        assert!(ledger.lost().contains(&ROW));
+        write(&ledger, 1, 3, false);
+        assert!(ledger.lost().is_empty());
+    }
+
+    #[test]
+    fn a_request_that_fails_without_a_reason_breaks_a_promise() {
+        let ledger = Ledger::new();
+        let request = ledger.asked(0, 0, ROW);
+        ledger.event(Event::Unanswered { request, why: "503".into(), late: false });
+        assert_eq!(ledger.judge().len(), 1);
+    }
+}

@@ -1,0 +1,47 @@
+//! The scenarios over real servers, at a size that a run of all tests can afford; the command
+//! `scenario` plays them in full.
+
+// The exemption for tests does not reach their helpers.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::time::Duration;
+
+use corral_tests::scenario::faults::Faults;
+use corral_tests::scenario::{deaths, lifetimes};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_stale_is_read_while_servers_and_hosts_fail() {
+    let faults =
+        Faults { requests: 1_500, every: Duration::from_millis(300), seed: rand::random() };
+    let report = faults.run().await.unwrap();
+    println!("{report:#?}");
+    report.expect().unwrap();
+    assert!(report.disturbances.len() > 3, "too few disturbances: {report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_host_committed_is_seen_soon() {
+    let report = deaths::run(3, |_| {}).await.unwrap();
+    println!("{report:?}");
+    // The value lives for an hour; how soon exactly is for the command to say.
+    let longest_ms = report.stale_ms.last().copied().unwrap();
+    assert!(longest_ms < 10_000.0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_were_filled_together_expire_apart() {
+    let spread = lifetimes::spread(1_000).await.unwrap();
+    let counts: Vec<usize> = spread.histogram.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 1_000);
+    // Ten seconds each, from 240 s to 360 s, less the time that filling took.
+    let bounds = spread.histogram.iter().map(|(from, _)| *from);
+    assert!(bounds.clone().min().unwrap() >= 200 && bounds.max().unwrap() <= 360, "{spread:?}");
+    assert!(counts.len() >= 12, "{spread:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn short_lived_keys_leave_nothing_behind() {
+    let churn = lifetimes::churn(4_000).await.unwrap();
+    assert_eq!((churn.left, churn.immortal), (0, 0), "{churn:?}");
+    assert!(churn.most_alive > 0 && churn.most_members > 0, "{churn:?}");
+}
