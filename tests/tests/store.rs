@@ -85,6 +85,8 @@ fn both_stores_agree_with_the_model_on_random_sequences() {
     let server = runtime.block_on(Server::start());
     let redis = runtime.block_on(async { server.store(BUDGET) });
     model::compare(&runtime, &redis, "m", 2, 300).unwrap();
+    redis::cmd("SCRIPT").arg("FLUSH").exec(&mut server.admin()).unwrap();
+    model::compare(&runtime, &redis, "flushed", 3, 300).unwrap();
     assert_eq!(runtime.block_on(server.keys_without_lifetime()), Vec::<String>::new());
 }
 

@@ -3,7 +3,7 @@
 //! It runs the real reader, writer, flights, leases and breaker of several hosts in virtual time on
 //! one thread, over a simulated store and origin that delay, lose, reorder, refuse, expire, evict,
 //! flush, fail over and crash. Chance comes from one seed, so a seed is a run. What the clients saw
-//! is a [`history`], and the [`checker`] says whether it could have come from a cache that keeps its
+//! is a `history`, and the `checker` says whether it could have come from a cache that keeps its
 //! promises.
 //!
 //! ```text
