@@ -42,6 +42,8 @@ pub struct WriteCall {
     pub statement: Arc<WriteStatement>,
     /// `$1`, `$2`, ….
     pub values: Vec<Value>,
+    /// The columns that its touches need.
+    pub needs: Vec<String>,
     /// Where it runs.
     pub origin: Arc<dyn Origin>,
     /// The statement's time.
@@ -84,6 +86,9 @@ pub enum WriteError {
     /// The policy could not say what the write touches; nothing was written.
     #[error("the policy could not say what the write touches")]
     Undecided,
+    /// The statement does not return a column that its touches need; nothing was written.
+    #[error("the touches of this write need the column {0:?}, which its statement does not return")]
+    Column(String),
     /// More invalidations are pending than can be kept; nothing was written.
     #[error("too many invalidations wait for the store")]
     Overloaded,
@@ -141,6 +146,9 @@ impl Cache {
             .execute(&call.statement, &call.values, call.deadline)
             .await
             .map_err(WriteError::Origin)?;
+        if let Some(column) = missing(&call, &written) {
+            return Err(WriteError::Column(column.clone()));
+        }
         let (change, rows) = (change(&call, &written), written.rows);
         let namings = self.slot.naming();
         let mut touched = Touched::default();
@@ -296,6 +304,14 @@ impl Touched {
         }
         Ok(())
     }
+}
+
+/// A column without which it can't be said what was touched.
+fn missing<'c>(call: &'c WriteCall, written: &Written) -> Option<&'c String> {
+    let known = |column: &String| {
+        written.returned.first().map_or(written.rows == 0, |row| row.contains_key(column))
+    };
+    call.needs.iter().find(|column| !known(column))
 }
 
 fn change(call: &WriteCall, written: &Written) -> Change {

@@ -131,21 +131,39 @@ impl Findings<'_> {
         for (name, entity) in &self.config.entities {
             if let Some(read) = &entity.read {
                 let result = origin.prepare_read(read).await;
-                self.statement(&format!("entities.{name}.read"), result);
+                let needed = entity.tagged_columns();
+                self.statement(&format!("entities.{name}.read"), result, &needed, "tags");
                 prepared += 1;
             }
             for (write, declared) in &entity.writes {
                 let result = origin.prepare_write(&declared.statement).await;
-                self.statement(&format!("entities.{name}.writes.{write}.sql"), result);
+                let (path, needed) =
+                    (format!("entities.{name}.writes.{write}.sql"), declared.touched_columns());
+                self.statement(&path, result, &needed, "touches");
                 prepared += 1;
             }
         }
         say(format_args!("statements: {prepared} prepared"));
     }
 
-    fn statement(&mut self, path: &str, result: Result<Prepared, OriginError>) {
+    /// `needed` are the columns that its tags or touches name.
+    fn statement(
+        &mut self,
+        path: &str,
+        result: Result<Prepared, OriginError>,
+        needed: &[&str],
+        of: &str,
+    ) {
         match result {
-            Ok(prepared) => prepared.complaints.into_iter().for_each(|c| self.add(path, c)),
+            Ok(Prepared { columns, complaints }) => {
+                complaints.into_iter().for_each(|c| self.add(path, c));
+                let missing = needed.iter().filter(|name| !columns.iter().any(|c| c == **name));
+                for name in missing {
+                    let how = if of == "touches" { "with RETURNING" } else { "in its SELECT" };
+                    let why = format!("its {of} need the column `{name}`: answer it, {how}");
+                    self.add(path, why);
+                }
+            }
             Err(error) => self.add(path, error.to_string()),
         }
     }

@@ -214,6 +214,14 @@ pub struct Entity {
     pub writes: BTreeMap<String, Write>,
 }
 
+impl Entity {
+    /// The columns that its tags need: its read has to answer them.
+    #[must_use]
+    pub fn tagged_columns(&self) -> Vec<&str> {
+        template::tag_columns(&self.tags)
+    }
+}
+
 /// A parameter's declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
@@ -236,6 +244,14 @@ pub struct Write {
     pub then: Then,
     /// Templates: `user.profile(id)`, `tag user:{id}`.
     pub touches: Vec<String>,
+}
+
+impl Write {
+    /// The columns that its touches need: its statement has to return them.
+    #[must_use]
+    pub fn touched_columns(&self) -> Vec<&str> {
+        template::touch_columns(&self.touches)
+    }
 }
 
 /// What a write does with the keys it touched.

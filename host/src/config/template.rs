@@ -102,6 +102,39 @@ pub(super) fn touch(text: &str) -> Result<Touch<'_>, String> {
     Ok(Touch::Read { entity, arguments })
 }
 
+/// The columns that tags need, each once.
+pub(super) fn tag_columns<'t>(tags: impl IntoIterator<Item = &'t String>) -> Vec<&'t str> {
+    unique(tags.into_iter().flat_map(|tag| columns(tag)))
+}
+
+/// The columns that touches need, each once.
+pub(super) fn touch_columns(touches: &[String]) -> Vec<&str> {
+    unique(touches.iter().filter_map(|text| touch(text).ok()).flat_map(|touch| match touch {
+        Touch::Read { arguments, .. } => {
+            arguments.into_iter().filter_map(|argument| argument.strip_prefix("row.")).collect()
+        }
+        Touch::Tag(tag) => columns(tag),
+    }))
+}
+
+fn columns(tag: &str) -> Vec<&str> {
+    let column = |hole| match hole {
+        Hole::Column(column) => Some(column),
+        Hole::Param(_) => None,
+    };
+    holes(tag).unwrap_or_default().into_iter().filter_map(column).collect()
+}
+
+fn unique<'t>(names: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
+    let mut seen = Vec::new();
+    names.for_each(|name| {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    });
+    seen
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +153,16 @@ mod tests {
         for broken in ["", "a b", "a:{", "a:}", "a:{}", "a:{row.}", "a:{{id}}", "a\u{7}"] {
             assert!(holes(broken).is_err(), "{broken:?}");
         }
+    }
+
+    #[test]
+    fn the_columns_of_tags_and_touches_are_found_once_each() {
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let tags = texts(&["user:{id}", "team:{row.team}", "{row.region}/{row.team}"]);
+        assert_eq!(tag_columns(&tags), ["team", "region"]);
+        let touches = texts(&["cart(id, row.user)", "tag team:{row.team}", "tag u:{row.user}"]);
+        assert_eq!(touch_columns(&touches), ["user", "team"]);
+        assert_eq!(touch_columns(&texts(&["cart(id)", "tag user:{id}"])), Vec::<&str>::new());
     }
 
     #[test]

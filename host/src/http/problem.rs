@@ -260,6 +260,11 @@ impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Origin(OriginError::Rejected { code, .. }) => rejected_write(&code),
+            WriteError::Origin(OriginError::Unavailable(_)) => Self::unavailable(
+                "origin-unavailable",
+                "The origin is unavailable",
+                "the database does not answer; nothing was written",
+            ),
             WriteError::Origin(error) => origin(&error),
             WriteError::Unknown(_) => Self::unavailable(
                 "outcome-unknown",
@@ -271,6 +276,13 @@ impl From<WriteError> for Problem {
                 "Nothing was written",
                 "the policy could not say what the write touches",
             ),
+            WriteError::Column(column) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "statement-failed",
+                "Nothing was written",
+                "the statement does not return a column that its touches need; corral check names it",
+            )
+            .with("column", json!(column)),
             WriteError::Overloaded => Self::unavailable(
                 "overloaded",
                 "Nothing was written",

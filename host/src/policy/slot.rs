@@ -195,7 +195,12 @@ impl Slot {
         ledger.namings.retain(|other| !other.names_like(next));
         ledger.namings.push(Arc::clone(next));
         if ledger.namings.len() > NAMINGS {
-            ledger.namings.remove(0);
+            let forgotten = ledger.namings.remove(0);
+            tracing::warn!(
+                policy = forgotten.label(),
+                "too many policies that name keys differently came into force within one lifetime: \
+                 what this one named is no longer invalidated, so don't go back to it"
+            );
         }
         ledger.previous = Some(self.current.swap(Arc::clone(next)));
         if ledger.history.len() == HISTORY {

@@ -174,6 +174,7 @@ impl Corral {
             arguments: named(&declared.params, &values),
             statement,
             values,
+            needs: declared.touched_columns().into_iter().map(str::to_owned).collect(),
             origin: Arc::clone(origin),
             deadline: bound.entity.deadline,
             resolve: self.resolver(),

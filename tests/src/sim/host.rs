@@ -181,6 +181,7 @@ impl Host {
             arguments: vec![Argument { name: param.to_owned(), value: Some(number.to_string()) }],
             statement: Arc::new(WriteStatement { sql: String::new(), params: vec![] }),
             values: vec![],
+            needs: vec![],
             origin: Arc::new(writing),
             deadline: self.item.deadline,
             resolve: Arc::new(move |_| Some(host.read_of(change.subject(), false, false))),

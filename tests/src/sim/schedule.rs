@@ -18,6 +18,9 @@ use super::truth::{ITEMS, Subject, TEAMS};
 use super::weather::{Way, Weather};
 use super::world::World;
 
+/// Namings in one schedule: invalidations cover so many, and a host warns when it forgets one.
+const NAMINGS: u32 = 8;
+
 /// After the last disturbance: time for probes, pending invalidations, commits in doubt and intents.
 const REST: Duration = Duration::from_secs(6);
 
@@ -257,7 +260,7 @@ fn evict(world: &World) {
 /// All hosts at one moment, as a fleet has to: to a new naming, or back to the one before.
 fn swap(world: &World, fleet: &Fleet) {
     let naming = match world.naming() {
-        naming if naming > 1 && world.chance.percent(50) => naming - 1,
+        naming if naming > 1 && (naming == NAMINGS || world.chance.percent(50)) => naming - 1,
         naming => naming + 1,
     };
     world.set_naming(naming);

@@ -1,7 +1,7 @@
 //! `corral check`: every problem at once, each with its place.
 
 use super::access::File;
-use super::common::{PASSWORD, Servers};
+use super::common::{PASSWORD, Servers, post};
 
 #[tokio::test]
 async fn what_is_right_is_ready_to_serve() {
@@ -100,6 +100,49 @@ sql = "UPDATE users SET nam = $1"
     }
 }
 
+/// Without the column it is unknown what was touched, and something stale would stay.
+const BLIND: &str = r#"
+[entity.blind]
+params = ["id:int8"]
+read = "SELECT id FROM users WHERE id = $1"
+ttl = "1m"
+tags = ["team:{row.team_id}"]
+[entity.blind.write.move]
+params = ["id:int8"]
+sql = "UPDATE users SET team_id = 0 WHERE id = $1"
+touches = ["tag team:{row.team_id}"]
+[entity.blind.write.rename]
+params = ["id:int8"]
+sql = "UPDATE users SET name = 'x' WHERE id = $1 RETURNING team_id"
+touches = ["tag team:{row.team_id}"]
+"#;
+
+#[tokio::test]
+async fn columns_that_tags_and_touches_need_are_missed() {
+    let servers = Servers::shared().await;
+    let said = refused(servers.config(23, "", BLIND), 1).await;
+    for problem in [
+        "entity.blind.read: its tags need the column `team_id`: answer it, in its SELECT",
+        "entity.blind.write.move.sql: its touches need the column `team_id`: answer it, with RETURNING",
+        "2 problems",
+    ] {
+        assert!(said.contains(problem), "{problem} is missing in {said}");
+    }
+
+    let host = servers.host(24, BLIND).await;
+    let refused = post(&host, "/write/blind/move", r#"{"id": 9}"#).await;
+    let document = refused.json().unwrap();
+    assert_eq!((refused.status.as_u16(), &document["column"]), (502, &"team_id".into()));
+    assert_eq!(document["title"], "Nothing was written");
+    let rows = servers.postgres.psql("SELECT count(*) FROM users WHERE team_id = 0 AND id = 9");
+    assert_eq!(rows.await.unwrap(), [[Some("0".to_owned())]]);
+    // Nobody was changed, so nothing was touched.
+    let nobody = post(&host, "/write/blind/move", r#"{"id": -1}"#).await;
+    assert_eq!(nobody.json().unwrap()["rows"], 0);
+    let renamed = post(&host, "/write/blind/rename", r#"{"id": 9}"#).await;
+    assert_eq!(renamed.json().unwrap()["cache"], "invalidated");
+}
+
 #[tokio::test]
 async fn an_origin_that_does_not_answer_is_found() {
     let config = format!(
@@ -114,8 +157,8 @@ async fn an_origin_that_does_not_answer_is_found() {
 }
 
 /// What `check` says of a configuration, which never is a password.
-async fn refused(config: &str, code: i32) -> String {
-    let file = File::new(config);
+async fn refused(config: impl AsRef<str>, code: i32) -> String {
+    let file = File::new(config.as_ref());
     let output = file.run("check").await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");

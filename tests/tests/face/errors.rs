@@ -188,7 +188,7 @@ const ORIGIN_AWAY: &[Case] = &[
         request: "POST /write/user.profile/rename",
         body: r#"{"id": 7, "name": "Ada", "email": "ada@example.com"}"#,
         headers: &[("retry-after", "1")],
-        document: r#"{"type":"urn:corral:problem:origin-unavailable","title":"The origin is unavailable","status":503,"detail":"the database does not answer, and no stored value may be served"}"#,
+        document: r#"{"type":"urn:corral:problem:origin-unavailable","title":"The origin is unavailable","status":503,"detail":"the database does not answer; nothing was written"}"#,
     },
 ];
 

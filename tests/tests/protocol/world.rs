@@ -260,6 +260,7 @@ impl Host {
             arguments: vec![Argument { name: "id".to_owned(), value: Some("1".to_owned()) }],
             statement: Arc::new(WriteStatement { sql: String::new(), params: vec![] }),
             values: vec![],
+            needs: vec![],
             origin: Arc::new(Writes(truth)),
             deadline: self.entity.deadline,
             resolve,
