@@ -1,5 +1,5 @@
 //! What a policy call costs through the component: the bars stand in the design of the contract.
-//! A read that the store answers spends two steps and at most one plan in the policy.
+//! A read that the store answers spends one step and at most one plan in the policy.
 #![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
 #![allow(clippy::expect_used, reason = "a bench that can't begin has nothing to measure")]
 
