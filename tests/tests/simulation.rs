@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use corral_tests::conformance::{self, model};
-use corral_tests::sim::{Campaign, Protection, Scene, calm_store, find};
+use corral_tests::sim::{Campaign, Churn, Protection, Scene, calm_store, find};
 use tokio::runtime::{Builder, Runtime};
 
 /// Schedules that a run of the tests adds to those that ran before: their seeds are fresh.
@@ -34,6 +34,14 @@ fn every_protection_is_missed_when_it_is_missing() {
         let found = found.unwrap_or_else(|| panic!("race {race} stays hidden without {name}"));
         println!("{race} {name}: {} schedules, {}", found.schedules, found.violations[0]);
     }
+}
+
+#[test]
+fn indexes_hold_what_lives_and_little_more() {
+    let within = std::time::Duration::from_secs(72);
+    let churned = Churn { keys: 20_000, within }.run();
+    assert!(churned.most_alive > 200 && churned.most_members <= churned.bound, "{churned:?}");
+    assert_eq!((churned.missing, churned.left), (0, 0), "{churned:?}");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum as _};
-use corral_tests::sim::{Campaign, Found, Protection, Scene, Tally};
+use corral_tests::sim::{Campaign, Churn, Found, Protection, Scene, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -23,6 +24,9 @@ struct Args {
     /// Run one schedule and print everything that happened in it.
     #[arg(long, conflicts_with_all = ["requests", "first_seed", "controls"])]
     seed: Option<u64>,
+    /// Fill so many short-lived keys under tags within a virtual hour, and count what the indexes hold.
+    #[arg(long, conflicts_with_all = ["requests", "first_seed", "seed", "controls"])]
+    churn: Option<u64>,
     /// Switch off a protection of the protocol: then a broken promise has to be found.
     #[arg(long, value_enum)]
     without: Option<Protection>,
@@ -40,14 +44,24 @@ struct Args {
     json: bool,
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let holds = match args.seed {
+        None if args.churn.is_some() => churn(args.churn.unwrap_or_default()),
         Some(seed) => replay(seed, args.without),
         None if args.controls => controls(&args),
         None => campaign(&args),
     };
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// An hour of short-lived keys; true: the indexes kept within their bound.
+fn churn(keys: u64) -> bool {
+    let churned = Churn { keys, within: HOUR }.run();
+    println!("{:#}", json!(churned));
+    churned.most_members <= churned.bound && (churned.left, churned.missing) == (0, 0)
 }
 
 /// One schedule, in full.

@@ -1,5 +1,5 @@
-//! Clients read and write through three hosts over real servers, while something breaks every
-//! second. No read may be stale, no acknowledged write lost, and no read fail that had an origin.
+//! Clients read and write through three hosts over real servers, one of them an hour ahead of the
+//! others, while something breaks every second. No read may be stale, no acknowledged write lost, and no read fail that had an origin.
 
 mod strike;
 
@@ -175,7 +175,9 @@ impl Stage {
         rows::make(&postgres, CLIENTS, TEAMS).await?;
         let config = rows::config(&redis.url(), &postgres, "");
         let mut hosts = Vec::new();
-        for _ in 0..HOSTS {
+        hosts.push(Host::start_an_hour_ahead(&config).await?);
+        is_ahead(&hosts[0]).await?;
+        for _ in 1..HOSTS {
             hosts.push(Host::start(&config).await?);
         }
         let seat = |(life, host): (usize, &Host)| Seat {
@@ -224,6 +226,15 @@ impl Stage {
         }
         Ok(differences)
     }
+}
+
+/// The clock of a host is wrong indeed: what it says of its policy lies ahead.
+async fn is_ahead(host: &Host) -> anyhow::Result<()> {
+    let status = host.get("/admin/policy").await?.json()?;
+    let said = status["current"]["activated_at"].as_str().context("a time")?;
+    let ahead = humantime::parse_rfc3339(said)?.duration_since(std::time::SystemTime::now());
+    ensure!(ahead.is_ok_and(|ahead| ahead > Duration::from_secs(3000)), "its clock says {said}");
+    Ok(())
 }
 
 fn all() -> impl Iterator<Item = Subject> {

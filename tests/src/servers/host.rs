@@ -45,6 +45,7 @@ pub struct Host {
     admin: String,
     admin_token: Option<String>,
     ready_path: &'static str,
+    environment: Vec<(&'static str, String)>,
     client: Client,
     home: TempDir,
 }
@@ -56,7 +57,20 @@ impl Host {
     /// # Errors
     /// When it does not become ready; with its log.
     pub async fn start(config: &str) -> anyhow::Result<Self> {
-        Self::start_until("/readyz", config).await
+        Self::start_until("/readyz", config, Vec::new()).await
+    }
+
+    /// The same, with a wall clock that is an hour ahead; its monotonic clock is right.
+    ///
+    /// # Errors
+    /// As [`Host::start`], and when libfaketime is not installed.
+    pub async fn start_an_hour_ahead(config: &str) -> anyhow::Result<Self> {
+        let environment = vec![
+            ("LD_PRELOAD", faketime()?),
+            ("FAKETIME", "+3600".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ];
+        Self::start_until("/readyz", config, environment).await
     }
 
     /// The same, but returns as soon as it is alive: its store or origin may be away.
@@ -64,10 +78,14 @@ impl Host {
     /// # Errors
     /// When it does not come up; with its log.
     pub async fn start_alive(config: &str) -> anyhow::Result<Self> {
-        Self::start_until("/healthz", config).await
+        Self::start_until("/healthz", config, Vec::new()).await
     }
 
-    async fn start_until(ready_path: &'static str, config: &str) -> anyhow::Result<Self> {
+    async fn start_until(
+        ready_path: &'static str,
+        config: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> anyhow::Result<Self> {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let admin = format!("127.0.0.1:{}", free_port()?);
         let home = tempfile::tempdir()?;
@@ -78,6 +96,7 @@ impl Host {
             admin,
             admin_token: None,
             ready_path,
+            environment,
             client: Client::new(),
             home,
         };
@@ -177,6 +196,7 @@ impl Host {
         self.kill();
         let mut command = corral()?;
         command.args(["serve", "--config"]).arg(self.config_path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::spawn(command, self.home.path())?;
         let this = &*self;
         let answers = || async move {
@@ -224,6 +244,15 @@ impl Host {
     fn signal(&self, which: Signal) -> anyhow::Result<()> {
         self.process.as_ref().context("the host was killed")?.signal(which)
     }
+}
+
+/// The library that tells a process another time.
+fn faketime() -> anyhow::Result<String> {
+    let folders = fs::read_dir("/usr/lib")?.filter_map(Result::ok);
+    let library = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let library = library.into_iter().find(|path| path.exists());
+    let library = library.context("libfaketime is missing; tests/prepare installs it")?;
+    Ok(library.display().to_string())
 }
 
 fn is_admin(path: &str) -> bool {

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use corral_host::cache::{
-    Answer, Cache, CacheEffect, Invalidation, Parts, Read, ReadError, WriteCall, WriteError, Wrote,
+    Answer, Cache, CacheEffect, Invalidation, Loader, Parts, Read, ReadError, WriteCall,
+    WriteError, Wrote,
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
@@ -137,6 +138,16 @@ impl Host {
             }),
             bypass: fresh,
         }
+    }
+
+    /// Reads a row that no other part of the simulation knows.
+    pub(super) async fn read_row(
+        &self,
+        number: u64,
+        loader: Arc<dyn Loader>,
+    ) -> Result<Answer, ReadError> {
+        let (entity, values) = (Arc::clone(&self.item), vec![Some(number.to_string())]);
+        self.cache.read(Read { entity, values, query: None, loader, bypass: false }).await
     }
 
     pub(super) async fn read(

@@ -18,6 +18,7 @@
 mod campaign;
 mod chance;
 pub(crate) mod checker;
+mod churn;
 mod client;
 mod climate;
 pub(crate) mod history;
@@ -33,6 +34,7 @@ pub(crate) mod world;
 
 pub use campaign::{Campaign, Found, Tally, find};
 pub use checker::Violation;
+pub use churn::{Churn, Churned};
 pub use climate::Climate;
 pub use history::Entry;
 pub use link::calm_store;

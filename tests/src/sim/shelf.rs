@@ -3,7 +3,7 @@
 //! Written apart from the memory store on purpose: the two and Redis pass one suite, so a mistake in
 //! one of them shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corral_host::store::{
     Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Tag, Token,
@@ -26,6 +26,18 @@ pub(super) struct Shelf {
 struct Lease {
     token: Token,
     until_ms: u64,
+}
+
+/// What is there.
+pub(super) struct Census {
+    /// Keys with a value.
+    pub(super) alive: usize,
+    /// Members of indexes, those that are over and not yet trimmed included.
+    pub(super) members: usize,
+    /// Those that are not over.
+    pub(super) members_alive: usize,
+    /// Living keys that no index holds.
+    pub(super) missing: usize,
 }
 
 /// A member of an index, and the score it had when it was read.
@@ -176,6 +188,21 @@ impl Shelf {
             intent.clone()
         };
         due.map(take).collect()
+    }
+
+    pub(super) fn census(&self, now_ms: u64) -> Census {
+        let alive = || self.values.iter().filter(|(_, value)| now_ms < value.stale_until_ms);
+        // An index lives as long as its longest-lived member.
+        let lives = |index: &&BTreeMap<Key, u64>| index.values().any(|score| now_ms < *score);
+        let members = || self.indexes.values().filter(lives).flatten();
+        let held: BTreeSet<&Key> =
+            members().filter(|(_, score)| now_ms < **score).map(|(key, _)| key).collect();
+        Census {
+            alive: alive().count(),
+            members: members().count(),
+            members_alive: held.len(),
+            missing: alive().filter(|(key, _)| !held.contains(key)).count(),
+        }
     }
 
     pub(super) fn flush(&mut self) {
