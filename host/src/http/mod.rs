@@ -7,6 +7,7 @@ mod cache_status;
 mod problem;
 mod read;
 mod server;
+mod unique;
 mod write;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::service::{Corral, Readiness};
 use access::Gatekeeper;
 pub use problem::Problem;
 pub use server::Server;
+use unique::Unique;
 
 /// The largest body of a request: parameters, not documents.
 const BODY_LIMIT: usize = 1 << 20;
@@ -100,7 +102,8 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
 /// A JSON body. What it should have been is said; what it was is not echoed.
 async fn json_body<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
     let bytes = collect(body, BODY_LIMIT).await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+    let read = serde_json::from_slice(&bytes).and_then(|Unique| serde_json::from_slice(&bytes));
+    read.map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let detail = match error.classify() {
             serde_json::error::Category::Data => error.to_string(),

@@ -64,6 +64,11 @@ const CASES: &[Case] = &[
     ),
     case(
         "POST /write/user.card/rename",
+        r#"{"id": 1, "name": "a", "id": 2}"#,
+        r#"{"type":"urn:corral:problem:malformed","title":"The request can't be read","status":400,"detail":"`id` is given twice at line 1 column 31"}"#,
+    ),
+    case(
+        "POST /write/user.card/rename",
         "[1]",
         r#"{"type":"urn:corral:problem:malformed","title":"The request can't be read","status":400,"detail":"invalid type: sequence, expected a map at line 1 column 0"}"#,
     ),
