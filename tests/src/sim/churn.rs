@@ -59,7 +59,7 @@ pub struct Churned {
     /// Living keys that the indexes of their tags did not hold at a look: an invalidation would have
     /// missed them.
     pub missing: usize,
-    /// Members that are not over when all keys have been for [`KEPT`].
+    /// Members that are not over when all keys have been for as long as an index keeps a member.
     pub left: usize,
 }
 
