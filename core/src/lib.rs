@@ -50,6 +50,7 @@ mod digest;
 mod escape;
 mod flight;
 mod invalidation;
+mod json;
 mod key;
 mod lifetime;
 mod policy;

@@ -141,15 +141,15 @@ fn bind<'r>(params: &[String], arguments: &'r [Argument]) -> Result<Vec<Option<&
 
 /// The arguments of an ad-hoc query by name, none of them twice.
 fn sort(arguments: &[Argument]) -> Result<Vec<(&str, Option<&str>)>, Refusal> {
-    let pairs =
-        arguments.iter().map(|argument| (argument.name.as_str(), argument.value.as_deref()));
-    let mut sorted: Vec<_> = pairs.collect();
-    sorted.sort_unstable_by_key(|(name, _)| *name);
-    let twice = sorted.windows(2).find(|pair| matches!(pair, [(a, _), (b, _)] if a == b));
-    match twice.and_then(<[_]>::first) {
-        Some((name, _)) => Err(Refusal::SurplusArgument((*name).into())),
-        None => Ok(sorted),
+    let mut sorted: Vec<(&str, Option<&str>)> = Vec::with_capacity(arguments.len());
+    for Argument { name, value } in arguments {
+        let name = name.as_str();
+        match sorted.binary_search_by_key(&name, |(name, _)| *name) {
+            Ok(_) => return Err(Refusal::SurplusArgument(name.into())),
+            Err(index) => sorted.insert(index, (name, value.as_deref())),
+        }
     }
+    Ok(sorted)
 }
 
 /// What a template's placeholder stands for. A row shorter than its columns has nulls at its end.

@@ -11,15 +11,13 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use serde_json::Value;
-
 pub(crate) use entity::Entity;
 use fields::Fields;
 
 use crate::flight::Tuning;
 use crate::invalidation::Signature;
 use crate::lifetime::{DURATION_MAX_MS, JITTER_MAX, Spread};
-use crate::{Problem, escape, key};
+use crate::{Problem, escape, json, key};
 
 /// Keys begin with it; changing it leaves everything behind that was ever stored.
 const NAMESPACE_DEFAULT: &str = "v1";
@@ -64,8 +62,8 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads and checks the settings.
     pub(crate) fn try_new(settings: &str) -> Result<Self, Vec<Problem>> {
-        let value: Value = serde_json::from_str(settings).map_err(|error| {
-            vec![Problem { path: String::new(), message: format!("is not JSON: {error}") }]
+        let value = json::parse(settings).map_err(|error| {
+            vec![Problem { path: String::new(), message: format!("is not JSON: it {error}") }]
         })?;
         let mut problems = Vec::new();
         let settings = Fields::of(String::new(), &value, &mut problems).map(read);

@@ -5,11 +5,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde_json::Value;
-
 use super::fields::Fields;
 use super::is_name;
 use crate::invalidation::{Signature, Touch, Write};
+use crate::json::Value;
 use crate::lifetime::{DURATION_MAX_MS, Terms};
 use crate::template::Template;
 use crate::{Way, key};
@@ -39,9 +38,9 @@ pub(crate) struct Entity {
 }
 
 /// The parameters of an entity, as far as they can be read; [`read`] notes what is wrong with them.
-pub(super) fn signature(entity: &Value) -> Vec<String> {
-    let params = entity.get("params").and_then(Value::as_array);
-    params.into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+pub(super) fn signature(entity: &Value<'_>) -> Vec<String> {
+    let params = entity.object().and_then(|fields| fields.get("params")).and_then(Value::list);
+    params.into_iter().flatten().filter_map(Value::text).map(ToOwned::to_owned).collect()
 }
 
 /// Reads an entity.

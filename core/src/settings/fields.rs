@@ -1,20 +1,20 @@
 //! Reads a JSON object field by field. What is wrong is noted, with its path, and reading goes on
 //! with a value that will do, so that one pass finds every problem.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 use core::ops::RangeInclusive;
 
-use serde_json::{Map, Value};
-
 use crate::Problem;
+use crate::json::{Object, Value};
 
 /// An object whose fields are being read.
 pub(super) struct Fields<'p, 'v> {
     path: String,
-    map: &'v Map<String, Value>,
+    map: &'v Object<'v>,
     asked: Vec<&'static str>,
     problems: &'p mut Vec<Problem>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Fields<'p, 'v> {
 /// A field whose name is not ours: an entity, a write.
 pub(super) struct Entry<'v> {
     pub(super) name: &'v str,
-    pub(super) value: &'v Value,
+    pub(super) value: &'v Value<'v>,
     path: String,
 }
 
@@ -30,10 +30,10 @@ impl<'p, 'v> Fields<'p, 'v> {
     /// The fields of `value`; none: it is no object, which is noted.
     pub(super) fn of(
         path: String,
-        value: &'v Value,
+        value: &'v Value<'v>,
         problems: &'p mut Vec<Problem>,
     ) -> Option<Self> {
-        let map = value.as_object();
+        let map = value.object();
         if map.is_none() {
             problems.push(Problem { path: path.clone(), message: "must be an object".into() });
         }
@@ -54,22 +54,22 @@ impl<'p, 'v> Fields<'p, 'v> {
             }
             return fallback;
         };
-        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
-        number.filter(|number| range.contains(number)).unwrap_or_else(|| {
+        value.whole().filter(|number| range.contains(number)).unwrap_or_else(|| {
             let (low, high) = range.into_inner();
             self.reject(name, format!("must be a whole number from {low} to {high}, not {value}"));
             fallback
         })
     }
 
-    /// A number from 0 to `high`.
+    /// A number from 0 to `high`, which is a whole number of tenths.
     pub(super) fn fraction(&mut self, name: &'static str, default: f64, high: f64) -> f64 {
         let Some(value) = self.get(name) else { return default };
-        let number = value.as_f64().filter(|number| (0.0..=high).contains(number));
+        let number = value.fraction().filter(|number| (0.0..=high).contains(number));
         number.unwrap_or_else(|| {
-            // As JSON writes it: the library's own float formatting is a tenth of the component.
-            let high = Value::from(high);
-            self.reject(name, format!("must be a number from 0 to {high}, not {value}"));
+            // The library's own formatting of floats would be a fifth of the component.
+            let tenths = (high * 10.0) as u32;
+            let (high, tenths) = (tenths / 10, tenths % 10);
+            self.reject(name, format!("must be a number from 0 to {high}.{tenths}, not {value}"));
             default
         })
     }
@@ -77,7 +77,7 @@ impl<'p, 'v> Fields<'p, 'v> {
     /// A text.
     pub(super) fn text(&mut self, name: &'static str, default: &'v str) -> &'v str {
         let Some(value) = self.get(name) else { return default };
-        value.as_str().unwrap_or_else(|| {
+        value.text().unwrap_or_else(|| {
             self.reject(name, format!("must be a text, not {value}"));
             default
         })
@@ -86,14 +86,14 @@ impl<'p, 'v> Fields<'p, 'v> {
     /// A list of texts, each with its place in it as `name[0]`. What is no text is left out.
     pub(super) fn texts(&mut self, name: &'static str) -> Vec<(String, &'v str)> {
         let Some(value) = self.get(name) else { return Vec::new() };
-        let Some(list) = value.as_array() else {
+        let Some(list) = value.list() else {
             self.reject(name, format!("must be a list of texts, not {value}"));
             return Vec::new();
         };
         let mut texts = Vec::with_capacity(list.len());
         for (index, item) in list.iter().enumerate() {
             let place = format!("{name}[{index}]");
-            match item.as_str() {
+            match item.text() {
                 Some(text) => texts.push((place, text)),
                 None => self.reject(&place, format!("must be a text, not {item}")),
             }
@@ -123,16 +123,16 @@ impl<'p, 'v> Fields<'p, 'v> {
         Fields::of(self.path_of(name), value, self.problems)
     }
 
-    /// The entries of an object whose names are the operator's, sorted by them: the order must not
-    /// depend on which map the JSON library was built with.
+    /// The entries of an object whose names are the operator's, sorted by them.
     pub(super) fn entries(&mut self, name: &'static str) -> Vec<Entry<'v>> {
         let Some(fields) = self.object(name) else { return Vec::new() };
         let map = fields.map;
-        let entry =
-            |(name, value): (&'v String, _)| Entry { name, value, path: fields.path_of(name) };
-        let mut entries: Vec<_> = map.iter().map(entry).collect();
-        entries.sort_unstable_by_key(|entry| entry.name);
-        entries
+        let entry = |(name, value): (&'v Cow<'v, str>, _)| Entry {
+            name,
+            value,
+            path: fields.path_of(name),
+        };
+        map.iter().map(entry).collect()
     }
 
     /// The fields of an entry.
@@ -149,14 +149,14 @@ impl<'p, 'v> Fields<'p, 'v> {
     /// Notes every field that nobody asked for.
     pub(super) fn finish(self) {
         let known = self.asked.join("`, `");
-        for name in self.map.keys().filter(|name| !self.asked.contains(&name.as_str())) {
+        for name in self.map.keys().filter(|name| !self.asked.contains(&name.as_ref())) {
             let path = self.path_of(name);
             let message = format!("is unknown here; known are `{known}`");
             self.problems.push(Problem { path, message });
         }
     }
 
-    fn get(&mut self, name: &'static str) -> Option<&'v Value> {
+    fn get(&mut self, name: &'static str) -> Option<&'v Value<'v>> {
         self.asked.push(name);
         self.map.get(name)
     }

@@ -1,6 +1,6 @@
 use std::string::ToString;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::Way;
