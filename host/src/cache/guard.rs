@@ -47,16 +47,9 @@ const LEASE_MS: std::ops::RangeInclusive<u32> = 50..=60_000;
 /// stopped here.
 const SPARE_TURNS: u32 = 32;
 
-/// How far a policy may stretch an entity's ttl, and beyond what it is never kept.
-const STRETCH: u32 = 10;
-const KEPT_AT_MOST: Duration = Duration::from_secs(45 * 24 * 3600);
-
 impl Bounds {
     pub(super) fn of(entity: &Entity, background: bool) -> Self {
-        let window = entity.stale_while_revalidate.max(entity.stale_if_error);
-        let ttl = entity.ttl.max(entity.negative_ttl);
-        let longest = ttl.saturating_mul(STRETCH).saturating_add(window).min(KEPT_AT_MOST);
-        Self { longest, background }
+        Self { longest: super::lifetimes(entity).kept_at_most(), background }
     }
 }
 
