@@ -13,12 +13,12 @@
 mod answer;
 mod entropy;
 mod flights;
-mod guard;
 mod intents;
 mod lease;
 mod load;
 mod reader;
 mod round;
+mod stage;
 mod tags;
 mod trust;
 mod writer;

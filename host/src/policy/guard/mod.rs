@@ -1,9 +1,16 @@
-//! What a policy answers is checked here before the host acts on it.
+//! The one place where what a policy answers is checked before the host acts on it: names here, a
+//! flight's actions in `flight`.
+
+mod flight;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Memo, Plan};
+pub use flight::{
+    Bounds, LEASE_MS, Refused, SPARE_TURNS, Spent, Stage, TURNS_PER_WAIT, conservative,
+};
+
 use crate::name::{InvalidName, Key, Tag};
 
 /// Most tags of one value. Every tag is an index entry that a fill writes and an invalidation
