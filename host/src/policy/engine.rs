@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use wasmtime::component::Component;
 use wasmtime::{
     Config, ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline,
 };
+
+use super::artefacts::Artefacts;
 
 /// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
 /// wake an idle machine more often.
@@ -89,6 +92,7 @@ impl Default for Limits {
 pub struct Engine {
     inner: wasmtime::Engine,
     limits: Arc<Limits>,
+    artefacts: Arc<Artefacts>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -117,7 +121,13 @@ impl Engine {
         let inner = wasmtime::Engine::new(&configuration())
             .map_err(|error| EngineError::Unsupported(format!("{error:#}")))?;
         tick(&inner)?;
-        Ok(Self { inner, limits: Arc::new(limits) })
+        Ok(Self { inner, limits: Arc::new(limits), artefacts: Arc::default() })
+    }
+
+    /// The same, keeping in `folder` what it compiles, for the next start.
+    #[must_use]
+    pub fn keeping_artefacts(self, folder: &Path) -> Self {
+        Self { artefacts: Arc::new(Artefacts::beside(folder)), ..self }
     }
 
     /// The limits of every instance.
@@ -130,9 +140,10 @@ impl Engine {
         &self.inner
     }
 
-    /// Compiles a component: tens of milliseconds on all cores, so never on a thread that serves.
+    /// Compiles a component that is not known yet: tens of milliseconds on all cores, so never on a
+    /// thread that serves.
     pub(super) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
-        Component::from_binary(&self.inner, component)
+        self.artefacts.compile(&self.inner, component)
     }
 
     /// A store for one instance: its calls end in time, beginning with the instantiation, and its

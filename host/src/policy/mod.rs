@@ -4,6 +4,7 @@
 //! This module knows neither store nor origin. It answers decisions and says which generation gave
 //! them; whether a decision may be acted upon is checked in [`guard`].
 
+mod artefacts;
 pub mod bindings;
 pub mod build;
 mod builtin;

@@ -16,6 +16,9 @@ use super::{StartError, terms};
 /// a few milliseconds of its calls.
 const HOT_READS: usize = 1_000;
 
+/// Where, beside the component's file, what it was compiled to is kept.
+const ARTEFACTS: &str = ".corral-compiled";
+
 /// Everything that exchanging a policy needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Policies {
@@ -41,7 +44,7 @@ pub struct Installed {
 
 impl Policies {
     pub(super) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
-        let engine = Engine::new(policy::Limits::default())?;
+        let engine = engine(config)?;
         let terms = terms(config);
         let (bytes, origin) = match &config.policy.component {
             None => (builtin().to_vec(), Origin::BuiltIn),
@@ -166,4 +169,13 @@ async fn examine(engine: &Engine, bytes: Vec<u8>, terms: Terms) -> Result<gate::
     let engine = engine.clone();
     let examined = tokio::task::spawn_blocking(move || gate::examine(&engine, &bytes, &terms));
     examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed()))
+}
+
+/// What the component's file was compiled to is kept beside it.
+fn engine(config: &Config) -> Result<Engine, StartError> {
+    let engine = Engine::new(policy::Limits::default())?;
+    Ok(match config.policy.component.as_deref().and_then(Path::parent) {
+        Some(folder) => engine.keeping_artefacts(&folder.join(ARTEFACTS)),
+        None => engine,
+    })
 }
