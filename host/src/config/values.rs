@@ -121,7 +121,8 @@ pub(super) fn size(raw: Raw<'_>, range: RangeInclusive<usize>) -> Result<usize, 
         return Ok(bytes);
     }
     let spell = |bytes: usize| {
-        let unit = UNITS.iter().rev().find(|(_, size)| bytes >= *size && bytes % size == 0);
+        let unit =
+            UNITS.iter().rev().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
         unit.map_or(format!("{bytes}"), |(unit, size)| format!("{}{unit}", bytes / size))
     };
     let (least, most) = (spell(*range.start()), spell(*range.end()));

@@ -121,10 +121,15 @@ pub fn tags(tags: &[String]) -> Result<Vec<Tag>, Illegal> {
     if tags.len() > TAGS_LIMIT {
         return Err(Illegal::Tags(tags.len()));
     }
-    let check = |tag: &String| {
-        Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
-    };
-    tags.iter().map(check).collect()
+    tags.iter().map(|tag| self::tag(tag)).collect()
+}
+
+/// Checks one tag.
+///
+/// # Errors
+/// [`Illegal::Tag`].
+pub fn tag(tag: &str) -> Result<Tag, Illegal> {
+    Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
 }
 
 /// Enough of a name to recognise it.

@@ -118,7 +118,7 @@ pub(super) fn explore(
         hot: Hot::default(),
         progress: Explored::default(),
     };
-    let known = exploration.reads(&terms.entities);
+    let known = exploration.reads(terms);
     exploration.hot_reads(&terms.hot);
     exploration.touches(terms);
     exploration.flights(terms, &known);

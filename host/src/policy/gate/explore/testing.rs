@@ -20,12 +20,15 @@ pub(super) const LOADING: u32 = 1;
 pub(super) const FILLING: u32 = 2;
 
 type Stepped = Result<Turn, Trap>;
+type Step = dyn Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync;
+type Naming = dyn Fn(&Request, Plan) -> Plan + Send + Sync;
+type Touching = dyn Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync;
 
 /// The sound policy, with one answer bent.
 pub(super) struct Bent {
-    pub(super) step: Box<dyn Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync>,
-    pub(super) plan: Box<dyn Fn(&Request, Plan) -> Plan + Send + Sync>,
-    pub(super) invalidate: Box<dyn Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync>,
+    pub(super) step: Box<Step>,
+    pub(super) plan: Box<Naming>,
+    pub(super) invalidate: Box<Touching>,
 }
 
 impl Default for Bent {
