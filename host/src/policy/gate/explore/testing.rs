@@ -68,8 +68,8 @@ impl Bent {
 impl Policy for Bent {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         let (entity, tags) = match &request.subject {
-            Subject::Query(query) => ("~query", query.tags.clone()),
-            Subject::Entity(name) => (name.as_str(), tags(name, &request.arguments)),
+            Subject::Query(query) => (value(Some(&query.sql)), query.tags.clone()),
+            Subject::Entity(name) => (name.clone(), tags(name, &request.arguments)),
         };
         let spare = u32::from(entity == "orders");
         let row_columns = if entity == "user.profile" { vec!["team".into()] } else { Vec::new() };
