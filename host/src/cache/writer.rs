@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
 use crate::policy::{
-    Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way,
+    Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way, guard,
 };
 use crate::store::{Doomed, Key, Tag};
 
@@ -281,18 +281,23 @@ impl Touched {
         change: &Change,
         in_force: bool,
     ) -> Result<(), WriteError> {
-        let undecided = |_invalid| WriteError::Undecided;
+        let refused = || {
+            generation.count_refused();
+            WriteError::Undecided
+        };
         let targets = generation.invalidate(change).map_err(|_trap| WriteError::Undecided)?;
         for Target { scope, way } in targets {
             match scope {
                 Scope::Key(key) => {
-                    self.doomed.push(Doomed::Key(Key::try_new(&key).map_err(undecided)?));
+                    self.doomed.push(Doomed::Key(guard::key(&key).map_err(|_illegal| refused())?));
                 }
                 Scope::Tag(tag) => {
-                    self.doomed.push(Doomed::Tag(Tag::try_new(&tag).map_err(undecided)?));
+                    self.doomed.push(Doomed::Tag(guard::tag(&tag).map_err(|_illegal| refused())?));
                 }
                 Scope::Read(request) => {
-                    let plan = name(generation, &request)?;
+                    let plan = generation.name(&request).map_err(|_| WriteError::Undecided)?;
+                    // It names a read that it does not know.
+                    let plan = plan.map_err(|_refusal| refused())?;
                     if way == Way::Refreshed && in_force {
                         let generation = Arc::clone(generation);
                         self.refreshed.push(Refill { generation, request, plan });

@@ -173,7 +173,7 @@ async fn examine(engine: &Engine, bytes: Vec<u8>, terms: Terms) -> Result<gate::
 
 /// What the component's file was compiled to is kept beside it.
 fn engine(config: &Config) -> Result<Engine, StartError> {
-    let engine = Engine::new(policy::Limits::default())?;
+    let engine = Engine::new(config.policy.limits.clone())?;
     Ok(match config.policy.component.as_deref().and_then(Path::parent) {
         Some(folder) => engine.keeping_artefacts(&folder.join(ARTEFACTS)),
         None => engine,

@@ -62,6 +62,8 @@ pub struct Passport {
     pub memory_bytes: usize,
     /// What it would make of the reads that are hot.
     pub hot: Hot,
+    /// How long exploring it took.
+    pub explored_ms: u64,
     /// How long the examination took, compiling included.
     pub took_ms: u64,
 }
@@ -103,7 +105,9 @@ pub fn examine(engine: &Engine, bytes: &[u8], terms: &Terms) -> Result<Passed, R
     let first = configured(&pool, first)?;
     let second = configured(&pool, second)?;
     let [first, second] = [first, second].map(|instance| Pinned::new(&pool, instance));
+    let explores = Instant::now();
     let learned = explore::explore([&first, &second], terms, engine.limits().gate)?;
+    let explored_ms = millis(explores);
     let memory_bytes = first.memory_bytes().max(second.memory_bytes());
     for pinned in [first, second] {
         pinned.put_back();
@@ -119,7 +123,8 @@ pub fn examine(engine: &Engine, bytes: &[u8], terms: &Terms) -> Result<Passed, R
         slowest,
         memory_bytes,
         hot,
-        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        explored_ms,
+        took_ms: millis(began),
     };
     Ok(Passed { pool: Arc::new(pool), report })
 }
@@ -167,6 +172,10 @@ impl std::fmt::Debug for Passed {
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn introduce(pool: &Pool) -> Result<(Box<Instance>, Manifest), Rejection> {

@@ -1,7 +1,7 @@
 //! Requests that a naming gets wrong first: separators, nulls, escapes, lengths, look-alikes.
 
 use super::EntityShape;
-use crate::policy::{Argument, Request, Subject};
+use crate::policy::{Argument, Query, Request, Subject};
 
 /// Values that a careless naming confuses with each other, or can't put into a key at all.
 pub(super) const VALUES: [Option<&str>; 36] = [
@@ -73,6 +73,29 @@ pub(super) fn requests(entity: &EntityShape) -> Vec<Request> {
     rows.sort_unstable();
     rows.dedup();
     rows.into_iter().map(|values| entity.request(&values)).collect()
+}
+
+/// Ad-hoc queries, none twice: statements that differ in little, and what their parameters shift.
+pub(super) fn queries() -> Vec<Request> {
+    const STATEMENTS: [&str; 3] = ["SELECT $1, $2", "select $1, $2", "SELECT $1,  $2"];
+    let argument = |name: &str, value: Option<&str>| Argument {
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let query = |sql: &str, arguments| {
+        let query = Query { sql: sql.to_owned(), ttl_ms: 0, tags: Vec::new() };
+        Request { subject: Subject::Query(query), arguments }
+    };
+    let mut queries = Vec::new();
+    for sql in STATEMENTS {
+        queries.push(query(sql, Vec::new()));
+        for left in SHIFTING {
+            queries.push(query(sql, vec![argument("001", left)]));
+            let both = |right| vec![argument("001", left), argument("002", right)];
+            queries.extend(SHIFTING.iter().map(|&right| query(sql, both(right))));
+        }
+    }
+    queries
 }
 
 /// The same request with its arguments in another order.

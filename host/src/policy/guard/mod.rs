@@ -20,9 +20,10 @@ pub const TAGS_LIMIT: usize = 1024;
 /// How far a policy may stretch a lifetime.
 const STRETCH: u32 = 10;
 
-/// Beyond this nothing is kept: the contract counts in 32 bits of milliseconds, and what nobody
-/// invalidates must end by itself.
-const KEPT_AT_MOST: Duration = Duration::from_secs(45 * 24 * 3600);
+/// Beyond this nothing is kept, since what nobody invalidates must end by itself. The longest ttl and
+/// the longest window that a configuration may have, 30 days each, fit in with all the jitter that 32
+/// bits of milliseconds hold.
+const KEPT_AT_MOST: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long an entity's values are to live, as its configuration says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,10 +121,15 @@ pub fn tags(tags: &[String]) -> Result<Vec<Tag>, Illegal> {
     if tags.len() > TAGS_LIMIT {
         return Err(Illegal::Tags(tags.len()));
     }
-    let check = |tag: &String| {
-        Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
-    };
-    tags.iter().map(check).collect()
+    tags.iter().map(|tag| self::tag(tag)).collect()
+}
+
+/// Checks one tag.
+///
+/// # Errors
+/// [`Illegal::Tag`].
+pub fn tag(tag: &str) -> Result<Tag, Illegal> {
+    Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
 }
 
 /// Enough of a name to recognise it.

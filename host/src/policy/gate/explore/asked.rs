@@ -43,6 +43,9 @@ pub(super) enum Which {
     Second,
 }
 
+/// What `row-tags` answers.
+type RowTags = Result<Vec<String>, Refusal>;
+
 /// A call that has no one answer.
 pub(super) enum Unclear<R> {
     Trap(Trap),
@@ -71,12 +74,12 @@ impl<'p> Asked<'p> {
     pub(super) fn is_over(&mut self, hundredths: u32) -> bool {
         let over = self.began.elapsed() >= self.time * hundredths / 100;
         self.ran_out |= over;
-        over || self.is_hopeless()
+        over || self.traps >= TRAPS_LIMIT
     }
 
-    /// Whether it trapped so often that asking on is a waste of time.
-    pub(super) fn is_hopeless(&self) -> bool {
-        self.traps >= TRAPS_LIMIT
+    /// Notes that something was left out, as if there had been no time for it.
+    pub(super) fn leave_out(&mut self) {
+        self.ran_out = true;
     }
 
     /// Whether something was left out for want of time.
@@ -96,7 +99,7 @@ impl<'p> Asked<'p> {
         &mut self,
         request: &Request,
         rows: &[Row],
-    ) -> Result<Result<Vec<String>, Refusal>, Unclear<Result<Vec<String>, Refusal>>> {
+    ) -> Result<RowTags, Unclear<RowTags>> {
         self.agreed(Function::RowTags, &|policy| policy.row_tags(request, rows))
     }
 

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::super::requests::{VALUES, reordered, requests, shown};
-use super::super::{EntityShape, Finding, Hot, HotRead, Renamed};
+use super::super::requests::{VALUES, queries, reordered, requests, shown};
+use super::super::{Finding, Hot, HotRead, Renamed, Terms};
 use super::asked::{Unclear, Which};
 use super::findings::Rule;
 use super::{Exploration, until};
 use crate::policy::{Memo, Named, Plan, Refusal, Request, Row, Subject, guard};
+
+/// What findings call the reads that no entity describes.
+pub(super) const QUERIES: &str = "ad-hoc queries";
 
 /// The memos that the plans of one entity begin their flights with, as far as they are explored.
 const MEMOS_PER_ENTITY: usize = 4;
@@ -45,26 +48,32 @@ impl Known {
 }
 
 impl Exploration<'_> {
-    /// The generated reads of every entity, a little of each before more of any.
-    pub(super) fn reads(&mut self, entities: &[EntityShape]) -> Vec<Known> {
-        let mut known: Vec<Known> = entities.iter().map(|_| Known::default()).collect();
-        let reads: Vec<Vec<Request>> = entities.iter().map(requests).collect();
-        let most = reads.iter().map(Vec::len).max().unwrap_or(0);
-        self.progress.reads.of += reads.iter().map(Vec::len).sum::<usize>();
-        let in_turn = (0..most).flat_map(|at| (0..entities.len()).map(move |entity| (entity, at)));
+    /// The generated reads of every entity, a little of each before more of any, and of ad-hoc
+    /// queries. What is known of the entities, in their order.
+    pub(super) fn reads(&mut self, terms: &Terms) -> Vec<Known> {
+        let mut reads: Vec<(&str, Vec<Request>)> =
+            terms.entities.iter().map(|entity| (entity.name.as_str(), requests(entity))).collect();
+        if terms.query.is_some() {
+            reads.push((QUERIES, queries()));
+        }
+        let mut known: Vec<Known> = reads.iter().map(|_| Known::default()).collect();
+        let most = reads.iter().map(|(_, reads)| reads.len()).max().unwrap_or(0);
+        self.progress.reads.of += reads.iter().map(|(_, reads)| reads.len()).sum::<usize>();
+        let in_turn = (0..most).flat_map(|at| (0..reads.len()).map(move |entity| (entity, at)));
         for (entity, at) in in_turn {
-            let Some(request) = reads[entity].get(at) else { continue };
+            let (name, reads) = &reads[entity];
+            let Some(request) = reads.get(at) else { continue };
             if self.asked.is_over(until::READS) {
                 break;
             }
             self.progress.reads.done += 1;
-            if let Some(plan) = self.read(&entities[entity].name, request) {
+            if let Some(plan) = self.read(name, request) {
                 known[entity].note(request, plan);
             }
         }
-        for (entity, known) in entities.iter().zip(&known) {
+        for ((name, _), known) in reads.iter().zip(&known) {
             if let Some((request, columns)) = &known.columns {
-                self.row_tags(&entity.name, request, *columns);
+                self.row_tags(name, request, *columns);
             }
         }
         known

@@ -20,12 +20,15 @@ pub(super) const LOADING: u32 = 1;
 pub(super) const FILLING: u32 = 2;
 
 type Stepped = Result<Turn, Trap>;
+type Step = dyn Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync;
+type Naming = dyn Fn(&Request, Plan) -> Plan + Send + Sync;
+type Touching = dyn Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync;
 
 /// The sound policy, with one answer bent.
 pub(super) struct Bent {
-    pub(super) step: Box<dyn Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync>,
-    pub(super) plan: Box<dyn Fn(&Request, Plan) -> Plan + Send + Sync>,
-    pub(super) invalidate: Box<dyn Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync>,
+    pub(super) step: Box<Step>,
+    pub(super) plan: Box<Naming>,
+    pub(super) invalidate: Box<Touching>,
 }
 
 impl Default for Bent {
@@ -65,8 +68,8 @@ impl Bent {
 impl Policy for Bent {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         let (entity, tags) = match &request.subject {
-            Subject::Query(query) => ("~query", query.tags.clone()),
-            Subject::Entity(name) => (name.as_str(), tags(name, &request.arguments)),
+            Subject::Query(query) => (value(Some(&query.sql)), query.tags.clone()),
+            Subject::Entity(name) => (name.clone(), tags(name, &request.arguments)),
         };
         let spare = u32::from(entity == "orders");
         let row_columns = if entity == "user.profile" { vec!["team".into()] } else { Vec::new() };

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::super::{Finding, Terms};
 use super::asked::{Unclear, Which};
 use super::findings::Rule;
-use super::names::Known;
+use super::names::{Known, QUERIES};
 use super::{Exploration, until};
 use crate::policy::guard::{Bounds, Lifetimes, Refused, SPARE_TURNS, Stage};
 use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Turn};
@@ -37,6 +37,9 @@ const SITUATIONS: usize = 30_000;
 
 /// Situations in which a load ends whose lifetimes are drawn over all of the entropy, in one machine.
 const SWEEPS: usize = 3;
+
+/// How long an ad-hoc query wants its answer kept, where it says so.
+const ASKED_TTL_MS: u32 = 1_000;
 
 /// The entropy of the first turn; the others' are made from it.
 const ENTROPY: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -99,18 +102,20 @@ impl Exploration<'_> {
             }));
         }
         if let Some(query) = terms.query {
-            const AT: &str = "ad-hoc queries";
-            let sql = "SELECT 1".into();
-            let subject = Subject::Query(Query { sql, ttl_ms: 0, tags: Vec::new() });
-            let request = Request { subject, arguments: Vec::new() };
-            machines.extend(self.plan(Which::First, AT, &request).map(|plan| Machine {
-                at: AT.into(),
-                memo: plan.memo,
-                lifetimes: query.lifetimes,
-                deadline: query.deadline,
-            }));
+            machines.extend(self.query(0, query.lifetimes, query.deadline));
+            let ttl = Duration::from_millis(ASKED_TTL_MS.into());
+            let lifetimes = Lifetimes { ttl, negative_ttl: ttl, ..query.lifetimes };
+            machines.extend(self.query(ASKED_TTL_MS, lifetimes, query.deadline));
         }
         machines
+    }
+
+    /// The machine of an ad-hoc query that is to be kept for so long.
+    fn query(&mut self, ttl_ms: u32, lifetimes: Lifetimes, deadline: Duration) -> Option<Machine> {
+        let query = Query { sql: "SELECT 1".into(), ttl_ms, tags: Vec::new() };
+        let request = Request { subject: Subject::Query(query), arguments: Vec::new() };
+        let plan = self.plan(Which::First, QUERIES, &request)?;
+        Some(Machine { at: QUERIES.into(), memo: plan.memo, lifetimes, deadline })
     }
 
     fn fly<'m>(&mut self, machine: &'m Machine, breadth: Breadth, until: u32) -> Flight<'m> {
@@ -122,12 +127,14 @@ impl Exploration<'_> {
                 continue;
             }
             self.progress.depth = self.progress.depth.max(node.turns + 1);
-            let full = flight.graph.nodes.len() >= SITUATIONS;
-            if full || self.asked.is_over(until) {
+            let room = flight.graph.nodes.len() < SITUATIONS;
+            if !room {
+                self.asked.leave_out();
+            }
+            if !room || !self.situation(&mut flight, at, until) {
                 flight.whole = false;
                 break;
             }
-            self.situation(&mut flight, at);
         }
         self.progress.situations += flight.graph.nodes.len();
         if flight.whole {
@@ -136,13 +143,13 @@ impl Exploration<'_> {
         flight
     }
 
-    /// Every turn that can be taken in one situation.
-    fn situation(&mut self, flight: &mut Flight<'_>, at: usize) {
+    /// Every turn that can be taken in one situation. False: there was no time for all of them.
+    fn situation(&mut self, flight: &mut Flight<'_>, at: usize, until: u32) -> bool {
         let state = flight.graph.nodes[at].state;
         for happening in flight.alphabet.after(state.pending).to_vec() {
             for moment in state.moment..flight.alphabet.left_ms.len() {
-                if self.asked.is_hopeless() {
-                    return;
+                if self.asked.is_over(until) {
+                    return false;
                 }
                 self.turn(flight, at, moment, happening);
             }
@@ -152,6 +159,7 @@ impl Exploration<'_> {
             flight.sweeps += 1;
             self.lifetimes(flight, at);
         }
+        true
     }
 
     fn turn(&mut self, flight: &mut Flight<'_>, at: usize, moment: usize, now: Happening) {
