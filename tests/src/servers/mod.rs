@@ -4,7 +4,6 @@
 //! way at all. Its log is printed when the test that owns it panics.
 
 mod host;
-mod metrics;
 mod port;
 mod postgres;
 mod process;
@@ -15,8 +14,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral};
-pub use metrics::Metrics;
 pub use postgres::Postgres;
 pub use process::is_alive;
 pub use redis::Redis;
