@@ -30,5 +30,6 @@ pub mod origin;
 pub mod policy;
 pub mod service;
 pub mod store;
+pub mod trace;
 
 pub use service::Corral;
