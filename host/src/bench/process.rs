@@ -25,10 +25,7 @@ impl Usage {
         let stat = read(pid, "stat").ok_or(failed("/proc/…/stat"))?;
         let memory = memory_kib(pid).ok_or(failed("/proc/…/smaps_rollup"))?;
         let ticks = cpu_ticks(&stat).ok_or(failed("/proc/…/stat"))?;
-        Ok(Self {
-            cpu_seconds: ticks as f64 / clock_ticks_per_second() as f64,
-            memory_kib: memory,
-        })
+        Ok(Self { cpu_seconds: ticks as f64 / clock_ticks_per_second() as f64, memory_kib: memory })
     }
 
     /// Of several processes together.

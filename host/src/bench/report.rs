@@ -86,9 +86,8 @@ impl Throughput {
     fn of(buckets: &[u32]) -> Self {
         let mut full = buckets[..buckets.len().saturating_sub(1)].to_vec();
         full.sort_unstable();
-        let rate = |count: Option<&u32>| {
-            f64::from(count.copied().unwrap_or(0)) / BUCKET.as_secs_f64()
-        };
+        let rate =
+            |count: Option<&u32>| f64::from(count.copied().unwrap_or(0)) / BUCKET.as_secs_f64();
         Self {
             bucket_ms: BUCKET.as_millis() as u64,
             median_per_second: rate(full.get(full.len() / 2)),

@@ -55,7 +55,8 @@ pub struct Tally {
 
 impl Tally {
     pub(super) fn new() -> Result<Self, BenchError> {
-        let lane = || Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).map(|latency| Lane { latency });
+        let lane =
+            || Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).map(|latency| Lane { latency });
         Ok(Self {
             reads: lane()?,
             writes: lane()?,
@@ -151,8 +152,8 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::wire::CacheMark;
+    use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -178,13 +179,22 @@ mod tests {
     #[test]
     fn errors_are_counted_by_kind_and_bad_answers_among_them() {
         let mut tally = Tally::new().unwrap();
-        for fault in [Fault::Connect, Fault::TimedOut, Fault::TimedOut, Fault::Closed, Fault::Malformed] {
+        for fault in
+            [Fault::Connect, Fault::TimedOut, Fault::TimedOut, Fault::Closed, Fault::Malformed]
+        {
             tally.count(false, MS, MS, Err(fault));
         }
         for status in [200, 304, 404, 503, 503] {
             tally.count(false, MS, MS, reply(status, CacheMark::default()));
         }
-        let expected = [("connect", 1), ("closed", 1), ("malformed", 1), ("status 404", 1), ("status 503", 2), ("timeout", 2)];
+        let expected = [
+            ("connect", 1),
+            ("closed", 1),
+            ("malformed", 1),
+            ("status 404", 1),
+            ("status 503", 2),
+            ("timeout", 2),
+        ];
         let mut expected: Vec<_> = expected.map(|(kind, count)| (kind.to_owned(), count)).into();
         expected.sort();
         assert_eq!(tally.errors.clone().into_iter().collect::<Vec<_>>(), expected);

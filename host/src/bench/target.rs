@@ -119,7 +119,8 @@ impl<'a> Parts<'a> {
 
     fn head(&self, method: &str, headers: &[String], end: &str) -> Result<Template, BenchError> {
         let slash = if self.path.starts_with('/') { "" } else { "/" };
-        let mut text = format!("{method} {slash}{} HTTP/1.1\r\nhost: {}\r\n", self.path, self.authority);
+        let mut text =
+            format!("{method} {slash}{} HTTP/1.1\r\nhost: {}\r\n", self.path, self.authority);
         for header in headers {
             let wrong = || BenchError::Header { text: header.clone() };
             let (name, value) = header.split_once(':').ok_or_else(wrong)?;
@@ -189,7 +190,8 @@ mod tests {
         let url = "http://127.0.0.1:7070/read/product.page?id={n}&again={n}";
         let target = Target::get(url, &[]).unwrap();
         assert_eq!(target.address, "127.0.0.1:7070");
-        let expected = "GET /read/product.page?id=42&again=42 HTTP/1.1\r\nhost: 127.0.0.1:7070\r\n\r\n";
+        let expected =
+            "GET /read/product.page?id=42&again=42 HTTP/1.1\r\nhost: 127.0.0.1:7070\r\n\r\n";
         assert_eq!(sent(&target.read, 42), expected);
         assert!(sent(&target.read, 0).starts_with("GET /read/product.page?id=0&again=0 "));
         assert!(sent(&target.read, u64::MAX).contains(&u64::MAX.to_string()));
@@ -205,7 +207,10 @@ mod tests {
         ] {
             let target = Target::get(url, &[]).unwrap();
             assert_eq!(target.address, address);
-            assert!(sent(&target.read, 1).starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{url}");
+            assert!(
+                sent(&target.read, 1).starts_with(&format!("GET {path} HTTP/1.1\r\n")),
+                "{url}"
+            );
         }
     }
 
@@ -236,7 +241,17 @@ mod tests {
 
     #[test]
     fn what_can_not_be_sent_is_refused() {
-        for url in ["", "h/", "https://h/", "http://", "http:///a", "http://u@h/", "http://h/a b", "http://h/é", "http://h/#a"] {
+        for url in [
+            "",
+            "h/",
+            "https://h/",
+            "http://",
+            "http:///a",
+            "http://u@h/",
+            "http://h/a b",
+            "http://h/é",
+            "http://h/#a",
+        ] {
             assert!(matches!(Target::get(url, &[]), Err(BenchError::Url { .. })), "{url}");
         }
         for header in ["", "a", ": b", "a b: c", "a: b\r\nc: d"] {

@@ -11,8 +11,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 mod answer;
 
-use answer::{Body, head};
 pub(super) use answer::CacheMark;
+use answer::{Body, head};
 
 /// What is read at a time, and the longest head of an answer.
 const BUFFER: usize = 64 * 1024;

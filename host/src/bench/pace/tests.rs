@@ -15,7 +15,10 @@ fn a_schedule_is_evenly_spread_and_keeps_its_rate() {
         for tick in 0..=ticks {
             let due = schedule.due_at(tick);
             let ideal = per_second * schedule.time_of(tick).as_secs_f64() + 1.0;
-            assert!(due >= total && (due as f64 - ideal).abs() <= 1.0, "{per_second}: {due} {ideal}");
+            assert!(
+                due >= total && (due as f64 - ideal).abs() <= 1.0,
+                "{per_second}: {due} {ideal}"
+            );
             total = due;
         }
         assert!((total as f64 - per_second * 10.0).abs() <= 2.0, "{per_second}: {total}");
@@ -102,8 +105,12 @@ async fn a_stopped_schedule_lets_everybody_go() {
         taken
     };
     let stopped = || start.elapsed() > SECOND;
-    let (one, two, three, _) =
-        tokio::join!(idle(), idle(), idle(), desk.keep(virtual_clock(&desk), start + 1000 * SECOND, stopped));
+    let (one, two, three, _) = tokio::join!(
+        idle(),
+        idle(),
+        idle(),
+        desk.keep(virtual_clock(&desk), start + 1000 * SECOND, stopped)
+    );
     assert_eq!(one + two + three, 1);
     assert!(start.elapsed() < 2 * SECOND);
 }
