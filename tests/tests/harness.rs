@@ -260,5 +260,5 @@ async fn set(redis: &Redis, key: &str) -> anyhow::Result<()> {
 fn read_trace(bytes: &[u8]) -> anyhow::Result<Trace> {
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(bytes)?;
-    Trace::read(file.path())
+    Ok(Trace::read(file.path())?)
 }

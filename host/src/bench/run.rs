@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::keys::Sampler;
-use super::pace::{Clock, Desk, Schedule};
+use super::pace::{Desk, Schedule};
 use super::tally::Tally;
 use super::wire::{Fault, Wire};
 use super::{BenchError, Pace, Plan, Target};
@@ -153,9 +154,10 @@ impl Thread {
             workers.spawn(worker.work());
         }
         if let Some(desk) = &desk {
-            let over = || self.watch.stopped() || self.watch.taken() >= self.plan.requests;
-            let unsent = desk.keep(Clock::exact(desk.tick_length()), end, over).await;
-            lock(&tally).unsent = unsent;
+            let (watch, requests) = (Arc::clone(&self.watch), self.plan.requests);
+            let over = move || watch.stopped() || watch.taken() >= requests;
+            let unsent = kept(Arc::clone(desk), end, over)?.await;
+            lock(&tally).unsent = unsent.map_err(|_| BenchError::Broken)?;
         }
         while let Some(worker) = workers.join_next().await {
             worker.map_err(|_| BenchError::Broken)?;
@@ -163,6 +165,22 @@ impl Thread {
         let tally = lock(&tally).clone();
         Ok(tally)
     }
+}
+
+/// Keeps a schedule on a thread of its own, which sleeps most of the time.
+fn kept(
+    desk: Arc<Desk>,
+    end: Instant,
+    over: impl Fn() -> bool + Send + 'static,
+) -> Result<oneshot::Receiver<u64>, BenchError> {
+    let (told, unsent) = oneshot::channel();
+    let keep = move || {
+        // Nobody listens any more only when the load has broken off.
+        let _broken = told.send(desk.keep(end, over));
+    };
+    let named = thread::Builder::new().name("bench-clock".to_owned());
+    named.spawn(keep).map_err(BenchError::Thread)?;
+    Ok(unsent)
 }
 
 /// Never contended: all that lock it are tasks of one thread, and no task waits in between.

@@ -41,14 +41,7 @@ enum Command {
                             corral demo --store redis://127.0.0.1 --origin postgres://me@127.0.0.1/shop")]
     Demo(demo::Demo),
     /// Loads any HTTP server, and says how fast it answers.
-    #[command(after_help = "Examples:\n  \
-        corral bench --url 'http://127.0.0.1:7070/read/product.page?id={n}'\n  \
-        corral bench --url 'http://127.0.0.1:7070/read/product.page?id={n}' --keys 100000 --zipf 1 \\\n    \
-        --rate 20000 --duration 1m --admin http://127.0.0.1:7071\n  \
-        corral bench --url 'http://127.0.0.1:7070/read/product.page?id={n}' --trace web12.trace.xz --json\n  \
-        corral bench --url 'http://127.0.0.1:7070/read/user.profile?id={n}' --writes 0.05 \\\n    \
-        --write-url http://127.0.0.1:7070/write/user.profile/rename \\\n    \
-        --write-body '{\"id\": {n}, \"name\": \"Ada\"}'")]
+    #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Bench),
     /// Builds, shows, pushes and rolls back policies.
     #[command(subcommand)]

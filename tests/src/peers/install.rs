@@ -62,7 +62,7 @@ pub async fn pip(packages: &[&str]) -> anyhow::Result<PathBuf> {
 }
 
 fn home(name: &str) -> anyhow::Result<PathBuf> {
-    let home = build_dir()?.join("peers").join(name);
+    let home = build_dir()?.join("peer-packages").join(name);
     std::fs::create_dir_all(&home)?;
     Ok(home)
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use corral_host::bench::family;
 use tempfile::TempDir;
 
@@ -90,7 +90,7 @@ impl Peer {
     /// When what it needs can't be had, or it does not come up.
     pub async fn start(self, rig: &Rig) -> anyhow::Result<Running> {
         let server = match self {
-            Self::CorralNear => Server::Host(rig.host("near = \"1m\"\n").await?),
+            Self::CorralNear => Server::Host(near(rig.host("near = \"1m\"\n").await?).await?),
             Self::CorralStore => Server::Host(rig.host("").await?),
             Self::Constant(threads) => rig.service("constant", threads).await?.into(),
             Self::HandWritten(threads) => rig.service("redis", threads).await?.into(),
@@ -154,6 +154,18 @@ impl Running {
             Server::Program(_) => None,
         }
     }
+}
+
+/// A host that answers from its near cache what it has answered before.
+async fn near(host: Host) -> anyhow::Result<Host> {
+    // The first fills the store, the second the near cache.
+    for _ in 0..2 {
+        host.get("/read/item?id=1").await?;
+    }
+    let answer = host.get("/read/item?id=1").await?;
+    let status = answer.header("cache-status");
+    ensure!(status.contains("detail=near"), "no near hit: {status:?}");
+    Ok(host)
 }
 
 async fn nginx(rig: &Rig) -> anyhow::Result<Program> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::item;
-use crate::servers::{Host, Postgres, Program, Redis, free_port};
+use crate::servers::{Host, Postgres, Program, Redis, build_dir, free_port};
 
 /// Servers that all peers share. Ends on drop.
 pub struct Rig {
@@ -23,7 +23,6 @@ impl Rig {
     /// # Errors
     /// When one does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        // The growing tables hold more than the tests do, and none of it may be evicted.
         let redis = Redis::start().await?;
         let mut connection = redis.connect().await?;
         let mut pipeline = redis::pipe();
@@ -72,7 +71,7 @@ impl Rig {
 
 async fn service(name: &str, threads: usize, redis_url: &str) -> anyhow::Result<Program> {
     let port = free_port()?;
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(build_dir()?.join("peers"));
     command.args(["service", name, "--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--threads", &threads.to_string(), "--redis", redis_url]);
     Program::start(command, tempfile::tempdir()?, port, "/item?id=1").await

@@ -25,11 +25,52 @@ use watched::Watched;
 /// How long a load takes that is bounded neither in time nor in requests.
 const TIME: Duration = Duration::from_secs(10);
 
+/// What is posted unless it is said.
+const BODY: &str = r#"{"id": {n}}"#;
+
+/// The number's place as help texts show it: clap takes the plain one for an end of line.
+macro_rules! n {
+    () => {
+        "{\u{1b}[1mn\u{1b}[0m}"
+    };
+}
+
+const URL_HELP: &str = concat!(
+    "What to read, with ",
+    n!(),
+    " for the number of the thing; again for each further host"
+);
+
+const BODY_HELP: &str = concat!(
+    "What is posted, with ",
+    n!(),
+    " for the number of the thing; without it, {\"id\": ",
+    n!(),
+    "}"
+);
+
+/// What the help ends with.
+pub(super) const EXAMPLES: &str = concat!(
+    "Examples:\n  corral bench --url 'http://127.0.0.1:7070/read/product.page?id=",
+    n!(),
+    "'\n  corral bench --url 'http://127.0.0.1:7070/read/product.page?id=",
+    n!(),
+    "' --keys 100000 --zipf 1 --rate 20000 \\\n    --duration 1m --admin http://127.0.0.1:7071\n  \
+     corral bench --url 'http://127.0.0.1:7070/read/product.page?id=",
+    n!(),
+    "' --trace shop.trace.xz --json\n  \
+     corral bench --url 'http://127.0.0.1:7070/read/product.page?id=",
+    n!(),
+    "' --writes 0.05 \\\n    --write-url http://127.0.0.1:7070/write/product.page/reprice \\\n    \
+     --write-body '{\"id\": ",
+    n!(),
+    ", \"price_cents\": 100}'"
+);
+
 /// What `corral bench` takes.
 #[derive(Args)]
 pub(super) struct Bench {
-    /// What to read, with {n} for the number of the thing; again for each further host.
-    #[arg(long, value_name = "URL", required = true)]
+    #[arg(long, value_name = "URL", required = true, help = URL_HELP)]
     url: Vec<String>,
     /// Things 1 to this are read, each equally often.
     #[arg(long, default_value_t = 10_000)]
@@ -65,9 +106,8 @@ pub(super) struct Bench {
     /// Where they are posted; once for each --url.
     #[arg(long, value_name = "URL", requires = "writes")]
     write_url: Vec<String>,
-    /// What is posted, with {n} for the number of the thing.
-    #[arg(long, value_name = "JSON", default_value = r#"{"id": {n}}"#)]
-    write_body: String,
+    #[arg(long, value_name = "JSON", requires = "write_url", help = BODY_HELP)]
+    write_body: Option<String>,
     /// Sent with every request, as "name: value"; again for each further one.
     #[arg(long, value_name = "HEADER")]
     header: Vec<String>,
@@ -228,13 +268,12 @@ impl Bench {
         if !self.write_url.is_empty() && self.write_url.len() != self.url.len() {
             return Err(anyhow!("--write-url: once for each --url, in the same order"));
         }
+        let body = self.write_body.as_deref().unwrap_or(BODY);
         let mut targets = Vec::new();
         for (at, url) in self.url.iter().enumerate() {
             let target = Target::get(url, &headers).context("--url")?;
             targets.push(match self.write_url.get(at) {
-                Some(write) => {
-                    target.with_post(write, &headers, &self.write_body).context("--write-url")?
-                }
+                Some(write) => target.with_post(write, &headers, body).context("--write-url")?,
                 None => target,
             });
         }
