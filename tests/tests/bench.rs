@@ -84,7 +84,7 @@ async fn a_schedule_is_kept_or_what_was_not_sent_is_told() {
     let report = bench(&args).await.json();
     let (sent, unsent) = (&report["requests"], &report["unsent"]);
     let due = sent.as_u64().unwrap() + unsent.as_u64().unwrap();
-    assert!((799..=801).contains(&due), "{report}");
+    assert_eq!(due, 800, "{report}");
     assert_eq!((&report["rate"], &report["failed"]), (&400.0.into(), &0.into()));
 }
 
@@ -110,7 +110,7 @@ async fn what_can_not_be_loaded_is_told_before_anything_is_sent() {
         (vec!["--url", "https://127.0.0.1/"], "http://"),
         (vec!["--url", url, "--connections", "0"], "connections must be between 1 and"),
         (vec!["--url", url, "--keys", "0"], "keys must be between 1 and"),
-        (vec!["--url", url, "--zipf", "-1"], "no exponent"),
+        (vec!["--url", url, "--zipf=-1"], "no exponent"),
         (vec!["--url", url, "--rate", "0"], "requests per second must be"),
         (vec!["--url", url, "--duration", "2h"], "milliseconds of a load must be"),
         (vec!["--url", url, "--header", "x"], "no header"),

@@ -19,8 +19,8 @@ pub enum BenchError {
     EmptyTrace,
     #[error("{address}: the name can't be resolved")]
     Resolve { address: String, source: io::Error },
-    #[error("{url} can't be reached ({reason}); does a server listen there?")]
-    Unreachable { url: String, reason: &'static str },
+    #[error("{url} can't be reached; does a server listen there?")]
+    Unreachable { url: String, source: io::Error },
     #[error("latencies can't be counted")]
     Histogram(#[from] hdrhistogram::CreationError),
     #[error("a thread of the generator could not start")]

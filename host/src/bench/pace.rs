@@ -119,8 +119,11 @@ impl Desk {
         }
     }
 
-    /// Ends the schedule; answers how many requests were due and never sent.
-    fn close(&self) -> u64 {
+    /// Ends the schedule at this time; answers how many requests were due before it and never
+    /// sent.
+    fn close(&self, end: Instant) -> u64 {
+        // Whoever keeps the schedule may come late to its end.
+        self.tick(end - Duration::from_nanos(1));
         let mut due = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         due.closed = true;
         let unsent = due.waiting.drain(..).map(|(_, count)| count).sum();
@@ -139,7 +142,7 @@ impl Desk {
         loop {
             let now = Instant::now();
             if now >= end || stopped() {
-                return self.close();
+                return self.close(now.min(end));
             }
             self.tick(now);
             let next = self.schedule.ticks_in(now.saturating_duration_since(self.start)) + 1;

@@ -1,6 +1,6 @@
 //! Runs a plan.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -79,26 +79,20 @@ pub fn run(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, BenchError> {
     Ok(tally)
 }
 
-/// Sends one request to each target: whether anything answers there at all.
+/// Connects to each target and asks for nothing: whether a server listens there at all.
 ///
 /// # Errors
-/// [`BenchError::Unreachable`] when there is no answer, of whatever status.
+/// [`BenchError::Unreachable`] when none does; and whatever is wrong with the plan.
 pub fn probe(plan: &Plan) -> Result<(), BenchError> {
     plan.check()?;
-    let mut sampler = Sampler::new(&plan.keys, plan.seed)?;
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(BenchError::Thread)?;
     for target in &plan.targets {
-        let mut message = Vec::new();
-        target.read.write(sampler.draw(0), &mut message);
-        let addresses = resolve(target)?;
-        let answer = runtime.block_on(async {
-            let mut wire = Wire::new(addresses, plan.answer_within);
-            wire.exchange(&message, true, Instant::now()).await
-        });
-        answer.map_err(|fault| BenchError::Unreachable {
-            url: target.url.clone(),
-            reason: fault.name(),
-        })?;
+        let connect = |to: &SocketAddr| TcpStream::connect_timeout(to, plan.answer_within);
+        let mut tried = resolve(target)?.iter().map(connect).collect::<Vec<_>>();
+        if !tried.iter().any(Result::is_ok)
+            && let Some(Err(source)) = tried.pop()
+        {
+            return Err(BenchError::Unreachable { url: target.url.clone(), source });
+        }
     }
     Ok(())
 }
@@ -157,7 +151,7 @@ impl Thread {
             let (watch, requests) = (Arc::clone(&self.watch), self.plan.requests);
             let over = move || watch.stopped() || watch.taken() >= requests;
             let unsent = kept(Arc::clone(desk), end, over)?.await;
-            lock(&tally).unsent = unsent.map_err(|_| BenchError::Broken)?;
+            lock(&tally).unsent += unsent.map_err(|_| BenchError::Broken)?;
         }
         while let Some(worker) = workers.join_next().await {
             worker.map_err(|_| BenchError::Broken)?;
@@ -218,6 +212,7 @@ impl Worker {
                 },
             };
             if now >= self.end || self.watch.stopped() {
+                lock(&self.tally).unsent += u64::from(self.desk.is_some());
                 return;
             }
             let request = self.watch.taken.fetch_add(1, Ordering::Relaxed);

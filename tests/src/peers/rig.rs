@@ -52,8 +52,9 @@ impl Rig {
     /// Its configuration.
     #[must_use]
     pub fn config(&self, entities: &str) -> String {
+        // A slow answer of the store on a busy machine must not look like an outage of it.
         format!(
-            "[store]\nurl = \"{}\"\n[origin]\nurl = \"{}\"\n{}",
+            "[store]\nurl = \"{}\"\ntimeout = \"2s\"\n[origin]\nurl = \"{}\"\n{}",
             self.redis.url(),
             self.postgres.url(),
             item::entities(entities)

@@ -67,7 +67,7 @@ async fn keep(desk: &Desk, end: Instant, stopped: impl Fn() -> bool) -> u64 {
     loop {
         let now = Instant::now();
         if now >= end || stopped() {
-            return desk.close();
+            return desk.close(now.min(end));
         }
         desk.tick(now);
         sleep(desk.schedule.tick).await;
@@ -96,7 +96,7 @@ async fn what_a_server_can_not_take_is_unsent_and_not_forgotten() {
     // A request a millisecond, and five are asked for.
     let (sent, unsent) = ask_a_server_that_stands_still(5_000.0, SECOND).await;
     assert!((900..=1_001).contains(&sent.len()), "{}", sent.len());
-    assert_eq!(sent.len() as u64 + unsent, 5_000 - 4);
+    assert_eq!(sent.len() as u64 + unsent, 5_000);
     let last = sent.last().unwrap();
     assert!(last.ended - last.intended > SECOND / 2);
 }
@@ -125,6 +125,6 @@ fn a_schedule_is_kept_by_the_clock_and_not_ahead_of_it() {
     let desk = Desk::new(Schedule::new(10_000.0), start);
     let unsent = desk.keep(start + Duration::from_millis(50), || false);
     assert!(start.elapsed() >= Duration::from_millis(50));
-    // Nobody took any. A machine that is busy may have come late to the last ticks.
-    assert!((1..=501).contains(&unsent), "{unsent}");
+    // Nobody took any.
+    assert_eq!(unsent, 500);
 }
