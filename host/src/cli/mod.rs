@@ -42,7 +42,7 @@ enum Command {
     Demo(demo::Demo),
     /// Loads any HTTP server, and says how fast it answers.
     #[command(after_help = bench::EXAMPLES)]
-    Bench(bench::Bench),
+    Bench(Box<bench::Bench>),
     /// Builds, shows, pushes and rolls back policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
             Command::Serve(file) => serve::run(&file.config).await,
             Command::Check(file) => check::run(&file.config).await,
             Command::Demo(demo) => demo::run(demo).await,
-            Command::Bench(bench) => bench::run(bench).await,
+            Command::Bench(bench) => bench::run(&bench).await,
             Command::Policy(command) => policy::run(command).await,
         }
     });

@@ -167,6 +167,7 @@ async fn tagged(rig: &Rig, size: u64) -> anyhow::Result<Figures> {
     let answer = host.post("/invalidate", &json!({ "tags": [format!("crowd:{size}")] })).await?;
     let took = began.elapsed();
     ensure!(answer.status == StatusCode::OK, "{} {:?}", answer.status, answer.body);
+    ensure!(answer.json()?["cache"] != "pending", "the store was not trusted: {:?}", answer.body);
     let after = (Usage::of(redis)?, Usage::of(pid)?);
     let left = rig.redis.keys(&format!("v1:tagged:*:{size}")).await?.len();
     ensure!(left == 0, "{left} keys outlived their tag");

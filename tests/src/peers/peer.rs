@@ -90,8 +90,10 @@ impl Peer {
     /// When what it needs can't be had, or it does not come up.
     pub async fn start(self, rig: &Rig) -> anyhow::Result<Running> {
         let server = match self {
-            Self::CorralNear => Server::Host(near(rig.host("near = \"1m\"\n").await?).await?),
-            Self::CorralStore => Server::Host(rig.host("").await?),
+            Self::CorralNear => {
+                Server::Host(Box::new(near(rig.host("near = \"1m\"\n").await?).await?))
+            }
+            Self::CorralStore => Server::Host(Box::new(rig.host("").await?)),
             Self::Constant(threads) => rig.service("constant", threads).await?.into(),
             Self::HandWritten(threads) => rig.service("redis", threads).await?.into(),
             Self::Nginx => nginx(rig).await?.into(),
@@ -114,7 +116,7 @@ pub struct Running {
 }
 
 enum Server {
-    Host(Host),
+    Host(Box<Host>),
     Program(Program),
 }
 

@@ -135,7 +135,7 @@ pub(super) struct Bench {
     json: bool,
 }
 
-pub(super) async fn run(bench: Bench) -> Result<(), Failed> {
+pub(super) async fn run(bench: &Bench) -> Result<(), Failed> {
     let plan = bench.plan().map_err(Failed::Usage)?;
     let hosts = Hosts::new(&bench.admin, bench.admin_token.as_deref());
     let watched = Watched::new(bench.pid.clone()).context("--pid")?;

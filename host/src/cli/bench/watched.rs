@@ -22,8 +22,13 @@ pub(super) struct Seen {
     pub(super) memory: Soak,
 }
 
-/// A watch that has begun.
-pub(super) struct Watching(Option<(oneshot::Sender<()>, JoinHandle<Result<Seen, BenchError>>)>);
+/// A watch that has begun; none, when nobody was to be watched.
+pub(super) struct Watching(Option<Begun>);
+
+struct Begun {
+    end: oneshot::Sender<()>,
+    seen: JoinHandle<Result<Seen, BenchError>>,
+}
 
 impl Watched {
     /// These processes and their children.
@@ -41,7 +46,7 @@ impl Watched {
         }
         let before = Usage::of_all(&self.pids)?;
         let (end, mut ended) = oneshot::channel();
-        let watching = tokio::spawn(async move {
+        let seen = tokio::spawn(async move {
             let mut memory = Soak::begin(before.memory_kib);
             let mut looks = interval(LOOK_EVERY);
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,16 +64,16 @@ impl Watched {
                 }
             }
         });
-        Ok(Watching(Some((end, watching))))
+        Ok(Watching(Some(Begun { end, seen })))
     }
 }
 
 impl Watching {
     /// None: nobody was to be watched.
     pub(super) async fn end(self) -> anyhow::Result<Option<Seen>> {
-        let Some((end, watching)) = self.0 else { return Ok(None) };
+        let Some(Begun { end, seen }) = self.0 else { return Ok(None) };
         // One that ended already has found that its process is gone, and says so.
         let _gone = end.send(());
-        Ok(Some(watching.await??))
+        Ok(Some(seen.await??))
     }
 }
