@@ -10,6 +10,8 @@
 //! * [`Corral::policies`] exchanges the policy while all of that goes on;
 //! * [`Corral::shutdown`] ends.
 //!
+//! Beside it stands [`mod@bench`], which loads any HTTP server and knows nothing of the rest.
+//!
 //! ```text
 //! http → service → cache → (policy | store | origin)
 //! ```
@@ -17,6 +19,7 @@
 //! `policy`, `store` and `origin` do not know each other; only `cache` knows all three, and nothing
 //! knows `http` and `cli`.
 
+pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod config;
@@ -27,5 +30,6 @@ pub mod origin;
 pub mod policy;
 pub mod service;
 pub mod store;
+pub mod trace;
 
 pub use service::Corral;

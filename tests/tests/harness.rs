@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use corral_tests::client::{Client, encode};
 use corral_tests::servers::{Postgres, Redis, eventually, is_alive};
 use corral_tests::shop::{self, Shop};
-use corral_tests::trace::Trace;
+use corral_tests::trace::{Trace, beside_the_project};
 use liblzma::write::XzEncoder;
 
 /// Long enough for a busy machine; only reached when a test fails.
@@ -213,7 +213,7 @@ fn a_trace_is_the_same_raw_and_packed() {
 #[test]
 fn the_recorded_product_pages_are_read_whole() {
     // They are not part of the project, and not beside every checkout.
-    let Some(path) = Trace::beside_the_project() else { return };
+    let Some(path) = beside_the_project() else { return };
     let trace = Trace::read(&path).unwrap();
     assert_eq!(trace.accesses().len(), 95_607);
     assert_eq!(trace.distinct().len(), 13_756);
@@ -260,5 +260,5 @@ async fn set(redis: &Redis, key: &str) -> anyhow::Result<()> {
 fn read_trace(bytes: &[u8]) -> anyhow::Result<Trace> {
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(bytes)?;
-    Trace::read(file.path())
+    Ok(Trace::read(file.path())?)
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 well, 1 it failed, 2 the command line or the configuration is wrong.
 
+mod bench;
 mod check;
 mod client;
 mod demo;
@@ -39,6 +40,9 @@ enum Command {
     #[command(after_help = "Examples:\n  corral demo\n  corral demo --once --json\n  \
                             corral demo --store redis://127.0.0.1 --origin postgres://me@127.0.0.1/shop")]
     Demo(demo::Demo),
+    /// Loads any HTTP server, and says how fast it answers.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Box<bench::Bench>),
     /// Builds, shows, pushes and rolls back policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
             Command::Serve(file) => serve::run(&file.config).await,
             Command::Check(file) => check::run(&file.config).await,
             Command::Demo(demo) => demo::run(demo).await,
+            Command::Bench(bench) => bench::run(&bench).await,
             Command::Policy(command) => policy::run(command).await,
         }
     });

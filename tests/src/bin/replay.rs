@@ -76,7 +76,8 @@ async fn run(args: &Args) -> anyhow::Result<bool> {
 }
 
 async fn replay(args: &Args) -> anyhow::Result<Summary> {
-    let trace = Trace::read(&args.trace)?.limited(args.limit.unwrap_or(usize::MAX));
+    let trace = Trace::read(&args.trace).with_context(|| args.trace.display().to_string())?;
+    let trace = trace.limited(args.limit.unwrap_or(usize::MAX));
     let shop = Shop::large(trace.distinct().into_iter().collect());
     // On a terminal only: indicatif draws to nothing else.
     let spinner = ProgressBar::new_spinner().with_message("making the shop");

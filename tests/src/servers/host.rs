@@ -180,7 +180,7 @@ impl Host {
     pub async fn metrics(&self) -> anyhow::Result<Metrics> {
         let answer = self.get("/metrics").await?;
         ensure!(answer.status == StatusCode::OK, "/metrics answers {}", answer.status);
-        Metrics::parse(answer.text()?)
+        Ok(Metrics::parse(answer.text()?)?)
     }
 
     /// Kills it with SIGKILL.

@@ -4,10 +4,10 @@
 //! way at all. Its log is printed when the test that owns it panics.
 
 mod host;
-mod metrics;
 mod port;
 mod postgres;
 mod process;
+mod program;
 mod redis;
 
 use std::path::PathBuf;
@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral};
-pub use metrics::Metrics;
+pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::is_alive;
+pub use program::Program;
 pub use redis::Redis;
 
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
@@ -54,7 +56,10 @@ where
 }
 
 /// Where cargo put this executable and those built with it, such as `corral`.
-fn build_dir() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// When that can't be told.
+pub fn build_dir() -> anyhow::Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let mut dir = executable.parent().context("an executable lies in a directory")?;
     if dir.ends_with("deps") || dir.ends_with("examples") {

@@ -11,7 +11,10 @@ const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
 /// A port that nothing listens on, and that this process hands out once in a while only.
-pub(super) fn free_port() -> anyhow::Result<u16> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> anyhow::Result<u16> {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     // Test processes that run side by side begin at different places.
     let next = NEXT.get_or_init(|| AtomicU16::new(rand::random_range(0..COUNT)));

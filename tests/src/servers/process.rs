@@ -200,7 +200,9 @@ impl Drop for Process {
 
 fn guard(pid: u32, home: &Path) -> anyhow::Result<Child> {
     let guard = Command::new("sh")
-        .args(["-c", r#"read -r _; kill -KILL "$1"; rm -rf -- "$2""#, "guard", &pid.to_string()])
+        // The server leads a group of its own: what it has started goes with it.
+        .args(["-c", r#"read -r _; kill -s KILL -- "-$1"; rm -rf -- "$2""#, "guard"])
+        .arg(pid.to_string())
         .arg(home)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

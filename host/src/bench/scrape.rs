@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
+use super::BenchError;
 
 /// What one scrape said.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics {
+pub struct Scrape {
     samples: Vec<Sample>,
 }
 
@@ -17,17 +17,20 @@ struct Sample {
     value: f64,
 }
 
-impl Metrics {
+impl Scrape {
     /// Reads the body of `GET /metrics`.
     ///
     /// # Errors
     /// When a line is neither a comment nor a sample; the error shows it.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
+    pub fn parse(text: &str) -> Result<Self, BenchError> {
         let lines = text.lines().map(str::trim);
         let samples = lines
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(|line| Sample::parse(line).with_context(|| format!("no sample: {line}")))
-            .collect::<anyhow::Result<_>>()?;
+            .map(|line| {
+                let wrong = || BenchError::Sample { line: line.to_owned() };
+                Sample::parse(line).ok_or_else(wrong)
+            })
+            .collect::<Result<_, _>>()?;
         Ok(Self { samples })
     }
 
@@ -117,7 +120,7 @@ corral_flights 7
 
     #[test]
     fn samples_are_summed_by_exact_name_and_by_labels() {
-        let metrics = Metrics::parse(TEXT).unwrap();
+        let metrics = Scrape::parse(TEXT).unwrap();
         assert_eq!(metrics.sum("corral_reads_total"), 7.5);
         assert_eq!(metrics.sum("corral_flights"), 7.0);
         assert_eq!(metrics.sum("corral_reads"), 0.0);
@@ -132,7 +135,7 @@ corral_flights 7
     #[test]
     fn a_line_that_is_no_sample_is_an_error() {
         for line in ["<html>", "name{label=\"open} 1", "name{} x", "name"] {
-            assert!(Metrics::parse(line).is_err(), "{line}");
+            assert!(Scrape::parse(line).is_err(), "{line}");
         }
     }
 }

@@ -1,0 +1,37 @@
+//! A load generator for any HTTP/1.1 endpoint: what `corral bench` runs, and what the benchmarks
+//! beside other servers are made with.
+//!
+//! A [`Plan`] says whom to ask ([`Target`]), for what ([`Keys`]) and how fast ([`Pace`]); [`run`]
+//! does it and answers a [`Tally`]; a [`Report`] is the tally in numbers for people and programs.
+//!
+//! It shares its machine with what it measures, so it is lean: a thread of its own for each of
+//! [`Plan::threads`], on it one task a connection, and for a request one write, one read and two
+//! looks at the clock. It is bounded in count and time, whatever the plan says.
+//!
+//! Coordinated omission: a generator that waits for a slow answer before it asks again leaves out
+//! just those requests that would have been slow too. With [`Pace::Open`] the times at which
+//! requests are to be sent are fixed beforehand, and a latency counts from there, not from when a
+//! connection was free to send.
+
+mod error;
+mod keys;
+mod pace;
+mod plan;
+mod process;
+mod report;
+mod run;
+mod scrape;
+mod tally;
+mod target;
+mod wire;
+
+pub use error::BenchError;
+pub use keys::Keys;
+pub use pace::Pace;
+pub use plan::{MAX_CONNECTIONS, MAX_REQUESTS, MAX_TIME, Plan};
+pub use process::{Soak, Usage, family};
+pub use report::{Counted, Latency, Report, Throughput};
+pub use run::{Watch, probe, run};
+pub use scrape::Scrape;
+pub use tally::{Lane, Tally};
+pub use target::{Message, Target};

@@ -1,0 +1,165 @@
+//! What processes cost, read from `/proc`.
+
+use std::fs;
+
+use rustix::param::clock_ticks_per_second;
+
+use super::BenchError;
+
+/// What a process has used so far, or several together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Processor time, in seconds: user and system, threads that ended included.
+    pub cpu_seconds: f64,
+    /// Memory that is its own, and its share of what it shares (`Pss`), in KiB.
+    pub memory_kib: u64,
+}
+
+impl Usage {
+    /// Of a process, now.
+    ///
+    /// # Errors
+    /// [`BenchError::Process`]: it does not run, or this is not Linux.
+    pub fn of(pid: u32) -> Result<Self, BenchError> {
+        let failed = |file| BenchError::Process { pid, file };
+        let stat = read(pid, "stat").ok_or(failed("/proc/…/stat"))?;
+        let memory = memory_kib(pid).ok_or(failed("/proc/…/smaps_rollup"))?;
+        let ticks = cpu_ticks(&stat).ok_or(failed("/proc/…/stat"))?;
+        Ok(Self { cpu_seconds: ticks as f64 / clock_ticks_per_second() as f64, memory_kib: memory })
+    }
+
+    /// Of several processes together.
+    ///
+    /// # Errors
+    /// As [`Usage::of`].
+    pub fn of_all(pids: &[u32]) -> Result<Self, BenchError> {
+        pids.iter().try_fold(Self::default(), |sum, pid| {
+            let usage = Self::of(*pid)?;
+            Ok(Self {
+                cpu_seconds: sum.cpu_seconds + usage.cpu_seconds,
+                memory_kib: sum.memory_kib + usage.memory_kib,
+            })
+        })
+    }
+}
+
+/// A process and all that it started, and so on.
+///
+/// # Errors
+/// [`BenchError::Process`]: it does not run, or this is not Linux.
+pub fn family(pid: u32) -> Result<Vec<u32>, BenchError> {
+    let failed = BenchError::Process { pid, file: "/proc" };
+    let Ok(entries) = fs::read_dir("/proc") else { return Err(failed) };
+    let parents: Vec<(u32, u32)> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, after_name(&read(pid, "stat")?)?.nth(1)?.parse().ok()?)))
+        .collect();
+    if !parents.iter().any(|(known, _)| *known == pid) {
+        return Err(failed);
+    }
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        let children = parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid);
+        family.extend(children);
+        next += 1;
+    }
+    Ok(family)
+}
+
+fn read(pid: u32, file: &str) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/{file}")).ok()
+}
+
+/// The fields of `stat` behind the name, which may hold spaces and brackets.
+fn after_name(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(stat.rsplit_once(") ")?.1.split(' '))
+}
+
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    // utime and stime are fields 14 and 15; the state, behind the name, is field 3.
+    let mut times = after_name(stat)?.skip(11);
+    Some(times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?)
+}
+
+/// `Pss`, so that what the processes of one server share is counted once; what is resident where
+/// the kernel does not say that.
+fn memory_kib(pid: u32) -> Option<u64> {
+    let field = |file, name| {
+        let text = read(pid, file)?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix(" kB")?.trim().parse().ok()
+    };
+    field("smaps_rollup", "Pss").or_else(|| field("status", "VmRSS"))
+}
+
+/// Memory of a process over the time of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Soak {
+    /// When it began, in KiB.
+    pub begin_kib: u64,
+    /// When it ended.
+    pub end_kib: u64,
+    /// The most that was seen.
+    pub most_kib: u64,
+    /// How often it was looked at.
+    pub samples: u64,
+}
+
+impl Soak {
+    /// After the first look.
+    #[must_use]
+    pub fn begin(memory_kib: u64) -> Self {
+        Self { begin_kib: memory_kib, end_kib: memory_kib, most_kib: memory_kib, samples: 1 }
+    }
+
+    /// Another look, later.
+    pub fn see(&mut self, memory_kib: u64) {
+        self.end_kib = memory_kib;
+        self.most_kib = self.most_kib.max(memory_kib);
+        self.samples += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_spaces_and_brackets_hide_nothing() {
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 70 30 0 0 20 0 1 0 5 1 1";
+        assert_eq!(cpu_ticks(stat), Some(100));
+        assert_eq!(after_name(stat).unwrap().nth(1), Some("1"));
+        assert_eq!(cpu_ticks("42 (a) S 1"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_uses_memory_and_more_and_more_time() {
+        let own = std::process::id();
+        let before = Usage::of(own).unwrap();
+        assert!(before.memory_kib > 100);
+        let mut spent = before;
+        let mut sum = 0_u64;
+        while spent.cpu_seconds <= before.cpu_seconds {
+            sum = (0..100_000).fold(sum, |sum, next| sum ^ next);
+            spent = Usage::of(own).unwrap();
+        }
+        let all = Usage::of_all(&family(own).unwrap()).unwrap();
+        assert!(all.cpu_seconds >= spent.cpu_seconds, "{sum}");
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(Usage::of(u32::MAX).is_err());
+        assert!(family(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_soak_knows_its_ends_and_its_summit() {
+        let mut soak = Soak::begin(10);
+        soak.see(30);
+        soak.see(12);
+        assert_eq!(soak, Soak { begin_kib: 10, end_kib: 12, most_kib: 30, samples: 3 });
+    }
+}

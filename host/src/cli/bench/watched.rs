@@ -1,0 +1,79 @@
+//! Processes that are watched while a load runs.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::bench::{BenchError, Soak, Usage, family};
+
+/// How often memory is looked at: reading it costs the kernel a walk over the process.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Whom `--pid` names.
+pub(super) struct Watched {
+    pids: Vec<u32>,
+}
+
+/// What was seen of them.
+pub(super) struct Seen {
+    pub(super) cpu_seconds: f64,
+    pub(super) memory: Soak,
+}
+
+/// A watch that has begun; none, when nobody was to be watched.
+pub(super) struct Watching(Option<Begun>);
+
+struct Begun {
+    end: oneshot::Sender<()>,
+    seen: JoinHandle<Result<Seen, BenchError>>,
+}
+
+impl Watched {
+    /// These processes and their children.
+    pub(super) fn new(pids: Vec<u32>) -> Result<Self, BenchError> {
+        let mut all = Vec::new();
+        for pid in pids {
+            all.extend(family(pid)?);
+        }
+        Ok(Self { pids: all })
+    }
+
+    pub(super) fn begin(self) -> Result<Watching, BenchError> {
+        if self.pids.is_empty() {
+            return Ok(Watching(None));
+        }
+        let before = Usage::of_all(&self.pids)?;
+        let (end, mut ended) = oneshot::channel();
+        let seen = tokio::spawn(async move {
+            let mut memory = Soak::begin(before.memory_kib);
+            let mut looks = interval(LOOK_EVERY);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            looks.reset();
+            loop {
+                let over = tokio::select! {
+                    _over = &mut ended => true,
+                    _look = looks.tick() => false,
+                };
+                let now = Usage::of_all(&self.pids)?;
+                memory.see(now.memory_kib);
+                if over {
+                    let cpu_seconds = now.cpu_seconds - before.cpu_seconds;
+                    return Ok(Seen { cpu_seconds, memory });
+                }
+            }
+        });
+        Ok(Watching(Some(Begun { end, seen })))
+    }
+}
+
+impl Watching {
+    /// None: nobody was to be watched.
+    pub(super) async fn end(self) -> anyhow::Result<Option<Seen>> {
+        let Some(Begun { end, seen }) = self.0 else { return Ok(None) };
+        // One that ended already has found that its process is gone, and says so.
+        let _gone = end.send(());
+        Ok(Some(seen.await??))
+    }
+}

@@ -1,0 +1,122 @@
+//! Recorded access streams: which thing was accessed, in order, without times.
+//!
+//! A file is one big-endian 32-bit integer per access, perhaps in xz; or text with one number per
+//! line.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::path::Path;
+
+use liblzma::read::XzDecoder;
+
+/// How every xz file begins.
+const XZ_MAGIC: [u8; 6] = [0xFD, b'7', b'z', b'X', b'Z', 0];
+
+/// What a text of numbers consists of, CRLF and a blank at a line's end included.
+const TEXT: &[u8] = b"0123456789 \t\r\n";
+
+/// Which thing was accessed, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace(Vec<u32>);
+
+/// A file that is no trace.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// It can't be read, or is damaged.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It ends within an access.
+    #[error("{0} bytes are left over after the last access; each has four")]
+    Partial(usize),
+    /// A line of text is no 32-bit number.
+    #[error("line {0} is no number below 2^32")]
+    Line(usize),
+}
+
+impl Trace {
+    /// Reads a file in any of the forms.
+    ///
+    /// # Errors
+    /// [`TraceError`]
+    pub fn read(path: &Path) -> Result<Self, TraceError> {
+        let mut bytes = Vec::new();
+        BufReader::new(File::open(path)?).read_to_end(&mut bytes)?;
+        if bytes.starts_with(&XZ_MAGIC) {
+            let packed = std::mem::take(&mut bytes);
+            XzDecoder::new_multi_decoder(packed.as_slice()).read_to_end(&mut bytes)?;
+        }
+        // Four such bytes as one integer are a thing's number above 150 million: no trace has
+        // nothing else.
+        if !bytes.is_empty() && bytes.iter().all(|byte| TEXT.contains(byte)) {
+            return Self::from_text(&bytes);
+        }
+        let (accesses, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(TraceError::Partial(rest.len()));
+        }
+        Ok(Self(accesses.iter().map(|bytes| u32::from_be_bytes(*bytes)).collect()))
+    }
+
+    fn from_text(bytes: &[u8]) -> Result<Self, TraceError> {
+        let lines = String::from_utf8_lossy(bytes);
+        let lines = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let number = |(at, line): (usize, &str)| {
+            line.trim().parse().map_err(|_invalid| TraceError::Line(at + 1))
+        };
+        lines.map(number).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Keeps the first `limit` accesses.
+    #[must_use]
+    pub fn limited(mut self, limit: usize) -> Self {
+        self.0.truncate(limit);
+        self
+    }
+
+    /// The accesses, in order.
+    #[must_use]
+    pub fn accesses(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// Each accessed thing once.
+    #[must_use]
+    pub fn distinct(&self) -> BTreeSet<u32> {
+        self.0.iter().copied().collect()
+    }
+}
+
+impl From<Vec<u32>> for Trace {
+    fn from(accesses: Vec<u32>) -> Self {
+        Self(accesses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Vec<u32>, TraceError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        Trace::read(file.path()).map(|trace| trace.accesses().to_vec())
+    }
+
+    #[test]
+    fn integers_and_lines_of_text_are_read() {
+        assert_eq!(read(&[0, 0, 0, 7, 0, 0, 1, 0]).unwrap(), [7, 256]);
+        assert_eq!(read(b"7\r\n\n256 \n").unwrap(), [7, 256]);
+        assert_eq!(read(b"").unwrap(), [0_u32; 0]);
+    }
+
+    #[test]
+    fn what_is_no_trace_is_told_with_its_place() {
+        assert_eq!(
+            read(&[0, 0, 0, 7, 9]).unwrap_err().to_string(),
+            TraceError::Partial(1).to_string()
+        );
+        assert_eq!(read(b"1\n2 3\n").unwrap_err().to_string(), TraceError::Line(2).to_string());
+        assert!(read(b"4294967296\n").is_err());
+    }
+}

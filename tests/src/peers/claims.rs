@@ -1,0 +1,122 @@
+//! What must hold between the lines of one comparison.
+
+use serde::Serialize;
+
+use super::compare::{Comparison, Line, Outcome, Scenario};
+use super::peer::Peer;
+
+/// One thing that must hold.
+#[derive(Debug, Clone, Serialize)]
+pub struct Claim {
+    /// In words.
+    pub what: String,
+    /// What was measured.
+    pub value: f64,
+    /// What it must be.
+    pub bar: Bar,
+    /// Whether it is.
+    pub holds: bool,
+}
+
+/// A bar.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bar {
+    /// This or more.
+    AtLeast(f64),
+    /// This or less.
+    AtMost(f64),
+}
+
+impl Bar {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bar) => value >= bar,
+            Self::AtMost(bar) => value <= bar,
+        }
+    }
+}
+
+/// Judges a comparison; what was not measured is not judged.
+#[must_use]
+pub fn claims(comparison: &Comparison) -> Vec<Claim> {
+    let near = Side::of(comparison, |peer| peer == Peer::CorralNear);
+    let store = Side::of(comparison, |peer| peer == Peer::CorralStore);
+    let constant = Side::of(comparison, |peer| matches!(peer, Peer::Constant(_)));
+    let by_hand = Side::of(comparison, |peer| matches!(peer, Peer::HandWritten(_)));
+    let nginx = Side::of(comparison, |peer| peer == Peer::Nginx);
+    let varnish = Side::of(comparison, |peer| peer == Peer::Varnish);
+    let (least, most) = (Bar::AtLeast, Bar::AtMost);
+    let ratio = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
+    let policy_us = |side: &Side<'_>| side.one(|line| line.policy_us_per_request);
+    let calls = |side: &Side<'_>| side.one(|line| line.policy_calls_per_request);
+    let start = comparison.start.as_ref().map(|start| start.ready_ms.median);
+    let all = [
+        (
+            "near hits per second, of the constant's",
+            ratio(near.rate(), constant.rate()),
+            least(0.9),
+        ),
+        ("near hits per second, of nginx's", ratio(near.rate(), nginx.rate()), least(1.0)),
+        ("near hits per second, of Varnish's", ratio(near.rate(), varnish.rate()), least(2.0)),
+        (
+            "store hits per second, of the hand-written one's",
+            ratio(store.rate(), by_hand.rate()),
+            least(1.0),
+        ),
+        (
+            "CPU of a store hit, of the hand-written one's",
+            ratio(store.cpu(), by_hand.cpu()),
+            most(1.0),
+        ),
+        (
+            "p50 of a store hit, of the hand-written one's",
+            ratio(store.p50(), by_hand.p50()),
+            most(1.1),
+        ),
+        ("p50 of a near hit, of the constant's", ratio(near.p50(), constant.p50()), most(1.1)),
+        ("policy for a store hit, microseconds", policy_us(&store), most(1.0)),
+        ("policy calls for a near hit", calls(&near), most(0.001)),
+        ("cold start to first answer, milliseconds", start, most(50.0)),
+    ];
+    let judged = all.into_iter().filter_map(|(what, value, bar)| {
+        let value = value?;
+        Some(Claim { what: what.to_owned(), value, bar, holds: bar.holds(value) })
+    });
+    judged.collect()
+}
+
+/// The lines of one kind of server: compared is with the best of them.
+struct Side<'a>(Vec<&'a Line>);
+
+impl<'a> Side<'a> {
+    fn of(comparison: &'a Comparison, is: impl Fn(Peer) -> bool) -> Self {
+        Self(comparison.lines.iter().filter(|line| is(line.peer())).collect())
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.best(Scenario::Full, f64::max, |outcome| outcome.requests_per_second.median)
+    }
+
+    fn cpu(&self) -> Option<f64> {
+        self.best(Scenario::Full, f64::min, |outcome| outcome.cpu_us.median)
+    }
+
+    fn p50(&self) -> Option<f64> {
+        self.best(Scenario::Single, f64::min, |outcome| outcome.p50_us.median)
+    }
+
+    fn best(
+        &self,
+        scenario: Scenario,
+        better: fn(f64, f64) -> f64,
+        of: fn(&Outcome) -> f64,
+    ) -> Option<f64> {
+        let outcomes = self.0.iter().filter_map(|line| line.outcome(scenario));
+        outcomes.map(of).reduce(better)
+    }
+
+    fn one(&self, of: impl Fn(&Line) -> Option<f64>) -> Option<f64> {
+        self.0.iter().find_map(|line| of(line))
+    }
+}

@@ -1,0 +1,114 @@
+//! One load on one server, and what it cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use corral_host::bench::{Keys, Pace, Plan, Report, Target, Usage, Watch, run};
+use serde::Serialize;
+
+use super::item;
+
+/// How a server is loaded.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// URL templates; connections are dealt to them in turn.
+    pub urls: Vec<String>,
+    /// Things 1 to this.
+    pub keys: u64,
+    /// Connections.
+    pub connections: usize,
+    /// How fast.
+    pub pace: Pace,
+    /// For how long.
+    pub time: Duration,
+}
+
+impl Load {
+    /// A closed loop over the things that all servers know. `url` ends where the number begins.
+    #[must_use]
+    pub fn closed(url: &str, connections: usize, time: Duration) -> Self {
+        let urls = vec![format!("{url}{{n}}")];
+        Self { urls, keys: item::KEYS, connections, pace: Pace::Closed, time }
+    }
+
+    /// The same on a schedule.
+    #[must_use]
+    pub fn open(url: &str, per_second: f64, time: Duration) -> Self {
+        let pace = Pace::Open { per_second: per_second.max(1.0) };
+        Self { pace, ..Self::closed(url, 64, time) }
+    }
+
+    /// Runs it; its outcome, without regard to whom it cost what.
+    ///
+    /// # Errors
+    /// When it can't be run, or a request failed.
+    pub async fn run(&self) -> anyhow::Result<Report> {
+        let report = self.run_whatever_fails().await?;
+        ensure!(report.failed == 0, "{:?} failed: {:?}", report.urls, report.errors);
+        Ok(report)
+    }
+
+    /// The same; failed requests are only counted.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub async fn run_whatever_fails(&self) -> anyhow::Result<Report> {
+        let targets = self.urls.iter().map(|url| Target::get(url, &[]));
+        let mut plan = Plan::new(targets.collect::<Result<_, _>>()?, Keys::Uniform(self.keys));
+        (plan.connections, plan.pace, plan.time) = (self.connections, self.pace, self.time);
+        let work = move || {
+            let tally = run(&plan, &Arc::new(Watch::default()))?;
+            anyhow::Ok(Report::new(&plan, &tally))
+        };
+        tokio::task::spawn_blocking(work).await?
+    }
+
+    /// Runs it, and reads what these processes used meanwhile.
+    ///
+    /// # Errors
+    /// As [`Load::run`], and when a process is gone.
+    pub async fn costing(&self, server: &[u32], redis: Option<u32>) -> anyhow::Result<Sample> {
+        let redis: Vec<u32> = redis.into_iter().collect();
+        let own = [std::process::id()];
+        let usage = || {
+            let all = [server, redis.as_slice(), own.as_slice()];
+            let used: Result<Vec<_>, _> = all.into_iter().map(Usage::of_all).collect();
+            used.context("what a server used")
+        };
+        let before = usage()?;
+        let report = self.run().await?;
+        let after = usage()?;
+        let spent =
+            |at: usize| report.per_request_us(after[at].cpu_seconds - before[at].cpu_seconds);
+        let latency = report.latency.context("nothing was answered")?;
+        Ok(Sample {
+            requests_per_second: report.requests_per_second,
+            p50_us: latency.p50_us,
+            p99_us: latency.p99_us,
+            p99_9_us: latency.p99_9_us,
+            max_us: latency.max_us,
+            unsent: report.unsent as f64,
+            cpu_us: spent(0),
+            redis_cpu_us: spent(1),
+            generator_cpu_us: spent(2),
+            memory_mib: after[0].memory_kib as f64 / 1024.0,
+        })
+    }
+}
+
+/// What one load came to and cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "each name says it, with its unit; CPU is per request")]
+pub struct Sample {
+    pub requests_per_second: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub p99_9_us: f64,
+    pub max_us: f64,
+    pub unsent: f64,
+    pub cpu_us: f64,
+    pub redis_cpu_us: f64,
+    pub generator_cpu_us: f64,
+    pub memory_mib: f64,
+}

@@ -1,0 +1,21 @@
+//! Corral beside what people would use instead: every server on this machine, over one Redis, in
+//! turn within the same minutes, under the load generator of `corral bench`.
+//!
+//! [`peer`] knows how each one is installed and started, [`compare`] runs them in rounds,
+//! [`growth`] shows what Corral costs as it grows, and [`start`] how soon it answers. All servers
+//! give one and the same answer ([`item`]), which is checked before anything is measured.
+
+pub mod chart;
+pub mod claims;
+pub mod compare;
+pub mod disturbed;
+pub mod growth;
+pub mod install;
+pub mod item;
+pub mod measure;
+pub mod numbers;
+pub mod peer;
+pub mod rig;
+pub mod service;
+pub mod start;
+pub mod table;

@@ -1,0 +1,269 @@
+//! How each server is installed and started.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use corral_host::bench::family;
+use tempfile::TempDir;
+
+use super::rig::Rig;
+use super::{install, item};
+use crate::servers::{Host, Program, free_port};
+
+/// A server that can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Corral, from its near cache.
+    CorralNear,
+    /// Corral, from the store.
+    CorralStore,
+    /// axum, a constant from memory, on so many threads.
+    Constant(usize),
+    /// axum and Redis, one multiplexed connection, by hand, on so many threads.
+    HandWritten(usize),
+    /// nginx, `proxy_cache`.
+    Nginx,
+    /// nginx and Lua, a `GET` of Redis per request.
+    NginxLua,
+    /// Varnish.
+    Varnish,
+    /// Node, BentoCache with two tiers.
+    Node,
+    /// Python, the usual recipe with `redis.asyncio`.
+    Python,
+}
+
+/// Corral's runtime has a thread a core.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Peer {
+    /// All of them, Corral first.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self::CorralNear, Self::CorralStore];
+        all.extend([Self::Constant(1), Self::Constant(threads())]);
+        all.extend([Self::HandWritten(1), Self::HandWritten(threads())]);
+        all.dedup();
+        all.extend([Self::Nginx, Self::Varnish, Self::NginxLua, Self::Node, Self::Python]);
+        all
+    }
+
+    /// What it is called in tables.
+    #[must_use]
+    pub fn name(self) -> String {
+        let on = |threads| match threads {
+            1 => "one thread".to_owned(),
+            more => format!("{more} threads"),
+        };
+        match self {
+            Self::CorralNear => "Corral, near hits".to_owned(),
+            Self::CorralStore => "Corral, store hits".to_owned(),
+            Self::Constant(threads) => format!("axum, a constant, {}", on(threads)),
+            Self::HandWritten(threads) => format!("axum + redis by hand, {}", on(threads)),
+            Self::Nginx => "nginx proxy_cache".to_owned(),
+            Self::NginxLua => "nginx + Lua, Redis GET".to_owned(),
+            Self::Varnish => "Varnish".to_owned(),
+            Self::Node => "Node, BentoCache".to_owned(),
+            Self::Python => "Python, redis.asyncio".to_owned(),
+        }
+    }
+
+    /// Whether Redis answers its requests.
+    #[must_use]
+    pub fn asks_redis(self) -> bool {
+        match self {
+            Self::CorralStore | Self::HandWritten(_) | Self::NginxLua | Self::Python => true,
+            Self::CorralNear | Self::Constant(_) | Self::Nginx | Self::Varnish | Self::Node => {
+                false
+            }
+        }
+    }
+
+    /// Installs and starts it.
+    ///
+    /// # Errors
+    /// When what it needs can't be had, or it does not come up.
+    pub async fn start(self, rig: &Rig) -> anyhow::Result<Running> {
+        let server = match self {
+            Self::CorralNear => {
+                Server::Host(Box::new(near(rig.host("near = \"1m\"\n").await?).await?))
+            }
+            Self::CorralStore => Server::Host(Box::new(rig.host("").await?)),
+            Self::Constant(threads) => rig.service("constant", threads).await?.into(),
+            Self::HandWritten(threads) => rig.service("redis", threads).await?.into(),
+            Self::Nginx => nginx(rig).await?.into(),
+            Self::NginxLua => nginx_lua(rig).await?.into(),
+            Self::Varnish => varnish(rig).await?.into(),
+            Self::Node => node(rig).await?.into(),
+            Self::Python => python(rig).await?.into(),
+        };
+        let running = Running { peer: self, server };
+        item::check(&running.url()).await?;
+        Ok(running)
+    }
+}
+
+/// A server that answers what all answer; ends on drop.
+pub struct Running {
+    /// Which one.
+    pub peer: Peer,
+    server: Server,
+}
+
+enum Server {
+    Host(Box<Host>),
+    Program(Program),
+}
+
+impl From<Program> for Server {
+    fn from(program: Program) -> Self {
+        Self::Program(program)
+    }
+}
+
+impl Running {
+    /// Its address up to the number.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.server {
+            Server::Host(host) => host.url("/read/item?id="),
+            Server::Program(program) => format!("{}/item?id=", program.url()),
+        }
+    }
+
+    /// Its processes.
+    ///
+    /// # Errors
+    /// When it does not run any more.
+    pub fn pids(&self) -> anyhow::Result<Vec<u32>> {
+        let pid = match &self.server {
+            Server::Host(host) => host.pid().context("the host was killed")?,
+            Server::Program(program) => program.pid(),
+        };
+        Ok(family(pid)?)
+    }
+
+    /// The host, of Corral.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        match &self.server {
+            Server::Host(host) => Some(host),
+            Server::Program(_) => None,
+        }
+    }
+}
+
+/// A host that answers from its near cache what it has answered before.
+async fn near(host: Host) -> anyhow::Result<Host> {
+    // The first fills the store, the second the near cache.
+    for _ in 0..2 {
+        host.get("/read/item?id=1").await?;
+    }
+    let answer = host.get("/read/item?id=1").await?;
+    let status = answer.header("cache-status");
+    ensure!(status.contains("detail=near"), "no near hit: {status:?}");
+    Ok(host)
+}
+
+async fn nginx(rig: &Rig) -> anyhow::Result<Program> {
+    install::debian(&["nginx"]).await?;
+    let home = tempfile::tempdir()?;
+    let http = format!(
+        "proxy_cache_path {home}/cache keys_zone=items:16m max_size=256m inactive=2h;\n\
+         upstream origin {{ server {origin}; keepalive 16; }}\n",
+        home = home.path().display(),
+        origin = rig.origin_address(),
+    );
+    let location = "proxy_pass http://origin; proxy_http_version 1.1;\n\
+                    proxy_set_header Connection \"\"; proxy_cache items;\n\
+                    proxy_cache_valid 200 1h; proxy_cache_lock on;\n";
+    start_nginx(home, "", &http, location).await
+}
+
+async fn nginx_lua(rig: &Rig) -> anyhow::Result<Program> {
+    install::debian(&["nginx", "libnginx-mod-http-lua", "lua-nginx-redis"]).await?;
+    let modules = "load_module /usr/lib/nginx/modules/ndk_http_module.so;\n\
+                   load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;\n";
+    let location = format!(
+        "default_type application/json;\n\
+         content_by_lua_block {{\n\
+         local redis = require(\"nginx.redis\"):new()\n\
+         redis:set_timeouts(1000, 1000, 1000)\n\
+         if not redis:connect(\"127.0.0.1\", {port}) then return ngx.exit(502) end\n\
+         local body = redis:get(\"item:\" .. ngx.var.arg_id)\n\
+         if not body or body == ngx.null then return ngx.exit(404) end\n\
+         redis:set_keepalive(60000, 128)\n\
+         ngx.header.content_length = #body\n\
+         ngx.print(body)\n\
+         }}\n",
+        port = rig.redis.port(),
+    );
+    start_nginx(tempfile::tempdir()?, modules, "", &location).await
+}
+
+async fn start_nginx(
+    home: TempDir,
+    modules: &str,
+    http: &str,
+    location: &str,
+) -> anyhow::Result<Program> {
+    let (port, path) = (free_port()?, home.path().display().to_string());
+    // As root, nginx would give its workers to a user who can't enter a private folder.
+    let config = format!(
+        "{modules}daemon off; worker_processes {workers}; pid {path}/pid; error_log {path}/error.log;\n\
+         {user}events {{ worker_connections 4096; }}\n\
+         http {{\naccess_log off; keepalive_requests 1000000000; keepalive_timeout 1h;\n\
+         client_body_temp_path {path}/1; proxy_temp_path {path}/2; fastcgi_temp_path {path}/3;\n\
+         uwsgi_temp_path {path}/4; scgi_temp_path {path}/5;\n\
+         {http}server {{ listen 127.0.0.1:{port} backlog=4096;\nlocation /item {{\n{location}}}\n}}\n}}\n",
+        workers = threads(),
+        user = if is_root() { "user root;\n" } else { "" },
+    );
+    fs::write(home.path().join("nginx.conf"), config)?;
+    let mut command = Command::new("nginx");
+    command.arg("-e").arg(home.path().join("error.log"));
+    command.arg("-p").arg(home.path()).arg("-c").arg(home.path().join("nginx.conf"));
+    Program::start(command, home, port, "/item?id=1").await
+}
+
+async fn varnish(rig: &Rig) -> anyhow::Result<Program> {
+    install::debian(&["varnish"]).await?;
+    let (home, port) = (tempfile::tempdir()?, free_port()?);
+    let mut command = Command::new("varnishd");
+    command.args(["-F", "-j", "none", "-a", &format!("127.0.0.1:{port}")]);
+    command.args(["-b", &rig.origin_address(), "-s", "malloc,128m", "-n"]);
+    command.arg(home.path().join("varnish"));
+    Program::start(command, home, port, "/item?id=1").await
+}
+
+async fn node(rig: &Rig) -> anyhow::Result<Program> {
+    let installed = install::npm(&["bentocache@1", "ioredis@5"]).await?;
+    let script = installed.join("bentocache.mjs");
+    fs::write(&script, include_str!("bentocache.mjs"))?;
+    script_of("node", &script, rig).await
+}
+
+async fn python(rig: &Rig) -> anyhow::Result<Program> {
+    let installed = install::pip(&["redis", "starlette", "uvicorn[standard]"]).await?;
+    let script = installed.join("recipe.py");
+    fs::write(&script, include_str!("recipe.py"))?;
+    let program = installed.join("bin/python");
+    script_of(&program.display().to_string(), &script, rig).await
+}
+
+async fn script_of(program: &str, script: &Path, rig: &Rig) -> anyhow::Result<Program> {
+    let port = free_port()?;
+    let mut command = Command::new(program);
+    command.arg(script).args([port.to_string(), rig.redis.port().to_string()]);
+    command.arg(format!("http://{}/item?id=", rig.origin_address()));
+    Program::start(command, tempfile::tempdir()?, port, "/item?id=1").await
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
