@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::values::{self, Bounds};
-use super::{Access, Admin, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings};
+use super::{
+    Access, Admin, NearConfig, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings,
+};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
 const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7071);
@@ -20,6 +22,9 @@ const GRACE: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(
 const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(50);
 /// A store that takes longer than ten seconds is down.
 const STORE_TIMEOUT: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(10) };
+
+/// A hundred thousand small rows, and little beside the memory of any server.
+const DEFAULT_NEAR_BYTES: u64 = 64 << 20;
 
 /// What a small Postgres bears from one of several hosts.
 const DEFAULT_MAX_LOADS: usize = 32;
@@ -112,6 +117,14 @@ pub(super) fn store(root: &mut Section<'_>) -> StoreConfig {
     };
     section.finish();
     store
+}
+
+/// `[near]`
+pub(super) fn near(root: &mut Section<'_>) -> NearConfig {
+    let mut section = root.section("near");
+    let bytes = section.take("bytes", values::bytes).unwrap_or(DEFAULT_NEAR_BYTES);
+    section.finish();
+    NearConfig { bytes }
 }
 
 /// `[origin]`. `needed_by`: who has SQL and therefore needs a database.

@@ -98,6 +98,31 @@ pub(super) fn count(raw: Raw<'_>, range: RangeInclusive<usize>) -> Result<usize,
     })
 }
 
+/// The units of sizes. Decimal ones are left out: who writes them means these.
+const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+
+/// A size in memory. Zero has a meaning and needs no unit.
+pub(super) fn bytes(raw: Raw<'_>) -> Result<u64, String> {
+    let text = match raw {
+        Raw::Text(text) => text,
+        Raw::Toml(DeValue::String(text)) => text.as_ref(),
+        Raw::Toml(DeValue::Integer(digits)) if digits.as_str() == "0" => "0",
+        Raw::Toml(DeValue::Integer(digits)) => {
+            return Err(format!("{digits} has no unit; write \"{digits}MiB\" or \"{digits}B\""));
+        }
+        Raw::Toml(other) => {
+            return Err(format!("a size is needed here, such as \"64MiB\", not {}", kind(other)));
+        }
+    };
+    if text == "0" {
+        return Ok(0);
+    }
+    let unit = UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)));
+    let size = unit
+        .and_then(|(digits, factor)| digits.trim_end().parse::<u64>().ok()?.checked_mul(*factor));
+    size.ok_or_else(|| format!("{} is not a size; write \"64MiB\", \"512KiB\" or 0", shown(text)))
+}
+
 pub(super) fn address(raw: Raw<'_>) -> Result<SocketAddr, String> {
     let text = string(raw)?;
     text.parse().map_err(|_| {
