@@ -7,6 +7,7 @@ mod intents;
 mod leases;
 pub mod model;
 mod tags;
+mod tracking;
 mod values;
 
 use std::time::Duration;
@@ -15,6 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corral_host::store::{Claim, Claimed, Envelope, Filled, Indexed, Key, Mode, Store, Tag, Token};
 use futures_util::future::LocalBoxFuture;
+
+pub use tracking::{Heard, run_tracking};
 
 /// One check: its name is the sentence it proves.
 pub struct Check {

@@ -8,6 +8,8 @@
 mod failing;
 #[path = "protocol/hostile.rs"]
 mod hostile;
+#[path = "protocol/near.rs"]
+mod near;
 #[path = "protocol/outage.rs"]
 mod outage;
 #[path = "protocol/scripted.rs"]

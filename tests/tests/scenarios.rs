@@ -6,17 +6,29 @@
 
 use std::time::Duration;
 
-use corral_tests::scenario::faults::Faults;
+use corral_tests::scenario::faults::{Faults, Report};
 use corral_tests::scenario::{deaths, lifetimes};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stale_is_read_while_servers_and_hosts_fail() {
-    let faults =
-        Faults { requests: 1_500, every: Duration::from_millis(300), seed: rand::random() };
-    let report = faults.run().await.unwrap();
+    let report = with_faults(Duration::ZERO).await;
     println!("{report:#?}");
+    assert_eq!(report.near, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn near_caches_are_behind_by_no_more_than_they_may_while_servers_and_hosts_fail() {
+    let report = with_faults(Duration::from_secs(1)).await;
+    println!("{report:#?}");
+    assert!(report.near > 0, "{report:?}");
+}
+
+async fn with_faults(near: Duration) -> Report {
+    let (every, seed) = (Duration::from_millis(300), rand::random());
+    let report = Faults { requests: 1_500, every, seed, near }.run().await.unwrap();
     report.expect().unwrap();
     assert!(report.disturbances.len() > 3, "too few disturbances: {report:?}");
+    report
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use corral_tests::conformance::{self, model};
-use corral_tests::sim::{Campaign, Churn, Protection, Scene, calm_store, find};
+use corral_tests::sim::{Campaign, Churn, Protection, Scene, calm_pair, calm_store, find};
 use tokio::runtime::{Builder, Runtime};
 
 /// Schedules that a run of the tests adds to those that ran before: their seeds are fresh.
@@ -62,6 +62,14 @@ fn the_simulated_store_passes_the_suite() {
         conformance::run_all(&*store, "t").await.unwrap()
     });
     assert_eq!(checks, conformance::CHECKS.len());
+}
+
+#[test]
+fn the_simulated_store_tells_of_changes() {
+    virtual_time().block_on(async {
+        let (here, there) = calm_pair(1);
+        conformance::run_tracking(&*here, &*there, "t").await.unwrap();
+    });
 }
 
 #[test]

@@ -7,6 +7,8 @@
 mod faulty;
 #[path = "store/server.rs"]
 mod server;
+#[path = "store/tracking.rs"]
+mod tracking;
 
 use std::time::{Duration, Instant};
 
@@ -124,6 +126,24 @@ fn the_model_catches_a_store_with_a_protection_switched_off() {
         let compared = model::compare(&runtime, &store, "m", 3, 500);
         assert!(compared.is_err(), "{fault:?} was not caught");
     }
+}
+
+#[tokio::test]
+async fn memory_and_redis_tell_of_changes() {
+    let memory = MemoryStore::default();
+    conformance::run_tracking(&memory, &memory, "t").await.unwrap();
+    let server = Server::start().await;
+    let (here, there) = (server.store(BUDGET), server.store(BUDGET));
+    conformance::run_tracking(&here, &there, "t").await.unwrap();
+    redis::cmd("SCRIPT").arg("FLUSH").exec(&mut server.admin()).unwrap();
+    conformance::run_tracking(&here, &there, "flushed").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_tells_nobody_is_caught() {
+    let silent = Faulty::new(Fault::TellsNobody);
+    let error = conformance::run_tracking(&silent, &silent, "t").await.unwrap_err();
+    assert!(error.to_string().contains("was heard of 0 times"), "{error:#}");
 }
 
 #[tokio::test]

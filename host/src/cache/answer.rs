@@ -9,6 +9,7 @@ use crate::policy::{Generation, Refusal};
 use crate::store::{Envelope, Key};
 
 use super::load::{LoadError, Loaded};
+use super::near::Ready;
 
 /// A value on its way to everybody who shares it.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Times {
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
+    /// The near cache had it.
+    Near,
     /// The store had it, fresh.
     Store,
     /// The store had it, stale; a refresh runs.
@@ -66,6 +69,7 @@ impl Via {
     #[must_use]
     pub fn outcome(self) -> ReadOutcome {
         match self {
+            Self::Near => ReadOutcome::Near,
             Self::Store => ReadOutcome::Hit,
             Self::Stale => ReadOutcome::Stale,
             Self::StaleIfError => ReadOutcome::StaleIfError,
@@ -118,6 +122,8 @@ pub struct Answer {
     pub etag: Option<u128>,
     /// The generation that decided.
     pub generation: Arc<Generation>,
+    /// Its headers' texts, of an answer from the near cache.
+    pub ready: Option<Arc<Ready>>,
 }
 
 /// Why a read has no answer.

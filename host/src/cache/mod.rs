@@ -1,8 +1,9 @@
 //! The cache: the only part that knows policy, store and origin.
 //!
 //! ```text
-//! read → plan → first look ──answer──────────────────────────────→ answer
-//!                    └──────→ flight: round, round, … (one per key and host) ──→ answers
+//! read → near ─────────────answer────────────────────────────────→ answer
+//!          └→ plan → first look ──answer─────────────────────────→ answer
+//!                         └──→ flight: round, round, … (one per key and host) ──→ answers
 //! write → origin: execute → policy: what it touches → announce → commit → invalidate → answer
 //! ```
 //!
@@ -16,6 +17,7 @@ mod flights;
 mod intents;
 mod lease;
 mod load;
+mod near;
 mod reader;
 mod round;
 mod stage;
@@ -40,11 +42,13 @@ use crate::store::Store;
 pub use answer::{Answer, ReadError, Times, Via, Why};
 pub use entropy::{Entropy, SystemEntropy};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
+pub use near::{Canonical, Ready, quoted_etag};
 pub use trust::{Breaker, Invalidated, TrustedStore};
 pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};
 
 use flights::Flights;
 use load::Loads;
+use near::Near;
 
 /// Time kept back from a load's deadline, for the stale answer that may follow its failure; more
 /// than an origin takes to notice that its server went away without a word.
@@ -121,11 +125,14 @@ pub struct Parts {
     pub loads_at_once: usize,
     /// The longest deadline of all entities.
     pub longest_load: Duration,
+    /// What the near cache may weigh; 0: there is none.
+    pub near_bytes: u64,
 }
 
 /// One host's cache.
 pub struct Cache {
     store: Arc<TrustedStore>,
+    near: Arc<Near>,
     slot: Arc<Slot>,
     flights: Arc<Flights>,
     loads: Loads,
@@ -139,10 +146,13 @@ impl Cache {
     /// A cache of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, slot, metrics, entropy, loads_at_once, longest_load } = parts;
-        let mark = longest_load * 2;
+        let Parts { store, slot, metrics, entropy, loads_at_once, longest_load, near_bytes } =
+            parts;
+        let (mark, near) = (longest_load * 2, Arc::new(Near::new(near_bytes)));
+        let trusted = TrustedStore::new(store, Arc::clone(&near), mark, Arc::clone(&metrics));
         Self {
-            store: Arc::new(TrustedStore::new(store, mark, Arc::clone(&metrics))),
+            store: Arc::new(trusted),
+            near,
             slot,
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
             loads: Loads::new(loads_at_once),
@@ -156,6 +166,17 @@ impl Cache {
     #[must_use]
     pub fn store(&self) -> &Arc<TrustedStore> {
         &self.store
+    }
+
+    /// Entries of the near cache, and their bytes.
+    #[must_use]
+    pub fn near_size(&self) -> (usize, u64) {
+        self.near.size()
+    }
+
+    /// Makes room of what the near cache may not answer any more; to be called every few seconds.
+    pub fn sweep_near(&self) {
+        self.near.sweep(&self.slot.peek());
     }
 
     /// Whether nothing is left to wait for: no flight, no write, no lease to give back.

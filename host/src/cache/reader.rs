@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
+use crate::config::Entity;
 use crate::observe::LoadReason;
 use crate::policy::{Action, Generation, Named};
 
 use super::answer::{Answer, ReadError, Served, Why};
 use super::flights::{Boarding, Next};
 use super::round::Round;
-use super::{Cache, Read};
+use super::{Cache, Canonical, Read};
 
 impl Cache {
     /// Answers a read, by its entity's deadline.
@@ -19,8 +20,35 @@ impl Cache {
     /// # Errors
     /// [`ReadError`] when there is neither a value nor a stale one that may be served.
     pub async fn read(self: &Arc<Self>, read: Read) -> Result<Answer, ReadError> {
+        if !read.bypass
+            && let Some(answer) = self.read_near(&read.entity, &read.values).await
+        {
+            return Ok(answer);
+        }
+        self.read_beyond_near(read).await
+    }
+
+    /// The first half of [`Cache::read`]: the answer of the near cache, if it has one. It asks
+    /// neither the policy nor the store. The values stand in the order of the entity's parameters.
+    pub async fn read_near<V: Canonical>(&self, entity: &Entity, values: &[V]) -> Option<Answer> {
+        if entity.near.is_zero() {
+            return None;
+        }
         let began = Instant::now();
         // A hit in memory is ready at once: without this, a loop of reads would let no other task run.
+        consume_budget().await;
+        let answer = self.near.look(&entity.name, values, &self.slot.peek(), began)?;
+        self.metrics.entity(&entity.name).read(answer.via.outcome(), began.elapsed());
+        Some(answer)
+    }
+
+    /// The second half of [`Cache::read`].
+    ///
+    /// # Errors
+    /// As [`Cache::read`].
+    pub async fn read_beyond_near(self: &Arc<Self>, read: Read) -> Result<Answer, ReadError> {
+        let began = Instant::now();
+        // As in `read_near`: the store may be in memory too.
         consume_budget().await;
         let read = Arc::new(read);
         let answer = self.answer(&read, began).await;
@@ -48,7 +76,11 @@ impl Cache {
             Round::new(Arc::clone(self), Arc::clone(read), generation, Arc::clone(&plan));
         let action = round.first_look().await;
         match action {
-            Action::Answer => Ok(self.finish(read, &plan, round.answer()?, false)),
+            Action::Answer => {
+                let served = round.answer()?;
+                round.keep_near();
+                Ok(self.finish(read, &plan, served, false))
+            }
             Action::AnswerAndRefresh => {
                 self.refresh(&round);
                 Ok(self.finish(read, &plan, round.answer()?, false))
@@ -142,6 +174,7 @@ impl Cache {
                 .map(|times| times.fresh_until_ms.cast_signed() - now_ms.cast_signed()),
             key: None,
             generation: served.generation,
+            ready: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use super::answer::{ReadError, Served, Via, Why};
 use super::flights::{Boarding, Observation};
 use super::lease::Lease;
 use super::load::LoadError;
+use super::near::{Found, Ticket};
 use super::stage::Stage;
 use super::{Cache, Read};
 
@@ -34,6 +35,8 @@ pub(super) struct Round {
     bounds: Bounds,
     stage: Stage,
     lease: Option<Lease>,
+    /// Of the first look, if the near cache may keep what it brought.
+    ticket: Option<Ticket>,
     /// The newest `loaded_at_ms` seen.
     seen_ms: u64,
     /// The store's clock when the lease was granted.
@@ -74,6 +77,7 @@ impl Round {
             bounds,
             stage: Stage::Begun,
             lease: None,
+            ticket: None,
             seen_ms: 0,
             granted_ms: 0,
             store_failed: false,
@@ -116,8 +120,24 @@ impl Round {
         if self.read.bypass {
             return self.first_bypass();
         }
-        let event = self.look().await;
+        let event = self.look_tracked().await;
         self.decide(event)
+    }
+
+    /// Lets the near cache answer what the first look brought.
+    pub(super) fn keep_near(&self) {
+        let (Some(ticket), Stage::Looked(Some(envelope))) = (self.ticket, &self.stage) else {
+            return;
+        };
+        let Read { entity, values, .. } = &*self.read;
+        let found = Found {
+            key: &self.plan.key,
+            envelope,
+            generation: &self.generation,
+            now_ms: self.cache.store.now_ms(),
+            at_most: entity.near,
+        };
+        self.cache.near.keep(ticket, &entity.name, values, &found);
     }
 
     /// The first decision of a round whose readers want a value loaded from now on.

@@ -10,16 +10,17 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::near::Near;
 use crate::observe::Metrics;
 use crate::store::{
-    Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, Key, Removed, Store, StoreError,
-    Tag, Token,
+    Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, Key, Listener, Removed, Store,
+    StoreError, Tag, Token, Tracked,
 };
 
 /// The first probe after opening: soon, for the case of a single slow answer.
@@ -71,6 +72,7 @@ pub struct TrustedStore {
     opened: Notify,
     /// How long a tag's mark lives: longer than any load.
     mark: Duration,
+    near: Arc<Near>,
     metrics: Arc<Metrics>,
     unfinished: Unfinished,
 }
@@ -80,9 +82,14 @@ pub struct TrustedStore {
 pub(super) struct Unfinished(Arc<()>);
 
 impl TrustedStore {
-    /// Wraps `store`. Someone has to run [`TrustedStore::probe`].
-    #[must_use]
-    pub fn new(store: Arc<dyn Store>, mark: Duration, metrics: Arc<Metrics>) -> Self {
+    /// Wraps `store`, of which `near` keeps answers. Someone has to run [`TrustedStore::probe`].
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        near: Arc<Near>,
+        mark: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        store.listen(Arc::downgrade(&near) as Weak<dyn Listener>);
         Self {
             store,
             trusted: AtomicBool::new(true),
@@ -91,6 +98,7 @@ impl TrustedStore {
             state: Mutex::new(State { breaker: Breaker::Closed, pending: VecDeque::new() }),
             opened: Notify::new(),
             mark,
+            near,
             metrics,
             unfinished: Unfinished::default(),
         }
@@ -112,6 +120,11 @@ impl TrustedStore {
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
     pub async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
         self.watched(|store| store.get(key)).await
+    }
+
+    /// [`Store::get_tracked`], while the store is trusted.
+    pub(super) async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        self.watched(|store| store.get_tracked(key)).await
     }
 
     /// [`Store::claim`], while the store is trusted.
@@ -363,6 +376,8 @@ impl TrustedStore {
             Breaker::Open => 2.0,
         });
         if breaker != Breaker::Closed {
+            // What a pending invalidation is to remove shall not be found here either.
+            self.near.all_changed();
             self.opened.notify_one();
         }
     }

@@ -14,6 +14,10 @@ use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 /// A row that does not exist now may exist soon.
 const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(30);
 
+/// Off unless asked for: a near cache is the one thing that lets a read on another host be older than
+/// a write that was acknowledged before it, if only for as long as word of the write takes.
+const DEFAULT_NEAR: Duration = Duration::ZERO;
+
 /// Longest name of an entity, a write or a parameter: an entity's is part of every key, and a key
 /// has 512 bytes.
 const MAX_NAME: usize = 64;
@@ -78,7 +82,7 @@ fn entity(
     let stale_if_error = duration("stale_if_error", WINDOW, Duration::ZERO);
     let negative_ttl = duration("negative_ttl", WINDOW, DEFAULT_NEGATIVE_TTL);
     let deadline = duration("deadline", DEADLINE, DEFAULT_DEADLINE);
-    let near = duration("near", WINDOW, Duration::ZERO);
+    let near = duration("near", WINDOW, DEFAULT_NEAR);
     let tags = tags(&mut section, declared);
     let writes = writes(&mut section, entities);
     section.finish();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::values::{self, Bounds};
-use super::{Access, Admin, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings};
+use super::{
+    Access, Admin, NearConfig, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings,
+};
 use crate::policy::Limits;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
@@ -22,6 +24,9 @@ const GRACE: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(
 const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(50);
 /// A store that takes longer than ten seconds is down.
 const STORE_TIMEOUT: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(10) };
+
+/// A hundred thousand small rows, and little beside the memory of any server.
+const DEFAULT_NEAR_BYTES: u64 = 64 << 20;
 
 /// What a small Postgres bears from one of several hosts.
 const DEFAULT_MAX_LOADS: usize = 32;
@@ -55,9 +60,9 @@ const START: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(60)
 /// Who pushes a policy waits for this.
 const GATE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
 /// One page at least, and what 32 bits can address.
-const MEMORY: RangeInclusive<usize> = 64 << 10..=4 << 30;
+const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// The smallest policies have a few kilobytes; a file beyond a gigabyte is not a policy.
-const COMPONENT: RangeInclusive<usize> = 1 << 10..=1 << 30;
+const COMPONENT: RangeInclusive<u64> = 1 << 10..=1 << 30;
 
 const STORE_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
 const ORIGIN_SCHEMES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
@@ -127,6 +132,14 @@ pub(super) fn store(root: &mut Section<'_>) -> StoreConfig {
     store
 }
 
+/// `[near]`
+pub(super) fn near(root: &mut Section<'_>) -> NearConfig {
+    let mut section = root.section("near");
+    let bytes = section.take("bytes", values::bytes).unwrap_or(DEFAULT_NEAR_BYTES);
+    section.finish();
+    NearConfig { bytes }
+}
+
 /// `[origin]`. `needed_by`: who has SQL and therefore needs a database.
 pub(super) fn origin(root: &mut Section<'_>, needed_by: Option<&str>) -> OriginConfig {
     let mut section = root.section("origin");
@@ -171,8 +184,9 @@ fn limits(mut section: Section<'_>) -> Limits {
     duration("call", CALL, &mut limits.call);
     duration("start", START, &mut limits.start);
     duration("gate", GATE, &mut limits.gate);
-    let mut size = |key, range: RangeInclusive<usize>, limit: &mut usize| {
-        *limit = section.take(key, |raw| values::size(raw, range)).unwrap_or(*limit);
+    let mut size = |key, range, limit: &mut usize| {
+        let size = section.take(key, |raw| values::size(raw, range));
+        *limit = size.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(*limit);
     };
     size("memory", MEMORY, &mut limits.memory_bytes);
     size("component", COMPONENT, &mut limits.component_bytes);

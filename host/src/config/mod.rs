@@ -43,6 +43,8 @@ pub struct Config {
     pub access: Access,
     /// The shared cache.
     pub store: StoreConfig,
+    /// The cache in front of the store.
+    pub near: NearConfig,
     /// The database.
     pub origin: OriginConfig,
     /// The policy.
@@ -98,6 +100,7 @@ impl Config {
         let (listen, grace) = fixed::top(&mut root);
         let (admin, access) = fixed::faces(&mut root, listen);
         let store = fixed::store(&mut root);
+        let near = fixed::near(&mut root);
         let policy = fixed::policy(&mut root, Path::new(document.file()).parent());
         let query = fixed::query(&mut root);
         let entities = entity::entities(&mut root);
@@ -108,7 +111,7 @@ impl Config {
         let origin = fixed::origin(&mut root, needs_origin.as_deref());
         root.finish();
         let entities = entities.by_name;
-        Self { listen, grace, admin, access, store, origin, policy, query, entities }
+        Self { listen, grace, admin, access, store, near, origin, policy, query, entities }
     }
 }
 
@@ -151,6 +154,13 @@ pub struct StoreConfig {
     pub url: Option<Secret>,
     /// Budget of one store call.
     pub timeout: Duration,
+}
+
+/// The cache in front of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearConfig {
+    /// What all its entries together may weigh; 0: there is none.
+    pub bytes: u64,
 }
 
 /// The database.
@@ -211,7 +221,8 @@ pub struct Entity {
     pub tags: Vec<String>,
     /// A flight, and a request, end by then.
     pub deadline: Duration,
-    /// How long the near cache may answer; zero: never.
+    /// How long the near cache may answer before the store is asked again; zero: never. A write on
+    /// another host may be unknown here for as long as word of it takes, and at most for this long.
     pub near: Duration,
     /// Its writes, by name.
     pub writes: BTreeMap<String, Write>,

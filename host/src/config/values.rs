@@ -98,35 +98,44 @@ pub(super) fn count(raw: Raw<'_>, range: RangeInclusive<usize>) -> Result<usize,
     })
 }
 
-/// Bytes, with one of the units that mean one thing.
-pub(super) fn size(raw: Raw<'_>, range: RangeInclusive<usize>) -> Result<usize, String> {
-    const UNITS: [(&str, usize); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+/// The units of sizes. Decimal ones are left out: who writes them means these.
+const UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+/// A size in memory. Zero has a meaning and needs no unit.
+pub(super) fn bytes(raw: Raw<'_>) -> Result<u64, String> {
     let text = match raw {
+        Raw::Text(text) => text,
+        Raw::Toml(DeValue::String(text)) => text.as_ref(),
+        Raw::Toml(DeValue::Integer(digits)) if digits.as_str() == "0" => "0",
         Raw::Toml(DeValue::Integer(digits)) => {
-            return Err(format!("{digits} has no unit; write \"16MiB\""));
+            return Err(format!("{digits} has no unit; write \"{digits}MiB\" or \"{digits}B\""));
         }
-        Raw::Text(_) | Raw::Toml(_) => string(raw)?,
+        Raw::Toml(other) => {
+            return Err(format!("a size is needed here, such as \"64MiB\", not {}", kind(other)));
+        }
     };
-    let parsed = UNITS.iter().find_map(|(unit, bytes)| {
-        let number: usize = text.strip_suffix(unit)?.trim_end().parse().ok()?;
-        number.checked_mul(*bytes)
-    });
-    let Some(bytes) = parsed else {
-        return Err(format!(
-            "{} is not a size; write \"64KiB\", \"16MiB\" or \"1GiB\"",
-            shown(text)
-        ));
-    };
-    if range.contains(&bytes) {
-        return Ok(bytes);
+    if text == "0" {
+        return Ok(0);
     }
-    let spell = |bytes: usize| {
-        let unit =
-            UNITS.iter().rev().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
-        unit.map_or(format!("{bytes}"), |(unit, size)| format!("{}{unit}", bytes / size))
+    let unit =
+        UNITS.iter().rev().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)));
+    let size = unit
+        .and_then(|(digits, factor)| digits.trim_end().parse::<u64>().ok()?.checked_mul(*factor));
+    size.ok_or_else(|| format!("{} is not a size; write \"64MiB\", \"512KiB\" or 0", shown(text)))
+}
+
+/// A size within `range`.
+pub(super) fn size(raw: Raw<'_>, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let size = bytes(raw)?;
+    if range.contains(&size) {
+        return Ok(size);
+    }
+    let spell = |size: u64| {
+        let unit = UNITS.iter().rev().find(|(_, unit)| size >= *unit && size.is_multiple_of(*unit));
+        unit.map_or_else(|| size.to_string(), |(name, unit)| format!("{}{name}", size / unit))
     };
     let (least, most) = (spell(*range.start()), spell(*range.end()));
-    Err(format!("{} doesn't do; write a size from \"{least}\" to \"{most}\"", shown(text)))
+    Err(format!("{} doesn't do; write a size from \"{least}\" to \"{most}\"", spell(size)))
 }
 
 pub(super) fn address(raw: Raw<'_>) -> Result<SocketAddr, String> {

@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::cache::{Answer, Via, Why};
+use crate::cache::{Answer, Ready, Via, Why};
 
 /// The value of `Cache-Status`: `corral; hit; ttl=283; key="v1:user.profile:42"; detail=store`.
 #[must_use]
 pub(super) fn cache_status(answer: &Answer) -> String {
+    if let (Some(ready), Some(ttl_ms)) = (&answer.ready, answer.ttl_ms) {
+        return near(ready, ttl_ms);
+    }
     let mut value = String::with_capacity(96);
     value.push_str("corral");
     let (forwarded, stored, detail) = describe(answer);
@@ -29,9 +32,7 @@ pub(super) fn cache_status(answer: &Answer) -> String {
         let _infallible = write!(value, "; ttl={}", ttl_ms.div_euclid(1000));
     }
     if let Some(key) = &answer.key {
-        value.push_str("; key=\"");
-        quote(key.as_str(), &mut value);
-        value.push('"');
+        let _infallible = write!(value, "; key={}", key.quoted());
     }
     if let Some(detail) = detail {
         value.push_str("; detail=");
@@ -40,10 +41,20 @@ pub(super) fn cache_status(answer: &Answer) -> String {
     value
 }
 
+/// As [`cache_status`], of texts that were made before.
+fn near(ready: &Ready, ttl_ms: i64) -> String {
+    let head = "corral; hit; ttl=";
+    let mut value = String::with_capacity(head.len() + 20 + ready.status.len());
+    value.push_str(head);
+    let _infallible = write!(value, "{}{}", ttl_ms.div_euclid(1000), ready.status);
+    value
+}
+
 /// Whether and why the request went further, whether the answer was stored, and our detail.
 fn describe(answer: &Answer) -> (Option<&'static str>, bool, Option<&'static str>) {
     let miss = if answer.bypass { "request" } else { "miss" };
     match answer.via {
+        Via::Near => (None, false, Some("near")),
         Via::Store => (None, false, Some("store")),
         Via::Stale => (None, false, Some("stale-while-revalidate")),
         Via::StaleIfError => (Some("stale"), false, Some("stale-if-error")),
@@ -53,17 +64,5 @@ fn describe(answer: &Answer) -> (Option<&'static str>, bool, Option<&'static str
         Via::Uncached(Why::StoreUnavailable) => (Some("bypass"), false, Some("store-unavailable")),
         Via::Uncached(Why::FillRejected) => (Some(miss), false, Some("fill-rejected")),
         Via::Uncached(Why::Uncached) => (Some("bypass"), false, Some("uncached")),
-    }
-}
-
-/// A string of RFC 8941: ASCII, with `"` and `\` escaped. Keys have no control characters; other
-/// characters than ASCII are left to the reader of the key's own escaping.
-fn quote(text: &str, out: &mut String) {
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            ' '..='~' => out.push(character),
-            _ => out.push('?'),
-        }
     }
 }

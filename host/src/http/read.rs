@@ -7,7 +7,7 @@ use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 
-use crate::cache::Answer;
+use crate::cache::{Answer, quoted_etag};
 use crate::service::{Arguments, ReadRequest};
 
 use super::access::Scope;
@@ -56,7 +56,7 @@ fn wants_fresh(headers: &HeaderMap) -> bool {
 }
 
 fn respond(answer: Answer, if_none_match: Option<&HeaderValue>) -> Response<Body> {
-    let etag = answer.etag.map(|etag| format!("\"{etag:032x}\""));
+    let etag = etag(&answer);
     let mut response = match (&etag, if_none_match) {
         (Some(etag), Some(condition)) if matches(condition, etag) => {
             status(StatusCode::NOT_MODIFIED)
@@ -67,19 +67,29 @@ fn respond(answer: Answer, if_none_match: Option<&HeaderValue>) -> Response<Body
         },
     };
     let headers = response.headers_mut();
-    insert(headers, CACHE_STATUS, &cache_status(&answer));
-    insert(headers, CORRAL_POLICY, answer.generation.label());
+    insert(headers, CACHE_STATUS, cache_status(&answer));
+    match &answer.ready {
+        Some(ready) => insert(headers, CORRAL_POLICY, ready.policy.clone()),
+        None => insert(headers, CORRAL_POLICY, answer.generation.label().to_owned()),
+    }
     headers.insert(AGE, HeaderValue::from(answer.age_ms / 1000));
     if let Some(etag) = etag {
-        insert(headers, ETAG, &etag);
+        insert(headers, ETAG, etag);
     }
     response
 }
 
-fn matches(condition: &HeaderValue, etag: &str) -> bool {
+fn etag(answer: &Answer) -> Option<Bytes> {
+    match &answer.ready {
+        Some(ready) => ready.etag.clone(),
+        None => answer.etag.map(|etag| quoted_etag(etag).into()),
+    }
+}
+
+fn matches(condition: &HeaderValue, etag: &[u8]) -> bool {
     let Ok(condition) = condition.to_str() else { return false };
     condition.split(',').map(str::trim).any(|candidate| {
-        candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == etag
+        candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate).as_bytes() == etag
     })
 }
 
@@ -96,8 +106,8 @@ pub(super) fn json_response(body: Bytes) -> Response<Body> {
 }
 
 /// Our own texts are legal header values; what a policy calls itself was checked at the gate.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: impl Into<Bytes>) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(value.into()) {
         headers.insert(name, value);
     }
 }

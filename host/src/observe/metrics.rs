@@ -13,6 +13,8 @@ use metrics_exporter_prometheus::{
 /// How a read ended, as the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadOutcome {
+    /// A fresh value from the near cache.
+    Near,
     /// A fresh value from the store.
     Hit,
     /// A stale value while a refresh runs.
@@ -28,11 +30,19 @@ pub enum ReadOutcome {
 }
 
 impl ReadOutcome {
-    const ALL: [Self; 6] =
-        [Self::Hit, Self::Stale, Self::StaleIfError, Self::Miss, Self::Bypass, Self::Error];
+    const ALL: [Self; 7] = [
+        Self::Near,
+        Self::Hit,
+        Self::Stale,
+        Self::StaleIfError,
+        Self::Miss,
+        Self::Bypass,
+        Self::Error,
+    ];
 
     fn label(self) -> &'static str {
         match self {
+            Self::Near => "near",
             Self::Hit => "hit",
             Self::Stale => "stale",
             Self::StaleIfError => "stale-if-error",
@@ -114,6 +124,8 @@ pub struct Metrics {
     pub pending_invalidations: Gauge,
     pub breaker_state: Gauge,
     pub store_unreadable: Gauge,
+    pub near_entries: Gauge,
+    pub near_bytes: Gauge,
     pub policy_generation: Gauge,
     pub policy_call_seconds: Histogram,
     pub policy_refused: Counter,
@@ -194,6 +206,8 @@ impl Metrics {
             pending_invalidations: gauge("corral_pending_invalidations"),
             breaker_state: gauge("corral_breaker_state"),
             store_unreadable: gauge("corral_store_unreadable"),
+            near_entries: gauge("corral_near_entries"),
+            near_bytes: gauge("corral_near_bytes"),
             policy_generation: gauge("corral_policy_generation"),
             policy_call_seconds: recorder.register_histogram(&key(POLICY_CALL_SECONDS, &[]), &META),
             policy_refused: counter("corral_policy_refused_total", &[]),
@@ -305,6 +319,8 @@ fn describe(recorder: &PrometheusRecorder) {
         ("corral_pending_invalidations", "Invalidations that wait for the store to return"),
         ("corral_breaker_state", "The store is trusted (0), is being probed (1), is not (2)"),
         ("corral_store_unreadable", "Stored values met that were no envelope"),
+        ("corral_near_entries", "Answers in the near cache"),
+        ("corral_near_bytes", "Memory that the near cache takes"),
         ("corral_policy_generation", "The generation in force"),
     ];
     for (name, text) in gauges {

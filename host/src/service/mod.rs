@@ -30,7 +30,7 @@ pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
 pub use shapes::terms;
 
-/// How often metrics fold their samples.
+/// How often metrics fold their samples, and the near cache is swept.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How long giving leases back and telling those who wait may take at the end: a few round trips
@@ -185,6 +185,7 @@ impl Corral {
             tasks.spawn(async move { cache.carry_out_intents().await });
             tasks.spawn(async move {
                 while let Some(inner) = inner.upgrade() {
+                    inner.cache.sweep_near();
                     inner.fold_metrics();
                     drop(inner);
                     sleep(UPKEEP).await;
@@ -210,8 +211,16 @@ impl Bound {
 impl Inner {
     /// What is counted elsewhere is copied into the registry when somebody looks.
     fn fold_metrics(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
-        self.metrics.store_unreadable.set(self.cache.store().unreadable() as f64);
+        let (entries, bytes) = self.cache.near_size();
+        let gauges = [
+            (&self.metrics.store_unreadable, self.cache.store().unreadable()),
+            (&self.metrics.near_entries, entries as u64),
+            (&self.metrics.near_bytes, bytes),
+        ];
+        for (gauge, value) in gauges {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
+            gauge.set(value as f64);
+        }
         self.policies.fold_metrics();
         self.metrics.upkeep();
     }
@@ -259,6 +268,7 @@ fn new_cache(
 ) -> Arc<Cache> {
     let deadlines = config.entities.values().map(|entity| entity.deadline);
     let longest = deadlines.chain([config.query.deadline]).max().unwrap_or(config.query.deadline);
+    let near_is_used = config.entities.values().any(|entity| !entity.near.is_zero());
     Arc::new(Cache::new(Parts {
         store,
         slot,
@@ -266,5 +276,6 @@ fn new_cache(
         entropy: Arc::new(SystemEntropy),
         loads_at_once: config.origin.max_loads,
         longest_load: longest,
+        near_bytes: if near_is_used { config.near.bytes } else { 0 },
     }))
 }

@@ -101,8 +101,14 @@ impl Corral {
                 "this host does not obey Cache-Control: no-cache (access.no_cache)",
             ));
         }
+        let cache = &self.inner.cache;
+        if !request.no_cache
+            && let Some(answer) = cache.read_near(&bound.entity, &values).await
+        {
+            return Ok(answer);
+        }
         let read = self.sql_read(bound, values, request.no_cache)?;
-        Ok(self.inner.cache.read(read).await?)
+        Ok(cache.read_beyond_near(read).await?)
     }
 
     /// Answers an ad-hoc query.

@@ -8,11 +8,13 @@
 
 mod envelope;
 mod intent;
+mod listeners;
 mod memory;
 mod redis;
 mod waiters;
 
 use std::fmt;
+use std::sync::Weak;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -118,6 +120,24 @@ pub struct Removed {
     pub keys: u64,
 }
 
+/// The answer to a [`Store::get_tracked`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracked {
+    /// As [`Store::get`] answers.
+    pub envelope: Option<Envelope>,
+    /// Whether the next change under the key will be heard of.
+    pub heard: bool,
+}
+
+/// Who wants to hear of changes in a store. It is called from where word arrives: it must not block.
+pub trait Listener: Send + Sync {
+    /// What stands under the key of this name was replaced or removed.
+    fn changed(&self, key: &str);
+
+    /// Every value may have changed: the store was emptied, or word of changes may have been lost.
+    fn all_changed(&self);
+}
+
 /// A store operation that did not happen, or of which it is unknown whether it did.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -141,6 +161,20 @@ pub enum StoreError {
 pub trait Store: Send + Sync {
     /// The envelope under `key`. One that can't be read is nothing, and counted.
     async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError>;
+
+    /// [`Store::get`], and asks for word of the next change under the key. That comes once, to every
+    /// listener; it may come before the answer to this.
+    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        Ok(Tracked { envelope: self.get(key).await?, heard: false })
+    }
+
+    /// From now on `listener` hears of what changes: by a call to this store, before that call has
+    /// succeeded; by anybody else, where [`Store::get_tracked`] asked for it, as soon as word of it
+    /// arrives. When word may have been lost it hears that everything changed, before anything that
+    /// was asked for later is answered.
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        drop(listener);
+    }
 
     /// Asks for the right to fill; looks again first.
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError>;

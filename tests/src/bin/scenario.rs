@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use corral_tests::scenario::{deaths, faults, lifetimes, outage, stampede};
+use corral_tests::scenario::{deaths, faults, lifetimes, near, outage, stampede};
 use serde::Serialize;
 
 /// Starts private servers and hosts, plays one scenario, and prints a JSON document.
@@ -40,6 +40,21 @@ enum Scenario {
         /// From which the disturbances are drawn.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Milliseconds for which near caches may answer; 0: there are none.
+        #[arg(long, default_value_t = 0)]
+        near_ms: u64,
+    },
+    /// How long a near cache answers what a write on another host has made untrue.
+    Near {
+        /// Writes while nothing is wrong.
+        #[arg(long, default_value_t = 3_000)]
+        writes: usize,
+        /// Rounds over a silent way, and with a stopped store.
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+        /// Milliseconds for which the near cache may answer.
+        #[arg(long, default_value_t = 1_000)]
+        near_ms: u64,
     },
     /// The store answers nothing any more, and then again.
     Outage {
@@ -95,11 +110,14 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             let told = |line: &stampede::Line| eprintln!("{line:?}");
             print(&stampede::run(readers, rounds, &load_ms, told).await?)?;
         }
-        Scenario::Faults { requests, every_ms, seed } => {
-            let every = Duration::from_millis(every_ms);
-            let report = faults::Faults { requests, every, seed }.run().await?;
+        Scenario::Faults { requests, every_ms, seed, near_ms } => {
+            let [every, near] = [every_ms, near_ms].map(Duration::from_millis);
+            let report = faults::Faults { requests, every, seed, near }.run().await?;
             print(&report)?;
             return Ok(report.holds());
+        }
+        Scenario::Near { writes, rounds, near_ms } => {
+            print(&near::run(Duration::from_millis(near_ms), writes, rounds).await?)?;
         }
         Scenario::Outage { seconds, budget_ms } => {
             let budget = Duration::from_millis(budget_ms);

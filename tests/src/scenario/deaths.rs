@@ -47,8 +47,9 @@ pub async fn run(deaths: usize, told: impl Fn(usize)) -> anyhow::Result<Report> 
     rows::make(&postgres, 1, 1).await?;
     let far = distant(redis.port()).await?;
     let patient = "timeout = \"1s\"";
-    let mut writer = Host::start(&rows::config(&far, &postgres, patient)).await?;
-    let reader = Host::start(&rows::config(&redis.url(), &postgres, patient)).await?;
+    let near = Duration::ZERO;
+    let mut writer = Host::start(&rows::config(&far, &postgres, patient, near)).await?;
+    let reader = Host::start(&rows::config(&redis.url(), &postgres, patient, near)).await?;
     let (subject, client) = (Subject::Item(0), Client::new());
     let (mut kills, mut stale_ms, mut version) = (0, Vec::new(), 1);
     while stale_ms.len() < deaths {

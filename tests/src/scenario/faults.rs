@@ -50,6 +50,8 @@ pub struct Faults {
     pub every: Duration,
     /// From which the disturbances are drawn.
     pub seed: u64,
+    /// How long near caches may answer; zero: there are none.
+    pub near: Duration,
 }
 
 /// What came of it.
@@ -59,6 +61,8 @@ pub struct Report {
     pub requests: usize,
     /// Those without an answer, with a reason: their host was killed, or the origin disturbed.
     pub excused: usize,
+    /// Answers from near caches.
+    pub near: usize,
     /// Writes acknowledged as pending.
     pub pending: usize,
     /// Rows whose newest write was owed to the store by a host that was killed.
@@ -107,6 +111,7 @@ struct Shared {
     origin: Windows,
     left: AtomicUsize,
     excused: AtomicUsize,
+    near: AtomicUsize,
     pending: AtomicUsize,
     over: AtomicBool,
 }
@@ -125,7 +130,7 @@ impl Faults {
     /// When a server does not come up again, or an answer is none at all.
     pub async fn run(self) -> anyhow::Result<Report> {
         let began = Instant::now();
-        let mut stage = Stage::set(self.requests).await?;
+        let mut stage = Stage::set(self.requests, self.near).await?;
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 let seed = self.seed.wrapping_add(u64::from(number) + 1);
@@ -153,13 +158,15 @@ impl Faults {
             worked?;
         }
         let mut violations = stage.rest().await?;
-        violations.extend(stage.shared.ledger.judge().iter().map(ToString::to_string));
+        let broken = stage.shared.ledger.judge(self.near);
+        violations.extend(broken.iter().map(ToString::to_string));
         let immortal = rows::immortal(&stage.redis).await?;
         violations.extend(immortal.iter().map(|key| format!("{key} has no lifetime")));
         let shared = &stage.shared;
         Ok(Report {
             requests: shared.ledger.requests(),
             excused: shared.excused.load(Ordering::Relaxed),
+            near: shared.near.load(Ordering::Relaxed),
             pending: shared.pending.load(Ordering::Relaxed),
             lost_rows: shared.ledger.lost().len(),
             disturbances,
@@ -170,10 +177,10 @@ impl Faults {
 }
 
 impl Stage {
-    async fn set(requests: usize) -> anyhow::Result<Self> {
+    async fn set(requests: usize, near: Duration) -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
         rows::make(&postgres, CLIENTS, TEAMS).await?;
-        let config = rows::config(&redis.url(), &postgres, "");
+        let config = rows::config(&redis.url(), &postgres, "", near);
         let mut hosts = Vec::new();
         hosts.push(Host::start_an_hour_ahead(&config).await?);
         is_ahead(&hosts[0]).await?;
@@ -192,6 +199,7 @@ impl Stage {
             origin: Windows::default(),
             left: AtomicUsize::new(requests),
             excused: AtomicUsize::new(0),
+            near: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         });
@@ -279,9 +287,10 @@ async fn read(
     if let Ok(answer) = &answer
         && answer.status == StatusCode::OK
     {
-        let body = rows::body(&answer.body)?;
-        let event = Event::Answered { request, body: Some(body), stale_if_error: false };
-        shared.ledger.event(event);
+        let (body, near) = (rows::body(&answer.body)?, rows::is_near(answer));
+        let answered = Event::Answered { request, body: Some(body), stale_if_error: false, near };
+        shared.ledger.event(answered);
+        shared.near.fetch_add(usize::from(near), Ordering::Relaxed);
         return Ok(Some(body.version));
     }
     if shared.excuses(seat, &answer, began) {

@@ -116,9 +116,9 @@ impl Ledger {
         self.pages().requests
     }
 
-    /// Everything that breaks a promise.
-    pub(super) fn judge(&self) -> Vec<Violation> {
-        let promises = Promises { oldest: None, repairs: false, answers: true };
+    /// Everything that breaks a promise; a near cache may answer for so long.
+    pub(super) fn judge(&self, near: Duration) -> Vec<Violation> {
+        let promises = Promises { oldest: None, near, repairs: false, answers: true };
         checker::check(promises, &self.pages().history)
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     fn read(ledger: &Ledger, life: Life, version: u64) {
         let request = ledger.asked(0, life, ROW);
         let body = Some(Body { version, team: 0, team_version: 9, at_ms: 0 });
-        ledger.event(Event::Answered { request, body, stale_if_error: false });
+        ledger.event(Event::Answered { request, body, stale_if_error: false, near: false });
     }
 
     fn write(ledger: &Ledger, life: Life, version: u64, pending: bool) {
@@ -146,9 +146,9 @@ mod tests {
         let ledger = Ledger::new();
         write(&ledger, 0, 2, false);
         read(&ledger, 1, 2);
-        assert_eq!(ledger.judge(), []);
+        assert_eq!(ledger.judge(Duration::ZERO), []);
         read(&ledger, 1, 1);
-        assert_eq!(ledger.judge().len(), 1);
+        assert_eq!(ledger.judge(Duration::ZERO).len(), 1);
     }
 
     #[test]
@@ -156,9 +156,9 @@ mod tests {
         let ledger = Ledger::new();
         write(&ledger, 0, 2, true);
         read(&ledger, 1, 1);
-        assert_eq!(ledger.judge(), []);
+        assert_eq!(ledger.judge(Duration::ZERO), []);
         read(&ledger, 0, 1);
-        assert_eq!(ledger.judge().len(), 1);
+        assert_eq!(ledger.judge(Duration::ZERO).len(), 1);
     }
 
     #[test]
@@ -176,6 +176,6 @@ mod tests {
         let ledger = Ledger::new();
         let request = ledger.asked(0, 0, ROW);
         ledger.event(Event::Unanswered { request, why: "503".into(), late: false });
-        assert_eq!(ledger.judge().len(), 1);
+        assert_eq!(ledger.judge(Duration::ZERO).len(), 1);
     }
 }

@@ -5,6 +5,7 @@ pub mod deaths;
 pub mod faults;
 mod ledger;
 pub mod lifetimes;
+pub mod near;
 pub mod outage;
 mod rows;
 pub mod stampede;

@@ -1,8 +1,11 @@
 //! Rows that carry versions: items, each of a team, so that every answer says how old it is.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use serde_json::json;
 
+use crate::client::Answer;
 use crate::servers::{Postgres, Redis};
 use crate::sim::truth::{Body, Subject};
 
@@ -60,10 +63,18 @@ pub(super) async fn make(postgres: &Postgres, items: u8, teams: u8) -> anyhow::R
     Ok(())
 }
 
-/// The configuration of a host over these servers; `store` is added to its table.
-pub(super) fn config(redis_url: &str, postgres: &Postgres, store: &str) -> String {
+/// The configuration of a host over these servers; `store` is added to its table, and its near cache
+/// may answer for so long.
+pub(super) fn config(redis_url: &str, postgres: &Postgres, store: &str, near: Duration) -> String {
     let origin = postgres.url();
-    format!("[store]\nurl = \"{redis_url}\"\n{store}\n[origin]\nurl = \"{origin}\"\n{ENTITIES}")
+    let near = format!("near = \"{}ms\"\ndeadline", near.as_millis());
+    let entities = ENTITIES.replace("deadline", &near);
+    format!("[store]\nurl = \"{redis_url}\"\n{store}\n[origin]\nurl = \"{origin}\"\n{entities}")
+}
+
+/// Whether an answer is one of the near cache.
+pub(super) fn is_near(answer: &Answer) -> bool {
+    answer.header("cache-status").ends_with("; detail=near")
 }
 
 /// What the origin says of a row's version.

@@ -7,6 +7,8 @@
 //!   the host that took it, and for the others when that host has drained what it had pending;
 //! * a write that nobody acknowledged (its host died, or its commit ended in doubt) counts
 //!   [`REPAIRED`] after its commit, provided the store kept what it was told;
+//! * a near cache may answer what a write on another host made untrue for as long as word of that
+//!   takes, and not what a write on its own host did;
 //! * what was known before the store failed over to an old replica does not count any more: what
 //!   returns is bounded by its lifetime. So are values that returned without their place in a tag's
 //!   index, because the invalidation that was under way took it out: from then on tags prove nothing.
@@ -29,6 +31,8 @@ const CLOCK_SLACK_MS: u64 = 20;
 pub(crate) struct Promises {
     /// The longest that a value may be answered after it was loaded; none: rows don't say when.
     pub(crate) oldest: Option<Duration>,
+    /// How long a near cache may not know of a write on another host.
+    pub(crate) near: Duration,
     /// The store keeps what it is told, so a write whose host died counts after [`REPAIRED`].
     pub(crate) repairs: bool,
     /// Nothing but a mistake of the cache can keep a request from its answer.
@@ -68,6 +72,17 @@ struct Asked {
     fresh: bool,
     /// What counted when it was asked.
     floors: Floors,
+    /// The same for an answer from a near cache.
+    near_floors: Floors,
+}
+
+/// From when on something counts.
+struct Raised {
+    at_ms: u64,
+    /// Who acknowledged it; none: nobody.
+    life: Option<Life>,
+    subject: Subject,
+    version: u64,
 }
 
 struct Written {
@@ -85,6 +100,7 @@ struct Commit {
 struct Checker {
     promises: Promises,
     floors: Floors,
+    raised: Vec<Raised>,
     /// What counts for one life only, until it has drained.
     owed: BTreeMap<Life, Floors>,
     absent: BTreeSet<(Subject, u64)>,
@@ -102,6 +118,7 @@ impl Checker {
         Self {
             promises,
             floors: Floors::new(),
+            raised: Vec::new(),
             owed: BTreeMap::new(),
             absent: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -120,8 +137,11 @@ impl Checker {
                 let asked = self.ask(at_ms, *life, *subject, *fresh);
                 self.asked.insert(*request, asked);
             }
-            Event::Answered { request, body, stale_if_error } => {
-                if let Some(asked) = self.asked.remove(request) {
+            Event::Answered { request, body, stale_if_error, near } => {
+                if let Some(mut asked) = self.asked.remove(request) {
+                    if *near {
+                        asked.floors = std::mem::take(&mut asked.near_floors);
+                    }
                     self.answer(at_ms, *request, &asked, body.as_ref(), *stale_if_error);
                 }
             }
@@ -139,7 +159,9 @@ impl Checker {
             Event::Committed { request, subject, version, there } => {
                 self.commit(at_ms, *request, *subject, *version, *there);
             }
-            Event::Acknowledged { request, pending } => self.acknowledge(*request, *pending),
+            Event::Acknowledged { request, pending } => {
+                self.acknowledge(at_ms, *request, *pending);
+            }
             Event::Failed { request, why, in_doubt } => {
                 if !*in_doubt && self.promises.answers {
                     self.object(at_ms, format!("#{request} failed without a reason: {why}"));
@@ -147,7 +169,7 @@ impl Checker {
             }
             Event::Drained { life } => {
                 for (subject, version) in self.owed.remove(life).unwrap_or_default() {
-                    raise(&mut self.floors, subject, version);
+                    self.raise(Raised { at_ms, life: Some(*life), subject, version });
                 }
             }
             // What it owed is lost with it: the lifetime bounds it.
@@ -163,11 +185,22 @@ impl Checker {
     }
 
     fn ask(&self, at_ms: u64, life: Life, subject: Subject, fresh: bool) -> Asked {
-        let mut floors = self.floors.clone();
+        let (mut floors, mut near_floors) = (self.floors.clone(), Floors::new());
+        let lag_ms = u64::try_from(self.promises.near.as_millis()).unwrap_or(u64::MAX >> 1);
+        let known = |raised: &&Raised| raised.life == Some(life) || raised.at_ms + lag_ms < at_ms;
+        for Raised { subject, version, .. } in self.raised.iter().filter(known) {
+            raise(&mut near_floors, *subject, *version);
+        }
         for (subject, version) in self.owed.get(&life).into_iter().flatten() {
             raise(&mut floors, *subject, *version);
+            raise(&mut near_floors, *subject, *version);
         }
-        Asked { at_ms, subject, fresh, floors }
+        Asked { at_ms, subject, fresh, floors, near_floors }
+    }
+
+    fn raise(&mut self, raised: Raised) {
+        raise(&mut self.floors, raised.subject, raised.version);
+        self.raised.push(raised);
     }
 
     fn answer(
@@ -240,13 +273,15 @@ impl Checker {
         self.unacknowledged.insert(request, commit);
     }
 
-    fn acknowledge(&mut self, request: RequestId, pending: bool) {
-        let Some(written) = self.written.remove(&request) else { return };
-        let Some(Commit { subject, version, .. }) = written.committed else { return };
+    fn acknowledge(&mut self, at_ms: u64, request: RequestId, pending: bool) {
+        let Some(Written { life, committed }) = self.written.remove(&request) else { return };
+        let Some(Commit { subject, version, .. }) = committed else { return };
         self.unacknowledged.remove(&request);
-        let floors =
-            if pending { self.owed.entry(written.life).or_default() } else { &mut self.floors };
-        raise(floors, subject, version);
+        if pending {
+            raise(self.owed.entry(life).or_default(), subject, version);
+        } else {
+            self.raise(Raised { at_ms, life: Some(life), subject, version });
+        }
     }
 
     /// What nobody acknowledged counts after a while.
@@ -256,8 +291,9 @@ impl Checker {
         }
         let repaired_ms = u64::try_from(REPAIRED.as_millis()).unwrap_or(u64::MAX);
         let due = |commit: &Commit| commit.at_ms + repaired_ms <= at_ms;
-        for (_, commit) in self.unacknowledged.extract_if(.., |_, commit| due(commit)) {
-            raise(&mut self.floors, commit.subject, commit.version);
+        let due: Vec<_> = self.unacknowledged.extract_if(.., |_, commit| due(commit)).collect();
+        for (_, Commit { subject, version, .. }) in due {
+            self.raise(Raised { at_ms, life: None, subject, version });
         }
     }
 
@@ -266,10 +302,12 @@ impl Checker {
         self.failed_over = true;
         self.written.clear();
         self.floors.clear();
+        self.raised.clear();
         self.owed.clear();
         self.unacknowledged.clear();
         for asked in self.asked.values_mut() {
             asked.floors.clear();
+            asked.near_floors.clear();
         }
     }
 

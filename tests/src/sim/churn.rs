@@ -131,6 +131,7 @@ fn climate() -> Climate {
         deadline: DEADLINE,
         slow_link: Duration::ZERO,
         lost: 0,
+        near: Duration::ZERO,
         ..Climate::draw(&Chance::new(0))
     }
 }

@@ -91,6 +91,7 @@ fn answered(request: RequestId, answer: Result<Answer, ReadError>) -> Event {
         Ok(answer) => Event::Answered {
             request,
             stale_if_error: answer.via == Via::StaleIfError,
+            near: answer.via == Via::Near,
             body: answer.body.as_deref().and_then(Body::decode),
         },
         Err(error) => Event::Unanswered { request, why: error.to_string(), late: false },

@@ -50,6 +50,10 @@ pub struct Climate {
     pub origin_faults: bool,
     /// Hosts die, and start again.
     pub crashes: bool,
+    /// How long a near cache may answer; zero: there is none.
+    pub near: Duration,
+    /// Connections to the store break, and are replaced at once.
+    pub breaks: bool,
     /// The policy is exchanged for one that names every key differently, on all hosts.
     pub swaps: bool,
 }
@@ -89,6 +93,8 @@ impl Climate {
             failovers: !sound_store && often(15),
             origin_faults: often(35),
             crashes: !swaps && often(50),
+            near: chance.one_of(&[ms(0), ms(0), ms(0), ms(300), ms(5_000)]),
+            breaks: often(40),
             swaps,
         }
     }
@@ -97,6 +103,7 @@ impl Climate {
     pub(super) fn promises(&self) -> Promises {
         Promises {
             oldest: Some(self.oldest()),
+            near: self.near_lags(),
             repairs: self.sound_store(),
             answers: self.leaves_time(),
         }
@@ -105,6 +112,14 @@ impl Climate {
     /// Whether the store keeps and answers everything.
     fn sound_store(&self) -> bool {
         self.lost == 0 && !self.outages && !self.evictions && !self.failovers
+    }
+
+    /// How long a near cache may answer what was invalidated on another host: while the link is sound,
+    /// until word has come, or the break of the connection that lost it; and never longer than it may
+    /// answer at all.
+    fn near_lags(&self) -> Duration {
+        let silent = self.lost > 0 || self.outages || self.failovers;
+        if silent { self.near } else { self.near.min(self.slow_link * 2) }
     }
 
     /// Whether nothing but a mistake of the cache can keep a request from its answer: the origin is

@@ -16,7 +16,7 @@ pub(crate) enum Event {
     /// A client asked a host for something.
     Asked { request: RequestId, host: usize, life: Life, subject: Subject, fresh: bool },
     /// It was answered: with a body, or that there is no such row.
-    Answered { request: RequestId, body: Option<Body>, stale_if_error: bool },
+    Answered { request: RequestId, body: Option<Body>, stale_if_error: bool, near: bool },
     /// It was not answered by its deadline, or with an error.
     Unanswered { request: RequestId, why: String, late: bool },
     /// A client wrote.
@@ -108,8 +108,12 @@ impl fmt::Display for Event {
                 let fresh = if *fresh { ", freshly loaded" } else { "" };
                 write!(f, "#{request:<4} asks host {host} for {subject}{fresh}")
             }
-            Self::Answered { request, body, stale_if_error } => {
-                let how = if *stale_if_error { ", stale because a load failed" } else { "" };
+            Self::Answered { request, body, stale_if_error, near } => {
+                let how = match (stale_if_error, near) {
+                    (true, _) => ", stale because a load failed",
+                    (false, true) => ", from the near cache",
+                    (false, false) => "",
+                };
                 match body {
                     Some(body) => write!(
                         f,

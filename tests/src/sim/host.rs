@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use corral_host::cache::{
     Answer, Cache, CacheEffect, Invalidation, Loader, Parts, Read, ReadError, WriteCall,
@@ -36,6 +35,9 @@ pub(super) static METRICS: LazyLock<Arc<Metrics>> =
 
 /// Loads at once, of one host.
 const LOADS_AT_ONCE: usize = 4;
+
+/// Room for everything there is.
+const NEAR_BYTES: u64 = 1 << 16;
 
 type NaiveFlight = OnceCell<Result<Answer, ReadError>>;
 
@@ -70,6 +72,7 @@ impl Host {
             entropy: Arc::new(Chance::new(world.chance.below(usize::MAX) as u64)),
             loads_at_once: LOADS_AT_ONCE,
             longest_load: climate.deadline,
+            near_bytes: if climate.near.is_zero() { 0 } else { NEAR_BYTES },
         }));
         let tasks = vec![
             tokio::spawn({
@@ -105,6 +108,11 @@ impl Host {
         self.lane.cut();
         self.tasks.iter().for_each(JoinHandle::abort);
         self.died.notify_waiters();
+    }
+
+    /// Its connection to the store breaks.
+    pub(super) fn disconnect(&self) {
+        self.link.reconnect();
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -226,7 +234,7 @@ fn entity(name: &str, param: &str, climate: &Climate) -> Entity {
         negative_ttl: climate.ttl,
         tags: vec![],
         deadline: climate.deadline,
-        near: Duration::ZERO,
+        near: climate.near,
         writes: BTreeMap::new(),
     }
 }

@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use corral_host::store::{Key, Store, StoreError, Tag, Token};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::chance::Chance;
 use super::climate::{BUDGET, Climate};
 use super::protection::Protection;
 use super::shelf::Shelf;
 use super::weather::Way;
+use super::wire::{Ears, Wire};
 use super::world::World;
 use operation::Operation;
 
@@ -28,6 +29,8 @@ pub(super) struct Link {
     /// How far the host's estimate of the store's clock lags behind.
     lag_ms: u64,
     latest_ms: AtomicU64,
+    ears: Arc<Ears>,
+    wire: Mutex<Wire>,
     sabotage: Mutex<Sabotage>,
 }
 
@@ -45,14 +48,37 @@ struct Sabotage {
 
 impl Link {
     pub(super) fn new(world: &Arc<World>, host: usize) -> Self {
+        let ears = Ears::new(world, host);
         Self {
             world: Arc::clone(world),
             host,
             dead: AtomicBool::new(false),
             lag_ms: world.chance.below(4) as u64,
             latest_ms: AtomicU64::new(0),
+            wire: Mutex::new(Wire::open(world, &ears)),
+            ears,
             sabotage: Mutex::default(),
         }
+    }
+
+    /// The connection breaks, and a moment later the host knows; by then it has the next one.
+    pub(super) fn reconnect(&self) {
+        let next = Wire::open(&self.world, &self.ears);
+        let lost = std::mem::replace(&mut *self.wire(), next);
+        lost.cut(&self.world);
+        self.world.remark(|| format!("host {} loses its connection", self.host));
+        if self.lacks(Protection::NearDropsOnABreak) {
+            return;
+        }
+        let (ears, noticed) = (Arc::clone(&self.ears), self.leg());
+        tokio::spawn(async move {
+            sleep(noticed).await;
+            ears.all_changed();
+        });
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on no message leaves or arrives.
@@ -73,8 +99,7 @@ impl Link {
     }
 
     fn leg(&self) -> Duration {
-        let slow = u64::try_from(self.world.climate.slow_link.as_millis()).unwrap_or(0);
-        self.world.chance.millis(0, slow)
+        self.world.leg()
     }
 
     /// One exchange: the request travels, is carried out in one piece, and the answer travels back.
@@ -93,6 +118,7 @@ impl Link {
             Way::Open => {}
             Way::Refuses => {
                 self.pass(there).await;
+                self.reconnect();
                 return Err(StoreError::Unavailable("refused".into()));
             }
             Way::Frozen => {
@@ -119,8 +145,15 @@ impl Link {
         if self.is_cut() && world.chance.percent(50) {
             return std::future::pending().await;
         }
+        let sent_before = self.wire().sent_before();
         let answer = self.carry_out(&what, apply);
         self.pass(back).await;
+        if let Some(sent_before) = sent_before
+            && timeout(BUDGET, sent_before).await.is_err()
+        {
+            self.reconnect();
+            return Err(StoreError::Timeout(BUDGET));
+        }
         Ok(answer)
     }
 
@@ -128,6 +161,7 @@ impl Link {
         self.world.count_operation();
         let now_ms = self.world.now_ms();
         let answer = apply(&mut self.world.shelf(), now_ms);
+        self.world.publish();
         self.world.remark(|| format!("store: {what}, by host {}", self.host));
         self.world.settled.notify_waiters();
         answer
@@ -146,6 +180,7 @@ impl Link {
     async fn time_out<R>(&self, what: &Operation, how: &str) -> Result<R, StoreError> {
         self.world.remark(|| format!("store: {what}, by host {}, {how}", self.host));
         self.pass(BUDGET).await;
+        self.reconnect();
         Err(StoreError::Timeout(BUDGET))
     }
 
@@ -162,6 +197,7 @@ impl Link {
             world.count_operation();
             let now_ms = world.now_ms();
             apply(&mut world.shelf(), now_ms);
+            world.publish();
             world.remark(|| format!("store: {what}, by host {host}, arrives late"));
             world.settled.notify_waiters();
         });
@@ -171,13 +207,19 @@ impl Link {
 /// A store without disturbances, for the suite that every store passes. It needs a runtime.
 #[must_use]
 pub fn calm_store(seed: u64) -> Arc<dyn Store> {
+    calm_pair(seed).0
+}
+
+/// The same for two hosts.
+#[must_use]
+pub fn calm_pair(seed: u64) -> (Arc<dyn Store>, Arc<dyn Store>) {
     let chance = Chance::new(seed);
     let climate = Climate {
-        hosts: 1,
+        hosts: 2,
         lost: 0,
         slow_link: Duration::from_millis(2),
         ..Climate::draw(&chance)
     };
     let world = Arc::new(World::new(climate, chance, None, false));
-    Arc::new(Link::new(&world, 0))
+    (Arc::new(Link::new(&world, 0)), Arc::new(Link::new(&world, 1)))
 }

@@ -30,6 +30,7 @@ mod schedule;
 mod shelf;
 pub(crate) mod truth;
 mod weather;
+mod wire;
 pub(crate) mod world;
 
 pub use campaign::{Campaign, Found, Tally, find};
@@ -37,6 +38,6 @@ pub use checker::Violation;
 pub use churn::{Churn, Churned};
 pub use climate::Climate;
 pub use history::Entry;
-pub use link::calm_store;
+pub use link::{calm_pair, calm_store};
 pub use protection::Protection;
 pub use schedule::{Outcome, Scene};

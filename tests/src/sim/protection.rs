@@ -29,6 +29,12 @@ pub enum Protection {
     RefreshTakesLease,
     /// After a swap, invalidations name keys under both generations.
     BothGenerationsNamed,
+    /// A near cache hears of every change under what it keeps.
+    NearHearsOfChanges,
+    /// A near cache is emptied when word of changes may have been lost.
+    NearDropsOnABreak,
+    /// A near cache keeps no answer that word of a change has overtaken.
+    NearLooksBeforeItKeeps,
     /// Another host carries out what a dead one announced.
     IntentsAreCarriedOut,
     /// Who joins a flight late shares only an accepted fill.
@@ -58,6 +64,9 @@ impl Protection {
             Self::PendingComesFirst => 'H',
             Self::RefreshTakesLease => 'I',
             Self::BothGenerationsNamed => 'J',
+            Self::NearHearsOfChanges | Self::NearDropsOnABreak | Self::NearLooksBeforeItKeeps => {
+                'K'
+            }
             Self::IntentsAreCarriedOut => 'L',
             Self::LateJoinersWait => 'M',
             Self::StoreClock => 'N',

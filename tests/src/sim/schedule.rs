@@ -167,6 +167,7 @@ enum Trouble {
     Flush,
     FailOver,
     Origin,
+    Break,
     Crash,
     Swap,
 }
@@ -181,6 +182,7 @@ async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
         (climate.evictions, Trouble::Flush),
         (climate.failovers, Trouble::FailOver),
         (climate.origin_faults, Trouble::Origin),
+        (climate.breaks, Trouble::Break),
         (climate.crashes, Trouble::Crash),
         (climate.swaps, Trouble::Swap),
     ]
@@ -219,12 +221,14 @@ async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
             Trouble::Flush => {
                 world.remark(|| "the store is flushed".to_owned());
                 world.shelf().flush();
+                world.publish();
             }
             Trouble::FailOver => {
                 let replica = world.shelf().clone();
                 sleep(world.chance.millis(1, 200)).await;
                 world.note(Event::FailedOver);
                 *world.shelf() = replica;
+                fleet.hosts().iter().for_each(|host| host.disconnect());
             }
             Trouble::Origin => {
                 world.remark(|| format!("the origin: {way:?}"));
@@ -233,6 +237,7 @@ async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 world.weather().origin = Way::Open;
                 world.remark(|| "the origin: open".to_owned());
             }
+            Trouble::Break => fleet.hosts()[host].disconnect(),
             Trouble::Crash => {
                 fleet.kill(&world, host);
                 sleep(world.chance.millis(0, 500)).await;
@@ -255,6 +260,8 @@ fn evict(world: &World) {
         shelf.remove_lease(key);
         world.remark(|| format!("the lease of {key} is evicted"));
     }
+    drop(shelf);
+    world.publish();
 }
 
 /// All hosts at one moment, as a fleet has to: to a new naming, or back to the one before.

@@ -10,6 +10,8 @@ use corral_host::store::{
 };
 use std::time::Duration;
 
+use super::wire::Change;
+
 /// Everything that a store holds. A clone of it is a replica.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shelf {
@@ -20,6 +22,8 @@ pub(super) struct Shelf {
     indexes: BTreeMap<Tag, BTreeMap<Key, u64>>,
     marks: BTreeMap<Tag, u64>,
     intents: Vec<(Intent, u64)>,
+    /// Since they were taken last.
+    changes: Vec<Change>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +107,12 @@ impl Shelf {
 
     pub(super) fn put(&mut self, key: &Key, envelope: &Envelope) {
         self.values.insert(key.clone(), envelope.clone());
+        self.changes.push(Change::Key(key.clone()));
+    }
+
+    /// What was replaced or removed since this was asked last.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     pub(super) fn renew(&mut self, key: &Key, token: Token, lease: Duration, now_ms: u64) -> bool {
@@ -128,14 +138,20 @@ impl Shelf {
 
     /// Removes value and lease; whether there was one.
     pub(super) fn remove(&mut self, key: &Key, now_ms: u64) -> bool {
-        let value = self.values.remove(key).is_some_and(|value| now_ms < value.stale_until_ms);
+        let value = self.take_value(key).is_some_and(|value| now_ms < value.stale_until_ms);
         let lease = self.holder(key, now_ms).is_some();
         self.remove_lease(key);
         value || lease
     }
 
     pub(super) fn remove_value(&mut self, key: &Key) {
-        self.values.remove(key);
+        self.take_value(key);
+    }
+
+    fn take_value(&mut self, key: &Key) -> Option<Envelope> {
+        let value = self.values.remove(key)?;
+        self.changes.push(Change::Key(key.clone()));
+        Some(value)
     }
 
     pub(super) fn remove_lease(&mut self, key: &Key) {
@@ -206,7 +222,7 @@ impl Shelf {
     }
 
     pub(super) fn flush(&mut self) {
-        *self = Self::default();
+        *self = Self { changes: vec![Change::All], ..Self::default() };
     }
 
     /// The keys that have a value, and those that have a lease.

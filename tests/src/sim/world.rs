@@ -14,6 +14,7 @@ use super::protection::Protection;
 use super::shelf::Shelf;
 use super::truth::Truth;
 use super::weather::Weather;
+use super::wire::Tracking;
 
 /// The store's clock when a schedule begins.
 pub(crate) const EPOCH_MS: u64 = 1_000_000_000;
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) settled: Notify,
     began: Instant,
     shelf: Mutex<Shelf>,
+    tracking: Mutex<Tracking>,
     truth: Mutex<Truth>,
     weather: Mutex<Weather>,
     history: Mutex<History>,
@@ -53,6 +55,7 @@ impl World {
             settled: Notify::new(),
             began: Instant::now(),
             shelf: Mutex::default(),
+            tracking: Mutex::default(),
             truth: Mutex::new(Truth::new()),
             weather: Mutex::new(Weather::clear(climate.hosts)),
             history: Mutex::new(History::new(detailed)),
@@ -75,6 +78,24 @@ impl World {
 
     pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tracking(&self) -> MutexGuard<'_, Tracking> {
+        self.tracking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After the shelf was changed: sends word to those who asked for it.
+    pub(super) fn publish(&self) {
+        let changes = self.shelf().take_changes();
+        for change in &changes {
+            self.tracking().tell(change, || self.leg());
+        }
+    }
+
+    /// How long a message takes over an undisturbed link.
+    pub(super) fn leg(&self) -> Duration {
+        let slow = u64::try_from(self.climate.slow_link.as_millis()).unwrap_or(0);
+        self.chance.millis(0, slow)
     }
 
     pub(super) fn truth(&self) -> MutexGuard<'_, Truth> {

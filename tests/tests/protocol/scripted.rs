@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, MemoryStore, Mode, Removed, Store,
-    StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, MemoryStore, Mode, Removed,
+    Store, StoreError, Tag, Token, Tracked,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -19,6 +19,8 @@ use super::world::soon;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Op {
     Get,
+    /// The answer to a tracked get, on its way.
+    Answer,
     Claim,
     Fill,
     Renew,
@@ -132,6 +134,17 @@ impl Store for Scripted {
     async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
         self.enter(Op::Get).await?;
         self.memory.get(key).await
+    }
+
+    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        self.enter(Op::Get).await?;
+        let tracked = self.memory.get_tracked(key).await?;
+        self.enter(Op::Answer).await?;
+        Ok(tracked)
+    }
+
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        self.memory.listen(listener);
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {

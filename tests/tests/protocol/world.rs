@@ -23,6 +23,9 @@ use super::truth::{Lane, Truth, Writes, body};
 /// The one key that everything is about, as the default policy names it.
 pub(super) const KEY: &str = "v1:item:1";
 
+/// Room for everything that a test reads.
+const NEAR_BYTES: u64 = 1 << 20;
+
 /// Only reached when a test fails.
 const SOON: Duration = Duration::from_secs(15);
 
@@ -36,6 +39,8 @@ pub(super) struct Terms {
     pub(super) deadline: Duration,
     /// The item carries its team's tag, which only a loaded row knows.
     pub(super) team_tag: bool,
+    /// How long a near cache may answer.
+    pub(super) near: Duration,
 }
 
 impl Default for Terms {
@@ -47,6 +52,7 @@ impl Default for Terms {
             lease: Duration::from_secs(1),
             deadline: Duration::from_secs(10),
             team_tag: false,
+            near: Duration::ZERO,
         }
     }
 }
@@ -113,16 +119,17 @@ impl World {
         let deadline = self.terms.deadline;
         let cache = Arc::new(Cache::new(Parts {
             store: as_store,
-            slot,
+            slot: Arc::clone(&slot),
             metrics: Arc::clone(&metrics),
             entropy: Arc::new(SystemEntropy),
             loads_at_once: 100,
             longest_load: deadline,
+            near_bytes: NEAR_BYTES,
         }));
         let trusted = Arc::clone(cache.store());
         let probing = tokio::spawn(async move { trusted.probe().await });
         let (entity, lane) = (Arc::new(item(&self.terms)), Lane::new(&self.truth));
-        Host { cache, store, lane, metrics, entity, probing }
+        Host { cache, store, lane, metrics, slot, entity, probing }
     }
 
     /// Puts a version into the store, as somebody else would have: fresh for so long or, negative,
@@ -179,6 +186,7 @@ pub(super) struct Host {
     pub(super) lane: Arc<Lane>,
     pub(super) entity: Arc<Entity>,
     metrics: Arc<Metrics>,
+    slot: Arc<Slot>,
     probing: JoinHandle<()>,
 }
 
@@ -275,6 +283,11 @@ impl Host {
         self.cache.invalidate(invalidation).await.unwrap()
     }
 
+    /// How often the policy was asked.
+    pub(super) fn decisions(&self) -> u64 {
+        self.slot.calls().each().map(|(_function, _result, total)| total).sum()
+    }
+
     /// Reads that joined another's flight.
     pub(super) fn coalesced(&self) -> u64 {
         self.metric("corral_coalesced_total")
@@ -368,7 +381,7 @@ fn item(terms: &Terms) -> Entity {
         negative_ttl: Duration::from_secs(10),
         tags: vec![],
         deadline: terms.deadline,
-        near: Duration::ZERO,
+        near: terms.near,
         writes: BTreeMap::new(),
     }
 }

@@ -1,13 +1,13 @@
 //! A store with one of its protections switched off.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, MemoryStore, Mode, Removed, Store,
-    StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, MemoryStore, Mode, Removed,
+    Store, StoreError, Tag, Token, Tracked,
 };
 
 /// A protection to switch off.
@@ -20,6 +20,7 @@ pub(super) enum Fault {
     AnyoneReleases,
     NoMark,
     IndexForgets,
+    TellsNobody,
 }
 
 /// A store with one fault: what the suite and the model must be able to notice.
@@ -73,6 +74,16 @@ impl Store for Faulty {
         self.inner.get(key).await
     }
 
+    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        self.inner.get_tracked(key).await
+    }
+
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        if self.fault != Fault::TellsNobody {
+            self.inner.listen(listener);
+        }
+    }
+
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
         let claim = match self.fault {
             Fault::ClaimDoesNotLook => Claim { seen_ms: u64::MAX, ..claim },
@@ -81,7 +92,8 @@ impl Store for Faulty {
             | Fault::InvalidationLeavesLeases
             | Fault::AnyoneReleases
             | Fault::NoMark
-            | Fault::IndexForgets => claim,
+            | Fault::IndexForgets
+            | Fault::TellsNobody => claim,
         };
         let claimed = self.inner.claim(claim).await?;
         if matches!(claimed, Claimed::Granted { .. }) {
@@ -131,7 +143,8 @@ impl Store for Faulty {
             | Fault::InvalidationLeavesLeases
             | Fault::ClaimDoesNotLook
             | Fault::EveryClaimTakesOver
-            | Fault::AnyoneReleases => self.inner.index(tag, key, expires_at_ms).await,
+            | Fault::AnyoneReleases
+            | Fault::TellsNobody => self.inner.index(tag, key, expires_at_ms).await,
         }
     }
 

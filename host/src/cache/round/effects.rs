@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::observe::LoadReason;
 use crate::policy::{Event, Failure, Lifetime, Report};
-use crate::store::{Claim, Claimed, Envelope, Filled, Mode, StoreError, Tag, Token};
+use crate::store::{Claim, Claimed, Envelope, Filled, Mode, StoreError, Tag, Token, Tracked};
 
 use super::super::lease::Lease;
 use super::super::load::{LoadError, Loaded};
@@ -17,6 +17,21 @@ impl Round {
     pub(super) async fn look(&mut self) -> Event {
         match self.cache.store.get(&self.plan.key).await {
             Ok(envelope) => self.looked(envelope),
+            Err(_) => self.store_failed(),
+        }
+    }
+
+    /// A look whose answer the near cache may keep.
+    pub(super) async fn look_tracked(&mut self) -> Event {
+        let near = (!self.read.entity.near.is_zero()).then_some(&self.cache.near);
+        let Some(ticket) = near.and_then(|near| near.reserve(&self.plan.key)) else {
+            return self.look().await;
+        };
+        match self.cache.store.get_tracked(&self.plan.key).await {
+            Ok(Tracked { envelope, heard }) => {
+                self.ticket = heard.then_some(ticket);
+                self.looked(envelope)
+            }
             Err(_) => self.store_failed(),
         }
     }

@@ -1,15 +1,16 @@
 //! A store that can be taken away: the demo can't kill a Redis that is not its own, so it cuts the
 //! calls to it. Cut, every call uses up its time budget, as a store does that no longer answers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::sleep;
 
 use crate::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Removed, Store, StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Removed, Store, StoreError,
+    Tag, Token, Tracked,
 };
 
 pub(super) struct Switch {
@@ -40,6 +41,14 @@ impl Switch {
 impl Store for Switch {
     async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
         self.reach().await?.get(key).await
+    }
+
+    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        self.reach().await?.get_tracked(key).await
+    }
+
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        self.store.listen(listener);
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {

@@ -49,15 +49,15 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     // Limits.
     (
         "[policy.limits]\nmemory = 16777216",
-        r#":2:10 policy.limits.memory: 16777216 has no unit; write "16MiB""#,
+        r#":2:10 policy.limits.memory: 16777216 has no unit; write "16777216MiB" or "16777216B""#,
     ),
     (
         "[policy.limits]\nmemory = '16MB'",
-        r#":2:10 policy.limits.memory: "16MB" is not a size; write "64KiB", "16MiB" or "1GiB""#,
+        r#":2:10 policy.limits.memory: "16MB" is not a size; write "64MiB", "512KiB" or 0"#,
     ),
     (
         "[policy.limits]\ncomponent = '2GiB'",
-        r#":2:13 policy.limits.component: "2GiB" doesn't do; write a size from "1KiB" to "1GiB""#,
+        r#":2:13 policy.limits.component: 2GiB doesn't do; write a size from "1KiB" to "1GiB""#,
     ),
     (
         "[policy.limits]\ncall = '0ms'",
@@ -79,6 +79,20 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     (
         "grace = '18446744073709551615s 1000000000ns'",
         r#":1:9 grace: "18446744073709551615s 1000000000ns" is not a duration; write "5m", "300ms" or "1h30m""#,
+    ),
+    // Sizes.
+    ("[near]\nbytes = 64", r#":2:9 near.bytes: 64 has no unit; write "64MiB" or "64B""#),
+    (
+        "[near]\nbytes = '64MB'",
+        r#":2:9 near.bytes: "64MB" is not a size; write "64MiB", "512KiB" or 0"#,
+    ),
+    (
+        "[near]\nbytes = '99999999999GiB'",
+        r#":2:9 near.bytes: "99999999999GiB" is not a size; write "64MiB", "512KiB" or 0"#,
+    ),
+    (
+        "[near]\nbytes = true",
+        r#":2:9 near.bytes: a size is needed here, such as "64MiB", not a boolean"#,
     ),
     ("[store]\ntimeout = 0", r#":2:11 store.timeout: 0 is too short; write at least "1ms""#),
     ("[entity.a]", ":1:1 entity.a.ttl: missing; write how long a value is fresh, such as \"5m\""),

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::{
-    Access, Admin, Config, Entity, Environment, OriginConfig, Param, Place, PolicyConfig,
-    QueryConfig, Secret, StoreConfig, Then, Write, locate,
+    Access, Admin, Config, Entity, Environment, NearConfig, OriginConfig, Param, Place,
+    PolicyConfig, QueryConfig, Secret, StoreConfig, Then, Write, locate,
 };
 use super::parse;
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
@@ -28,6 +28,8 @@ write = "t-write"
 [store]
 url = "redis://127.0.0.1:6379"
 timeout = "50ms"
+[near]
+bytes = "16MiB"
 [origin]
 url = "postgres://app@127.0.0.1/shop"
 max_loads = 32
@@ -76,6 +78,7 @@ fn an_empty_file_is_a_configuration() {
     assert_eq!(config.admin.listen, "127.0.0.1:7071".parse().unwrap());
     assert_eq!(config.access, Access::default());
     assert_eq!(config.store, StoreConfig { url: None, timeout: Duration::from_millis(50) });
+    assert_eq!(config.near, NearConfig { bytes: 64 << 20 });
     assert_eq!(config.origin, OriginConfig { url: None, max_loads: 32, max_writes: 8 });
     assert!(config.policy.watch && config.policy.component.is_none());
     assert_eq!(config.query.ttl, Duration::from_secs(60));
@@ -98,6 +101,16 @@ fn zero_needs_no_unit_where_it_has_a_meaning() {
     for zero in ["0", "'0'", "'0s'", "'0ms'"] {
         let config = parse(&format!("[entity.a]\nttl = '1m'\nnear = {zero}")).unwrap();
         assert_eq!(config.entities["a"].near, Duration::ZERO, "{zero}");
+    }
+}
+
+#[test]
+fn sizes_have_units_and_zero_needs_none() {
+    for (written, bytes) in
+        [("0", 0), ("'0'", 0), ("'512KiB'", 512 << 10), ("'2 GiB'", 2 << 30), ("'100B'", 100)]
+    {
+        let config = parse(&format!("[near]\nbytes = {written}")).unwrap();
+        assert_eq!(config.near.bytes, bytes, "{written}");
     }
 }
 
@@ -186,21 +199,21 @@ fn a_policys_problem_finds_its_place_in_the_file() {
         let environment = Environment::from_iter([("CORRAL_POLICY_SETTINGS_NAMESPACE", "v 2")]);
         locate(EXAMPLE, "c", &environment, path, "wrong".to_owned()).to_string()
     };
-    assert_eq!(at("jitter"), "c:20:10 policy.settings.jitter: wrong");
-    assert_eq!(at("beta"), "c:18:1 policy.settings.beta: wrong");
+    assert_eq!(at("jitter"), "c:22:10 policy.settings.jitter: wrong");
+    assert_eq!(at("beta"), "c:20:1 policy.settings.beta: wrong");
     assert_eq!(
         at("namespace"),
         "environment variable CORRAL_POLICY_SETTINGS_NAMESPACE (policy.settings.namespace): wrong"
     );
-    assert_eq!(at("query.ttl_ms"), "c:40:1 query.ttl_ms: wrong");
-    assert_eq!(at("entities.user.profile.ttl_ms"), "c:26:7 entity.\"user.profile\".ttl: wrong");
+    assert_eq!(at("query.ttl_ms"), "c:42:1 query.ttl_ms: wrong");
+    assert_eq!(at("entities.user.profile.ttl_ms"), "c:28:7 entity.\"user.profile\".ttl: wrong");
     assert_eq!(at("entities.user.profile.ttl-ms"), at("entities.user.profile.ttl_ms"));
     assert_eq!(
         at("entities.user.profile.writes.rename.touches[1]"),
-        "c:38:32 entity.\"user.profile\".write.rename.touches: wrong"
+        "c:40:32 entity.\"user.profile\".write.rename.touches: wrong"
     );
-    assert_eq!(at("entities.nobody"), "c:22:2 entity.nobody: wrong");
-    assert_eq!(at(""), "c:18:1 policy.settings: wrong");
+    assert_eq!(at("entities.nobody"), "c:24:2 entity.nobody: wrong");
+    assert_eq!(at(""), "c:20:1 policy.settings: wrong");
 }
 
 proptest! {
@@ -270,6 +283,7 @@ fn example() -> Config {
             open: false,
             no_cache: false,
         },
+        near: NearConfig { bytes: 16 << 20 },
         store: StoreConfig {
             url: secret("redis://127.0.0.1:6379"),
             timeout: Duration::from_millis(50),

@@ -3,15 +3,17 @@
 mod expiring;
 mod shelves;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
+use super::listeners::Listeners;
 use super::waiters::Waiters;
 use super::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Removed, Store, StoreError, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Removed, Store, StoreError,
+    Tag, Token, Tracked,
 };
 use shelves::Shelves;
 
@@ -23,6 +25,7 @@ const DEFAULT_ENTRIES: usize = 100_000;
 pub struct MemoryStore {
     shelves: Mutex<Shelves>,
     waiters: Waiters,
+    listeners: Listeners,
     started: Instant,
     started_ms: u64,
 }
@@ -35,6 +38,7 @@ impl MemoryStore {
         Self {
             shelves: Mutex::new(Shelves::new(entries)),
             waiters: Waiters::default(),
+            listeners: Listeners::default(),
             started: Instant::now(),
             started_ms: wall_clock_ms(),
         }
@@ -42,6 +46,14 @@ impl MemoryStore {
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After the shelves were changed, and while they are not locked.
+    fn changed(&self, keys: &[Key]) {
+        for key in keys {
+            self.waiters.wake(key);
+            self.listeners.changed(key.as_str());
+        }
     }
 }
 
@@ -57,6 +69,14 @@ impl Store for MemoryStore {
         Ok(self.shelves().get(key, self.now_ms()))
     }
 
+    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        Ok(Tracked { envelope: self.get(key).await?, heard: true })
+    }
+
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        self.listeners.add(listener);
+    }
+
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
         Ok(self.shelves().claim(claim, self.now_ms()))
     }
@@ -69,7 +89,7 @@ impl Store for MemoryStore {
     ) -> Result<Filled, StoreError> {
         let filled = self.shelves().fill(key, token, envelope, self.now_ms());
         if filled == Filled::Stored {
-            self.waiters.wake(key);
+            self.changed(std::slice::from_ref(key));
         }
         Ok(filled)
     }
@@ -88,18 +108,20 @@ impl Store for MemoryStore {
 
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
         let removed = self.shelves().invalidate(keys, self.now_ms());
-        keys.iter().for_each(|key| self.waiters.wake(key));
+        self.changed(keys);
         Ok(removed)
     }
 
     async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
         let (removed, keys) = self.shelves().invalidate_tag(tag, mark, self.now_ms());
-        keys.iter().for_each(|key| self.waiters.wake(key));
+        self.changed(&keys);
         Ok(removed)
     }
 
     async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError> {
-        Ok(self.shelves().index(tag, key, expires_at_ms, self.now_ms()))
+        let (indexed, displaced) = self.shelves().index(tag, key, expires_at_ms, self.now_ms());
+        self.changed(displaced.as_slice());
+        Ok(indexed)
     }
 
     async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {

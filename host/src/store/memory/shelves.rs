@@ -135,27 +135,24 @@ impl Shelves {
         (self.invalidate(&keys, now_ms), keys)
     }
 
+    /// Answers also which key had to go for it.
     pub(super) fn index(
         &mut self,
         tag: &Tag,
         key: &Key,
         expires_at_ms: u64,
         now_ms: u64,
-    ) -> Indexed {
+    ) -> (Indexed, Option<Key>) {
         self.members.trim(now_ms);
         let member = (tag.clone(), key.clone());
         let known_until_ms = self.members.get(&member, now_ms).map_or(0, |(_, until_ms)| until_ms);
         self.members.insert(member, (), expires_at_ms.max(known_until_ms));
-        if self.members.len() > self.entries.saturating_mul(MEMBERS_PER_ENTRY)
-            && let Some(((_, key), _)) = self.members.pop_soonest()
-        {
-            self.invalidate(&[key], now_ms);
-        }
-        if now_ms < self.all_marked_until_ms || self.marks.get(tag, now_ms).is_some() {
-            Indexed::Marked
-        } else {
-            Indexed::Clear
-        }
+        let full = self.members.len() > self.entries.saturating_mul(MEMBERS_PER_ENTRY);
+        let displaced = full.then(|| self.members.pop_soonest()).flatten();
+        let displaced = displaced.map(|((_, key), _)| key);
+        self.invalidate(displaced.as_slice(), now_ms);
+        let marked = now_ms < self.all_marked_until_ms || self.marks.get(tag, now_ms).is_some();
+        (if marked { Indexed::Marked } else { Indexed::Clear }, displaced)
     }
 
     pub(super) fn announce(&mut self, intent: &Intent, hold: Duration, now_ms: u64) {
@@ -283,11 +280,11 @@ mod tests {
     fn a_mark_that_goes_early_marks_every_tag_until_its_end() {
         let mut shelves = Shelves::new(1);
         shelves.invalidate_tag(&tag("first"), Duration::from_millis(50), 0);
-        assert_eq!(shelves.index(&tag("other"), &key("k"), 1000, 0), Indexed::Clear);
+        assert_eq!(shelves.index(&tag("other"), &key("k"), 1000, 0).0, Indexed::Clear);
         shelves.invalidate_tag(&tag("second"), Duration::from_millis(100), 0);
-        assert_eq!(shelves.index(&tag("first"), &key("k"), 1000, 49), Indexed::Marked);
-        assert_eq!(shelves.index(&tag("first"), &key("k"), 1000, 50), Indexed::Clear);
-        assert_eq!(shelves.index(&tag("second"), &key("k"), 1000, 99), Indexed::Marked);
+        assert_eq!(shelves.index(&tag("first"), &key("k"), 1000, 49).0, Indexed::Marked);
+        assert_eq!(shelves.index(&tag("first"), &key("k"), 1000, 50).0, Indexed::Clear);
+        assert_eq!(shelves.index(&tag("second"), &key("k"), 1000, 99).0, Indexed::Marked);
     }
 
     #[test]

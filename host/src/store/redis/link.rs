@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::clock::StoreClock;
 use super::scripts::SETTLED_CHANNEL;
+use crate::store::listeners::Listeners;
 use crate::store::waiters::Waiters;
 use crate::store::{Key, StoreError};
 
@@ -52,6 +53,15 @@ struct Open {
     broken: Arc<Notify>,
     /// Whether the server tells us of leases that ended.
     pushes: bool,
+    /// Whether the server tells us of changes under keys that we ask it to track.
+    tracks: bool,
+}
+
+/// Who hears what the server says unasked.
+#[derive(Clone, Default)]
+pub(super) struct Ears {
+    pub(super) waiters: Arc<Waiters>,
+    pub(super) listeners: Arc<Listeners>,
 }
 
 impl Link {
@@ -61,10 +71,10 @@ impl Link {
         client: Client,
         budget: Duration,
         clock: Arc<StoreClock>,
-        waiters: Arc<Waiters>,
+        ears: Ears,
     ) -> Self {
         let (announce, status) = watch::channel(Status::Opening);
-        let keeper = Keeper { client, clock, waiters, announce };
+        let keeper = Keeper { client, clock, ears, announce };
         Self { budget, status, keeper: runtime.spawn(keeper.run()) }
     }
 
@@ -76,11 +86,22 @@ impl Link {
     where
         F: Future<Output = RedisResult<T>>,
     {
+        self.exchange_tracked(|connection, _tracks| talk(connection)).await
+    }
+
+    /// The same, told whether the server tracks keys for this connection.
+    pub(super) async fn exchange_tracked<T, F>(
+        &self,
+        talk: impl FnOnce(MultiplexedConnection, bool) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
         let over = || StoreError::Timeout(self.budget);
         let deadline = tokio::time::Instant::now() + self.budget;
-        let Open { connection, broken, .. } =
+        let Open { connection, broken, tracks, .. } =
             timeout_at(deadline, self.open()).await.map_err(|_| over())??;
-        match timeout_at(deadline, talk(connection)).await {
+        match timeout_at(deadline, talk(connection, tracks)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if error.is_io_error() => {
                 broken.notify_one();
@@ -125,7 +146,7 @@ impl Drop for Link {
 struct Keeper {
     client: Client,
     clock: Arc<StoreClock>,
-    waiters: Arc<Waiters>,
+    ears: Ears,
     announce: watch::Sender<Status>,
 }
 
@@ -137,8 +158,10 @@ impl Keeper {
                     self.announce.send_replace(Status::Open(open.clone()));
                     self.until_broken(open).await;
                     self.announce.send_replace(Status::Opening);
-                    // Word of a lease that ended may have been lost with the connection.
-                    self.waiters.wake_all();
+                    // Word of leases that ended and of changes may have been lost with the
+                    // connection. Who asks from now on uses the next one.
+                    self.ears.waiters.wake_all();
+                    self.ears.listeners.all_changed();
                 }
                 Ok(Err(error)) => self.pause_after(error.to_string()).await,
                 Err(_) => {
@@ -168,7 +191,8 @@ impl Keeper {
             // A user who may not subscribe: we poll.
             Err(_) => false,
         };
-        Ok(Open { connection, broken, pushes })
+        let tracks = tracking(&mut connection).await?;
+        Ok(Open { connection, broken, pushes, tracks })
     }
 
     /// Hears what the server says unasked. Runs inside the connection's own task: must not block.
@@ -176,15 +200,18 @@ impl Keeper {
         &self,
         broken: Arc<Notify>,
     ) -> impl Fn(PushInfo) -> Result<(), std::convert::Infallible> + Send + Sync + 'static {
-        let waiters = Arc::clone(&self.waiters);
+        let ears = self.ears.clone();
         move |push| {
             if push.kind == PushKind::Disconnection {
                 broken.notify_one();
+                ears.listeners.all_changed();
+            } else if push.kind == PushKind::Invalidate {
+                ears.hear_of_changes(&push.data);
             } else if let (PushKind::Message, [_, Value::BulkString(name)]) =
                 (push.kind, push.data.as_slice())
                 && let Some(key) = std::str::from_utf8(name).ok().and_then(|n| Key::try_new(n).ok())
             {
-                waiters.wake(&key);
+                ears.waiters.wake(&key);
             }
             Ok(())
         }
@@ -212,5 +239,33 @@ impl Keeper {
         let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
         self.clock.observe(seconds * 1000 + micros / 1000, sent);
         Ok(())
+    }
+}
+
+impl Ears {
+    /// The names of the keys that changed; none: the server was emptied.
+    fn hear_of_changes(&self, told: &[Value]) {
+        let [Value::Array(names)] = told else { return self.listeners.all_changed() };
+        for name in names {
+            // A name that is no text is none of ours.
+            if let Value::BulkString(name) = name
+                && let Ok(name) = std::str::from_utf8(name)
+            {
+                self.listeners.changed(name);
+            }
+        }
+    }
+}
+
+/// Asks the server to track the keys that a connection asks it to track, each by itself: what our
+/// scripts look at, such as leases, shall not be told. False: a proxy or the user's rights forbid it.
+async fn tracking(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let mut commands = redis::pipe();
+    commands.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").ignore();
+    commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
+    match commands.query_async::<()>(connection).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_io_error() => Err(error),
+        Err(_) => Ok(false),
     }
 }

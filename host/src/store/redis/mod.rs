@@ -18,28 +18,27 @@ mod link;
 mod scripts;
 mod tags;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisResult,
-    ServerErrorKind, Value,
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisError,
+    RedisResult, ServerErrorKind, Value,
 };
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::envelope::PREFIX;
-use super::waiters::Waiters;
 use super::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Removed, Store, StoreError, Tag,
-    Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Mode, Removed, Store,
+    StoreError, Tag, Token, Tracked,
 };
 pub use audit::{Audit, audit};
 use clock::StoreClock;
-use link::Link;
+use link::{Ears, Link};
 use scripts::{Script, Scripts};
 
 /// How often a waiter looks when the server can't tell it that the lease has ended.
@@ -54,8 +53,10 @@ pub struct RedisStore {
     link: Link,
     scripts: Scripts,
     clock: Arc<StoreClock>,
-    waiters: Arc<Waiters>,
+    ears: Ears,
     unreadable: AtomicU64,
+    /// It was said that the server does not track keys.
+    untracked: AtomicBool,
 }
 
 impl RedisStore {
@@ -68,10 +69,10 @@ impl RedisStore {
     pub fn connect(url: &str, budget: Duration) -> Result<Self, StoreError> {
         let client = client(url)?;
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
-        let (clock, waiters) = (Arc::new(StoreClock::new()), Arc::new(Waiters::default()));
-        let link = Link::new(&runtime, client, budget, Arc::clone(&clock), Arc::clone(&waiters));
-        let (scripts, unreadable) = (Scripts::new(), AtomicU64::new(0));
-        Ok(Self { link, scripts, clock, waiters, unreadable })
+        let (clock, ears) = (Arc::new(StoreClock::new()), Ears::default());
+        let link = Link::new(&runtime, client, budget, Arc::clone(&clock), ears.clone());
+        let (unreadable, untracked) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Self { link, scripts: Scripts::new(), clock, ears, unreadable, untracked })
     }
 
     /// Runs a script and takes in the time of its answer: `(the server's clock, the answer)`.
@@ -108,8 +109,35 @@ impl RedisStore {
         envelope
     }
 
+    /// What stands under a key of another type is no envelope either.
+    fn readable(&self, answer: RedisResult<Option<Vec<u8>>>) -> RedisResult<Option<Vec<u8>>> {
+        match answer {
+            Err(error) if is_of_wrong_type(&error) => {
+                self.count_unreadable();
+                Ok(None)
+            }
+            answer => answer,
+        }
+    }
+
     fn count_unreadable(&self) {
         self.unreadable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says once for each change whether the server tracks keys.
+    fn note_tracking(&self, tracks: bool) {
+        if self.untracked.load(Ordering::Relaxed) != tracks {
+            return;
+        }
+        self.untracked.store(!tracks, Ordering::Relaxed);
+        if tracks {
+            tracing::info!("the store tells of changes again: the near cache is in use");
+        } else {
+            tracing::warn!(
+                "the store does not tell of changes, so the near cache keeps nothing: allow this \
+                 user CLIENT TRACKING and CLIENT CACHING, and let no proxy stand in between"
+            );
+        }
     }
 
     async fn try_claim(&self, claim: Claim<'_>) -> Result<Option<Claimed>, StoreError> {
@@ -161,16 +189,35 @@ impl Store for RedisStore {
         let value: Option<Vec<u8>> = self
             .link
             .exchange(|mut connection| async move {
-                match command.query_async(&mut connection).await {
-                    Err(error) if error.code() == Some("WRONGTYPE") => {
-                        self.count_unreadable();
-                        Ok(None)
-                    }
-                    answer => answer,
-                }
+                self.readable(command.query_async(&mut connection).await)
             })
             .await?;
         Ok(value.and_then(|bytes| self.read(bytes)))
+    }
+
+    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
+        commands.cmd("GET").arg(key.as_str());
+        let (heard, value) = self
+            .link
+            .exchange_tracked(|mut connection, tracks| async move {
+                let answer = if tracks {
+                    // One message: the first command is about the next one of the connection.
+                    let answer = commands.query_async::<(Option<Vec<u8>>,)>(&mut connection).await;
+                    answer.map(|(value,)| value)
+                } else {
+                    redis::cmd("GET").arg(key.as_str()).query_async(&mut connection).await
+                };
+                Ok((tracks, self.readable(answer)?))
+            })
+            .await?;
+        self.note_tracking(heard);
+        Ok(Tracked { envelope: value.and_then(|bytes| self.read(bytes)), heard })
+    }
+
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        self.ears.listeners.add(listener);
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
@@ -194,7 +241,11 @@ impl Store for RedisStore {
         let names = [key.as_str(), &lease, &waiters];
         let args = [token.as_bytes(), &bytes, until_ms.as_bytes()];
         let (_, accepted): (_, bool) = self.run(&self.scripts.fill, &names, &args).await?;
-        Ok(if accepted { Filled::Stored } else { Filled::Rejected })
+        if !accepted {
+            return Ok(Filled::Rejected);
+        }
+        self.ears.listeners.changed(key.as_str());
+        Ok(Filled::Stored)
     }
 
     async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {
@@ -243,7 +294,7 @@ impl Store for RedisStore {
 
     async fn settled(&self, key: &Key, at_most: Duration) {
         let wait = async {
-            let mut waiter = self.waiters.register(key);
+            let mut waiter = self.ears.waiters.register(key);
             if let Some(left) = self.ask_to_be_told(key).await {
                 tokio::select! {
                     () = waiter.woken() => {}
@@ -316,6 +367,12 @@ fn client(url: &str) -> Result<Client, StoreError> {
         Client::open(info.set_redis_settings(settings))
     };
     open().map_err(|error| unavailable(&error))
+}
+
+/// Of one command, or of one in a pipeline.
+fn is_of_wrong_type(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == "WRONGTYPE"))
 }
 
 fn unavailable(error: &dyn std::error::Error) -> StoreError {

@@ -42,6 +42,7 @@ impl RedisStore {
             commands.cmd("DEL").arg(waiters_name(key));
         }
         let counts: Vec<u64> = self.pipeline(commands).await?;
+        keys.iter().for_each(|key| self.ears.listeners.changed(key));
         let (mut removed, mut wake) = (0, Pipeline::new());
         for (key, counts) in keys.iter().zip(counts.chunks(2)) {
             removed += u64::from(counts.first().is_some_and(|gone| *gone > 0));

@@ -1,12 +1,13 @@
 //! The operations of the store, each an exchange over the link; without a protection, differently.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Removed, Store, StoreError, Tag,
-    Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Mode, Removed, Store,
+    StoreError, Tag, Token, Tracked,
 };
 use tokio::time::timeout;
 
@@ -16,6 +17,7 @@ use crate::sim::history::Event;
 use crate::sim::protection::Protection;
 use crate::sim::shelf::Member;
 use crate::sim::weather::Way;
+use crate::sim::wire::Change;
 
 /// How many members of an index one exchange removes: few, so that a walk has several.
 const CHUNK: usize = 1;
@@ -37,17 +39,21 @@ impl Link {
 
     async fn remove(&self, keys: Vec<Key>) -> Result<u64, StoreError> {
         let spares_leases = self.lacks(Protection::InvalidationTakesLease);
-        self.exchange(Operation::on_keys("invalidate", &keys), move |shelf, now_ms| {
-            let remove = |key: &Key| {
-                if spares_leases {
-                    shelf.remove_value(key);
-                    return false;
-                }
-                shelf.remove(key, now_ms)
-            };
-            keys.iter().map(remove).filter(|gone| *gone).count() as u64
-        })
-        .await
+        let changes: Vec<Change> = keys.iter().cloned().map(Change::Key).collect();
+        let removed =
+            self.exchange(Operation::on_keys("invalidate", &keys), move |shelf, now_ms| {
+                let remove = |key: &Key| {
+                    if spares_leases {
+                        shelf.remove_value(key);
+                        return false;
+                    }
+                    shelf.remove(key, now_ms)
+                };
+                keys.iter().map(remove).filter(|gone| *gone).count() as u64
+            });
+        let removed = removed.await?;
+        changes.iter().for_each(|change| self.ears.hear(change));
+        Ok(removed)
     }
 
     async fn remove_tagged(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
@@ -98,6 +104,22 @@ impl Store for Link {
         .await
     }
 
+    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+        let (of, awaited) = (key.clone(), self.ears.await_answer(key));
+        let (world, wire) = (Arc::clone(&self.world), self.wire().number());
+        let envelope = self.exchange(Operation::on_key("get", key), move |shelf, now_ms| {
+            world.tracking().ask(wire, &of);
+            shelf.get(&of, now_ms).cloned()
+        });
+        let envelope = envelope.await;
+        drop(awaited);
+        Ok(Tracked { envelope: envelope?, heard: true })
+    }
+
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        self.ears.add(listener);
+    }
+
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
         if let Some(granted) = self.grant_unheard(claim) {
             return Ok(granted);
@@ -137,10 +159,11 @@ impl Store for Link {
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
         let (of, envelope) = (key.clone(), envelope.clone());
+        let change = Change::Key(key.clone());
         let unindexed = self.sabotage().unindexed.remove(key).unwrap_or_default();
         let privileged = self.sabotage().privileged.remove(&token);
         let missing = self.world.missing;
-        self.exchange(Operation::on_key("fill", key), move |shelf, now_ms| {
+        let filled = self.exchange(Operation::on_key("fill", key), move |shelf, now_ms| {
             for (tag, until_ms) in unindexed {
                 shelf.index(&tag, &of, until_ms, now_ms);
             }
@@ -156,8 +179,12 @@ impl Store for Link {
                 return Filled::Stored;
             }
             shelf.fill(&of, token, &envelope, now_ms)
-        })
-        .await
+        });
+        let filled = filled.await?;
+        if filled == Filled::Stored {
+            self.ears.hear(&change);
+        }
+        Ok(filled)
     }
 
     async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {

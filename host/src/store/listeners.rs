@@ -1,0 +1,30 @@
+//! Who in this process hears of changes in a store.
+
+use std::sync::{PoisonError, RwLock, Weak};
+
+use super::Listener;
+
+/// The listeners; those that are gone make room for the next one.
+#[derive(Default)]
+pub(super) struct Listeners(RwLock<Vec<Weak<dyn Listener>>>);
+
+impl Listeners {
+    pub(super) fn add(&self, listener: Weak<dyn Listener>) {
+        let mut listeners = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(listener);
+    }
+
+    pub(super) fn changed(&self, key: &str) {
+        self.tell(|listener| listener.changed(key));
+    }
+
+    pub(super) fn all_changed(&self) {
+        self.tell(|listener| listener.all_changed());
+    }
+
+    fn tell(&self, word: impl Fn(&dyn Listener)) {
+        let listeners = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().filter_map(Weak::upgrade).for_each(|listener| word(&*listener));
+    }
+}

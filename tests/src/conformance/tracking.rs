@@ -1,0 +1,140 @@
+//! Checks of what a store tells of changes, through two handles of it: here is listened, there it is
+//! changed. Race K.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use corral_host::store::{Listener, Tracked};
+
+use super::*;
+
+/// What one listener heard.
+#[derive(Default)]
+pub struct Heard {
+    keys: Mutex<HashMap<String, usize>>,
+    all: std::sync::atomic::AtomicUsize,
+}
+
+impl Listener for Heard {
+    fn changed(&self, key: &str) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        *keys.entry(key.to_owned()).or_default() += 1;
+    }
+
+    fn all_changed(&self) {
+        self.all.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Heard {
+    /// Listens to a store for as long as it lives.
+    #[must_use]
+    pub fn of(store: &dyn Store) -> Arc<Self> {
+        let heard = Arc::new(Self::default());
+        store.listen(Arc::downgrade(&heard) as Weak<dyn Listener>);
+        heard
+    }
+
+    /// How often it heard of a change of this key.
+    #[must_use]
+    pub fn times(&self, key: &Key) -> usize {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.get(key.as_str()).copied().unwrap_or_default()
+    }
+
+    /// The keys that it heard of.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// How often it heard that everything changed.
+    #[must_use]
+    pub fn all(&self) -> usize {
+        self.all.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+/// Runs the checks of tracking under `prefix`.
+///
+/// # Errors
+/// The first check that fails, by name, and why.
+pub async fn run_tracking(here: &dyn Store, there: &dyn Store, prefix: &str) -> Result<()> {
+    let checks = async {
+        let subject = |name| format!("{prefix}:{name}");
+        let name = subject("own");
+        own_changes_are_heard_before_their_call_returns(Subject { store: here, prefix: &name })
+            .await?;
+        let name = subject("fill");
+        a_fill_elsewhere_is_heard(here, Subject { store: there, prefix: &name }).await?;
+        let name = subject("removal");
+        a_removal_elsewhere_is_heard(here, Subject { store: there, prefix: &name }).await?;
+        let name = subject("again");
+        every_get_asks_anew(here, Subject { store: there, prefix: &name }).await
+    };
+    tokio::time::timeout(LONG / 2, checks).await.unwrap_or_else(|over| Err(over.into()))
+}
+
+async fn own_changes_are_heard_before_their_call_returns(subject: Subject<'_>) -> Result<()> {
+    let (heard, store, key) = (Heard::of(subject.store), subject.store, subject.key("k")?);
+    let told = |at_least| ensure_told(&heard, &key, at_least, "an own change");
+    subject.put(&key, &subject.envelope(1)).await?;
+    told(1)?;
+    store.invalidate_keys(std::slice::from_ref(&key)).await?;
+    told(2)?;
+    let tag = subject.tag("t")?;
+    subject.put_tagged(&tag, &key).await?;
+    let before = heard.times(&key);
+    store.invalidate_tag(&tag, LONG).await?;
+    told(before + 1)
+}
+
+async fn a_fill_elsewhere_is_heard(here: &dyn Store, there: Subject<'_>) -> Result<()> {
+    let (heard, key) = (Heard::of(here), there.key("k")?);
+    there.put(&key, &there.envelope(1)).await?;
+    tracked(here, &key).await?;
+    let before = heard.times(&key);
+    there.put(&key, &there.envelope(2)).await?;
+    eventually("word of a fill", async || Ok(heard.times(&key) > before)).await
+}
+
+async fn a_removal_elsewhere_is_heard(here: &dyn Store, there: Subject<'_>) -> Result<()> {
+    let (heard, tag) = (Heard::of(here), there.tag("t")?);
+    let (keyed, tagged) = (there.key("keyed")?, there.key("tagged")?);
+    there.put(&keyed, &there.envelope(1)).await?;
+    there.put_tagged(&tag, &tagged).await?;
+    for key in [&keyed, &tagged] {
+        ensure!(tracked(here, key).await?.is_some(), "{key} has no value");
+    }
+    let before = (heard.times(&keyed), heard.times(&tagged));
+    there.store.invalidate_keys(std::slice::from_ref(&keyed)).await?;
+    there.store.invalidate_tag(&tag, LONG).await?;
+    eventually("word of both", async || {
+        Ok(heard.times(&keyed) > before.0 && heard.times(&tagged) > before.1)
+    })
+    .await
+}
+
+async fn every_get_asks_anew(here: &dyn Store, there: Subject<'_>) -> Result<()> {
+    let (heard, key) = (Heard::of(here), there.key("k")?);
+    for version in 1..=3 {
+        there.put(&key, &there.envelope(version)).await?;
+        tracked(here, &key).await?;
+        let before = heard.times(&key);
+        there.store.invalidate_keys(std::slice::from_ref(&key)).await?;
+        eventually("word", async || Ok(heard.times(&key) > before)).await?;
+    }
+    Ok(())
+}
+
+async fn tracked(store: &dyn Store, key: &Key) -> Result<Option<Envelope>> {
+    let Tracked { envelope, heard } = store.get_tracked(key).await?;
+    ensure!(heard, "the store does not tell of changes");
+    Ok(envelope)
+}
+
+fn ensure_told(heard: &Heard, key: &Key, at_least: usize, of: &str) -> Result<()> {
+    let times = heard.times(key);
+    ensure!(times >= at_least, "{of} was heard of {times} times when its call returned");
+    Ok(())
+}

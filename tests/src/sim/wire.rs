@@ -1,0 +1,233 @@
+//! What the simulated store says unasked: which connection asked for word of which key, and the words
+//! on their way. Those of one connection arrive in their order, and before every answer that was sent
+//! after them; with a connection, all that is on its way is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use corral_host::store::{Key, Listener};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::protection::Protection;
+use super::weather::Way;
+use super::world::World;
+
+/// How often a word that is held up looks whether it may go on.
+const HELD_UP: Duration = Duration::from_millis(5);
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// What stands under a key.
+    Key(Key),
+    /// Everything: the store was emptied.
+    All,
+}
+
+/// Who asked for word of what.
+#[derive(Default)]
+pub(super) struct Tracking {
+    asked: BTreeMap<Key, BTreeSet<usize>>,
+    wires: Vec<Option<Sender>>,
+}
+
+#[derive(Clone)]
+struct Sender {
+    words: mpsc::UnboundedSender<Word>,
+    sent: Arc<AtomicU64>,
+}
+
+struct Word {
+    change: Change,
+    arrives: Instant,
+}
+
+/// A host's end of a connection; words come until it is dropped.
+pub(super) struct Wire {
+    number: usize,
+    sent: Arc<AtomicU64>,
+    heard: watch::Receiver<u64>,
+    delivery: tokio::task::JoinHandle<()>,
+}
+
+/// Those in a host who listen.
+pub(super) struct Ears {
+    world: Arc<World>,
+    pub(super) host: usize,
+    listeners: Mutex<Vec<Weak<dyn Listener>>>,
+    /// Keys whose tracked get is on its way.
+    awaited: Mutex<BTreeMap<Key, usize>>,
+}
+
+impl Tracking {
+    /// The wire of this number wants word of the next change of `key`.
+    pub(super) fn ask(&mut self, wire: usize, key: &Key) {
+        if self.wires.get(wire).is_some_and(Option::is_some) {
+            self.asked.entry(key.clone()).or_default().insert(wire);
+        }
+    }
+
+    /// Sends word of a change to those who asked for it, each with a delay of its own.
+    pub(super) fn tell(&mut self, change: &Change, delay: impl Fn() -> Duration) {
+        let told = match change {
+            Change::Key(key) => self.asked.remove(key).unwrap_or_default(),
+            Change::All => {
+                self.asked.clear();
+                (0..self.wires.len()).collect()
+            }
+        };
+        for wire in told {
+            if let Some(Some(sender)) = self.wires.get(wire) {
+                let word = Word { change: change.clone(), arrives: Instant::now() + delay() };
+                sender.sent.fetch_add(1, Ordering::Relaxed);
+                let _gone = sender.words.send(word);
+            }
+        }
+    }
+
+    fn forget(&mut self, wire: usize) {
+        self.wires[wire] = None;
+        self.asked.retain(|_, asked| {
+            asked.remove(&wire);
+            !asked.is_empty()
+        });
+    }
+}
+
+impl Wire {
+    /// Opens a connection for a host. Needs a runtime.
+    pub(super) fn open(world: &Arc<World>, ears: &Arc<Ears>) -> Self {
+        let (words, arriving) = mpsc::unbounded_channel();
+        let (sent, (told, heard)) = (Arc::new(AtomicU64::new(0)), watch::channel(0));
+        let mut tracking = world.tracking();
+        let number = tracking.wires.len();
+        tracking.wires.push(Some(Sender { words, sent: Arc::clone(&sent) }));
+        drop(tracking);
+        let delivery = tokio::spawn(deliver(Arc::clone(ears), arriving, told));
+        Self { number, sent, heard, delivery }
+    }
+
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// What an answer that is sent now waits for; none: nothing is on its way.
+    pub(super) fn sent_before(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let sent = self.sent.load(Ordering::Relaxed);
+        if *self.heard.borrow() >= sent {
+            return None;
+        }
+        let mut heard = self.heard.clone();
+        Some(async move {
+            // A connection that broke delivers nothing any more.
+            let _broke = heard.wait_for(|heard| *heard >= sent).await;
+        })
+    }
+
+    /// What is on its way is lost, and nothing is sent any more.
+    pub(super) fn cut(self, world: &World) {
+        self.delivery.abort();
+        world.tracking().forget(self.number);
+    }
+}
+
+async fn deliver(
+    ears: Arc<Ears>,
+    mut arriving: mpsc::UnboundedReceiver<Word>,
+    told: watch::Sender<u64>,
+) {
+    while let Some(Word { change, arrives }) = arriving.recv().await {
+        sleep_until(arrives).await;
+        loop {
+            let way = ears.world.weather().link(ears.host);
+            match way {
+                Way::Open => break,
+                Way::Slow(more) => {
+                    sleep(more).await;
+                    break;
+                }
+                Way::Refuses | Way::Frozen => sleep(HELD_UP).await,
+            }
+        }
+        ears.world.remark(|| format!("host {} hears of {change:?}", ears.host));
+        ears.hear(&change);
+        told.send_modify(|heard| *heard += 1);
+    }
+}
+
+impl Ears {
+    pub(super) fn new(world: &Arc<World>, host: usize) -> Arc<Self> {
+        Arc::new(Self {
+            world: Arc::clone(world),
+            host,
+            listeners: Mutex::default(),
+            awaited: Mutex::default(),
+        })
+    }
+
+    pub(super) fn add(&self, listener: Weak<dyn Listener>) {
+        self.listeners().push(listener);
+    }
+
+    /// Word came, or the host itself made the change.
+    pub(super) fn hear(&self, change: &Change) {
+        match change {
+            Change::All => self.all_changed(),
+            Change::Key(key) => {
+                let lacks = |protection| self.world.lacks(protection);
+                let overtaken = self.awaited().contains_key(key);
+                if lacks(Protection::NearHearsOfChanges)
+                    || (lacks(Protection::NearLooksBeforeItKeeps) && overtaken)
+                {
+                    return;
+                }
+                self.tell(|listener| listener.changed(key.as_str()));
+            }
+        }
+    }
+
+    /// Word may have been lost.
+    pub(super) fn all_changed(&self) {
+        self.tell(|listener| listener.all_changed());
+    }
+
+    /// A tracked get of `key` is on its way until the answer is dropped.
+    pub(super) fn await_answer(self: &Arc<Self>, key: &Key) -> Awaited {
+        *self.awaited().entry(key.clone()).or_default() += 1;
+        Awaited { ears: Arc::clone(self), key: key.clone() }
+    }
+
+    fn tell(&self, word: impl Fn(&dyn Listener)) {
+        let listeners = self.listeners();
+        listeners.iter().filter_map(Weak::upgrade).for_each(|listener| word(&*listener));
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Weak<dyn Listener>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, BTreeMap<Key, usize>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A tracked get on its way.
+pub(super) struct Awaited {
+    ears: Arc<Ears>,
+    key: Key,
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let mut awaited = self.ears.awaited();
+        if let Some(count) = awaited.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                awaited.remove(&self.key);
+            }
+        }
+    }
+}
