@@ -8,8 +8,9 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::policy::build::{self, Language};
 use crate::policy::gate::{self, EntityShape, Passport};
-use crate::policy::{Engine, Limits, build};
+use crate::policy::{Engine, Limits};
 use crate::service::shapes;
 
 use super::client::Host;
@@ -17,11 +18,24 @@ use super::{Failed, load, say};
 
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Builds a policy crate into a component, through the gate.
+    /// Writes a small, complete project of a policy: source, test, contract.
+    #[command(after_help = "Examples:\n  corral policy new my-policy --lang rust\n  \
+                            corral policy new my-policy --lang js --path policies/mine")]
+    New {
+        /// What it will be called: lower-case letters, digits and `-`.
+        name: String,
+        /// The language it is written in.
+        #[arg(long, value_parser = language)]
+        lang: Language,
+        /// The project's folder; without it, one of the policy's name.
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+    },
+    /// Builds a policy's project into a component, through the gate.
     #[command(after_help = "Examples:\n  corral policy build my-policy --out policy.wasm\n  \
                             corral policy build core --check host/default-policy.wasm")]
     Build {
-        /// The crate's folder.
+        /// The project's folder.
         #[arg(default_value = ".")]
         path: PathBuf,
         /// Where the component goes.
@@ -64,6 +78,7 @@ pub(super) enum PolicyCommand {
 
 pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
     match command {
+        PolicyCommand::New { name, lang, path } => new(&name, lang, path),
         PolicyCommand::Build { path, check: Some(component), .. } => check(&path, &component),
         PolicyCommand::Build { path, out, check: None } => build(&path, out.as_deref()),
         PolicyCommand::Show { file: Some(file), config, .. } => show(&file, config.as_deref()),
@@ -84,9 +99,24 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
     }
 }
 
+fn language(name: &str) -> Result<Language, String> {
+    let known = || Language::ALL.map(Language::name).join(", ");
+    let found = Language::ALL.into_iter().find(|language| language.name() == name);
+    found.ok_or_else(|| format!("known are {}", known()))
+}
+
+fn new(name: &str, language: Language, path: Option<PathBuf>) -> Result<(), Failed> {
+    let path = path.unwrap_or_else(|| PathBuf::from(name));
+    build::new(name, language, &path).map_err(|error| Failed::Usage(error.into()))?;
+    let path = path.display();
+    say(format_args!("{path} is a policy in {}; its README.md says how to go on", language.name()));
+    say(format_args!("next: corral policy build {path}"));
+    Ok(())
+}
+
 fn build(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
     let built = build::build(path, out)?;
-    let passport = examine(&built.path, None)?;
+    let passport = examine(&built.path, None, built.language.limits())?;
     say(format_args!(
         "{}: {}@{}, {} bytes, sha-256 {}, built by {}",
         built.path.display(),
@@ -94,7 +124,7 @@ fn build(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
         passport.version,
         built.bytes,
         built.digest,
-        built.stamp.rustc,
+        built.stamp.compiler,
     ));
     Ok(())
 }
@@ -107,7 +137,7 @@ fn check(path: &Path, component: &Path) -> Result<(), Failed> {
 
 fn show(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
     let config = config.map(load).transpose()?;
-    let passport = examine(file, config.as_ref())?;
+    let passport = examine(file, config.as_ref(), Limits::default())?;
     let bytes = std::fs::read(file)?;
     say(format_args!("name: {}", passport.name));
     say(format_args!("version: {}", passport.version));
@@ -116,7 +146,7 @@ fn show(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
     // The gate lets no import pass.
     say("imports: none");
     if let Some(stamp) = build::stamp_of(&bytes) {
-        say(format_args!("built by: {}", stamp.rustc));
+        say(format_args!("built by: {}", stamp.compiler));
         say(format_args!("sources: {}", stamp.source));
     }
     say(format_args!("gate: passed, {} decisions in {} ms", passport.decisions, passport.took_ms));
@@ -124,9 +154,9 @@ fn show(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
 }
 
 /// The gate, with the settings of a configuration or none.
-fn examine(file: &Path, config: Option<&Config>) -> Result<Passport, Failed> {
+fn examine(file: &Path, config: Option<&Config>, limits: Limits) -> Result<Passport, Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let engine = Engine::new(Limits::default())?;
+    let engine = Engine::new(limits)?;
     let settings = config.map_or_else(|| "{}".to_owned(), Config::policy_settings_json);
     let entities: Vec<EntityShape> = config.map(shapes).unwrap_or_default();
     let passed = gate::examine(&engine, &bytes, &settings, &entities)

@@ -1,0 +1,64 @@
+// Texts in the one form that names are made of, on every host and in every language.
+import { hexDigest } from "./sha256.js";
+
+/** A value inside a name: safe bytes and `%XX` alone, or `~` for null, so no two values share one. */
+export function segment(value) {
+  if (value === null) return "~";
+  return Array.from(utf8(value), (byte) => {
+    const character = String.fromCharCode(byte);
+    return /[A-Za-z0-9._@+-]/.test(character)
+      ? character
+      : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }).join("");
+}
+
+/** SHA-256 over fields with their lengths before them: moving text between fields changes it. */
+export function digest(fields) {
+  const bytes = [];
+  const text = (field) => {
+    const content = utf8(field);
+    for (let at = 0, rest = content.length; at < 8; at += 1, rest = Math.floor(rest / 256))
+      bytes.push(rest % 256);
+    for (const byte of content) bytes.push(byte);
+  };
+  for (const field of fields) {
+    if (typeof field === "string") {
+      text(field);
+    } else {
+      bytes.push(field.value === null ? 0 : 1);
+      if (field.value !== null) text(field.value);
+    }
+  }
+  return hexDigest(bytes);
+}
+
+/** Written out, since not every engine has a TextEncoder. */
+function utf8(text) {
+  const bytes = [];
+  for (const character of text) {
+    const code = character.codePointAt(0);
+    if (code < 0x80) bytes.push(code);
+    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 63));
+    else if (code < 0x10000)
+      bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63));
+    else
+      bytes.push(
+        0xf0 | (code >> 18),
+        0x80 | ((code >> 12) & 63),
+        0x80 | ((code >> 6) & 63),
+        0x80 | (code & 63),
+      );
+  }
+  return bytes;
+}
+
+export function distinct(names) {
+  return [...new Set(names)].sort(byteOrder);
+}
+
+/** The order of UTF-8 bytes, which is that of code points and not of UTF-16. */
+export function byteOrder(a, b) {
+  const [left, right] = [utf8(a), utf8(b)];
+  const at = left.findIndex((byte, index) => byte !== right[index]);
+  return at < 0 ? left.length - right.length : left[at] - (right[at] ?? -1);
+}
