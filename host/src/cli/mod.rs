@@ -4,6 +4,7 @@
 
 mod check;
 mod client;
+mod conformance;
 mod demo;
 mod policy;
 mod serve;

@@ -14,6 +14,7 @@ use crate::policy::{Engine, Limits};
 use crate::service::shapes;
 
 use super::client::Host;
+use super::conformance::{self, Conformance};
 use super::{Failed, load, say};
 
 #[derive(Subcommand)]
@@ -45,6 +46,8 @@ pub(super) enum PolicyCommand {
         #[arg(long, value_name = "FILE", conflicts_with = "out")]
         check: Option<PathBuf>,
     },
+    /// Holds a component to what every good policy does, sentence by sentence.
+    Test(Conformance),
     /// Describes a component, or the generations of a running host.
     #[command(after_help = "Examples:\n  corral policy show policy.wasm\n  \
                             corral policy show policy.wasm --config corral.toml\n  \
@@ -81,6 +84,7 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
         PolicyCommand::New { name, lang, path } => new(&name, lang, path),
         PolicyCommand::Build { path, check: Some(component), .. } => check(&path, &component),
         PolicyCommand::Build { path, out, check: None } => build(&path, out.as_deref()),
+        PolicyCommand::Test(command) => conformance::run(&command),
         PolicyCommand::Show { file: Some(file), config, .. } => show(&file, config.as_deref()),
         PolicyCommand::Show { file: None, host, .. } => {
             let status = host.send(Method::GET, "/admin/policy", Vec::new()).await?;

@@ -16,6 +16,7 @@ mod plans;
 mod pool;
 mod sections;
 mod slot;
+pub mod suite;
 #[cfg(test)]
 mod testing;
 mod watch;

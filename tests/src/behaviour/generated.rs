@@ -10,10 +10,14 @@ use rand::{Rng, RngExt, SeedableRng};
 
 /// A call with its arguments.
 #[derive(Debug)]
-enum Call {
+pub enum Call {
+    /// Of `plan`.
     Plan(Request),
+    /// Of `row-tags`.
     RowTags(Request, Vec<Row>),
+    /// Of `step`.
     Step(Memo, Moment, Event),
+    /// Of `invalidate`.
     Invalidate(Change),
 }
 
@@ -26,7 +30,7 @@ pub fn first_difference(
     seed: u64,
     calls: usize,
 ) -> Option<String> {
-    let mut generator = Generator(StdRng::seed_from_u64(seed));
+    let mut generator = Generator::new(seed);
     (0..calls).find_map(|_| {
         let call = generator.call();
         let (left, right) = (call.answer(left), call.answer(right));
@@ -48,10 +52,18 @@ impl Call {
     }
 }
 
-struct Generator(StdRng);
+/// Generates calls, the same for the same seed.
+pub struct Generator(StdRng);
 
 impl Generator {
-    fn call(&mut self) -> Call {
+    /// Of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    /// The next one.
+    pub fn call(&mut self) -> Call {
         match self.0.random_range(0..4) {
             0 => Call::Plan(self.request()),
             1 => {
