@@ -17,4 +17,6 @@ pub mod scenario;
 pub mod servers;
 pub mod shop;
 pub mod sim;
+pub mod toolbox;
 pub mod trace;
+pub mod wire;

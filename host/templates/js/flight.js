@@ -97,7 +97,7 @@ function usable(settings, terms, memo, seen) {
   const due = seen.refreshMs === 0 && settings.earlyRefresh > 0;
   if (fresh && !due) return to(memo, DONE, "answer");
   if (fresh || staleWithin(seen, terms.staleWhileRevalidateMs)) {
-    return to(memo, REFRESHING, "answer-and-refresh", undefined, { attempts: 0, sinceMs: 0 });
+    return to(memo, REFRESHING, "answer-and-refresh", undefined, { attempts: 0 });
   }
   return undefined;
 }
@@ -106,9 +106,7 @@ function usable(settings, terms, memo, seen) {
 function wait(memo, moment, heldMs) {
   const waitMs = Math.min(Math.max(heldMs, 1), moment.leftMs);
   if (waitMs === 0) return to(memo, LOADING_UNCACHED, "load-uncached");
-  return to(memo, WAITING, "wait", waitMs, {
-    sinceMs: memo.sinceMs || Math.max(moment.elapsedMs, 1),
-  });
+  return to(memo, WAITING, "wait", waitMs);
 }
 
 /** The load failed: what is at hand will do if it is fresh, or stale as far as the entity allows. */

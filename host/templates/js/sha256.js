@@ -1,5 +1,5 @@
 // SHA-256 (FIPS 180-4): the engine inside a component brings none, and names that strangers can
-// influence need a digest without collisions.
+// influence need a digest without collisions. Written for an interpreter: plain loops over numbers.
 
 /** The first 32 bits of the fractional parts of the n-th roots of the first primes. */
 function fractions(root, count) {
@@ -11,48 +11,46 @@ function fractions(root, count) {
 }
 
 const INITIAL = fractions(2, 8);
-const ROUND = fractions(3, 64);
-
-const rotate = (word, by) => (word >>> by) | (word << (32 - by));
+const ROUND = new Int32Array(fractions(3, 64));
 
 /** The digest of bytes, in lower-case hexadecimal. */
 export function hexDigest(bytes) {
-  const padded = [...bytes, 0x80];
-  while (padded.length % 64 !== 56) padded.push(0);
-  for (let shift = 56, bits = bytes.length * 8; shift >= 0; shift -= 8) {
-    padded.push(Math.floor(bits / 2 ** shift) % 256);
-  }
-  const state = [...INITIAL];
-  for (let at = 0; at < padded.length; at += 64) compress(state, padded.slice(at, at + 64));
-  return state.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+  const padded = new Uint8Array(Math.ceil((bytes.length + 9) / 64) * 64);
+  padded.set(bytes);
+  padded[bytes.length] = 0x80;
+  new DataView(padded.buffer).setUint32(padded.length - 4, bytes.length * 8);
+  const state = new Int32Array(INITIAL);
+  for (let at = 0; at < padded.length; at += 64) compress(state, padded, at);
+  return Array.from(state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
-function compress(state, block) {
-  const words = [];
-  for (let i = 0; i < 64; i += 1) {
-    if (i < 16) {
-      words.push(
-        (block[4 * i] << 24) |
-          (block[4 * i + 1] << 16) |
-          (block[4 * i + 2] << 8) |
-          block[4 * i + 3],
-      );
-    } else {
-      const [before, near] = [words[i - 15], words[i - 2]];
-      const low = rotate(before, 7) ^ rotate(before, 18) ^ (before >>> 3);
-      const high = rotate(near, 17) ^ rotate(near, 19) ^ (near >>> 10);
-      words.push((words[i - 16] + low + words[i - 7] + high) | 0);
-    }
+const words = new Int32Array(64);
+
+function compress(state, bytes, at) {
+  const block = new DataView(bytes.buffer, at, 64);
+  for (let i = 0; i < 16; i += 1) words[i] = block.getInt32(4 * i);
+  for (let i = 16; i < 64; i += 1) {
+    const x = words[i - 15];
+    const y = words[i - 2];
+    const low = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+    const high = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+    words[i] = words[i - 16] + low + words[i - 7] + high;
   }
   let [a, b, c, d, e, f, g, h] = state;
   for (let i = 0; i < 64; i += 1) {
-    const mixed = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    const mixed = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
     const first = (h + mixed + ((e & f) ^ (~e & g)) + ROUND[i] + words[i]) | 0;
-    const turned = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    const turned = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
     const second = (turned + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-    [h, g, f, e, d, c, b, a] = [g, f, e, (d + first) | 0, c, b, a, (first + second) | 0];
+    h = g;
+    g = f;
+    f = e;
+    e = (d + first) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (first + second) | 0;
   }
-  [a, b, c, d, e, f, g, h].forEach((word, i) => {
-    state[i] = (state[i] + word) | 0;
-  });
+  const rest = [a, b, c, d, e, f, g, h];
+  for (let i = 0; i < 8; i += 1) state[i] += rest[i];
 }

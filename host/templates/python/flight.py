@@ -88,7 +88,7 @@ def usable(settings, terms, memo, seen):
     if fresh and not due:
         return to(memo, Phase.DONE, t.Action_Answer())
     if fresh or stale_within(seen, terms.stale_while_revalidate_ms):
-        return to(memo, Phase.REFRESHING, t.Action_AnswerAndRefresh(), attempts=0, since_ms=0)
+        return to(memo, Phase.REFRESHING, t.Action_AnswerAndRefresh(), attempts=0)
     return None
 
 
@@ -104,8 +104,7 @@ def wait(memo, moment, held_ms):
     wait_ms = min(max(held_ms, 1), moment.left_ms)
     if wait_ms == 0:
         return to(memo, Phase.LOADING_UNCACHED, t.Action_LoadUncached())
-    since_ms = memo.since_ms or max(moment.elapsed_ms, 1)
-    return to(memo, Phase.WAITING, t.Action_Wait(wait_ms), since_ms=since_ms)
+    return to(memo, Phase.WAITING, t.Action_Wait(wait_ms))
 
 
 def settle(terms, memo, at_hand):

@@ -121,7 +121,6 @@ impl Flight<'_> {
         }
         let memo = Memo {
             attempts: 0,
-            since_ms: 0,
             ..self.memo
         };
         (fresh || stale_within(seen, self.terms.stale_while_revalidate_ms))
@@ -134,18 +133,7 @@ impl Flight<'_> {
         if wait_ms == 0 {
             return self.load_uncached();
         }
-        let since_ms = match self.memo.since_ms {
-            0 => self.moment.elapsed_ms.max(1),
-            since_ms => since_ms,
-        };
-        to(
-            Memo {
-                since_ms,
-                ..self.memo
-            },
-            WAITING,
-            Action::Wait(wait_ms),
-        )
+        to(self.memo, WAITING, Action::Wait(wait_ms))
     }
 
     /// The load failed: what is at hand will do if it is fresh, or stale as far as allowed.
