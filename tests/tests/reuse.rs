@@ -107,6 +107,7 @@ fn all(said: &str) {
 /// The component as the host runs it.
 fn hosted() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();
-    let passed = gate::examine(&engine, builtin(), &settings(), &entities()).unwrap();
+    let terms = gate::Terms::new(settings(), entities());
+    let passed = gate::examine(&engine, builtin(), &terms).unwrap();
     Arc::clone(passed.pool())
 }

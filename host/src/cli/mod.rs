@@ -4,7 +4,6 @@
 
 mod check;
 mod client;
-mod conformance;
 mod demo;
 mod policy;
 mod serve;

@@ -5,8 +5,8 @@ use crate::policy::testing::{Wat, engine};
 #[test]
 fn the_built_in_policy_does_all_that_an_author_is_asked_for() {
     let own = Map::new();
-    let passed =
-        gate::examine(&engine(), crate::policy::builtin(), &settings(&own), &entities()).unwrap();
+    let terms = gate::Terms::new(settings(&own), entities());
+    let passed = gate::examine(&engine(), crate::policy::builtin(), &terms).unwrap();
     for check in CHECKS {
         assert_eq!(check.run(&**passed.pool()), Ok(()), "{}", check.sentence());
     }

@@ -6,16 +6,16 @@ use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
 
 use crate::policy::build::Language;
-use crate::policy::gate::{self, Passport};
+use crate::policy::gate::{self, Passport, Terms};
 use crate::policy::suite::{self, CHECKS};
 use crate::policy::{Engine, Policy};
 
-use super::{Failed, load, say};
+use crate::cli::{Failed, load, say};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  corral policy test policy.wasm\n  \
                         corral policy test policy.wasm --config corral.toml --json")]
-pub(super) struct Conformance {
+pub(in crate::cli) struct Test {
     /// The component.
     file: PathBuf,
     /// The configuration whose `[policy.settings]` it is tested with.
@@ -32,7 +32,7 @@ struct Verdict {
     problem: Option<String>,
 }
 
-pub(super) fn run(command: &Conformance) -> Result<(), Failed> {
+pub(super) fn run(command: &Test) -> Result<(), Failed> {
     let own = match &command.config {
         Some(path) => load(path)?.policy.settings,
         None => Map::new(),
@@ -51,7 +51,8 @@ pub(super) fn run(command: &Conformance) -> Result<(), Failed> {
 fn examine(file: &Path, own: &Map<String, Value>) -> Result<(Passport, Vec<Verdict>), Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let engine = Engine::new(Language::JavaScript.limits())?;
-    let passed = gate::examine(&engine, &bytes, &suite::settings(own), &suite::entities())
+    let terms = Terms::new(suite::settings(own), suite::entities());
+    let passed = gate::examine(&engine, &bytes, &terms)
         .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
     let policy: &dyn Policy = &**passed.pool();
     let verdict = |check: &suite::Check| Verdict {
