@@ -21,7 +21,7 @@ const REFRESHING = 6,
 const USELESS_CLAIMS_MAX = 3;
 
 export function step(settings, memo, moment, event) {
-  const terms = settings.termsOf(memo.spare);
+  const terms = settings.termsOf(memo.spare, memo.sinceMs);
   const turn = terms && on(settings, terms, memo, moment, event);
   return turn ?? astray(memo, event);
 }

@@ -1,5 +1,8 @@
 // How reads are named. Two different reads never share a key; names are those of the built-in
 // policy, so exchanging one for the other leaves no key behind.
+//
+// A read's first memo carries the number of the rule that its arguments meet (`sinceMs`, which a
+// flight needs for nothing else): `step` never sees arguments, and so it learns what they mean.
 import { byteOrder, digest, distinct, segment } from "./canonical.js";
 import { render } from "./template.js";
 
@@ -20,7 +23,7 @@ function planEntity(settings, name, given) {
     key: entityKey(settings.namespace, name, values),
     tags: distinct(entity.tags.map((tag) => render(tag, valueOf))),
     rowColumns: entity.rowColumns,
-    memo: begin(entity.index),
+    memo: { ...begin(entity.index), sinceMs: entity.ruleOf(values) },
   };
 }
 

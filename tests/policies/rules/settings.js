@@ -1,6 +1,7 @@
 // What the host hands over once: `[policy.settings]` of the configuration, and beside it what a
 // policy must know of the entities. Every problem is reported at once, with its path.
 import { byteOrder } from "./canonical.js";
+import { readRules } from "./rules.js";
 import { columnsOf, parseTemplate, parseTouch } from "./template.js";
 
 /** In a memo's `spare`: below it the index of an entity, from it on the lifetime of a query. */
@@ -9,7 +10,7 @@ const SPARE_QUERY = 65536;
 /** 30 days. */
 const DURATION_MAX_MS = 2592000000;
 
-const KNOWN = ["namespace", "jitter", "early_refresh", "lease_ms", "query", "entities"];
+const KNOWN = ["namespace", "jitter", "early_refresh", "lease_ms", "rules", "query", "entities"];
 
 export function readSettings(text) {
   const problems = [];
@@ -32,6 +33,7 @@ export function readSettings(text) {
     reject("namespace", "must be 1 to 32 of a-z, 0-9 and `. _ -`");
   const queryTtlMs = number(json.query ?? {}, "query.", "ttl_ms", 60000, 1, DURATION_MAX_MS);
   const entities = readEntities(json.entities ?? {}, number, reject);
+  readRules(json.rules ?? [], entities, number, reject);
   const settings = {
     namespace,
     jitter: number(json, "", "jitter", 0.2, 0, 0.9),
@@ -61,8 +63,8 @@ function lookups(entities, queryTtlMs) {
     writeOf: (entity, write) => byName.get(entity)?.writes.get(write),
     spareOfQuery: (ttlMs) => SPARE_QUERY + Math.min(ttlMs || queryTtlMs, DURATION_MAX_MS),
     /** The terms that a memo's `spare` stands for; undefined: this policy did not write it. */
-    termsOf: (spare) =>
-      spare < SPARE_QUERY ? entities[spare]?.terms : queryTerms(spare - SPARE_QUERY),
+    termsOf: (spare, rule) =>
+      spare < SPARE_QUERY ? entities[spare]?.termsOf(rule) : queryTerms(spare - SPARE_QUERY),
   };
 }
 
