@@ -10,7 +10,7 @@ use corral_host::policy::suite::{self, Flight};
 use corral_host::policy::{Action, Argument, Event, Plan, Policy, Request, Subject};
 
 pub use corral_host::policy::suite::entities;
-pub use generated::{Call, Generator, first_difference};
+pub use generated::{Call, Generator, first_difference, first_other_decision};
 
 /// What the policy under test is told, beside the suite's entities.
 const OWN: &str = r#"{ "namespace": "v1", "jitter": 0.2, "early_refresh": 1.0, "lease_ms": 1000 }"#;

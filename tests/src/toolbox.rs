@@ -15,6 +15,16 @@ pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
+/// A folder in the build directory that outlives its test.
+///
+/// # Errors
+/// When it can't be made.
+pub fn cache(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = build_dir()?.join("toolbox").join(name);
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
 /// A Python whose environment has what this `requirements.txt` names.
 ///
 /// # Errors

@@ -2,11 +2,14 @@
 
 use corral_host::policy::{
     Argument, Cause, Change, Event, Failure, Memo, Moment, Policy, Query, Report, Request, Row,
-    RowChange, Sighting, Subject,
+    RowChange, Sighting, Subject, Trap,
 };
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
+use serde_json::Value;
+
+use crate::wire::recorded;
 
 /// A call with its arguments.
 #[derive(Debug)]
@@ -36,6 +39,44 @@ pub fn first_difference(
         let (left, right) = (call.answer(left), call.answer(right));
         (left != right).then(|| format!("{call:?}\n  {left}\n  {right}"))
     })
+}
+
+/// The same, but for how long values live, and for the order of targets: policies may draw
+/// lifetimes in ways of their own.
+///
+/// # Errors
+/// When one of them traps.
+pub fn first_other_decision(
+    left: &dyn Policy,
+    right: &dyn Policy,
+    seed: u64,
+    calls: usize,
+) -> Result<Option<String>, Trap> {
+    let mut generator = Generator::new(seed);
+    for _ in 0..calls {
+        let call = generator.call();
+        let (left, right) = (recorded(&call, left)?, recorded(&call, right)?);
+        let [one, other] = [left, right].map(decided);
+        if one != other {
+            return Ok(Some(format!("{one}\n{other}")));
+        }
+    }
+    Ok(None)
+}
+
+fn decided(mut call: Value) -> Value {
+    if let Some(targets) = call["answer"].as_array_mut() {
+        targets.sort_by_key(Value::to_string);
+    }
+    let turn = &mut call["answer"];
+    if turn["action"]["tag"] == "fill" {
+        turn["action"]["val"].take();
+    }
+    if let Some(since) = turn.pointer_mut("/memo/sinceMs") {
+        // Only a policy with patience needs to know since when it waits.
+        since.take();
+    }
+    call
 }
 
 impl Call {
