@@ -31,14 +31,18 @@ const WORLD: &str = "policy";
 
 /// The compiler for JavaScript, installed if it is not.
 pub(super) fn javascript(directory: &Path) -> Result<Compiler, BuildError> {
-    let program = absolute(directory)?.join("node_modules/.bin/componentize-qjs");
+    let program = absolute(directory)?.join("node_modules/componentize-qjs/cli.mjs");
     if !program.is_file() {
         let npm = "comes with Node.js: install version 18 or newer (Debian: packages nodejs, npm)";
         let mut install = Command::new("npm");
         install.args(["install", "--no-audit", "--no-fund"]).current_dir(directory);
         run(install, npm)?;
     }
-    installed(&program, "package.json has to name componentize-qjs in its devDependencies")?;
+    installed(
+        &program,
+        "componentize-qjs",
+        "is not installed: package.json has to name it in its devDependencies",
+    )?;
     let manifest = directory.join("node_modules/componentize-qjs/package.json");
     let text = read(&manifest)?;
     let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
@@ -56,10 +60,12 @@ pub(super) fn compile_javascript(
         .map_err(|error| BuildError::Failed(format!("package.json can't be read: {error}")))?;
     let main = package.main.unwrap_or_else(|| "policy.js".into());
     let output = Output::new()?;
-    let mut command = Command::new(&compiler.program);
+    // Not by its name in `.bin`: Node.js 18 does not know that for a module.
+    let mut command = Command::new("node");
+    command.arg(&compiler.program);
     command.args(["--wit", "wit", "--world", WORLD, "--js", &main, "--stub-wasi", "--sync"]);
     command.arg("--output").arg(output.path()).current_dir(directory);
-    run(command, "is started by `node`, which is missing: install Node.js 18 or newer")?;
+    run(command, "is missing: install Node.js 18 or newer (Debian: package nodejs)")?;
     output.read()
 }
 
@@ -79,7 +85,8 @@ pub(super) fn python(directory: &Path) -> Result<Compiler, BuildError> {
         install.args(["-r", "requirements.txt"]).current_dir(directory);
         run(install, "is missing: `python3 -m venv` makes it (Debian: package python3-venv)")?;
     }
-    installed(&program, "requirements.txt has to name componentize-py")?;
+    let missing = "is not installed: requirements.txt has to name it";
+    installed(&program, "componentize-py", missing)?;
     let mut ask = Command::new(&program);
     ask.arg("--version");
     Ok(Compiler { version: run(ask, "can't be started")?.trim().to_owned(), program })
@@ -132,12 +139,11 @@ fn run(mut command: Command, missing: &'static str) -> Result<String, BuildError
     Err(BuildError::Failed(format!("{printed}\n{tool} {}", arguments.join(" ")).trim().into()))
 }
 
-fn installed(program: &Path, remedy: &'static str) -> Result<(), BuildError> {
+fn installed(program: &Path, tool: &str, remedy: &'static str) -> Result<(), BuildError> {
     if program.is_file() {
         return Ok(());
     }
-    let tool = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Err(BuildError::Missing { tool, remedy })
+    Err(BuildError::Missing { tool: tool.to_owned(), remedy })
 }
 
 fn absolute(directory: &Path) -> Result<PathBuf, BuildError> {
@@ -165,5 +171,32 @@ impl Output {
     fn read(&self) -> Result<Vec<u8>, BuildError> {
         let path = self.path();
         fs::read(&path).map_err(|error| BuildError::File { path, error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_is_missing_is_named_with_what_to_do() {
+        let command = Command::new("no-such-tool-anywhere");
+        let error = run(command, "is missing: install it").unwrap_err();
+        assert_eq!(error.to_string(), "no-such-tool-anywhere is missing: install it");
+    }
+
+    #[test]
+    fn a_tool_that_fails_is_named_with_its_arguments_and_what_it_printed() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such world; exit 3"]);
+        let error = run(command, "").unwrap_err().to_string();
+        assert_eq!(error, "no such world\nsh -c echo no such world; exit 3 failed");
+    }
+
+    #[test]
+    fn a_project_that_does_not_name_its_compiler_is_told_so() {
+        let project = tempfile::TempDir::new().unwrap();
+        let error = installed(&project.path().join("x"), "componentize-py", "is not named");
+        assert_eq!(error.unwrap_err().to_string(), "componentize-py is not named");
     }
 }
