@@ -9,7 +9,7 @@ use super::examine;
 
 pub(super) fn run(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
     let built = build::build(path, out)?;
-    let passport = examine(&built.path, None, built.language.limits())?;
+    let passport = examine(&built.path, None, || built.language.limits())?;
     say(format_args!(
         "{}: {}@{}, {} bytes, sha-256 {}, built by {}",
         built.path.display(),

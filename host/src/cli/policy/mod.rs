@@ -1,6 +1,7 @@
-//! `corral policy new / build / test / show / push / rollback`
+//! `corral policy new / build / check / test / show / push / rollback`
 
 mod build;
+mod gate;
 mod new;
 mod push;
 mod show;
@@ -8,12 +9,12 @@ mod test;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Subcommand;
 
 use crate::config::Config;
-use crate::policy::gate::{self, Passport, Terms};
-use crate::policy::{Engine, Limits};
+use crate::policy::Limits;
+use crate::policy::gate::{Passport, Terms};
 use crate::service::terms;
 
 use super::Failed;
@@ -36,6 +37,20 @@ pub(super) enum PolicyCommand {
         /// Builds nothing new: fails when this component is not what the sources would give.
         #[arg(long, value_name = "FILE", conflicts_with = "out")]
         check: Option<PathBuf>,
+    },
+    /// Runs the gate on a component, and says what it found.
+    #[command(after_help = "Examples:\n  corral policy check policy.wasm\n  \
+                            corral policy check policy.wasm --config corral.toml --json")]
+    Check {
+        /// The component, or a core module.
+        file: PathBuf,
+        /// The configuration whose settings, entities and limits it is examined with; without it,
+        /// those of a small shop.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// One JSON document instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Holds a component to what every good policy does, sentence by sentence.
     Test(test::Test),
@@ -73,6 +88,7 @@ pub(super) enum PolicyCommand {
 pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
     match command {
         PolicyCommand::New(command) => new::run(command),
+        PolicyCommand::Check { file, config, json } => gate::run(&file, config.as_deref(), json),
         PolicyCommand::Test(command) => test::run(&command),
         PolicyCommand::Build { path, check: Some(component), .. } => {
             build::check(&path, &component)
@@ -87,12 +103,14 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
     }
 }
 
-/// The gate, with the settings of a configuration or none.
-fn examine(file: &Path, config: Option<&Config>, limits: Limits) -> Result<Passport, Failed> {
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let engine = Engine::new(limits)?;
+/// The gate, with the settings and limits of a configuration, or of none with these.
+fn examine(
+    file: &Path,
+    config: Option<&Config>,
+    limits: impl FnOnce() -> Limits,
+) -> Result<Passport, Failed> {
+    let limits = config.map_or_else(limits, |config| config.policy.limits.clone());
     let terms = config.map_or_else(Terms::default, terms);
-    let passed = gate::examine(&engine, &bytes, &terms)
-        .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
-    Ok(passed.report().clone())
+    let passport = gate::examine(file, limits, &terms)?;
+    passport.map_err(|rejection| anyhow!("{}: {rejection}", file.display()).into())
 }

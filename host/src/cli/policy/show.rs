@@ -12,7 +12,7 @@ use super::examine;
 
 pub(super) fn file(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
     let config = config.map(load).transpose()?;
-    let passport = examine(file, config.as_ref(), Limits::default())?;
+    let passport = examine(file, config.as_ref(), Limits::default)?;
     let bytes = std::fs::read(file)?;
     say(format_args!("name: {}", passport.name));
     say(format_args!("version: {}", passport.version));
