@@ -54,7 +54,7 @@ def row_tags(settings, request, rows):
     values = bind(entity, request.arguments)
 
     def tag_of(tag, row):
-        columns = dict(zip(entity.row_columns, row))
+        columns = dict.fromkeys(entity.row_columns) | dict(zip(entity.row_columns, row))
         return render(tag, lambda source: source.find(values, columns))
 
     tags = {tag_of(tag, row) for row in rows for tag in entity.row_tags}

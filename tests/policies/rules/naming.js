@@ -47,7 +47,7 @@ export function rowTags(settings, { subject, arguments: given }, rows) {
   const values = bind(entity, given);
   const tags = rows.flatMap((row) => {
     const valueOf = ({ parameter, column }) =>
-      column === undefined ? values[parameter] : row[entity.rowColumns.indexOf(column)];
+      column === undefined ? values[parameter] : (row[entity.rowColumns.indexOf(column)] ?? null);
     return entity.rowTags.map((tag) => render(tag, valueOf));
   });
   return distinct(tags.filter((tag) => tag !== undefined));

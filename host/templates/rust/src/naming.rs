@@ -66,7 +66,7 @@ pub fn row_tags(
                 .row_columns
                 .iter()
                 .position(|column| column == name)?;
-            row.get(at).map(Option::as_deref)
+            Some(row.get(at).and_then(Option::as_deref))
         };
         let known = |source: &Source| source.find(&values, column);
         entity
