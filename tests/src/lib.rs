@@ -6,6 +6,7 @@
 //! A scenario is a few lines: a [`fleet::Fleet`] is Redis, Postgres and any number of hosts over
 //! one shop, and [`shop`] computes in Rust what every answer must be.
 
+pub mod authors;
 pub mod behaviour;
 pub mod client;
 pub mod conformance;
@@ -18,4 +19,6 @@ pub mod scenario;
 pub mod servers;
 pub mod shop;
 pub mod sim;
+pub mod toolbox;
 pub mod trace;
+pub mod wire;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use corral_host::config::{Config, Environment};
 use corral_host::policy::{Engine, Limits, Policy, Pool, builtin, gate};
 use corral_host::service::terms;
-use corral_tests::behaviour::{SETTINGS, entities, first_difference, run_all};
+use corral_tests::behaviour::{entities, first_difference, run_all, settings};
 use corral_tests::native::Native;
 
 const CALLS: usize = 10_000;
 
 #[test]
 fn the_native_policy_passes_the_suite() {
-    let checks = run_all(&native(SETTINGS)).unwrap();
+    let checks = run_all(&native(&settings())).unwrap();
     assert!(checks >= 25, "only {checks} checks ran");
 }
 
@@ -29,27 +29,27 @@ fn the_component_passes_the_suite() {
 fn ten_thousand_generated_calls_have_the_same_answers_natively_and_in_the_component() {
     let component = component();
     for seed in 0..2 {
-        let difference = first_difference(&native(SETTINGS), &*component, seed, CALLS);
+        let difference = first_difference(&native(&settings()), &*component, seed, CALLS);
         assert!(difference.is_none(), "{}", difference.unwrap_or_default());
     }
 }
 
 #[test]
 fn the_comparison_tells_policies_apart_that_differ_in_one_setting() {
-    let right = native(SETTINGS);
-    assert_eq!(first_difference(&right, &native(SETTINGS), 0, CALLS), None);
+    let right = native(&settings());
+    assert_eq!(first_difference(&right, &native(&settings()), 0, CALLS), None);
     for (setting, other) in [
-        (r#""jitter": 0.2"#, r#""jitter": 0.201"#),
-        (r#""namespace": "v1""#, r#""namespace": "v2""#),
-        (r#""early_refresh": 1.0"#, r#""early_refresh": 1.1"#),
-        (r#""lease_ms": 1000"#, r#""lease_ms": 1001"#),
-        (r#""stale_if_error_ms": 3600000"#, r#""stale_if_error_ms": 0"#),
-        (r#""then": "write-through""#, r#""then": "invalidate""#),
-        (r#""team:{row.team_id}"],"#, r#""team_{row.team_id}"],"#),
+        (r#""jitter":0.2"#, r#""jitter":0.201"#),
+        (r#""namespace":"v1""#, r#""namespace":"v2""#),
+        (r#""early_refresh":1.0"#, r#""early_refresh":1.1"#),
+        (r#""lease_ms":1000"#, r#""lease_ms":1001"#),
+        (r#""stale_if_error_ms":3600000"#, r#""stale_if_error_ms":0"#),
+        (r#""then":"write-through""#, r#""then":"invalidate""#),
+        (r#""team:{row.team_id}"]"#, r#""team_{row.team_id}"]"#),
     ] {
-        let settings = SETTINGS.replacen(setting, other, 1);
-        assert_ne!(settings, SETTINGS, "{setting} does not occur");
-        let difference = first_difference(&right, &native(&settings), 0, CALLS);
+        let changed = settings().replacen(setting, other, 1);
+        assert_ne!(changed, settings(), "{setting} does not occur");
+        let difference = first_difference(&right, &native(&changed), 0, CALLS);
         assert!(difference.is_some(), "{other} makes no difference");
     }
 }
@@ -57,14 +57,14 @@ fn the_comparison_tells_policies_apart_that_differ_in_one_setting() {
 #[test]
 fn the_suite_rejects_a_policy_with_another_jitter_or_namespace() {
     for (setting, other, check) in [
-        (r#""jitter": 0.2"#, r#""jitter": 0.19"#, "a_base_of_300_s_lives_240_to_360_s_uniformly"),
+        (r#""jitter":0.2"#, r#""jitter":0.19"#, "a_base_of_300_s_lives_240_to_360_s_uniformly"),
         (
-            r#""namespace": "v1""#,
-            r#""namespace": "v2""#,
+            r#""namespace":"v1""#,
+            r#""namespace":"v2""#,
             "a_usual_read_has_a_key_that_a_person_can_read",
         ),
     ] {
-        let error = run_all(&native(&SETTINGS.replacen(setting, other, 1))).unwrap_err();
+        let error = run_all(&native(&settings().replacen(setting, other, 1))).unwrap_err();
         assert!(error.to_string().contains(check), "{error}");
     }
 }
@@ -139,7 +139,7 @@ fn native(settings: &str) -> Native {
 /// The checked-in component, through the gate.
 fn component() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();
-    let terms = gate::Terms::new(SETTINGS, entities());
+    let terms = gate::Terms::new(settings(), entities());
     let passed = gate::examine(&engine, builtin(), &terms).unwrap();
     let pool = Arc::clone(passed.pool());
     let _: &dyn Policy = &*pool;

@@ -209,7 +209,7 @@ impl Budget {
         let stores = StoreLimitsBuilder::new()
             .memory_size(limits.memory_bytes)
             // Some interpreters are built of several modules; nobody needs more of anything.
-            .instances(32)
+            .instances(64)
             .memories(4)
             .tables(32)
             .table_elements(100_000)

@@ -17,6 +17,7 @@ mod plans;
 mod pool;
 mod sections;
 mod slot;
+pub mod suite;
 #[cfg(test)]
 mod testing;
 mod watch;

@@ -2,18 +2,25 @@
 
 use corral_host::policy::{
     Argument, Cause, Change, Event, Failure, Memo, Moment, Policy, Query, Report, Request, Row,
-    RowChange, Sighting, Subject,
+    RowChange, Sighting, Subject, Trap,
 };
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
+use serde_json::Value;
+
+use crate::wire::recorded;
 
 /// A call with its arguments.
 #[derive(Debug)]
-enum Call {
+pub enum Call {
+    /// Of `plan`.
     Plan(Request),
+    /// Of `row-tags`.
     RowTags(Request, Vec<Row>),
+    /// Of `step`.
     Step(Memo, Moment, Event),
+    /// Of `invalidate`.
     Invalidate(Change),
 }
 
@@ -26,12 +33,50 @@ pub fn first_difference(
     seed: u64,
     calls: usize,
 ) -> Option<String> {
-    let mut generator = Generator(StdRng::seed_from_u64(seed));
+    let mut generator = Generator::new(seed);
     (0..calls).find_map(|_| {
         let call = generator.call();
         let (left, right) = (call.answer(left), call.answer(right));
         (left != right).then(|| format!("{call:?}\n  {left}\n  {right}"))
     })
+}
+
+/// The same, but for how long values live, and for the order of targets: policies may draw
+/// lifetimes in ways of their own.
+///
+/// # Errors
+/// When one of them traps.
+pub fn first_other_decision(
+    left: &dyn Policy,
+    right: &dyn Policy,
+    seed: u64,
+    calls: usize,
+) -> Result<Option<String>, Trap> {
+    let mut generator = Generator::new(seed);
+    for _ in 0..calls {
+        let call = generator.call();
+        let (left, right) = (recorded(&call, left)?, recorded(&call, right)?);
+        let [one, other] = [left, right].map(decided);
+        if one != other {
+            return Ok(Some(format!("{one}\n{other}")));
+        }
+    }
+    Ok(None)
+}
+
+fn decided(mut call: Value) -> Value {
+    if let Some(targets) = call["answer"].as_array_mut() {
+        targets.sort_by_key(Value::to_string);
+    }
+    let turn = &mut call["answer"];
+    if turn["action"]["tag"] == "fill" {
+        turn["action"]["val"].take();
+    }
+    if let Some(since) = turn.pointer_mut("/memo/sinceMs") {
+        // Only a policy with patience needs to know since when it waits.
+        since.take();
+    }
+    call
 }
 
 impl Call {
@@ -48,10 +93,18 @@ impl Call {
     }
 }
 
-struct Generator(StdRng);
+/// Generates calls, the same for the same seed.
+pub struct Generator(StdRng);
 
 impl Generator {
-    fn call(&mut self) -> Call {
+    /// Of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    /// The next one.
+    pub fn call(&mut self) -> Call {
         match self.0.random_range(0..4) {
             0 => Call::Plan(self.request()),
             1 => {

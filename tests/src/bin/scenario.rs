@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use corral_tests::scenario::{deaths, faults, lifetimes, near, outage, stampede};
+use corral_host::policy::build::Language;
+use corral_tests::authors;
+use corral_tests::scenario::{deaths, faults, lifetimes, near, newcomer, outage, stampede};
 use serde::Serialize;
 
 /// Starts private servers and hosts, plays one scenario, and prints a JSON document.
@@ -83,6 +85,9 @@ enum Scenario {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// From `corral policy new` to a response's header, in each language, with nothing built before;
+    /// and what a decision costs in it.
+    Newcomer,
     /// Short-lived keys under tags, and what is left of them.
     Churn {
         /// How many.
@@ -128,6 +133,14 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         }
         Scenario::Spread { keys } => print(&lifetimes::spread(keys).await?)?,
         Scenario::Hot { seconds } => print(&lifetimes::hot(Duration::from_secs(seconds)).await?)?,
+        Scenario::Newcomer => {
+            println!("{}", authors::HEAD);
+            for language in Language::ALL {
+                let home = tempfile::tempdir()?;
+                let walk = newcomer::walk(language, home.path(), None).await?;
+                println!("{}", authors::line(&walk, authors::judged(&walk.component)?.cost));
+            }
+        }
         Scenario::Churn { keys } => print(&lifetimes::churn(keys).await?)?,
     }
     Ok(true)

@@ -1,11 +1,13 @@
 //! Scenarios over real servers, each with a name, a report that can be printed, and a verdict. The
 //! command `scenario` runs them at full size; the tests run the same code, smaller.
 
+pub mod cost;
 pub mod deaths;
 pub mod faults;
 mod ledger;
 pub mod lifetimes;
 pub mod near;
+pub mod newcomer;
 pub mod outage;
 mod rows;
 pub mod stampede;

@@ -10,7 +10,7 @@ use crate::policy::gate::{self, Passport, Rejection, Terms};
 use crate::policy::{Engine, Limits};
 use crate::service::terms;
 
-use super::super::{Failed, load, say};
+use crate::cli::{Failed, load, say};
 
 /// What a component is examined with that no configuration goes with: a little of everything that a
 /// configuration can have.

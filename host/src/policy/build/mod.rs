@@ -1,9 +1,13 @@
-//! From a policy crate to a component: `corral policy build`.
+//! From a policy's project to a component: `corral policy build`, in Rust, JavaScript and Python.
 //!
-//! The same sources and the same compiler give the same bytes, whatever directory they lie in. So
-//! a component that is checked in can be proven to be current: it carries a stamp that names both.
+//! Of a crate, the same sources and the same compiler give the same bytes, whatever directory they
+//! lie in. So a component that is checked in can be proven to be current: it carries a stamp that
+//! names both.
 
 mod compile;
+mod interpreted;
+mod language;
+mod new;
 mod source;
 mod toolchain;
 
@@ -13,8 +17,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use language::Language;
+pub use new::{NewError, new};
+
 use super::gate::{self, Rejection};
 use super::sections;
+
+/// The contract that this host speaks.
+const CONTRACT: &str = include_str!("../../../../wit/policy.wit");
 
 /// The custom section that says what a component was built from, as JSON.
 const STAMP_SECTION: &str = "corral:build";
@@ -22,9 +32,10 @@ const STAMP_SECTION: &str = "corral:build";
 /// What a component was built from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The compiler, as `rustc --version` names it.
-    pub rustc: String,
-    /// SHA-256 over the crate's sources and the contract, in hexadecimal.
+    /// The compiler, as it names itself.
+    #[serde(rename = "rustc")]
+    pub compiler: String,
+    /// SHA-256 over the project's sources and the contract, in hexadecimal.
     pub source: String,
 }
 
@@ -40,14 +51,20 @@ pub struct Built {
     /// What it was built from.
     #[serde(flatten)]
     pub stamp: Stamp,
+    /// What it is written in.
+    #[serde(skip)]
+    pub language: Language,
 }
 
 /// No component came of it.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// There is no `Cargo.toml`.
-    #[error("{0} is no crate: it has no Cargo.toml")]
-    NotACrate(PathBuf),
+    /// None of the languages' projects is there.
+    #[error(
+        "{0} is no policy's project: it has no Cargo.toml (Rust), package.json (JavaScript) or \
+         app.py (Python); `corral policy new NAME --lang rust` makes one"
+    )]
+    NotAProject(PathBuf),
     /// No compiler here can make WebAssembly.
     #[error(
         "the target wasm32-unknown-unknown is missing; run \
@@ -55,6 +72,14 @@ pub enum BuildError {
          `tests/prepare`, which installs Debian's toolchain for it: {0}"
     )]
     NoTarget(String),
+    /// A tool is not there.
+    #[error("{tool} {remedy}")]
+    Missing {
+        /// Which.
+        tool: String,
+        /// How to get it.
+        remedy: &'static str,
+    },
     /// A tool could not be started.
     #[error("{tool} could not be started: {error}")]
     Tool {
@@ -126,21 +151,22 @@ pub enum Stale {
     Build(#[from] BuildError),
 }
 
-/// Builds the policy crate in `directory` and writes the component to `out`, or to `policy.wasm`
-/// beside its `Cargo.toml`. Takes as long as the compiler does; its messages go to standard error.
+/// Builds the policy in `directory` and writes the component to `out`, or to `policy.wasm` in it.
+/// Fetches the compiler of an interpreted language into the project when it is not there. Takes as long as the compiler does; its messages go to standard error.
 ///
 /// # Errors
 /// [`BuildError`] says what is missing or what failed. Nothing is written then.
 pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
-    let (component, stamp) = make(directory)?;
+    let language = language(directory)?;
+    let (component, stamp) = make(language, directory)?;
     let path = out.map_or_else(|| directory.join("policy.wasm"), Path::to_owned);
     replace(&path, &component).map_err(|error| BuildError::File { path: path.clone(), error })?;
     let digest = gate::digest(&component);
-    Ok(Built { path, bytes: component.len(), digest, stamp })
+    Ok(Built { path, bytes: component.len(), digest, stamp, language })
 }
 
-/// Whether `component` is what the crate in `directory` makes. Where the compiler that built it is
-/// the one at hand, it is built again and compared; otherwise the sources are.
+/// Whether `component` is what the project in `directory` makes. Where it is a crate and the compiler
+/// that built it is the one at hand, it is built again and compared; otherwise the sources are.
 ///
 /// # Errors
 /// [`Stale`] says in what way it is not.
@@ -148,17 +174,18 @@ pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
     let bytes = fs::read(component)
         .map_err(|error| Stale::Unreadable { path: component.to_owned(), error })?;
     let stamp = stamp_of(&bytes).ok_or(Stale::Unstamped)?;
-    let now = source::digest(directory)?;
+    let language = language(directory)?;
+    let now = source::digest(language, directory)?;
     if stamp.source != now {
         return Err(Stale::Source { built: stamp.source, now });
     }
     let same_compiler = toolchain::find(directory)
         .and_then(|toolchain| toolchain.version())
-        .is_ok_and(|version| version == stamp.rustc);
-    if !same_compiler {
+        .is_ok_and(|version| version == stamp.compiler);
+    if language != Language::Rust || !same_compiler {
         return Ok(());
     }
-    let (again, _) = make(directory)?;
+    let (again, _) = make(language, directory)?;
     let [built, now] = [&bytes, &again].map(|bytes| gate::digest(bytes));
     if built == now { Ok(()) } else { Err(Stale::Bytes { built, now }) }
 }
@@ -169,16 +196,39 @@ pub fn stamp_of(component: &[u8]) -> Option<Stamp> {
     serde_json::from_slice(sections::find(component, STAMP_SECTION)?).ok()
 }
 
-fn make(directory: &Path) -> Result<(Vec<u8>, Stamp), BuildError> {
-    let toolchain = toolchain::find(directory)?;
-    let stamp = Stamp { rustc: toolchain.version()?, source: source::digest(directory)? };
-    let module = compile::compile(directory, &toolchain)?;
-    let output = |error: &dyn std::fmt::Display| BuildError::Output(error.to_string());
-    let module = sections::without_names(&module).map_err(|error| output(&error))?;
-    let mut component = gate::encode(&module)?;
-    let json = serde_json::to_vec(&stamp).map_err(|error| output(&error))?;
+fn language(directory: &Path) -> Result<Language, BuildError> {
+    Language::of(directory).ok_or_else(|| BuildError::NotAProject(directory.to_owned()))
+}
+
+fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, Stamp), BuildError> {
+    let (mut component, compiler) = match language {
+        Language::Rust => rust(directory)?,
+        Language::JavaScript => {
+            let compiler = interpreted::javascript(directory)?;
+            (interpreted::compile_javascript(directory, &compiler)?, compiler.version)
+        }
+        Language::Python => {
+            let compiler = interpreted::python(directory)?;
+            (interpreted::compile_python(directory, &compiler)?, compiler.version)
+        }
+    };
+    // A package manager has written down what it installed by now.
+    let stamp = Stamp { compiler, source: source::digest(language, directory)? };
+    let json = serde_json::to_vec(&stamp).map_err(|error| unreadable(&error))?;
     sections::append(&mut component, STAMP_SECTION, &json);
     Ok((component, stamp))
+}
+
+fn rust(directory: &Path) -> Result<(Vec<u8>, String), BuildError> {
+    let toolchain = toolchain::find(directory)?;
+    let compiler = toolchain.version()?;
+    let module = compile::compile(directory, &toolchain)?;
+    let module = sections::without_names(&module).map_err(|error| unreadable(&error))?;
+    Ok((gate::encode(&module)?, compiler))
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> BuildError {
+    BuildError::Output(error.to_string())
 }
 
 /// Whoever watches the file sees the old one or the new one, whole.

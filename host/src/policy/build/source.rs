@@ -1,25 +1,31 @@
-//! The digest of a crate's sources.
+//! The digest of a project's sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::BuildError;
+use super::{BuildError, CONTRACT, Language};
 
-/// A policy built for another contract is stale, wherever its crate keeps its copy of it.
-const CONTRACT: &str = include_str!("../../../../wit/policy.wit");
-
-/// SHA-256 over `Cargo.toml`, everything under `src` and `wit`, and the host's contract, in
-/// hexadecimal. Names and lengths are part of it.
-pub(super) fn digest(directory: &Path) -> Result<String, BuildError> {
-    let manifest = directory.join("Cargo.toml");
-    if !manifest.is_file() {
-        return Err(BuildError::NotACrate(directory.to_owned()));
-    }
-    let mut files = vec![manifest];
-    for folder in ["src", "wit"] {
-        collect(&directory.join(folder), &mut files)?;
+/// SHA-256 over what a component is made from and the host's contract, in hexadecimal: a policy
+/// built for another contract is stale, wherever its project keeps its copy of it. Of a crate that
+/// is `Cargo.toml` and everything under `src` and `wit`; of another project its sources, its list of
+/// dependencies, and `wit`. Names and lengths are part of it.
+pub(super) fn digest(language: Language, directory: &Path) -> Result<String, BuildError> {
+    let mut files = Vec::new();
+    match language {
+        Language::Rust => {
+            files.push(directory.join("Cargo.toml"));
+            for folder in ["src", "wit"] {
+                collect(&directory.join(folder), &|_| true, &mut files)?;
+            }
+        }
+        Language::JavaScript => {
+            collect(directory, &|path| has_extension(path, &["js", "json", "wit"]), &mut files)?;
+        }
+        Language::Python => {
+            collect(directory, &|path| has_extension(path, &["py", "txt", "wit"]), &mut files)?;
+        }
     }
     let mut digest = Sha256::new();
     let mut add = |name: &str, content: &[u8]| {
@@ -39,6 +45,9 @@ pub(super) fn digest(directory: &Path) -> Result<String, BuildError> {
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What compilers and package managers put beside the sources.
+const GENERATED: [&str; 4] = ["node_modules", "bindings", "__pycache__", "target"];
+
 /// The path as the digest knows it: the same on every system.
 fn relative(directory: &Path, path: &Path) -> String {
     let relative = path.strip_prefix(directory).unwrap_or(path);
@@ -46,16 +55,30 @@ fn relative(directory: &Path, path: &Path) -> String {
     parts.join("/")
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| extensions.contains(&extension))
+}
+
+fn is_generated(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with('.') || GENERATED.contains(&name)
+}
+
+fn collect(
+    folder: &Path,
+    wanted: &impl Fn(&Path) -> bool,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), BuildError> {
     if !folder.is_dir() {
         return Ok(());
     }
     let failed = |error| BuildError::File { path: folder.to_owned(), error };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else {
+        if path.is_dir() && !is_generated(&path) {
+            collect(&path, wanted, files)?;
+        } else if path.is_file() && wanted(&path) {
             files.push(path);
         }
     }

@@ -55,17 +55,17 @@ fn a_component_without_a_stamp_is_stale() {
 #[test]
 fn the_digest_of_sources_sees_content_names_and_places() {
     let at = policy_crate("digest");
-    let mut digests = vec![source::digest(at.path()).unwrap()];
+    let mut digests = vec![source::digest(Language::Rust, at.path()).unwrap()];
     let steps: [(&str, &str); 4] =
         [("src/a.rs", "x"), ("src/a.rs", "y"), ("src/deep/b.rs", ""), ("wit/policy.wit", "")];
     for (file, content) in steps {
         let file = at.path().join(file);
         create_dir_all(file.parent().unwrap()).unwrap();
         write(file, content).unwrap();
-        digests.push(source::digest(at.path()).unwrap());
+        digests.push(source::digest(Language::Rust, at.path()).unwrap());
     }
     fs::rename(at.path().join("src/a.rs"), at.path().join("src/c.rs")).unwrap();
-    digests.push(source::digest(at.path()).unwrap());
+    digests.push(source::digest(Language::Rust, at.path()).unwrap());
     let all = digests.len();
     digests.sort();
     digests.dedup();
@@ -73,10 +73,10 @@ fn the_digest_of_sources_sees_content_names_and_places() {
 }
 
 #[test]
-fn a_directory_without_a_crate_is_refused() {
+fn a_directory_without_a_project_is_refused() {
     let empty = TempDir::new().unwrap();
     let error = build(empty.path(), None).unwrap_err();
-    assert!(matches!(error, BuildError::NotACrate(_)), "{error}");
+    assert!(matches!(error, BuildError::NotAProject(_)), "{error}");
 }
 
 #[test]
@@ -106,7 +106,10 @@ fn policy_crate(name: &str) -> TempDir {
 
 /// A component with the stamp of the crate's sources.
 fn stamped(at: &TempDir, rustc: &str) -> PathBuf {
-    let stamp = Stamp { rustc: rustc.into(), source: source::digest(at.path()).unwrap() };
+    let stamp = Stamp {
+        compiler: rustc.into(),
+        source: source::digest(Language::Rust, at.path()).unwrap(),
+    };
     let mut component = Wat::default().component();
     sections::append(&mut component, STAMP_SECTION, &serde_json::to_vec(&stamp).unwrap());
     let path = at.path().join("stamped.wasm");

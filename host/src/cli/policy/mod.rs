@@ -1,0 +1,116 @@
+//! `corral policy new / build / check / test / show / push / rollback`
+
+mod build;
+mod gate;
+mod new;
+mod push;
+mod show;
+mod test;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Subcommand;
+
+use crate::config::Config;
+use crate::policy::Limits;
+use crate::policy::gate::{Passport, Terms};
+use crate::service::terms;
+
+use super::Failed;
+use super::client::Host;
+
+#[derive(Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Writes a small, complete project of a policy: source, test, contract.
+    New(new::New),
+    /// Builds a policy's project into a component, through the gate.
+    #[command(after_help = "Examples:\n  corral policy build my-policy --out policy.wasm\n  \
+                            corral policy build core --check host/default-policy.wasm")]
+    Build {
+        /// The project's folder.
+        #[arg(default_value = ".")]
+        path: PathBuf,
+        /// Where the component goes.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Builds nothing new: fails when this component is not what the sources would give.
+        #[arg(long, value_name = "FILE", conflicts_with = "out")]
+        check: Option<PathBuf>,
+    },
+    /// Runs the gate on a component, and says what it found.
+    #[command(after_help = "Examples:\n  corral policy check policy.wasm\n  \
+                            corral policy check policy.wasm --config corral.toml --json")]
+    Check {
+        /// The component, or a core module.
+        file: PathBuf,
+        /// The configuration whose settings, entities and limits it is examined with; without it,
+        /// those of a small shop.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// One JSON document instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Holds a component to what every good policy does, sentence by sentence.
+    Test(test::Test),
+    /// Describes a component, or the generations of a running host.
+    #[command(after_help = "Examples:\n  corral policy show policy.wasm\n  \
+                            corral policy show policy.wasm --config corral.toml\n  \
+                            corral policy show --url http://127.0.0.1:7071")]
+    Show {
+        /// A component; without it, a running host is asked.
+        file: Option<PathBuf>,
+        /// The configuration whose settings and entities the gate uses.
+        #[arg(long, value_name = "FILE", requires = "file")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        host: Host,
+    },
+    /// Puts a component in force on a running host.
+    #[command(
+        after_help = "Example:\n  corral policy push policy.wasm --url http://127.0.0.1:7071"
+    )]
+    Push {
+        /// The component, or a core module.
+        file: PathBuf,
+        #[command(flatten)]
+        host: Host,
+    },
+    /// Puts the previous generation in force again.
+    #[command(after_help = "Example:\n  corral policy rollback --url http://127.0.0.1:7071")]
+    Rollback {
+        #[command(flatten)]
+        host: Host,
+    },
+}
+
+pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
+    match command {
+        PolicyCommand::New(command) => new::run(command),
+        PolicyCommand::Check { file, config, json } => gate::run(&file, config.as_deref(), json),
+        PolicyCommand::Test(command) => test::run(&command),
+        PolicyCommand::Build { path, check: Some(component), .. } => {
+            build::check(&path, &component)
+        }
+        PolicyCommand::Build { path, out, check: None } => build::run(&path, out.as_deref()),
+        PolicyCommand::Show { file: Some(file), config, .. } => {
+            show::file(&file, config.as_deref())
+        }
+        PolicyCommand::Show { file: None, host, .. } => show::host(host).await,
+        PolicyCommand::Push { file, host } => push::run(&file, host).await,
+        PolicyCommand::Rollback { host } => push::rollback(host).await,
+    }
+}
+
+/// The gate, with the settings and limits of a configuration, or of none with these.
+fn examine(
+    file: &Path,
+    config: Option<&Config>,
+    limits: impl FnOnce() -> Limits,
+) -> Result<Passport, Failed> {
+    let limits = config.map_or_else(limits, |config| config.policy.limits.clone());
+    let terms = config.map_or_else(Terms::default, terms);
+    let passport = gate::examine(file, limits, &terms)?;
+    passport.map_err(|rejection| anyhow!("{}: {rejection}", file.display()).into())
+}

@@ -1,0 +1,145 @@
+//! A new policy's project: `corral policy new`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{CONTRACT, Language};
+
+/// What the templates are called until they have a name.
+const PLACEHOLDER: &str = "my-policy";
+
+/// Longest name: it stands in every response's header.
+const NAME_BYTES_MAX: usize = 64;
+
+/// No project came of it.
+#[derive(Debug, thiserror::Error)]
+pub enum NewError {
+    /// The name would not do for a policy, a crate or a package.
+    #[error(
+        "{0:?} can't be a policy's name: it begins with a lower-case letter and goes on with \
+         lower-case letters, digits and `-`, at most 64 in all"
+    )]
+    Name(String),
+    /// There is something already.
+    #[error("{0} exists and is not empty; choose another name, or another folder with --path")]
+    Exists(PathBuf),
+    /// A file could not be written.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A file of a project: its path in it, and its content.
+type Template = (&'static str, &'static str);
+
+macro_rules! template {
+    ($folder:literal: $($path:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../templates/", $folder, "/", $path)))),+]
+    };
+}
+
+const RUST: &[Template] = template!("rust":
+    "Cargo.toml", "README.md", "gitignore", "src/canonical.rs", "src/flight.rs",
+    "src/invalidation.rs", "src/lib.rs", "src/lifetime.rs", "src/naming.rs", "src/settings.rs",
+    "src/template.rs", "src/tests.rs",
+);
+
+const JAVASCRIPT: &[Template] = template!("js":
+    "README.md", "canonical.js", "flight.js", "gitignore", "invalidation.js", "lifetime.js",
+    "naming.js", "package.json", "policy.js", "policy.test.js", "settings.js", "sha256.js",
+    "template.js",
+);
+
+const PYTHON: &[Template] = template!("python":
+    "README.md", "app.py", "canonical.py", "flight.py", "gitignore", "invalidation.py",
+    "lifetime.py", "naming.py", "requirements.txt", "settings.py", "template.py", "test_policy.py",
+);
+
+/// Writes a small, complete policy project into `directory`, which must not exist or be empty. It
+/// decides as the built-in policy does, under its own name.
+///
+/// # Errors
+/// [`NewError`] says what is in the way.
+pub fn new(name: &str, language: Language, directory: &Path) -> Result<(), NewError> {
+    if !is_name(name) {
+        return Err(NewError::Name(name.to_owned()));
+    }
+    let taken = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some());
+    if taken || directory.is_file() {
+        return Err(NewError::Exists(directory.to_owned()));
+    }
+    let files = match language {
+        Language::Rust => RUST,
+        Language::JavaScript => JAVASCRIPT,
+        Language::Python => PYTHON,
+    };
+    for (path, content) in files {
+        // With its dot it would hide files of this repository.
+        let path = if *path == "gitignore" { ".gitignore" } else { path };
+        write(&directory.join(path), &content.replace(PLACEHOLDER, name))?;
+    }
+    write(&directory.join("wit/policy.wit"), CONTRACT)
+}
+
+fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(legal)
+        && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
+}
+
+fn write(path: &Path, content: &str) -> Result<(), NewError> {
+    let failed = |error| NewError::File { path: path.to_owned(), error };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    fs::write(path, content).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_project_carries_its_name_and_the_contract_of_this_host() {
+        for (language, named) in [
+            (Language::Rust, "Cargo.toml"),
+            (Language::JavaScript, "policy.js"),
+            (Language::Python, "app.py"),
+        ] {
+            let folder = TempDir::new().unwrap();
+            let project = folder.path().join("tea-time");
+            new("tea-time", language, &project).unwrap();
+            assert_eq!(Language::of(&project), Some(language));
+            assert!(fs::read_to_string(project.join(named)).unwrap().contains("\"tea-time\""));
+            assert_eq!(fs::read_to_string(project.join("wit/policy.wit")).unwrap(), CONTRACT);
+            assert!(project.join(".gitignore").is_file());
+        }
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("notes"), "mine").unwrap();
+        let error = new("tea", Language::Rust, folder.path()).unwrap_err();
+        assert!(matches!(error, NewError::Exists(_)), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_that_a_header_or_a_registry_refuses_is_refused() {
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        for name in ["", "Tea", "4tea", "tea_time", "tea time", "-tea", "té", &long] {
+            let folder = TempDir::new().unwrap();
+            let error = new(name, Language::Python, &folder.path().join("x")).unwrap_err();
+            assert!(matches!(error, NewError::Name(_)), "{name}: {error}");
+        }
+    }
+}

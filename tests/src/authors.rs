@@ -1,0 +1,67 @@
+//! What authors of policies are shown: every language judged alike.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use corral_host::policy::gate::{self, Passport, Terms};
+use corral_host::policy::suite::{self, CHECKS};
+use corral_host::policy::{Engine, Limits, Pool};
+use serde_json::Map;
+
+use crate::scenario::cost::{self, Cost};
+use crate::scenario::newcomer::Walk;
+
+/// A component that went through the gate and the suite.
+pub struct Judged {
+    /// What the gate learned of it.
+    pub passport: Passport,
+    /// It, configured with the suite's settings.
+    pub pool: Arc<Pool>,
+    /// The sentences of the suite that don't hold, and why.
+    pub failed: Vec<String>,
+    /// What its decisions cost.
+    pub cost: Cost,
+}
+
+/// Judges a component, with limits that an interpreter on a busy machine keeps.
+///
+/// # Errors
+/// When the gate refuses it, or it traps.
+pub fn judged(component: &Path) -> anyhow::Result<Judged> {
+    let engine = Engine::new(Limits {
+        call: Duration::from_secs(1),
+        start: Duration::from_secs(30),
+        gate: Duration::from_secs(300),
+        memory_bytes: 128 << 20,
+        ..Limits::default()
+    })?;
+    let terms = Terms::new(suite::settings(&Map::new()), suite::entities());
+    let passed = gate::examine(&engine, &fs::read(component)?, &terms)
+        .map_err(|rejection| anyhow!("{}: {rejection}", component.display()))?;
+    let pool = Arc::clone(passed.pool());
+    let failed = |check: &suite::Check| {
+        let seen = check.run(&*pool).err()?;
+        Some(format!("{}: {seen}", check.sentence()))
+    };
+    let failed = CHECKS.iter().filter_map(failed).collect();
+    let cost = cost::of(&*pool)?;
+    Ok(Judged { passport: passed.report().clone(), pool, failed, cost })
+}
+
+/// The head of the table whose lines [`line`] makes.
+pub const HEAD: &str = "| language | new s | build s | own test s | push s | first read s | bytes | step µs | plan µs |\n\
+                        |---|---|---|---|---|---|---|---|---|";
+
+/// A language's line in the table.
+#[must_use]
+pub fn line(walk: &Walk, cost: Cost) -> String {
+    let Walk { language, new_s, build_s, own_test_s, push_s, read_s, bytes, .. } = walk;
+    let Cost { step_us, plan_us } = cost;
+    format!(
+        "| {language} | {new_s} | {build_s} | {own_test_s} | {push_s} | {read_s} | {bytes} | \
+         {step_us} | {plan_us} |"
+    )
+}
