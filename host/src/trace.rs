@@ -112,7 +112,10 @@ mod tests {
 
     #[test]
     fn what_is_no_trace_is_told_with_its_place() {
-        assert_eq!(read(&[0, 0, 0, 7, 9]).unwrap_err().to_string(), TraceError::Partial(1).to_string());
+        assert_eq!(
+            read(&[0, 0, 0, 7, 9]).unwrap_err().to_string(),
+            TraceError::Partial(1).to_string()
+        );
         assert_eq!(read(b"1\n2 3\n").unwrap_err().to_string(), TraceError::Line(2).to_string());
         assert!(read(b"4294967296\n").is_err());
     }

@@ -1,6 +1,7 @@
 //! Replays a trace over HTTP, checks every answer, and counts what it cost the origin.
 //!
-//! Workers take requests in the order of the trace from one counter; each keeps one connection.
+//! Workers take requests in the order of the trace from one counter; each keeps one connection. At a
+//! rate, a request is sent at its time and not before (open loop), and its latency counts from there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +32,8 @@ pub struct Replay {
     pub connections: usize,
     /// The entity that is read, with the trace's number as `id`.
     pub entity: String,
+    /// Requests in a second; none: as fast as they are answered.
+    pub rate: Option<f64>,
 }
 
 /// What a replay came to.
@@ -48,6 +51,8 @@ pub struct Summary {
     pub wrong_answers: usize,
     /// The first of both, in words.
     pub examples: Vec<String>,
+    /// Requests in a second, as planned; none: as fast as they were answered.
+    pub rate: Option<f64>,
     /// The share of answers that the cache gave, by their `Cache-Status`: 0 to 1.
     pub hit_ratio: f64,
     /// From the first request to the last answer.
@@ -64,11 +69,12 @@ pub struct Summary {
 
 impl Summary {
     /// Whether every answer was right and each distinct key was loaded exactly once, as far as
-    /// loads are known.
+    /// loads are known. At a rate a replay may outlast what it filled, and loads say nothing.
     #[must_use]
     pub fn holds(&self) -> bool {
         let once = |loads| usize::try_from(loads) == Ok(self.distinct_keys);
-        self.errors == 0 && self.wrong_answers == 0 && self.origin_loads.is_none_or(once)
+        let loads_hold = self.rate.is_some() || self.origin_loads.is_none_or(once);
+        self.errors == 0 && self.wrong_answers == 0 && loads_hold
     }
 }
 
@@ -87,8 +93,9 @@ impl Replay {
         ensure!(self.connections > 0, "a replay needs a connection");
         let distinct_keys = trace.distinct().len();
         let loads_before = self.loads().await?;
-        let shared = Arc::new(Shared { trace, next: AtomicUsize::new(0), progress });
         let began = Instant::now();
+        let pace = self.rate.map(|rate| Pace { began, rate });
+        let shared = Arc::new(Shared { trace, next: AtomicUsize::new(0), pace, progress });
         let workers: Vec<_> = (0..self.connections)
             .map(|index| {
                 let url = &self.urls[index % self.urls.len()];
@@ -105,7 +112,7 @@ impl Replay {
             (Some(before), Some(after)) => Some(after.saturating_sub(before)),
             (None, _) | (_, None) => None,
         };
-        Ok(tally.summary(distinct_keys, loads, took))
+        Ok(Summary { rate: self.rate, ..tally.summary(distinct_keys, loads, took) })
     }
 
     /// What all hosts together have loaded so far; none when their admin faces are not known.
@@ -130,7 +137,23 @@ impl Replay {
 struct Shared<P> {
     trace: Trace,
     next: AtomicUsize,
+    pace: Option<Pace>,
     progress: P,
+}
+
+/// When each request is to be sent.
+struct Pace {
+    began: Instant,
+    rate: f64,
+}
+
+impl Pace {
+    /// Waits for the time of a request, and says when that was.
+    async fn due(&self, index: usize) -> Instant {
+        let due = self.began + Duration::from_secs_f64(index as f64 / self.rate);
+        tokio::time::sleep_until(due.into()).await;
+        due
+    }
 }
 
 async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
@@ -139,7 +162,10 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
     loop {
         let index = shared.next.fetch_add(1, Ordering::Relaxed);
         let Some(&id) = shared.trace.accesses().get(index) else { return tally };
-        let began = Instant::now();
+        let began = match &shared.pace {
+            Some(pace) => pace.due(index).await,
+            None => Instant::now(),
+        };
         let answer = client.get(&format!("{read}{id}")).await;
         tally.latencies.push(began.elapsed());
         match answer {
@@ -208,6 +234,7 @@ impl Tally {
             origin_loads: loads,
             errors: self.errors,
             wrong_answers: self.wrong_answers,
+            rate: None,
             hit_ratio: self.hits as f64 / requests.max(1) as f64,
             seconds,
             requests_per_second: requests as f64 / seconds,

@@ -1,4 +1,6 @@
-//! `corral policy build / show / push / rollback`
+//! `corral policy build / show / diff / push / rollback`
+
+mod diff;
 
 use std::path::{Path, PathBuf};
 
@@ -44,6 +46,14 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         host: Host,
     },
+    /// Compares the decisions of two policies: keys, tags, lifetimes, flights, invalidations.
+    #[command(
+        after_help = "Examples:\n  corral policy diff builtin policy.wasm --config corral.toml\n  \
+                            corral policy diff builtin builtin --new-settings '{\"jitter\": 0.5}'\n  \
+                            corral policy diff builtin policy.wasm --trace web.trace.xz --rate 500 \
+                            --entity product.page --cost-ms 3"
+    )]
+    Diff(diff::Diff),
     /// Puts a component in force on a running host.
     #[command(
         after_help = "Example:\n  corral policy push policy.wasm --url http://127.0.0.1:7071"
@@ -72,6 +82,7 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
             say(serde_json::to_string_pretty(&status)?);
             Ok(())
         }
+        PolicyCommand::Diff(diff) => diff::run(&diff),
         PolicyCommand::Push { file, host } => {
             let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
             active(&host.send(Method::PUT, "/admin/policy", bytes).await?);

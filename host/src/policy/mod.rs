@@ -8,6 +8,7 @@ pub mod bindings;
 pub mod build;
 mod builtin;
 mod calls;
+pub mod compare;
 mod engine;
 pub mod gate;
 mod generation;

@@ -5,6 +5,7 @@
 
 mod closures;
 mod policies;
+mod questions;
 mod readiness;
 mod requests;
 
@@ -26,6 +27,9 @@ use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 pub use closures::ClosureError;
 pub(crate) use policies::shapes;
 pub use policies::{Installed, Policies};
+pub use questions::{
+    QuestionError, TraceRequests, generated_questions, recorded_questions, trace_requests,
+};
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
 

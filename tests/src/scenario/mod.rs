@@ -6,6 +6,7 @@ pub mod faults;
 mod ledger;
 pub mod lifetimes;
 pub mod outage;
+pub mod predict;
 mod rows;
 pub mod stampede;
 
