@@ -21,6 +21,9 @@ use crate::trace::Trace;
 /// always the same.
 const EXAMPLES: usize = 3;
 
+/// Ranks at which the times of loads are told.
+const RANKS: usize = 20;
+
 /// Whom to ask for what.
 #[derive(Debug, Clone)]
 pub struct Replay {
@@ -65,6 +68,8 @@ pub struct Summary {
     pub p99_ms: f64,
     /// The slowest.
     pub max_ms: f64,
+    /// How long answers took that were loaded and stored for them, at evenly spread ranks.
+    pub load_ms: Vec<f64>,
 }
 
 impl Summary {
@@ -167,10 +172,12 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
             None => Instant::now(),
         };
         let answer = client.get(&format!("{read}{id}")).await;
-        tally.latencies.push(began.elapsed());
+        let took = began.elapsed();
+        tally.latencies.push(took);
         match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 tally.hits += usize::from(answer.is_hit());
+                tally.loads.extend((answer.is_stored()).then_some(took));
                 let found = answer.json().unwrap_or(Value::Null);
                 if found != expected_product(id) {
                     tally.wrong_answers += 1;
@@ -196,6 +203,7 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
 #[derive(Default)]
 struct Tally {
     latencies: Vec<Duration>,
+    loads: Vec<Duration>,
     hits: usize,
     errors: usize,
     wrong_answers: usize,
@@ -211,6 +219,7 @@ impl Tally {
 
     fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
+        self.loads.extend(other.loads);
         self.hits += other.hits;
         self.errors += other.errors;
         self.wrong_answers += other.wrong_answers;
@@ -221,12 +230,10 @@ impl Tally {
 
     fn summary(mut self, distinct_keys: usize, loads: Option<u64>, took: Duration) -> Summary {
         self.latencies.sort_unstable();
+        self.loads.sort_unstable();
         let requests = self.latencies.len();
-        let percentile = |share: f64| {
-            let rank = (share * requests as f64).ceil() as usize;
-            let latency = self.latencies.get(rank.saturating_sub(1));
-            latency.map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
-        };
+        let percentile = |share: f64| at_rank(&self.latencies, share);
+        let ranks = (0..RANKS).map(|rank| (rank as f64 + 0.5) / RANKS as f64);
         let seconds = took.as_secs_f64();
         Summary {
             requests,
@@ -241,7 +248,14 @@ impl Tally {
             p50_ms: percentile(0.5),
             p99_ms: percentile(0.99),
             max_ms: percentile(1.0),
+            load_ms: ranks.map(|share| at_rank(&self.loads, share)).collect(),
             examples: self.examples,
         }
     }
+}
+
+/// The time that this share of them did not exceed, in milliseconds; 0 of none.
+fn at_rank(sorted: &[Duration], share: f64) -> f64 {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
 }

@@ -1,5 +1,8 @@
-//! A prediction and what came of it: `corral policy diff --trace` says what two policies will make of
-//! a trace, and then the same trace is replayed over HTTP under each.
+//! A prediction and what came of it: `corral policy diff --trace` says what two policies make of a
+//! trace, and the same trace is replayed over HTTP under each.
+//!
+//! What a load takes is the prediction's to be told, and the machine's to say: it is what answers
+//! took in the replay that were loaded for their request.
 
 use std::path::Path;
 
@@ -17,9 +20,6 @@ use crate::trace::Trace;
 const HOSTS: usize = 2;
 
 const CONNECTIONS: usize = 64;
-
-/// What reading a product takes, about; the trace is slow beside it.
-const COST_MS: u32 = 2;
 
 /// By so much, as a share of the reads, a prediction may be wrong.
 pub const TOLERANCE: f64 = 0.02;
@@ -63,6 +63,8 @@ pub const LENIENT: Keeping = Keeping {
 pub struct Line {
     /// How it keeps product pages.
     pub keeping: &'static str,
+    /// What loads took, at evenly spread ranks.
+    pub costs_ms: Vec<u32>,
     /// As `policy diff` said.
     pub predicted: Figures,
     /// As the replay found.
@@ -110,8 +112,6 @@ pub async fn run(trace: &Trace, rate: f64) -> anyhow::Result<Report> {
     let mut lines = Vec::new();
     for keeping in [STRICT, LENIENT] {
         let fleet = Fleet::start(HOSTS, &shop, &config(&keeping)?).await?;
-        let host = fleet.hosts.first().context("a fleet has hosts")?;
-        let predicted = predict(host, trace, rate).await?;
         let replay = Replay {
             urls: fleet.urls(),
             admin_urls: fleet.admin_urls(),
@@ -123,27 +123,40 @@ pub async fn run(trace: &Trace, rate: f64) -> anyhow::Result<Report> {
         ensure!(summary.holds(), "the replay failed: {:?}", summary.examples);
         let loads = summary.origin_loads.context("the hosts count loads")?;
         let real = Figures { hit_ratio: summary.hit_ratio, loads };
-        // Of the two that were compared, the one whose settings these hosts have.
-        let predicted = predicted[lines.len()];
-        lines.push(Line::new(keeping.name, predicted, real, summary.requests));
+        let costs_ms = summary.load_ms.iter().map(|ms| ms.round() as u32).collect();
+        let host = fleet.hosts.first().context("a fleet has hosts")?;
+        // Of the two that are compared, the one whose settings these hosts have.
+        let predicted = predict(host, trace, rate, &costs_ms).await?[lines.len()];
+        lines.push(Line::new(keeping.name, costs_ms, predicted, real, summary.requests));
     }
     Ok(Report { reads: trace.accesses().len(), rate, lines })
 }
 
 impl Line {
-    fn new(keeping: &'static str, predicted: Figures, real: Figures, reads: usize) -> Self {
+    fn new(
+        keeping: &'static str,
+        costs_ms: Vec<u32>,
+        predicted: Figures,
+        real: Figures,
+        reads: usize,
+    ) -> Self {
         let loads_apart = predicted.loads.abs_diff(real.loads) as f64 / reads.max(1) as f64;
         let hits_apart = (predicted.hit_ratio - real.hit_ratio).abs();
-        Self { keeping, predicted, real, hits_apart, loads_apart }
+        Self { keeping, costs_ms, predicted, real, hits_apart, loads_apart }
     }
 }
 
 /// What the command says of both, on the configuration of either host.
-async fn predict(host: &Host, trace: &Trace, rate: f64) -> anyhow::Result<[Figures; 2]> {
+async fn predict(
+    host: &Host,
+    trace: &Trace,
+    rate: f64,
+    costs_ms: &[u32],
+) -> anyhow::Result<[Figures; 2]> {
     let file = tempfile::NamedTempFile::new()?;
     let lines: Vec<String> = trace.accesses().iter().map(u32::to_string).collect();
     std::fs::write(file.path(), lines.join("\n"))?;
-    let report = diff(&host.config_path(), file.path(), rate).await?;
+    let report = diff(&host.config_path(), file.path(), rate, costs_ms).await?;
     let figures = |side: &str| {
         let of = |name: &str| report.pointer(&format!("/trace/{side}/{name}"));
         let hit_ratio = of("hit_ratio").and_then(Value::as_f64)?;
@@ -153,11 +166,12 @@ async fn predict(host: &Host, trace: &Trace, rate: f64) -> anyhow::Result<[Figur
     both.map(|(old, new)| [old, new]).with_context(|| format!("no prediction in {report}"))
 }
 
-async fn diff(config: &Path, trace: &Path, rate: f64) -> anyhow::Result<Value> {
+async fn diff(config: &Path, trace: &Path, rate: f64, costs_ms: &[u32]) -> anyhow::Result<Value> {
     let mut command = tokio::process::Command::from(corral()?);
     command.args(["policy", "diff", "builtin", "builtin", "--json", "--entity", ENTITY]);
     command.arg("--config").arg(config).arg("--trace").arg(trace);
-    command.args(["--rate", &rate.to_string(), "--cost-ms", &COST_MS.to_string()]);
+    let costs_ms: Vec<String> = costs_ms.iter().map(u32::to_string).collect();
+    command.args(["--rate", &rate.to_string(), "--cost-ms", &costs_ms.join(",")]);
     command.args(["--old-settings", STRICT.overlay, "--new-settings", LENIENT.overlay]);
     let output = command.output().await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -39,9 +39,9 @@ pub(in crate::cli) struct Diff {
     /// Recorded requests instead of generated ones: a JSON object a line.
     #[arg(long, value_name = "FILE")]
     requests: Option<PathBuf>,
-    /// What a load costs, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 20)]
-    cost_ms: u32,
+    /// What a load costs, in milliseconds: one figure, or several that are equally likely.
+    #[arg(long, value_name = "MS", value_delimiter = ',', default_value = "20")]
+    cost_ms: Vec<u32>,
     /// Plays a trace under both, in virtual time: big-endian 32-bit integers, perhaps in xz, or a
     /// number a line.
     #[arg(long, value_name = "FILE", requires_all = ["rate", "entity"])]
@@ -164,7 +164,9 @@ fn questions(diff: &Diff, config: &Config) -> Result<Questions, Failed> {
                 .map_err(Failed::Usage)?
         }
     };
-    Ok(Questions { cost_ms: diff.cost_ms, ..questions })
+    let sum: u64 = diff.cost_ms.iter().copied().map(u64::from).sum();
+    let mean = sum / u64::try_from(diff.cost_ms.len().max(1))?;
+    Ok(Questions { cost_ms: u32::try_from(mean)?, ..questions })
 }
 
 fn trace(diff: &Diff, config: &Config, pair: Pair<'_>) -> Result<Option<Traced>, Failed> {
@@ -192,7 +194,7 @@ fn played(
     let terms = Terms {
         rate,
         writes: diff.writes,
-        cost_ms: diff.cost_ms,
+        costs_ms: &diff.cost_ms,
         deadline_ms: requests.deadline_ms(),
         read: &|thing| requests.read(thing),
         write: &|thing| requests.write(thing),

@@ -2,8 +2,8 @@
 //! and origin.
 //!
 //! The model: accesses come at an even rate; one host asks; the store forgets nothing before its
-//! time and answers at once; a load takes as long as every other, and the origin never fails. So
-//! it says nothing of outages, evictions and overload, and of hit ratio and loads what matters:
+//! time and answers at once; what a load takes is drawn from what it is told, and the origin never
+//! fails. So it says nothing of outages, evictions and overload, and of hit ratio and loads what matters:
 //! which access meets which lifetime. A trace has no rows, so tags that depend on them are not
 //! known here, and a write does not reach what carries no other tag.
 
@@ -21,8 +21,8 @@ pub struct Terms<'a> {
     pub rate: f64,
     /// The share of accesses that are writes of the thing instead of reads, 0 to 1.
     pub writes: f64,
-    /// What a load takes.
-    pub cost_ms: u32,
+    /// What loads take, all equally likely; none: nothing.
+    pub costs_ms: &'a [u32],
     /// The entity's deadline.
     pub deadline_ms: u32,
     /// The read of a thing.

@@ -80,7 +80,7 @@ fn play(policy: &dyn Policy, accesses: &[u32], rate: f64, writes: f64) -> Predic
     let terms = Terms {
         rate,
         writes,
-        cost_ms: COST_MS,
+        costs_ms: &[COST_MS],
         deadline_ms: 2_000,
         read: &|thing| read("item", Some(&thing.to_string())),
         write: &|thing| {

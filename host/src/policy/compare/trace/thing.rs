@@ -27,6 +27,7 @@ pub(super) struct Flight {
     pub(super) memo: Memo,
     pub(super) began_us: u64,
     pub(super) ends_us: u64,
+    pub(super) cost_ms: u32,
     /// It holds the lease.
     pub(super) leased: bool,
 }
@@ -51,7 +52,7 @@ impl Thing {
 }
 
 impl Stored {
-    pub(super) fn new(flight: &Flight, lifetime: Lifetime, cost_ms: u32) -> Self {
+    pub(super) fn new(flight: &Flight, lifetime: Lifetime) -> Self {
         let after = |ms: u32| flight.ends_us + u64::from(ms) * 1_000;
         let fresh_us = after(lifetime.fresh_ms);
         Self {
@@ -59,7 +60,7 @@ impl Stored {
             refresh_us: after(lifetime.refresh_ms),
             fresh_us,
             stale_us: fresh_us + u64::from(lifetime.stale_ms) * 1_000,
-            cost_ms,
+            cost_ms: flight.cost_ms,
         }
     }
 

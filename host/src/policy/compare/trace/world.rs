@@ -139,8 +139,10 @@ impl<'a> World<'a> {
         self.tally.loads += 1;
         self.tally.refreshes += u64::from(background);
         let began_us = self.now_us + u64::from(leased.unwrap_or(0)) * 1_000;
-        let ends_us = began_us + u64::from(self.terms.cost_ms) * 1_000;
-        thing.flight = Some(Flight { memo, began_us, ends_us, leased: leased.is_some() });
+        let cost_ms = self.cost_ms();
+        let ends_us = began_us + u64::from(cost_ms) * 1_000;
+        let leased = leased.is_some();
+        thing.flight = Some(Flight { memo, began_us, ends_us, cost_ms, leased });
     }
 
     /// The thing as it is now: a load that has ended was filled when it ended.
@@ -152,12 +154,12 @@ impl<'a> World<'a> {
         if let Some(flight) = thing.flight.take_if(|flight| flight.ends_us <= self.now_us)
             && flight.leased
         {
-            let cost_ms = self.terms.cost_ms;
+            let cost_ms = flight.cost_ms;
             let report = Report { cost_ms, bytes: BYTES, negative: false };
             let elapsed_ms = millis(flight.ends_us - flight.began_us);
             match self.step(flight.memo, elapsed_ms, Event::Loaded(report)) {
                 Some(Turn { action: Action::Fill(lifetime), .. }) => {
-                    thing.stored = Some(Stored::new(&flight, lifetime, cost_ms));
+                    thing.stored = Some(Stored::new(&flight, lifetime));
                 }
                 Some(_) | None => {}
             }
@@ -205,6 +207,13 @@ impl<'a> World<'a> {
         let left_ms = self.terms.deadline_ms.saturating_sub(elapsed_ms);
         let moment = Moment { elapsed_ms, left_ms, entropy: self.roll() };
         self.policy.step(memo, moment, event).ok()
+    }
+
+    fn cost_ms(&mut self) -> u32 {
+        let count = self.terms.costs_ms.len().max(1) as u64;
+        // The remainder: a bias that some dozens of costs do not feel.
+        let at = usize::try_from(self.roll() % count).unwrap_or(0);
+        self.terms.costs_ms.get(at).copied().unwrap_or(0)
     }
 
     fn roll(&mut self) -> u64 {
