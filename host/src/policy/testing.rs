@@ -3,7 +3,7 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::gate::{EntityShape, Passed, examine};
+use super::gate::{EntityShape, Passed, Terms, examine};
 use super::{Engine, Event, Limits, Memo, Moment, Request, Subject};
 
 pub(super) const WIT: &str = include_str!("../../../wit/policy.wit");
@@ -54,7 +54,7 @@ impl Wat {
 
     /// Passes the gate for [`entities`], in an engine of its own.
     pub(super) fn passed(&self) -> Passed {
-        examine(&engine(), &self.component(), "{}", &entities()).unwrap()
+        examine(&engine(), &self.component(), &terms()).unwrap()
     }
 
     /// What stands before the names of functions: `corral:policy/decisions@0.1.0#`.
@@ -174,11 +174,16 @@ pub(super) fn engine() -> Engine {
 }
 
 pub(super) fn entities() -> Vec<EntityShape> {
-    let shape = |name: &str, params: &[&str]| EntityShape {
-        name: name.into(),
-        params: params.iter().map(|&param| param.into()).collect(),
-    };
-    vec![shape("catalogue", &[]), shape("user.profile", &["id"]), shape("orders", &["user", "day"])]
+    vec![
+        EntityShape::new("catalogue", &[]),
+        EntityShape::new("user.profile", &["id"]),
+        EntityShape::new("orders", &["user", "day"]),
+    ]
+}
+
+/// [`entities`], and settings that say nothing.
+pub(super) fn terms() -> Terms {
+    Terms::new("{}", entities())
 }
 
 pub(super) fn read(entity: &str) -> Request {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::requests::{VALUES, reordered, requests, shown};
-use super::{EntityShape, Finding, Rejection, Stage};
+use super::{EntityShape, Finding, Hot, HotRead, Learned, Rejection, Renamed, Stage, Terms};
 use crate::policy::pool::Pinned;
 use crate::policy::{
     Cause, Event, Failure, Memo, Moment, Named, Plan, Policy, Refusal, Report, Request, Row,
-    Sighting, Trap, guard,
+    Sighting, Subject, Trap, guard,
 };
 
 /// Traps after which the exploration ends: each may have cost a whole deadline.
@@ -31,6 +31,7 @@ struct Exploration<'a> {
     pair: [Pinned<'a>; 2],
     keys: HashMap<String, String>,
     findings: BTreeMap<(String, Rule), Finding>,
+    hot: Hot,
     decisions: u64,
     traps: u32,
 }
@@ -49,26 +50,31 @@ struct Again<'a> {
 /// [`Rejection`] with one finding for every entity and rule.
 pub(super) fn explore<'a>(
     pair: [Pinned<'a>; 2],
-    entities: &[EntityShape],
-) -> Result<([Pinned<'a>; 2], u64), Rejection> {
+    terms: &Terms,
+) -> Result<([Pinned<'a>; 2], Learned), Rejection> {
     let mut exploration = Exploration {
         pair,
         keys: HashMap::new(),
         findings: BTreeMap::new(),
+        hot: Hot::default(),
         decisions: 0,
         traps: 0,
     };
-    for entity in entities {
+    for entity in &terms.entities {
         exploration.entity(entity);
+    }
+    for read in &terms.hot {
+        exploration.hot(read);
     }
     exploration.steps();
     exploration.end()
 }
 
 impl<'a> Exploration<'a> {
-    fn end(self) -> Result<([Pinned<'a>; 2], u64), Rejection> {
+    fn end(self) -> Result<([Pinned<'a>; 2], Learned), Rejection> {
         if self.findings.is_empty() {
-            return Ok((self.pair, self.decisions));
+            let learned = Learned { decisions: self.decisions, hot: self.hot };
+            return Ok((self.pair, learned));
         }
         let reason = "it gives answers that a host can't act upon";
         Err(Rejection::findings(Stage::Behaviour, reason, self.findings.into_values()))
@@ -89,6 +95,22 @@ impl<'a> Exploration<'a> {
         if let Some((request, columns)) = columns {
             self.row_tags(&entity.name, &request, columns.len());
         }
+    }
+
+    /// Whether a read that is hot would go cold.
+    fn hot(&mut self, HotRead { request, key }: &HotRead) {
+        let Subject::Entity(entity) = &request.subject else { return };
+        let Some(plan) = self.plan(0, entity, request) else { return };
+        self.hot.asked += 1;
+        if plan.key == key.as_str() {
+            return;
+        }
+        self.hot.renamed += 1;
+        self.hot.example.get_or_insert_with(|| Renamed {
+            read: shown(request),
+            key: key.as_str().to_owned(),
+            becomes: plan.key,
+        });
     }
 
     /// One read, asked in every way in which the answer must be the same.
@@ -198,7 +220,7 @@ impl<'a> Exploration<'a> {
 
     fn keep(&mut self, entity: &str, rule: Rule, message: String, examples: Vec<String>) {
         let size = |examples: &[String]| examples.iter().map(String::len).sum::<usize>();
-        let found = Finding { at: entity.to_owned(), message, examples };
+        let found = Finding { examples, ..Finding::new(entity, message) };
         let smallest =
             self.findings.entry((entity.to_owned(), rule)).or_insert_with(|| found.clone());
         if size(&found.examples) < size(&smallest.examples) {
