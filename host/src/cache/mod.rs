@@ -12,6 +12,7 @@
 
 mod answer;
 mod entropy;
+mod explain;
 mod flights;
 mod intents;
 mod lease;
@@ -39,6 +40,7 @@ use crate::store::Store;
 
 pub use answer::{Answer, ReadError, Times, Via, Why};
 pub use entropy::{Entropy, SystemEntropy};
+pub use explain::{Course, Explanation, Glance, Turned};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
 pub use trust::{Breaker, Invalidated, TrustedStore};
 pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};

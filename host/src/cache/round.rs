@@ -304,7 +304,7 @@ impl Round {
     }
 }
 
-fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
+pub(super) fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
     let until = |at_ms: u64| u32::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX);
     let since = |at_ms: u64| u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
     Sighting {
@@ -317,6 +317,6 @@ fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
     }
 }
 
-fn millis(duration: Duration) -> u32 {
+pub(super) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

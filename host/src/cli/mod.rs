@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod demo;
+mod explain;
 mod policy;
 mod serve;
 
@@ -39,6 +40,10 @@ enum Command {
     #[command(after_help = "Examples:\n  corral demo\n  corral demo --once --json\n  \
                             corral demo --store redis://127.0.0.1 --origin postgres://me@127.0.0.1/shop")]
     Demo(demo::Demo),
+    /// Says what a running host would do with a read, and why; nothing is loaded or written.
+    #[command(after_help = "Examples:\n  corral explain user.profile id=42\n  \
+                            corral explain user.profile id=42 --candidate policy.wasm --json")]
+    Explain(explain::Explain),
     /// Builds, shows, pushes and rolls back policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -80,6 +85,7 @@ pub fn main() -> ExitCode {
             Command::Serve(file) => serve::run(&file.config).await,
             Command::Check(file) => check::run(&file.config).await,
             Command::Demo(demo) => demo::run(demo).await,
+            Command::Explain(explain) => explain::run(explain).await,
             Command::Policy(command) => policy::run(command).await,
         }
     });

@@ -4,6 +4,7 @@
 //! [`Corral::shutdown`]. The binary's HTTP face is a thin layer over this.
 
 mod closures;
+mod explain;
 mod policies;
 mod questions;
 mod readiness;
@@ -26,6 +27,7 @@ use crate::policy::{EngineError, Slot, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
 pub use closures::ClosureError;
+pub use explain::{ExplainError, Explained};
 pub use policies::{Installed, Policies};
 pub use questions::{
     QuestionError, TraceRequests, generated_questions, recorded_questions, trace_requests,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
+use crate::cache::lifetimes;
 use crate::config::{Config, Entity, Param, Write};
 use crate::origin::{ParamType, Value};
 use crate::policy::compare::Questions;
@@ -137,6 +138,12 @@ impl TraceRequests<'_> {
     #[must_use]
     pub fn deadline_ms(&self) -> u32 {
         deadline_ms(self.entity)
+    }
+
+    /// The longest that the entity's values may be kept.
+    #[must_use]
+    pub fn kept_at_most(&self) -> std::time::Duration {
+        lifetimes(self.entity).kept_at_most()
     }
 
     fn values(&self, params: &[Param], thing: u32) -> Vec<Value> {

@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::policy::compare::trace::{Prediction, Terms, predict};
+use crate::policy::compare::trace::{self, Prediction, predict};
 use crate::policy::compare::{Comparison, Finding, Pair, Questions, Shift};
-use crate::policy::gate::{self, Passed};
+use crate::policy::gate::{self, Passed, Terms};
 use crate::policy::{Engine, Limits, Policy, builtin};
 use crate::service::{
-    TraceRequests, generated_questions, recorded_questions, shapes, trace_requests,
+    TraceRequests, generated_questions, recorded_questions, terms, trace_requests,
 };
 use crate::trace::Trace;
 
@@ -101,7 +101,7 @@ pub(super) fn run(diff: &Diff) -> Result<(), Failed> {
     let new = pass(&engine, &config, &diff.new, diff.new_settings.as_deref())?;
     let pair = Pair { old: &**old.pool(), new: &**new.pool() };
     let comparison = pair.compare(&questions(diff, &config)?);
-    let trace = trace(diff, &config, pair)?;
+    let trace = traced(diff, &config, pair)?;
     let report = Report { old: Side::of(&old), new: Side::of(&new), comparison, trace };
     if diff.json {
         say(serde_json::to_string_pretty(&report)?);
@@ -128,7 +128,7 @@ fn pass(
         std::fs::read(path).with_context(|| shown.to_string())?
     };
     let settings = settings(config, overlay).map_err(Failed::Usage)?;
-    let passed = gate::examine(engine, &bytes, &settings, &shapes(config));
+    let passed = gate::examine(engine, &bytes, &Terms { settings, ..terms(config) });
     Ok(passed.map_err(|rejection| anyhow!("{shown}: {rejection}"))?)
 }
 
@@ -169,7 +169,7 @@ fn questions(diff: &Diff, config: &Config) -> Result<Questions, Failed> {
     Ok(Questions { cost_ms: u32::try_from(mean)?, ..questions })
 }
 
-fn trace(diff: &Diff, config: &Config, pair: Pair<'_>) -> Result<Option<Traced>, Failed> {
+fn traced(diff: &Diff, config: &Config, pair: Pair<'_>) -> Result<Option<Traced>, Failed> {
     let (Some(path), Some(rate), Some(entity)) = (&diff.trace, diff.rate, &diff.entity) else {
         return Ok(None);
     };
@@ -180,26 +180,27 @@ fn trace(diff: &Diff, config: &Config, pair: Pair<'_>) -> Result<Option<Traced>,
     if diff.writes > 0.0 && requests.write(1).is_none() {
         return Err(Failed::Usage(anyhow!("--writes: {entity} has no write")));
     }
-    let one = |policy: &dyn Policy| played(policy, &trace, &requests, rate, diff);
+    let one = |policy: &dyn Policy| played(policy, trace.accesses(), &requests, rate, diff);
     Ok(Some(Traced { old: one(pair.old), new: one(pair.new) }))
 }
 
 fn played(
     policy: &dyn Policy,
-    trace: &Trace,
+    accesses: &[u32],
     requests: &TraceRequests<'_>,
     rate: f64,
     diff: &Diff,
 ) -> Prediction {
-    let terms = Terms {
+    let terms = trace::Terms {
         rate,
         writes: diff.writes,
         costs_ms: &diff.cost_ms,
         deadline_ms: requests.deadline_ms(),
+        kept_at_most: requests.kept_at_most(),
         read: &|thing| requests.read(thing),
         write: &|thing| requests.write(thing),
     };
-    predict(policy, trace.accesses(), &terms)
+    predict(policy, accesses, &terms)
 }
 
 impl Side {

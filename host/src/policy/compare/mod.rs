@@ -4,6 +4,7 @@
 //! clock: keys and tags of reads, lifetimes over entropy, flights over sequences of events, targets
 //! of writes. What the differences cost is for [`trace`] to say.
 
+mod course;
 mod entropy;
 mod flights;
 mod ledger;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use super::{Change, Policy, Request, Subject};
 
+pub(crate) use course::{Course, Decided};
 pub(crate) use entropy::entropies;
 pub(crate) use flights::{is_alike, same_kind};
 pub(crate) use ledger::Ledger;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::gate::examine;
+use crate::policy::gate::{Terms, examine};
 use crate::policy::{
     Action, Argument, Event, Memo, Moment, Plan, Refusal, Row, Target, Trap, Turn, builtin, testing,
 };
@@ -120,7 +120,7 @@ fn a_refusal_of_one_side_is_a_difference_of_the_answer() {
         plan: "(i32.store8 (i32.const 1200) (i32.const 1)) (i32.const 1200)",
         ..testing::Wat::default()
     };
-    let refuses = examine(&testing::engine(), &other.component(), "{}", &[]).unwrap();
+    let refuses = examine(&testing::engine(), &other.component(), &Terms::default()).unwrap();
     let pair = Pair { old: &*with(json!({})), new: &**refuses.pool() };
     let comparison = pair.compare(&questions);
     assert_eq!(differing(&comparison), [("list", Aspect::Answer, 1)]);
@@ -173,7 +173,8 @@ pub(super) fn with(overlay: Value) -> Arc<dyn Policy> {
     });
     merge(&mut settings, overlay);
     let engine = testing::engine();
-    let passed = examine(&engine, builtin(), &settings.to_string(), &[]).unwrap();
+    let passed =
+        examine(&engine, builtin(), &Terms::new(settings.to_string(), Vec::new())).unwrap();
     Arc::clone(passed.pool()) as Arc<dyn Policy>
 }
 

@@ -10,6 +10,8 @@
 mod thing;
 mod world;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{Change, Policy, Request};
@@ -25,6 +27,8 @@ pub struct Terms<'a> {
     pub costs_ms: &'a [u32],
     /// The entity's deadline.
     pub deadline_ms: u32,
+    /// The longest that its values may be kept.
+    pub kept_at_most: Duration,
     /// The read of a thing.
     pub read: &'a dyn Fn(u32) -> Request,
     /// Its write; none: the entity has none, and the access is a read.
@@ -50,7 +54,7 @@ pub struct Prediction {
     pub loads: u64,
     /// Those of them that nobody waited for.
     pub refreshes: u64,
-    /// Decisions that were none, or none that a host would carry out.
+    /// Decisions that a host takes by its own rule: there was none, or none that it carries out.
     pub undecided: u64,
     /// Hits over reads.
     pub hit_ratio: f64,

@@ -71,17 +71,38 @@ fn a_policy_that_touches_nothing_predicts_fewer_loads_under_writes() {
     assert!(deaf.loads * 10 < hears.loads, "{deaf:?} {hears:?}");
 }
 
+#[test]
+fn a_policy_that_asks_for_what_the_guard_refuses_is_played_by_the_hosts_own_rule() {
+    let short = Duration::from_secs(1);
+    let policy = with(json!({}));
+    let kept_too_long = play_within(&*policy, &[1; 10], 10.0, 0.0, short);
+    // A minute is refused where a second is allowed: loaded and answered each time, never stored.
+    assert_eq!((kept_too_long.hits, kept_too_long.loads), (0, 10), "{kept_too_long:?}");
+    assert_eq!(kept_too_long.undecided, 9, "the last load has not ended");
+}
+
 /// Without jitter and early refresh, so that times are known.
 fn settled(item: serde_json::Value) -> serde_json::Value {
     json!({"jitter": 0.0, "early_refresh": 0.0, "entities": {"item": item}})
 }
 
 fn play(policy: &dyn Policy, accesses: &[u32], rate: f64, writes: f64) -> Prediction {
+    play_within(policy, accesses, rate, writes, Duration::from_secs(600))
+}
+
+fn play_within(
+    policy: &dyn Policy,
+    accesses: &[u32],
+    rate: f64,
+    writes: f64,
+    kept_at_most: Duration,
+) -> Prediction {
     let terms = Terms {
         rate,
         writes,
         costs_ms: &[COST_MS],
         deadline_ms: 2_000,
+        kept_at_most,
         read: &|thing| read("item", Some(&thing.to_string())),
         write: &|thing| {
             let id = Argument { name: "id".to_owned(), value: Some(thing.to_string()) };

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::policy::{Event, Lifetime, Memo, Named, Sighting};
+use crate::policy::{Event, Lifetime, Named, Sighting};
+
+use super::super::Course;
 
 /// A thing that was asked for.
 pub(super) struct Thing {
@@ -24,12 +26,10 @@ pub(super) struct Stored {
 /// A load under way.
 #[derive(Clone, Copy)]
 pub(super) struct Flight {
-    pub(super) memo: Memo,
+    pub(super) course: Course,
     pub(super) began_us: u64,
     pub(super) ends_us: u64,
     pub(super) cost_ms: u32,
-    /// It holds the lease.
-    pub(super) leased: bool,
 }
 
 impl Thing {
@@ -83,6 +83,6 @@ impl Stored {
 }
 
 /// Rounded up: what is not over is not nothing.
-pub(super) fn millis(us: u64) -> u32 {
+fn millis(us: u64) -> u32 {
     u32::try_from(us.div_ceil(1_000)).unwrap_or(u32::MAX)
 }

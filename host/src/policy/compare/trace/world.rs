@@ -5,19 +5,14 @@
 
 use std::collections::HashMap;
 
-use crate::policy::{
-    Action, Event, Memo, Moment, Named, Policy, Report, Request, Scope, Target, Turn, Way,
-};
+use crate::policy::{Action, Event, Named, Policy, Report, Request, Scope, Target, Way};
 
-use super::super::entropies;
-use super::thing::{Flight, Stored, Thing, millis};
+use super::super::{Course, Decided, entropies};
+use super::thing::{Flight, Stored, Thing};
 use super::{Prediction, Terms};
 
 /// Size of a value: policies may look at it, the model does not.
 const BYTES: u32 = 1_000;
-
-/// Turns from a look to a load; the default policy takes two.
-const TURNS: u32 = 32;
 
 pub(super) struct World<'a> {
     policy: &'a dyn Policy,
@@ -74,75 +69,72 @@ impl<'a> World<'a> {
             self.tally.loads += 1;
             return;
         };
+        let mut course = self.course(&thing);
         let event = thing.look(self.now_us);
-        let turn = self.step(thing.plan.memo, 0, event);
-        let at_hand = thing.stored.filter(|_| matches!(event, Event::Found(_)));
-        let refresh = match (turn.map(|turn| turn.action), at_hand) {
-            (Some(Action::Answer), Some(_)) => false,
-            (Some(Action::AnswerAndRefresh), Some(_)) => true,
-            (_, _) => {
-                if thing.flight.is_some() {
-                    self.tally.collapsed += 1;
-                } else {
-                    self.fly(&mut thing, turn, false);
+        match self.decide(&mut course, event) {
+            Action::Answer => self.hit(&thing),
+            Action::AnswerAndRefresh => {
+                self.hit(&thing);
+                if thing.flight.is_none() {
+                    let mut refresh = course.refresh();
+                    let first = self.decide(&mut refresh, event);
+                    self.fly(&mut thing, refresh, first);
                 }
-                self.things.insert(id, thing);
-                return;
             }
-        };
-        self.tally.hits += 1;
-        let stale = at_hand.is_some_and(|stored| !stored.is_fresh(self.now_us));
-        self.tally.stale_hits += u64::from(stale);
-        if refresh && thing.flight.is_none() {
-            let memo = turn.map_or(thing.plan.memo, |turn| turn.memo);
-            let turn = self.step(memo, 0, event);
-            self.fly(&mut thing, turn, true);
+            Action::Look
+            | Action::Claim(_)
+            | Action::Wait(_)
+            | Action::Load
+            | Action::LoadUncached
+            | Action::Fill(_)
+            | Action::Fail
+                if thing.flight.is_some() =>
+            {
+                self.tally.collapsed += 1;
+            }
+            first @ (Action::Look
+            | Action::Claim(_)
+            | Action::Wait(_)
+            | Action::Load
+            | Action::LoadUncached
+            | Action::Fill(_)
+            | Action::Fail) => self.fly(&mut thing, course, first),
         }
         self.things.insert(id, thing);
     }
 
-    /// From a first turn to the beginning of a load, or to nothing. What a host would not carry
-    /// out is a load that is not stored.
-    fn fly(&mut self, thing: &mut Thing, first: Option<Turn>, background: bool) {
-        let (mut turn, mut leased, mut elapsed_ms) = (first, false, 0_u32);
-        for _ in 0..TURNS {
-            let Some(Turn { memo, action }) = turn else { break };
-            let event = match action {
-                Action::Look => thing.look(self.now_us + u64::from(elapsed_ms) * 1_000),
-                Action::Claim(_) => {
-                    leased = true;
-                    Event::LeaseGranted
-                }
-                Action::Wait(at_most_ms) => {
-                    elapsed_ms = elapsed_ms.saturating_add(at_most_ms);
-                    Event::Waited
-                }
-                Action::Load if leased => {
-                    return self.load(thing, memo, Some(elapsed_ms), background);
-                }
-                Action::LoadUncached => return self.load(thing, memo, None, background),
-                Action::Answer | Action::Fail if background => return,
-                Action::Load
-                | Action::Fill(_)
-                | Action::Answer
-                | Action::AnswerAndRefresh
-                | Action::Fail => break,
-            };
-            turn = self.step(memo, elapsed_ms, event);
-        }
-        self.tally.undecided += 1;
-        self.load(thing, thing.plan.memo, None, background);
+    fn hit(&mut self, thing: &Thing) {
+        self.tally.hits += 1;
+        let stale = thing.stored.is_some_and(|stored| !stored.is_fresh(self.now_us));
+        self.tally.stale_hits += u64::from(stale);
     }
 
-    /// A load begins; under a lease, after so many milliseconds of its flight.
-    fn load(&mut self, thing: &mut Thing, memo: Memo, leased: Option<u32>, background: bool) {
+    /// From a first decision to the beginning of a load, or to an end without one. The guard ends
+    /// what turns in circles.
+    fn fly(&mut self, thing: &mut Thing, mut course: Course, first: Action) {
+        let mut action = first;
+        loop {
+            let event = match action {
+                Action::Look => thing.look(self.now_us + u64::from(course.elapsed_ms) * 1_000),
+                Action::Claim(_) => Event::LeaseGranted,
+                Action::Wait(_) => Event::Waited,
+                Action::Load | Action::LoadUncached => return self.load(thing, course),
+                Action::Fill(_) | Action::Answer | Action::AnswerAndRefresh | Action::Fail => {
+                    return;
+                }
+            };
+            action = self.decide(&mut course, event);
+        }
+    }
+
+    fn load(&mut self, thing: &mut Thing, mut course: Course) {
         self.tally.loads += 1;
-        self.tally.refreshes += u64::from(background);
-        let began_us = self.now_us + u64::from(leased.unwrap_or(0)) * 1_000;
+        self.tally.refreshes += u64::from(course.is_background());
         let cost_ms = self.cost_ms();
+        let began_us = self.now_us + u64::from(course.elapsed_ms) * 1_000;
         let ends_us = began_us + u64::from(cost_ms) * 1_000;
-        let leased = leased.is_some();
-        thing.flight = Some(Flight { memo, began_us, ends_us, cost_ms, leased });
+        course.elapsed_ms = course.elapsed_ms.saturating_add(cost_ms);
+        thing.flight = Some(Flight { course, began_us, ends_us, cost_ms });
     }
 
     /// The thing as it is now: a load that has ended was filled when it ended.
@@ -151,17 +143,11 @@ impl<'a> World<'a> {
             Some(thing) => thing,
             None => self.meet(id)?,
         };
-        if let Some(flight) = thing.flight.take_if(|flight| flight.ends_us <= self.now_us)
-            && flight.leased
-        {
-            let cost_ms = flight.cost_ms;
-            let report = Report { cost_ms, bytes: BYTES, negative: false };
-            let elapsed_ms = millis(flight.ends_us - flight.began_us);
-            match self.step(flight.memo, elapsed_ms, Event::Loaded(report)) {
-                Some(Turn { action: Action::Fill(lifetime), .. }) => {
-                    thing.stored = Some(Stored::new(&flight, lifetime));
-                }
-                Some(_) | None => {}
+        if let Some(mut flight) = thing.flight.take_if(|flight| flight.ends_us <= self.now_us) {
+            let report = Report { cost_ms: flight.cost_ms, bytes: BYTES, negative: false };
+            let decided = self.decide(&mut flight.course, Event::Loaded(report));
+            if let Action::Fill(lifetime) = decided {
+                thing.stored = Some(Stored::new(&flight, lifetime));
             }
         }
         Some(thing)
@@ -196,17 +182,23 @@ impl<'a> World<'a> {
             thing.invalidate();
             if refreshed {
                 // Write-through takes the lease over, whoever flies.
-                let turn = self.step(thing.plan.memo, 0, Event::Bypassed);
-                self.fly(&mut thing, turn, true);
+                let mut course = self.course(&thing);
+                let first = self.decide(&mut course, Event::Bypassed);
+                self.fly(&mut thing, course, first);
             }
             self.things.insert(id, thing);
         }
     }
 
-    fn step(&mut self, memo: Memo, elapsed_ms: u32, event: Event) -> Option<Turn> {
-        let left_ms = self.terms.deadline_ms.saturating_sub(elapsed_ms);
-        let moment = Moment { elapsed_ms, left_ms, entropy: self.roll() };
-        self.policy.step(memo, moment, event).ok()
+    fn course(&self, thing: &Thing) -> Course {
+        let Terms { deadline_ms, kept_at_most, .. } = self.terms;
+        Course::new(thing.plan.memo, *deadline_ms, *kept_at_most)
+    }
+
+    fn decide(&mut self, course: &mut Course, event: Event) -> Action {
+        let Decided { action, instead_of } = course.decide(self.policy, self.roll(), event);
+        self.tally.undecided += u64::from(instead_of.is_some());
+        action
     }
 
     fn cost_ms(&mut self) -> u32 {
