@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
 use crate::policy::guard::{self, Bounds, Spent};
+use crate::policy::shadow::Trail;
 use crate::policy::{Action, Event, Generation, Memo, Moment, Named, Policy, Sighting};
 use crate::store::{Envelope, Mode};
 
@@ -43,6 +44,8 @@ pub(super) struct Round {
     last_error: Option<LoadError>,
     turns: u32,
     waits: u32,
+    /// A policy beside the one in force hears of this flight.
+    trail: Option<Trail>,
 }
 
 /// What a turn led to.
@@ -63,6 +66,7 @@ impl Round {
         let kept_at_most = super::lifetimes(&read.entity).kept_at_most();
         let bounds = Bounds { kept_at_most, background: false };
         let memo = plan.memo;
+        let trail = cache.slot.shadows().follow(|| (read.request(), Arc::clone(&plan)));
         Self {
             cache,
             read,
@@ -80,6 +84,7 @@ impl Round {
             last_error: None,
             turns: 0,
             waits: 0,
+            trail,
         }
     }
 
@@ -103,6 +108,7 @@ impl Round {
         let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
         let mut round = Self::new(cache, read, generation, plan);
         round.memo = self.memo;
+        round.trail = self.trail.as_ref().and_then(Trail::refresh);
         round.bounds.background = true;
         round.seen_ms = self.seen_ms;
         if let Stage::Looked(envelope) = &self.stage {
@@ -232,7 +238,11 @@ impl Round {
         let entropy = self.cache.entropy.bits() as u64;
         let moment = Moment { elapsed_ms, left_ms, entropy };
         let stage = self.stage.outline();
-        let turn = match self.generation.step(self.memo, moment, event) {
+        let turn = self.generation.step(self.memo, moment, event);
+        if let Some(trail) = &mut self.trail {
+            trail.turn(moment, event, turn.as_ref().ok().map(|turn| turn.action));
+        }
+        let turn = match turn {
             Ok(turn) => turn,
             Err(trap) => {
                 tracing::debug!(%trap, "decided conservatively");

@@ -1,6 +1,7 @@
 //! The admin face: the policy, metrics, and nothing that reads or writes data.
 
 mod explain;
+pub(super) mod shadow;
 
 use axum::Json;
 use axum::body::Body;

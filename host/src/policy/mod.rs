@@ -16,6 +16,7 @@ pub mod guard;
 mod plans;
 mod pool;
 mod sections;
+pub mod shadow;
 mod slot;
 #[cfg(test)]
 mod testing;
@@ -29,6 +30,7 @@ pub use engine::{Engine, EngineError, Limits};
 pub use generation::{Counts, Generation, Origin, Summary, Undecided};
 pub use guard::Named;
 pub use pool::Pool;
+pub use shadow::{Report as ShadowReport, Shadows};
 pub use slot::{Activation, NativePolicy, NothingToRollBack, Slot, Status};
 pub use watch::{Watch, watch};
 

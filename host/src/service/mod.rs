@@ -9,6 +9,7 @@ mod policies;
 mod questions;
 mod readiness;
 mod requests;
+mod shadow;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use questions::{
 };
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
+pub use shadow::ShadowError;
 pub(crate) use shapes::terms;
 
 /// How often metrics fold their samples.

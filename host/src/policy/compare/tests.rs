@@ -1,14 +1,11 @@
 //! Each test changes one known thing and expects exactly that in the comparison.
 
-use std::sync::Arc;
-
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::policy::gate::{Terms, examine};
-use crate::policy::{
-    Action, Argument, Event, Memo, Moment, Plan, Refusal, Row, Target, Trap, Turn, builtin, testing,
-};
+use crate::policy::testing::{self, Altered, builtin_with as with, read_of as read};
+use crate::policy::{Action, Argument, Event};
 
 #[test]
 fn a_policy_compared_with_itself_does_not_differ() {
@@ -128,67 +125,6 @@ fn a_refusal_of_one_side_is_a_difference_of_the_answer() {
     assert_eq!(example.new, "refused: unknown entity");
 }
 
-/// The built-in policy, with what a turn does altered.
-struct Altered(Arc<dyn Policy>, fn(Event, Turn) -> Action);
-
-impl Policy for Altered {
-    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.0.plan(request)
-    }
-
-    fn row_tags(
-        &self,
-        request: &Request,
-        rows: &[Row],
-    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        self.0.row_tags(request, rows)
-    }
-
-    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        let turn = self.0.step(memo, moment, event)?;
-        Ok(Turn { action: (self.1)(event, turn), ..turn })
-    }
-
-    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        self.0.invalidate(change)
-    }
-}
-
-/// The built-in policy over two entities, with `overlay` over its settings.
-pub(super) fn with(overlay: Value) -> Arc<dyn Policy> {
-    let mut settings = json!({
-        "entities": {
-            "item": {
-                "params": ["id"], "ttl_ms": 60_000, "stale_while_revalidate_ms": 1_000,
-                "stale_if_error_ms": 0, "negative_ttl_ms": 5_000,
-                "tags": ["item:{id}", "team:{row.team}"],
-                "writes": {"rename": {"params": ["id"], "then": "invalidate",
-                    "touches": ["item(id)", "tag item:{id}"]}},
-            },
-            "list": {
-                "params": [], "ttl_ms": 60_000, "stale_while_revalidate_ms": 0,
-                "stale_if_error_ms": 0, "negative_ttl_ms": 5_000, "tags": [], "writes": {},
-            },
-        },
-    });
-    merge(&mut settings, overlay);
-    let engine = testing::engine();
-    let passed =
-        examine(&engine, builtin(), &Terms::new(settings.to_string(), Vec::new())).unwrap();
-    Arc::clone(passed.pool()) as Arc<dyn Policy>
-}
-
-fn merge(below: &mut Value, above: Value) {
-    match (below, above) {
-        (Value::Object(below), Value::Object(above)) => {
-            for (name, value) in above {
-                merge(below.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (below, above) => *below = above,
-    }
-}
-
 fn compared(old: &dyn Policy, new: &dyn Policy) -> Comparison {
     let reads = ["1", "2", "30"].map(|id| read("item", Some(id)));
     let id = Argument { name: "id".to_owned(), value: Some("7".to_owned()) };
@@ -205,14 +141,6 @@ fn compared(old: &dyn Policy, new: &dyn Policy) -> Comparison {
         cost_ms: 20,
     };
     Pair { old, new }.compare(&questions)
-}
-
-pub(super) fn read(entity: &str, id: Option<&str>) -> Request {
-    let argument = |id: &str| Argument { name: "id".to_owned(), value: Some(id.to_owned()) };
-    Request {
-        subject: Subject::Entity(entity.to_owned()),
-        arguments: id.map(argument).into_iter().collect(),
-    }
 }
 
 fn differing(comparison: &Comparison) -> Vec<(&str, Aspect, u64)> {

@@ -1,8 +1,8 @@
 use serde_json::json;
 
-use super::super::tests::{read, with};
 use super::*;
 use crate::policy::Argument;
+use crate::policy::testing::{builtin_with as with, read_of as read};
 
 const COST_MS: u32 = 10;
 
