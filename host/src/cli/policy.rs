@@ -1,6 +1,7 @@
-//! `corral policy build / show / diff / push / rollback`
+//! `corral policy build / show / diff / shadow / push / rollback`
 
 mod diff;
+mod shadow;
 
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,10 @@ pub(super) enum PolicyCommand {
                             --entity product.page --cost-ms 3"
     )]
     Diff(diff::Diff),
+    /// Lets a component be asked beside the policy in force of a running host, without effect.
+    #[command(after_help = "Examples:\n  corral policy shadow policy.wasm --sample 0.1\n  \
+                            corral policy shadow --report\n  corral policy shadow --end")]
+    Shadow(shadow::Shadow),
     /// Puts a component in force on a running host.
     #[command(
         after_help = "Example:\n  corral policy push policy.wasm --url http://127.0.0.1:7071"
@@ -83,6 +88,7 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
             Ok(())
         }
         PolicyCommand::Diff(diff) => diff::run(&diff),
+        PolicyCommand::Shadow(shadow) => shadow::run(shadow).await,
         PolicyCommand::Push { file, host } => {
             let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
             active(&host.send(Method::PUT, "/admin/policy", bytes).await?);
