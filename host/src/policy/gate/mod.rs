@@ -10,16 +10,18 @@ mod requests;
 mod terms;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::generation::{Origin, Parts};
 use super::pool::{Instance, Pinned, Pool, Unready};
-use super::{Engine, Manifest, Trap};
+use super::{Engine, Manifest, Policy, Trap};
 
 pub(super) use artefact::encode;
+use explore::Learned;
+pub use explore::{Explored, Progress, Slowest};
 pub use rejection::{Finding, Move, Rejection, Stage};
 pub use terms::{
     EntityShape, HotRead, Piece, QueryShape, Source, Template, Terms, Touch, WriteShape,
@@ -52,6 +54,12 @@ pub struct Passport {
     pub bytes: usize,
     /// Decisions that it was asked for.
     pub decisions: u64,
+    /// How far the exploration got.
+    pub explored: Explored,
+    /// The slowest of its decisions.
+    pub slowest: Slowest,
+    /// Memory of one instance after the examination, in bytes.
+    pub memory_bytes: usize,
     /// What it would make of the reads that are hot.
     pub hot: Hot,
     /// How long the examination took, compiling included.
@@ -94,27 +102,39 @@ pub fn examine(engine: &Engine, bytes: &[u8], terms: &Terms) -> Result<Passed, R
     check_manifest(&manifest, &again)?;
     let first = configured(&pool, first)?;
     let second = configured(&pool, second)?;
-    let pair = [first, second].map(|instance| Pinned { pool: &pool, instance });
-    let (pair, Learned { decisions, hot }) = explore::explore(pair, terms)?;
-    for pinned in pair {
-        pool.put_back(pinned.instance);
+    let [first, second] = [first, second].map(|instance| Pinned::new(&pool, instance));
+    let learned = explore::explore([&first, &second], terms, engine.limits().gate)?;
+    let memory_bytes = first.memory_bytes().max(second.memory_bytes());
+    for pinned in [first, second] {
+        pinned.put_back();
     }
+    let Learned { decisions, slowest, hot, explored } = learned;
     let report = Passport {
         name: manifest.name,
         version: manifest.version,
         digest: digest(bytes),
         bytes: bytes.len(),
         decisions,
+        explored,
+        slowest,
+        memory_bytes,
         hot,
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     Ok(Passed { pool: Arc::new(pool), report })
 }
 
-/// What exploring taught.
-struct Learned {
-    decisions: u64,
-    hot: Hot,
+/// Examines a policy that is code of this process as if it were a component: its decisions, for as
+/// long as `time` allows.
+///
+/// # Errors
+/// [`Rejection`] with everything that was found.
+pub fn examine_native(
+    policy: &dyn Policy,
+    terms: &Terms,
+    time: Duration,
+) -> Result<Explored, Rejection> {
+    explore::explore([policy, policy], terms, time).map(|learned| learned.explored)
 }
 
 impl Passed {

@@ -88,8 +88,12 @@ pub(super) fn shown(request: &Request) -> String {
         Subject::Entity(name) => name.as_str(),
         Subject::Query(query) => query.sql.as_str(),
     };
-    let arguments: Vec<String> = request.arguments.iter().map(shown_argument).collect();
-    format!("{name}({})", arguments.join(", "))
+    format!("{name}({})", shown_arguments(&request.arguments))
+}
+
+/// `id="42:admin", day=null`
+pub(super) fn shown_arguments(arguments: &[Argument]) -> String {
+    arguments.iter().map(shown_argument).collect::<Vec<_>>().join(", ")
 }
 
 fn shown_argument(argument: &Argument) -> String {

@@ -1,22 +1,23 @@
 //! `corral policy build / show / diff / shadow / push / rollback`
 
+mod build;
 mod diff;
+mod push;
 mod shadow;
+mod show;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use axum::http::Method;
 use clap::Subcommand;
-use serde_json::Value;
 
 use crate::config::Config;
 use crate::policy::gate::{self, Passport, Terms};
-use crate::policy::{Engine, Limits, build};
+use crate::policy::{Engine, Limits};
 use crate::service::terms;
 
+use super::Failed;
 use super::client::Host;
-use super::{Failed, load, say};
 
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
@@ -79,65 +80,19 @@ pub(super) enum PolicyCommand {
 
 pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
     match command {
-        PolicyCommand::Build { path, check: Some(component), .. } => check(&path, &component),
-        PolicyCommand::Build { path, out, check: None } => build(&path, out.as_deref()),
-        PolicyCommand::Show { file: Some(file), config, .. } => show(&file, config.as_deref()),
-        PolicyCommand::Show { file: None, host, .. } => {
-            let status = host.send(Method::GET, "/admin/policy", Vec::new()).await?;
-            say(serde_json::to_string_pretty(&status)?);
-            Ok(())
+        PolicyCommand::Build { path, check: Some(component), .. } => {
+            build::check(&path, &component)
         }
+        PolicyCommand::Build { path, out, check: None } => build::run(&path, out.as_deref()),
+        PolicyCommand::Show { file: Some(file), config, .. } => {
+            show::file(&file, config.as_deref())
+        }
+        PolicyCommand::Show { file: None, host, .. } => show::host(host).await,
         PolicyCommand::Diff(diff) => diff::run(&diff),
         PolicyCommand::Shadow(shadow) => shadow::run(shadow).await,
-        PolicyCommand::Push { file, host } => {
-            let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-            active(&host.send(Method::PUT, "/admin/policy", bytes).await?);
-            Ok(())
-        }
-        PolicyCommand::Rollback { host } => {
-            active(&host.send(Method::POST, "/admin/policy/rollback", Vec::new()).await?);
-            Ok(())
-        }
+        PolicyCommand::Push { file, host } => push::run(&file, host).await,
+        PolicyCommand::Rollback { host } => push::rollback(host).await,
     }
-}
-
-fn build(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
-    let built = build::build(path, out)?;
-    let passport = examine(&built.path, None)?;
-    say(format_args!(
-        "{}: {}@{}, {} bytes, sha-256 {}, built by {}",
-        built.path.display(),
-        passport.name,
-        passport.version,
-        built.bytes,
-        built.digest,
-        built.stamp.rustc,
-    ));
-    Ok(())
-}
-
-fn check(path: &Path, component: &Path) -> Result<(), Failed> {
-    build::check_current(path, component)?;
-    say(format_args!("{} is what {} gives", component.display(), path.display()));
-    Ok(())
-}
-
-fn show(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
-    let config = config.map(load).transpose()?;
-    let passport = examine(file, config.as_ref())?;
-    let bytes = std::fs::read(file)?;
-    say(format_args!("name: {}", passport.name));
-    say(format_args!("version: {}", passport.version));
-    say(format_args!("sha-256: {}", passport.digest));
-    say(format_args!("bytes: {}", passport.bytes));
-    // The gate lets no import pass.
-    say("imports: none");
-    if let Some(stamp) = build::stamp_of(&bytes) {
-        say(format_args!("built by: {}", stamp.rustc));
-        say(format_args!("sources: {}", stamp.source));
-    }
-    say(format_args!("gate: passed, {} decisions in {} ms", passport.decisions, passport.took_ms));
-    Ok(())
 }
 
 /// The gate, with the settings of a configuration or none.
@@ -148,14 +103,4 @@ fn examine(file: &Path, config: Option<&Config>) -> Result<Passport, Failed> {
     let passed = gate::examine(&engine, &bytes, &terms)
         .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
     Ok(passed.report().clone())
-}
-
-fn active(answer: &Value) {
-    let text = |name: &str| answer.pointer(name).and_then(Value::as_str).unwrap_or_default();
-    let generation = answer.pointer("/active/generation").and_then(Value::as_u64).unwrap_or(0);
-    say(format_args!(
-        "active: {}@{};generation={generation}",
-        text("/active/name"),
-        text("/active/version"),
-    ));
 }
