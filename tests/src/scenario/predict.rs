@@ -123,7 +123,7 @@ pub async fn run(trace: &Trace, rate: f64) -> anyhow::Result<Report> {
         ensure!(summary.holds(), "the replay failed: {:?}", summary.examples);
         let loads = summary.origin_loads.context("the hosts count loads")?;
         let real = Figures { hit_ratio: summary.hit_ratio, loads };
-        let costs_ms = summary.load_ms.iter().map(|ms| ms.round() as u32).collect();
+        let costs_ms: Vec<u32> = summary.load_ms.iter().map(|ms| ms.round() as u32).collect();
         let host = fleet.hosts.first().context("a fleet has hosts")?;
         // Of the two that are compared, the one whose settings these hosts have.
         let predicted = predict(host, trace, rate, &costs_ms).await?[lines.len()];
