@@ -36,7 +36,7 @@ pub use questions::{
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
 pub use shadow::ShadowError;
-pub(crate) use shapes::terms;
+pub use shapes::terms;
 
 /// How often metrics fold their samples.
 const UPKEEP: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::policy::compare::trace::{self, Prediction, predict};
 use crate::policy::compare::{Comparison, Finding, Pair, Questions, Shift};
 use crate::policy::gate::{self, Passed, Terms};
-use crate::policy::{Engine, Limits, Policy, builtin};
+use crate::policy::{Engine, Policy, builtin};
 use crate::service::{
     TraceRequests, generated_questions, recorded_questions, terms, trace_requests,
 };
@@ -96,7 +96,7 @@ struct Traced {
 
 pub(super) fn run(diff: &Diff) -> Result<(), Failed> {
     let config = load(&diff.config)?;
-    let engine = Engine::new(Limits::default())?;
+    let engine = Engine::new(config.policy.limits.clone())?;
     let old = pass(&engine, &config, &diff.old, diff.old_settings.as_deref())?;
     let new = pass(&engine, &config, &diff.new, diff.new_settings.as_deref())?;
     let pair = Pair { old: &**old.pool(), new: &**new.pool() };

@@ -1,19 +1,19 @@
-//! `corral policy build / show / diff / shadow / push / rollback`
+//! `corral policy build / check / show / diff / shadow / push / rollback`
 
 mod build;
 mod diff;
+mod gate;
 mod push;
 mod shadow;
 mod show;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Subcommand;
 
 use crate::config::Config;
-use crate::policy::gate::{self, Passport, Terms};
-use crate::policy::{Engine, Limits};
+use crate::policy::gate::{Passport, Terms};
 use crate::service::terms;
 
 use super::Failed;
@@ -34,6 +34,20 @@ pub(super) enum PolicyCommand {
         /// Builds nothing new: fails when this component is not what the sources would give.
         #[arg(long, value_name = "FILE", conflicts_with = "out")]
         check: Option<PathBuf>,
+    },
+    /// Runs the gate on a component, and says what it found.
+    #[command(after_help = "Examples:\n  corral policy check policy.wasm\n  \
+                            corral policy check policy.wasm --config corral.toml --json")]
+    Check {
+        /// The component, or a core module.
+        file: PathBuf,
+        /// The configuration whose settings, entities and limits it is examined with; without it,
+        /// those of a small shop.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// One JSON document instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Describes a component, or the generations of a running host.
     #[command(after_help = "Examples:\n  corral policy show policy.wasm\n  \
@@ -84,6 +98,7 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
             build::check(&path, &component)
         }
         PolicyCommand::Build { path, out, check: None } => build::run(&path, out.as_deref()),
+        PolicyCommand::Check { file, config, json } => gate::run(&file, config.as_deref(), json),
         PolicyCommand::Show { file: Some(file), config, .. } => {
             show::file(&file, config.as_deref())
         }
@@ -97,10 +112,8 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
 
 /// The gate, with the settings of a configuration or none.
 fn examine(file: &Path, config: Option<&Config>) -> Result<Passport, Failed> {
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let engine = Engine::new(Limits::default())?;
+    let limits = config.map(|config| config.policy.limits.clone()).unwrap_or_default();
     let terms = config.map_or_else(Terms::default, terms);
-    let passed = gate::examine(&engine, &bytes, &terms)
-        .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
-    Ok(passed.report().clone())
+    let passport = gate::examine(file, limits, &terms)?;
+    passport.map_err(|rejection| anyhow!("{}: {rejection}", file.display()).into())
 }
