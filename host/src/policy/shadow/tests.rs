@@ -44,9 +44,8 @@ fn another_lifetime_is_reported_as_lifetimes_and_nothing_else() {
 #[test]
 fn where_a_flight_parts_it_is_not_followed_further() {
     let (slot, policy) = slot();
-    let direct = Altered(builtin_with(json!({})), |event, turn| match event {
-        Event::LeaseGranted => Action::LoadUncached,
-        _ => turn.action,
+    let direct = Altered(builtin_with(json!({})), |event, turn| {
+        if event == Event::LeaseGranted { Action::LoadUncached } else { turn.action }
     });
     let report = shadowed(&slot, &policy, Arc::new(direct), 2);
     assert_eq!(differing(&report), [(Aspect::Action, 2)]);
