@@ -114,7 +114,17 @@ impl Answer {
     /// Whether a cache answered it (RFC 9211: `Cache-Status: corral; hit`).
     #[must_use]
     pub fn is_hit(&self) -> bool {
-        self.header("cache-status").split(';').any(|parameter| parameter.trim() == "hit")
+        self.cache_status("hit")
+    }
+
+    /// Whether it was loaded and stored for this request, not for another one that it shared.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.cache_status("stored") && !self.cache_status("collapsed")
+    }
+
+    fn cache_status(&self, name: &str) -> bool {
+        self.header("cache-status").split(';').any(|parameter| parameter.trim() == name)
     }
 }
 

@@ -49,6 +49,7 @@ checks! {
     leases:
         only_one_of_many_claims_is_granted,
         a_claim_of_a_held_key_says_for_how_long,
+        who_looks_at_a_lease_sees_what_is_left_and_changes_nothing,
         a_fill_without_a_lease_is_rejected,
         a_fill_spends_the_lease,
         a_late_fill_after_an_invalidation_is_rejected,

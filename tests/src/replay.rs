@@ -1,6 +1,7 @@
 //! Replays a trace over HTTP, checks every answer, and counts what it cost the origin.
 //!
-//! Workers take requests in the order of the trace from one counter; each keeps one connection.
+//! Workers take requests in the order of the trace from one counter; each keeps one connection. At a
+//! rate, a request is sent at its time and not before (open loop), and its latency counts from there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,9 @@ use crate::trace::Trace;
 /// always the same.
 const EXAMPLES: usize = 3;
 
+/// Ranks at which the times of loads are told.
+const RANKS: usize = 20;
+
 /// Whom to ask for what.
 #[derive(Debug, Clone)]
 pub struct Replay {
@@ -31,6 +35,8 @@ pub struct Replay {
     pub connections: usize,
     /// The entity that is read, with the trace's number as `id`.
     pub entity: String,
+    /// Requests in a second; none: as fast as they are answered.
+    pub rate: Option<f64>,
 }
 
 /// What a replay came to.
@@ -48,6 +54,8 @@ pub struct Summary {
     pub wrong_answers: usize,
     /// The first of both, in words.
     pub examples: Vec<String>,
+    /// Requests in a second, as planned; none: as fast as they were answered.
+    pub rate: Option<f64>,
     /// The share of answers that the cache gave, by their `Cache-Status`: 0 to 1.
     pub hit_ratio: f64,
     /// From the first request to the last answer.
@@ -60,15 +68,18 @@ pub struct Summary {
     pub p99_ms: f64,
     /// The slowest.
     pub max_ms: f64,
+    /// How long answers took that were loaded and stored for them, at evenly spread ranks.
+    pub load_ms: Vec<f64>,
 }
 
 impl Summary {
     /// Whether every answer was right and each distinct key was loaded exactly once, as far as
-    /// loads are known.
+    /// loads are known. At a rate a replay may outlast what it filled, and loads say nothing.
     #[must_use]
     pub fn holds(&self) -> bool {
         let once = |loads| usize::try_from(loads) == Ok(self.distinct_keys);
-        self.errors == 0 && self.wrong_answers == 0 && self.origin_loads.is_none_or(once)
+        let loads_hold = self.rate.is_some() || self.origin_loads.is_none_or(once);
+        self.errors == 0 && self.wrong_answers == 0 && loads_hold
     }
 }
 
@@ -87,8 +98,9 @@ impl Replay {
         ensure!(self.connections > 0, "a replay needs a connection");
         let distinct_keys = trace.distinct().len();
         let loads_before = self.loads().await?;
-        let shared = Arc::new(Shared { trace, next: AtomicUsize::new(0), progress });
         let began = Instant::now();
+        let pace = self.rate.map(|rate| Pace { began, rate });
+        let shared = Arc::new(Shared { trace, next: AtomicUsize::new(0), pace, progress });
         let workers: Vec<_> = (0..self.connections)
             .map(|index| {
                 let url = &self.urls[index % self.urls.len()];
@@ -105,7 +117,7 @@ impl Replay {
             (Some(before), Some(after)) => Some(after.saturating_sub(before)),
             (None, _) | (_, None) => None,
         };
-        Ok(tally.summary(distinct_keys, loads, took))
+        Ok(Summary { rate: self.rate, ..tally.summary(distinct_keys, loads, took) })
     }
 
     /// What all hosts together have loaded so far; none when their admin faces are not known.
@@ -130,7 +142,23 @@ impl Replay {
 struct Shared<P> {
     trace: Trace,
     next: AtomicUsize,
+    pace: Option<Pace>,
     progress: P,
+}
+
+/// When each request is to be sent.
+struct Pace {
+    began: Instant,
+    rate: f64,
+}
+
+impl Pace {
+    /// Waits for the time of a request, and says when that was.
+    async fn due(&self, index: usize) -> Instant {
+        let due = self.began + Duration::from_secs_f64(index as f64 / self.rate);
+        tokio::time::sleep_until(due.into()).await;
+        due
+    }
 }
 
 async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
@@ -139,12 +167,17 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
     loop {
         let index = shared.next.fetch_add(1, Ordering::Relaxed);
         let Some(&id) = shared.trace.accesses().get(index) else { return tally };
-        let began = Instant::now();
+        let began = match &shared.pace {
+            Some(pace) => pace.due(index).await,
+            None => Instant::now(),
+        };
         let answer = client.get(&format!("{read}{id}")).await;
-        tally.latencies.push(began.elapsed());
+        let took = began.elapsed();
+        tally.latencies.push(took);
         match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 tally.hits += usize::from(answer.is_hit());
+                tally.loads.extend((answer.is_stored()).then_some(took));
                 let found = answer.json().unwrap_or(Value::Null);
                 if found != expected_product(id) {
                     tally.wrong_answers += 1;
@@ -170,6 +203,7 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
 #[derive(Default)]
 struct Tally {
     latencies: Vec<Duration>,
+    loads: Vec<Duration>,
     hits: usize,
     errors: usize,
     wrong_answers: usize,
@@ -185,6 +219,7 @@ impl Tally {
 
     fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
+        self.loads.extend(other.loads);
         self.hits += other.hits;
         self.errors += other.errors;
         self.wrong_answers += other.wrong_answers;
@@ -195,12 +230,10 @@ impl Tally {
 
     fn summary(mut self, distinct_keys: usize, loads: Option<u64>, took: Duration) -> Summary {
         self.latencies.sort_unstable();
+        self.loads.sort_unstable();
         let requests = self.latencies.len();
-        let percentile = |share: f64| {
-            let rank = (share * requests as f64).ceil() as usize;
-            let latency = self.latencies.get(rank.saturating_sub(1));
-            latency.map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
-        };
+        let percentile = |share: f64| at_rank(&self.latencies, share);
+        let ranks = (0..RANKS).map(|rank| (rank as f64 + 0.5) / RANKS as f64);
         let seconds = took.as_secs_f64();
         Summary {
             requests,
@@ -208,13 +241,21 @@ impl Tally {
             origin_loads: loads,
             errors: self.errors,
             wrong_answers: self.wrong_answers,
+            rate: None,
             hit_ratio: self.hits as f64 / requests.max(1) as f64,
             seconds,
             requests_per_second: requests as f64 / seconds,
             p50_ms: percentile(0.5),
             p99_ms: percentile(0.99),
             max_ms: percentile(1.0),
+            load_ms: ranks.map(|share| at_rank(&self.loads, share)).collect(),
             examples: self.examples,
         }
     }
+}
+
+/// The time that this share of them did not exceed, in milliseconds; 0 of none.
+fn at_rank(sorted: &[Duration], share: f64) -> f64 {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
 }

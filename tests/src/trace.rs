@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 pub use corral_host::trace::{Trace, TraceError};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 /// The recorded product pages of a shop, where they lie beside the project.
 const WEB12: &str = "../shared/traces/web12.trace.xz";
@@ -12,4 +14,22 @@ const WEB12: &str = "../shared/traces/web12.trace.xz";
 pub fn beside_the_project() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(WEB12);
     path.exists().then_some(path)
+}
+
+/// A trace for where none lies: things in proportion to the inverse of their rank, as web traffic
+/// goes. The same seed gives the same trace.
+#[must_use]
+pub fn synthetic(accesses: usize, things: u32, seed: u64) -> Trace {
+    let mut sums: Vec<f64> = Vec::new();
+    for rank in 1..=things {
+        sums.push(sums.last().unwrap_or(&0.0) + 1.0 / f64::from(rank));
+    }
+    let total = sums.last().copied().unwrap_or(0.0);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut draw = || {
+        let at = random.random_range(0.0..total);
+        // Products are numbered from 1.
+        1 + sums.partition_point(|sum| *sum <= at) as u32
+    };
+    Trace::from((0..accesses).map(|_| draw()).collect::<Vec<u32>>())
 }

@@ -76,6 +76,21 @@ async fn requests_are_taken_in_order_and_connections_are_kept() {
 }
 
 #[tokio::test]
+async fn at_a_rate_requests_are_not_sent_before_their_time() {
+    let impostor = Impostor::start().await.unwrap();
+    let mut replay = impostor.replaying(2);
+    replay.rate = Some(100.0);
+    let accesses = vec![1, GREEDY, GREEDY, 1, 2, 1];
+    let summary = replay.run(Trace::from(accesses), || ()).await.unwrap();
+    // The sixth is due fifty milliseconds after the first.
+    assert!(summary.seconds >= 0.05, "{summary:?}");
+    assert_eq!((summary.requests, summary.rate), (6, Some(100.0)));
+    // Loaded more often than there are keys, as values do that expire.
+    assert_eq!((summary.distinct_keys, summary.origin_loads), (3, Some(4)));
+    assert!(summary.holds(), "{summary:?}");
+}
+
+#[tokio::test]
 async fn without_an_admin_face_loads_are_unknown_and_do_not_decide() {
     let impostor = Impostor::start().await.unwrap();
     let mut replay = impostor.replaying(2);
@@ -133,6 +148,7 @@ impl Impostor {
             admin_urls: vec![self.url.clone()],
             connections,
             entity: "product.page".to_owned(),
+            rate: None,
         }
     }
 

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use corral_tests::scenario::faults::{Faults, Report};
-use corral_tests::scenario::{deaths, lifetimes};
+use corral_tests::scenario::{deaths, lifetimes, predict};
+use corral_tests::trace::{Trace, beside_the_project, synthetic};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stale_is_read_while_servers_and_hosts_fail() {
@@ -56,4 +57,19 @@ async fn short_lived_keys_leave_nothing_behind() {
     let churn = lifetimes::churn(4_000).await.unwrap();
     assert_eq!((churn.left, churn.immortal), (0, 0), "{churn:?}");
     assert!(churn.most_alive > 0 && churn.most_members > 0, "{churn:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_policies_make_of_a_trace_is_what_was_predicted() {
+    let trace = match beside_the_project() {
+        Some(path) => Trace::read(&path).unwrap().limited(2_000),
+        None => synthetic(2_000, 1_000, 1),
+    };
+    let report = predict::run(&trace, 150.0).await.unwrap();
+    println!("{report:#?}");
+    assert!(report.holds(), "{report:#?}");
+    // Control: the two are further apart than what is allowed, so the right one was predicted.
+    let [strict, lenient] = [&report.lines[0], &report.lines[1]].map(|line| line.real);
+    assert!(lenient.hit_ratio - strict.hit_ratio > 2.0 * predict::TOLERANCE, "{report:#?}");
+    assert!(strict.loads > lenient.loads, "{report:#?}");
 }

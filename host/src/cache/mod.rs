@@ -13,6 +13,7 @@
 
 mod answer;
 mod entropy;
+mod explain;
 mod flights;
 mod intents;
 mod lease;
@@ -41,6 +42,7 @@ use crate::store::Store;
 
 pub use answer::{Answer, ReadError, Times, Via, Why};
 pub use entropy::{Entropy, SystemEntropy};
+pub use explain::{Course, Explanation, Glance, Turned};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
 pub use near::{Canonical, Ready, quoted_etag};
 pub use trust::{Breaker, Invalidated, TrustedStore};

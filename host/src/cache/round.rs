@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
 use crate::policy::guard::{self, Bounds, Spent};
+use crate::policy::shadow::Trail;
 use crate::policy::{Action, Event, Generation, Memo, Moment, Named, Policy, Sighting};
 use crate::store::{Envelope, Mode};
 
@@ -46,6 +47,8 @@ pub(super) struct Round {
     last_error: Option<LoadError>,
     turns: u32,
     waits: u32,
+    /// A policy beside the one in force hears of this flight.
+    trail: Option<Trail>,
 }
 
 /// What a turn led to.
@@ -66,6 +69,7 @@ impl Round {
         let kept_at_most = super::lifetimes(&read.entity).kept_at_most();
         let bounds = Bounds { kept_at_most, background: false };
         let memo = plan.memo;
+        let trail = cache.slot.shadows().follow(|| (read.request(), Arc::clone(&plan)));
         Self {
             cache,
             read,
@@ -84,6 +88,7 @@ impl Round {
             last_error: None,
             turns: 0,
             waits: 0,
+            trail,
         }
     }
 
@@ -107,6 +112,7 @@ impl Round {
         let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
         let mut round = Self::new(cache, read, generation, plan);
         round.memo = self.memo;
+        round.trail = self.trail.as_ref().and_then(Trail::refresh);
         round.bounds.background = true;
         round.seen_ms = self.seen_ms;
         if let Stage::Looked(envelope) = &self.stage {
@@ -252,7 +258,11 @@ impl Round {
         let entropy = self.cache.entropy.bits() as u64;
         let moment = Moment { elapsed_ms, left_ms, entropy };
         let stage = self.stage.outline();
-        let turn = match self.generation.step(self.memo, moment, event) {
+        let turn = self.generation.step(self.memo, moment, event);
+        if let Some(trail) = &mut self.trail {
+            trail.turn(moment, event, turn.as_ref().ok().map(|turn| turn.action));
+        }
+        let turn = match turn {
             Ok(turn) => turn,
             Err(trap) => {
                 tracing::debug!(%trap, "decided conservatively");
@@ -324,7 +334,7 @@ impl Round {
     }
 }
 
-fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
+pub(super) fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
     let until = |at_ms: u64| u32::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX);
     let since = |at_ms: u64| u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
     Sighting {
@@ -337,6 +347,6 @@ fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
     }
 }
 
-fn millis(duration: Duration) -> u32 {
+pub(super) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

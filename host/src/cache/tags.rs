@@ -41,6 +41,13 @@ pub(super) fn of_rows(
     let Some(body) = &loaded.body else {
         return Some(Vec::new());
     };
+    let rows = rows(body, &plan.row_columns)?;
+    let tags = generation.row_tags(&read.request(), &rows).ok()?.ok()?;
+    guard::tags(&tags).inspect_err(|_illegal| generation.count_refused()).ok()
+}
+
+/// The columns that tags depend on, of every row of a body.
+pub(super) fn rows(body: &[u8], names: &[String]) -> Option<Vec<Row>> {
     let rows = match serde_json::from_slice(body).ok()? {
         Value::Array(rows) => rows,
         row @ (Value::Object(_)
@@ -49,9 +56,7 @@ pub(super) fn of_rows(
         | Value::Number(_)
         | Value::String(_)) => vec![row],
     };
-    let rows: Vec<Row> = rows.iter().map(|row| columns(row, &plan.row_columns)).collect();
-    let tags = generation.row_tags(&read.request(), &rows).ok()?.ok()?;
-    guard::tags(&tags).inspect_err(|_illegal| generation.count_refused()).ok()
+    Some(rows.iter().map(|row| columns(row, names)).collect())
 }
 
 fn columns(row: &Value, names: &[String]) -> Row {

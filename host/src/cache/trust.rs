@@ -169,6 +169,14 @@ impl TrustedStore {
         self.watched(|store| store.release(key, token)).await
     }
 
+    /// [`Store::lease_left`], while the store is trusted.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
+    pub async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
+        self.watched(|store| store.lease_left(key)).await
+    }
+
     /// [`Store::index`], while the store is trusted.
     ///
     /// # Errors

@@ -155,6 +155,9 @@ impl Cache {
         for (age, generation) in namings.iter().enumerate() {
             touched.add(generation, &change, age == 0)?;
         }
+        if let Some(in_force) = namings.first() {
+            self.slot.shadows().changed(&change, in_force);
+        }
         let mut announced = Announced::new(&self, touched.all_doomed()).await;
         let committed = announced.during(written.transaction.commit()).await;
         if let Err(error @ OriginError::Rejected { .. }) = committed {

@@ -60,6 +60,17 @@ impl Host {
     }
 }
 
+/// Percent-encodes any text for a path's segment or a query's parameter (RFC 3986: all but
+/// unreserved).
+pub(super) fn encode(text: &str) -> String {
+    let unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    let encoded = text.bytes().map(|byte| match Some(byte).filter(unreserved) {
+        Some(byte) => char::from(byte).to_string(),
+        None => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
+
 fn problem(document: &Value) -> String {
     let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
     let mut lines = format!("{}: {}", text("title"), text("detail"));

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod client;
 mod demo;
+mod explain;
 mod policy;
 mod serve;
 
@@ -43,6 +44,10 @@ enum Command {
     /// Loads any HTTP server, and says how fast it answers.
     #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::Bench>),
+    /// Says what a running host would do with a read, and why; nothing is loaded or written.
+    #[command(after_help = "Examples:\n  corral explain user.profile id=42\n  \
+                            corral explain user.profile id=42 --candidate policy.wasm --json")]
+    Explain(explain::Explain),
     /// Builds, shows, pushes and rolls back policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -85,6 +90,7 @@ pub fn main() -> ExitCode {
             Command::Check(file) => check::run(&file.config).await,
             Command::Demo(demo) => demo::run(demo).await,
             Command::Bench(bench) => bench::run(&bench).await,
+            Command::Explain(explain) => explain::run(explain).await,
             Command::Policy(command) => policy::run(command).await,
         }
     });

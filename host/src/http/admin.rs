@@ -1,5 +1,8 @@
 //! The admin face: the policy, metrics, and nothing that reads or writes data.
 
+mod explain;
+pub(super) mod shadow;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -7,8 +10,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Value, json};
 
+use crate::policy::gate::Rejection;
 use crate::policy::{Origin, Status};
 use crate::service::Installed;
+
+pub(super) use explain::{explain, explain_candidate};
 
 use super::access::Scope;
 use super::problem::Problem;
@@ -38,14 +44,19 @@ pub(super) async fn put_policy(
         Ok(Installed { generation, report }) => {
             Ok(Json(json!({ "active": generation.summary(), "report": report })))
         }
-        Err(rejection) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "policy-refused",
-            "The policy did not pass the gate",
-            rejection.reason.clone(),
-        )
-        .with("report", json!(rejection))),
+        Err(rejection) => Err(refused(&rejection)),
     }
+}
+
+/// 422 with the gate's report.
+fn refused(rejection: &Rejection) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "policy-refused",
+        "The policy did not pass the gate",
+        rejection.reason.clone(),
+    )
+    .with("report", json!(rejection))
 }
 
 /// `POST /admin/policy/rollback`

@@ -65,8 +65,13 @@ pub fn router(corral: Corral) -> Router {
 /// The policy and metrics, as operators see them.
 pub fn admin_router(corral: Corral) -> Router {
     let policy = get(admin::policy).put(admin::put_policy).fallback(|| only("GET, HEAD, PUT"));
+    let shadow = get(admin::shadow::report).put(admin::shadow::start).delete(admin::shadow::end);
+    let shadow = shadow.fallback(|| only("GET, HEAD, PUT, DELETE"));
+    let explain = get(admin::explain).post(admin::explain_candidate);
     Router::new()
+        .route("/admin/explain/{entity}", explain.fallback(|| only("GET, HEAD, POST")))
         .route("/admin/policy", policy)
+        .route("/admin/policy/shadow", shadow)
         .route("/admin/policy/rollback", post(admin::rollback).fallback(|| only("POST")))
         .route("/metrics", get(admin::metrics).fallback(|| only("GET, HEAD")))
         .route("/healthz", get(healthz).fallback(|| only("GET, HEAD")))

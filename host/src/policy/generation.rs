@@ -206,6 +206,12 @@ impl Generation {
         }
     }
 
+    /// The policy itself, for questions that are nobody's request: they are not counted.
+    #[must_use]
+    pub fn uncounted(&self) -> &dyn Policy {
+        &*self.policy
+    }
+
     /// Notes that the host did not act upon an answer.
     pub fn count_refused(&self) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);

@@ -9,6 +9,7 @@ pub mod bindings;
 pub mod build;
 mod builtin;
 mod calls;
+pub mod compare;
 mod engine;
 pub mod gate;
 mod generation;
@@ -16,6 +17,7 @@ pub mod guard;
 mod plans;
 mod pool;
 mod sections;
+pub mod shadow;
 mod slot;
 pub mod suite;
 #[cfg(test)]
@@ -30,6 +32,7 @@ pub use engine::{Engine, EngineError, Limits};
 pub use generation::{Counts, Generation, Origin, Summary, Undecided};
 pub use guard::Named;
 pub use pool::Pool;
+pub use shadow::{Report as ShadowReport, Shadows};
 pub use slot::{Activation, NativePolicy, NothingToRollBack, Slot, Status};
 pub use watch::{Watch, watch};
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::calls::Calls;
 use super::gate::Passed;
 use super::generation::{Generation, Origin, Parts, Summary, rfc3339};
+use super::shadow::Shadows;
 use super::{Manifest, Policy};
 
 /// How many activations an operator can look back on.
@@ -28,6 +29,7 @@ pub struct Slot {
     current: ArcSwap<Generation>,
     ledger: Mutex<Ledger>,
     calls: Arc<Calls>,
+    shadows: Shadows,
 }
 
 /// A policy that is code of this process, for tests and embedders. It passes no gate.
@@ -111,7 +113,12 @@ impl Slot {
             newest: 1,
             history: VecDeque::from([Activation::of(&first, false)]),
         };
-        Self { current: ArcSwap::new(first), ledger: Mutex::new(ledger), calls }
+        Self {
+            current: ArcSwap::new(first),
+            ledger: Mutex::new(ledger),
+            calls,
+            shadows: Shadows::default(),
+        }
     }
 
     /// The generation in force, for a whole request.
@@ -171,6 +178,12 @@ impl Slot {
         let back = ledger.previous.take().ok_or(NothingToRollBack)?;
         self.exchange(&mut ledger, &back, true);
         Ok(back)
+    }
+
+    /// What is asked beside the generation in force, without effect.
+    #[must_use]
+    pub fn shadows(&self) -> &Shadows {
+        &self.shadows
     }
 
     /// How often its generations were asked.

@@ -1,10 +1,16 @@
 //! Small policies for tests, good and bad, written in WebAssembly text.
 
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::gate::{EntityShape, Passed, Terms, examine};
-use super::{Engine, Event, Limits, Memo, Moment, Request, Subject};
+use super::{
+    Action, Argument, Change, Engine, Event, Limits, Memo, Moment, Plan, Policy, Refusal, Request,
+    Row, Subject, Target, Trap, Turn, builtin,
+};
 
 pub(super) const WIT: &str = include_str!("../../../wit/policy.wit");
 
@@ -202,4 +208,74 @@ pub(super) fn read(entity: &str) -> Request {
 pub(super) fn first_step() -> (Memo, Moment, Event) {
     let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
     (memo, Moment { elapsed_ms: 0, left_ms: 1_000, entropy: 7 }, Event::Absent)
+}
+
+/// The built-in policy, with what a turn does altered.
+pub(super) struct Altered(pub(super) Arc<dyn Policy>, pub(super) fn(Event, Turn) -> Action);
+
+impl Policy for Altered {
+    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
+        self.0.plan(request)
+    }
+
+    fn row_tags(
+        &self,
+        request: &Request,
+        rows: &[Row],
+    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
+        self.0.row_tags(request, rows)
+    }
+
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
+        let turn = self.0.step(memo, moment, event)?;
+        Ok(Turn { action: (self.1)(event, turn), ..turn })
+    }
+
+    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
+        self.0.invalidate(change)
+    }
+}
+
+/// The built-in policy over two entities, with `overlay` over its settings.
+pub(super) fn builtin_with(overlay: Value) -> Arc<dyn Policy> {
+    let mut settings = json!({
+        "entities": {
+            "item": {
+                "params": ["id"], "ttl_ms": 60_000, "stale_while_revalidate_ms": 1_000,
+                "stale_if_error_ms": 0, "negative_ttl_ms": 5_000,
+                "tags": ["item:{id}", "team:{row.team}"],
+                "writes": {"rename": {"params": ["id"], "then": "invalidate",
+                    "touches": ["item(id)", "tag item:{id}"]}},
+            },
+            "list": {
+                "params": [], "ttl_ms": 60_000, "stale_while_revalidate_ms": 0,
+                "stale_if_error_ms": 0, "negative_ttl_ms": 5_000, "tags": [], "writes": {},
+            },
+        },
+    });
+    merge(&mut settings, overlay);
+    let engine = engine();
+    let passed =
+        examine(&engine, builtin(), &Terms::new(settings.to_string(), Vec::new())).unwrap();
+    Arc::clone(passed.pool()) as Arc<dyn Policy>
+}
+
+fn merge(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (name, value) in above {
+                merge(below.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
+/// A read of such an entity.
+pub(super) fn read_of(entity: &str, id: Option<&str>) -> Request {
+    let argument = |id: &str| Argument { name: "id".to_owned(), value: Some(id.to_owned()) };
+    Request {
+        subject: Subject::Entity(entity.to_owned()),
+        arguments: id.map(argument).into_iter().collect(),
+    }
 }

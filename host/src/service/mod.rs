@@ -4,9 +4,12 @@
 //! [`Corral::shutdown`]. The binary's HTTP face is a thin layer over this.
 
 mod closures;
+mod explain;
 mod policies;
+mod questions;
 mod readiness;
 mod requests;
+mod shadow;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -25,9 +28,14 @@ use crate::policy::{EngineError, Slot, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
 pub use closures::ClosureError;
+pub use explain::{ExplainError, Explained};
 pub use policies::{Installed, Policies};
+pub use questions::{
+    QuestionError, TraceRequests, generated_questions, recorded_questions, trace_requests,
+};
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
+pub use shadow::ShadowError;
 pub use shapes::terms;
 
 /// How often metrics fold their samples, and the near cache is swept.

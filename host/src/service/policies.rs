@@ -95,6 +95,16 @@ impl Policies {
         }
     }
 
+    /// Runs a candidate through the gate, to be asked and not put in force.
+    ///
+    /// # Errors
+    /// [`Rejection`] says what the gate found.
+    pub(super) async fn examined(&self, bytes: Vec<u8>) -> Result<gate::Passed, Box<Rejection>> {
+        let hot = self.inner.slot.current().hot(HOT_READS);
+        let terms = Terms { hot, ..self.inner.terms.clone() };
+        examine(&self.inner.engine, bytes, terms).await.map_err(Box::new)
+    }
+
     /// Puts the previous generation in force again.
     ///
     /// # Errors

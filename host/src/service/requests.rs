@@ -315,7 +315,7 @@ fn invalid_name(list: &str, name: &str, problem: &InvalidName) -> RequestError {
     RequestError::Arguments(vec![wrong(list, format!("{shown:?} is no legal name: {problem}"))])
 }
 
-fn named(params: &[Param], values: &[Value]) -> Vec<Argument> {
+pub(super) fn named(params: &[Param], values: &[Value]) -> Vec<Argument> {
     let pairs = params.iter().zip(values);
     pairs
         .map(|(param, value)| Argument {

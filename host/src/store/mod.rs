@@ -195,6 +195,9 @@ pub trait Store: Send + Sync {
     /// Gives a lease back if it is still `token`'s; false when it was not.
     async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError>;
 
+    /// What is left of the lease on `key`, if anybody holds one. Changes nothing.
+    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError>;
+
     /// Removes the keys' values *and leases*, so that fills in progress are rejected.
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError>;
 

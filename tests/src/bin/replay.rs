@@ -44,6 +44,9 @@ struct Args {
     /// Replay only so many of the accesses.
     #[arg(long)]
     limit: Option<usize>,
+    /// Send so many requests a second, each at its time, instead of as fast as they are answered.
+    #[arg(long)]
+    rate: Option<f64>,
     /// The entity to read; it must answer what the shop's `product.page` does.
     #[arg(long, default_value = "product.page")]
     entity: String,
@@ -86,6 +89,7 @@ async fn replay(args: &Args) -> anyhow::Result<Summary> {
         admin_urls: args.admin_url.clone(),
         connections: args.connections,
         entity: args.entity.clone(),
+        rate: args.rate,
     };
     // Lives as long as the replay.
     let mut fleet = None;

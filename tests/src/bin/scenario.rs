@@ -1,13 +1,17 @@
 //! Runs a scenario over real servers at full size, and prints what came of it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use corral_host::policy::build::Language;
 use corral_tests::authors;
-use corral_tests::scenario::{deaths, faults, lifetimes, near, newcomer, outage, stampede};
+use corral_tests::scenario::{
+    deaths, faults, lifetimes, near, newcomer, outage, predict, stampede,
+};
+use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
 
 /// Starts private servers and hosts, plays one scenario, and prints a JSON document.
@@ -73,6 +77,18 @@ enum Scenario {
         #[arg(long, default_value_t = 20)]
         deaths: usize,
     },
+    /// What `corral policy diff` says two policies will make of a trace, and what they make of it.
+    Predict {
+        /// The trace; without it the recorded product pages, or made ones where they don't lie.
+        #[arg(long)]
+        trace: Option<PathBuf>,
+        /// Only so many of its accesses.
+        #[arg(long, default_value_t = 40_000)]
+        limit: usize,
+        /// Accesses in a second.
+        #[arg(long, default_value_t = 1_000.0)]
+        rate: f64,
+    },
     /// Keys that are filled together, and when they expire.
     Spread {
         /// How many.
@@ -130,6 +146,15 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         }
         Scenario::Deaths { deaths } => {
             print(&deaths::run(deaths, |died| eprintln!("{died} of {deaths}")).await?)?;
+        }
+        Scenario::Predict { trace, limit, rate } => {
+            let trace = match trace.or_else(beside_the_project) {
+                Some(path) => Trace::read(&path)?.limited(limit),
+                None => synthetic(limit, 10_000, 1),
+            };
+            let report = predict::run(&trace, rate).await?;
+            print(&report)?;
+            return Ok(report.holds());
         }
         Scenario::Spread { keys } => print(&lifetimes::spread(keys).await?)?,
         Scenario::Hot { seconds } => print(&lifetimes::hot(Duration::from_secs(seconds)).await?)?,

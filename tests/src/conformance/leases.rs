@@ -25,6 +25,19 @@ pub(super) async fn a_claim_of_a_held_key_says_for_how_long(subject: Subject<'_>
     Ok(())
 }
 
+pub(super) async fn who_looks_at_a_lease_sees_what_is_left_and_changes_nothing(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let (store, key) = (subject.store, subject.key("k")?);
+    ensure!(store.lease_left(&key).await?.is_none(), "nobody holds it");
+    let holder = subject.take(&key, LONG).await?;
+    let left = store.lease_left(&key).await?;
+    ensure!(left.is_some_and(|left| left <= LONG && left > LONG - PATIENCE), "{left:?} are left");
+    ensure!(store.fill(&key, holder, &subject.envelope(1)).await? == Filled::Stored, "still held");
+    ensure!(store.lease_left(&key).await?.is_none(), "it was spent");
+    Ok(())
+}
+
 pub(super) async fn a_fill_without_a_lease_is_rejected(subject: Subject<'_>) -> Result<()> {
     let (store, key) = (subject.store, subject.key("k")?);
     let envelope = subject.envelope(1);

@@ -9,6 +9,7 @@ pub mod lifetimes;
 pub mod near;
 pub mod newcomer;
 pub mod outage;
+pub mod predict;
 mod rows;
 pub mod stampede;
 

@@ -186,6 +186,10 @@ impl Store for Scripted {
         self.memory.release(key, token).await
     }
 
+    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
+        self.memory.lease_left(key).await
+    }
+
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
         self.enter(Op::InvalidateKeys).await?;
         if self.fault == Some(Fault::ForgetsInvalidations) {

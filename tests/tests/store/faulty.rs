@@ -125,6 +125,10 @@ impl Store for Faulty {
         self.inner.release(key, token).await
     }
 
+    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
+        self.inner.lease_left(key).await
+    }
+
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
         self.invalidated(self.inner.invalidate_keys(keys)).await
     }

@@ -72,6 +72,10 @@ impl Store for Switch {
         self.reach().await?.release(key, token).await
     }
 
+    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
+        self.reach().await?.lease_left(key).await
+    }
+
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
         self.reach().await?.invalidate_keys(keys).await
     }

@@ -1,9 +1,11 @@
-//! `corral policy new / build / check / test / show / push / rollback`
+//! `corral policy new / build / check / test / show / diff / shadow / push / rollback`
 
 mod build;
+mod diff;
 mod gate;
 mod new;
 mod push;
+mod shadow;
 mod show;
 mod test;
 
@@ -67,6 +69,18 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         host: Host,
     },
+    /// Compares the decisions of two policies: keys, tags, lifetimes, flights, invalidations.
+    #[command(
+        after_help = "Examples:\n  corral policy diff builtin policy.wasm --config corral.toml\n  \
+                            corral policy diff builtin builtin --new-settings '{\"jitter\": 0.5}'\n  \
+                            corral policy diff builtin policy.wasm --trace web.trace.xz --rate 500 \
+                            --entity product.page --cost-ms 3"
+    )]
+    Diff(diff::Diff),
+    /// Lets a component be asked beside the policy in force of a running host, without effect.
+    #[command(after_help = "Examples:\n  corral policy shadow policy.wasm --sample 0.1\n  \
+                            corral policy shadow --report\n  corral policy shadow --end")]
+    Shadow(shadow::Shadow),
     /// Puts a component in force on a running host.
     #[command(
         after_help = "Example:\n  corral policy push policy.wasm --url http://127.0.0.1:7071"
@@ -94,10 +108,13 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
             build::check(&path, &component)
         }
         PolicyCommand::Build { path, out, check: None } => build::run(&path, out.as_deref()),
+        PolicyCommand::Check { file, config, json } => gate::run(&file, config.as_deref(), json),
         PolicyCommand::Show { file: Some(file), config, .. } => {
             show::file(&file, config.as_deref())
         }
         PolicyCommand::Show { file: None, host, .. } => show::host(host).await,
+        PolicyCommand::Diff(diff) => diff::run(&diff),
+        PolicyCommand::Shadow(shadow) => shadow::run(shadow).await,
         PolicyCommand::Push { file, host } => push::run(&file, host).await,
         PolicyCommand::Rollback { host } => push::rollback(host).await,
     }

@@ -106,6 +106,10 @@ impl Store for MemoryStore {
         Ok(released)
     }
 
+    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
+        Ok(self.shelves().lease_remaining(key, self.now_ms()))
+    }
+
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
         let removed = self.shelves().invalidate(keys, self.now_ms());
         self.changed(keys);

@@ -262,6 +262,16 @@ impl Store for RedisStore {
         Ok(ours.1)
     }
 
+    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
+        let command = redis::cmd("PTTL").arg(lease_name(key.as_str())).take();
+        let left_ms: i64 = self
+            .link
+            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
+            .await?;
+        // Negative: there is none.
+        Ok(u64::try_from(left_ms).ok().map(Duration::from_millis))
+    }
+
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
         let names: Vec<_> = keys.iter().map(Key::as_str).collect();
         self.remove(&names).await

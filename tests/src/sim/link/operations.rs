@@ -208,6 +208,12 @@ impl Store for Link {
         .await
     }
 
+    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
+        let of = key.clone();
+        let look = Operation::on_key("look at the lease of", key);
+        self.exchange(look, move |shelf, now_ms| shelf.lease_left(&of, now_ms)).await
+    }
+
     async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
         let owed = |sabotage: &mut Sabotage| keys.iter().any(|key| sabotage.owed_keys.remove(key));
         if self.answers_too_early(owed) {

@@ -1,0 +1,200 @@
+//! Turn by turn through a flight of which it is assumed what happens.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cache::Entropy;
+use crate::policy::compare::{self, Decided, Spread, spread, words};
+use crate::policy::{Action, Cause, Event, Failure, Memo, Policy, Report, Sighting};
+
+/// What a load is assumed to cost when no envelope says what it did.
+const COST_MS: u32 = 20;
+
+/// A lease that another host is assumed to hold.
+const HELD_MS: u32 = 1_000;
+
+/// Turns that are shown; the guard ends a flight in circles before that.
+const TURNS: usize = 100;
+
+/// A flight, with what it rests on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Course {
+    /// When it goes like that: `now`, or an assumption.
+    pub when: &'static str,
+    /// Its turns, in order.
+    pub turns: Vec<Turned>,
+}
+
+/// One turn.
+#[derive(Debug, Clone, Serialize)]
+pub struct Turned {
+    /// What happened.
+    pub event: String,
+    /// What the host does next.
+    pub action: String,
+    /// What the policy wanted instead, and why the host does not do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
+    /// Of a fill: how lifetimes spread over the dice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetimes: Option<Spread>,
+}
+
+/// What the store shows.
+pub(super) struct Seen {
+    pub(super) reachable: bool,
+    pub(super) found: Option<Sighting>,
+    pub(super) bytes: usize,
+    pub(super) held_ms: Option<u32>,
+    pub(super) ttl_ms: u32,
+}
+
+/// What is assumed to happen.
+pub(super) struct Assumed {
+    when: &'static str,
+    first: Event,
+    held_ms: Option<u32>,
+    loaded: Event,
+    filled: Event,
+}
+
+/// Whose turns they are.
+pub(super) struct Flight<'a> {
+    pub(super) policy: &'a dyn Policy,
+    pub(super) memo: Memo,
+    pub(super) deadline_ms: u32,
+    pub(super) kept_at_most: Duration,
+    pub(super) entropy: &'a dyn Entropy,
+}
+
+impl Assumed {
+    /// As it is now, and whatever else may be.
+    pub(super) fn all(seen: &Seen) -> Vec<Self> {
+        let first = match seen.found {
+            _ if !seen.reachable => Event::StoreUnavailable,
+            Some(found) => Event::Found(found),
+            None => Event::Absent,
+        };
+        let now = Self {
+            when: "now",
+            first,
+            held_ms: seen.held_ms,
+            loaded: seen.loaded(false),
+            filled: Event::Filled,
+        };
+        let absent = Self { first: Event::Absent, held_ms: None, ..now };
+        let mut all = Vec::new();
+        let failure = Failure { cause: Cause::Unavailable, at_hand: seen.found };
+        let other = |when| Self { when, ..absent };
+        if seen.found.is_some() || !seen.reachable || seen.held_ms.is_some() {
+            all.push(other("if nothing were stored"));
+        }
+        if seen.held_ms.is_none() {
+            let held_ms = Some(HELD_MS);
+            all.push(Self { held_ms, ..other("if another host were loading it") });
+        }
+        let loaded = seen.loaded(true);
+        all.push(Self { loaded, ..other("if there were no such row") });
+        let loaded = Event::LoadFailed(failure);
+        all.push(Self { loaded, ..other("if the load failed") });
+        let filled = Event::FillRejected;
+        all.push(Self { filled, ..other("if a write came in between") });
+        if seen.reachable {
+            let first = Event::StoreUnavailable;
+            all.push(Self { first, ..other("if the store did not answer") });
+        }
+        let first = Event::Bypassed;
+        all.push(Self { first, ..other("if the client wanted it fresh (no-cache)") });
+        all.insert(0, now);
+        all
+    }
+}
+
+impl Seen {
+    fn loaded(&self, negative: bool) -> Event {
+        let cost_ms = self.found.map_or(COST_MS, |found| found.cost_ms);
+        let bytes = if negative { 0 } else { u32::try_from(self.bytes).unwrap_or(u32::MAX) };
+        Event::Loaded(Report { cost_ms, bytes, negative })
+    }
+
+    /// What the holder of the lease has filled meanwhile.
+    fn filled_by_another(&self) -> Event {
+        let (cost_ms, ttl_ms) = (COST_MS, self.ttl_ms);
+        let (refresh_ms, fresh_ms) = (ttl_ms, ttl_ms);
+        let found =
+            Sighting { age_ms: 0, refresh_ms, fresh_ms, past_ms: 0, cost_ms, negative: false };
+        Event::Found(found)
+    }
+}
+
+impl Flight<'_> {
+    /// The flight, and behind it the refresh that it begins.
+    pub(super) fn walk(&self, assumed: &Assumed, seen: &Seen) -> Vec<Course> {
+        let course = compare::Course::new(self.memo, self.deadline_ms, self.kept_at_most);
+        let (turns, refresh) = self.turns(course, assumed.first, assumed, seen);
+        let mut courses = vec![Course { when: assumed.when, turns }];
+        if let Some((refresh, found)) = refresh {
+            let (turns, _) = self.turns(refresh, found, assumed, seen);
+            courses.push(Course { when: "the refresh that this begins", turns });
+        }
+        courses
+    }
+
+    fn turns(
+        &self,
+        mut course: compare::Course,
+        first: Event,
+        assumed: &Assumed,
+        seen: &Seen,
+    ) -> (Vec<Turned>, Option<(compare::Course, Event)>) {
+        let (mut turns, mut event) = (Vec::new(), first);
+        let (mut held_ms, mut waited) = (assumed.held_ms, false);
+        while turns.len() < TURNS {
+            let before = course;
+            #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
+            let entropy = self.entropy.bits() as u64;
+            let decided = course.decide(self.policy, entropy, event);
+            turns.push(self.told(&before, event, &decided));
+            event = match decided.action {
+                Action::Look => assumed.first,
+                Action::Claim(_) => match held_ms.take() {
+                    Some(held_ms) => Event::LeaseHeld(held_ms),
+                    None if waited => seen.filled_by_another(),
+                    None => Event::LeaseGranted,
+                },
+                Action::Wait(_) => {
+                    waited = true;
+                    Event::Waited
+                }
+                Action::Load | Action::LoadUncached => assumed.loaded,
+                Action::Fill(_) => assumed.filled,
+                Action::AnswerAndRefresh => return (turns, Some((course.refresh(), event))),
+                Action::Answer | Action::Fail => break,
+            };
+        }
+        (turns, None)
+    }
+
+    fn told(&self, before: &compare::Course, event: Event, decided: &Decided) -> Turned {
+        let lifetimes = match decided.action {
+            Action::Fill(_) => {
+                Spread::of(&spread(self.policy, before.memo, before.moment(0), event))
+            }
+            Action::Look
+            | Action::Claim(_)
+            | Action::Wait(_)
+            | Action::Load
+            | Action::LoadUncached
+            | Action::Answer
+            | Action::AnswerAndRefresh
+            | Action::Fail => None,
+        };
+        Turned {
+            event: words::event(event),
+            action: words::action(decided.action),
+            instead_of: decided.instead_of.as_ref().map(ToString::to_string),
+            lifetimes,
+        }
+    }
+}

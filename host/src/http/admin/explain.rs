@@ -1,0 +1,55 @@
+//! `/admin/explain/{entity}`: what would become of a read, and why.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+
+use crate::service::{Arguments, ExplainError, Explained};
+
+use super::super::access::Scope;
+use super::super::problem::Problem;
+use super::super::{Face, collect};
+use super::{COMPONENT_LIMIT, refused};
+
+type Pairs = Vec<(String, String)>;
+
+/// `GET /admin/explain/{entity}?id=42`
+pub(in crate::http) async fn explain(
+    State(face): State<Face>,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Pairs>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Explained>, Problem> {
+    face.gatekeeper.check(Scope::Admin, &headers)?;
+    explained(&face, path, query, None).await
+}
+
+/// `POST /admin/explain/{entity}?id=42` with a candidate: a component, or a core module.
+pub(in crate::http) async fn explain_candidate(
+    State(face): State<Face>,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Pairs>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Explained>, Problem> {
+    face.gatekeeper.check(Scope::Admin, &headers)?;
+    let candidate = collect(body, COMPONENT_LIMIT).await?;
+    explained(&face, path, query, Some(candidate.to_vec())).await
+}
+
+async fn explained(
+    face: &Face,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Pairs>, QueryRejection>,
+    candidate: Option<Vec<u8>>,
+) -> Result<Json<Explained>, Problem> {
+    let Path(entity) = path.map_err(|error| Problem::malformed(error.body_text()))?;
+    let Query(pairs) = query.map_err(|error| Problem::malformed(error.body_text()))?;
+    match face.corral.explain(&entity, Arguments::Text(&pairs), candidate).await {
+        Ok(explained) => Ok(Json(explained)),
+        Err(ExplainError::Request(error)) => Err(error.into()),
+        Err(ExplainError::Candidate(rejection)) => Err(refused(&rejection)),
+    }
+}

@@ -1,0 +1,53 @@
+//! A candidate beside the policy in force: asked the same, without effect.
+
+use std::io;
+
+use crate::policy::ShadowReport;
+use crate::policy::gate::Rejection;
+
+use super::Policies;
+
+/// Why there is no shadow.
+#[derive(Debug, thiserror::Error)]
+pub enum ShadowError {
+    /// It does not pass the gate.
+    #[error("{0}")]
+    Refused(Box<Rejection>),
+    /// The system has no thread for it.
+    #[error("no thread for the shadow: {0}")]
+    Thread(#[from] io::Error),
+}
+
+impl Policies {
+    /// Runs a candidate through the gate and lets it be asked what the policy in force is asked, for
+    /// this share of flights and changes. One that ran before has ended then.
+    ///
+    /// # Errors
+    /// [`ShadowError`]; then nothing has changed.
+    pub async fn start_shadow(
+        &self,
+        bytes: Vec<u8>,
+        sample: f64,
+    ) -> Result<ShadowReport, ShadowError> {
+        let passed = self.examined(bytes).await.map_err(ShadowError::Refused)?;
+        let report = self.slot().shadows().start(passed, sample)?;
+        let policy = format!("{}@{}", report.name, report.version);
+        tracing::info!(policy, sample, "a shadow policy is asked beside the one in force");
+        Ok(report)
+    }
+
+    /// What the shadow has found; none: there is none.
+    #[must_use]
+    pub fn shadow(&self) -> Option<ShadowReport> {
+        self.slot().shadows().report()
+    }
+
+    /// Ends the shadow; its last report.
+    #[must_use]
+    pub fn end_shadow(&self) -> Option<ShadowReport> {
+        let report = self.slot().shadows().end()?;
+        let policy = format!("{}@{}", report.name, report.version);
+        tracing::info!(policy, "the shadow policy has ended");
+        Some(report)
+    }
+}

@@ -1,0 +1,188 @@
+//! A prediction and what came of it: `corral policy diff --trace` says what two policies make of a
+//! trace, and the same trace is replayed over HTTP under each.
+//!
+//! What a load takes is the prediction's to be told, and the machine's to say: it is what answers
+//! took in the replay that were loaded for their request.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::fleet::Fleet;
+use crate::replay::Replay;
+use crate::servers::{Host, corral};
+use crate::shop::{self, Shop};
+use crate::trace::Trace;
+
+/// Hosts over one store.
+const HOSTS: usize = 2;
+
+const CONNECTIONS: usize = 64;
+
+/// By so much, as a share of the reads, a prediction may be wrong.
+pub const TOLERANCE: f64 = 0.02;
+
+/// Product pages that expire while the trace runs.
+const ENTITY: &str = "product.brief";
+
+/// A way to keep product pages.
+#[derive(Debug, Clone)]
+pub struct Keeping {
+    /// What the report calls it.
+    pub name: &'static str,
+    /// Lines of `[policy.settings]`.
+    pub settings: &'static str,
+    /// Lines of the entity.
+    pub terms: &'static str,
+    /// Both once more, as settings that are laid over those of another host.
+    pub overlay: &'static str,
+}
+
+/// Short lifetimes and nothing more.
+pub const STRICT: Keeping = Keeping {
+    name: "fresh for 2 s, exactly, never early",
+    settings: "jitter = 0\nearly_refresh = 0\n",
+    terms: "ttl = \"2s\"\n",
+    overlay: r#"{"jitter": 0, "early_refresh": 0, "entities": {"product.brief":
+        {"ttl_ms": 2000, "stale_while_revalidate_ms": 0}}}"#,
+};
+
+/// Longer lifetimes, wide apart, refreshed early and answered stale for a while.
+pub const LENIENT: Keeping = Keeping {
+    name: "fresh for 6 s ± 50 %, refreshed early, stale for 6 s",
+    settings: "jitter = 0.5\nearly_refresh = 1\n",
+    terms: "ttl = \"6s\"\nstale_while_revalidate = \"6s\"\n",
+    overlay: r#"{"jitter": 0.5, "early_refresh": 1, "entities": {"product.brief":
+        {"ttl_ms": 6000, "stale_while_revalidate_ms": 6000}}}"#,
+};
+
+/// One policy: what was said and what was.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// How it keeps product pages.
+    pub keeping: &'static str,
+    /// What loads took, at evenly spread ranks.
+    pub costs_ms: Vec<u32>,
+    /// As `policy diff` said.
+    pub predicted: Figures,
+    /// As the replay found.
+    pub real: Figures,
+    /// By how much the hit ratios are apart.
+    pub hits_apart: f64,
+    /// By how much the loads are apart, as a share of the reads.
+    pub loads_apart: f64,
+}
+
+/// What a trace comes to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Figures {
+    /// Hits over reads.
+    pub hit_ratio: f64,
+    /// Loads of the origin.
+    pub loads: u64,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Reads of the trace.
+    pub reads: usize,
+    /// In a second.
+    pub rate: f64,
+    /// Of each policy.
+    pub lines: Vec<Line>,
+}
+
+impl Report {
+    /// Whether every prediction was within [`TOLERANCE`].
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.lines.iter().all(|line| line.hits_apart < TOLERANCE && line.loads_apart < TOLERANCE)
+    }
+}
+
+/// Predicts and replays.
+///
+/// # Errors
+/// When a server does not come up, the command fails, or a request of the replay does.
+pub async fn run(trace: &Trace, rate: f64) -> anyhow::Result<Report> {
+    let shop = Shop { users: 1, orders: 1, products: trace.distinct().into_iter().collect() };
+    let mut lines = Vec::new();
+    for keeping in [STRICT, LENIENT] {
+        let fleet = Fleet::start(HOSTS, &shop, &config(&keeping)?).await?;
+        let replay = Replay {
+            urls: fleet.urls(),
+            admin_urls: fleet.admin_urls(),
+            connections: CONNECTIONS,
+            entity: ENTITY.to_owned(),
+            rate: Some(rate),
+        };
+        let summary = replay.run(trace.clone(), || ()).await?;
+        ensure!(summary.holds(), "the replay failed: {:?}", summary.examples);
+        let loads = summary.origin_loads.context("the hosts count loads")?;
+        let real = Figures { hit_ratio: summary.hit_ratio, loads };
+        let costs_ms: Vec<u32> = summary.load_ms.iter().map(|ms| ms.round() as u32).collect();
+        let host = fleet.hosts.first().context("a fleet has hosts")?;
+        // Of the two that are compared, the one whose settings these hosts have.
+        let predicted = predict(host, trace, rate, &costs_ms).await?[lines.len()];
+        lines.push(Line::new(keeping.name, costs_ms, predicted, real, summary.requests));
+    }
+    Ok(Report { reads: trace.accesses().len(), rate, lines })
+}
+
+impl Line {
+    fn new(
+        keeping: &'static str,
+        costs_ms: Vec<u32>,
+        predicted: Figures,
+        real: Figures,
+        reads: usize,
+    ) -> Self {
+        let loads_apart = predicted.loads.abs_diff(real.loads) as f64 / reads.max(1) as f64;
+        let hits_apart = (predicted.hit_ratio - real.hit_ratio).abs();
+        Self { keeping, costs_ms, predicted, real, hits_apart, loads_apart }
+    }
+}
+
+/// What the command says of both, on the configuration of either host.
+async fn predict(
+    host: &Host,
+    trace: &Trace,
+    rate: f64,
+    costs_ms: &[u32],
+) -> anyhow::Result<[Figures; 2]> {
+    let file = tempfile::NamedTempFile::new()?;
+    let lines: Vec<String> = trace.accesses().iter().map(u32::to_string).collect();
+    std::fs::write(file.path(), lines.join("\n"))?;
+    let report = diff(&host.config_path(), file.path(), rate, costs_ms).await?;
+    let figures = |side: &str| {
+        let of = |name: &str| report.pointer(&format!("/trace/{side}/{name}"));
+        let hit_ratio = of("hit_ratio").and_then(Value::as_f64)?;
+        Some(Figures { hit_ratio, loads: of("loads").and_then(Value::as_u64)? })
+    };
+    let both = figures("old").zip(figures("new"));
+    both.map(|(old, new)| [old, new]).with_context(|| format!("no prediction in {report}"))
+}
+
+async fn diff(config: &Path, trace: &Path, rate: f64, costs_ms: &[u32]) -> anyhow::Result<Value> {
+    let mut command = tokio::process::Command::from(corral()?);
+    command.args(["policy", "diff", "builtin", "builtin", "--json", "--entity", ENTITY]);
+    command.arg("--config").arg(config).arg("--trace").arg(trace);
+    let costs_ms: Vec<String> = costs_ms.iter().map(u32::to_string).collect();
+    command.args(["--rate", &rate.to_string(), "--cost-ms", &costs_ms.join(",")]);
+    command.args(["--old-settings", STRICT.overlay, "--new-settings", LENIENT.overlay]);
+    let output = command.output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn config(keeping: &Keeping) -> anyhow::Result<String> {
+    let Keeping { settings, terms, .. } = keeping;
+    let read = shop::statement("product.page")?;
+    Ok(format!(
+        "\n[policy.settings]\n{settings}\n[entity.\"{ENTITY}\"]\nparams = [\"id:int8\"]\n\
+         read = \"{read}\"\n{terms}deadline = \"10s\"\n"
+    ))
+}
