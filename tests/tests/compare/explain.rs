@@ -50,7 +50,9 @@ async fn an_envelope_is_shown_without_its_content() {
     let cold = turns(active, "if nothing were stored");
     assert!(cold.starts_with("absent → claim → lease-granted → load → loaded → fill"), "{cold}");
     let failed = turns(active, "if the load failed");
-    assert_eq!(failed, "absent → claim → lease-granted → load → load-failed → answer");
+    assert_eq!(failed, "absent → claim → lease-granted → load → load-failed → fail");
+    let failed = turns(active, "if it were stale and the load failed");
+    assert_eq!(failed, "found → claim → lease-granted → load → load-failed → answer");
     assert!(!warm.to_string().contains("example.com"), "{warm}");
 
     // A row that does not exist: an envelope without a body.

@@ -95,6 +95,7 @@ impl Cache {
             bytes: envelope.as_ref().map_or(0, |envelope| glance(envelope, now_ms).bytes),
             held_ms: held.map(super::round::millis),
             ttl_ms: super::round::millis(entity.ttl),
+            stale_ms: super::round::millis(entity.stale_while_revalidate),
         };
         let flight = walk::Flight {
             policy,

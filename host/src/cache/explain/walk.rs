@@ -48,6 +48,8 @@ pub(super) struct Seen {
     pub(super) bytes: usize,
     pub(super) held_ms: Option<u32>,
     pub(super) ttl_ms: u32,
+    /// How long a stale value may be answered while it is refreshed.
+    pub(super) stale_ms: u32,
 }
 
 /// What is assumed to happen.
@@ -85,7 +87,7 @@ impl Assumed {
         };
         let absent = Self { first: Event::Absent, held_ms: None, ..now };
         let mut all = Vec::new();
-        let failure = Failure { cause: Cause::Unavailable, at_hand: seen.found };
+        let failed = |at_hand| Event::LoadFailed(Failure { cause: Cause::Unavailable, at_hand });
         let other = |when| Self { when, ..absent };
         if seen.found.is_some() || !seen.reachable || seen.held_ms.is_some() {
             all.push(other("if nothing were stored"));
@@ -96,8 +98,11 @@ impl Assumed {
         }
         let loaded = seen.loaded(true);
         all.push(Self { loaded, ..other("if there were no such row") });
-        let loaded = Event::LoadFailed(failure);
-        all.push(Self { loaded, ..other("if the load failed") });
+        all.push(Self { loaded: failed(None), ..other("if the load failed") });
+        if let Some(stale) = seen.stale() {
+            let (first, loaded) = (Event::Found(stale), failed(Some(stale)));
+            all.push(Self { first, loaded, ..other("if it were stale and the load failed") });
+        }
         let filled = Event::FillRejected;
         all.push(Self { filled, ..other("if a write came in between") });
         if seen.reachable {
@@ -116,6 +121,13 @@ impl Seen {
         let cost_ms = self.found.map_or(COST_MS, |found| found.cost_ms);
         let bytes = if negative { 0 } else { u32::try_from(self.bytes).unwrap_or(u32::MAX) };
         Event::Loaded(Report { cost_ms, bytes, negative })
+    }
+
+    /// What is stored, a moment after it may be answered while it is refreshed.
+    fn stale(&self) -> Option<Sighting> {
+        let found = self.found.filter(|found| !found.negative)?;
+        let past_ms = self.stale_ms.saturating_add(1).max(found.past_ms);
+        Some(Sighting { refresh_ms: 0, fresh_ms: 0, past_ms, ..found })
     }
 
     /// What the holder of the lease has filled meanwhile.
