@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use corral_host::bench::{Pace, Usage};
+use corral_host::bench::Usage;
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
 use super::item;
-use super::measure::Load;
+use super::measure::{Load, fill};
 use super::rig::Rig;
 use crate::servers::{Host, Metrics};
 
@@ -157,7 +157,6 @@ async fn cost(rig: &Rig, hosts: &[Host], load: Load) -> anyhow::Result<Figures> 
 /// Fills so many keys that carry one tag, and invalidates it.
 async fn tagged(rig: &Rig, size: u64) -> anyhow::Result<Figures> {
     let host = rig.host("").await?;
-    // Asked for in order, so that each is filled once.
     let url = host.url(&format!("/read/tagged?id={{n}}&tag={size}"));
     fill(&url, size).await?;
     let redis = rig.redis.pid().context("Redis runs")?;
@@ -186,7 +185,10 @@ async fn entries(rig: &Rig, size: u64, time: Duration) -> anyhow::Result<Figures
     let url = host.url("/read/sized?id={n}&bytes=100");
     let pid = host.pid().context("the host runs")?;
     let empty = Usage::of(pid)?.memory_kib as f64;
-    fill(&url, size).await?;
+    // The first pass fills the store, the second the near cache.
+    for _ in 0..2 {
+        fill(&url, size).await?;
+    }
     let mut load = Load::closed("", CONNECTIONS, time);
     (load.urls, load.keys) = (vec![url], size);
     let before = host.metrics().await?;
@@ -206,17 +208,4 @@ fn near_ratio(before: &Metrics, after: &Metrics) -> f64 {
         sum(after) - sum(before)
     };
     grown(&[("outcome", "near")]) / grown(&[]).max(1.0)
-}
-
-/// Asks for things 1 to this, each once.
-async fn fill(url: &str, size: u64) -> anyhow::Result<()> {
-    use corral_host::bench::{Keys, Plan, Target, Watch, run};
-    let mut plan = Plan::new(vec![Target::get(url, &[])?], Keys::Trace((1..=size).collect()));
-    (plan.requests, plan.pace) = (size, Pace::Closed);
-    plan.time = corral_host::bench::MAX_TIME;
-    let work = move || run(&plan, &std::sync::Arc::new(Watch::default()));
-    let tally = tokio::task::spawn_blocking(work).await??;
-    ensure!(tally.failed() == 0, "filling failed: {:?}", tally.errors);
-    ensure!(tally.answered_requests() == size, "{} were filled", tally.answered_requests());
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use corral_host::bench::{Keys, Pace, Plan, Report, Target, Usage, Watch, run};
+use corral_host::bench::{Keys, MAX_TIME, Pace, Plan, Report, Target, Usage, Watch, run};
 use serde::Serialize;
 
 use super::item;
@@ -111,4 +111,18 @@ pub struct Sample {
     pub redis_cpu_us: f64,
     pub generator_cpu_us: f64,
     pub memory_mib: f64,
+}
+
+/// Asks for things 1 to this, each once, whatever time it takes. `url` has `{n}` for the number.
+///
+/// # Errors
+/// When a request fails.
+pub async fn fill(url: &str, size: u64) -> anyhow::Result<()> {
+    let mut plan = Plan::new(vec![Target::get(url, &[])?], Keys::Trace((1..=size).collect()));
+    (plan.requests, plan.time) = (size, MAX_TIME);
+    let work = move || run(&plan, &Arc::new(Watch::default()));
+    let tally = tokio::task::spawn_blocking(work).await??;
+    ensure!(tally.failed() == 0, "filling failed: {:?}", tally.errors);
+    ensure!(tally.answered_requests() == size, "{} were filled", tally.answered_requests());
+    Ok(())
 }

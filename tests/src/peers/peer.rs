@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use corral_host::bench::family;
 use tempfile::TempDir;
 
+use super::measure::fill;
 use super::rig::Rig;
 use super::{install, item};
 use crate::servers::{Host, Program, free_port};
@@ -91,7 +92,7 @@ impl Peer {
     pub async fn start(self, rig: &Rig) -> anyhow::Result<Running> {
         let server = match self {
             Self::CorralNear => {
-                Server::Host(Box::new(near(rig.host("near = \"1m\"\n").await?).await?))
+                Server::Host(Box::new(near(rig.host("near = \"1h\"\n").await?).await?))
             }
             Self::CorralStore => Server::Host(Box::new(rig.host("").await?)),
             Self::Constant(threads) => rig.service("constant", threads).await?.into(),
@@ -104,6 +105,11 @@ impl Peer {
         };
         let running = Running { peer: self, server };
         item::check(&running.url()).await?;
+        // Everything is in every cache before anything is measured; what is in two of them is
+        // there after two passes.
+        for _ in 0..2 {
+            fill(&format!("{}{{n}}", running.url()), item::KEYS).await?;
+        }
         Ok(running)
     }
 }
