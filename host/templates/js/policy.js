@@ -24,7 +24,7 @@ export const types = {};
 
 /** componentize-qjs 0.4.5 hands over numbers from 2³¹ on as negative ones. */
 function unsigned(value) {
-  if (typeof value === "number") return value >>> 0;
+  if (typeof value === "number") return value < 0 ? value + 2 ** 32 : value;
   if (typeof value === "object") for (const name in value) value[name] = unsigned(value[name]);
   return value;
 }
