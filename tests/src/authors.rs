@@ -34,7 +34,7 @@ pub fn judged(component: &Path) -> anyhow::Result<Judged> {
     let engine = Engine::new(Limits {
         call: Duration::from_secs(1),
         start: Duration::from_secs(30),
-        gate: Duration::from_secs(300),
+        gate: Duration::from_secs(5),
         memory_bytes: 128 << 20,
         ..Limits::default()
     })?;

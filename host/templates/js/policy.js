@@ -13,11 +13,18 @@ export const decisions = {
   configure: (text) => {
     settings = readSettings(text);
   },
-  plan: (request) => plan(settings, request),
+  plan: (request) => plan(settings, unsigned(request)),
   rowTags: (request, rows) => rowTags(settings, request, rows),
-  step: (memo, moment, event) => step(settings, memo, moment, event),
+  step: (memo, moment, event) => step(settings, ...[memo, moment, event].map(unsigned)),
   invalidate: (change) => targets(settings, change),
 };
 
 /** The contract's types have no functions. */
 export const types = {};
+
+/** componentize-qjs 0.4.5 hands over numbers from 2³¹ on as negative ones. */
+function unsigned(value) {
+  if (typeof value === "number") return value < 0 ? value + 2 ** 32 : value;
+  if (typeof value === "object") for (const name in value) value[name] = unsigned(value[name]);
+  return value;
+}

@@ -9,9 +9,9 @@ def targets(settings, change):
     write = settings.write(change.entity, change.write)
     if write is None:
         return []
-    given = {argument.name: argument.value for argument in change.arguments}
+    given = by_name(change.arguments)
     both = [columns for row in change.rows for columns in (row.before, row.after)]
-    sides = [{column.name: column.value for column in columns} for columns in both if columns]
+    sides = [by_name(columns) for columns in both if columns]
     found = []
     for touch in write.touches:
         for columns in sides if touch.depends_on_row() else [{}]:
@@ -19,6 +19,11 @@ def targets(settings, change):
             if target is not None and target not in found:
                 found.append(target)
     return found
+
+
+def by_name(columns):
+    """Of two with one name the first counts, as in the built-in policy."""
+    return {column.name: column.value for column in reversed(columns)}
 
 
 def find(source, write, given, columns):

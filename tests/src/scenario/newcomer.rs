@@ -19,7 +19,7 @@ use crate::shop::{Shop, expected_profile};
 use crate::toolbox::run as finished;
 
 /// What a host has to grant to interpreters. Generous: the machine may be busy with other tests.
-const LIMITS: &str = "[policy.limits]\ncall = \"1s\"\nstart = \"30s\"\ngate = \"300s\"\n\
+const LIMITS: &str = "[policy.limits]\ncall = \"1s\"\nstart = \"30s\"\ngate = \"5s\"\n\
                       memory = \"128MiB\"\n";
 
 /// The steps of one walk, in seconds.

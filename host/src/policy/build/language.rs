@@ -56,7 +56,7 @@ impl Language {
                 call: Duration::from_millis(250),
                 start: Duration::from_secs(5),
                 memory_bytes: 128 << 20,
-                gate: Duration::from_secs(30),
+                gate: Duration::from_secs(10),
                 ..Limits::default()
             },
         }

@@ -14,7 +14,10 @@ pub(super) fn a_cold_read_claims_once_loads_fills_and_answers(policy: &dyn Polic
 pub(super) fn a_fresh_value_is_answered(policy: &dyn Policy) -> Outcome {
     Flight::of(policy)?.expect(Event::Found(FRESH), Action::Answer)?;
     let negative = Sighting { negative: true, ..FRESH };
-    Flight::of(policy)?.expect(Event::Found(negative), Action::Answer)
+    Flight::of(policy)?.expect(Event::Found(negative), Action::Answer)?;
+    // A language without unsigned numbers takes this for a negative one.
+    let long = Sighting { refresh_ms: u32::MAX, fresh_ms: u32::MAX, ..FRESH };
+    Flight::of(policy)?.expect(Event::Found(long), Action::Answer)
 }
 
 pub(super) fn a_value_due_early_is_answered(policy: &dyn Policy) -> Outcome {

@@ -78,7 +78,8 @@ pub type Outcome<T = ()> = Result<T, Counterexample>;
 /// Goes on if the condition holds; else the rest says what was seen.
 macro_rules! require {
     ($condition:expr, $($seen:tt)+) => {
-        if !$condition {
+        let holds: bool = $condition;
+        if !holds {
             return Err($crate::policy::suite::Counterexample(format!($($seen)+)));
         }
     };
