@@ -80,11 +80,10 @@ pub(super) fn examine(
 }
 
 fn tell(passport: &Passport) {
-    let Passport { name, version, bytes, decisions, took_ms, explored, slowest, .. } = passport;
-    say(format_args!(
-        "passed: {name}@{version}, {bytes} bytes, {decisions} decisions, {took_ms} ms"
-    ));
-    say(explored);
+    let Passport { name, version, bytes, decisions, explored, slowest, .. } = passport;
+    let Passport { took_ms, explored_ms, .. } = passport;
+    say(format_args!("passed: {name}@{version}, {bytes} bytes, in {took_ms} ms"));
+    say(format_args!("{explored}; {decisions} decisions in {explored_ms} ms"));
     say(format_args!(
         "slowest calls: plan {} µs, row-tags {} µs, step {} µs, invalidate {} µs",
         slowest.plan_us, slowest.row_tags_us, slowest.step_us, slowest.invalidate_us
