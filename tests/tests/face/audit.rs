@@ -4,9 +4,12 @@ use corral_tests::servers::Redis;
 
 use super::access::File;
 
+/// On a busy machine 50 ms are no sign of an outage.
+const PATIENT: &str = "timeout = \"5s\"\n";
+
 /// What `check` says of a host over this store.
 async fn said(url: &str) -> (bool, String) {
-    checked(&format!("[store]\nurl = \"{url}\"\n")).await
+    checked(&format!("[store]\nurl = \"{url}\"\n{PATIENT}")).await
 }
 
 async fn checked(config: &str) -> (bool, String) {
@@ -50,7 +53,7 @@ async fn a_near_cache_without_a_store_that_tells_of_changes_is_found() {
     tell(&redis, &[&["ACL"], &user[..]].concat()).await;
     let mute = format!("redis://app:secret@127.0.0.1:{}", redis.port());
     let config = |url: &str, near: &str| {
-        format!("[store]\nurl = \"{url}\"\n[entity.a]\nttl = \"1m\"\nnear = \"{near}\"\n")
+        format!("[store]\nurl = \"{url}\"\n{PATIENT}[entity.a]\nttl = \"1m\"\nnear = \"{near}\"\n")
     };
     for (url, near, is_ready) in
         [(&redis.url(), "1s", true), (&mute, "0s", true), (&mute, "1s", false)]
