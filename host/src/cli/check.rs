@@ -9,7 +9,7 @@ use crate::origin::{OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
 use crate::policy::{Engine, builtin};
 use crate::service::{connect_origin, connect_store, terms};
-use crate::store::{Audit, audit};
+use crate::store::{Audit, Key, Store, Tracked, audit};
 
 use super::{Failed, load, say};
 
@@ -90,14 +90,15 @@ impl Findings<'_> {
     }
 
     async fn store(&mut self) {
-        let answer = match connect_store(self.config) {
-            Ok(store) => store.ping().await.map(|()| store.kind()),
-            Err(error) => Err(error),
+        let store = match connect_store(self.config) {
+            Ok(store) => store,
+            Err(error) => return self.add_key("store.url", error.to_string()),
         };
-        match answer {
-            Ok(kind) => say(format_args!("store: {kind} answers")),
+        match store.ping().await {
+            Ok(()) => say(format_args!("store: {} answers", store.kind())),
             Err(error) => return self.add_key("store.url", error.to_string()),
         }
+        self.near(&*store).await;
         let Some(url) = &self.config.store.url else { return };
         match audit(&url.0, self.namespace()).await {
             Ok(Audit { version, keys, complaints }) => {
@@ -105,6 +106,23 @@ impl Findings<'_> {
                 complaints.into_iter().for_each(|complaint| self.add_key("store.url", complaint));
             }
             Err(error) => self.add_key("store.url", error.to_string()),
+        }
+    }
+
+    /// A near cache needs a store that tells of changes.
+    async fn near(&mut self, store: &dyn Store) {
+        let entities = &self.config.entities;
+        let Some(entity) = entities.values().find(|entity| !entity.near.is_zero()) else { return };
+        let Ok(key) = Key::try_new("corral:check") else { return };
+        if let Ok(Tracked { heard: false, .. }) = store.get_tracked(&key).await {
+            let name = &entity.name;
+            self.add_key(
+                "store.url",
+                format!(
+                    "it does not tell of changes, so entity {name:?} gets no near cache; allow \
+                     CLIENT TRACKING and CLIENT CACHING to this user, or leave out near"
+                ),
+            );
         }
     }
 

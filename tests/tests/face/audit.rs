@@ -4,9 +4,16 @@ use corral_tests::servers::Redis;
 
 use super::access::File;
 
+/// On a busy machine 50 ms are no sign of an outage.
+const PATIENT: &str = "timeout = \"5s\"\n";
+
 /// What `check` says of a host over this store.
 async fn said(url: &str) -> (bool, String) {
-    let output = File::new(&format!("[store]\nurl = \"{url}\"\n")).run("check").await;
+    checked(&format!("[store]\nurl = \"{url}\"\n{PATIENT}")).await
+}
+
+async fn checked(config: &str) -> (bool, String) {
+    let output = File::new(config).run("check").await;
     let both = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&both).into_owned())
 }
@@ -37,6 +44,23 @@ async fn a_store_as_we_leave_it_gives_no_reason_to_complain() {
     tell(&redis, &["SET", "session:1", "somebody else's, for ever"]).await;
     let (ready, said) = said(&redis.url()).await;
     assert!(ready && said.contains("1 keys of ours looked at"), "{said}");
+}
+
+#[tokio::test]
+async fn a_near_cache_without_a_store_that_tells_of_changes_is_found() {
+    let redis = Redis::start().await.unwrap();
+    let user = ["SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-client|tracking"];
+    tell(&redis, &[&["ACL"], &user[..]].concat()).await;
+    let mute = format!("redis://app:secret@127.0.0.1:{}", redis.port());
+    let config = |url: &str, near: &str| {
+        format!("[store]\nurl = \"{url}\"\n{PATIENT}[entity.a]\nttl = \"1m\"\nnear = \"{near}\"\n")
+    };
+    for (url, near, is_ready) in
+        [(&redis.url(), "1s", true), (&mute, "0s", true), (&mute, "1s", false)]
+    {
+        let (ready, said) = checked(&config(url, near)).await;
+        assert_eq!((ready, said.contains("gets no near cache")), (is_ready, !is_ready), "{said}");
+    }
 }
 
 #[tokio::test]

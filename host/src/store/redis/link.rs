@@ -185,14 +185,17 @@ impl Keeper {
         let mut connection =
             self.client.get_multiplexed_async_connection_with_config(&config).await?;
         self.ask_time(&mut connection).await?;
-        let pushes = match connection.subscribe(SETTLED_CHANNEL).await {
+        let mut beside = connection.clone();
+        // In one round trip: callers wait for this.
+        let (subscribed, tracks) =
+            tokio::join!(connection.subscribe(SETTLED_CHANNEL), tracking(&mut beside));
+        let pushes = match subscribed {
             Ok(()) => true,
             Err(error) if error.is_io_error() => return Err(error),
             // A user who may not subscribe: we poll.
             Err(_) => false,
         };
-        let tracks = tracking(&mut connection).await?;
-        Ok(Open { connection, broken, pushes, tracks })
+        Ok(Open { connection, broken, pushes, tracks: tracks? })
     }
 
     /// Hears what the server says unasked. Runs inside the connection's own task: must not block.
