@@ -152,11 +152,12 @@ impl Inner {
         }
         let hot = current.hot(HOT_READS);
         let passed = match self.known(&digest, &settings) {
-            Some(known) => known.again(&hot),
-            None => {
-                self.examine(&component, &origin, Terms { settings, hot, ..self.terms.clone() })?
-            }
+            Some(known) => known,
+            None => self.examine(&component, &origin, Terms { settings, ..self.terms.clone() })?,
         };
+        // Here rather than within the gate's time, which may be over before: an exchange depends on
+        // it.
+        let passed = passed.again(&hot);
         if !allow_rename {
             self.compare_names(&passed, &current)?;
         }
