@@ -43,7 +43,7 @@ pub(super) fn of_rows(
     };
     let rows = rows(body, &plan.row_columns)?;
     let tags = generation.row_tags(&read.request(), &rows).ok()?.ok()?;
-    guard::tags(&tags).inspect_err(|_illegal| generation.count_refused()).ok()
+    guard::tags(&tags).inspect_err(|illegal| generation.refused(illegal)).ok()
 }
 
 /// The columns that tags depend on, of every row of a body.

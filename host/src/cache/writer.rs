@@ -12,8 +12,9 @@ use serde_json::{Map, Value as Json};
 use tokio::time::sleep;
 
 use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
+use crate::policy::guard::{self, Illegal};
 use crate::policy::{
-    Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way, guard,
+    Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way,
 };
 use crate::store::{Doomed, Key, Tag};
 
@@ -284,23 +285,21 @@ impl Touched {
         change: &Change,
         in_force: bool,
     ) -> Result<(), WriteError> {
-        let refused = || {
-            generation.count_refused();
+        let targets = invalidated(generation, change)?;
+        let undecided = |illegal: Illegal| {
+            generation.refused(&illegal);
             WriteError::Undecided
         };
-        let targets = generation.invalidate(change).map_err(|_trap| WriteError::Undecided)?;
         for Target { scope, way } in targets {
             match scope {
                 Scope::Key(key) => {
-                    self.doomed.push(Doomed::Key(guard::key(&key).map_err(|_illegal| refused())?));
+                    self.doomed.push(Doomed::Key(guard::key(&key).map_err(undecided)?));
                 }
                 Scope::Tag(tag) => {
-                    self.doomed.push(Doomed::Tag(guard::tag(&tag).map_err(|_illegal| refused())?));
+                    self.doomed.push(Doomed::Tag(guard::tag(&tag).map_err(undecided)?));
                 }
                 Scope::Read(request) => {
-                    let plan = generation.name(&request).map_err(|_| WriteError::Undecided)?;
-                    // It names a read that it does not know.
-                    let plan = plan.map_err(|_refusal| refused())?;
+                    let plan = name(generation, &request)?;
                     if way == Way::Refreshed && in_force {
                         let generation = Arc::clone(generation);
                         self.refreshed.push(Refill { generation, request, plan });
@@ -331,8 +330,20 @@ fn change(call: &WriteCall, written: &Written) -> Change {
     }
 }
 
+/// What a change makes untrue under `generation`. Without an answer the write is refused, and a trap
+/// may be the instance's rather than the policy's: another one is asked before that.
+fn invalidated(generation: &Generation, change: &Change) -> Result<Vec<Target>, WriteError> {
+    let answer = generation.invalidate(change).or_else(|_trap| generation.invalidate(change));
+    answer.map_err(|_trap| WriteError::Undecided)
+}
+
+/// As [`invalidated`], for a read that a change makes untrue.
 fn name(generation: &Generation, request: &Request) -> Result<Arc<Named>, WriteError> {
-    generation.name(request).ok().and_then(Result::ok).ok_or(WriteError::Undecided)
+    let answer = generation.name(request).or_else(|_undecided| generation.name(request));
+    answer.map_err(|_undecided| WriteError::Undecided)?.map_err(|refusal| {
+        generation.refused(&format_args!("a read that it named itself: {refusal:?}"));
+        WriteError::Undecided
+    })
 }
 
 fn row_change(row: &Map<String, Json>) -> RowChange {

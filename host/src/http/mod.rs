@@ -68,10 +68,13 @@ pub fn admin_router(corral: Corral) -> Router {
     let shadow = get(admin::shadow::report).put(admin::shadow::start).delete(admin::shadow::end);
     let shadow = shadow.fallback(|| only("GET, HEAD, PUT, DELETE"));
     let explain = get(admin::explain).post(admin::explain_candidate);
+    let settings =
+        get(admin::settings).put(admin::put_settings).fallback(|| only("GET, HEAD, PUT"));
     Router::new()
         .route("/admin/explain/{entity}", explain.fallback(|| only("GET, HEAD, POST")))
         .route("/admin/policy", policy)
         .route("/admin/policy/shadow", shadow)
+        .route("/admin/policy/settings", settings)
         .route("/admin/policy/rollback", post(admin::rollback).fallback(|| only("POST")))
         .route("/metrics", get(admin::metrics).fallback(|| only("GET, HEAD")))
         .route("/healthz", get(healthz).fallback(|| only("GET, HEAD")))

@@ -4,12 +4,12 @@
 //! This module knows neither store nor origin. It answers decisions and says which generation gave
 //! them; whether a decision may be acted upon is checked in [`guard`].
 
-mod artefacts;
 pub mod bindings;
 pub mod build;
 mod builtin;
 mod calls;
 pub mod compare;
+mod compiled;
 mod engine;
 pub mod gate;
 mod generation;
@@ -22,6 +22,7 @@ mod slot;
 pub mod suite;
 #[cfg(test)]
 mod testing;
+mod trial;
 mod watch;
 
 use std::fmt;
@@ -33,7 +34,11 @@ pub use generation::{Counts, Generation, Origin, Summary, Undecided};
 pub use guard::Named;
 pub use pool::Pool;
 pub use shadow::{Report as ShadowReport, Shadows};
-pub use slot::{Activation, NativePolicy, NothingToRollBack, Slot, Status};
+pub use slot::{
+    Activation, Introduction, NativePolicy, NothingToRollBack, Reason, Shown, Slot, State, Status,
+    Tenure,
+};
+pub use trial::Probation;
 pub use watch::{Watch, watch};
 
 pub use bindings::types::{
@@ -73,6 +78,12 @@ pub trait Policy: Send + Sync {
     /// # Errors
     /// As [`Policy::plan`].
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap>;
+
+    /// Prepares for many calls at once. It changes no answer.
+    fn warm(&self) {}
+
+    /// Lets go of what only speed needs: few calls will follow. It changes no answer.
+    fn cool(&self) {}
 }
 
 /// A policy call that gave no answer: it trapped, ran past its time or its memory, or could not be

@@ -1,4 +1,4 @@
-//! `corral policy new / build / check / test / show / diff / shadow / push / rollback`
+//! `corral policy new / build / check / test / show / diff / shadow / push / settings / rollback`
 
 mod build;
 mod diff;
@@ -88,6 +88,21 @@ pub(super) enum PolicyCommand {
     Push {
         /// The component, or a core module.
         file: PathBuf,
+        /// Lets it give reads other keys: what is stored under the old ones goes cold.
+        #[arg(long)]
+        allow_rename: bool,
+        #[command(flatten)]
+        host: Host,
+    },
+    /// Shows the settings in force on a running host, or puts others in force.
+    #[command(after_help = "Examples:\n  corral policy settings --url http://127.0.0.1:7071\n  \
+                            corral policy settings settings.json --url http://127.0.0.1:7071")]
+    Settings {
+        /// A JSON object, as `[policy.settings]` would be: all settings, not only changed ones.
+        file: Option<PathBuf>,
+        /// Lets them give reads other keys: what is stored under the old ones goes cold.
+        #[arg(long, requires = "file")]
+        allow_rename: bool,
         #[command(flatten)]
         host: Host,
     },
@@ -111,10 +126,18 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
         PolicyCommand::Show { file: Some(file), config, .. } => {
             show::file(&file, config.as_deref())
         }
-        PolicyCommand::Show { file: None, host, .. } => show::host(host).await,
+        PolicyCommand::Show { file: None, host, .. } => show::host("/admin/policy", host).await,
         PolicyCommand::Diff(diff) => diff::run(&diff),
         PolicyCommand::Shadow(shadow) => shadow::run(shadow).await,
-        PolicyCommand::Push { file, host } => push::run(&file, host).await,
+        PolicyCommand::Push { file, allow_rename, host } => {
+            push::run(&file, "/admin/policy", allow_rename, host).await
+        }
+        PolicyCommand::Settings { file: Some(file), allow_rename, host } => {
+            push::run(&file, "/admin/policy/settings", allow_rename, host).await
+        }
+        PolicyCommand::Settings { file: None, host, .. } => {
+            show::host("/admin/policy/settings", host).await
+        }
         PolicyCommand::Rollback { host } => push::rollback(host).await,
     }
 }

@@ -1,4 +1,4 @@
-//! `corral policy push / rollback`
+//! `corral policy push / settings / rollback`
 
 use std::path::Path;
 
@@ -9,9 +9,16 @@ use serde_json::Value;
 use crate::cli::client::Host;
 use crate::cli::{Failed, say};
 
-pub(super) async fn run(file: &Path, host: Host) -> Result<(), Failed> {
+/// Sends a file to a path of the admin face that answers with the generation in force.
+pub(super) async fn run(
+    file: &Path,
+    path: &str,
+    allow_rename: bool,
+    host: Host,
+) -> Result<(), Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    active(&host.send(Method::PUT, "/admin/policy", bytes).await?);
+    let query = if allow_rename { "?rename=allow" } else { "" };
+    active(&host.send(Method::PUT, &format!("{path}{query}"), bytes).await?);
     Ok(())
 }
 

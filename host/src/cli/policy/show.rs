@@ -28,8 +28,8 @@ pub(super) fn file(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
     Ok(())
 }
 
-pub(super) async fn host(host: Host) -> Result<(), Failed> {
-    let status = host.send(Method::GET, "/admin/policy", Vec::new()).await?;
+pub(super) async fn host(path: &str, host: Host) -> Result<(), Failed> {
+    let status = host.send(Method::GET, path, Vec::new()).await?;
     say(serde_json::to_string_pretty(&status)?);
     Ok(())
 }

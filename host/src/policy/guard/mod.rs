@@ -113,6 +113,14 @@ pub fn key(key: &str) -> Result<Key, Illegal> {
     Key::try_new(key).map_err(|problem| Illegal::Key { key: excerpt(key), problem })
 }
 
+/// Checks a tag.
+///
+/// # Errors
+/// [`Illegal::Tag`].
+pub fn tag(tag: &str) -> Result<Tag, Illegal> {
+    Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
+}
+
 /// Checks tags, of a plan or of rows.
 ///
 /// # Errors
