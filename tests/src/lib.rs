@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod fleet;
 pub mod load;
 pub mod native;
+pub mod policies;
 pub mod replay;
 pub mod scenario;
 pub mod servers;

@@ -1,14 +1,15 @@
 //! Runs a scenario over real servers at full size, and prints what came of it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use corral_tests::scenario::{deaths, faults, lifetimes, outage, stampede};
+use corral_tests::scenario::{deaths, faults, lifetimes, outage, policies, stampede};
 use serde::Serialize;
 
-/// Starts private servers and hosts, plays one scenario, and prints a JSON document.
+/// Starts private servers and hosts, plays one scenario, and prints a JSON document, or a table.
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -74,6 +75,15 @@ enum Scenario {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
+    /// Bad policies, pushed into two hosts under load.
+    Policies {
+        /// These alone, by name.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// A JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[tokio::main]
@@ -111,8 +121,26 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         Scenario::Spread { keys } => print(&lifetimes::spread(keys).await?)?,
         Scenario::Hot { seconds } => print(&lifetimes::hot(Duration::from_secs(seconds)).await?)?,
         Scenario::Churn { keys } => print(&lifetimes::churn(keys).await?)?,
+        Scenario::Policies { only, json } => {
+            let wanted = |case: &&policies::Case| {
+                only.is_empty() || only.iter().any(|name| name == case.name)
+            };
+            let cases: Vec<_> = policies::CASES.iter().filter(wanted).copied().collect();
+            let report = policies::run(&cases, |what| eprintln!("{what}")).await?;
+            show(&report, json)?;
+            return Ok(report.holds());
+        }
     }
     Ok(true)
+}
+
+/// A table for a person, or a document for a program.
+fn show(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
+    if json {
+        return print(report);
+    }
+    println!("{report}");
+    Ok(())
 }
 
 fn print(report: &impl Serialize) -> anyhow::Result<()> {

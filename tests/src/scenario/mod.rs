@@ -3,11 +3,14 @@
 
 pub mod deaths;
 pub mod faults;
+mod hosts;
 mod ledger;
 pub mod lifetimes;
 pub mod outage;
+pub mod policies;
 mod rows;
 pub mod stampede;
+mod traffic;
 
 use std::time::Duration;
 

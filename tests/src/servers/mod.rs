@@ -54,7 +54,7 @@ where
 }
 
 /// Where cargo put this executable and those built with it, such as `corral`.
-fn build_dir() -> anyhow::Result<PathBuf> {
+pub(crate) fn build_dir() -> anyhow::Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let mut dir = executable.parent().context("an executable lies in a directory")?;
     if dir.ends_with("deps") || dir.ends_with("examples") {
