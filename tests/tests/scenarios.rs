@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use corral_tests::scenario::faults::Faults;
-use corral_tests::scenario::{deaths, lifetimes};
+use corral_tests::scenario::swaps::Swaps;
+use corral_tests::scenario::{deaths, lifetimes, rename};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stale_is_read_while_servers_and_hosts_fail() {
@@ -44,4 +45,28 @@ async fn short_lived_keys_leave_nothing_behind() {
     let churn = lifetimes::churn(4_000).await.unwrap();
     assert_eq!((churn.left, churn.immortal), (0, 0), "{churn:?}");
     assert!(churn.most_alive > 0 && churn.most_members > 0, "{churn:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_policies_in_turn_fail_no_request_and_neither_does_varnish() {
+    let swaps = Swaps {
+        swaps: 20,
+        varnish_swaps: 2,
+        few: 1,
+        connections: 8,
+        pause: Duration::ZERO,
+        before: Duration::from_secs(1),
+    };
+    let report = swaps.run(|_| {}).await.unwrap();
+    println!("{report}");
+    report.expect().unwrap();
+    assert_eq!(report.corral.loaded.count, 20);
+    assert_eq!(report.varnish.unwrap().failed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_renames_every_key_makes_no_read_stale() {
+    let report = rename::run(Duration::from_secs(2), |_| {}).await.unwrap();
+    println!("{report}");
+    report.expect().unwrap();
 }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use corral_tests::scenario::{deaths, faults, lifetimes, outage, policies, stampede};
+use corral_tests::scenario::swaps::Swaps;
+use corral_tests::scenario::{deaths, faults, lifetimes, outage, policies, rename, stampede};
 use serde::Serialize;
 
 /// Starts private servers and hosts, plays one scenario, and prints a JSON document, or a table.
@@ -84,6 +85,39 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// A policy that renames every key comes into force on two hosts under load with writes.
+    Rename {
+        /// Seconds before and after.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// A JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Policies exchanged under full load, and beside it Varnish's configuration.
+    Swaps {
+        /// Exchanges under load.
+        #[arg(long, default_value_t = 1_000)]
+        swaps: u32,
+        /// The same for Varnish; 0: without it.
+        #[arg(long, default_value_t = 100)]
+        varnish_swaps: u32,
+        /// Exchanges without load, and of what was never seen before.
+        #[arg(long, default_value_t = 20)]
+        few: u32,
+        /// Connections of the load.
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
+        /// Milliseconds between two exchanges.
+        #[arg(long, default_value_t = 100)]
+        pause_ms: u64,
+        /// Seconds of load before the first.
+        #[arg(long, default_value_t = 10)]
+        before: u64,
+        /// A JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[tokio::main]
@@ -127,6 +161,19 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             };
             let cases: Vec<_> = policies::CASES.iter().filter(wanted).copied().collect();
             let report = policies::run(&cases, |what| eprintln!("{what}")).await?;
+            show(&report, json)?;
+            return Ok(report.holds());
+        }
+        Scenario::Rename { seconds, json } => {
+            let lasts = Duration::from_secs(seconds);
+            let report = rename::run(lasts, |what| eprintln!("{what}")).await?;
+            show(&report, json)?;
+            return Ok(report.holds());
+        }
+        Scenario::Swaps { swaps, varnish_swaps, few, connections, pause_ms, before, json } => {
+            let (pause, before) = (Duration::from_millis(pause_ms), Duration::from_secs(before));
+            let swaps = Swaps { swaps, varnish_swaps, few, connections, pause, before };
+            let report = swaps.run(|side| eprintln!("{side}")).await?;
             show(&report, json)?;
             return Ok(report.holds());
         }

@@ -71,6 +71,21 @@ impl Seat {
         self.host.put("/admin/policy", component.to_vec()).await
     }
 
+    /// `PUT /admin/policy` of a candidate that may rename keys; what the host says to it.
+    pub(super) async fn put_renaming(&self, component: &[u8]) -> anyhow::Result<Value> {
+        let path = "/admin/policy?allow-rename=true";
+        let answer = self.host.put(path, component.to_vec()).await?;
+        ensure!(answer.status == StatusCode::OK, "{answer:?}");
+        answer.json()
+    }
+
+    /// The host learns how a candidate names keys, and covers them from now on.
+    pub(super) async fn learn(&self, component: &[u8]) -> anyhow::Result<()> {
+        let answer = self.host.put("/admin/policy?learn=true", component.to_vec()).await?;
+        ensure!(answer.status == StatusCode::OK, "{answer:?}");
+        Ok(())
+    }
+
     /// Waits until another generation than `before` is in force.
     pub(super) async fn until_changed(&self, before: &InForce) -> anyhow::Result<InForce> {
         eventually("another generation", SOON, || async {

@@ -8,8 +8,10 @@ mod ledger;
 pub mod lifetimes;
 pub mod outage;
 pub mod policies;
+pub mod rename;
 mod rows;
 pub mod stampede;
+pub mod swaps;
 mod traffic;
 
 use std::time::Duration;

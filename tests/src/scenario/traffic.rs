@@ -1,9 +1,9 @@
 //! Readers and writers of versioned rows over several hosts, at full speed, with a ledger of
 //! everything they saw.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,14 +16,14 @@ use tokio::task::JoinHandle;
 use super::ledger::Ledger;
 use super::rows;
 use crate::client::Client;
-use crate::servers::{Postgres, eventually};
+use crate::servers::eventually;
 use crate::sim::Violation;
 use crate::sim::history::Event;
 use crate::sim::truth::Subject;
 
-/// Of them, each writes an item and half of them a team.
-pub(super) const CLIENTS: u8 = 8;
-pub(super) const TEAMS: u8 = 4;
+/// Of them, each writes an item, and the first few write a team too.
+const CLIENTS: u8 = 8;
+const TEAM_WRITERS: u8 = 4;
 
 /// One request in so many is a write.
 const WRITE_EVERY: u32 = 5;
@@ -36,8 +36,17 @@ pub(super) struct Traffic {
 
 struct Shared {
     urls: Vec<String>,
+    rows: Rows,
     ledger: Ledger,
     over: AtomicBool,
+    misses: Mutex<Vec<(Duration, Subject)>>,
+}
+
+/// Items and teams from 0 to this; the clients read them all, and write the first few.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) items: u8,
+    pub(super) teams: u8,
 }
 
 /// What a stretch of a history was like.
@@ -58,15 +67,25 @@ pub(super) struct Mark {
     requests: usize,
 }
 
-/// Makes rows 0 to `items` (excluded), of which the clients read and write the first few.
-pub(super) async fn make_rows(postgres: &Postgres, items: u8) -> anyhow::Result<()> {
-    rows::make(postgres, items, TEAMS).await
+impl Rows {
+    /// The fewest with which every client has something to write.
+    pub(super) const FEW: Self = Self { items: CLIENTS, teams: TEAM_WRITERS };
+
+    fn subjects(self) -> impl Iterator<Item = Subject> {
+        (0..self.items).map(Subject::Item).chain((0..self.teams).map(Subject::Team))
+    }
 }
 
 impl Traffic {
     /// Clients begin to read and write through the hosts at `urls`.
-    pub(super) fn start(urls: Vec<String>, seed: u64) -> Self {
-        let shared = Arc::new(Shared { urls, ledger: Ledger::new(), over: AtomicBool::new(false) });
+    pub(super) fn start(urls: Vec<String>, rows: Rows, seed: u64) -> Self {
+        let shared = Arc::new(Shared {
+            urls,
+            rows,
+            ledger: Ledger::new(),
+            over: AtomicBool::new(false),
+            misses: Mutex::default(),
+        });
         let clients = (0..CLIENTS)
             .map(|number| {
                 let seed = seed.wrapping_add(u64::from(number) + 1);
@@ -116,7 +135,8 @@ impl Traffic {
             ended?;
         }
         let violations = self.shared.ledger.judge();
-        Ok(History { violations, requests: self.shared.ledger.requests() })
+        let misses = std::mem::take(&mut *self.shared.misses());
+        Ok(History { violations, requests: self.shared.ledger.requests(), misses })
     }
 }
 
@@ -124,6 +144,7 @@ impl Traffic {
 pub(super) struct History {
     violations: Vec<Violation>,
     requests: usize,
+    misses: Vec<(Duration, Subject)>,
 }
 
 impl History {
@@ -138,6 +159,13 @@ impl History {
         Verdict { requests, failed: failed.len(), stale: stale.len() }
     }
 
+    /// Rows whose key was found to be cold in a stretch of so long.
+    pub(super) fn cold(&self, from: Mark, lasts: Duration) -> BTreeSet<Subject> {
+        let within = |at: Duration| (from.at..from.at + lasts).contains(&at);
+        let misses = self.misses.iter().filter(|(at, _)| within(*at));
+        misses.map(|(_, subject)| *subject).collect()
+    }
+
     /// All of it.
     pub(super) fn whole(&self) -> Verdict {
         self.between(Mark { at: Duration::ZERO, requests: 0 }, None)
@@ -150,18 +178,14 @@ impl History {
     }
 }
 
-/// The rows that clients read.
-pub(super) fn subjects() -> impl Iterator<Item = Subject> {
-    (0..CLIENTS).map(Subject::Item).chain((0..TEAMS).map(Subject::Team))
-}
-
 /// Reads anything, and writes the rows that are its own.
 async fn client(shared: Arc<Shared>, number: u8, seed: u64) -> anyhow::Result<()> {
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let (client, mut versions) = (Client::new(), BTreeMap::new());
-    let own = [Some(Subject::Item(number)), (number < TEAMS).then_some(Subject::Team(number))];
+    let own =
+        [Some(Subject::Item(number)), (number < TEAM_WRITERS).then_some(Subject::Team(number))];
     let own: Vec<Subject> = own.into_iter().flatten().collect();
-    let all: Vec<Subject> = subjects().collect();
+    let all: Vec<Subject> = shared.rows.subjects().collect();
     while !shared.over.load(Ordering::Relaxed) {
         let host = random.random_range(0..shared.urls.len());
         if random.random_ratio(1, WRITE_EVERY) {
@@ -179,6 +203,10 @@ async fn client(shared: Arc<Shared>, number: u8, seed: u64) -> anyhow::Result<()
 }
 
 impl Shared {
+    fn misses(&self) -> MutexGuard<'_, Vec<(Duration, Subject)>> {
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn read(
         &self,
         client: &Client,
@@ -193,6 +221,9 @@ impl Shared {
                 let body = rows::body(&answer.body)?;
                 let event = Event::Answered { request, body: Some(body), stale_if_error: false };
                 self.ledger.event(event);
+                if answer.header("cache-status").contains("fwd=miss") {
+                    self.misses().push((self.ledger.elapsed(), subject));
+                }
                 return Ok(Some(body.version));
             }
             Ok(answer) => format!("{} {:?}", answer.status, answer.body),

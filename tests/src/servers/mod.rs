@@ -9,6 +9,7 @@ mod port;
 mod postgres;
 mod process;
 mod redis;
+mod varnish;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,8 +19,9 @@ use anyhow::Context as _;
 pub use host::{Host, corral};
 pub use metrics::Metrics;
 pub use postgres::Postgres;
-pub use process::is_alive;
+pub use process::{is_alive, resident_bytes};
 pub use redis::Redis;
+pub use varnish::Varnish;
 
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);

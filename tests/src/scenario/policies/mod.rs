@@ -17,7 +17,7 @@ pub use self::cases::{CASES, Case};
 use self::cases::{CONTROL, Expected, ITEMS, Provoked};
 pub use self::report::{Caught, Control, Line, Report};
 use super::hosts::{InForce, SOON, Seat};
-use super::traffic::{Mark, Traffic, make_rows};
+use super::traffic::{Mark, Rows, Traffic};
 use super::{millis, rows};
 use crate::client::Client;
 use crate::policies::{Artefact, artefact};
@@ -58,8 +58,8 @@ pub async fn run(cases: &[Case], told: impl Fn(&str)) -> anyhow::Result<Report> 
         candidates.push((case, built(case.name).await?));
     }
     let control = built(CONTROL.0).await?;
-    let stage = Stage::set().await?;
-    let traffic = Traffic::start(stage.urls(), rand::random());
+    let stage = Stage::set(builtin()).await?;
+    let traffic = Traffic::start(stage.urls(), Rows::FEW, rand::random());
     traffic.more(MANY, SOON).await?;
     let mut trials = Vec::new();
     for (case, candidate) in candidates {
@@ -74,7 +74,7 @@ pub async fn run(cases: &[Case], told: impl Fn(&str)) -> anyhow::Result<Report> 
     });
     let lines = lines.collect();
     told(CONTROL.0);
-    let control = stage.control(&control.bytes).await.context(CONTROL.0)?;
+    let control = Stage::set(&control.bytes).await?.control().await.context(CONTROL.0)?;
     let immortal = rows::immortal(&stage.redis).await?;
     let (whole, complaints) = (history.whole(), history.complaints());
     Ok(Report { lines, whole, complaints, immortal, control })
@@ -85,12 +85,12 @@ async fn built(name: &'static str) -> anyhow::Result<Artefact> {
 }
 
 impl Stage {
-    async fn set() -> anyhow::Result<Self> {
+    async fn set(first: &[u8]) -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
-        make_rows(&postgres, ITEMS).await?;
+        rows::make(&postgres, ITEMS, Rows::FEW.teams).await?;
         let config = rows::config(&redis.url(), &postgres, "timeout = \"2s\"");
-        let pushed = Seat::take(&config, builtin()).await?;
-        let filed = Seat::take(&config, builtin()).await?;
+        let pushed = Seat::take(&config, first).await?;
+        let filed = Seat::take(&config, first).await?;
         Ok(Self { redis, _postgres: postgres, pushed, filed })
     }
 
@@ -196,14 +196,12 @@ impl Stage {
         Ok((now, reason(&seat.status().await?)))
     }
 
-    /// What the control's writes touch is forgotten, and the checker must say so.
-    async fn control(&self, candidate: &[u8]) -> anyhow::Result<Control> {
+    /// What the control's writes touch is forgotten, and the checker must say so. The control is
+    /// the hosts' first policy: had another one been in force before it, invalidations would cover
+    /// what that one names.
+    async fn control(&self) -> anyhow::Result<Control> {
         let (name, item) = CONTROL;
-        for seat in [&self.pushed, &self.filed] {
-            let answer = seat.put(candidate).await?;
-            ensure!(answer.status == StatusCode::OK, "refused: {answer:?}");
-        }
-        let traffic = Traffic::start(self.urls(), rand::random());
+        let traffic = Traffic::start(self.urls(), Rows::FEW, rand::random());
         let (client, subject) = (Client::new(), Subject::Item(item));
         for version in 2..2 + CONTROL_ROUNDS {
             traffic.read(&client, 0, subject).await?;

@@ -109,7 +109,12 @@ impl fmt::Display for Report {
         let Verdict { requests, failed, stale } = self.whole;
         writeln!(f, "{:<57} {requests:>9} {failed:>7} {stale:>6}", "all")?;
         let Control { policy, verdict: Verdict { requests, failed, stale } } = self.control;
-        write!(f, "{policy:<22} {:<34} {requests:>9} {failed:>7} {stale:>6}", "nobody: the control")
+        write!(
+            f,
+            "{policy:<22} {:<34} {requests:>9} {failed:>7} {stale:>6}",
+            "nobody: the control"
+        )?;
+        self.complaints.iter().try_for_each(|complaint| write!(f, "\n{complaint}"))
     }
 }
 
