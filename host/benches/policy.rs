@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use corral_host::policy::gate::examine;
+use corral_host::policy::gate::{Terms, examine};
 use corral_host::policy::{
     Argument, Engine, Event, Limits, Memo, Moment, Origin, Policy, Pool, Request, Sighting, Slot,
     Subject, builtin,
@@ -34,7 +34,8 @@ fn calls(criterion: &mut Criterion) {
 
 fn generations(criterion: &mut Criterion) {
     let engine = Engine::new(Limits::default()).expect("an engine");
-    let passed = examine(&engine, builtin(), SETTINGS, &[]).expect("the built-in policy passes");
+    let passed = examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new()))
+        .expect("the built-in policy passes");
     let slot = Slot::new(passed, Origin::BuiltIn);
     let mut group = criterion.benchmark_group("generation");
     group.bench_function("the current one", |bencher| bencher.iter(|| slot.current()));
@@ -52,14 +53,15 @@ fn examination(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gate");
     group.sample_size(10);
     group.bench_function("examine", |bencher| {
-        bencher.iter(|| examine(&engine, builtin(), SETTINGS, &[]).is_ok());
+        bencher.iter(|| examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new())).is_ok());
     });
     group.finish();
 }
 
 fn pool() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).expect("an engine");
-    let passed = examine(&engine, builtin(), SETTINGS, &[]).expect("the built-in policy passes");
+    let passed = examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new()))
+        .expect("the built-in policy passes");
     Arc::clone(passed.pool())
 }
 

@@ -43,14 +43,10 @@ pub const SETTINGS: &str = r#"{
 /// The entities of [`SETTINGS`], for the gate.
 #[must_use]
 pub fn entities() -> Vec<EntityShape> {
-    let shape = |name: &str, params: &[&str]| EntityShape {
-        name: name.into(),
-        params: params.iter().map(|&param| param.into()).collect(),
-    };
     vec![
-        shape("user.profile", &["id"]),
-        shape("order.list", &["user", "page"]),
-        shape("catalogue", &[]),
+        EntityShape::new("user.profile", &["id"]),
+        EntityShape::new("order.list", &["user", "page"]),
+        EntityShape::new("catalogue", &[]),
     ]
 }
 

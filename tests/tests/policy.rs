@@ -73,7 +73,8 @@ fn native(settings: &str) -> Native {
 /// The checked-in component, through the gate.
 fn component() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();
-    let passed = gate::examine(&engine, builtin(), SETTINGS, &entities()).unwrap();
+    let terms = gate::Terms::new(SETTINGS, entities());
+    let passed = gate::examine(&engine, builtin(), &terms).unwrap();
     let pool = Arc::clone(passed.pool());
     let _: &dyn Policy = &*pool;
     pool

@@ -13,12 +13,12 @@
 mod answer;
 mod entropy;
 mod flights;
-mod guard;
 mod intents;
 mod lease;
 mod load;
 mod reader;
 mod round;
+mod stage;
 mod tags;
 mod trust;
 mod writer;
@@ -31,6 +31,7 @@ use tokio::time::Instant;
 
 use crate::config::Entity;
 use crate::observe::{LoadReason, Metrics};
+use crate::policy::guard::Lifetimes;
 use crate::policy::{
     Argument, Generation, Named, Query, Refusal, Request, Slot, Subject, Undecided,
 };
@@ -53,6 +54,16 @@ const ANSWER_RESERVE: Duration = Duration::from_millis(150);
 #[must_use]
 pub fn load_time(deadline: Duration) -> Duration {
     deadline - ANSWER_RESERVE.min(deadline / 5)
+}
+
+/// What the configuration says of the lifetimes of an entity's values.
+pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
+    Lifetimes {
+        ttl: entity.ttl,
+        negative_ttl: entity.negative_ttl,
+        stale_while_revalidate: entity.stale_while_revalidate,
+        stale_if_error: entity.stale_if_error,
+    }
 }
 
 /// A read with everything it needs.

@@ -11,14 +11,15 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
+use crate::policy::guard::{self, Bounds, Spent};
 use crate::policy::{Action, Event, Generation, Memo, Moment, Named, Policy, Sighting};
 use crate::store::{Envelope, Mode};
 
 use super::answer::{ReadError, Served, Via, Why};
 use super::flights::{Boarding, Observation};
-use super::guard::{self, Bounds, Stage};
 use super::lease::Lease;
 use super::load::LoadError;
+use super::stage::Stage;
 use super::{Cache, Read};
 
 /// A read on its way. What is public to the reader is what it hands to a flight.
@@ -59,7 +60,8 @@ impl Round {
     ) -> Self {
         let began = Instant::now();
         let deadline = began + read.entity.deadline;
-        let bounds = Bounds::of(&read.entity, false);
+        let kept_at_most = super::lifetimes(&read.entity).kept_at_most();
+        let bounds = Bounds { kept_at_most, background: false };
         let memo = plan.memo;
         Self {
             cache,
@@ -101,7 +103,7 @@ impl Round {
         let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
         let mut round = Self::new(cache, read, generation, plan);
         round.memo = self.memo;
-        round.bounds = Bounds::of(&self.read.entity, true);
+        round.bounds.background = true;
         round.seen_ms = self.seen_ms;
         if let Stage::Looked(envelope) = &self.stage {
             round.stage = Stage::Looked(envelope.clone());
@@ -229,21 +231,23 @@ impl Round {
         #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
         let entropy = self.cache.entropy.bits() as u64;
         let moment = Moment { elapsed_ms, left_ms, entropy };
+        let stage = self.stage.outline();
         let turn = match self.generation.step(self.memo, moment, event) {
             Ok(turn) => turn,
             Err(trap) => {
                 tracing::debug!(%trap, "decided conservatively");
-                return guard::conservative(&self.stage);
+                return guard::conservative(stage);
             }
         };
         self.memo = turn.memo;
-        match guard::check(&self.stage, turn.action, self.turns, self.waits, self.bounds) {
+        let spent = Spent { turns: self.turns, waits: self.waits, left_ms };
+        match self.bounds.check(stage, spent, turn.action) {
             Ok(action) => action,
             Err(refused) => {
                 tracing::debug!(%refused, action = ?turn.action, "decided conservatively");
                 self.cache.metrics.policy_refused.increment(1);
                 self.generation.count_refused();
-                guard::conservative(&self.stage)
+                guard::conservative(stage)
             }
         }
     }

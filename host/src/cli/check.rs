@@ -8,7 +8,7 @@ use crate::config::{Config, Environment, ProblemAt, locate, locate_key};
 use crate::origin::{OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
 use crate::policy::{Engine, Limits, builtin};
-use crate::service::{connect_origin, connect_store, shapes};
+use crate::service::{connect_origin, connect_store, terms};
 use crate::store::{Audit, audit};
 
 use super::{Failed, load, say};
@@ -63,8 +63,7 @@ impl Findings<'_> {
                 }
             },
         };
-        let settings = self.config.policy_settings_json();
-        match gate::examine(&engine, &bytes, &settings, &shapes(self.config)) {
+        match gate::examine(&engine, &bytes, &terms(self.config)) {
             Ok(passed) => {
                 let report = passed.report();
                 say(format_args!(

@@ -8,9 +8,9 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::policy::gate::{self, EntityShape, Passport};
+use crate::policy::gate::{self, Passport, Terms};
 use crate::policy::{Engine, Limits, build};
-use crate::service::shapes;
+use crate::service::terms;
 
 use super::client::Host;
 use super::{Failed, load, say};
@@ -127,9 +127,8 @@ fn show(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
 fn examine(file: &Path, config: Option<&Config>) -> Result<Passport, Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let engine = Engine::new(Limits::default())?;
-    let settings = config.map_or_else(|| "{}".to_owned(), Config::policy_settings_json);
-    let entities: Vec<EntityShape> = config.map(shapes).unwrap_or_default();
-    let passed = gate::examine(&engine, &bytes, &settings, &entities)
+    let terms = config.map_or_else(Terms::default, terms);
+    let passed = gate::examine(&engine, &bytes, &terms)
         .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
     Ok(passed.report().clone())
 }

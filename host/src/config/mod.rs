@@ -10,7 +10,7 @@ mod policy_json;
 mod problem;
 mod section;
 mod settings;
-mod template;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 mod values;

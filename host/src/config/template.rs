@@ -6,9 +6,11 @@
 use super::document::suggestion;
 use super::values::shown;
 
-/// A hole of a tag.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Hole<'t> {
+/// A part of a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece<'t> {
+    /// As it stands.
+    Text(&'t str),
     /// `{id}`
     Param(&'t str),
     /// `{row.team_id}`
@@ -17,61 +19,61 @@ pub(super) enum Hole<'t> {
 
 /// What a write touches.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Touch<'t> {
+pub(crate) enum Touch<'t> {
     /// `user.profile(id)`: the entity and the names of its arguments.
     Read { entity: &'t str, arguments: Vec<&'t str> },
     /// `tag user:{id}`: the tag.
     Tag(&'t str),
 }
 
-/// The holes of a tag.
+/// The parts of a tag, none of them an empty text.
 ///
 /// # Errors
 /// Braces that do not match, holes without a name, nothing at all, or characters that no tag may
 /// have (the contract's `plan.tags`).
-pub(super) fn holes(tag: &str) -> Result<Vec<Hole<'_>>, String> {
+pub(crate) fn pieces(tag: &str) -> Result<Vec<Piece<'_>>, String> {
     if tag.is_empty() {
         return Err("an empty tag; write one such as \"user:{id}\"".to_owned());
     }
-    let mut holes = Vec::new();
+    let mut pieces = Vec::new();
     let mut rest = tag;
     while let Some(at) = rest.find(['{', '}']) {
-        literal(tag, &rest[..at])?;
+        pieces.extend(literal(tag, &rest[..at])?);
         let inside = rest[at..].strip_prefix('{').and_then(|open| open.split_once('}'));
         let Some((name, after)) = inside.filter(|(name, _)| !name.contains('{')) else {
             return Err(format!("the braces of {} don't match; write \"user:{{id}}\"", shown(tag)));
         };
-        holes.push(hole(tag, name)?);
+        pieces.push(hole(tag, name)?);
         rest = after;
     }
-    literal(tag, rest)?;
-    Ok(holes)
+    pieces.extend(literal(tag, rest)?);
+    Ok(pieces)
 }
 
-fn hole<'t>(tag: &str, name: &'t str) -> Result<Hole<'t>, String> {
+fn hole<'t>(tag: &str, name: &'t str) -> Result<Piece<'t>, String> {
     match name.strip_prefix("row.") {
         Some("") => Err(format!("{} names no column; write {{row.team_id}}", shown(tag))),
-        Some(column) => Ok(Hole::Column(column)),
+        Some(column) => Ok(Piece::Column(column)),
         None if name.is_empty() => {
             Err(format!("{} has a hole without a name; write {{id}}", shown(tag)))
         }
-        None => Ok(Hole::Param(name)),
+        None => Ok(Piece::Param(name)),
     }
 }
 
-fn literal(tag: &str, text: &str) -> Result<(), String> {
+fn literal<'t>(tag: &str, text: &'t str) -> Result<Option<Piece<'t>>, String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("{} has a space; a tag has none", shown(tag)));
     }
-    Ok(())
+    Ok((!text.is_empty()).then_some(Piece::Text(text)))
 }
 
 /// Checks that a tag's holes name parameters. `params` None: they are wrong themselves.
 pub(super) fn check_tag(tag: &str, params: Option<&[&str]>) -> Result<(), String> {
-    let holes = holes(tag)?;
+    let pieces = pieces(tag)?;
     let Some(params) = params else { return Ok(()) };
-    for hole in holes {
-        let Hole::Param(name) = hole else { continue };
+    for piece in pieces {
+        let Piece::Param(name) = piece else { continue };
         if params.contains(&name) {
             continue;
         }
@@ -84,7 +86,7 @@ pub(super) fn check_tag(tag: &str, params: Option<&[&str]>) -> Result<(), String
 }
 
 /// Reads a touch; what it names is not looked up.
-pub(super) fn touch(text: &str) -> Result<Touch<'_>, String> {
+pub(crate) fn touch(text: &str) -> Result<Touch<'_>, String> {
     if let Some(tag) = text.strip_prefix("tag ") {
         return Ok(Touch::Tag(tag.trim()));
     }
@@ -118,11 +120,11 @@ pub(super) fn touch_columns(touches: &[String]) -> Vec<&str> {
 }
 
 fn columns(tag: &str) -> Vec<&str> {
-    let column = |hole| match hole {
-        Hole::Column(column) => Some(column),
-        Hole::Param(_) => None,
+    let column = |piece| match piece {
+        Piece::Column(column) => Some(column),
+        Piece::Text(_) | Piece::Param(_) => None,
     };
-    holes(tag).unwrap_or_default().into_iter().filter_map(column).collect()
+    pieces(tag).unwrap_or_default().into_iter().filter_map(column).collect()
 }
 
 fn unique<'t>(names: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
@@ -142,16 +144,21 @@ mod tests {
     #[test]
     fn a_tag_takes_parameters_and_columns() {
         assert_eq!(
-            holes("team:{row.team id}:{id}"),
-            Ok(vec![Hole::Column("team id"), Hole::Param("id")])
+            pieces("team:{row.team id}:{id}"),
+            Ok(vec![
+                Piece::Text("team:"),
+                Piece::Column("team id"),
+                Piece::Text(":"),
+                Piece::Param("id")
+            ])
         );
-        assert_eq!(holes("all"), Ok(vec![]));
+        assert_eq!(pieces("all"), Ok(vec![Piece::Text("all")]));
     }
 
     #[test]
     fn broken_tags_are_refused() {
         for broken in ["", "a b", "a:{", "a:}", "a:{}", "a:{row.}", "a:{{id}}", "a\u{7}"] {
-            assert!(holes(broken).is_err(), "{broken:?}");
+            assert!(pieces(broken).is_err(), "{broken:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "policy",
-    additional_derives: [PartialEq],
+    additional_derives: [PartialEq, Eq, Hash],
 });
 
 pub use exports::corral::policy::{decisions, types};

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use wasmtime::component::Component;
-use wasmtime::{Config, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
+use wasmtime::{
+    Config, ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline,
+};
 
 /// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
 /// wake an idle machine more often.
@@ -33,6 +35,8 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Size of a component, in bytes.
     pub component_bytes: usize,
+    /// Time to explore what a candidate does; compiling it is not counted.
+    pub gate: Duration,
     /// What one call may hand out, in bytes as the host holds them.
     pub answer_bytes: usize,
     /// Calls after which an instance is replaced.
@@ -52,6 +56,9 @@ impl Limits {
     pub const MEMORY_BYTES: usize = 16 << 20;
     /// A Python interpreter as a component has 18 MB.
     pub const COMPONENT_BYTES: usize = 64 << 20;
+    /// A Rust policy of a dozen entities is explored in a tenth of this, and an operator who pushes
+    /// one hardly notices it.
+    pub const GATE: Duration = Duration::from_millis(400);
     /// Tens of thousands of tags or targets.
     pub const ANSWER_BYTES: usize = 4 << 20;
     /// Guest memory never shrinks, so one large request would be held for ever; at 0.1 ms for an
@@ -68,6 +75,7 @@ impl Default for Limits {
             start: Self::START,
             memory_bytes: Self::MEMORY_BYTES,
             component_bytes: Self::COMPONENT_BYTES,
+            gate: Self::GATE,
             answer_bytes: Self::ANSWER_BYTES,
             calls_per_instance: Self::CALLS_PER_INSTANCE,
             warm_instances: threads * 2,
@@ -131,7 +139,7 @@ impl Engine {
     /// memory is capped.
     pub(super) fn starting_store(&self) -> wasmtime::Store<Budget> {
         let mut store = wasmtime::Store::new(&self.inner, Budget::new(&self.limits));
-        store.limiter(|budget| &mut budget.limits);
+        store.limiter(|budget| budget);
         store.set_hostcall_fuel(self.limits.answer_bytes);
         store.epoch_deadline_callback(deadline_passed);
         store.set_epoch_deadline(ticks(self.limits.start));
@@ -173,6 +181,7 @@ fn tick(engine: &wasmtime::Engine) -> io::Result<()> {
 /// What a store knows of the call that runs in it.
 pub(super) struct Budget {
     limits: StoreLimits,
+    memory_bytes: usize,
     call: Duration,
     overrun: Option<Overrun>,
 }
@@ -195,12 +204,17 @@ impl Budget {
             .table_elements(100_000)
             .trap_on_grow_failure(true)
             .build();
-        Self { limits: stores, call: limits.call, overrun: None }
+        Self { limits: stores, memory_bytes: 0, call: limits.call, overrun: None }
     }
 
     /// Forgets the previous call.
     pub(super) fn begin(&mut self) {
         self.overrun = None;
+    }
+
+    /// What the instance's memories have grown to; they never shrink.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     /// Whether the call shall go on. It was preempted rather than busy as long as its thread has
@@ -210,6 +224,51 @@ impl Budget {
         let overrun = self.overrun.get_or_insert(Overrun { used, deadlines: 0 });
         overrun.deadlines += 1;
         overrun.deadlines <= PATIENCE && used.saturating_sub(overrun.used) < self.call / 2
+    }
+}
+
+/// The limits, and how much of them is used.
+impl ResourceLimiter for Budget {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let grows = self.limits.memory_growing(current, desired, maximum)?;
+        if grows {
+            self.memory_bytes += desired.saturating_sub(current);
+        }
+        Ok(grows)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.limits.table_growing(current, desired, maximum)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.limits.memory_grow_failed(error)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.limits.table_grow_failed(error)
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.limits.memories()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use super::calls::{Calls, Function};
+use super::gate::HotRead;
 use super::guard::{Illegal, Named};
 use super::plans::{Lookup, Plans};
 use super::{
@@ -174,11 +175,18 @@ impl Generation {
         if let Some(named) = self.plans.get(&lookup) {
             return Ok(Ok(named));
         }
-        let answer = self.name(&request())?;
+        let request = request();
+        let answer = self.name(&request)?;
         if let Ok(named) = &answer {
-            self.plans.insert(&lookup, Arc::clone(named));
+            self.plans.insert(&lookup, &request, Arc::clone(named));
         }
         Ok(answer)
+    }
+
+    /// Reads that were made a short while ago, at most `limit`: those whose plans it remembers.
+    #[must_use]
+    pub fn hot(&self, limit: usize) -> Vec<HotRead> {
+        self.plans.hot(limit)
     }
 
     /// The plan of any read, asked anew.

@@ -1,12 +1,14 @@
 //! Plans that a generation remembers: naming a read is string work, and hot reads repeat.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Equivalent, Weighter};
 
-use super::Named;
+use super::gate::HotRead;
+use super::{Argument, Named, Request, Subject};
 
 /// Room for the plans of one generation, in bytes: some fifty thousand of the usual size. Two
 /// generations are kept, and more while flights of older ones last.
@@ -18,6 +20,8 @@ const TYPICAL_BYTES: u64 = 320;
 /// The remembered plans, bounded by their weight.
 pub(super) struct Plans {
     cache: Cache<Owned, Arc<Named>, Weight, DefaultHashBuilder>,
+    /// The names of each entity's parameters: one list for all of its reads.
+    params: RwLock<HashMap<Box<str>, Box<[String]>>>,
 }
 
 /// A read of an entity, borrowed for the lookup. The values stand in the entity's declared order.
@@ -37,15 +41,39 @@ impl Plans {
     pub(super) fn new() -> Self {
         let items = usize::try_from(PLANS_BYTES / TYPICAL_BYTES).unwrap_or(usize::MAX);
         let hasher = DefaultHashBuilder::default();
-        Self { cache: Cache::with(items, PLANS_BYTES, Weight, hasher, Default::default()) }
+        let cache = Cache::with(items, PLANS_BYTES, Weight, hasher, Default::default());
+        Self { cache, params: RwLock::default() }
     }
 
     pub(super) fn get(&self, lookup: &Lookup<'_>) -> Option<Arc<Named>> {
         self.cache.get(lookup)
     }
 
-    pub(super) fn insert(&self, lookup: &Lookup<'_>, named: Arc<Named>) {
+    /// Remembers what `request`, which is the read of `lookup`, was answered.
+    pub(super) fn insert(&self, lookup: &Lookup<'_>, request: &Request, named: Arc<Named>) {
+        let known = |params: &HashMap<_, _>| params.contains_key(lookup.entity);
+        if !known(&self.params.read().unwrap_or_else(PoisonError::into_inner)) {
+            let names = request.arguments.iter().map(|argument| argument.name.clone()).collect();
+            let mut params = self.params.write().unwrap_or_else(PoisonError::into_inner);
+            params.insert(lookup.entity.into(), names);
+        }
         self.cache.insert(Owned::from(lookup), named);
+    }
+
+    /// Reads that are remembered, at most `limit`: those that were made and not displaced by others.
+    pub(super) fn hot(&self, limit: usize) -> Vec<HotRead> {
+        let params = self.params.read().unwrap_or_else(PoisonError::into_inner);
+        let read = |(read, named): (Owned, Arc<Named>)| {
+            let arguments =
+                params.get(&read.entity)?.iter().zip(&read.values).map(|(name, value)| Argument {
+                    name: name.clone(),
+                    value: value.as_deref().map(str::to_owned),
+                });
+            let arguments = arguments.collect();
+            let request = Request { subject: Subject::Entity(read.entity.into()), arguments };
+            Some(HotRead { request, key: named.key.clone() })
+        };
+        self.cache.iter().filter_map(read).take(limit).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -115,10 +143,22 @@ mod tests {
     use crate::policy::{Memo, Plan};
 
     #[test]
+    fn what_is_remembered_is_hot_with_its_arguments_and_its_key() {
+        let plans = Plans::new();
+        let read = Lookup { entity: "user", values: &[Some("42"), None] };
+        plans.insert(&read, &request(&read), named("k"));
+        assert_eq!(
+            plans.hot(10),
+            [HotRead { request: request(&read), key: named("k").key.clone() }]
+        );
+        assert_eq!(plans.hot(0), []);
+    }
+
+    #[test]
     fn a_remembered_plan_is_found_by_borrowed_parts() {
         let plans = Plans::new();
         let read = Lookup { entity: "user", values: &[Some("42"), None] };
-        plans.insert(&read, named("k"));
+        plans.insert(&read, &request(&read), named("k"));
         assert_eq!(plans.get(&read), Some(named("k")));
     }
 
@@ -134,7 +174,8 @@ mod tests {
             ("usera", &[Some("b")]),
         ];
         for (at, (entity, values)) in reads.iter().enumerate() {
-            plans.insert(&Lookup { entity, values }, named(&format!("k{at}")));
+            let read = Lookup { entity, values };
+            plans.insert(&read, &request(&read), named(&format!("k{at}")));
         }
         for (at, (entity, values)) in reads.iter().enumerate() {
             assert_eq!(plans.get(&Lookup { entity, values }), Some(named(&format!("k{at}"))));
@@ -148,10 +189,20 @@ mod tests {
         for at in 0..4_000 {
             let number = at.to_string();
             let values = [Some(long.as_str()), Some(number.as_str())];
-            plans.insert(&Lookup { entity: "user", values: &values }, named("k"));
+            let read = Lookup { entity: "user", values: &values };
+            plans.insert(&read, &request(&read), named("k"));
         }
         assert!(plans.cache.weight() <= PLANS_BYTES);
         assert!(plans.len() > 0);
+    }
+
+    fn request(read: &Lookup<'_>) -> Request {
+        let argument = |(at, value): (usize, &Option<&str>)| Argument {
+            name: format!("p{at}"),
+            value: value.map(str::to_owned),
+        };
+        let arguments = read.values.iter().enumerate().map(argument).collect();
+        Request { subject: Subject::Entity(read.entity.into()), arguments }
     }
 
     fn named(key: &str) -> Arc<Named> {

@@ -5,6 +5,7 @@
 //! once is never entered again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
@@ -154,23 +155,65 @@ fn trap(function: &'static str, time: Duration, error: &wasmtime::Error) -> Trap
     Trap { function, reason }
 }
 
-/// Policies asked for one particular instance: the gate compares two.
+/// A policy asked of one particular instance: the gate compares two. After a trap it is another.
 pub(super) struct Pinned<'a> {
-    pub(super) pool: &'a Pool,
-    pub(super) instance: Box<Instance>,
+    pool: &'a Pool,
+    instance: Mutex<Box<Instance>>,
 }
 
-impl Pinned<'_> {
-    /// As [`Policy::plan`]; after a trap the instance is another one.
-    pub(super) fn plan(&mut self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        let time = self.pool.engine.limits().call;
-        let answer = self.pool.enter(&mut self.instance, "plan", time, |exports, store| {
-            exports.call_plan(store, request)
-        });
+impl<'a> Pinned<'a> {
+    pub(super) fn new(pool: &'a Pool, instance: Box<Instance>) -> Self {
+        Self { pool, instance: Mutex::new(instance) }
+    }
+
+    /// What the instance's memory has grown to.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.lock().store.data().memory_bytes()
+    }
+
+    /// Keeps the instance for the policy's first calls.
+    pub(super) fn put_back(self) {
+        let instance = self.instance.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.pool.put_back(instance);
+    }
+
+    fn call<R>(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap> {
+        let mut instance = self.lock();
+        let answer = self.pool.enter(&mut instance, function, self.pool.engine.limits().call, call);
         if answer.is_err() {
-            self.instance = self.pool.take()?;
+            *instance = self.pool.take()?;
         }
         answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Box<Instance>> {
+        self.instance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Policy for Pinned<'_> {
+    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
+        self.call("plan", |exports, store| exports.call_plan(store, request))
+    }
+
+    fn row_tags(
+        &self,
+        request: &Request,
+        rows: &[Row],
+    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
+        self.call("row-tags", |exports, store| exports.call_row_tags(store, request, rows))
+    }
+
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
+        self.call("step", |exports, store| exports.call_step(store, memo, moment, event))
+    }
+
+    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
+        self.call("invalidate", |exports, store| exports.call_invalidate(store, change))
     }
 }
 

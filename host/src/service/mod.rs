@@ -7,6 +7,7 @@ mod closures;
 mod policies;
 mod readiness;
 mod requests;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use crate::policy::{EngineError, Slot, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
 pub use closures::ClosureError;
-pub(crate) use policies::shapes;
 pub use policies::{Installed, Policies};
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
+pub(crate) use shapes::terms;
 
 /// How often metrics fold their samples.
 const UPKEEP: Duration = Duration::from_secs(5);

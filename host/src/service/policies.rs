@@ -3,14 +3,18 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{Config, Entity, PolicyConfig};
+use crate::config::{Config, PolicyConfig};
 use crate::observe::Metrics;
-use crate::policy::gate::{self, EntityShape, Rejection};
+use crate::policy::gate::{self, Rejection, Terms};
 use crate::policy::{
     self, Engine, Generation, NothingToRollBack, Origin, Slot, Status, Watch, builtin,
 };
 
-use super::StartError;
+use super::{StartError, terms};
+
+/// How many of the reads that are hot a candidate is asked for: enough for a share to mean something,
+/// a few milliseconds of its calls.
+const HOT_READS: usize = 1_000;
 
 /// Everything that exchanging a policy needs. Cheap to clone.
 #[derive(Clone)]
@@ -21,8 +25,7 @@ pub struct Policies {
 struct Inner {
     engine: Engine,
     slot: Arc<Slot>,
-    settings: String,
-    entities: Vec<EntityShape>,
+    terms: Terms,
     metrics: Arc<Metrics>,
     watch: Mutex<Option<Watch>>,
 }
@@ -39,19 +42,17 @@ pub struct Installed {
 impl Policies {
     pub(super) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
         let engine = Engine::new(policy::Limits::default())?;
-        let settings = config.policy_settings_json();
-        let entities = shapes(config);
+        let terms = terms(config);
         let (bytes, origin) = match &config.policy.component {
             None => (builtin().to_vec(), Origin::BuiltIn),
             Some(path) => (read(path).await?, Origin::File(path.clone())),
         };
-        let passed = examine(&engine, bytes, &settings, &entities)
+        let passed = examine(&engine, bytes, terms.clone())
             .await
             .map_err(|rejection| StartError::Policy(Box::new(rejection)))?;
         let slot = Arc::new(Slot::new(passed, origin));
         let watch = Mutex::new(None);
-        let policies =
-            Self { inner: Arc::new(Inner { engine, slot, settings, entities, metrics, watch }) };
+        let policies = Self { inner: Arc::new(Inner { engine, slot, terms, metrics, watch }) };
         tracing::info!(policy = policies.inner.slot.current().label(), "the policy is in force");
         Ok(policies)
     }
@@ -73,7 +74,9 @@ impl Policies {
         origin: Origin,
     ) -> Result<Installed, Box<Rejection>> {
         let inner = &self.inner;
-        match examine(&inner.engine, bytes, &inner.settings, &inner.entities).await {
+        let hot = inner.slot.current().hot(HOT_READS);
+        let terms = Terms { hot, ..inner.terms.clone() };
+        match examine(&inner.engine, bytes, terms).await {
             Ok(passed) => {
                 let report = passed.report().clone();
                 let generation = inner.slot.activate(passed, origin);
@@ -151,15 +154,6 @@ impl Policies {
     }
 }
 
-/// The entities as the gate knows them.
-pub(crate) fn shapes(config: &Config) -> Vec<EntityShape> {
-    let shape = |entity: &Entity| EntityShape {
-        name: entity.name.clone(),
-        params: entity.params.iter().map(|param| param.name.clone()).collect(),
-    };
-    config.entities.values().map(shape).collect()
-}
-
 async fn read(path: &Path) -> Result<Vec<u8>, StartError> {
     tokio::fs::read(path).await.map_err(|error| StartError::Component {
         path: path.display().to_string(),
@@ -168,14 +162,8 @@ async fn read(path: &Path) -> Result<Vec<u8>, StartError> {
 }
 
 /// Compiling takes tens of milliseconds of one core: off the threads that serve.
-async fn examine(
-    engine: &Engine,
-    bytes: Vec<u8>,
-    settings: &str,
-    entities: &[EntityShape],
-) -> Result<gate::Passed, Rejection> {
-    let (engine, settings, entities) = (engine.clone(), settings.to_owned(), entities.to_vec());
-    let examined =
-        tokio::task::spawn_blocking(move || gate::examine(&engine, &bytes, &settings, &entities));
+async fn examine(engine: &Engine, bytes: Vec<u8>, terms: Terms) -> Result<gate::Passed, Rejection> {
+    let engine = engine.clone();
+    let examined = tokio::task::spawn_blocking(move || gate::examine(&engine, &bytes, &terms));
     examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed()))
 }

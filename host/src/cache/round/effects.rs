@@ -7,9 +7,9 @@ use crate::observe::LoadReason;
 use crate::policy::{Event, Failure, Lifetime, Report};
 use crate::store::{Claim, Claimed, Envelope, Filled, Mode, StoreError, Tag, Token};
 
-use super::super::guard::Stage;
 use super::super::lease::Lease;
 use super::super::load::{LoadError, Loaded};
+use super::super::stage::Stage;
 use super::super::tags;
 use super::{Round, millis, sighting};
 
@@ -107,7 +107,7 @@ impl Round {
         };
         let (result, fillable) = lease.during(self.load_tagged(reason)).await;
         self.lease = fillable.then_some(lease);
-        self.loaded(result, fillable).await
+        self.loaded(result, true).await
     }
 
     async fn load_tagged(&self, reason: LoadReason) -> (Result<Loaded, LoadError>, bool) {
@@ -138,11 +138,11 @@ impl Round {
     }
 
     async fn index(&self, tags: &[Tag]) -> Result<bool, StoreError> {
-        let kept = self.bounds.longest + self.read.entity.deadline;
+        let kept = self.bounds.kept_at_most + self.read.entity.deadline;
         tags::index(&self.cache.store, &self.plan.key, tags, kept).await
     }
 
-    async fn loaded(&mut self, result: Result<Loaded, LoadError>, fillable: bool) -> Event {
+    async fn loaded(&mut self, result: Result<Loaded, LoadError>, under_lease: bool) -> Event {
         match result {
             Ok(loaded) => {
                 let event = Event::Loaded(Report {
@@ -153,7 +153,7 @@ impl Round {
                         .map_or(0, |b| u32::try_from(b.len()).unwrap_or(u32::MAX)),
                     negative: loaded.body.is_none(),
                 });
-                self.stage = Stage::Loaded { loaded, fillable };
+                self.stage = Stage::Loaded { loaded, under_lease };
                 event
             }
             Err(error) => self.load_failed(error).await,
@@ -175,11 +175,16 @@ impl Round {
 
     pub(super) async fn fill(&mut self, lifetime: Lifetime) -> Event {
         let stage = std::mem::replace(&mut self.stage, Stage::Begun);
-        let (Stage::Loaded { loaded, .. }, Some(lease)) = (stage, self.lease.take()) else {
+        let Stage::Loaded { loaded, .. } = stage else {
             return self.store_failed();
         };
         let envelope = self.envelope(&loaded, lifetime);
-        let filled = lease.fill(&envelope).await;
+        let filled = match self.lease.take() {
+            Some(lease) => lease.fill(&envelope).await,
+            // Given back after the load, since the value's tags can't be relied upon. That is no
+            // fault of the policy's, which does not know of it.
+            None => Ok(Filled::Rejected),
+        };
         let metrics = &self.cache.metrics;
         let (event, stored) = match filled {
             Ok(Filled::Stored) => {

@@ -6,7 +6,7 @@ use wit_component::metadata;
 use wit_parser::Resolve;
 
 use super::*;
-use crate::policy::gate::{Stage, examine};
+use crate::policy::gate::{Stage, Terms, examine};
 use crate::policy::testing::{WIT, Wat, engine};
 
 #[test]
@@ -21,7 +21,7 @@ fn one_source_in_two_directories_makes_the_same_component() {
         assert!(!bytes.windows(place.len()).any(|part| part == place), "it names a directory");
     }
     assert_eq!(stamp_of(&bytes), Some(one.stamp));
-    assert_eq!(examine(&engine(), &bytes, "{}", &[]).unwrap().report().name, "built");
+    assert_eq!(examine(&engine(), &bytes, &Terms::default()).unwrap().report().name, "built");
     check_current(there.path(), &one.path).unwrap();
 }
 

@@ -7,19 +7,25 @@ mod artefact;
 mod explore;
 mod rejection;
 mod requests;
+mod terms;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::generation::{Origin, Parts};
 use super::pool::{Instance, Pinned, Pool, Unready};
-use super::{Engine, Manifest, Trap};
+use super::{Engine, Manifest, Policy, Trap};
 
 pub(super) use artefact::encode;
-pub use rejection::{Finding, Rejection, Stage};
+use explore::Learned;
+pub use explore::{Explored, Progress, Slowest};
+pub use rejection::{Finding, Move, Rejection, Stage};
+pub use terms::{
+    EntityShape, HotRead, Piece, QueryShape, Source, Template, Terms, Touch, WriteShape,
+};
 
 /// The contract that this host speaks, as components name it.
 pub const CONTRACT: &str = "corral:policy@0.1.0";
@@ -27,15 +33,6 @@ pub const CONTRACT: &str = "corral:policy@0.1.0";
 /// Longest name and version of a manifest, in bytes: they stand in every response's header.
 const NAME_LIMIT: usize = 64;
 const VERSION_LIMIT: usize = 32;
-
-/// An entity, as far as the gate needs to know it to ask for its reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntityShape {
-    /// Its name in the settings.
-    pub name: String,
-    /// Its parameters, in declared order.
-    pub params: Vec<String>,
-}
 
 /// A component that may become a generation, with warm instances.
 #[derive(Clone)]
@@ -57,43 +54,87 @@ pub struct Passport {
     pub bytes: usize,
     /// Decisions that it was asked for.
     pub decisions: u64,
+    /// How far the exploration got.
+    pub explored: Explored,
+    /// The slowest of its decisions.
+    pub slowest: Slowest,
+    /// Memory of one instance after the examination, in bytes.
+    pub memory_bytes: usize,
+    /// What it would make of the reads that are hot.
+    pub hot: Hot,
     /// How long the examination took, compiling included.
     pub took_ms: u64,
 }
 
-/// Examines a component, or a core module that can be made into one, against the settings and the
-/// entities in force. Takes tens of milliseconds, so never on a thread that serves.
+/// What a candidate would make of the reads that are hot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Hot {
+    /// Hot reads that it was asked to name.
+    pub asked: usize,
+    /// Those that it gives another key than the generation in force: they would go cold.
+    pub renamed: usize,
+    /// One of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<Renamed>,
+}
+
+/// A read that would go cold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// The read.
+    pub read: String,
+    /// Its key under the generation in force.
+    pub key: String,
+    /// Its key under the candidate.
+    pub becomes: String,
+}
+
+/// Examines a component, or a core module that can be made into one, under the terms in force. Takes tens of milliseconds, so never on a thread that serves.
 ///
 /// # Errors
 /// [`Rejection`] names the stage that failed and everything that was found there.
-pub fn examine(
-    engine: &Engine,
-    bytes: &[u8],
-    settings: &str,
-    entities: &[EntityShape],
-) -> Result<Passed, Rejection> {
+pub fn examine(engine: &Engine, bytes: &[u8], terms: &Terms) -> Result<Passed, Rejection> {
     let began = Instant::now();
     let pre = artefact::prepare(engine, bytes)?;
-    let pool = Pool::new(engine, pre, settings);
+    let pool = Pool::new(engine, pre, &terms.settings);
     let (first, manifest) = introduce(&pool)?;
     let (second, again) = introduce(&pool)?;
     check_manifest(&manifest, &again)?;
     let first = configured(&pool, first)?;
     let second = configured(&pool, second)?;
-    let pair = [first, second].map(|instance| Pinned { pool: &pool, instance });
-    let (pair, decisions) = explore::explore(pair, entities)?;
-    for pinned in pair {
-        pool.put_back(pinned.instance);
+    let [first, second] = [first, second].map(|instance| Pinned::new(&pool, instance));
+    let learned = explore::explore([&first, &second], terms, engine.limits().gate)?;
+    let memory_bytes = first.memory_bytes().max(second.memory_bytes());
+    for pinned in [first, second] {
+        pinned.put_back();
     }
+    let Learned { decisions, slowest, hot, explored } = learned;
     let report = Passport {
         name: manifest.name,
         version: manifest.version,
         digest: digest(bytes),
         bytes: bytes.len(),
         decisions,
+        explored,
+        slowest,
+        memory_bytes,
+        hot,
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     Ok(Passed { pool: Arc::new(pool), report })
+}
+
+/// Examines a policy that is code of this process as if it were a component: its decisions, for as
+/// long as `time` allows.
+///
+/// # Errors
+/// [`Rejection`] with everything that was found.
+pub fn examine_native(
+    policy: &dyn Policy,
+    terms: &Terms,
+    time: Duration,
+) -> Result<Explored, Rejection> {
+    explore::explore([policy, policy], terms, time).map(|learned| learned.explored)
 }
 
 impl Passed {

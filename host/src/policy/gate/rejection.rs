@@ -50,11 +50,23 @@ pub struct Finding {
     /// The smallest requests that show it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
+    /// The smallest sequence of a flight that shows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sequence: Vec<Move>,
+}
+
+/// What happened, and what the policy wanted done about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Move {
+    /// What happened, and when.
+    pub event: String,
+    /// The policy's answer.
+    pub action: String,
 }
 
 impl Finding {
     pub(super) fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { at: at.into(), message: message.into(), examples: Vec::new() }
+        Self { at: at.into(), message: message.into(), examples: Vec::new(), sequence: Vec::new() }
     }
 }
 
@@ -93,7 +105,10 @@ impl fmt::Display for Finding {
             write!(f, "{}: ", self.at)?;
         }
         f.write_str(&self.message)?;
-        self.examples.iter().try_for_each(|example| write!(f, "\n    {example}"))
+        self.examples.iter().try_for_each(|example| write!(f, "\n    {example}"))?;
+        self.sequence
+            .iter()
+            .try_for_each(|turn| write!(f, "\n    {} → {}", turn.event, turn.action))
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn requests(entity: &EntityShape) -> Vec<Request> {
     }
     rows.sort_unstable();
     rows.dedup();
-    rows.into_iter().map(|values| request(entity, &values)).collect()
+    rows.into_iter().map(|values| entity.request(&values)).collect()
 }
 
 /// The same request with its arguments in another order.
@@ -88,8 +88,12 @@ pub(super) fn shown(request: &Request) -> String {
         Subject::Entity(name) => name.as_str(),
         Subject::Query(query) => query.sql.as_str(),
     };
-    let arguments: Vec<String> = request.arguments.iter().map(shown_argument).collect();
-    format!("{name}({})", arguments.join(", "))
+    format!("{name}({})", shown_arguments(&request.arguments))
+}
+
+/// `id="42:admin", day=null`
+pub(super) fn shown_arguments(arguments: &[Argument]) -> String {
+    arguments.iter().map(shown_argument).collect::<Vec<_>>().join(", ")
 }
 
 fn shown_argument(argument: &Argument) -> String {
@@ -118,15 +122,6 @@ fn with<'a>(entity: &EntityShape, varied: &[(usize, Option<&'a str>)]) -> Vec<Op
     values
 }
 
-fn request(entity: &EntityShape, values: &[Option<&str>]) -> Request {
-    let arguments = entity
-        .params
-        .iter()
-        .zip(values)
-        .map(|(name, value)| Argument { name: name.clone(), value: value.map(str::to_owned) });
-    Request { subject: Subject::Entity(entity.name.clone()), arguments: arguments.collect() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,12 +141,11 @@ mod tests {
     #[test]
     fn a_request_is_shown_as_one_writes_it() {
         let values = [Some("42:admin"), None, Some("\n")];
-        let shown = shown(&request(&shape(3), &values));
+        let shown = shown(&shape(3).request(&values));
         assert_eq!(shown, r#"e(p0="42:admin", p1=null, p2="\n")"#);
     }
 
     fn shape(params: usize) -> EntityShape {
-        let params = (0..params).map(|at| format!("p{at}")).collect();
-        EntityShape { name: "e".into(), params }
+        EntityShape::new("e", &["p0", "p1", "p2"][..params])
     }
 }

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use super::*;
-use crate::policy::testing::{WIT, Wat, engine, entities, first_step};
+use crate::name::Key;
+use crate::policy::testing::{WIT, Wat, engine, entities, first_step, terms};
 use crate::policy::{Limits, Policy, builtin};
 
 #[test]
 fn a_component_passes_and_decides() {
     let bytes = Wat::default().component();
-    let passed = examine(&engine(), &bytes, "{}", &entities()).unwrap();
+    let passed = examine(&engine(), &bytes, &terms()).unwrap();
     let report = passed.report();
     assert_eq!((report.name.as_str(), report.version.as_str()), ("tiny", "1.0.0"));
     assert_eq!((report.bytes, report.digest.len()), (bytes.len(), 64));
@@ -22,13 +23,13 @@ fn the_built_in_policy_passes_with_every_request() {
         "catalogue": {"ttl_ms": 300000},
         "user.profile": {"ttl_ms": 300000, "params": ["id"], "tags": ["user:{id}"]},
         "orders": {"ttl_ms": 300000, "params": ["user", "day"]}}}"#;
-    let passed = examine(&engine(), builtin(), settings, &entities());
+    let passed = examine(&engine(), builtin(), &Terms::new(settings, entities()));
     assert_eq!(passed.unwrap().report().name, "default");
 }
 
 #[test]
 fn a_core_module_is_encoded_and_passes() {
-    let passed = examine(&engine(), &Wat::default().module(), "{}", &entities()).unwrap();
+    let passed = examine(&engine(), &Wat::default().module(), &terms()).unwrap();
     assert_eq!(passed.report().name, "tiny");
 }
 
@@ -46,7 +47,7 @@ fn a_component_over_the_size_limit_is_refused() {
     let limits = Limits { component_bytes: 1_000, ..Limits::default() };
     let engine = Engine::new(limits).unwrap();
     let bytes = vec![0; 1_001];
-    let rejection = examine(&engine, &bytes, "{}", &[]).unwrap_err();
+    let rejection = examine(&engine, &bytes, &Terms::default()).unwrap_err();
     assert_eq!(rejection.stage, Stage::Size);
     assert_eq!(rejection.reason, "it has 1001 bytes, 1000 are allowed");
 }
@@ -219,9 +220,9 @@ fn keys_that_depend_on_the_order_of_arguments_are_refused() {
     let plan = "(global.set $entity (i32.load (global.get $arguments)))
         (global.set $length (i32.load offset=4 (global.get $arguments)))
         (call $key) (i32.const 1024)";
-    let one = [EntityShape { name: "orders".into(), params: vec!["user".into(), "day".into()] }];
+    let one = Terms::new("{}", vec![EntityShape::new("orders", &["user", "day"])]);
     let bytes = Wat { plan, ..Wat::default() }.component();
-    let rejection = examine(&engine(), &bytes, "{}", &one).unwrap_err();
+    let rejection = examine(&engine(), &bytes, &one).unwrap_err();
     assert!(says(&rejection, "with its arguments in another order, the key"), "{rejection}");
     assert!(!says(&rejection, "asked twice"), "{rejection}");
 }
@@ -257,13 +258,34 @@ fn a_plan_that_traps_is_refused_and_ends_the_exploration_soon() {
 #[test]
 fn a_step_without_end_is_refused() {
     let step = "(loop $ever (br $ever)) unreachable";
-    let limits = Limits { call: Duration::from_millis(2), ..Limits::default() };
+    let limits = Limits { call: Duration::from_millis(2), gate: LONG, ..Limits::default() };
     let engine = Engine::new(limits).unwrap();
     let bytes = Wat { step, ..Wat::default() }.component();
-    let rejection = examine(&engine, &bytes, "{}", &entities()).unwrap_err();
+    let rejection = examine(&engine, &bytes, &terms()).unwrap_err();
     assert_eq!(rejection.stage, Stage::Behaviour);
     assert!(says(&rejection, "it did not end within its time (2ms)"), "{rejection}");
-    assert_eq!(rejection.findings[0].examples.len(), 1);
+    assert_eq!(rejection.findings[0].sequence.len(), 1);
+}
+
+#[test]
+fn hot_reads_that_would_go_cold_are_counted_and_one_is_named() {
+    let passed = Wat::default().passed();
+    let ids: Vec<String> = (0..10).map(|id| id.to_string()).collect();
+    let read = |id: &String| EntityShape::new("user.profile", &["id"]).request(&[Some(id)]);
+    let hot = |id: &String| {
+        let key = passed.pool().plan(&read(id)).unwrap().unwrap().key;
+        let key = if id == "7" { "another" } else { key.as_str() };
+        HotRead { request: read(id), key: Key::try_new(key).unwrap() }
+    };
+    let terms = Terms { hot: ids.iter().map(hot).collect(), ..terms() };
+    let report = examine(&engine(), &Wat::default().component(), &terms).unwrap().report().clone();
+    assert_eq!((report.hot.asked, report.hot.renamed), (10, 1));
+    let example = report.hot.example.unwrap();
+    assert_eq!(
+        (example.read.as_str(), example.key.as_str()),
+        (r#"user.profile(id="7")"#, "another")
+    );
+    assert_eq!(example.becomes.len(), 32);
 }
 
 #[test]
@@ -285,8 +307,11 @@ fn the_version_of_the_contract_is_the_one_in_its_file() {
     assert!(WIT.contains(&format!("package {CONTRACT};")));
 }
 
+/// Long enough for any machine that runs tests.
+const LONG: Duration = Duration::from_secs(60);
+
 fn refused(bytes: &[u8]) -> Rejection {
-    examine(&engine(), bytes, "{}", &entities()).unwrap_err()
+    examine(&engine(), bytes, &terms()).unwrap_err()
 }
 
 fn places(rejection: &Rejection) -> Vec<&str> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::policy::Limits;
-use crate::policy::gate::examine;
+use crate::policy::gate::{Terms, examine};
 use crate::policy::testing::{Wat, engine, first_step, read};
 
 /// `attempts` at 77 traps; the gate never asks for that.
@@ -115,7 +115,7 @@ fn pool(step: &'static str, limits: Limits) -> Arc<Pool> {
 
 fn pool_of(wat: &Wat, limits: Limits) -> Arc<Pool> {
     let engine = if limits == Limits::default() { engine() } else { Engine::new(limits).unwrap() };
-    Arc::clone(examine(&engine, &wat.component(), "{}", &[]).unwrap().pool())
+    Arc::clone(examine(&engine, &wat.component(), &Terms::default()).unwrap().pool())
 }
 
 fn good_step(pool: &Pool) -> Result<Turn, Trap> {

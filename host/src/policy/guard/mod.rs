@@ -1,13 +1,59 @@
-//! What a policy answers is checked here before the host acts on it.
+//! The one place where what a policy answers is checked before the host acts on it: names here, a
+//! flight's actions in `flight`.
+
+mod flight;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Memo, Plan};
+pub use flight::{
+    Bounds, LEASE_MS, Refused, SPARE_TURNS, Spent, Stage, TURNS_PER_WAIT, conservative,
+};
+
 use crate::name::{InvalidName, Key, Tag};
 
 /// Most tags of one value. Every tag is an index entry that a fill writes and an invalidation
 /// reads, so a value with more of them costs the store more than it saves.
 pub const TAGS_LIMIT: usize = 1024;
+
+/// How far a policy may stretch a lifetime.
+const STRETCH: u32 = 10;
+
+/// Beyond this nothing is kept: the contract counts in 32 bits of milliseconds, and what nobody
+/// invalidates must end by itself.
+const KEPT_AT_MOST: Duration = Duration::from_secs(45 * 24 * 3600);
+
+/// How long an entity's values are to live, as its configuration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Fresh for so long.
+    pub ttl: Duration,
+    /// How long a row that does not exist is remembered.
+    pub negative_ttl: Duration,
+    /// How long past that a stale value is answered while it is refreshed.
+    pub stale_while_revalidate: Duration,
+    /// How long past that a stale value is answered when the load fails.
+    pub stale_if_error: Duration,
+}
+
+impl Lifetimes {
+    /// As long as anything may live.
+    pub const LONGEST: Self = Self {
+        ttl: KEPT_AT_MOST,
+        negative_ttl: KEPT_AT_MOST,
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+    };
+
+    /// The longest that a value may be kept.
+    #[must_use]
+    pub fn kept_at_most(&self) -> Duration {
+        let window = self.stale_while_revalidate.max(self.stale_if_error);
+        let ttl = self.ttl.max(self.negative_ttl);
+        ttl.saturating_mul(STRETCH).saturating_add(window).min(KEPT_AT_MOST)
+    }
+}
 
 /// A plan whose names are fit for the store.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,167 @@
+//! The candidate, as it is asked: two instances, a clock, and what the calls cost.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::policy::calls::Function;
+use crate::policy::{
+    Change, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
+};
+
+/// Traps after which the exploration ends: each may have cost a whole deadline.
+const TRAPS_LIMIT: u32 = 8;
+
+/// The slowest call of each function, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Slowest {
+    /// Of `plan`.
+    pub plan_us: u64,
+    /// Of `row-tags`.
+    pub row_tags_us: u64,
+    /// Of `step`.
+    pub step_us: u64,
+    /// Of `invalidate`.
+    pub invalidate_us: u64,
+}
+
+/// Two instances of a candidate, which have to agree.
+pub(super) struct Asked<'p> {
+    pair: [&'p dyn Policy; 2],
+    began: Instant,
+    time: Duration,
+    pub(super) decisions: u64,
+    pub(super) slowest: Slowest,
+    traps: u32,
+    ran_out: bool,
+}
+
+/// Which instance is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    First,
+    Second,
+}
+
+/// A call that has no one answer.
+pub(super) enum Unclear<R> {
+    Trap(Trap),
+    /// It was asked again and answered something else.
+    Differs {
+        how: &'static str,
+        one: R,
+        other: R,
+    },
+}
+
+impl<'p> Asked<'p> {
+    pub(super) fn new(pair: [&'p dyn Policy; 2], time: Duration) -> Self {
+        Self {
+            pair,
+            began: Instant::now(),
+            time,
+            decisions: 0,
+            slowest: Slowest::default(),
+            traps: 0,
+            ran_out: false,
+        }
+    }
+
+    /// Whether to stop: too many traps, or this share of the time, in hundredths, is used up.
+    pub(super) fn is_over(&mut self, hundredths: u32) -> bool {
+        let over = self.began.elapsed() >= self.time * hundredths / 100;
+        self.ran_out |= over;
+        over || self.is_hopeless()
+    }
+
+    /// Whether it trapped so often that asking on is a waste of time.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.traps >= TRAPS_LIMIT
+    }
+
+    /// Whether something was left out for want of time.
+    pub(super) fn ran_out(&self) -> bool {
+        self.ran_out
+    }
+
+    pub(super) fn plan(
+        &mut self,
+        which: Which,
+        request: &Request,
+    ) -> Result<Result<Plan, Refusal>, Trap> {
+        self.ask(which, Function::Plan, &|policy| policy.plan(request))
+    }
+
+    pub(super) fn row_tags(
+        &mut self,
+        request: &Request,
+        rows: &[Row],
+    ) -> Result<Result<Vec<String>, Refusal>, Unclear<Result<Vec<String>, Refusal>>> {
+        self.agreed(Function::RowTags, &|policy| policy.row_tags(request, rows))
+    }
+
+    pub(super) fn invalidate(
+        &mut self,
+        change: &Change,
+    ) -> Result<Vec<Target>, Unclear<Vec<Target>>> {
+        self.agreed(Function::Invalidate, &|policy| policy.invalidate(change))
+    }
+
+    pub(super) fn step(&mut self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
+        self.ask(Which::First, Function::Step, &|policy| policy.step(memo, moment, event))
+    }
+
+    /// As [`Asked::step`], asked again in every way in which the answer must be the same.
+    pub(super) fn agreed_step(
+        &mut self,
+        memo: Memo,
+        moment: Moment,
+        event: Event,
+    ) -> Result<Turn, Unclear<Turn>> {
+        self.agreed(Function::Step, &|policy| policy.step(memo, moment, event))
+    }
+
+    /// Twice of one instance and once of the other.
+    fn agreed<R: PartialEq>(
+        &mut self,
+        function: Function,
+        call: &dyn Fn(&dyn Policy) -> Result<R, Trap>,
+    ) -> Result<R, Unclear<R>> {
+        let one = self.ask(Which::First, function, call).map_err(Unclear::Trap)?;
+        for (which, how) in
+            [(Which::First, "asked twice"), (Which::Second, "asked of another instance")]
+        {
+            let other = self.ask(which, function, call).map_err(Unclear::Trap)?;
+            if other != one {
+                return Err(Unclear::Differs { how, one, other });
+            }
+        }
+        Ok(one)
+    }
+
+    fn ask<R>(
+        &mut self,
+        which: Which,
+        function: Function,
+        call: &dyn Fn(&dyn Policy) -> Result<R, Trap>,
+    ) -> Result<R, Trap> {
+        self.decisions += 1;
+        let began = Instant::now();
+        let answer = call(self.pair[which as usize]);
+        self.slowest.note(function, began.elapsed());
+        self.traps += u32::from(answer.is_err());
+        answer
+    }
+}
+
+impl Slowest {
+    fn note(&mut self, function: Function, took: Duration) {
+        let slowest = match function {
+            Function::Plan => &mut self.plan_us,
+            Function::RowTags => &mut self.row_tags_us,
+            Function::Step => &mut self.step_us,
+            Function::Invalidate => &mut self.invalidate_us,
+        };
+        *slowest = (*slowest).max(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+}

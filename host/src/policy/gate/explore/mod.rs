@@ -1,0 +1,119 @@
+//! Behaviour: a candidate is asked for decisions, and what it answers must be fit to act upon.
+//!
+//! Everything here has its time. What there was no time for is told, and is no reason to refuse.
+
+mod asked;
+mod findings;
+mod flights;
+mod names;
+#[cfg(test)]
+mod testing;
+mod touches;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Hot, Rejection, Stage, Terms};
+use crate::policy::Policy;
+
+use asked::Asked;
+pub use asked::Slowest;
+use findings::Findings;
+use names::Keys;
+
+/// Until which share of the time each part may go on, in hundredths. What one part leaves, the next
+/// ones have.
+mod until {
+    pub(super) const READS: u32 = 35;
+    pub(super) const HOT: u32 = 45;
+    pub(super) const TOUCHES: u32 = 60;
+    pub(super) const OUTLINES: u32 = 85;
+    pub(super) const FLIGHTS: u32 = 100;
+}
+
+/// How far the exploration got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Explored {
+    /// There was time for all of it.
+    pub complete: bool,
+    /// Reads that were named, hot ones among them.
+    pub reads: Progress,
+    /// Changes by writes whose invalidations were compared with what they touch.
+    pub changes: Progress,
+    /// Flights' machines that were explored: one for each memo that the plans of an entity begin with.
+    pub machines: Progress,
+    /// Machines that were explored with everything that can happen; the others answer like one of
+    /// these to the half dozen events that tell machines apart.
+    pub in_full: usize,
+    /// Situations that a flight can be in.
+    pub situations: usize,
+    /// Decisions in the longest sequence.
+    pub depth: u32,
+}
+
+/// So many of so many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Done.
+    pub done: usize,
+    /// There were.
+    pub of: usize,
+}
+
+/// What exploring taught.
+#[derive(Debug)]
+pub(super) struct Learned {
+    pub(super) decisions: u64,
+    pub(super) slowest: Slowest,
+    pub(super) hot: Hot,
+    pub(super) explored: Explored,
+}
+
+struct Exploration<'p> {
+    asked: Asked<'p>,
+    keys: Keys,
+    findings: Findings,
+    hot: Hot,
+    progress: Explored,
+}
+
+/// Asks two instances of a policy, which may be one, for the reads of every entity, for what writes
+/// touch, and for all that a flight can come to.
+///
+/// # Errors
+/// [`Rejection`] with one finding for every entity and rule.
+pub(super) fn explore(
+    pair: [&dyn Policy; 2],
+    terms: &Terms,
+    time: Duration,
+) -> Result<Learned, Rejection> {
+    let mut exploration = Exploration {
+        asked: Asked::new(pair, time),
+        keys: Keys::default(),
+        findings: Findings::default(),
+        hot: Hot::default(),
+        progress: Explored::default(),
+    };
+    let known = exploration.reads(&terms.entities);
+    exploration.hot_reads(&terms.hot);
+    exploration.touches(terms);
+    exploration.flights(terms, &known);
+    exploration.end()
+}
+
+impl Exploration<'_> {
+    fn end(self) -> Result<Learned, Rejection> {
+        let Self { asked, findings, hot, progress, .. } = self;
+        if findings.is_empty() {
+            let explored = Explored { complete: !asked.ran_out(), ..progress };
+            let (decisions, slowest) = (asked.decisions, asked.slowest);
+            return Ok(Learned { decisions, slowest, hot, explored });
+        }
+        let reason = "it gives answers that a host can't act upon";
+        Err(Rejection::findings(Stage::Behaviour, reason, findings.into_all()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! A sound policy in few lines, and a way to bend it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use super::super::{
+    EntityShape, Finding, Piece, QueryShape, Rejection, Source, Template, Terms, Touch, WriteShape,
+};
+use super::{Learned, explore};
+use crate::policy::guard::Lifetimes;
+use crate::policy::{
+    Action, Argument, Change, Event, Failure, Lifetime, Memo, Moment, Plan, Policy, Refusal,
+    Request, Row, Scope, Sighting, Subject, Target, Trap, Turn, Way,
+};
+
+/// Long enough for any machine that runs tests.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+pub(super) const LOADING: u32 = 1;
+pub(super) const FILLING: u32 = 2;
+
+type Stepped = Result<Turn, Trap>;
+
+/// The sound policy, with one answer bent.
+pub(super) struct Bent {
+    pub(super) step: Box<dyn Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync>,
+    pub(super) plan: Box<dyn Fn(&Request, Plan) -> Plan + Send + Sync>,
+    pub(super) invalidate: Box<dyn Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync>,
+}
+
+impl Default for Bent {
+    fn default() -> Self {
+        Self {
+            step: Box::new(|_, _, _, turn| Ok(turn)),
+            plan: Box::new(|_, plan| plan),
+            invalidate: Box::new(|_, targets| targets),
+        }
+    }
+}
+
+impl Bent {
+    /// Other actions; none: the sound one.
+    pub(super) fn acting(
+        bend: impl Fn(Memo, Moment, Event, Action) -> Option<Action> + Send + Sync + 'static,
+    ) -> Self {
+        Self::stepping(move |memo, moment, event, turn| {
+            let action = bend(memo, moment, event, turn.action).unwrap_or(turn.action);
+            Ok(Turn { action, ..turn })
+        })
+    }
+
+    pub(super) fn stepping(
+        step: impl Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync + 'static,
+    ) -> Self {
+        Self { step: Box::new(step), ..Self::default() }
+    }
+
+    pub(super) fn touching(
+        invalidate: impl Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync + 'static,
+    ) -> Self {
+        Self { invalidate: Box::new(invalidate), ..Self::default() }
+    }
+}
+
+impl Policy for Bent {
+    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
+        let (entity, tags) = match &request.subject {
+            Subject::Query(query) => ("~query", query.tags.clone()),
+            Subject::Entity(name) => (name.as_str(), tags(name, &request.arguments)),
+        };
+        let spare = u32::from(entity == "orders");
+        let row_columns = if entity == "user.profile" { vec!["team".into()] } else { Vec::new() };
+        let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare };
+        let key = format!("{entity}:{}", named(&request.arguments));
+        Ok(Ok((self.plan)(request, Plan { key, tags, row_columns, memo })))
+    }
+
+    fn row_tags(&self, _: &Request, rows: &[Row]) -> Result<Result<Vec<String>, Refusal>, Trap> {
+        let tag = |row: &Row| Some(format!("team:{}", value(row.first()?.as_deref())));
+        Ok(Ok(rows.iter().filter_map(tag).collect()))
+    }
+
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Stepped {
+        (self.step)(memo, moment, event, step(memo, moment, event))
+    }
+
+    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
+        let find = |arguments: &[Argument], name: &str| {
+            arguments.iter().find(|a| a.name == name).map(|a| a.value.clone())
+        };
+        let mut scopes = Vec::new();
+        if let Some(id) = find(&change.arguments, "user") {
+            scopes.push(Scope::Tag(format!("user:{}", value(id.as_deref()))));
+            let arguments = vec![Argument { name: "id".into(), value: id }];
+            let subject = Subject::Entity("user.profile".into());
+            scopes.push(Scope::Read(Request { subject, arguments }));
+        }
+        let sides = change.rows.iter().flat_map(|row| [&row.before, &row.after]);
+        for team in sides.filter_map(|side| find(side, "team")) {
+            scopes.push(Scope::Tag(format!("team:{}", value(team.as_deref()))));
+        }
+        let targets = scopes.into_iter().map(|scope| Target { scope, way: Way::Removed });
+        Ok((self.invalidate)(change, targets.collect()))
+    }
+}
+
+fn step(memo: Memo, moment: Moment, event: Event) -> Turn {
+    let to = |phase, action| Turn { memo: Memo { phase, ..memo }, action };
+    match event {
+        Event::Absent | Event::Bypassed | Event::Waited => to(0, Action::Claim(1_000)),
+        Event::Found(Sighting { fresh_ms: 1.., .. }) => to(0, Action::Answer),
+        Event::Found(_) if memo.attempts > 1 => to(0, Action::LoadUncached),
+        Event::Found(_) => {
+            let memo = Memo { attempts: memo.attempts + 1, ..memo };
+            Turn { memo, action: Action::Claim(1_000) }
+        }
+        Event::StoreUnavailable if memo.phase == FILLING => to(0, Action::Answer),
+        Event::StoreUnavailable => to(0, Action::LoadUncached),
+        Event::LeaseGranted => to(LOADING, Action::Load),
+        Event::LeaseHeld(_) if moment.left_ms == 0 => to(0, Action::LoadUncached),
+        Event::LeaseHeld(held_ms) => to(0, Action::Wait(held_ms.clamp(1, moment.left_ms))),
+        Event::Loaded(_) if memo.phase == LOADING => {
+            let fresh_ms = 60_000 + (moment.entropy % 1_000) as u32;
+            to(FILLING, Action::Fill(Lifetime { fresh_ms, stale_ms: 0, refresh_ms: fresh_ms }))
+        }
+        Event::Loaded(_) | Event::Filled | Event::FillRejected => to(0, Action::Answer),
+        Event::LoadFailed(Failure { at_hand: Some(_), .. }) => to(0, Action::Answer),
+        Event::LoadFailed(Failure { at_hand: None, .. }) => to(0, Action::Fail),
+    }
+}
+
+fn tags(entity: &str, arguments: &[Argument]) -> Vec<String> {
+    let user = match entity {
+        "user.profile" => "id",
+        "orders" => "user",
+        _ => return Vec::new(),
+    };
+    let user = arguments.iter().find(|argument| argument.name == user);
+    user.map(|user| format!("user:{}", value(user.value.as_deref()))).into_iter().collect()
+}
+
+fn named(arguments: &[Argument]) -> String {
+    let mut sorted: Vec<_> = arguments.iter().map(|a| (&a.name, &a.value)).collect();
+    sorted.sort();
+    value(Some(&format!("{sorted:?}")))
+}
+
+fn value(text: Option<&str>) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// A profile with the tags of its user and its team, orders with that of the user, a catalogue.
+pub(super) fn terms() -> Terms {
+    let lifetimes = Lifetimes {
+        ttl: Duration::from_secs(60),
+        negative_ttl: Duration::from_secs(30),
+        stale_while_revalidate: Duration::from_secs(10),
+        stale_if_error: Duration::from_secs(600),
+    };
+    let rename = WriteShape {
+        name: "rename".into(),
+        params: vec!["user".into(), "name".into()],
+        touches: vec![
+            Touch::Read { entity: "user.profile".into(), arguments: vec![param("user")] },
+            Touch::Tag(tag("user:", param("user"))),
+            Touch::Tag(tag("team:", Source::Column("team".into()))),
+        ],
+    };
+    let profile = EntityShape {
+        tags: vec![tag("user:", param("id")), tag("team:", Source::Column("team".into()))],
+        writes: vec![rename],
+        lifetimes,
+        ..EntityShape::new("user.profile", &["id"])
+    };
+    let tags = vec![tag("user:", param("user"))];
+    let orders = EntityShape { tags, lifetimes, ..EntityShape::new("orders", &["user", "day"]) };
+    let catalogue = EntityShape { lifetimes, ..EntityShape::new("catalogue", &[]) };
+    let query = QueryShape { lifetimes, deadline: Duration::from_secs(2) };
+    Terms { query: Some(query), ..Terms::new("{}", vec![catalogue, profile, orders]) }
+}
+
+fn param(name: &str) -> Source {
+    Source::Param(name.into())
+}
+
+fn tag(text: &str, hole: Source) -> Template {
+    Template(vec![Piece::Text(text.into()), Piece::Hole(hole)])
+}
+
+pub(super) fn explored(policy: &Bent) -> Result<Learned, Rejection> {
+    explore([policy, policy], &terms(), LONG)
+}
+
+/// The only kind of thing that is wrong: its message, and the entities that show it.
+pub(super) fn found(policy: &Bent) -> (String, Vec<Finding>) {
+    let findings = explored(policy).unwrap_err().findings;
+    let message = findings[0].message.clone();
+    assert!(findings.iter().all(|f| f.message == message), "{findings:#?}");
+    (message, findings)
+}
+
+/// `event → action` for each move.
+pub(super) fn moves(finding: &Finding) -> Vec<String> {
+    finding.sequence.iter().map(|turn| format!("{} → {}", turn.event, turn.action)).collect()
+}

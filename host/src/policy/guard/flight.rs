@@ -1,0 +1,267 @@
+//! What a policy may ask for at each point of a flight.
+//!
+//! A policy may be wrong, slow or hostile. What passes here can cost hit ratio; it can't cause a
+//! fill without a lease, a key without a lifetime, an endless flight or an answer out of nothing.
+//! The gate asks the same functions when it explores a candidate as the cache does when it serves.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::policy::{Action, Lifetime};
+
+/// Where a flight stands, as the host knows it. The policy's memo has no say in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Nothing is known.
+    Begun,
+    /// The store was asked.
+    Looked {
+        /// It had something.
+        at_hand: bool,
+    },
+    /// Somebody else holds the lease.
+    Held,
+    /// The lease is ours.
+    Leased,
+    /// A value was loaded.
+    Loaded {
+        /// By `load`, so it may be filled.
+        under_lease: bool,
+    },
+    /// A load failed.
+    Failed {
+        /// The store, looked at after the failure, had something.
+        at_hand: bool,
+    },
+    /// A fill was tried, so there is a value to answer.
+    Settled,
+}
+
+/// What a flight has used up so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Spent {
+    /// Decisions, this one included.
+    pub turns: u32,
+    /// Waits.
+    pub waits: u32,
+    /// Until the deadline.
+    pub left_ms: u32,
+}
+
+/// What a policy may ask for in one read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The longest that a value may be kept.
+    pub kept_at_most: Duration,
+    /// Nobody waits for it, so it may end with nothing to answer.
+    pub background: bool,
+}
+
+/// The shortest and the longest lease: below, a holder can't renew in time over a slow network;
+/// above, a dead holder blocks its key for longer than anybody waits.
+pub const LEASE_MS: RangeInclusive<u32> = 50..=60_000;
+
+/// Turns that each wait allows: the wait, a look and a claim. Time passes in a wait, so the deadline
+/// ends what goes on like that.
+pub const TURNS_PER_WAIT: u32 = 3;
+
+/// Turns beyond those: a flight needs about six; a policy that turns in circles is stopped here.
+pub const SPARE_TURNS: u32 = 32;
+
+/// An action that the host will not carry out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Refused {
+    /// It has no sense at this stage.
+    #[error("it is not legal now")]
+    OutOfTurn,
+    /// Shorter or longer than [`LEASE_MS`].
+    #[error(
+        "the lease is out of bounds: {} to {} ms are allowed",
+        LEASE_MS.start(),
+        LEASE_MS.end()
+    )]
+    Lease,
+    /// Nothing at all, more than may be kept, or a refresh after the end.
+    #[error("the lifetime is out of bounds")]
+    Lifetime,
+    /// The deadline comes first.
+    #[error("the wait is longer than the time that is left")]
+    Wait,
+    /// More turns than any flight needs.
+    #[error("the flight turns in circles")]
+    Circling,
+}
+
+impl Bounds {
+    /// Passes `action`, or says why not.
+    ///
+    /// # Errors
+    /// [`Refused`]; then [`conservative`] says what is done instead.
+    pub fn check(self, stage: Stage, spent: Spent, action: Action) -> Result<Action, Refused> {
+        if spent.turns > spent.waits.saturating_mul(TURNS_PER_WAIT).saturating_add(SPARE_TURNS) {
+            return Err(Refused::Circling);
+        }
+        let no_need = self.background && matches!(stage, Stage::Looked { .. } | Stage::Held);
+        match action {
+            Action::Answer if no_need => return Ok(action),
+            _ if !is_legal(stage, action) => return Err(Refused::OutOfTurn),
+            Action::Claim(lease_ms) if !LEASE_MS.contains(&lease_ms) => return Err(Refused::Lease),
+            Action::Fill(lifetime) if !self.allow(lifetime) => return Err(Refused::Lifetime),
+            Action::Wait(at_most_ms) if at_most_ms > spent.left_ms => return Err(Refused::Wait),
+            Action::Look
+            | Action::Claim(_)
+            | Action::Wait(_)
+            | Action::Load
+            | Action::LoadUncached
+            | Action::Fill(_)
+            | Action::Answer
+            | Action::AnswerAndRefresh
+            | Action::Fail => {}
+        }
+        Ok(action)
+    }
+
+    fn allow(self, lifetime: Lifetime) -> bool {
+        let kept_ms = u64::from(lifetime.fresh_ms) + u64::from(lifetime.stale_ms);
+        lifetime.fresh_ms >= 1
+            && lifetime.refresh_ms <= lifetime.fresh_ms
+            && Duration::from_millis(kept_ms) <= self.kept_at_most
+    }
+}
+
+fn is_legal(stage: Stage, action: Action) -> bool {
+    match stage {
+        Stage::Begun => matches!(action, Action::Look | Action::Claim(_) | Action::LoadUncached),
+        Stage::Looked { at_hand } => match action {
+            Action::Look | Action::Claim(_) | Action::LoadUncached => true,
+            Action::Answer | Action::AnswerAndRefresh => at_hand,
+            Action::Wait(_) | Action::Load | Action::Fill(_) | Action::Fail => false,
+        },
+        Stage::Held => matches!(
+            action,
+            Action::Look | Action::Claim(_) | Action::Wait(_) | Action::LoadUncached
+        ),
+        Stage::Leased => matches!(action, Action::Load | Action::LoadUncached),
+        Stage::Loaded { under_lease } => match action {
+            Action::Fill(_) => under_lease,
+            Action::Answer => true,
+            Action::Look
+            | Action::Claim(_)
+            | Action::Wait(_)
+            | Action::Load
+            | Action::LoadUncached
+            | Action::AnswerAndRefresh
+            | Action::Fail => false,
+        },
+        Stage::Failed { at_hand } => match action {
+            Action::Answer => at_hand,
+            Action::Fail => true,
+            Action::Look
+            | Action::Claim(_)
+            | Action::Wait(_)
+            | Action::Load
+            | Action::LoadUncached
+            | Action::Fill(_)
+            | Action::AnswerAndRefresh => false,
+        },
+        Stage::Settled => matches!(action, Action::Answer),
+    }
+}
+
+/// What the host does when the policy gave no answer, or none that passed: load and do not store;
+/// with a load behind it, answer that.
+#[must_use]
+pub fn conservative(stage: Stage) -> Action {
+    match stage {
+        Stage::Begun | Stage::Looked { .. } | Stage::Held | Stage::Leased => Action::LoadUncached,
+        Stage::Loaded { .. } | Stage::Settled => Action::Answer,
+        Stage::Failed { .. } => Action::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGES: [Stage; 10] = [
+        Stage::Begun,
+        Stage::Looked { at_hand: false },
+        Stage::Looked { at_hand: true },
+        Stage::Held,
+        Stage::Leased,
+        Stage::Loaded { under_lease: false },
+        Stage::Loaded { under_lease: true },
+        Stage::Failed { at_hand: false },
+        Stage::Failed { at_hand: true },
+        Stage::Settled,
+    ];
+
+    const BOUNDS: Bounds = Bounds { kept_at_most: Duration::from_secs(10), background: false };
+    const SPENT: Spent = Spent { turns: 1, waits: 0, left_ms: 2_000 };
+
+    #[test]
+    fn what_the_conservative_rule_does_is_legal_at_every_stage() {
+        for stage in STAGES {
+            let action = conservative(stage);
+            assert_eq!(BOUNDS.check(stage, SPENT, action), Ok(action), "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn a_fill_is_legal_after_a_load_under_a_lease_alone() {
+        for stage in STAGES {
+            let filled = BOUNDS.check(stage, SPENT, fill(1_000, 0, 1_000)).is_ok();
+            assert_eq!(filled, stage == Stage::Loaded { under_lease: true }, "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_end_and_are_refreshed_before_that() {
+        let loaded = Stage::Loaded { under_lease: true };
+        let check = |action| BOUNDS.check(loaded, SPENT, action).map(drop);
+        for legal in [fill(1, 0, 0), fill(1, 0, 1), fill(10_000, 0, 1), fill(4_000, 6_000, 4_000)] {
+            assert_eq!(check(legal), Ok(()), "{legal:?}");
+        }
+        for bad in [fill(0, 0, 0), fill(10_001, 0, 1), fill(u32::MAX, u32::MAX, 1), fill(5, 0, 6)] {
+            assert_eq!(check(bad), Err(Refused::Lifetime), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_deadline() {
+        let check = |wait_ms| BOUNDS.check(Stage::Held, SPENT, Action::Wait(wait_ms)).map(drop);
+        assert_eq!((check(2_000), check(2_001)), (Ok(()), Err(Refused::Wait)));
+    }
+
+    #[test]
+    fn a_lease_is_neither_too_short_nor_too_long() {
+        let check = |lease_ms| BOUNDS.check(Stage::Begun, SPENT, Action::Claim(lease_ms)).map(drop);
+        assert_eq!(
+            [49, 50, 60_000, 60_001].map(check),
+            [Err(Refused::Lease), Ok(()), Ok(()), Err(Refused::Lease)]
+        );
+    }
+
+    #[test]
+    fn who_turns_in_circles_is_stopped_and_who_waits_is_not() {
+        let check = |turns, waits| {
+            let spent = Spent { turns, waits, ..SPENT };
+            BOUNDS.check(Stage::Begun, spent, Action::Look).map(drop)
+        };
+        assert_eq!((check(32, 0), check(33, 0)), (Ok(()), Err(Refused::Circling)));
+        assert_eq!((check(332, 100), check(333, 100)), (Ok(()), Err(Refused::Circling)));
+    }
+
+    #[test]
+    fn only_what_nobody_waits_for_may_end_with_nothing() {
+        let background = Bounds { background: true, ..BOUNDS };
+        for stage in [Stage::Looked { at_hand: false }, Stage::Held] {
+            assert_eq!(BOUNDS.check(stage, SPENT, Action::Answer), Err(Refused::OutOfTurn));
+            assert_eq!(background.check(stage, SPENT, Action::Answer), Ok(Action::Answer));
+        }
+    }
+
+    fn fill(fresh_ms: u32, stale_ms: u32, refresh_ms: u32) -> Action {
+        Action::Fill(Lifetime { fresh_ms, stale_ms, refresh_ms })
+    }
+}
