@@ -254,9 +254,10 @@ fn two_instances_that_differ_are_found() {
 
 #[test]
 fn a_write_that_forgets_what_it_touches_is_found_with_the_read_that_stays_stale() {
-    for (forgotten, read) in
-        [("user:", "read  orders(user=\"7\", day=\"5\")"), ("team:", "read  user.profile(id=\"5\")")]
-    {
+    for (forgotten, read) in [
+        ("user:", "read  orders(user=\"7\", day=\"5\")"),
+        ("team:", "read  user.profile(id=\"5\")"),
+    ] {
         let (message, findings) = found(&Bent::touching(move |_, mut targets| {
             targets.retain(|target| !is_tag(&target.scope, forgotten));
             targets
