@@ -70,3 +70,9 @@ async fn a_policy_that_renames_every_key_makes_no_read_stale() {
     println!("{report}");
     report.expect().unwrap();
 }
+
+/// What lies under the old names was stored by others, and is no less untrue for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_stored_nothing_covers_the_old_names_all_the_same() {
+    assert_eq!(rename::answered_under_old_names().await.unwrap(), Some(2));
+}

@@ -123,6 +123,25 @@ async fn control(candidate: &[u8]) -> anyhow::Result<Verdict> {
     Ok(traffic.stop().await?.whole())
 }
 
+/// A host that has stored nothing itself takes new names first, and a write. What the other one, which
+/// still has the old names, answers then.
+///
+/// # Errors
+/// When a host does not take the candidate, or a request fails.
+pub async fn answered_under_old_names() -> anyhow::Result<Option<u64>> {
+    let candidate = tokio::task::spawn_blocking(|| component("good/renamed")).await??;
+    let stage = Stage::set().await?;
+    let traffic = Traffic::idle(stage.urls());
+    let (client, subject) = (Client::new(), Subject::Item(0));
+    traffic.read(&client, 0, subject).await?;
+    for seat in &stage.seats {
+        seat.learn(&candidate).await?;
+    }
+    stage.seats[1].put_renaming(&candidate).await?;
+    traffic.write(&client, 1, subject, 2).await?;
+    traffic.read(&client, 0, subject).await
+}
+
 impl Stage {
     async fn set() -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);

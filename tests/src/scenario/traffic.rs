@@ -79,13 +79,7 @@ impl Rows {
 impl Traffic {
     /// Clients begin to read and write through the hosts at `urls`.
     pub(super) fn start(urls: Vec<String>, rows: Rows, seed: u64) -> Self {
-        let shared = Arc::new(Shared {
-            urls,
-            rows,
-            ledger: Ledger::new(),
-            over: AtomicBool::new(false),
-            misses: Mutex::default(),
-        });
+        let shared = Self::of(urls, rows).shared;
         let clients = (0..CLIENTS)
             .map(|number| {
                 let seed = seed.wrapping_add(u64::from(number) + 1);
@@ -93,6 +87,22 @@ impl Traffic {
             })
             .collect();
         Self { shared, clients }
+    }
+
+    fn of(urls: Vec<String>, rows: Rows) -> Self {
+        let shared = Arc::new(Shared {
+            urls,
+            rows,
+            ledger: Ledger::new(),
+            over: AtomicBool::new(false),
+            misses: Mutex::default(),
+        });
+        Self { shared, clients: Vec::new() }
+    }
+
+    /// Nobody does anything but what is asked for.
+    pub(super) fn idle(urls: Vec<String>) -> Self {
+        Self::of(urls, Rows::FEW)
     }
 
     /// Now.
