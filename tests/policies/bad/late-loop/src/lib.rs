@@ -17,8 +17,10 @@ impl Policy for LateLoop {
     }
 
     fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        while unlucky::is_marked(memo) && matches!(event, Event::Loaded(_)) {
-            core::hint::spin_loop();
+        if unlucky::is_marked(memo) && matches!(event, Event::Loaded(_)) {
+            loop {
+                core::hint::spin_loop();
+            }
         }
         settings.step(memo, moment, event)
     }

@@ -13,8 +13,10 @@ impl Policy for LoopsForever {
     const NAME: &'static str = "loops-forever";
 
     fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        while matches!(event, Event::LeaseGranted) {
-            spin_loop();
+        if matches!(event, Event::LeaseGranted) {
+            loop {
+                spin_loop();
+            }
         }
         settings.step(memo, moment, event)
     }

@@ -15,7 +15,8 @@ impl Policy for TrapsNowAndThen {
     const NAME: &'static str = "traps-now-and-then";
 
     fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        assert!((STEPS.fetch_add(1, Ordering::Relaxed) + 1) % 1_000 != 0);
+        let step = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(!step.is_multiple_of(1_000));
         settings.step(memo, moment, event)
     }
 }
