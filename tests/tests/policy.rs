@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use corral_host::config::{Config, Environment};
 use corral_host::policy::{Engine, Limits, Policy, Pool, builtin, gate};
+use corral_host::service::terms;
 use corral_tests::behaviour::{SETTINGS, entities, first_difference, run_all};
 use corral_tests::native::Native;
 
@@ -64,6 +67,69 @@ fn the_suite_rejects_a_policy_with_another_jitter_or_namespace() {
         let error = run_all(&native(&SETTINGS.replacen(setting, other, 1))).unwrap_err();
         assert!(error.to_string().contains(check), "{error}");
     }
+}
+
+/// What the gate examines the default policy under: the usual, and the borders of what can be
+/// configured.
+const CONFIGURATIONS: [&str; 6] = [
+    "",
+    "[entity.catalogue]\nttl = '1ms'\ndeadline = '1ms'\nnegative_ttl = 0",
+    "[entity.archive]\nparams = ['id:int8']\nttl = '30days'\nstale_if_error = '30days'\n\
+     deadline = '5m'\n[policy.settings]\njitter = 0.9",
+    "[policy.settings]\npatience_ms = 500\nearly_refresh = 0.0\nlease_ms = 60000\n\
+     [entity.a]\nttl = '1m'\nstale_while_revalidate = '1s'",
+    "[query]\nenabled = true\nttl = '30days'\n[origin]\nurl = 'sqlite:shop.db'",
+    r#"
+        origin.url = "sqlite:shop.db"
+        [entity."user.profile"]
+        params = ["id:int8"]
+        ttl = "5m"
+        stale_while_revalidate = "1m"
+        tags = ["user:{id}", "team:{row.team_id}"]
+        [entity."user.profile".write.move]
+        params = ["user:int8", "team:int8"]
+        sql = "UPDATE users SET team_id = $2 WHERE id = $1 RETURNING team_id"
+        then = "write-through"
+        touches = ["user.profile(user)", "tag team:{row.team_id}", "tag user:{user}"]
+        [entity."order.list"]
+        params = ["user:int8", "page:int4"]
+        ttl = "1m"
+        tags = ["user:{user}", "orders"]
+        [entity."order.list".write.clear]
+        params = []
+        sql = "DELETE FROM orders"
+        touches = ["tag orders"]
+    "#,
+];
+
+/// Long enough for any machine that runs tests.
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_default_policy_passes_the_gate_natively_and_as_a_component_whatever_is_configured() {
+    let engine = Engine::new(Limits { gate: LONG, ..Limits::default() }).unwrap();
+    for text in CONFIGURATIONS {
+        let config = Config::parse(text, "corral.toml", &Environment::default()).unwrap();
+        let terms = terms(&config);
+        let native = gate::examine_native(&native(&terms.settings), &terms, LONG);
+        let native = native.unwrap_or_else(|rejection| panic!("{text}: {rejection}"));
+        let component = gate::examine(&engine, builtin(), &terms);
+        let component = component.unwrap_or_else(|rejection| panic!("{text}: {rejection}"));
+        assert_eq!(component.report().explored, native, "{text}");
+        assert!(native.complete, "{text}: {native}");
+    }
+}
+
+#[test]
+fn the_gate_finds_a_policy_that_forgets_one_of_its_touches() {
+    let config = CONFIGURATIONS[5];
+    let config = Config::parse(config, "corral.toml", &Environment::default()).unwrap();
+    let terms = terms(&config);
+    let forgetful = terms.settings.replace(r#","tag user:{user}""#, "");
+    assert_ne!(forgetful, terms.settings);
+    let rejection = gate::examine_native(&native(&forgetful), &terms, LONG).unwrap_err();
+    assert_eq!(rejection.findings[0].message, "the write move leaves a read stale");
+    assert!(rejection.findings[0].examples[1].contains("order.list(user="), "{rejection}");
 }
 
 fn native(settings: &str) -> Native {

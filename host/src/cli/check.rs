@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use crate::config::{Config, Environment, ProblemAt, locate, locate_key};
 use crate::origin::{OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
-use crate::policy::{Engine, Limits, builtin};
+use crate::policy::{Engine, builtin};
 use crate::service::{connect_origin, connect_store, terms};
 use crate::store::{Audit, audit};
 
@@ -51,7 +51,7 @@ impl Findings<'_> {
     }
 
     fn policy(&mut self) -> Result<(), Failed> {
-        let engine = Engine::new(Limits::default())?;
+        let engine = Engine::new(self.config.policy.limits.clone())?;
         let bytes = match &self.config.policy.component {
             None => builtin().to_vec(),
             Some(path) => match std::fs::read(path) {
@@ -70,6 +70,9 @@ impl Findings<'_> {
                     "policy: {}@{} passed the gate, {} decisions",
                     report.name, report.version, report.decisions
                 ));
+                if !report.explored.complete {
+                    say(format_args!("policy: {}", report.explored));
+                }
             }
             Err(rejection) => self.refused(&rejection),
         }

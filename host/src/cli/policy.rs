@@ -1,5 +1,7 @@
 //! `corral policy build / show / push / rollback`
 
+mod gate;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -8,8 +10,8 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::policy::gate::{self, Passport, Terms};
-use crate::policy::{Engine, Limits, build};
+use crate::policy::build;
+use crate::policy::gate::{Passport, Terms};
 use crate::service::terms;
 
 use super::client::Host;
@@ -30,6 +32,20 @@ pub(super) enum PolicyCommand {
         /// Builds nothing new: fails when this component is not what the sources would give.
         #[arg(long, value_name = "FILE", conflicts_with = "out")]
         check: Option<PathBuf>,
+    },
+    /// Runs the gate on a component, and says what it found.
+    #[command(after_help = "Examples:\n  corral policy check policy.wasm\n  \
+                            corral policy check policy.wasm --config corral.toml --json")]
+    Check {
+        /// The component, or a core module.
+        file: PathBuf,
+        /// The configuration whose settings, entities and limits it is examined with; without it,
+        /// those of a small shop.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// One JSON document instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Describes a component, or the generations of a running host.
     #[command(after_help = "Examples:\n  corral policy show policy.wasm\n  \
@@ -66,6 +82,7 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
     match command {
         PolicyCommand::Build { path, check: Some(component), .. } => check(&path, &component),
         PolicyCommand::Build { path, out, check: None } => build(&path, out.as_deref()),
+        PolicyCommand::Check { file, config, json } => gate::run(&file, config.as_deref(), json),
         PolicyCommand::Show { file: Some(file), config, .. } => show(&file, config.as_deref()),
         PolicyCommand::Show { file: None, host, .. } => {
             let status = host.send(Method::GET, "/admin/policy", Vec::new()).await?;
@@ -125,12 +142,10 @@ fn show(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
 
 /// The gate, with the settings of a configuration or none.
 fn examine(file: &Path, config: Option<&Config>) -> Result<Passport, Failed> {
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let engine = Engine::new(Limits::default())?;
+    let limits = config.map(|config| config.policy.limits.clone()).unwrap_or_default();
     let terms = config.map_or_else(Terms::default, terms);
-    let passed = gate::examine(&engine, &bytes, &terms)
-        .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
-    Ok(passed.report().clone())
+    let passport = gate::examine(file, limits, &terms)?;
+    passport.map_err(|rejection| anyhow!("{}: {rejection}", file.display()).into())
 }
 
 fn active(answer: &Value) {

@@ -1,12 +1,14 @@
 //! The sections that every configuration has, written or not.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use super::section::Section;
 use super::values::{self, Bounds};
 use super::{Access, Admin, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings};
+use crate::policy::Limits;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
 const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7071);
@@ -45,6 +47,17 @@ pub(super) const WINDOW: Bounds = Bounds { least: Duration::ZERO, most: MAX_LIFE
 pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 /// No caller of an HTTP read waits longer than five minutes: proxies in between give up before.
 pub(super) const DEADLINE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
+
+/// A call keeps a thread that serves: in a second, hundreds of readers wait behind it.
+const CALL: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(1) };
+/// A read that finds no warm instance waits for this.
+const START: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(60) };
+/// Who pushes a policy waits for this.
+const GATE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
+/// One page at least, and what 32 bits can address.
+const MEMORY: RangeInclusive<usize> = 64 << 10..=4 << 30;
+/// The smallest policies have a few kilobytes; a file beyond a gigabyte is not a policy.
+const COMPONENT: RangeInclusive<usize> = 1 << 10..=1 << 30;
 
 const STORE_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
 const ORIGIN_SCHEMES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
@@ -144,8 +157,27 @@ pub(super) fn policy(root: &mut Section<'_>, folder: Option<&Path>) -> PolicyCon
     });
     let watch = section.take("watch", values::boolean).unwrap_or(true);
     let settings = settings::read(section.section("settings"));
+    let limits = limits(section.section("limits"));
     section.finish();
-    PolicyConfig { component, watch, settings }
+    PolicyConfig { component, watch, settings, limits }
+}
+
+/// `[policy.limits]`, which an interpreter needs wider than they are.
+fn limits(mut section: Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let mut duration = |key, bounds, limit: &mut Duration| {
+        *limit = section.take(key, |raw| values::duration(raw, bounds)).unwrap_or(*limit);
+    };
+    duration("call", CALL, &mut limits.call);
+    duration("start", START, &mut limits.start);
+    duration("gate", GATE, &mut limits.gate);
+    let mut size = |key, range: RangeInclusive<usize>, limit: &mut usize| {
+        *limit = section.take(key, |raw| values::size(raw, range)).unwrap_or(*limit);
+    };
+    size("memory", MEMORY, &mut limits.memory_bytes);
+    size("component", COMPONENT, &mut limits.component_bytes);
+    section.finish();
+    limits
 }
 
 /// `[query]`

@@ -23,6 +23,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+use crate::policy::Limits;
 use document::Document;
 pub use environment::Environment;
 pub use locate::{locate, locate_key};
@@ -172,6 +173,8 @@ pub struct PolicyConfig {
     pub watch: bool,
     /// What the component is told, as it stands in `[policy.settings]`.
     pub settings: serde_json::Map<String, serde_json::Value>,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// Ad-hoc SQL: a read-only transaction, hashed keys.

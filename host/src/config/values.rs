@@ -98,6 +98,36 @@ pub(super) fn count(raw: Raw<'_>, range: RangeInclusive<usize>) -> Result<usize,
     })
 }
 
+/// Bytes, with one of the units that mean one thing.
+pub(super) fn size(raw: Raw<'_>, range: RangeInclusive<usize>) -> Result<usize, String> {
+    const UNITS: [(&str, usize); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let text = match raw {
+        Raw::Toml(DeValue::Integer(digits)) => {
+            return Err(format!("{digits} has no unit; write \"16MiB\""));
+        }
+        Raw::Text(_) | Raw::Toml(_) => string(raw)?,
+    };
+    let parsed = UNITS.iter().find_map(|(unit, bytes)| {
+        let number: usize = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(*bytes)
+    });
+    let Some(bytes) = parsed else {
+        return Err(format!(
+            "{} is not a size; write \"64KiB\", \"16MiB\" or \"1GiB\"",
+            shown(text)
+        ));
+    };
+    if range.contains(&bytes) {
+        return Ok(bytes);
+    }
+    let spell = |bytes: usize| {
+        let unit = UNITS.iter().rev().find(|(_, size)| bytes >= *size && bytes % size == 0);
+        unit.map_or(format!("{bytes}"), |(unit, size)| format!("{}{unit}", bytes / size))
+    };
+    let (least, most) = (spell(*range.start()), spell(*range.end()));
+    Err(format!("{} doesn't do; write a size from \"{least}\" to \"{most}\"", shown(text)))
+}
+
 pub(super) fn address(raw: Raw<'_>) -> Result<SocketAddr, String> {
     let text = string(raw)?;
     text.parse().map_err(|_| {

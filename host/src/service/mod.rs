@@ -28,7 +28,7 @@ pub use closures::ClosureError;
 pub use policies::{Installed, Policies};
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
-pub(crate) use shapes::terms;
+pub use shapes::terms;
 
 /// How often metrics fold their samples.
 const UPKEEP: Duration = Duration::from_secs(5);

@@ -41,7 +41,7 @@ pub struct Installed {
 
 impl Policies {
     pub(super) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
-        let engine = Engine::new(policy::Limits::default())?;
+        let engine = Engine::new(config.policy.limits.clone())?;
         let terms = terms(config);
         let (bytes, origin) = match &config.policy.component {
             None => (builtin().to_vec(), Origin::BuiltIn),

@@ -6,8 +6,9 @@ use crate::config::{Config, Entity, Param, QueryConfig, Write};
 use crate::policy::gate::{self, EntityShape, QueryShape, Source, Template, Terms, WriteShape};
 use crate::policy::guard::Lifetimes;
 
-/// The terms of this configuration, with nothing hot.
-pub(crate) fn terms(config: &Config) -> Terms {
+/// The terms under which a candidate is examined for this configuration, with nothing hot.
+#[must_use]
+pub fn terms(config: &Config) -> Terms {
     Terms {
         settings: config.policy_settings_json(),
         entities: config.entities.values().map(entity).collect(),

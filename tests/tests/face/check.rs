@@ -1,7 +1,15 @@
 //! `corral check`: every problem at once, each with its place.
 
+use std::path::Path;
+use std::process::Stdio;
+
+use corral_host::policy::builtin;
+use corral_tests::servers::corral;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
 use super::access::File;
-use super::common::{PASSWORD, Servers, post};
+use super::common::{PASSWORD, SOON, Servers, post};
 
 #[tokio::test]
 async fn what_is_right_is_ready_to_serve() {
@@ -18,6 +26,48 @@ async fn what_is_right_is_ready_to_serve() {
     ] {
         assert!(said.contains(line), "{line} is missing in {said}");
     }
+}
+
+#[tokio::test]
+async fn a_policy_is_checked_for_people_and_for_pipelines() {
+    let home = tempfile::tempdir().unwrap();
+    let (good, bad) = (home.path().join("good.wasm"), home.path().join("bad.wasm"));
+    std::fs::write(&good, builtin()).unwrap();
+    std::fs::write(&bad, &builtin()[..1_000]).unwrap();
+
+    let (code, said) = policy_check(&good, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    for line in ["passed: default@", "explored", "slowest calls: plan ", "memory: "] {
+        assert!(said.contains(line), "{line} is missing in {said}");
+    }
+    let (code, said) = policy_check(&good, &["--json"]).await;
+    let document: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &document["passed"]), (Some(0), &json!(true)));
+    assert!(document["report"]["decisions"].as_u64() > Some(0), "{said}");
+
+    let (code, said) = policy_check(&bad, &["--json"]).await;
+    let document: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &document["passed"]), (Some(1), &json!(false)));
+    assert_eq!(document["report"]["stage"], "format");
+}
+
+#[tokio::test]
+async fn a_policy_is_examined_within_the_limits_of_the_configuration() {
+    let home = tempfile::tempdir().unwrap();
+    let (policy, config) = (home.path().join("policy.wasm"), home.path().join("corral.toml"));
+    std::fs::write(&policy, builtin()).unwrap();
+    std::fs::write(&config, "[policy.limits]\ncomponent = \"1KiB\"\n").unwrap();
+    let config = config.to_str().unwrap();
+    let (code, said) = policy_check(&policy, &["--config", config, "--json"]).await;
+    let document: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &document["report"]["stage"]), (Some(1), &json!("size")));
+}
+
+async fn policy_check(policy: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let mut check = Command::from(corral().unwrap());
+    check.args(["policy", "check"]).arg(policy).args(more).stdin(Stdio::null());
+    let output = tokio::time::timeout(SOON, check.output()).await.unwrap().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[tokio::test]

@@ -46,6 +46,27 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
         "[origin]\nmax_loads = -1",
         ":2:13 origin.max_loads: -1 doesn't do; write a number from 1 to 1000",
     ),
+    // Limits.
+    (
+        "[policy.limits]\nmemory = 16777216",
+        r#":2:10 policy.limits.memory: 16777216 has no unit; write "16MiB""#,
+    ),
+    (
+        "[policy.limits]\nmemory = '16MB'",
+        r#":2:10 policy.limits.memory: "16MB" is not a size; write "64KiB", "16MiB" or "1GiB""#,
+    ),
+    (
+        "[policy.limits]\ncomponent = '2GiB'",
+        r#":2:13 policy.limits.component: "2GiB" doesn't do; write a size from "1KiB" to "1GiB""#,
+    ),
+    (
+        "[policy.limits]\ncall = '0ms'",
+        r#":2:8 policy.limits.call: "0ms" is too short; write at least "1ms""#,
+    ),
+    (
+        "[policy.limits]\nexploration = '1s'",
+        ":2:1 policy.limits.exploration: unknown key; the keys here are call, start, gate, memory, component",
+    ),
     // Durations.
     ("grace = '5x'", r#":1:9 grace: "5x" is not a duration; write "5m", "300ms" or "1h30m""#),
     ("grace = ''", r#":1:9 grace: "" is not a duration; write "5m", "300ms" or "1h30m""#),

@@ -29,6 +29,8 @@ fn the_environment_comes_before_the_file() {
         ("CORRAL_ORIGIN_URL", "sqlite:shop.db"),
         ("CORRAL_ORIGIN_MAX_LOADS", "7"),
         ("CORRAL_POLICY_COMPONENT", "p.wasm"),
+        ("CORRAL_POLICY_LIMITS_GATE", "7s"),
+        ("CORRAL_POLICY_LIMITS_MEMORY", "256MiB"),
         ("CORRAL_ENTITY_USER_PROFILE_TTL", "7s"),
         ("CORRAL_ENTITY_USER_PROFILE_NEAR", "0"),
         ("CORRAL_ENTITY_USER_PROFILE_TAGS", r#"["u:{id}", "all"]"#),
@@ -42,6 +44,8 @@ fn the_environment_comes_before_the_file() {
     assert!(config.access.no_cache);
     assert_eq!(config.origin.max_loads, 7);
     assert_eq!(config.policy.component, Some("etc/p.wasm".into()));
+    let limits = &config.policy.limits;
+    assert_eq!((limits.gate, limits.memory_bytes), (Duration::from_secs(7), 256 << 20));
     let profile = &config.entities["user.profile"];
     assert_eq!((profile.ttl, profile.near), (Duration::from_secs(7), Duration::ZERO));
     assert_eq!(profile.tags, ["u:{id}", "all"]);

@@ -14,6 +14,7 @@ use super::super::{
 };
 use super::parse;
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+use crate::policy::Limits;
 
 /// The example of the manual, with tokens written out.
 const EXAMPLE: &str = r#"
@@ -57,6 +58,9 @@ touches = ["user.profile(id)", "tag user:{id}"]
 
 [query]
 enabled = false
+
+[policy.limits]
+call = "20ms"
 "#;
 
 #[test]
@@ -279,6 +283,7 @@ fn example() -> Config {
             component: Some(Path::new("etc").join("policy.wasm")),
             watch: true,
             settings,
+            limits: Limits { call: Duration::from_millis(20), ..Limits::default() },
         },
         query: QueryConfig {
             enabled: false,

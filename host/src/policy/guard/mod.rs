@@ -20,9 +20,10 @@ pub const TAGS_LIMIT: usize = 1024;
 /// How far a policy may stretch a lifetime.
 const STRETCH: u32 = 10;
 
-/// Beyond this nothing is kept: the contract counts in 32 bits of milliseconds, and what nobody
-/// invalidates must end by itself.
-const KEPT_AT_MOST: Duration = Duration::from_secs(45 * 24 * 3600);
+/// Beyond this nothing is kept, since what nobody invalidates must end by itself. The longest ttl and
+/// the longest window that a configuration may have, 30 days each, fit in with all the jitter that 32
+/// bits of milliseconds hold.
+const KEPT_AT_MOST: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long an entity's values are to live, as its configuration says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

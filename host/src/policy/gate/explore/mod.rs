@@ -10,6 +10,7 @@ mod names;
 mod testing;
 mod touches;
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -68,6 +69,28 @@ pub(super) struct Learned {
     pub(super) slowest: Slowest,
     pub(super) hot: Hot,
     pub(super) explored: Explored,
+}
+
+/// How far it got, as a sentence.
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { complete, reads, changes, machines, in_full, situations, depth } = self;
+        let all = if *complete { "all" } else { "as far as there was time (policy.limits.gate)" };
+        write!(
+            f,
+            "explored {all}: {reads} reads, {changes} changes, {machines} machines, {in_full} of them \
+             in full, {situations} situations, {depth} turns deep"
+        )
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { done, of } if done == of => write!(f, "{done}"),
+            Self { done, of } => write!(f, "{done} of {of}"),
+        }
+    }
 }
 
 struct Exploration<'p> {

@@ -222,6 +222,7 @@ fn moments(deadline_ms: u32, breadth: Breadth) -> Vec<u32> {
         Breadth::Outline => vec![deadline_ms, 1],
         Breadth::Full => vec![deadline_ms, deadline_ms / 2, 1, 0],
     };
+    left_ms.sort_unstable_by(|one, other| other.cmp(one));
     left_ms.dedup();
     left_ms
 }
