@@ -41,7 +41,7 @@ impl Cache {
             Ok(Err(refusal)) => {
                 // Entity and arguments are as declared, or there would be no read: it is wrong.
                 tracing::debug!(?refusal, "a read without a key");
-                generation.count_refused();
+                generation.refused(&format_args!("a read that is declared: {refusal:?}"));
                 return self.without_plan(read, generation, began).await;
             }
             Err(undecided) => {

@@ -245,8 +245,7 @@ impl Round {
             Ok(action) => action,
             Err(refused) => {
                 tracing::debug!(%refused, action = ?turn.action, "decided conservatively");
-                self.cache.metrics.policy_refused.increment(1);
-                self.generation.count_refused();
+                self.generation.refused(&format_args!("{:?}: {refused}", turn.action));
                 guard::conservative(stage)
             }
         }

@@ -51,7 +51,7 @@ pub(super) fn of_rows(
     };
     let rows: Vec<Row> = rows.iter().map(|row| columns(row, &plan.row_columns)).collect();
     let tags = generation.row_tags(&read.request(), &rows).ok()?.ok()?;
-    guard::tags(&tags).inspect_err(|_illegal| generation.count_refused()).ok()
+    guard::tags(&tags).inspect_err(|illegal| generation.refused(illegal)).ok()
 }
 
 fn columns(row: &Value, names: &[String]) -> Row {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::sleep;
 
 use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
+use crate::policy::guard::{self, Illegal};
 use crate::policy::{
     Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way,
 };
@@ -281,15 +282,18 @@ impl Touched {
         change: &Change,
         in_force: bool,
     ) -> Result<(), WriteError> {
-        let undecided = |_invalid| WriteError::Undecided;
-        let targets = generation.invalidate(change).map_err(|_trap| WriteError::Undecided)?;
+        let targets = invalidated(generation, change)?;
+        let undecided = |illegal: Illegal| {
+            generation.refused(&illegal);
+            WriteError::Undecided
+        };
         for Target { scope, way } in targets {
             match scope {
                 Scope::Key(key) => {
-                    self.doomed.push(Doomed::Key(Key::try_new(&key).map_err(undecided)?));
+                    self.doomed.push(Doomed::Key(guard::key(&key).map_err(undecided)?));
                 }
                 Scope::Tag(tag) => {
-                    self.doomed.push(Doomed::Tag(Tag::try_new(&tag).map_err(undecided)?));
+                    self.doomed.push(Doomed::Tag(guard::tag(&tag).map_err(undecided)?));
                 }
                 Scope::Read(request) => {
                     let plan = name(generation, &request)?;
@@ -323,8 +327,17 @@ fn change(call: &WriteCall, written: &Written) -> Change {
     }
 }
 
+/// What a change makes untrue under `generation`. Without an answer the write is refused, and a trap
+/// may be the instance's rather than the policy's: another one is asked before that.
+fn invalidated(generation: &Generation, change: &Change) -> Result<Vec<Target>, WriteError> {
+    let answer = generation.invalidate(change).or_else(|_trap| generation.invalidate(change));
+    answer.map_err(|_trap| WriteError::Undecided)
+}
+
+/// As [`invalidated`], for a read.
 fn name(generation: &Generation, request: &Request) -> Result<Arc<Named>, WriteError> {
-    generation.name(request).ok().and_then(Result::ok).ok_or(WriteError::Undecided)
+    let answer = generation.name(request).or_else(|_undecided| generation.name(request));
+    answer.ok().and_then(Result::ok).ok_or(WriteError::Undecided)
 }
 
 fn row_change(row: &Map<String, Json>) -> RowChange {

@@ -30,6 +30,11 @@ const DEFAULT_MAX_WRITES: usize = 8;
 /// Each is a connection; more than a thousand from one process overwhelm any Postgres.
 const MAX_CONNECTIONS: usize = 1000;
 
+/// Several rounds of most flights, and short enough that whoever exchanged the policy still looks.
+const DEFAULT_PROBATION: Duration = Duration::from_secs(60);
+/// A policy that is on probation for longer than a day is not trusted at all.
+const PROBATION: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(24 * 3600) };
+
 const DEFAULT_QUERY_TTL: Duration = Duration::from_secs(60);
 
 /// The contract counts in milliseconds.
@@ -156,10 +161,13 @@ pub(super) fn policy(root: &mut Section<'_>, folder: Option<&Path>) -> PolicyCon
         path => Ok(folder.unwrap_or(Path::new("")).join(path)),
     });
     let watch = section.take("watch", values::boolean).unwrap_or(true);
+    let probation = section.take("probation", |raw| values::duration(raw, PROBATION));
+    let probation = probation.unwrap_or(DEFAULT_PROBATION);
+    let allow_rename = section.take("allow_rename", values::boolean).unwrap_or(false);
     let settings = settings::read(section.section("settings"));
     let limits = limits(section.section("limits"));
     section.finish();
-    PolicyConfig { component, watch, settings, limits }
+    PolicyConfig { component, watch, probation, allow_rename, settings, limits }
 }
 
 /// `[policy.limits]`, which an interpreter needs wider than they are.

@@ -29,10 +29,13 @@ pub use environment::Environment;
 pub use locate::{locate, locate_key};
 pub use problem::{ConfigErrors, Place, ProblemAt};
 use section::Section;
+pub(crate) use settings::RESERVED as RESERVED_SETTINGS;
 
 /// Everything that a host is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The file that it was read from; none: it was not read from a file.
+    pub file: Option<PathBuf>,
     /// Where reads and writes are served.
     pub listen: SocketAddr,
     /// How long requests in progress may take after SIGTERM.
@@ -61,7 +64,10 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, &file, &Environment::of_process()),
+            Ok(text) => {
+                let config = Self::parse(&text, &file, &Environment::of_process())?;
+                Ok(Self { file: Some(path.to_owned()), ..config })
+            }
             Err(error) => Err(ConfigErrors::new(vec![ProblemAt {
                 message: format!("can't be read: {error}"),
                 path: String::new(),
@@ -108,7 +114,7 @@ impl Config {
         let origin = fixed::origin(&mut root, needs_origin.as_deref());
         root.finish();
         let entities = entities.by_name;
-        Self { listen, grace, admin, access, store, origin, policy, query, entities }
+        Self { file: None, listen, grace, admin, access, store, origin, policy, query, entities }
     }
 }
 
@@ -169,8 +175,13 @@ pub struct OriginConfig {
 pub struct PolicyConfig {
     /// The component's file; none: the built-in one.
     pub component: Option<PathBuf>,
-    /// Whether the file is watched.
+    /// Whether the file is watched, and the settings in the configuration's own file.
     pub watch: bool,
+    /// How long a policy that came into force is rolled back for a handful of failures; zero: for
+    /// their rate alone.
+    pub probation: Duration,
+    /// Whether a watched file may bring a policy, or settings, that give reads other keys.
+    pub allow_rename: bool,
     /// What the component is told, as it stands in `[policy.settings]`.
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// What it may use.

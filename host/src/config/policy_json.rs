@@ -10,7 +10,12 @@ impl Config {
     /// The JSON for a component's `configure`: `[policy.settings]` as it stands, and beside it
     /// `query` and `entities`. All times are in milliseconds.
     pub fn policy_settings_json(&self) -> String {
-        let mut settings = self.policy.settings.clone();
+        self.settings_json_with(&self.policy.settings)
+    }
+
+    /// The same with other settings in the place of `[policy.settings]`.
+    pub fn settings_json_with(&self, settings: &Map<String, Value>) -> String {
+        let mut settings = settings.clone();
         let entities = self.entities.iter().map(|(name, entity)| (name.clone(), entity.to_json()));
         settings.insert("query".to_owned(), json!({ "ttl_ms": ms(self.query.ttl) }));
         settings.insert("entities".to_owned(), Value::Object(entities.collect()));

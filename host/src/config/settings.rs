@@ -7,7 +7,7 @@ use super::section::{Raw, Section};
 use super::values::kind;
 
 /// What the host itself puts into the JSON that a policy gets.
-const RESERVED: [&str; 2] = ["query", "entities"];
+pub(crate) const RESERVED: [&str; 2] = ["query", "entities"];
 
 /// Reads the table. Keys are not known beforehand: a variable that stands for no value of the file
 /// becomes a setting of its own, in lower case.

@@ -1,18 +1,20 @@
 //! The admin face: the policy, metrics, and nothing that reads or writes data.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::policy::{Origin, Status};
-use crate::service::Installed;
+use crate::policy::Origin;
+use crate::service::{Candidate, InstallError, Installed, PolicyStatus};
 
 use super::access::Scope;
 use super::problem::Problem;
-use super::{Face, collect};
+use super::{Face, collect, json_body};
 
 /// The largest component that is taken: a Python interpreter as a component has 18 MB.
 const COMPONENT_LIMIT: usize = 64 << 20;
@@ -21,7 +23,7 @@ const COMPONENT_LIMIT: usize = 64 << 20;
 pub(super) async fn policy(
     State(face): State<Face>,
     headers: HeaderMap,
-) -> Result<Json<Status>, Problem> {
+) -> Result<Json<PolicyStatus>, Problem> {
     face.gatekeeper.check(Scope::Admin, &headers)?;
     Ok(Json(face.corral.policies().status()))
 }
@@ -30,21 +32,80 @@ pub(super) async fn policy(
 pub(super) async fn put_policy(
     State(face): State<Face>,
     headers: HeaderMap,
+    RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    let asked = Instant::now();
     face.gatekeeper.check(Scope::Admin, &headers)?;
+    let allow_rename = allows_rename(query.as_deref())?;
     let bytes = collect(body, COMPONENT_LIMIT).await?;
-    match face.corral.policies().install(bytes.to_vec(), Origin::Pushed).await {
-        Ok(Installed { generation, report }) => {
-            Ok(Json(json!({ "active": generation.summary(), "report": report })))
+    let candidate = Candidate::new(bytes.to_vec(), Origin::Pushed);
+    let candidate = Candidate { allow_rename, asked, ..candidate };
+    Ok(Json(installed(&face.corral.policies().exchange(candidate).await?)))
+}
+
+/// `GET /admin/policy/settings`
+pub(super) async fn settings(
+    State(face): State<Face>,
+    headers: HeaderMap,
+) -> Result<Json<Map<String, Value>>, Problem> {
+    face.gatekeeper.check(Scope::Admin, &headers)?;
+    Ok(Json(face.corral.policies().settings()))
+}
+
+/// `PUT /admin/policy/settings` with a JSON object, as `[policy.settings]` would be.
+pub(super) async fn put_settings(
+    State(face): State<Face>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let asked = Instant::now();
+    face.gatekeeper.check(Scope::Admin, &headers)?;
+    let allow_rename = allows_rename(query.as_deref())?;
+    let settings: Map<String, Value> = json_body(body).await?;
+    let exchange = face.corral.policies().exchange_settings(&settings, allow_rename, asked);
+    Ok(Json(installed(&exchange.await?)))
+}
+
+fn allows_rename(query: Option<&str>) -> Result<bool, Problem> {
+    match query {
+        None | Some("") => Ok(false),
+        Some("rename=allow") => Ok(true),
+        Some(_) => Err(Problem::malformed("this path takes ?rename=allow, or nothing")),
+    }
+}
+
+fn installed(installed: &Installed) -> Value {
+    let Installed { generation, report, took_ms } = installed;
+    json!({ "active": generation.summary(), "report": report, "took_ms": took_ms })
+}
+
+impl From<InstallError> for Problem {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Refused(rejection) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "policy-refused",
+                "The policy did not pass the gate",
+                rejection.reason.clone(),
+            )
+            .with("report", json!(rejection)),
+            InstallError::Renames(renames) => Self::new(
+                StatusCode::CONFLICT,
+                "policy-renames",
+                "The policy gives reads other keys",
+                renames.to_string(),
+            )
+            .with("hot", json!(renames.hot))
+            .with("generated", json!(renames.generated)),
+            InstallError::Condemned => Self::new(
+                StatusCode::CONFLICT,
+                "policy-condemned",
+                "The policy was rolled back by itself",
+                error.to_string(),
+            ),
         }
-        Err(rejection) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "policy-refused",
-            "The policy did not pass the gate",
-            rejection.reason.clone(),
-        )
-        .with("report", json!(rejection))),
     }
 }
 

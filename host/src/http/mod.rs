@@ -65,8 +65,11 @@ pub fn router(corral: Corral) -> Router {
 /// The policy and metrics, as operators see them.
 pub fn admin_router(corral: Corral) -> Router {
     let policy = get(admin::policy).put(admin::put_policy).fallback(|| only("GET, HEAD, PUT"));
+    let settings =
+        get(admin::settings).put(admin::put_settings).fallback(|| only("GET, HEAD, PUT"));
     Router::new()
         .route("/admin/policy", policy)
+        .route("/admin/policy/settings", settings)
         .route("/admin/policy/rollback", post(admin::rollback).fallback(|| only("POST")))
         .route("/metrics", get(admin::metrics).fallback(|| only("GET, HEAD")))
         .route("/healthz", get(healthz).fallback(|| only("GET, HEAD")))

@@ -231,6 +231,15 @@ impl Metrics {
             .increment(1);
     }
 
+    /// Sets `corral_policy_swaps_total{result="rolled-back-automatically"}`, which the slot counts
+    /// itself.
+    pub fn policy_automatic_rollbacks(&self, total: u64) {
+        let labels = [("result", "rolled-back-automatically")];
+        self.recorder
+            .register_counter(&key("corral_policy_swaps_total", &labels), &META)
+            .absolute(total);
+    }
+
     /// Sets `corral_policy_calls_total{function,result}`, which the generations count themselves.
     pub fn policy_calls(&self, function: &'static str, result: &'static str, total: u64) {
         let labels = [("function", function), ("result", result)];

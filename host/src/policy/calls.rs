@@ -29,6 +29,7 @@ const TIMES_KEPT: usize = 4096;
 #[derive(Debug)]
 pub struct Calls {
     counts: [[AtomicU64; RESULTS.len()]; FUNCTIONS.len()],
+    refused: AtomicU64,
     turn: AtomicU64,
     times: ArrayQueue<Duration>,
 }
@@ -36,7 +37,7 @@ pub struct Calls {
 impl Default for Calls {
     fn default() -> Self {
         let (counts, times) = (Default::default(), ArrayQueue::new(TIMES_KEPT));
-        Self { counts, turn: AtomicU64::new(0), times }
+        Self { counts, refused: AtomicU64::new(0), turn: AtomicU64::new(0), times }
     }
 }
 
@@ -57,6 +58,17 @@ impl Calls {
         let trapped = usize::from(answer.is_err());
         self.counts[function as usize][trapped].fetch_add(1, Ordering::Relaxed);
         answer
+    }
+
+    /// The host did not act upon an answer.
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers that the host did not act upon.
+    #[must_use]
+    pub fn all_refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The times of some calls, each of them once.

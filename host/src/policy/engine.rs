@@ -6,14 +6,18 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{
     Config, ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline,
 };
+
+use super::compiled::{Compiled, Digest, Shelf};
 
 /// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
 /// wake an idle machine more often.
@@ -89,6 +93,8 @@ impl Default for Limits {
 pub struct Engine {
     inner: wasmtime::Engine,
     limits: Arc<Limits>,
+    compiled: Arc<Compiled>,
+    shelf: Option<Arc<Shelf>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -117,7 +123,13 @@ impl Engine {
         let inner = wasmtime::Engine::new(&configuration())
             .map_err(|error| EngineError::Unsupported(format!("{error:#}")))?;
         tick(&inner)?;
-        Ok(Self { inner, limits: Arc::new(limits) })
+        Ok(Self { inner, limits: Arc::new(limits), compiled: Arc::default(), shelf: None })
+    }
+
+    /// The same engine, which keeps what it compiles beside this file too.
+    #[must_use]
+    pub fn beside(&self, file: &Path) -> Self {
+        Self { shelf: Shelf::beside(file, &self.inner).map(Arc::new), ..self.clone() }
     }
 
     /// The limits of every instance.
@@ -130,9 +142,26 @@ impl Engine {
         &self.inner
     }
 
-    /// Compiles a component: tens of milliseconds on all cores, so never on a thread that serves.
+    /// A component, compiled: tens of milliseconds on all cores, so never on a thread that serves.
+    /// What was compiled a short while ago is remembered.
     pub(super) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
-        Component::from_binary(&self.inner, component)
+        let digest: Digest = Sha256::digest(component).into();
+        if let Some(known) = self.compiled.get(&digest) {
+            return Ok(known);
+        }
+        let shelved = self.shelf.as_ref().and_then(|shelf| shelf.take(&self.inner, &digest));
+        let made = match shelved {
+            Some(made) => made,
+            None => {
+                let made = Component::from_binary(&self.inner, component)?;
+                if let Some(shelf) = &self.shelf {
+                    shelf.put(&digest, &made);
+                }
+                made
+            }
+        };
+        self.compiled.insert(digest, &made, component.len());
+        Ok(made)
     }
 
     /// A store for one instance: its calls end in time, beginning with the instantiation, and its

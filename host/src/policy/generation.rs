@@ -1,15 +1,19 @@
 //! A generation: one activated policy with everything that belongs to it.
 
+use std::collections::VecDeque;
+use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use crate::name::Key;
+
 use super::calls::{Calls, Function};
 use super::gate::HotRead;
-use super::guard::{Illegal, Named};
+use super::guard::{self, Illegal, Named};
 use super::plans::{Lookup, Plans};
 use super::{
     Change, Event, Manifest, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
@@ -27,8 +31,21 @@ pub enum Origin {
     Pushed,
 }
 
+/// How many of its last failures a generation can show.
+const FAILURES_SHOWN: usize = 8;
+
+/// How many characters of each: a trap's reason may hold what the policy made of a request.
+const FAILURE_SHOWN: usize = 240;
+
 /// One activated policy. Requests hold it until they end, so it lives as long as the last of them.
 pub struct Generation {
+    shared: Arc<Shared>,
+    /// None: it only names, for invalidations, what it named while it was in force.
+    plans: Option<Plans>,
+}
+
+/// What is the same for a generation in force and for the one that only names.
+struct Shared {
     number: u64,
     manifest: Manifest,
     digest: String,
@@ -37,9 +54,16 @@ pub struct Generation {
     activated_at: SystemTime,
     label: String,
     policy: Arc<dyn Policy>,
-    plans: Plans,
     counters: Counters,
+    failures: Mutex<VecDeque<String>>,
     calls: Arc<Calls>,
+    filled: Arc<AtomicBool>,
+    overseer: Weak<dyn Overseer>,
+}
+
+/// Who hears of every failure. It is told after the failure was counted.
+pub(super) trait Overseer: Send + Sync {
+    fn failed(&self, generation: &Generation);
 }
 
 /// What makes a generation, apart from its number and time.
@@ -49,6 +73,15 @@ pub(super) struct Parts {
     pub(super) origin: Origin,
     pub(super) settings: String,
     pub(super) policy: Arc<dyn Policy>,
+}
+
+/// What surrounds a generation.
+pub(super) struct Surroundings {
+    /// Counted beside its own counters, for the whole host.
+    pub(super) calls: Arc<Calls>,
+    /// Whether something may have been stored under its names: one flag for all that name alike.
+    pub(super) filled: Arc<AtomicBool>,
+    pub(super) overseer: Weak<dyn Overseer>,
 }
 
 #[derive(Default)]
@@ -90,6 +123,9 @@ pub struct Summary {
     pub counts: Counts,
     /// Plans it remembers.
     pub plans: usize,
+    /// Its last failures, newest first: traps, and answers that the host did not act upon.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
 }
 
 /// There is no decision to act upon: the host decides by its conservative rule.
@@ -104,11 +140,11 @@ pub enum Undecided {
 }
 
 impl Generation {
-    /// `calls` are counted beside its own counters, for the whole host.
-    pub(super) fn new(number: u64, parts: Parts, calls: Arc<Calls>) -> Self {
+    pub(super) fn new(number: u64, parts: Parts, around: Surroundings) -> Self {
         let Parts { manifest, digest, origin, settings, policy } = parts;
+        let Surroundings { calls, filled, overseer } = around;
         let label = format!("{}@{};generation={number}", manifest.name, manifest.version);
-        Self {
+        let shared = Shared {
             number,
             manifest,
             digest,
@@ -117,47 +153,74 @@ impl Generation {
             activated_at: SystemTime::now(),
             label,
             policy,
-            plans: Plans::new(),
             counters: Counters::default(),
+            failures: Mutex::default(),
             calls,
+            filled,
+            overseer,
+        };
+        Self { shared: Arc::new(shared), plans: Some(Plans::new()) }
+    }
+
+    /// The same generation with what names need and no more: neither plans nor warm instances.
+    pub(super) fn naming_only(&self) -> Self {
+        self.shared.policy.cool();
+        Self { shared: Arc::clone(&self.shared), plans: None }
+    }
+
+    /// Makes its first calls as fast as the later ones: warm instances, and the plans of `hot`
+    /// remembered, as far as there is `time` for it.
+    pub(super) fn warm(&self, hot: Vec<HotRead>, time: Duration) {
+        let began = Instant::now();
+        self.shared.policy.warm();
+        let Some(plans) = &self.plans else { return };
+        for HotRead { request, .. } in hot {
+            if began.elapsed() > time {
+                return;
+            }
+            if let Ok(Ok(plan)) = self.policy().plan(&request)
+                && let Ok(named) = Named::try_new(plan)
+            {
+                plans.insert_request(&request, named);
+            }
         }
     }
 
     /// Its number: unique in this process and increasing with every activation.
     #[must_use]
     pub fn number(&self) -> u64 {
-        self.number
+        self.shared.number
     }
 
     /// Who the policy says it is.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.shared.manifest
     }
 
     /// SHA-256 of the component, in hexadecimal.
     #[must_use]
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.shared.digest
     }
 
     /// The settings that it was activated with, as JSON.
     #[must_use]
     pub fn settings(&self) -> &str {
-        &self.settings
+        &self.shared.settings
     }
 
     /// Whether it gives every read the key that `other` gives it, being the same component with
     /// the same settings.
     #[must_use]
     pub fn names_like(&self, other: &Self) -> bool {
-        self.digest == other.digest && self.settings == other.settings
+        self.shared.digest == other.shared.digest && self.shared.settings == other.shared.settings
     }
 
     /// `name@version;generation=7`, as responses name it.
     #[must_use]
     pub fn label(&self) -> &str {
-        &self.label
+        &self.shared.label
     }
 
     /// The plan of an entity's read, remembered. `values` stand in the entity's declared order;
@@ -172,13 +235,13 @@ impl Generation {
         request: impl FnOnce() -> Request,
     ) -> Result<Result<Arc<Named>, Refusal>, Undecided> {
         let lookup = Lookup { entity, values };
-        if let Some(named) = self.plans.get(&lookup) {
+        if let Some(named) = self.plans.as_ref().and_then(|plans| plans.get(&lookup)) {
             return Ok(Ok(named));
         }
         let request = request();
         let answer = self.name(&request)?;
-        if let Ok(named) = &answer {
-            self.plans.insert(&lookup, &request, Arc::clone(named));
+        if let (Ok(named), Some(plans)) = (&answer, &self.plans) {
+            plans.insert(&lookup, &request, Arc::clone(named));
         }
         Ok(answer)
     }
@@ -186,7 +249,14 @@ impl Generation {
     /// Reads that were made a short while ago, at most `limit`: those whose plans it remembers.
     #[must_use]
     pub fn hot(&self, limit: usize) -> Vec<HotRead> {
-        self.plans.hot(limit)
+        self.plans.as_ref().map_or_else(Vec::new, |plans| plans.hot(limit))
+    }
+
+    /// The key of a read, asked aside: nothing of it is counted, for no request wanted it.
+    #[must_use]
+    pub fn key_of(&self, request: &Request) -> Option<Key> {
+        let plan = self.policy().plan(request).ok()?.ok()?;
+        guard::key(&plan.key).ok()
     }
 
     /// The plan of any read, asked anew.
@@ -198,7 +268,7 @@ impl Generation {
             Ok(plan) => match Named::try_new(plan) {
                 Ok(named) => Ok(Ok(named)),
                 Err(illegal) => {
-                    self.count_refused();
+                    self.refused(&illegal);
                     Err(illegal.into())
                 }
             },
@@ -206,34 +276,78 @@ impl Generation {
         }
     }
 
-    /// Notes that the host did not act upon an answer.
-    pub fn count_refused(&self) {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    /// Notes that the host did not act upon an answer: every refused answer, of whatever function,
+    /// comes through here.
+    pub fn refused(&self, why: &dyn Display) {
+        self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.shared.calls.refused();
+        self.failed(&format_args!("refused: {why}"));
+    }
+
+    /// Notes that something may be stored under its names from now on. To be called before a lease
+    /// is claimed: what is loaded before that is not stored.
+    pub fn may_fill(&self) {
+        // A plain look first: one line of memory that all requests share and nobody writes.
+        if !self.shared.filled.load(Ordering::SeqCst) {
+            self.shared.filled.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether something may be stored under its names.
+    #[must_use]
+    pub fn has_filled(&self) -> bool {
+        self.shared.filled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn filled(&self) -> &Arc<AtomicBool> {
+        &self.shared.filled
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.shared.origin
+    }
+
+    fn failed(&self, why: &dyn Display) {
+        let mut failures = self.shared.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.truncate(FAILURES_SHOWN - 1);
+        failures.push_front(why.to_string().chars().take(FAILURE_SHOWN).collect());
+        drop(failures);
+        if let Some(overseer) = self.shared.overseer.upgrade() {
+            overseer.failed(self);
+        }
     }
 
     /// Its counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
-            calls: self.counters.calls.load(Ordering::Relaxed),
-            traps: self.counters.traps.load(Ordering::Relaxed),
-            refused: self.counters.refused.load(Ordering::Relaxed),
+            calls: self.shared.counters.calls.load(Ordering::Relaxed),
+            traps: self.shared.counters.traps.load(Ordering::Relaxed),
+            refused: self.shared.counters.refused.load(Ordering::Relaxed),
         }
     }
 
     /// The generation as operators see it, now.
     #[must_use]
     pub fn summary(&self) -> Summary {
+        let failures = self.shared.failures.lock().unwrap_or_else(PoisonError::into_inner);
         Summary {
-            generation: self.number,
-            name: self.manifest.name.clone(),
-            version: self.manifest.version.clone(),
-            digest: self.digest.clone(),
-            origin: self.origin.clone(),
-            activated_at: self.activated_at,
+            generation: self.shared.number,
+            name: self.shared.manifest.name.clone(),
+            version: self.shared.manifest.version.clone(),
+            digest: self.shared.digest.clone(),
+            origin: self.shared.origin.clone(),
+            activated_at: self.shared.activated_at,
             counts: self.counts(),
-            plans: self.plans.len(),
+            plans: self.plans.as_ref().map_or(0, Plans::len),
+            failures: failures.iter().cloned().collect(),
         }
+    }
+
+    fn policy(&self) -> &dyn Policy {
+        &*self.shared.policy
     }
 
     fn counted<R>(
@@ -241,10 +355,11 @@ impl Generation {
         function: Function,
         call: impl FnOnce() -> Result<R, Trap>,
     ) -> Result<R, Trap> {
-        let answer = self.calls.count(function, call);
-        self.counters.calls.fetch_add(1, Ordering::Relaxed);
-        if answer.is_err() {
-            self.counters.traps.fetch_add(1, Ordering::Relaxed);
+        let answer = self.shared.calls.count(function, call);
+        self.shared.counters.calls.fetch_add(1, Ordering::Relaxed);
+        if let Err(trap) = &answer {
+            self.shared.counters.traps.fetch_add(1, Ordering::Relaxed);
+            self.failed(trap);
         }
         answer
     }
@@ -253,7 +368,7 @@ impl Generation {
 /// The policy's own answers, counted.
 impl Policy for Generation {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.counted(Function::Plan, || self.policy.plan(request))
+        self.counted(Function::Plan, || self.policy().plan(request))
     }
 
     fn row_tags(
@@ -261,21 +376,21 @@ impl Policy for Generation {
         request: &Request,
         rows: &[Row],
     ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        self.counted(Function::RowTags, || self.policy.row_tags(request, rows))
+        self.counted(Function::RowTags, || self.policy().row_tags(request, rows))
     }
 
     fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        self.counted(Function::Step, || self.policy.step(memo, moment, event))
+        self.counted(Function::Step, || self.policy().step(memo, moment, event))
     }
 
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        self.counted(Function::Invalidate, || self.policy.invalidate(change))
+        self.counted(Function::Invalidate, || self.policy().invalidate(change))
     }
 }
 
 impl std::fmt::Debug for Generation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Generation").field(&self.label).finish()
+        f.debug_tuple("Generation").field(&self.shared.label).finish()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod bindings;
 pub mod build;
 mod builtin;
 mod calls;
+mod compiled;
 mod engine;
 pub mod gate;
 mod generation;
@@ -18,6 +19,7 @@ mod sections;
 mod slot;
 #[cfg(test)]
 mod testing;
+mod trial;
 mod watch;
 
 use std::fmt;
@@ -28,7 +30,11 @@ pub use engine::{Engine, EngineError, Limits};
 pub use generation::{Counts, Generation, Origin, Summary, Undecided};
 pub use guard::Named;
 pub use pool::Pool;
-pub use slot::{Activation, NativePolicy, NothingToRollBack, Slot, Status};
+pub use slot::{
+    Activation, Introduction, NativePolicy, NothingToRollBack, Reason, Shown, Slot, State, Status,
+    Tenure,
+};
+pub use trial::Probation;
 pub use watch::{Watch, watch};
 
 pub use bindings::types::{
@@ -68,6 +74,12 @@ pub trait Policy: Send + Sync {
     /// # Errors
     /// As [`Policy::plan`].
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap>;
+
+    /// Prepares for many calls at once. It changes no answer.
+    fn warm(&self) {}
+
+    /// Lets go of what only speed needs: few calls will follow. It changes no answer.
+    fn cool(&self) {}
 }
 
 /// A policy call that gave no answer: it trapped, ran past its time or its memory, or could not be

@@ -60,6 +60,15 @@ impl Plans {
         self.cache.insert(Owned::from(lookup), named);
     }
 
+    /// [`Plans::insert`] for a read of an entity that is not at hand in parts.
+    pub(super) fn insert_request(&self, request: &Request, named: Arc<Named>) {
+        if let Subject::Entity(entity) = &request.subject {
+            let values: Vec<Option<&str>> =
+                request.arguments.iter().map(|argument| argument.value.as_deref()).collect();
+            self.insert(&Lookup { entity, values: &values }, request, named);
+        }
+    }
+
     /// Reads that are remembered, at most `limit`: those that were made and not displaced by others.
     pub(super) fn hot(&self, limit: usize) -> Vec<HotRead> {
         let params = self.params.read().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,7 @@
 //! wrong in between (a trap, a deadline, a panic) drops the instance with it: a store that failed
 //! once is never entered again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +25,14 @@ pub struct Pool {
     pre: PolicyPre<Budget>,
     settings: String,
     idle: ArrayQueue<Box<Instance>>,
+    /// How many may be idle.
+    keeps: AtomicUsize,
     created: AtomicU64,
 }
+
+/// Idle instances of a policy that only writes ask, for what it named while it was in force: one,
+/// for an interpreter takes long to start, and no more, for there may be several such policies.
+const COOL_INSTANCES: usize = 1;
 
 /// One instance. Boxed in the queue, so that taking one moves a pointer.
 pub(super) struct Instance {
@@ -52,8 +58,14 @@ impl Pool {
             pre,
             settings: settings.to_owned(),
             idle: ArrayQueue::new(warm),
+            keeps: AtomicUsize::new(warm),
             created: AtomicU64::new(0),
         }
+    }
+
+    /// Another pool of the same component and settings, without instances yet.
+    pub(super) fn renewed(&self) -> Self {
+        Self::new(&self.engine, self.pre.clone(), &self.settings)
     }
 
     /// The settings that every instance is configured with, as JSON.
@@ -99,7 +111,8 @@ impl Pool {
 
     /// Keeps an instance for the next call, unless it is worn out or enough are waiting.
     pub(super) fn put_back(&self, instance: Box<Instance>) {
-        if instance.calls < self.engine.limits().calls_per_instance {
+        let wanted = self.idle.len() < self.keeps.load(Ordering::Relaxed);
+        if wanted && instance.calls < self.engine.limits().calls_per_instance {
             let _too_many = self.idle.push(instance);
         }
     }
@@ -236,6 +249,23 @@ impl Policy for Pool {
 
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
         self.call("invalidate", |exports, store| exports.call_invalidate(store, change))
+    }
+
+    /// An instance for every thread that may call at once. One that can't be made is left to the
+    /// call that needs it, which says why.
+    fn warm(&self) {
+        let limit = self.idle.capacity();
+        self.keeps.store(limit, Ordering::Relaxed);
+        for _ in self.idle.len()..limit.div_ceil(2) {
+            let Ok(instance) = self.instantiate() else { return };
+            let Ok(instance) = self.configure(instance) else { return };
+            self.put_back(instance);
+        }
+    }
+
+    fn cool(&self) {
+        self.keeps.store(COOL_INSTANCES, Ordering::Relaxed);
+        while self.idle.len() > COOL_INSTANCES && self.idle.pop().is_some() {}
     }
 }
 

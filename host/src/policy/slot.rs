@@ -2,32 +2,75 @@
 //!
 //! Whoever holds a generation keeps it: a request begins and ends under the same one, whatever is
 //! activated in between. The generation before the current one is kept ready, so that a rollback
-//! is the same pointer moving back.
+//! is the same pointer moving back. The slot moves it back by itself when the generation in force
+//! fails too often ([`super::trial`]); what was left that way is not put in force again unless
+//! somebody insists.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+mod ledger;
+mod status;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use serde::Serialize;
+use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::gate::Passed;
-use super::generation::{Generation, Origin, Parts, Summary, rfc3339};
+use super::generation::{Generation, Origin, Overseer, Parts, Surroundings};
+use super::trial::Trial;
 use super::{Manifest, Policy};
 
-/// How many activations an operator can look back on.
-const HISTORY: usize = 64;
+use ledger::Ledger;
+pub use status::{Activation, Reason, Shown, State, Status};
 
-/// How many differing namings an invalidation covers: every one costs it a round of calls, and more
-/// than a few policies that name keys differently are not exchanged within one lifetime.
-const NAMINGS: usize = 8;
+/// How many of the hot reads a new generation is asked for before it comes into force, and how long
+/// that may take: with it, those reads cost no more after the exchange than before.
+const WARM_READS: usize = 5_000;
+const WARM_TIME: Duration = Duration::from_millis(10);
 
 /// The generation in force, and the one before it.
 pub struct Slot {
+    inner: Arc<Inner>,
+    /// One activation after the other, warming up included, so that the last one stands.
+    exchanging: Mutex<()>,
+}
+
+struct Inner {
     current: ArcSwap<Generation>,
     ledger: Mutex<Ledger>,
     calls: Arc<Calls>,
+    automatic: AtomicU64,
+}
+
+/// How long things last in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenure {
+    /// How long a generation is on probation; zero: it never is.
+    pub probation: Duration,
+    /// How long keys that a generation named may live after it was left.
+    pub naming: Duration,
+}
+
+impl Default for Tenure {
+    /// A minute of probation: several rounds of most lifetimes' early refreshes, and short enough
+    /// that an operator still looks. Names for as long as the host keeps anything.
+    fn default() -> Self {
+        let probation = Duration::from_secs(60);
+        Self { probation, naming: super::guard::Lifetimes::LONGEST.kept_at_most() }
+    }
+}
+
+/// How a candidate comes into force.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// Where it came from.
+    pub origin: Origin,
+    /// Why.
+    pub reason: Reason,
+    /// When somebody asked for it, or its file was seen to change.
+    pub asked: std::time::Instant,
 }
 
 /// A policy that is code of this process, for tests and embedders. It passes no gate.
@@ -45,43 +88,6 @@ impl NativePolicy {
         let Self { manifest, settings, policy } = self;
         Parts { manifest, digest: String::new(), origin: Origin::BuiltIn, settings, policy }
     }
-}
-
-/// What only an exchange touches.
-struct Ledger {
-    previous: Option<Arc<Generation>>,
-    /// One generation of each component and settings that was in force, newest last: keys that
-    /// they named may still live.
-    namings: Vec<Arc<Generation>>,
-    newest: u64,
-    history: VecDeque<Activation>,
-}
-
-/// A generation came into force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Activation {
-    /// Its number.
-    pub generation: u64,
-    /// Its policy, `name@version`.
-    pub policy: String,
-    /// SHA-256 of the component, in hexadecimal.
-    pub digest: String,
-    /// When, RFC 3339.
-    #[serde(serialize_with = "rfc3339")]
-    pub at: SystemTime,
-    /// By moving back rather than by a new component.
-    pub rollback: bool,
-}
-
-/// The slot as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// In force.
-    pub current: Summary,
-    /// What a rollback would bring back.
-    pub previous: Option<Summary>,
-    /// The last activations, newest first.
-    pub activations: Vec<Activation>,
 }
 
 /// No generation came before the one in force.
@@ -104,60 +110,98 @@ impl Slot {
 
     fn holding(parts: Parts) -> Self {
         let calls = Arc::new(Calls::default());
-        let first = Arc::new(Generation::new(1, parts, Arc::clone(&calls)));
-        let ledger = Ledger {
-            previous: None,
-            namings: vec![Arc::clone(&first)],
-            newest: 1,
-            history: VecDeque::from([Activation::of(&first, false)]),
-        };
-        Self { current: ArcSwap::new(first), ledger: Mutex::new(ledger), calls }
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
+            let around = Surroundings {
+                calls: Arc::clone(&calls),
+                filled: Arc::new(AtomicBool::new(false)),
+                overseer: Weak::clone(inner) as Weak<dyn Overseer>,
+            };
+            let first = Arc::new(Generation::new(1, parts, around));
+            Inner {
+                ledger: Mutex::new(Ledger::new(&first)),
+                current: ArcSwap::new(first),
+                calls,
+                automatic: AtomicU64::new(0),
+            }
+        });
+        Self { inner, exchanging: Mutex::default() }
+    }
+
+    /// Lets things last as long as `tenure` says.
+    #[must_use]
+    pub fn lasting(self, tenure: Tenure) -> Self {
+        self.inner.ledger().tenure = tenure;
+        self
     }
 
     /// The generation in force, for a whole request.
     #[must_use]
     pub fn current(&self) -> Arc<Generation> {
-        self.current.load_full()
+        self.inner.current.load_full()
     }
 
     /// The generation in force, for a look: cheaper than [`Slot::current`] and not to be kept.
     #[must_use]
     pub fn peek(&self) -> Guard<Arc<Generation>> {
-        self.current.load()
+        self.inner.current.load()
     }
 
     /// What a rollback would bring back.
     #[must_use]
     pub fn previous(&self) -> Option<Arc<Generation>> {
-        self.ledger().previous.clone()
+        self.inner.ledger().previous.clone()
     }
 
     /// The generation in force, and behind it every other whose keys may still live: an
     /// invalidation names keys under all of them (race J). Generations of one component and
-    /// settings name alike and count once.
+    /// settings name alike and count once; one under which nothing was stored left no keys.
     #[must_use]
     pub fn naming(&self) -> Vec<Arc<Generation>> {
-        let ledger = self.ledger();
+        let mut ledger = self.inner.ledger();
         let current = self.current();
-        let others = ledger.namings.iter().filter(|other| !other.names_like(&current)).cloned();
-        std::iter::once(Arc::clone(&current)).chain(others).collect()
+        ledger.forget_names(Instant::now());
+        let others = ledger.others(&current);
+        std::iter::once(current).chain(others).collect()
     }
 
-    /// Puts a policy in force. Numbers only grow; the generation before stays ready.
+    /// Puts a policy in force. Numbers only grow; the generation before stays ready. It takes up to
+    /// some ten milliseconds, so never on a thread that serves.
     pub fn activate(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
-        self.put_in_force(passed.into_parts(origin))
+        let reason = Reason::of(&origin);
+        self.introduce(passed, Introduction { origin, reason, asked: std::time::Instant::now() })
+    }
+
+    /// [`Slot::activate`] with all that is known of it.
+    pub fn introduce(&self, passed: Passed, introduction: Introduction) -> Arc<Generation> {
+        let Introduction { origin, reason, asked } = introduction;
+        self.put_in_force(passed.into_parts(origin), reason, asked)
     }
 
     /// [`Slot::activate`] for a policy that needs no gate.
     pub fn activate_native(&self, native: NativePolicy) -> Arc<Generation> {
-        self.put_in_force(native.into_parts())
+        self.put_in_force(native.into_parts(), Reason::Started, std::time::Instant::now())
     }
 
-    fn put_in_force(&self, parts: Parts) -> Arc<Generation> {
-        let mut ledger = self.ledger();
-        ledger.newest += 1;
-        let next = Arc::new(Generation::new(ledger.newest, parts, Arc::clone(&self.calls)));
-        self.exchange(&mut ledger, &next, false);
+    fn put_in_force(
+        &self,
+        parts: Parts,
+        reason: Reason,
+        asked: std::time::Instant,
+    ) -> Arc<Generation> {
+        let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = std::time::Instant::now();
+        let (number, filled) = self.inner.ledger().announce(&parts);
+        let around = Surroundings {
+            calls: Arc::clone(&self.inner.calls),
+            filled,
+            overseer: Arc::downgrade(&self.inner) as Weak<dyn Overseer>,
+        };
+        let next = Arc::new(Generation::new(number, parts, around));
+        // Without the ledger: its calls may fail, and failures are looked up there.
+        next.warm(self.peek().hot(WARM_READS), WARM_TIME);
+        let mut ledger = self.inner.ledger();
+        self.inner.exchange(&mut ledger, &next, reason);
+        ledger.took(began.elapsed(), asked.elapsed());
         next
     }
 
@@ -167,46 +211,58 @@ impl Slot {
     /// # Errors
     /// [`NothingToRollBack`] before the first exchange.
     pub fn rollback(&self) -> Result<Arc<Generation>, NothingToRollBack> {
-        let mut ledger = self.ledger();
+        let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.inner.ledger();
         let back = ledger.previous.take().ok_or(NothingToRollBack)?;
-        self.exchange(&mut ledger, &back, true);
+        ledger.pardon(back.digest(), back.settings());
+        self.inner.exchange(&mut ledger, &back, Reason::RolledBack);
         Ok(back)
+    }
+
+    /// Whether this component with these settings was left by itself because it failed too often,
+    /// and nobody insisted on it since.
+    #[must_use]
+    pub fn is_condemned(&self, digest: &str, settings: &str) -> bool {
+        self.inner.ledger().is_condemned(digest, settings)
+    }
+
+    /// How often it was rolled back by itself.
+    #[must_use]
+    pub fn automatic_rollbacks(&self) -> u64 {
+        self.inner.automatic.load(Ordering::Relaxed)
+    }
+
+    /// Whether the generation in force fails too often, and there is nothing to go back to.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.inner.ledger().is_failing(Instant::now())
     }
 
     /// How often its generations were asked.
     #[must_use]
     pub fn calls(&self) -> &Calls {
-        &self.calls
+        &self.inner.calls
     }
 
     /// The slot as operators see it, now.
     #[must_use]
     pub fn status(&self) -> Status {
-        let ledger = self.ledger();
-        Status {
-            current: self.current().summary(),
-            previous: ledger.previous.as_ref().map(|previous| previous.summary()),
-            activations: ledger.history.iter().rev().cloned().collect(),
-        }
+        let mut ledger = self.inner.ledger();
+        let now = Instant::now();
+        ledger.forget_names(now);
+        ledger.status(&self.current(), now)
     }
+}
 
-    fn exchange(&self, ledger: &mut Ledger, next: &Arc<Generation>, rollback: bool) {
+impl Inner {
+    fn exchange(&self, ledger: &mut Ledger, next: &Arc<Generation>, reason: Reason) {
+        let now = Instant::now();
         // Before the pointer moves: whoever fills under the new naming finds it covered.
-        ledger.namings.retain(|other| !other.names_like(next));
-        ledger.namings.push(Arc::clone(next));
-        if ledger.namings.len() > NAMINGS {
-            let forgotten = ledger.namings.remove(0);
-            tracing::warn!(
-                policy = forgotten.label(),
-                "too many policies that name keys differently came into force within one lifetime: \
-                 what this one named is no longer invalidated, so don't go back to it"
-            );
-        }
-        ledger.previous = Some(self.current.swap(Arc::clone(next)));
-        if ledger.history.len() == HISTORY {
-            ledger.history.pop_front();
-        }
-        ledger.history.push_back(Activation::of(next, rollback));
+        ledger.enter(next);
+        let left = self.current.swap(Arc::clone(next));
+        ledger.leave(&left, next, now);
+        ledger.trial = Trial::new(now, ledger.tenure.probation, next.counts());
+        ledger.record(Activation::of(next, reason));
     }
 
     /// Nothing in the ledger is left half done by a panic.
@@ -215,16 +271,45 @@ impl Slot {
     }
 }
 
-impl Activation {
-    fn of(generation: &Generation, rollback: bool) -> Self {
-        let manifest = generation.manifest();
-        Self {
-            generation: generation.number(),
-            policy: format!("{}@{}", manifest.name, manifest.version),
-            digest: generation.digest().to_owned(),
-            at: SystemTime::now(),
-            rollback,
+impl Overseer for Inner {
+    /// Only the generation in force is judged: what an older one does in the flights that it still
+    /// has is no reason to leave the one that replaced it.
+    fn failed(&self, failing: &Generation) {
+        if self.current.load().number() != failing.number() {
+            return;
         }
+        let mut ledger = self.ledger();
+        let current = self.current.load_full();
+        let now = Instant::now();
+        if current.number() != failing.number() || !ledger.trial.is_lost(now, current.counts()) {
+            return;
+        }
+        let counts = current.counts();
+        let Some(back) = ledger.fallback(&current) else {
+            if ledger.note_failing(now) {
+                tracing::error!(
+                    policy = current.label(),
+                    traps = counts.traps,
+                    refused = counts.refused,
+                    "the policy fails, and there is nothing to roll back to: what it can't decide \
+                     is loaded and not stored"
+                );
+            }
+            return;
+        };
+        ledger.condemn(&current);
+        self.automatic.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            policy = back.label(),
+            failed = current.label(),
+            calls = counts.calls,
+            traps = counts.traps,
+            refused = counts.refused,
+            last = current.summary().failures.first(),
+            "the policy failed too often and was rolled back by itself; it comes back when it is \
+             pushed again"
+        );
+        self.exchange(&mut ledger, &back, Reason::automatic(current.number(), counts));
     }
 }
 

@@ -41,15 +41,15 @@ enum Sign {
     Failed,
 }
 
-/// Calls `on_change` with the file's content after every change, and with an error when it can't
-/// be read: [`io::ErrorKind::NotFound`] after it was removed. It is not called for the content at
+/// Calls `on_change` with the file's content after every change and the moment at which the change
+/// was seen to begin, and with an error when it can't be read: [`io::ErrorKind::NotFound`] after it was removed. It is not called for the content at
 /// the start.
 ///
 /// # Errors
 /// When the file's directory does not exist or can't be watched.
 pub fn watch(
     path: &Path,
-    on_change: impl FnMut(io::Result<Vec<u8>>) + Send + 'static,
+    on_change: impl FnMut(io::Result<Vec<u8>>, Instant) + Send + 'static,
 ) -> io::Result<Watch> {
     let path = std::path::absolute(path)?;
     let Some(directory) = path.parent().map(Path::to_owned) else {
@@ -111,13 +111,13 @@ struct Seen {
     target: Option<PathBuf>,
 }
 
-impl<F: FnMut(io::Result<Vec<u8>>)> Follow<F> {
+impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
     fn run(mut self) {
         while let Ok(sign) = self.changes.recv() {
-            let mut sign = sign;
+            let (mut sign, seen) = (sign, Instant::now());
             loop {
                 let Some(ours) = self.settle(sign) else { return };
-                if self.read(ours) {
+                if self.read(ours, seen) {
                     break;
                 }
                 sign = Sign::Changing;
@@ -146,7 +146,7 @@ impl<F: FnMut(io::Result<Vec<u8>>)> Follow<F> {
     }
 
     /// Hands the content on; false: it changed meanwhile, and was not handed on.
-    fn read(&mut self, ours: bool) -> bool {
+    fn read(&mut self, ours: bool, seen: Instant) -> bool {
         let before = Seen::of(&self.path);
         if !ours && before == self.seen {
             return true;
@@ -156,7 +156,7 @@ impl<F: FnMut(io::Result<Vec<u8>>)> Follow<F> {
             return false;
         }
         self.seen = before;
-        (self.on_change)(content);
+        (self.on_change)(content, seen);
         true
     }
 }
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_does_not_exist_is_an_error() {
-        let missing = watch(Path::new("/nowhere/at/all/policy.wasm"), |_| {});
+        let missing = watch(Path::new("/nowhere/at/all/policy.wasm"), |_, _| {});
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -285,7 +285,7 @@ mod tests {
         fn over(directory: tempfile::TempDir, name: &str) -> Self {
             let (seen, changes) = mpsc::channel();
             let path = directory.path().join(name);
-            let watch = watch(&path, move |content| drop(seen.send(content))).unwrap();
+            let watch = watch(&path, move |content, _| drop(seen.send(content))).unwrap();
             Self { watch, changes, directory }
         }
 

@@ -25,7 +25,9 @@ use crate::policy::{EngineError, Slot, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
 pub use closures::ClosureError;
-pub use policies::{Installed, Policies};
+pub use policies::{
+    Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
+};
 pub use readiness::Readiness;
 pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
 pub use shapes::terms;
@@ -178,7 +180,7 @@ impl Corral {
     fn start_tasks(&self) -> Result<(), StartError> {
         let store = Arc::clone(self.inner.cache.store());
         let inner = Arc::downgrade(&self.inner);
-        self.inner.policies.watch(&self.inner.config.policy)?;
+        self.inner.policies.watch()?;
         if let Ok(mut tasks) = self.inner.tasks.lock() {
             tasks.spawn(async move { store.probe().await });
             let cache = Arc::clone(&self.inner.cache);

@@ -50,6 +50,11 @@ impl Corral {
         if !origin {
             reasons.push("the origin does not answer: only stored values are served".to_owned());
         }
+        if self.inner.policies.slot().is_failing() {
+            let what = "the policy fails and there is none to roll back to: what it can't decide is \
+                        loaded and not stored";
+            reasons.push(what.to_owned());
+        }
         let ready = !draining && (origin || store == Breaker::Closed);
         Readiness { ready, store, origin, pending_invalidations, reasons }
     }

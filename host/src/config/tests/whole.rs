@@ -261,6 +261,7 @@ fn example() -> Config {
     let secret = |text: &str| Some(Secret(text.to_owned()));
     let settings = json!({"jitter": 0.2, "namespace": "v1"}).as_object().unwrap().clone();
     Config {
+        file: None,
         listen: "127.0.0.1:7070".parse().unwrap(),
         grace: Duration::from_secs(10),
         admin: Admin { listen: "127.0.0.1:7071".parse().unwrap(), token: secret("t-admin") },
@@ -282,6 +283,8 @@ fn example() -> Config {
         policy: PolicyConfig {
             component: Some(Path::new("etc").join("policy.wasm")),
             watch: true,
+            probation: Duration::from_secs(60),
+            allow_rename: false,
             settings,
             limits: Limits { call: Duration::from_millis(20), ..Limits::default() },
         },

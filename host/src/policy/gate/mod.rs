@@ -5,6 +5,7 @@
 
 mod artefact;
 mod explore;
+mod known;
 mod rejection;
 mod requests;
 mod terms;
@@ -22,6 +23,7 @@ use super::{Engine, Manifest, Policy, Trap};
 pub(super) use artefact::encode;
 use explore::Learned;
 pub use explore::{Explored, Progress, Slowest};
+pub use known::sample;
 pub use rejection::{Finding, Move, Rejection, Stage};
 pub use terms::{
     EntityShape, HotRead, Piece, QueryShape, Source, Template, Terms, Touch, WriteShape,

@@ -113,6 +113,14 @@ pub fn key(key: &str) -> Result<Key, Illegal> {
     Key::try_new(key).map_err(|problem| Illegal::Key { key: excerpt(key), problem })
 }
 
+/// Checks a tag.
+///
+/// # Errors
+/// [`Illegal::Tag`].
+pub fn tag(tag: &str) -> Result<Tag, Illegal> {
+    Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
+}
+
 /// Checks tags, of a plan or of rows.
 ///
 /// # Errors
@@ -121,10 +129,7 @@ pub fn tags(tags: &[String]) -> Result<Vec<Tag>, Illegal> {
     if tags.len() > TAGS_LIMIT {
         return Err(Illegal::Tags(tags.len()));
     }
-    let check = |tag: &String| {
-        Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
-    };
-    tags.iter().map(check).collect()
+    tags.iter().map(|name| tag(name)).collect()
 }
 
 /// Enough of a name to recognise it.

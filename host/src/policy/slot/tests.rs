@@ -1,7 +1,10 @@
+mod automatic;
+
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use super::ledger::HISTORY;
 use super::*;
 use crate::policy::testing::{Wat, first_step, read};
 use crate::policy::{Event, Memo, Trap, Turn};
@@ -56,12 +59,100 @@ fn a_request_keeps_its_generation_and_the_last_one_frees_it() {
 fn invalidations_name_keys_under_every_component_that_was_in_force() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     assert_eq!(numbers(&slot), [1]);
-    slot.activate(newer().passed(), Origin::Pushed);
+    slot.current().may_fill();
+    slot.activate(newer().passed(), Origin::Pushed).may_fill();
     assert_eq!(numbers(&slot), [2, 1]);
     slot.activate(newer().passed(), Origin::Pushed);
     assert_eq!(numbers(&slot), [3, 1], "the same component names keys once");
     slot.rollback().unwrap();
     assert_eq!(numbers(&slot), [2, 1]);
+}
+
+#[test]
+fn what_stored_nothing_left_no_keys_to_invalidate() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let first = slot.current();
+    slot.activate(newer().passed(), Origin::Pushed);
+    assert_eq!(numbers(&slot), [2]);
+    // A flight that began under it claims its lease only now.
+    first.may_fill();
+    assert_eq!(numbers(&slot), [2, 1]);
+    // The same naming again: what was stored under it before still counts.
+    slot.activate(Wat::default().passed(), Origin::Pushed);
+    slot.activate(newer().passed(), Origin::Pushed);
+    assert_eq!(numbers(&slot), [4, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_forgotten_when_nothing_that_they_name_can_live() {
+    let lasts = Duration::from_secs(3_600);
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let slot = slot.lasting(Tenure { naming: lasts, ..Tenure::default() });
+    slot.current().may_fill();
+    tokio::time::advance(10 * lasts).await;
+    assert_eq!(numbers(&slot), [1], "what is in force is never forgotten");
+    slot.activate(newer().passed(), Origin::Pushed);
+    tokio::time::advance(lasts - Duration::from_millis(1)).await;
+    assert_eq!(numbers(&slot), [2, 1]);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(numbers(&slot), [2]);
+    slot.rollback().unwrap();
+    assert_eq!(numbers(&slot), [1], "and it may come back");
+}
+
+#[test]
+fn what_nobody_can_go_back_to_keeps_neither_plans_nor_instances() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let first = slot.current();
+    first.may_fill();
+    first.name_entity("user", &[None], || read("user")).unwrap().unwrap();
+    slot.activate(newer().passed(), Origin::Pushed);
+    let second = Arc::downgrade(&slot.current());
+    slot.activate(other().passed(), Origin::Pushed);
+    assert!(second.upgrade().is_some(), "it is ready");
+    let named = slot.naming().into_iter().find(|generation| generation.number() == 1).unwrap();
+    assert!(!Arc::ptr_eq(&named, &first));
+    assert_eq!((first.summary().plans, named.summary().plans), (1, 0));
+    assert!(named.name(&read("user")).unwrap().is_ok(), "it still names");
+    let states =
+        |slot: &Slot| slot.status().generations.iter().map(|g| g.state).collect::<Vec<_>>();
+    assert_eq!(states(&slot), [State::Current, State::Previous, State::Pinned]);
+    let weak = Arc::downgrade(&first);
+    drop(first);
+    assert!(weak.upgrade().is_none(), "its last request has ended");
+    assert_eq!(states(&slot), [State::Current, State::Previous, State::Naming]);
+}
+
+#[test]
+fn a_new_generation_knows_the_hot_plans_before_it_is_in_force() {
+    let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
+    let name = |slot: &Slot| {
+        let read = || read("user");
+        slot.current().name_entity("user", &[], read).unwrap().unwrap()
+    };
+    let before = name(&slot);
+    slot.activate(newer().passed(), Origin::Pushed);
+    assert_eq!(slot.current().summary().plans, 1);
+    assert_eq!(name(&slot), before);
+    assert_eq!(slot.current().counts().calls, 0, "nothing was asked");
+}
+
+#[test]
+fn a_thousand_exchanges_leave_what_two_leave() {
+    let candidates = [newer().passed(), Wat::default().passed()];
+    let slot = Slot::new(candidates[1].clone(), Origin::BuiltIn);
+    slot.current().may_fill();
+    let mut replaced = Vec::new();
+    for at in 0..1_000 {
+        let left = slot.current();
+        left.name_entity("user", &[], || read("user")).unwrap().unwrap();
+        replaced.push(Arc::downgrade(&left));
+        slot.activate(candidates[at % 2].clone(), Origin::Pushed).may_fill();
+    }
+    let alive = replaced.iter().filter(|weak| weak.upgrade().is_some()).count();
+    assert_eq!(alive, 1, "the previous one");
+    assert_eq!(slot.status().generations.len(), 2);
+    assert_eq!(numbers(&slot).len(), 2);
 }
 
 fn numbers(slot: &Slot) -> Vec<u64> {
@@ -93,16 +184,20 @@ fn the_history_is_bounded() {
 
 #[test]
 fn calls_traps_and_refused_answers_are_counted_per_generation() {
-    let step = "(if (i32.eq (local.get 1) (i32.const 77)) (then unreachable)) (i32.const 1152)";
+    let step = "(if (i32.eq (local.get 1) (i32.const 77)) (then unreachable))
+        (i32.store8 (i32.const 1168) (i32.const 6)) (i32.const 1152)";
     let slot = Slot::new(Wat { step, ..Wat::default() }.passed(), Origin::BuiltIn);
     let generation = slot.current();
     let (memo, moment, event) = first_step();
     assert!(generation.step(memo, moment, event).is_ok());
     let bad = Memo { attempts: 77, ..memo };
     assert!(generation.step(bad, moment, event).is_err());
-    generation.count_refused();
+    generation.refused(&"it is not legal now");
     let counts = generation.counts();
     assert_eq!((counts.calls, counts.traps, counts.refused), (2, 1, 1));
+    let failures = generation.summary().failures;
+    assert_eq!(failures[0], "refused: it is not legal now");
+    assert!(failures[1].starts_with("policy function step: "), "{failures:?}");
 }
 
 #[test]
@@ -163,6 +258,10 @@ fn a_thousand_exchanges_fail_no_call_of_other_threads() {
     });
     assert_eq!(slot.current().number(), EXCHANGES + 1);
     assert!(calls.into_inner() > 0);
+}
+
+fn other() -> Wat {
+    Wat { name: "other", ..Wat::default() }
 }
 
 fn newer() -> Wat {

@@ -187,7 +187,7 @@ impl Exploration<'_> {
 }
 
 impl Hot {
-    fn note(&mut self, request: &Request, key: &str, becomes: String) {
+    pub(in crate::policy::gate) fn note(&mut self, request: &Request, key: &str, becomes: String) {
         self.asked += 1;
         if becomes != key {
             self.renamed += 1;

@@ -1,21 +1,22 @@
-//! `corral policy build / show / push / rollback`
+//! `corral policy build / show / push / settings / rollback`
+
+mod build;
+mod push;
+mod show;
 
 mod gate;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
-use axum::http::Method;
+use anyhow::anyhow;
 use clap::Subcommand;
-use serde_json::Value;
 
 use crate::config::Config;
-use crate::policy::build;
 use crate::policy::gate::{Passport, Terms};
 use crate::service::terms;
 
+use super::Failed;
 use super::client::Host;
-use super::{Failed, load, say};
 
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
@@ -67,6 +68,21 @@ pub(super) enum PolicyCommand {
     Push {
         /// The component, or a core module.
         file: PathBuf,
+        /// Lets it give reads other keys: what is stored under the old ones goes cold.
+        #[arg(long)]
+        allow_rename: bool,
+        #[command(flatten)]
+        host: Host,
+    },
+    /// Shows the settings in force on a running host, or puts others in force.
+    #[command(after_help = "Examples:\n  corral policy settings --url http://127.0.0.1:7071\n  \
+                            corral policy settings settings.json --url http://127.0.0.1:7071")]
+    Settings {
+        /// A JSON object, as `[policy.settings]` would be: all settings, not only changed ones.
+        file: Option<PathBuf>,
+        /// Lets them give reads other keys: what is stored under the old ones goes cold.
+        #[arg(long, requires = "file")]
+        allow_rename: bool,
         #[command(flatten)]
         host: Host,
     },
@@ -80,64 +96,26 @@ pub(super) enum PolicyCommand {
 
 pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
     match command {
-        PolicyCommand::Build { path, check: Some(component), .. } => check(&path, &component),
-        PolicyCommand::Build { path, out, check: None } => build(&path, out.as_deref()),
+        PolicyCommand::Build { path, check: Some(component), .. } => {
+            build::check(&path, &component)
+        }
+        PolicyCommand::Build { path, out, check: None } => build::run(&path, out.as_deref()),
         PolicyCommand::Check { file, config, json } => gate::run(&file, config.as_deref(), json),
-        PolicyCommand::Show { file: Some(file), config, .. } => show(&file, config.as_deref()),
-        PolicyCommand::Show { file: None, host, .. } => {
-            let status = host.send(Method::GET, "/admin/policy", Vec::new()).await?;
-            say(serde_json::to_string_pretty(&status)?);
-            Ok(())
+        PolicyCommand::Show { file: Some(file), config, .. } => {
+            show::file(&file, config.as_deref())
         }
-        PolicyCommand::Push { file, host } => {
-            let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-            active(&host.send(Method::PUT, "/admin/policy", bytes).await?);
-            Ok(())
+        PolicyCommand::Show { file: None, host, .. } => show::host("/admin/policy", host).await,
+        PolicyCommand::Push { file, allow_rename, host } => {
+            push::run(&file, "/admin/policy", allow_rename, host).await
         }
-        PolicyCommand::Rollback { host } => {
-            active(&host.send(Method::POST, "/admin/policy/rollback", Vec::new()).await?);
-            Ok(())
+        PolicyCommand::Settings { file: Some(file), allow_rename, host } => {
+            push::run(&file, "/admin/policy/settings", allow_rename, host).await
         }
+        PolicyCommand::Settings { file: None, host, .. } => {
+            show::host("/admin/policy/settings", host).await
+        }
+        PolicyCommand::Rollback { host } => push::rollback(host).await,
     }
-}
-
-fn build(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
-    let built = build::build(path, out)?;
-    let passport = examine(&built.path, None)?;
-    say(format_args!(
-        "{}: {}@{}, {} bytes, sha-256 {}, built by {}",
-        built.path.display(),
-        passport.name,
-        passport.version,
-        built.bytes,
-        built.digest,
-        built.stamp.rustc,
-    ));
-    Ok(())
-}
-
-fn check(path: &Path, component: &Path) -> Result<(), Failed> {
-    build::check_current(path, component)?;
-    say(format_args!("{} is what {} gives", component.display(), path.display()));
-    Ok(())
-}
-
-fn show(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
-    let config = config.map(load).transpose()?;
-    let passport = examine(file, config.as_ref())?;
-    let bytes = std::fs::read(file)?;
-    say(format_args!("name: {}", passport.name));
-    say(format_args!("version: {}", passport.version));
-    say(format_args!("sha-256: {}", passport.digest));
-    say(format_args!("bytes: {}", passport.bytes));
-    // The gate lets no import pass.
-    say("imports: none");
-    if let Some(stamp) = build::stamp_of(&bytes) {
-        say(format_args!("built by: {}", stamp.rustc));
-        say(format_args!("sources: {}", stamp.source));
-    }
-    say(format_args!("gate: passed, {} decisions in {} ms", passport.decisions, passport.took_ms));
-    Ok(())
 }
 
 /// The gate, with the settings of a configuration or none.
@@ -146,14 +124,4 @@ fn examine(file: &Path, config: Option<&Config>) -> Result<Passport, Failed> {
     let terms = config.map_or_else(Terms::default, terms);
     let passport = gate::examine(file, limits, &terms)?;
     passport.map_err(|rejection| anyhow!("{}: {rejection}", file.display()).into())
-}
-
-fn active(answer: &Value) {
-    let text = |name: &str| answer.pointer(name).and_then(Value::as_str).unwrap_or_default();
-    let generation = answer.pointer("/active/generation").and_then(Value::as_u64).unwrap_or(0);
-    say(format_args!(
-        "active: {}@{};generation={generation}",
-        text("/active/name"),
-        text("/active/version"),
-    ));
 }

@@ -1,0 +1,35 @@
+//! `corral policy show`
+
+use std::path::Path;
+
+use axum::http::Method;
+
+use crate::cli::client::Host;
+use crate::cli::{Failed, load, say};
+use crate::policy::build;
+
+use super::examine;
+
+pub(super) fn file(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
+    let config = config.map(load).transpose()?;
+    let passport = examine(file, config.as_ref())?;
+    let bytes = std::fs::read(file)?;
+    say(format_args!("name: {}", passport.name));
+    say(format_args!("version: {}", passport.version));
+    say(format_args!("sha-256: {}", passport.digest));
+    say(format_args!("bytes: {}", passport.bytes));
+    // The gate lets no import pass.
+    say("imports: none");
+    if let Some(stamp) = build::stamp_of(&bytes) {
+        say(format_args!("built by: {}", stamp.rustc));
+        say(format_args!("sources: {}", stamp.source));
+    }
+    say(format_args!("gate: passed, {} decisions in {} ms", passport.decisions, passport.took_ms));
+    Ok(())
+}
+
+pub(super) async fn host(path: &str, host: Host) -> Result<(), Failed> {
+    let status = host.send(Method::GET, path, Vec::new()).await?;
+    say(serde_json::to_string_pretty(&status)?);
+    Ok(())
+}

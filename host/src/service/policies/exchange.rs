@@ -1,0 +1,262 @@
+//! A candidate's way: the gate, the comparison of names, the exchange.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::policy::gate::{self, Hot, HotRead, Passed, Passport, Rejection, Terms};
+use crate::policy::{Engine, Generation, Introduction, Origin, Reason};
+
+use super::{Inner, Policies, REFUSALS, RefusedCandidate, lock};
+
+/// How many of the reads that are hot a candidate is asked for: enough for a share to mean
+/// something, a few milliseconds of its calls.
+const HOT_READS: usize = 1_000;
+
+/// How many that passed the gate are remembered, with their settings: as many as an operator goes
+/// back and forth between. They hold code and no instances.
+const PASSED: usize = 4;
+
+/// Something that is to come into force.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// A component, or a core module.
+    pub component: Arc<[u8]>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Why it is to come into force.
+    pub reason: Reason,
+    /// What it is told, as JSON; none: what the generation in force was told.
+    pub settings: Option<String>,
+    /// Whether it may give reads other keys.
+    pub allow_rename: bool,
+    /// When somebody asked for it, or its file was seen to change.
+    pub asked: Instant,
+}
+
+/// A candidate that came into force.
+#[derive(Debug)]
+pub struct Installed {
+    /// What it is now.
+    pub generation: Arc<Generation>,
+    /// What the gate learned of it.
+    pub report: Passport,
+    /// From the moment at which somebody asked until it was in force.
+    pub took_ms: f64,
+}
+
+/// Why a candidate did not come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The gate refused it.
+    #[error(transparent)]
+    Refused(Box<Rejection>),
+    /// It gives reads other keys, and nobody asked for that.
+    #[error(transparent)]
+    Renames(Box<Renames>),
+    /// It was rolled back by itself, and this is its file again and nobody who insists.
+    #[error(
+        "it was rolled back by itself because it failed too often; `corral policy push` insists \
+         on it"
+    )]
+    Condemned,
+}
+
+/// How many reads a candidate would let go cold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renames {
+    /// Of the reads that were made a short while ago.
+    pub hot: Hot,
+    /// Of generated reads, when nothing hot has another key.
+    pub generated: Hot,
+}
+
+impl std::fmt::Display for Renames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { hot, generated } = self;
+        write!(f, "{} of {} hot reads would get another key and go cold", hot.renamed, hot.asked)?;
+        if hot.renamed == 0 {
+            write!(f, ", but {} of {} generated ones would", generated.renamed, generated.asked)?;
+        }
+        if let Some(example) = hot.example.as_ref().or(generated.example.as_ref()) {
+            let gate::Renamed { read, key, becomes } = example;
+            write!(f, " ({read}: {key} becomes {becomes})")?;
+        }
+        f.write_str(
+            "; every host has to change at once, or one fills under names that another does not \
+             invalidate. Ask for it by name: `corral policy push --allow-rename`, ?rename=allow, \
+             or allow_rename = true in [policy] for a watched file",
+        )
+    }
+}
+
+impl std::error::Error for Renames {}
+
+impl Candidate {
+    /// A component that is asked for now, under the settings in force, and that gives reads the
+    /// keys that they have.
+    #[must_use]
+    pub fn new(component: Vec<u8>, origin: Origin) -> Self {
+        let reason = match &origin {
+            Origin::BuiltIn => Reason::Started,
+            Origin::File(_) => Reason::File,
+            Origin::Pushed => Reason::Push,
+        };
+        let (component, asked) = (component.into(), Instant::now());
+        Self { component, origin, reason, settings: None, allow_rename: false, asked }
+    }
+}
+
+impl Policies {
+    /// Runs a component through the gate and puts it in force. A core module is welcome too. What
+    /// fails the gate, or gives reads other keys, changes nothing.
+    ///
+    /// # Errors
+    /// [`InstallError`] says what was found.
+    pub async fn install(
+        &self,
+        component: Vec<u8>,
+        origin: Origin,
+    ) -> Result<Installed, InstallError> {
+        self.exchange(Candidate::new(component, origin)).await
+    }
+
+    /// [`Policies::install`] with everything that can be said of a candidate.
+    ///
+    /// # Errors
+    /// [`InstallError`] says what was found.
+    pub async fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
+        let _one_at_a_time = self.inner.exchanging.lock().await;
+        let inner = Arc::clone(&self.inner);
+        let (origin, digest) = (candidate.origin.clone(), gate::digest(&candidate.component));
+        // Compiling takes tens of milliseconds of one core: off the threads that serve.
+        let exchanged = tokio::task::spawn_blocking(move || inner.exchange(candidate)).await;
+        let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
+        let exchanged = exchanged.unwrap_or_else(crashed);
+        match &exchanged {
+            Ok(installed) => self.inner.tell(installed),
+            Err(error) => self.inner.note_refusal(origin, digest, error),
+        }
+        exchanged
+    }
+}
+
+impl Inner {
+    fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
+        let Candidate { component, origin, reason, settings, allow_rename, asked } = candidate;
+        let current = self.slot.current();
+        let settings = settings.unwrap_or_else(|| current.settings().to_owned());
+        let digest = gate::digest(&component);
+        // A file that has not changed asks for nothing; whoever pushes does.
+        if matches!(reason, Reason::File) && self.slot.is_condemned(&digest, &settings) {
+            return Err(InstallError::Condemned);
+        }
+        let hot = current.hot(HOT_READS);
+        let passed = match self.known(&digest, &settings) {
+            Some(known) => known.again(&hot),
+            None => {
+                self.examine(&component, &origin, Terms { settings, hot, ..self.terms.clone() })?
+            }
+        };
+        if !allow_rename {
+            self.compare_names(&passed, &current)?;
+        }
+        let report = passed.report().clone();
+        let generation = self.slot.introduce(passed, Introduction { origin, reason, asked });
+        let took_ms = asked.elapsed().as_secs_f64() * 1e3;
+        self.keep(&digest, component);
+        Ok(Installed { generation, report, took_ms })
+    }
+
+    fn examine(
+        &self,
+        component: &[u8],
+        origin: &Origin,
+        terms: Terms,
+    ) -> Result<Passed, InstallError> {
+        let engine = match origin {
+            Origin::File(_) => &self.shelving,
+            Origin::BuiltIn | Origin::Pushed => &self.engine,
+        };
+        let passed = gate::examine(engine, component, &terms)
+            .map_err(|rejection| InstallError::Refused(Box::new(rejection)))?;
+        let mut known = lock(&self.passed);
+        known.truncate(PASSED - 1);
+        known.push_front(passed.again(&[]));
+        Ok(passed)
+    }
+
+    /// What passed before under the same settings; the entities never change in one process.
+    fn known(&self, digest: &str, settings: &str) -> Option<Passed> {
+        let mut known = lock(&self.passed);
+        let same = |passed: &Passed| {
+            passed.report().digest == digest && passed.pool().settings() == settings
+        };
+        let at = known.iter().position(same)?;
+        let passed = known.remove(at)?;
+        known.push_front(passed.clone());
+        Some(passed)
+    }
+
+    /// What is hot may all have kept its name because little is hot: so generated reads are
+    /// compared as well.
+    fn compare_names(&self, passed: &Passed, current: &Generation) -> Result<(), InstallError> {
+        let hot = passed.report().hot.clone();
+        let mut generated = Hot::default();
+        if hot.renamed == 0 {
+            let sample = gate::sample(&self.terms.entities).into_iter();
+            let named = sample
+                .filter_map(|request| Some(HotRead { key: current.key_of(&request)?, request }));
+            generated = passed.names(&named.collect::<Vec<_>>());
+        }
+        if hot.renamed == 0 && generated.renamed == 0 {
+            return Ok(());
+        }
+        Err(InstallError::Renames(Box::new(Renames { hot, generated })))
+    }
+
+    /// Remembers a component for an exchange of its settings, and forgets those that nobody can go
+    /// back to.
+    fn keep(&self, digest: &str, component: Arc<[u8]>) {
+        let generations = self.slot.status().generations;
+        let mut components = lock(&self.components);
+        components.retain(|(known, _)| {
+            known != digest && generations.iter().any(|g| g.summary.digest == *known)
+        });
+        components.push((digest.to_owned(), component));
+    }
+
+    fn tell(&self, installed: &Installed) {
+        self.metrics.policy_swaps("activated");
+        tracing::info!(
+            policy = installed.generation.label(),
+            renamed = installed.report.hot.renamed,
+            gate_ms = installed.report.took_ms,
+            took_ms = installed.took_ms,
+            "a policy was exchanged"
+        );
+    }
+
+    fn note_refusal(&self, origin: Origin, digest: String, error: &InstallError) {
+        self.metrics.policy_swaps("refused");
+        tracing::warn!(%error, "a policy was refused");
+        let (stage, reason) = match error {
+            InstallError::Refused(rejection) => (Some(rejection.stage), rejection.reason.clone()),
+            InstallError::Renames(_) | InstallError::Condemned => (None, error.to_string()),
+        };
+        let at = SystemTime::now();
+        let mut refusals = lock(&self.refusals);
+        refusals.truncate(REFUSALS - 1);
+        refusals.push_front(RefusedCandidate { at, origin, digest, stage, reason });
+    }
+}
+
+/// Off the threads that serve.
+pub(super) async fn examine(
+    engine: &Engine,
+    component: Arc<[u8]>,
+    terms: Terms,
+) -> Result<Passed, Rejection> {
+    let engine = engine.clone();
+    let examined = tokio::task::spawn_blocking(move || gate::examine(&engine, &component, &terms));
+    examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed()))
+}

@@ -1,0 +1,200 @@
+//! The policy in force and its exchange: by file, by an operator, back again.
+
+mod exchange;
+mod follow;
+mod settings;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::config::{Config, Entity};
+use crate::observe::Metrics;
+use crate::policy::gate::{Passed, Stage, Terms};
+use crate::policy::guard::Lifetimes;
+use crate::policy::{
+    Engine, Generation, NothingToRollBack, Origin, Slot, Status, Tenure, Watch, builtin,
+};
+
+use super::{StartError, terms};
+
+pub use exchange::{Candidate, InstallError, Installed, Renames};
+
+/// The last candidates that were refused, for an operator who missed the answer or the log line.
+const REFUSALS: usize = 16;
+
+/// Everything that exchanging a policy needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Policies {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    /// Keeps what it compiles beside the watched file.
+    shelving: Engine,
+    slot: Arc<Slot>,
+    terms: Terms,
+    config: Config,
+    metrics: Arc<Metrics>,
+    /// One candidate at a time: each is compared with the one in force.
+    exchanging: tokio::sync::Mutex<()>,
+    /// What passed the gate a short while ago.
+    passed: Mutex<VecDeque<Passed>>,
+    /// The components of the generations that are in force or ready, by digest: settings are
+    /// exchanged with them.
+    components: Mutex<Vec<(String, Arc<[u8]>)>>,
+    refusals: Mutex<VecDeque<RefusedCandidate>>,
+    /// `[policy.settings]` as the configuration's file last had it.
+    filed: Mutex<Map<String, Value>>,
+    /// `policy.allow_rename`, which is followed with them.
+    allow_rename: AtomicBool,
+    watches: Mutex<Vec<Watch>>,
+    /// Where a file's change is carried out: it is seen on a thread of its own.
+    runtime: tokio::runtime::Handle,
+}
+
+/// A candidate that did not come into force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RefusedCandidate {
+    /// When, RFC 3339.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: SystemTime,
+    /// Where it came from.
+    pub origin: Origin,
+    /// SHA-256 of the file, in hexadecimal.
+    pub digest: String,
+    /// The stage of the gate that refused it; none: it passed, and was refused for something else.
+    pub stage: Option<Stage>,
+    /// Why.
+    pub reason: String,
+}
+
+/// The policies as operators see them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyStatus {
+    /// The generations.
+    #[serde(flatten)]
+    pub slot: Status,
+    /// The generation in force fails too often, and there is nothing to go back to.
+    pub failing: bool,
+    /// The last candidates that were refused, newest first.
+    pub refusals: Vec<RefusedCandidate>,
+}
+
+impl Policies {
+    pub(super) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let engine = Engine::new(config.policy.limits.clone())?;
+        let shelving = match &config.policy.component {
+            Some(path) if config.policy.watch => engine.beside(path),
+            Some(_) | None => engine.clone(),
+        };
+        let terms = terms(config);
+        let (bytes, origin) = match &config.policy.component {
+            None => (builtin().to_vec(), Origin::BuiltIn),
+            Some(path) => (read(path).await?, Origin::File(path.clone())),
+        };
+        let bytes: Arc<[u8]> = bytes.into();
+        let passed = exchange::examine(&shelving, Arc::clone(&bytes), terms.clone())
+            .await
+            .map_err(|rejection| StartError::Policy(Box::new(rejection)))?;
+        let components = Mutex::new(vec![(passed.report().digest.clone(), bytes)]);
+        let known = Mutex::new(VecDeque::from([passed.again(&[])]));
+        let slot = Arc::new(Slot::new(passed, origin).lasting(tenure(config)));
+        let inner = Inner {
+            engine,
+            shelving,
+            slot,
+            terms,
+            metrics,
+            exchanging: tokio::sync::Mutex::default(),
+            passed: known,
+            components,
+            refusals: Mutex::default(),
+            filed: Mutex::new(config.policy.settings.clone()),
+            allow_rename: AtomicBool::new(config.policy.allow_rename),
+            watches: Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
+            config: config.clone(),
+        };
+        let policies = Self { inner: Arc::new(inner) };
+        tracing::info!(policy = policies.inner.slot.current().label(), "the policy is in force");
+        Ok(policies)
+    }
+
+    /// Where the generation in force stands.
+    #[must_use]
+    pub fn slot(&self) -> Arc<Slot> {
+        Arc::clone(&self.inner.slot)
+    }
+
+    /// Puts the previous generation in force again.
+    ///
+    /// # Errors
+    /// [`NothingToRollBack`] before the first exchange.
+    pub fn rollback(&self) -> Result<Arc<Generation>, NothingToRollBack> {
+        let generation = self.inner.slot.rollback()?;
+        self.inner.metrics.policy_swaps("rolled-back");
+        tracing::info!(policy = generation.label(), "the policy was rolled back");
+        Ok(generation)
+    }
+
+    /// The generations as operators see them.
+    #[must_use]
+    pub fn status(&self) -> PolicyStatus {
+        PolicyStatus {
+            slot: self.inner.slot.status(),
+            failing: self.inner.slot.is_failing(),
+            refusals: lock(&self.inner.refusals).iter().cloned().collect(),
+        }
+    }
+
+    pub(super) fn fold_metrics(&self) {
+        let Inner { slot, metrics, .. } = &*self.inner;
+        for (function, result, total) in slot.calls().each() {
+            metrics.policy_calls(function, result, total);
+        }
+        for time in slot.calls().take_times() {
+            metrics.policy_call_seconds.record(time);
+        }
+        metrics.policy_refused.absolute(slot.calls().all_refused());
+        metrics.policy_automatic_rollbacks(slot.automatic_rollbacks());
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
+        metrics.policy_generation.set(slot.current().number() as f64);
+    }
+}
+
+/// How long names live: as long as any value that was stored under them, and the flights that may
+/// have stored one. A read that began before an exchange waits for one deadline at most, and the
+/// flight that it starts last lasts another.
+fn tenure(config: &Config) -> Tenure {
+    let kept = |entity: &Entity| crate::cache::lifetimes(entity).kept_at_most();
+    let kept = config.entities.values().map(kept);
+    // A query says itself how long its answer lives.
+    let queries = config.query.enabled.then(|| Lifetimes::LONGEST.kept_at_most());
+    let kept = kept.chain(queries).max().unwrap_or_default();
+    let deadlines = config.entities.values().map(|entity| entity.deadline);
+    let deadline = deadlines.chain([config.query.deadline]).max().unwrap_or_default();
+    Tenure { probation: config.policy.probation, naming: kept + 2 * deadline }
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    tokio::fs::read(path).await.map_err(|error| StartError::Component {
+        path: path.display().to_string(),
+        error: error.to_string(),
+    })
+}
+
+/// Nothing here is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*at))
+}
