@@ -73,7 +73,7 @@ impl Seat {
 
     /// `PUT /admin/policy` of a candidate that may rename keys; what the host says to it.
     pub(super) async fn put_renaming(&self, component: &[u8]) -> anyhow::Result<Value> {
-        let path = "/admin/policy?allow-rename=true";
+        let path = "/admin/policy?rename=allow";
         let answer = self.host.put(path, component.to_vec()).await?;
         ensure!(answer.status == StatusCode::OK, "{answer:?}");
         answer.json()
@@ -81,7 +81,7 @@ impl Seat {
 
     /// The host learns how a candidate names keys, and covers them from now on.
     pub(super) async fn learn(&self, component: &[u8]) -> anyhow::Result<()> {
-        let answer = self.host.put("/admin/policy?learn=true", component.to_vec()).await?;
+        let answer = self.host.put("/admin/policy?rename=learn", component.to_vec()).await?;
         ensure!(answer.status == StatusCode::OK, "{answer:?}");
         Ok(())
     }

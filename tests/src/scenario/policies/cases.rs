@@ -33,6 +33,14 @@ const fn rolled_back(name: &'static str, provoked: Provoked) -> Case {
     Case { name, expected: Expected::RolledBack(provoked) }
 }
 
+impl Case {
+    /// It shows that it is bad after some ten thousand calls only.
+    #[must_use]
+    pub fn takes_long(&self) -> bool {
+        matches!(self.expected, Expected::RolledBack(Provoked::ByLoad))
+    }
+}
+
 /// All of them.
 pub const CASES: &[Case] = &[
     refused("never-ends", "behaviour", "nothing that can happen ends it"),

@@ -5,7 +5,7 @@
 mod cases;
 mod report;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use corral_host::policy::{builtin, gate};
@@ -26,6 +26,9 @@ use crate::sim::truth::Subject;
 
 /// Requests that show that a host serves beside a candidate.
 const MANY: usize = 200;
+
+/// By then the load has made a few instances old, on a slow machine too.
+const OLD_AGE: Duration = Duration::from_secs(600);
 
 /// Reads and writes of the control.
 const CONTROL_ROUNDS: u64 = 20;
@@ -182,7 +185,11 @@ impl Stage {
         digest: &str,
     ) -> anyhow::Result<(InForce, String)> {
         let client = Client::new();
-        let over = eventually("a rollback", SOON, || async {
+        let patience = match provoked {
+            Provoked::By(_) => SOON,
+            Provoked::ByLoad => OLD_AGE,
+        };
+        let over = eventually("a rollback", patience, || async {
             match provoked {
                 Provoked::By(item) => {
                     traffic.read(&client, host, Subject::Item(item)).await?;
@@ -193,7 +200,7 @@ impl Stage {
             Ok((now.digest != digest).then_some(now))
         });
         let now = over.await?;
-        Ok((now, reason(&seat.status().await?)))
+        Ok((now, reason(&seat.status().await?, digest)?))
     }
 
     /// What the control's writes touch is forgotten, and the checker must say so. The control is
@@ -227,7 +234,13 @@ fn found(report: &Value) -> anyhow::Result<String> {
     Ok(words.join("; "))
 }
 
-/// Why the last change of generations happened.
-fn reason(status: &Value) -> String {
-    status["activations"][0].to_string()
+/// Why the host went back from the component of this digest, in its own words.
+fn reason(status: &Value, digest: &str) -> anyhow::Result<String> {
+    let reason = &status["activations"][0]["reason"];
+    ensure!(reason["by"] == "rolled-back-automatically", "somebody else did it: {reason}");
+    let generations = status["generations"].as_array().context("generations")?;
+    let failed = generations.iter().find(|generation| generation["digest"] == digest);
+    let failure = failed.and_then(|failed| failed["failures"][0].as_str()).unwrap_or_default();
+    let count = |name: &str| reason[name].as_u64().unwrap_or_default();
+    Ok(format!("{} traps, {} refused; the last: {failure}", count("traps"), count("refused")))
 }
