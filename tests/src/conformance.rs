@@ -68,6 +68,7 @@ checks! {
         other_tags_and_keys_are_left_alone,
         a_repeated_tag_invalidation_finds_nothing,
         a_key_indexed_again_is_found_again,
+        an_invalidation_removes_the_value_of_what_is_indexed_meanwhile,
         an_invalidation_keeps_what_is_indexed_meanwhile,
         a_mark_is_seen_and_ends,
         an_index_is_kept_until_its_longest_member_ends,

@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod load;
 pub mod native;
 pub mod peers;
+pub mod policies;
 pub mod replay;
 pub mod scenario;
 pub mod servers;

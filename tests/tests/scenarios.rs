@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use corral_tests::scenario::faults::{Faults, Report};
-use corral_tests::scenario::{deaths, lifetimes, predict};
+use corral_tests::scenario::swaps::Swaps;
+use corral_tests::scenario::{deaths, lifetimes, predict, rename};
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,4 +73,34 @@ async fn what_two_policies_make_of_a_trace_is_what_was_predicted() {
     let [strict, lenient] = [&report.lines[0], &report.lines[1]].map(|line| line.real);
     assert!(lenient.hit_ratio - strict.hit_ratio > 2.0 * predict::TOLERANCE, "{report:#?}");
     assert!(strict.loads > lenient.loads, "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_policies_in_turn_fail_no_request_and_neither_does_varnish() {
+    let swaps = Swaps {
+        swaps: 20,
+        varnish_swaps: 2,
+        few: 1,
+        connections: 8,
+        pause: Duration::ZERO,
+        before: Duration::from_secs(1),
+    };
+    let report = swaps.run(|_| {}).await.unwrap();
+    println!("{report}");
+    report.expect().unwrap();
+    assert_eq!(report.corral.loaded.count, 20);
+    assert_eq!(report.varnish.unwrap().failed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_renames_every_key_makes_no_read_stale() {
+    let report = rename::run(Duration::from_secs(2), |_| {}).await.unwrap();
+    println!("{report}");
+    report.expect().unwrap();
+}
+
+/// What lies under the old names was stored by others, and is no less untrue for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_stored_nothing_covers_the_old_names_all_the_same() {
+    assert_eq!(rename::answered_under_old_names().await.unwrap(), Some(2));
 }

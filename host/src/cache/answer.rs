@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::observe::ReadOutcome;
-use crate::policy::{Generation, Refusal};
+use crate::policy::Generation;
 use crate::store::{Envelope, Key};
 
 use super::load::{LoadError, Loaded};
@@ -132,9 +132,6 @@ pub enum ReadError {
     /// The entity has no statement and the program bound no closure.
     #[error("this entity is bound to a closure of the program, it can't be read by name")]
     Unbound,
-    /// The policy refused the request.
-    #[error("the policy refused the request: {0:?}")]
-    Refused(Refusal),
     /// The load failed and there is no stale value that may be served.
     #[error(transparent)]
     Load(LoadError),

@@ -66,7 +66,12 @@ impl Cache {
         let generation = self.slot.current();
         let plan = match read.plan(&generation) {
             Ok(Ok(plan)) => plan,
-            Ok(Err(refusal)) => return Err(ReadError::Refused(refusal)),
+            Ok(Err(refusal)) => {
+                // Entity and arguments are as declared, or there would be no read: it is wrong.
+                tracing::debug!(?refusal, "a read without a key");
+                generation.refused(&format_args!("a read that is declared: {refusal:?}"));
+                return self.without_plan(read, generation, began).await;
+            }
             Err(undecided) => {
                 tracing::debug!(%undecided, "a read without a key");
                 return self.without_plan(read, generation, began).await;

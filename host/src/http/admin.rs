@@ -34,7 +34,8 @@ pub(super) async fn policy(
     Ok(Json(face.corral.policies().status()))
 }
 
-/// `PUT /admin/policy` with a component, or a core module.
+/// `PUT /admin/policy` with a component, or a core module. With `?rename=allow` it may name keys
+/// otherwise; with `?rename=learn` invalidations cover its names, and it does not come into force.
 pub(super) async fn put_policy(
     State(face): State<Face>,
     headers: HeaderMap,
@@ -43,9 +44,16 @@ pub(super) async fn put_policy(
 ) -> Result<Json<Value>, Problem> {
     let asked = Instant::now();
     face.gatekeeper.check(Scope::Admin, &headers)?;
-    let allow_rename = allows_rename(query.as_deref())?;
+    let learn = query.as_deref() == Some("rename=learn");
+    let allow_rename = learn || allows_rename(query.as_deref())?;
     let bytes = collect(body, COMPONENT_LIMIT).await?;
     let candidate = Candidate::new(bytes.to_vec(), Origin::Pushed);
+    if learn {
+        let learned = face.corral.policies().learn(Candidate { asked, ..candidate }).await?;
+        let Installed { generation, report, took_ms } = &learned;
+        let learned = generation.summary();
+        return Ok(Json(json!({ "learned": learned, "report": report, "took_ms": took_ms })));
+    }
     let candidate = Candidate { allow_rename, asked, ..candidate };
     Ok(Json(installed(&face.corral.policies().exchange(candidate).await?)))
 }
@@ -78,7 +86,9 @@ fn allows_rename(query: Option<&str>) -> Result<bool, Problem> {
     match query {
         None | Some("") => Ok(false),
         Some("rename=allow") => Ok(true),
-        Some(_) => Err(Problem::malformed("this path takes ?rename=allow, or nothing")),
+        Some(_) => Err(Problem::malformed(
+            "this path takes ?rename=allow, ?rename=learn for a component, or nothing",
+        )),
     }
 }
 
@@ -90,13 +100,7 @@ fn installed(installed: &Installed) -> Value {
 impl From<InstallError> for Problem {
     fn from(error: InstallError) -> Self {
         match error {
-            InstallError::Refused(rejection) => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "policy-refused",
-                "The policy did not pass the gate",
-                rejection.reason.clone(),
-            )
-            .with("report", json!(rejection)),
+            InstallError::Refused(rejection) => refused(&rejection),
             InstallError::Renames(renames) => Self::new(
                 StatusCode::CONFLICT,
                 "policy-renames",

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::cache::{LoadError, ReadError, WriteError};
 use crate::origin::OriginError;
-use crate::policy::Refusal;
 use crate::service::RequestError;
 
 /// Seconds after which a client may try again: long enough for a short outage to pass, short
@@ -191,7 +190,6 @@ impl From<ReadError> for Problem {
                 "This entity can't be read by name",
                 "it is bound to a closure of the program that embeds this host",
             ),
-            ReadError::Refused(refusal) => refused(&refusal),
             ReadError::Load(error) => error.into(),
             ReadError::Deadline => deadline(),
             ReadError::Nothing => Self::unavailable(
@@ -200,17 +198,6 @@ impl From<ReadError> for Problem {
                 "this host is shutting down, or its work for the request ended early",
             ),
         }
-    }
-}
-
-fn refused(refusal: &Refusal) -> Problem {
-    let wrong = |name: &str, problem| {
-        invalid_arguments(&json!([{ "parameter": name, "problem": problem }]))
-    };
-    match refusal {
-        Refusal::UnknownEntity => unknown("entity", ""),
-        Refusal::MissingArgument(name) => wrong(name, "it is missing"),
-        Refusal::SurplusArgument(name) => wrong(name, "there is no such parameter"),
     }
 }
 

@@ -157,7 +157,7 @@ impl Slot {
 
     /// The generation in force, and behind it every other whose keys may still live: an
     /// invalidation names keys under all of them (race J). Generations of one component and
-    /// settings name alike and count once; one under which nothing was stored left no keys.
+    /// settings name alike and count once.
     #[must_use]
     pub fn naming(&self) -> Vec<Arc<Generation>> {
         let mut ledger = self.inner.ledger();
@@ -183,6 +183,23 @@ impl Slot {
     /// [`Slot::activate`] for a policy that needs no gate.
     pub fn activate_native(&self, native: NativePolicy) -> Arc<Generation> {
         self.put_in_force(native.into_parts(), Reason::Started, std::time::Instant::now())
+    }
+
+    /// Lets invalidations cover what a policy names, without putting it in force. When every host
+    /// has learned that, they may put it in force one after the other.
+    pub fn learn(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
+        let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = passed.into_parts(origin);
+        let mut ledger = self.inner.ledger();
+        let (number, filled) = ledger.announce(&parts);
+        let around = Surroundings {
+            calls: Arc::clone(&self.inner.calls),
+            filled,
+            overseer: Arc::downgrade(&self.inner) as Weak<dyn Overseer>,
+        };
+        let learned = Arc::new(Generation::new(number, parts, around));
+        ledger.learn(&learned);
+        learned
     }
 
     fn put_in_force(

@@ -1,6 +1,7 @@
 //! Runs a scenario over real servers at full size, and prints what came of it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use corral_host::policy::build::Language;
 use corral_tests::authors;
+use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
-    deaths, faults, lifetimes, near, newcomer, outage, predict, stampede,
+    deaths, faults, lifetimes, near, newcomer, outage, policies, predict, rename, stampede,
 };
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
 
-/// Starts private servers and hosts, plays one scenario, and prints a JSON document.
+/// Starts private servers and hosts, plays one scenario, and prints a JSON document, or a table.
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -110,6 +112,48 @@ enum Scenario {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
+    /// Bad policies, pushed into two hosts under load.
+    Policies {
+        /// These alone, by name.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// A JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// A policy that renames every key comes into force on two hosts under load with writes.
+    Rename {
+        /// Seconds before and after.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// A JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Policies exchanged under full load, and beside it Varnish's configuration.
+    Swaps {
+        /// Exchanges under load.
+        #[arg(long, default_value_t = 1_000)]
+        swaps: u32,
+        /// The same for Varnish; 0: without it.
+        #[arg(long, default_value_t = 100)]
+        varnish_swaps: u32,
+        /// Exchanges without load, and of what was never seen before.
+        #[arg(long, default_value_t = 20)]
+        few: u32,
+        /// Connections of the load.
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
+        /// Milliseconds between two exchanges.
+        #[arg(long, default_value_t = 100)]
+        pause_ms: u64,
+        /// Seconds of load before the first.
+        #[arg(long, default_value_t = 10)]
+        before: u64,
+        /// A JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[tokio::main]
@@ -167,8 +211,39 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             }
         }
         Scenario::Churn { keys } => print(&lifetimes::churn(keys).await?)?,
+        Scenario::Policies { only, json } => {
+            let wanted = |case: &&policies::Case| {
+                only.is_empty() || only.iter().any(|name| name == case.name)
+            };
+            let cases: Vec<_> = policies::CASES.iter().filter(wanted).copied().collect();
+            let report = policies::run(&cases, |what| eprintln!("{what}")).await?;
+            show(&report, json)?;
+            return Ok(report.holds());
+        }
+        Scenario::Rename { seconds, json } => {
+            let lasts = Duration::from_secs(seconds);
+            let report = rename::run(lasts, |what| eprintln!("{what}")).await?;
+            show(&report, json)?;
+            return Ok(report.holds());
+        }
+        Scenario::Swaps { swaps, varnish_swaps, few, connections, pause_ms, before, json } => {
+            let (pause, before) = (Duration::from_millis(pause_ms), Duration::from_secs(before));
+            let swaps = Swaps { swaps, varnish_swaps, few, connections, pause, before };
+            let report = swaps.run(|side| eprintln!("{side}")).await?;
+            show(&report, json)?;
+            return Ok(report.holds());
+        }
     }
     Ok(true)
+}
+
+/// A table for a person, or a document for a program.
+fn show(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
+    if json {
+        return print(report);
+    }
+    println!("{report}");
+    Ok(())
 }
 
 fn print(report: &impl Serialize) -> anyhow::Result<()> {

@@ -158,3 +158,26 @@ pub(super) async fn an_invalidation_keeps_what_is_indexed_meanwhile(
     }
     Ok(())
 }
+
+/// A refresh or a write-through indexes a key whose old value is still there. The invalidation, which
+/// may be under way, answers for that value all the same.
+pub(super) async fn an_invalidation_removes_the_value_of_what_is_indexed_meanwhile(
+    subject: Subject<'_>,
+) -> Result<()> {
+    const ROUNDS: usize = 35;
+    let (store, tag, key) = (subject.store, subject.tag("t")?, subject.key("k")?);
+    for round in 0..ROUNDS {
+        subject.put_tagged(&tag, &key).await?;
+        let index = async {
+            for _ in 0..round % 7 {
+                store.ping().await?;
+            }
+            subject.index_for(&tag, &key, LONG).await
+        };
+        let invalidation =
+            async { Ok::<_, anyhow::Error>(store.invalidate_tag(&tag, LONG).await?) };
+        futures_util::future::try_join(invalidation, index).await?;
+        ensure!(!subject.has(&key).await?, "round {round}: the value survived");
+    }
+    Ok(())
+}

@@ -4,14 +4,19 @@
 pub mod cost;
 pub mod deaths;
 pub mod faults;
+mod hosts;
 mod ledger;
 pub mod lifetimes;
 pub mod near;
 pub mod newcomer;
 pub mod outage;
+pub mod policies;
 pub mod predict;
+pub mod rename;
 mod rows;
 pub mod stampede;
+pub mod swaps;
+mod traffic;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod varnish;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,9 +20,10 @@ pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral};
 pub use port::free_port;
 pub use postgres::Postgres;
-pub use process::is_alive;
+pub use process::{is_alive, resident_bytes};
 pub use program::Program;
 pub use redis::Redis;
+pub use varnish::Varnish;
 
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -61,6 +61,21 @@ pub fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
 }
 
+/// Memory that a process and its children hold.
+///
+/// # Errors
+/// When it has ended.
+pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).context("its memory")?;
+    let mut bytes = kilobytes.trim().parse::<u64>()? * 1024;
+    for child in children(pid)? {
+        bytes += resident_bytes(child)?;
+    }
+    Ok(bytes)
+}
+
 /// The children of a process.
 pub(super) fn children(parent: u32) -> anyhow::Result<Vec<u32>> {
     let pids = std::fs::read_dir("/proc")?

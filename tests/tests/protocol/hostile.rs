@@ -16,7 +16,7 @@ use super::scripted::Fills;
 use super::world::{Host, Terms, World, soon, version, versions};
 
 type Step = dyn Fn(Turn, Event) -> Result<Turn, Trap> + Send + Sync;
-type Naming = dyn Fn(Plan) -> Result<Plan, Trap> + Send + Sync;
+type Naming = dyn Fn(Plan) -> Result<Result<Plan, Refusal>, Trap> + Send + Sync;
 type Touching = dyn Fn() -> Result<Vec<Target>, Trap> + Send + Sync;
 
 /// The default policy, with answers exchanged for others.
@@ -45,7 +45,7 @@ impl Fickle {
 impl Policy for Fickle {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         match (self.native.plan(request)?, &self.plan) {
-            (Ok(plan), Some(exchange)) => exchange(plan).map(Ok),
+            (Ok(plan), Some(exchange)) => exchange(plan),
             (answer, _) => Ok(answer),
         }
     }
@@ -82,6 +82,17 @@ async fn a_policy_that_traps_at_every_step_costs_loads_and_no_answer() {
     assert_eq!((version(&answer), answer.via), (1, Via::Uncached(Why::Uncached)));
     crowds_read_every_write(&world, &host).await;
     assert_eq!((world.stored().await, host.lane.most_at_once()), (None, 1));
+}
+
+#[tokio::test]
+async fn a_policy_that_refuses_what_is_declared_costs_loads_and_no_answer() {
+    let world = World::default();
+    let plan: Box<Naming> = Box::new(|_plan| Ok(Err(Refusal::UnknownEntity)));
+    let host =
+        world.host_with(Arc::new(Fickle { plan: Some(plan), ..Fickle::over(world.native()) }));
+    let answer = host.reading().await.unwrap();
+    assert_eq!((version(&answer), answer.via), (1, Via::Uncached(Why::Uncached)));
+    assert_eq!(world.stored().await, None);
 }
 
 #[tokio::test]
@@ -197,7 +208,7 @@ async fn a_read_without_a_legal_name_is_loaded_and_not_stored() {
     let names = ["", "a b", "{x}", "a\nb", &"x".repeat(513)].map(str::to_owned);
     for name in names {
         let world = World::default();
-        let plan: Box<Naming> = Box::new(move |plan| Ok(Plan { key: name.clone(), ..plan }));
+        let plan: Box<Naming> = Box::new(move |plan| Ok(Ok(Plan { key: name.clone(), ..plan })));
         let policy = Fickle { plan: Some(plan), ..Fickle::over(world.native()) };
         let host = world.host_with(Arc::new(policy));
         for loads in 1..3 {

@@ -86,7 +86,19 @@ impl Ledger {
     pub(super) fn enter(&mut self, next: &Arc<Generation>) {
         self.failing = None;
         self.namings.retain(|other| !other.generation.names_like(next));
-        self.namings.push(Naming { generation: Arc::clone(next), left: None });
+        self.cover(Naming { generation: Arc::clone(next), left: None });
+    }
+
+    /// From now on invalidations name keys under it too, though it is not in force: on another host
+    /// it may be.
+    pub(super) fn learn(&mut self, learned: &Generation) {
+        if self.namings.iter().all(|known| !known.generation.names_like(learned)) {
+            self.cover(Naming { generation: Arc::new(learned.naming_only()), left: None });
+        }
+    }
+
+    fn cover(&mut self, naming: Naming) {
+        self.namings.push(naming);
         if self.namings.len() <= NAMINGS {
             return;
         }
@@ -138,10 +150,11 @@ impl Ledger {
         self.namings.retain(|n| n.left.is_none_or(|left| now.duration_since(left) < lasts));
     }
 
-    /// Who else named keys that may still live.
+    /// Who else named keys that may still live. Whether this host stored anything under a name says
+    /// nothing: others share the store.
     pub(super) fn others(&self, current: &Generation) -> Vec<Arc<Generation>> {
         let namings = self.namings.iter().map(|naming| &naming.generation);
-        let others = namings.filter(|other| !other.names_like(current) && other.has_filled());
+        let others = namings.filter(|other| !other.names_like(current));
         others.cloned().collect()
     }
 

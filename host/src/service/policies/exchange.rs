@@ -158,7 +158,37 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// Runs a component through the gate, and from then on invalidations cover the keys that it
+    /// names. What is in force stays so. A policy that renames keys is learned by every host before
+    /// the first of them fills under the new names.
+    ///
+    /// # Errors
+    /// [`InstallError::Refused`] says what the gate found.
+    pub async fn learn(&self, candidate: Candidate) -> Result<Installed, InstallError> {
+        let _one_at_a_time = self.inner.exchanging.lock().await;
+        let inner = Arc::clone(&self.inner);
+        let learned = tokio::task::spawn_blocking(move || inner.learn(candidate)).await;
+        let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
+        let learned = learned.unwrap_or_else(crashed)?;
+        tracing::info!(policy = learned.generation.label(), "a policy's names were learned");
+        Ok(learned)
+    }
+}
+
 impl Inner {
+    fn learn(&self, candidate: Candidate) -> Result<Installed, InstallError> {
+        let Candidate { component, origin, settings, asked, .. } = candidate;
+        let current = self.slot.current();
+        let settings = settings.unwrap_or_else(|| current.settings().to_owned());
+        let hot = current.hot(HOT_READS);
+        let passed =
+            self.examine(&component, &origin, Terms { settings, hot, ..self.terms.clone() })?;
+        let report = passed.report().clone();
+        let generation = self.slot.learn(passed, origin);
+        Ok(Installed { generation, report, took_ms: asked.elapsed().as_secs_f64() * 1e3 })
+    }
+
     fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
         let Candidate { component, origin, reason, settings, allow_rename, asked } = candidate;
         let current = self.slot.current();

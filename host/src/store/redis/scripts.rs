@@ -31,7 +31,7 @@ macro_rules! scripts {
         }
     };
 }
-scripts!(claim, fill, renew, release, wait, index, mark, forget, announce, due);
+scripts!(claim, fill, renew, release, wait, index, forget, announce, due);
 
 /// Where the scripts announce the keys whose lease ended; the prelude names it too.
 pub(super) const SETTLED_CHANNEL: &str = "corral:settled";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::Pipeline;
 
 use super::scripts::SETTLED_CHANNEL;
-use super::{LATEST_MS, RedisStore, lease_name, lifetime_ms, waiters_name};
+use super::{RedisStore, lease_name, lifetime_ms, waiters_name};
 use crate::store::{Removed, StoreError, Tag};
 
 /// How many keys one exchange removes: it holds the server for well under a millisecond, and a
@@ -59,52 +59,60 @@ impl RedisStore {
 
     /// Marks the tag, then removes its keys chunk by chunk, each from the index after its value.
     ///
-    /// A key may be indexed again while this goes on, by a load that began after the mark. It
-    /// then has a higher score than the one that was read, and stays in the index for the next
-    /// invalidation. The walk ends because it goes up the scores that stood at the mark.
+    /// A key may be indexed again while this goes on. Whoever does that (a refresh, a write-through)
+    /// loads after the mark, but the value that is there until then was loaded before it: so the walk
+    /// must not miss the key, which has a higher score now. A scan finds every member that was there
+    /// from its beginning to its end, wherever its score moves. And the key stays in the index for
+    /// the next invalidation, because its score is not the one that was read.
     pub(super) async fn remove_tagged(
         &self,
         tag: &Tag,
         mark: Duration,
     ) -> Result<Removed, StoreError> {
-        let (top, mark_refused) = match self.mark(tag, mark).await {
-            Ok(top) => (top, None),
+        let mark_refused = match self.mark(tag, mark).await {
+            Ok(()) => None,
             // A server that is out of memory takes no mark, but removing is what helps both: the
             // caller gets the error once everything is gone, and will repeat it for the mark.
-            Err(StoreError::Refused(why)) => (LATEST_MS as f64, Some(StoreError::Refused(why))),
+            Err(StoreError::Refused(why)) => Some(StoreError::Refused(why)),
             Err(error) => return Err(error),
         };
-        let (mut removed, mut from) = (Removed::default(), 0.0);
+        let (mut removed, mut cursor) = (Removed::default(), 0);
         loop {
-            let members = self.members(tag, from, top).await?;
-            let Some((_, last)) = members.last() else { break };
-            from = *last;
+            let (next, members) = self.members(tag, cursor).await?;
             let keys: Vec<_> = members.iter().map(|(key, _)| key.as_str()).collect();
             removed.keys += self.remove(&keys).await?.keys;
             self.forget(tag, &members).await?;
+            if next == 0 {
+                break;
+            }
+            cursor = next;
         }
         mark_refused.map_or(Ok(removed), Err)
     }
 
-    /// Sets the mark; the highest score in the index at that moment.
-    async fn mark(&self, tag: &Tag, mark: Duration) -> Result<f64, StoreError> {
-        let names = [mark_name(tag), index_name(tag)];
+    async fn mark(&self, tag: &Tag, mark: Duration) -> Result<(), StoreError> {
         let (random, mark_ms) = (format!("{:032x}", rand::random::<u128>()), lifetime_ms(mark));
-        let args = [random.as_bytes(), mark_ms.as_bytes()];
-        Ok(self.run(&self.scripts.mark, &[&names[0], &names[1]], &args).await?.1)
+        let command =
+            redis::cmd("SET").arg(mark_name(tag)).arg(random).arg("PX").arg(mark_ms).take();
+        self.link
+            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
+            .await
     }
 
-    /// The next chunk of members with scores in this range, lowest first.
-    async fn members(&self, tag: &Tag, from: f64, to: f64) -> Result<Vec<Member>, StoreError> {
-        let mut command = redis::cmd("ZRANGEBYSCORE");
-        command.arg(index_name(tag)).arg(from).arg(to);
-        command.arg("WITHSCORES").arg("LIMIT").arg(0).arg(CHUNK);
+    /// Members from here on, about a chunk of them or all of a small index; and from where to go on,
+    /// 0 at the end.
+    async fn members(&self, tag: &Tag, from: u64) -> Result<(u64, Vec<Member>), StoreError> {
+        let mut command = redis::cmd("ZSCAN");
+        command.arg(index_name(tag)).arg(from).arg("COUNT").arg(CHUNK);
         self.link
             .exchange(|mut connection| async move { command.query_async(&mut connection).await })
             .await
     }
 
     async fn forget(&self, tag: &Tag, members: &[Member]) -> Result<(), StoreError> {
+        if members.is_empty() {
+            return Ok(());
+        }
         let scores: Vec<_> = members.iter().map(|(_, score)| format!("{score:.0}")).collect();
         let args: Vec<&[u8]> = members
             .iter()

@@ -1,0 +1,31 @@
+//! Well-behaved, but for one row, which it wants to keep for ever.
+#![no_std]
+
+use policy_base::{
+    Action, Event, Lifetime, Memo, Moment, Plan, Policy, Refusal, Request, Settings, Turn, unlucky,
+};
+
+const UNLUCKY: &str = "75";
+
+struct LateLifetime;
+
+policy_base::export!(LateLifetime);
+
+impl Policy for LateLifetime {
+    const NAME: &'static str = "late-lifetime";
+
+    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
+        unlucky::plan(settings, request, UNLUCKY)
+    }
+
+    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let turn = settings.step(memo, moment, event);
+        match turn.action {
+            Action::Fill(plain) if unlucky::is_marked(memo) => {
+                let (fresh_ms, refresh_ms) = (u32::MAX, u32::MAX);
+                Turn { action: Action::Fill(Lifetime { fresh_ms, refresh_ms, ..plain }), ..turn }
+            }
+            _ => turn,
+        }
+    }
+}

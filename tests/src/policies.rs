@@ -1,0 +1,68 @@
+//! The policies under `tests/policies`, built for real: by the host's own builder, for WebAssembly.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use corral_host::policy::build::{BuildError, build};
+
+use crate::servers::build_dir;
+
+/// A policy that was built.
+#[derive(Debug, Clone)]
+pub struct Artefact {
+    /// What can be pushed: the component, or, where none came of it, the core module.
+    pub bytes: Vec<u8>,
+    /// Why the builder made no component of the module.
+    pub refused: Option<String>,
+}
+
+/// Builds the crate in `tests/policies/{folder}`, `good/short-lived` for one. Its dependencies are
+/// those of all others there and compile once; then a policy takes a second or two.
+///
+/// # Errors
+/// When it does not compile; the compiler's messages stand on standard error.
+pub fn artefact(folder: &str) -> anyhow::Result<Artefact> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let directory = root.join(folder);
+    let out = tempfile::tempdir()?;
+    let file = out.path().join("policy.wasm");
+    match build(&directory, Some(&file)) {
+        Ok(_) => Ok(Artefact { bytes: std::fs::read(file)?, refused: None }),
+        Err(BuildError::Rejected(rejection)) => {
+            let bytes = std::fs::read(module(folder)?)?;
+            Ok(Artefact { bytes, refused: Some(rejection.to_string()) })
+        }
+        Err(error) => Err(error).context(folder.to_owned()),
+    }
+}
+
+/// A policy that makes a component.
+///
+/// # Errors
+/// As [`artefact`], and when the builder refuses it.
+pub fn component(folder: &str) -> anyhow::Result<Vec<u8>> {
+    let Artefact { bytes, refused } = artefact(folder)?;
+    ensure!(refused.is_none(), "{folder}: {}", refused.unwrap_or_default());
+    Ok(bytes)
+}
+
+/// The same policy in a file of its own: a custom section that nobody reads tells it apart.
+#[must_use]
+pub fn variant(component: &[u8], number: u32) -> Vec<u8> {
+    const CUSTOM: u8 = 0;
+    const NAME: &[u8; 7] = b"variant";
+    let number = number.to_le_bytes();
+    let mut bytes = component.to_vec();
+    bytes.extend([CUSTOM, (1 + NAME.len() + number.len()) as u8, NAME.len() as u8]);
+    bytes.extend(NAME);
+    bytes.extend(number);
+    bytes
+}
+
+/// Where cargo left what the compiler made.
+fn module(folder: &str) -> anyhow::Result<PathBuf> {
+    let profile = build_dir()?;
+    let target = profile.parent().context("cargo's `target`")?;
+    let name = folder.rsplit('/').next().unwrap_or(folder).replace('-', "_");
+    Ok(target.join("wasm32-unknown-unknown/release").join(name).with_extension("wasm"))
+}

@@ -1,0 +1,77 @@
+//! The bad policies, and how each is expected to be caught.
+
+/// A policy under `tests/policies/bad`.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Its crate.
+    pub name: &'static str,
+    pub(super) expected: Expected,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Expected {
+    /// The gate refuses it at this stage, with these words among its reasons.
+    Refused { stage: &'static str, words: &'static str },
+    /// The gate can't see it. In force, it does what the host does not act upon.
+    RolledBack(Provoked),
+}
+
+/// What makes a policy show that it is bad.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Provoked {
+    /// Reads of this item, which nobody read before.
+    By(u8),
+    /// Nothing but time: the load alone.
+    ByLoad,
+}
+
+const fn refused(name: &'static str, stage: &'static str, words: &'static str) -> Case {
+    Case { name, expected: Expected::Refused { stage, words } }
+}
+
+const fn rolled_back(name: &'static str, provoked: Provoked) -> Case {
+    Case { name, expected: Expected::RolledBack(provoked) }
+}
+
+impl Case {
+    /// It shows that it is bad after some ten thousand calls only.
+    #[must_use]
+    pub fn takes_long(&self) -> bool {
+        matches!(self.expected, Expected::RolledBack(Provoked::ByLoad))
+    }
+}
+
+/// All of them.
+pub const CASES: &[Case] = &[
+    refused("never-ends", "behaviour", "nothing that can happen ends it"),
+    refused("fills-without-lease", "behaviour", "fill after loaded: it is not legal now"),
+    refused("colliding-keys", "behaviour", "two reads share the key"),
+    refused("counts-its-keys", "behaviour", "asked twice, the key"),
+    refused("counts-its-lifetimes", "behaviour", "asked twice"),
+    refused("loops-forever", "behaviour", "it did not end within its time"),
+    refused("allocates-without-end", "behaviour", "memory"),
+    refused("traps-now-and-then", "behaviour", "unreachable"),
+    refused("lifetime-zero", "behaviour", "the lifetime is out of bounds"),
+    refused("lifetime-huge", "behaviour", "the lifetime is out of bounds"),
+    refused("newline-in-key", "behaviour", "is not legal"),
+    refused("other-contract", "exports", "it was built for corral:policy@0.2.0"),
+    refused("reads-the-clock", "imports", "wasi:clocks/monotonic-clock"),
+    refused("refuses-everything", "behaviour", "it refuses a read that is declared"),
+    refused("forgets-a-key", "behaviour", "the write put leaves a read stale"),
+    refused("waits-too-long", "behaviour", "the wait is longer than the time that is left"),
+    rolled_back("late-fill", Provoked::By(71)),
+    rolled_back("late-trap", Provoked::By(72)),
+    rolled_back("late-loop", Provoked::By(73)),
+    rolled_back("late-circles", Provoked::By(74)),
+    rolled_back("late-lifetime", Provoked::By(75)),
+    rolled_back("late-key", Provoked::By(76)),
+    rolled_back("late-refusal", Provoked::By(77)),
+    rolled_back("turns-sour", Provoked::ByLoad),
+];
+
+/// The control: it forgets what the writes of one item touch. Neither gate nor host can know that,
+/// so reads become stale, and the checker has to find them.
+pub(super) const CONTROL: (&str, u8) = ("late-forgetter", 78);
+
+/// Items from 0 to this: those that clients read, and those that provoke.
+pub(super) const ITEMS: u8 = 80;

@@ -1,0 +1,127 @@
+//! What came of it, as a document and as a table.
+
+use std::fmt;
+
+use anyhow::ensure;
+use serde::Serialize;
+
+use crate::scenario::traffic::Verdict;
+
+/// What came of all candidates.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// One for each candidate.
+    pub lines: Vec<Line>,
+    /// Of all requests.
+    pub whole: Verdict,
+    /// The first promises broken, in words.
+    pub complaints: Vec<String>,
+    /// Keys in the store without a lifetime.
+    pub immortal: Vec<String>,
+    /// What shows that the checker can find something.
+    pub control: Control,
+}
+
+/// What came of one candidate.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// Its name.
+    pub policy: &'static str,
+    /// Where it was caught.
+    pub caught: Caught,
+    /// Of the requests meanwhile.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// Where a bad policy was caught.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Caught {
+    /// It never came into force.
+    Gate {
+        /// Where the examination ended.
+        stage: String,
+        /// Everything that was found.
+        found: String,
+        /// What the builder said already.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        builder: Option<String>,
+    },
+    /// It came into force, and was rolled back without anybody's help.
+    Guard {
+        /// Why.
+        reason: String,
+        /// From the answer to the operator to the rollback.
+        pushed_ms: f64,
+        /// From the file's activation to the rollback.
+        filed_ms: f64,
+    },
+}
+
+/// A policy that nobody can catch.
+#[derive(Debug, Clone, Serialize)]
+pub struct Control {
+    /// Its name.
+    pub policy: &'static str,
+    /// What the checker found.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+impl Report {
+    /// No request failed, none was answered with something stale, and the control was found.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let Verdict { failed, stale, .. } = self.whole;
+        (failed, stale) == (0, 0) && self.immortal.is_empty() && self.control.verdict.stale > 0
+    }
+
+    /// Fails with what was broken.
+    ///
+    /// # Errors
+    /// When it does not hold.
+    pub fn expect(&self) -> anyhow::Result<()> {
+        ensure!(self.holds(), "{self}\n{:#?}\n{:?}", self.complaints, self.immortal);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ("policy", "caught by", "rolled back", "requests", "failed", "stale");
+        let (policy, by, back, requests, failed, stale) = head;
+        writeln!(f, "{policy:<22} {by:<16} {back:>17} {requests:>9} {failed:>7} {stale:>6}  why")?;
+        for Line { policy, caught, verdict } in &self.lines {
+            let (by, back, why) = match caught {
+                Caught::Gate { stage, found, .. } => (format!("gate, {stage}"), "-".into(), found),
+                Caught::Guard { reason, pushed_ms, filed_ms } => {
+                    ("guard".into(), format!("{pushed_ms} / {filed_ms} ms"), reason)
+                }
+            };
+            let Verdict { requests, failed, stale } = verdict;
+            writeln!(
+                f,
+                "{policy:<22} {by:<16} {back:>17} {requests:>9} {failed:>7} {stale:>6}  {}",
+                excerpt(why)
+            )?;
+        }
+        let Verdict { requests, failed, stale } = self.whole;
+        writeln!(f, "{:<57} {requests:>9} {failed:>7} {stale:>6}", "all")?;
+        let Control { policy, verdict: Verdict { requests, failed, stale } } = self.control;
+        write!(
+            f,
+            "{policy:<22} {:<34} {requests:>9} {failed:>7} {stale:>6}",
+            "nobody: the control"
+        )?;
+        self.complaints.iter().try_for_each(|complaint| write!(f, "\n{complaint}"))
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 120;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+//! Every key gets another name, on two hosts, under load with writes. The gate says beforehand how
+//! many hot reads go cold; no read may be stale.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use corral_host::policy::builtin;
+use hyper::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::hosts::{SOON, Seat};
+use super::traffic::{Rows, Traffic, Verdict};
+use super::{millis, rows};
+use crate::client::Client;
+use crate::policies::component;
+use crate::servers::{Postgres, Redis};
+use crate::sim::truth::Subject;
+
+/// Most of them nobody writes: they are hot when the policy is exchanged.
+const ROWS: Rows = Rows { items: 200, teams: 100 };
+
+/// Reads and writes of the control.
+const CONTROL_ROUNDS: u64 = 10;
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Hot reads that the gate asked the candidate to name.
+    pub hot: u64,
+    /// Of those, how many it said would go cold.
+    pub would_go_cold: u64,
+    /// What the host said to the exchange before it was asked for by name.
+    pub refused: String,
+    /// Rows that were read and found cold in a stretch before the exchange: written ones.
+    pub cold_before: usize,
+    /// The same in an equally long stretch after it.
+    pub cold_after: usize,
+    /// Of those, how many nobody had written.
+    pub went_cold: usize,
+    /// From the first host's exchange to the second's.
+    pub between_hosts_ms: f64,
+    /// Of all requests.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The first promises broken, in words.
+    pub complaints: Vec<String>,
+    /// Keys in the store without a lifetime.
+    pub immortal: Vec<String>,
+    /// The same, but one host does not know the new names when the other fills under them.
+    pub control: Verdict,
+}
+
+/// Two hosts over one store.
+struct Stage {
+    redis: Redis,
+    _postgres: Postgres,
+    seats: [Seat; 2],
+}
+
+/// Runs it, with stretches of `lasts` before and after the exchange, and then the control.
+///
+/// # Errors
+/// When a server does not come up, or a host does not take the candidate.
+pub async fn run(lasts: Duration, told: impl Fn(&str)) -> anyhow::Result<Report> {
+    let candidate = tokio::task::spawn_blocking(|| component("good/renamed")).await??;
+    told("two hosts, every one of which knows both namings before any fills under the new one");
+    let stage = Stage::set().await?;
+    let traffic = Traffic::start(stage.urls(), ROWS, rand::random());
+    // Whatever is read was read a few times.
+    traffic.more(10 * usize::from(ROWS.items), SOON).await?;
+    sleep(lasts).await;
+    let quiet = traffic.mark();
+    sleep(lasts).await;
+    let refused = stage.refused(&candidate).await?;
+    let [first, second] = &stage.seats;
+    for seat in &stage.seats {
+        seat.learn(&candidate).await?;
+    }
+    let exchanged = traffic.mark();
+    let answer = first.put_renaming(&candidate).await?;
+    let began = Instant::now();
+    second.put_renaming(&candidate).await?;
+    let between = began.elapsed();
+    sleep(lasts).await;
+    let history = traffic.stop().await?;
+    let hot = &answer["report"]["hot"];
+    let number = |name: &str| hot[name].as_u64().with_context(|| format!("{name}: {answer}"));
+    told("the control: two hosts, of which one does not know the new names");
+    let control = control(&candidate).await?;
+    let (before, after) = (history.cold(quiet, lasts), history.cold(exchanged, lasts));
+    Ok(Report {
+        hot: number("asked")?,
+        would_go_cold: number("renamed")?,
+        refused,
+        cold_before: before.len(),
+        cold_after: after.len(),
+        went_cold: after.difference(&before).count(),
+        between_hosts_ms: millis(between),
+        verdict: history.whole(),
+        complaints: history.complaints(),
+        immortal: rows::immortal(&stage.redis).await?,
+        control,
+    })
+}
+
+/// A row that nobody else writes is filled under the new name by the host that knows it, and written
+/// through the one that does not: its next read is stale.
+async fn control(candidate: &[u8]) -> anyhow::Result<Verdict> {
+    let stage = Stage::set().await?;
+    let traffic = Traffic::start(stage.urls(), ROWS, rand::random());
+    let [first, second] = &stage.seats;
+    first.put_renaming(candidate).await?;
+    let (client, subject) = (Client::new(), Subject::Item(ROWS.items - 1));
+    for version in 2..2 + CONTROL_ROUNDS {
+        traffic.read(&client, 0, subject).await?;
+        traffic.write(&client, 1, subject, version).await?;
+        traffic.read(&client, 0, subject).await?;
+    }
+    second.put_renaming(candidate).await?;
+    Ok(traffic.stop().await?.whole())
+}
+
+/// A host that has stored nothing itself takes new names first, and a write. What the other one, which
+/// still has the old names, answers then.
+///
+/// # Errors
+/// When a host does not take the candidate, or a request fails.
+pub async fn answered_under_old_names() -> anyhow::Result<Option<u64>> {
+    let candidate = tokio::task::spawn_blocking(|| component("good/renamed")).await??;
+    let stage = Stage::set().await?;
+    let traffic = Traffic::idle(stage.urls());
+    let (client, subject) = (Client::new(), Subject::Item(0));
+    traffic.read(&client, 0, subject).await?;
+    for seat in &stage.seats {
+        seat.learn(&candidate).await?;
+    }
+    stage.seats[1].put_renaming(&candidate).await?;
+    traffic.write(&client, 1, subject, 2).await?;
+    traffic.read(&client, 0, subject).await
+}
+
+impl Stage {
+    async fn set() -> anyhow::Result<Self> {
+        let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
+        rows::make(&postgres, ROWS.items, ROWS.teams).await?;
+        let config = rows::config(&redis.url(), &postgres, "timeout = \"2s\"");
+        let first = Seat::take(&config, builtin()).await?;
+        let second = Seat::take(&config, builtin()).await?;
+        Ok(Self { redis, _postgres: postgres, seats: [first, second] })
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.seats.iter().map(|seat| seat.host.url("")).collect()
+    }
+
+    /// What a host says to a candidate that renames and was not asked for by name.
+    async fn refused(&self, candidate: &[u8]) -> anyhow::Result<String> {
+        let answer = self.seats[0].put(candidate).await?;
+        ensure!(answer.status != StatusCode::OK, "it is taken: {answer:?}");
+        let problem: Value = answer.json()?;
+        Ok(problem["detail"].as_str().context("a reason")?.to_owned())
+    }
+}
+
+impl Report {
+    /// No request failed and none was stale; the gate foretold the cold keys; the control was found.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let Verdict { failed, stale, .. } = self.verdict;
+        (failed, stale) == (0, 0)
+            && self.immortal.is_empty()
+            && self.would_go_cold > 0
+            && self.went_cold > 0
+            && self.control.stale > 0
+    }
+
+    /// Fails with what was broken.
+    ///
+    /// # Errors
+    /// When it does not hold.
+    pub fn expect(&self) -> anyhow::Result<()> {
+        ensure!(self.holds(), "{self}\n{:#?}\n{:?}", self.complaints, self.immortal);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { requests, failed, stale } = self.verdict;
+        writeln!(f, "hot reads that the gate asked for       {:>8}", self.hot)?;
+        writeln!(f, "of those, would go cold                 {:>8}", self.would_go_cold)?;
+        writeln!(f, "rows found cold before the exchange     {:>8}", self.cold_before)?;
+        writeln!(f, "rows found cold after it                {:>8}", self.cold_after)?;
+        writeln!(f, "of those, rows that nobody had written  {:>8}", self.went_cold)?;
+        writeln!(f, "between the two hosts' exchanges        {:>8} ms", self.between_hosts_ms)?;
+        writeln!(f, "requests / failed / stale               {requests:>8} / {failed} / {stale}")?;
+        let Verdict { requests, failed, stale } = self.control;
+        writeln!(f, "the control: requests / failed / stale  {requests:>8} / {failed} / {stale}")?;
+        write!(f, "without being asked for by name: {}", self.refused)
+    }
+}

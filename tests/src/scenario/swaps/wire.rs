@@ -1,0 +1,90 @@
+//! HTTP on a thread of its own, one request at a time: what is measured must not wait behind the
+//! load that the same process makes.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+/// Between two looks: short beside everything that is measured.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+
+/// Far beyond everything that is waited for.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A connection that is kept.
+pub(super) struct Wire {
+    stream: BufReader<TcpStream>,
+}
+
+/// A complete answer; names of headers in lower case.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Wire {
+    /// Connects to `host:port`, or to the authority of `http://host:port`.
+    pub(super) fn to(url: &str) -> anyhow::Result<Self> {
+        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(SOON))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    pub(super) fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> anyhow::Result<Reply> {
+        let length = body.len();
+        let mut message =
+            format!("{method} {path} HTTP/1.1\r\nhost: local\r\ncontent-length: {length}\r\n\r\n")
+                .into_bytes();
+        message.extend(body);
+        self.stream.get_mut().write_all(&message)?;
+        let status = self.line()?;
+        let status = status.split(' ').nth(1).context("a status")?.parse()?;
+        let mut headers = BTreeMap::new();
+        loop {
+            let line = self.line()?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").context("a length")?.parse()?;
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Reply { status, headers, body })
+    }
+
+    /// Asks for `path` until `is_new` says so of the header's text; the moment of the answer that
+    /// was the first.
+    pub(super) fn until(
+        &mut self,
+        path: &str,
+        header: &str,
+        is_new: impl Fn(&str) -> bool,
+    ) -> anyhow::Result<Instant> {
+        let began = Instant::now();
+        loop {
+            let reply = self.request("GET", path, b"")?;
+            if reply.headers.get(header).is_some_and(|text| is_new(text)) {
+                return Ok(Instant::now());
+            }
+            ensure!(began.elapsed() < SOON, "no new {header} within {SOON:?}");
+            sleep(LOOK_EVERY);
+        }
+    }
+
+    fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        ensure!(self.stream.read_line(&mut line)? > 0, "the connection was closed");
+        Ok(line.trim_end().to_owned())
+    }
+}
