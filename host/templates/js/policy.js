@@ -13,18 +13,32 @@ export const decisions = {
   configure: (text) => {
     settings = readSettings(text);
   },
-  plan: (request) => plan(settings, unsigned(request)),
+  plan: (request) => signed(plan(settings, unsigned(request))),
   rowTags: (request, rows) => rowTags(settings, request, rows),
-  step: (memo, moment, event) => step(settings, ...[memo, moment, event].map(unsigned)),
+  step: (memo, moment, event) =>
+    signed(
+      step(
+        settings,
+        unsigned(memo),
+        { ...moment, leftMs: unsigned(moment.leftMs) },
+        unsigned(event),
+      ),
+    ),
   invalidate: (change) => targets(settings, change),
 };
 
 /** The contract's types have no functions. */
 export const types = {};
 
-/** componentize-qjs 0.4.5 hands over numbers from 2³¹ on as negative ones. */
-function unsigned(value) {
-  if (typeof value === "number") return value < 0 ? value + 2 ** 32 : value;
-  if (typeof value === "object") for (const name in value) value[name] = unsigned(value[name]);
+/** componentize-qjs 0.4.5 hands over numbers from 2³¹ on as negative ones, and takes them so. */
+const unsigned = (value) => each(value, (number) => (number < 0 ? number + 2 ** 32 : number));
+const signed = (value) => each(value, (number) => number | 0);
+
+function each(value, convert) {
+  if (typeof value === "number") return convert(value);
+  if (typeof value !== "object" || value === null) return value;
+  for (const name of Object.keys(value)) {
+    if (typeof value[name] !== "string") value[name] = each(value[name], convert);
+  }
   return value;
 }
