@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -57,7 +57,6 @@ struct Shared {
     counters: Counters,
     failures: Mutex<VecDeque<String>>,
     calls: Arc<Calls>,
-    filled: Arc<AtomicBool>,
     overseer: Weak<dyn Overseer>,
 }
 
@@ -79,8 +78,6 @@ pub(super) struct Parts {
 pub(super) struct Surroundings {
     /// Counted beside its own counters, for the whole host.
     pub(super) calls: Arc<Calls>,
-    /// Whether something may have been stored under its names: one flag for all that name alike.
-    pub(super) filled: Arc<AtomicBool>,
     pub(super) overseer: Weak<dyn Overseer>,
 }
 
@@ -142,7 +139,7 @@ pub enum Undecided {
 impl Generation {
     pub(super) fn new(number: u64, parts: Parts, around: Surroundings) -> Self {
         let Parts { manifest, digest, origin, settings, policy } = parts;
-        let Surroundings { calls, filled, overseer } = around;
+        let Surroundings { calls, overseer } = around;
         let label = format!("{}@{};generation={number}", manifest.name, manifest.version);
         let shared = Shared {
             number,
@@ -156,7 +153,6 @@ impl Generation {
             counters: Counters::default(),
             failures: Mutex::default(),
             calls,
-            filled,
             overseer,
         };
         Self { shared: Arc::new(shared), plans: Some(Plans::new()) }
@@ -288,25 +284,6 @@ impl Generation {
         self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
         self.shared.calls.refused();
         self.failed(&format_args!("refused: {why}"));
-    }
-
-    /// Notes that something may be stored under its names from now on. To be called before a lease
-    /// is claimed: what is loaded before that is not stored.
-    pub fn may_fill(&self) {
-        // A plain look first: one line of memory that all requests share and nobody writes.
-        if !self.shared.filled.load(Ordering::SeqCst) {
-            self.shared.filled.store(true, Ordering::SeqCst);
-        }
-    }
-
-    /// Whether something may be stored under its names.
-    #[must_use]
-    pub fn has_filled(&self) -> bool {
-        self.shared.filled.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn filled(&self) -> &Arc<AtomicBool> {
-        &self.shared.filled
     }
 
     /// Where it came from.

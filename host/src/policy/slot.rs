@@ -9,7 +9,7 @@
 mod ledger;
 mod status;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -115,7 +115,6 @@ impl Slot {
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
             let around = Surroundings {
                 calls: Arc::clone(&calls),
-                filled: Arc::new(AtomicBool::new(false)),
                 overseer: Weak::clone(inner) as Weak<dyn Overseer>,
             };
             let first = Arc::new(Generation::new(1, parts, around));
@@ -157,7 +156,8 @@ impl Slot {
 
     /// The generation in force, and behind it every other whose keys may still live: an
     /// invalidation names keys under all of them (race J). Generations of one component and
-    /// settings name alike and count once.
+    /// settings name alike and count once. Also those under which this host stored nothing: others may
+    /// have.
     #[must_use]
     pub fn naming(&self) -> Vec<Arc<Generation>> {
         let mut ledger = self.inner.ledger();
@@ -210,10 +210,9 @@ impl Slot {
     ) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let began = std::time::Instant::now();
-        let (number, filled) = self.inner.ledger().announce(&parts);
+        let number = self.inner.ledger().announce(&parts);
         let around = Surroundings {
             calls: Arc::clone(&self.inner.calls),
-            filled,
             overseer: Arc::downgrade(&self.inner) as Weak<dyn Overseer>,
         };
         let next = Arc::new(Generation::new(number, parts, around));

@@ -69,7 +69,6 @@ impl Round {
         let key = &self.plan.key;
         let claim = Claim { key, token, lease, seen_ms: self.seen_ms, mode };
         let metrics = &self.cache.metrics;
-        self.generation.may_fill();
         match self.cache.store.claim(claim).await {
             Ok(Claimed::Granted { now_ms }) => {
                 metrics.lease_granted.increment(1);

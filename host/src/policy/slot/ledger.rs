@@ -1,7 +1,6 @@
 //! What only an exchange touches: who was in force, what it named, and what must not come back.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -70,16 +69,11 @@ impl Ledger {
         }
     }
 
-    /// The number of a generation to come, and the flag that it shares with those that name alike.
-    pub(super) fn announce(&mut self, parts: &Parts) -> (u64, Arc<AtomicBool>) {
+    /// The number of a generation to come. Somebody insists on it, whatever it did before.
+    pub(super) fn announce(&mut self, parts: &Parts) -> u64 {
         self.newest += 1;
-        let alike = self.namings.iter().find(|naming| {
-            let named = &naming.generation;
-            named.digest() == parts.digest && named.settings() == parts.settings
-        });
-        let filled = alike.map_or_else(Arc::default, |naming| naming.generation.filled().clone());
         self.pardon(&parts.digest, &parts.settings);
-        (self.newest, filled)
+        self.newest
     }
 
     /// From now on invalidations name keys under it.
@@ -103,13 +97,11 @@ impl Ledger {
             return;
         }
         let forgotten = self.namings.remove(0).generation;
-        if forgotten.has_filled() {
-            tracing::warn!(
-                policy = forgotten.label(),
-                "too many policies that name keys differently came into force within one lifetime: \
-                 what this one named is no longer invalidated, so don't go back to it"
-            );
-        }
+        tracing::warn!(
+            policy = forgotten.label(),
+            "too many policies that name keys differently came into force within one lifetime: \
+             what this one named is no longer invalidated, so don't go back to it"
+        );
     }
 
     /// It becomes the previous one, and whom nobody can go back to any more is kept for its names

@@ -59,8 +59,7 @@ fn a_request_keeps_its_generation_and_the_last_one_frees_it() {
 fn invalidations_name_keys_under_every_component_that_was_in_force() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     assert_eq!(numbers(&slot), [1]);
-    slot.current().may_fill();
-    slot.activate(newer().passed(), Origin::Pushed).may_fill();
+    slot.activate(newer().passed(), Origin::Pushed);
     assert_eq!(numbers(&slot), [2, 1]);
     slot.activate(newer().passed(), Origin::Pushed);
     assert_eq!(numbers(&slot), [3, 1], "the same component names keys once");
@@ -95,7 +94,6 @@ async fn names_are_forgotten_when_nothing_that_they_name_can_live() {
     let lasts = Duration::from_secs(3_600);
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     let slot = slot.lasting(Tenure { naming: lasts, ..Tenure::default() });
-    slot.current().may_fill();
     tokio::time::advance(10 * lasts).await;
     assert_eq!(numbers(&slot), [1], "what is in force is never forgotten");
     slot.activate(newer().passed(), Origin::Pushed);
@@ -111,7 +109,6 @@ async fn names_are_forgotten_when_nothing_that_they_name_can_live() {
 fn what_nobody_can_go_back_to_keeps_neither_plans_nor_instances() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     let first = slot.current();
-    first.may_fill();
     first.name_entity("user", &[None], || read("user")).unwrap().unwrap();
     slot.activate(newer().passed(), Origin::Pushed);
     let second = Arc::downgrade(&slot.current());
@@ -148,13 +145,12 @@ fn a_new_generation_knows_the_hot_plans_before_it_is_in_force() {
 fn a_thousand_exchanges_leave_what_two_leave() {
     let candidates = [newer().passed(), Wat::default().passed()];
     let slot = Slot::new(candidates[1].clone(), Origin::BuiltIn);
-    slot.current().may_fill();
     let mut replaced = Vec::new();
     for at in 0..1_000 {
         let left = slot.current();
         left.name_entity("user", &[], || read("user")).unwrap().unwrap();
         replaced.push(Arc::downgrade(&left));
-        slot.activate(candidates[at % 2].clone(), Origin::Pushed).may_fill();
+        slot.activate(candidates[at % 2].clone(), Origin::Pushed);
     }
     let alive = replaced.iter().filter(|weak| weak.upgrade().is_some()).count();
     assert_eq!(alive, 1, "the previous one");
