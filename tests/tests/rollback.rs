@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use corral_host::policy::builtin;
 use corral_tests::client::Answer;
 use corral_tests::load::{Load, Outcome, everything_ends};
+use corral_tests::policies;
 use corral_tests::servers::{Host, Postgres, Redis, corral, eventually};
 use corral_tests::shop::{self, Shop, expected_product};
 use hyper::StatusCode;
@@ -26,11 +27,12 @@ const MANY: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_traps_every_thousandth_step_is_rolled_back_and_no_request_fails() {
+    let trapping = policies::component("bad/late-age").unwrap();
     let scene = Scene::start("").await.unwrap();
     let load = scene.load();
     load.more(MANY, SOON).await.unwrap();
 
-    scene.put_file(&trapping()).unwrap();
+    scene.put_file(&trapping).unwrap();
     scene.rolled_back(1).await.unwrap();
     let status = scene.status().await.unwrap();
     let reason = &status["activations"][0]["reason"];
@@ -43,12 +45,12 @@ async fn a_policy_that_traps_every_thousandth_step_is_rolled_back_and_no_request
     assert!(scene.host.log().contains("rolled back by itself"), "{}", scene.host.log());
 
     // Its file again, with another time: it is not put in force.
-    scene.put_file(&trapping()).unwrap();
+    scene.put_file(&trapping).unwrap();
     scene.refused("it was rolled back by itself").await.unwrap();
     assert_eq!(scene.status().await.unwrap()["current"]["generation"], 1);
 
     // Whoever insists gets it, on probation.
-    let pushed = scene.host.put("/admin/policy", trapping()).await.unwrap();
+    let pushed = scene.host.put("/admin/policy", trapping.clone()).await.unwrap();
     assert_eq!(pushed.status, StatusCode::OK, "{pushed:?}");
     scene.rolled_back(2).await.unwrap();
 
@@ -65,7 +67,7 @@ async fn a_policy_that_traps_every_thousandth_step_is_rolled_back_and_no_request
 async fn a_healthy_policy_outlives_the_same_load() {
     let scene = Scene::start("").await.unwrap();
     let load = scene.load();
-    scene.put_file(&variant()).unwrap();
+    scene.put_file(&policies::variant(builtin(), 1)).unwrap();
     scene.generation(2).await.unwrap();
     load.more(20 * MANY, SOON).await.unwrap();
     load.stop().await.unwrap();
@@ -259,42 +261,4 @@ fn key_of(answer: &Answer) -> String {
     let status = answer.header("cache-status");
     let key = status.split_once("key=\"").and_then(|(_, rest)| rest.split_once('"'));
     key.map_or_else(|| status.to_owned(), |(key, _)| key.to_owned())
-}
-
-/// The built-in policy in another file.
-fn variant() -> Vec<u8> {
-    edited(|_| ())
-}
-
-/// The built-in policy, except that a step traps for one in a thousand of the ages that a value may
-/// have, which is the ninth of its parameters: too seldom for the gate, which tries a few.
-fn trapping() -> Vec<u8> {
-    edited(|text| {
-        const NAME: &str = "(export \"corral:policy/decisions@0.1.0#step\" (func ";
-        let name = text.find(NAME).unwrap() + NAME.len();
-        let end = name + text[name..].find(')').unwrap();
-        let function = text[name..end].to_owned();
-        // A function without a name is told by its number, in a comment.
-        let head = match function.parse::<u32>() {
-            Ok(number) => format!("(func (;{number};)"),
-            Err(_) => format!("(func {function} "),
-        };
-        let module = text.find("(core module").unwrap();
-        let head = module + text[module..].find(&head).unwrap();
-        let lines = text[head..].split_inclusive('\n').take_while(|line| {
-            line.trim_start().starts_with("(func") || line.trim_start().starts_with("(local ")
-        });
-        let body = head + lines.map(str::len).sum::<usize>();
-        text.insert_str(
-            body,
-            "local.get 8 i32.const 1000 i32.rem_u i32.const 517 i32.eq if unreachable end\n",
-        );
-    })
-}
-
-/// The built-in policy with its text edited.
-fn edited(edit: impl FnOnce(&mut String)) -> Vec<u8> {
-    let mut text = wasmprinter::print_bytes(builtin()).unwrap();
-    edit(&mut text);
-    wat::parse_str(&text).unwrap()
 }

@@ -189,17 +189,18 @@ impl Slot {
     /// has learned that, they may put it in force one after the other.
     pub fn learn(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
-        let parts = passed.into_parts(origin);
-        let mut ledger = self.inner.ledger();
-        let (number, filled) = ledger.announce(&parts);
+        let learned = self.generation(passed.into_parts(origin));
+        self.inner.ledger().learn(&learned);
+        learned
+    }
+
+    fn generation(&self, parts: Parts) -> Arc<Generation> {
+        let number = self.inner.ledger().announce(&parts);
         let around = Surroundings {
             calls: Arc::clone(&self.inner.calls),
-            filled,
             overseer: Arc::downgrade(&self.inner) as Weak<dyn Overseer>,
         };
-        let learned = Arc::new(Generation::new(number, parts, around));
-        ledger.learn(&learned);
-        learned
+        Arc::new(Generation::new(number, parts, around))
     }
 
     fn put_in_force(
@@ -210,12 +211,7 @@ impl Slot {
     ) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let began = std::time::Instant::now();
-        let number = self.inner.ledger().announce(&parts);
-        let around = Surroundings {
-            calls: Arc::clone(&self.inner.calls),
-            overseer: Arc::downgrade(&self.inner) as Weak<dyn Overseer>,
-        };
-        let next = Arc::new(Generation::new(number, parts, around));
+        let next = self.generation(parts);
         // Without the ledger: its calls may fail, and failures are looked up there.
         next.warm(self.peek().hot(WARM_READS), WARM_TIME);
         let mut ledger = self.inner.ledger();

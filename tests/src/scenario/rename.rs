@@ -146,7 +146,7 @@ impl Stage {
     async fn set() -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
         rows::make(&postgres, ROWS.items, ROWS.teams).await?;
-        let config = rows::config(&redis.url(), &postgres, "timeout = \"2s\"");
+        let config = rows::config(&redis.url(), &postgres, "timeout = \"2s\"", Duration::ZERO);
         let first = Seat::take(&config, builtin()).await?;
         let second = Seat::take(&config, builtin()).await?;
         Ok(Self { redis, _postgres: postgres, seats: [first, second] })

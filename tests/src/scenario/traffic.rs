@@ -144,7 +144,7 @@ impl Traffic {
         for ended in try_join_all(self.clients).await? {
             ended?;
         }
-        let violations = self.shared.ledger.judge();
+        let violations = self.shared.ledger.judge(Duration::ZERO);
         let misses = std::mem::take(&mut *self.shared.misses());
         Ok(History { violations, requests: self.shared.ledger.requests(), misses })
     }
@@ -229,7 +229,9 @@ impl Shared {
         let why = match &answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 let body = rows::body(&answer.body)?;
-                let event = Event::Answered { request, body: Some(body), stale_if_error: false };
+                let near = rows::is_near(answer);
+                let event =
+                    Event::Answered { request, body: Some(body), stale_if_error: false, near };
                 self.ledger.event(event);
                 if answer.header("cache-status").contains("fwd=miss") {
                     self.misses().push((self.ledger.elapsed(), subject));

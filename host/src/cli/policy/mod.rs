@@ -123,7 +123,6 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
             build::check(&path, &component)
         }
         PolicyCommand::Build { path, out, check: None } => build::run(&path, out.as_deref()),
-        PolicyCommand::Check { file, config, json } => gate::run(&file, config.as_deref(), json),
         PolicyCommand::Show { file: Some(file), config, .. } => {
             show::file(&file, config.as_deref())
         }

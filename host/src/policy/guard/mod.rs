@@ -132,14 +132,6 @@ pub fn tags(tags: &[String]) -> Result<Vec<Tag>, Illegal> {
     tags.iter().map(|tag| self::tag(tag)).collect()
 }
 
-/// Checks one tag.
-///
-/// # Errors
-/// [`Illegal::Tag`].
-pub fn tag(tag: &str) -> Result<Tag, Illegal> {
-    Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
-}
-
 /// Enough of a name to recognise it.
 pub(super) fn excerpt(name: &str) -> String {
     const SHOWN: usize = 80;

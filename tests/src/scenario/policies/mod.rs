@@ -91,7 +91,7 @@ impl Stage {
     async fn set(first: &[u8]) -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
         rows::make(&postgres, ITEMS, Rows::FEW.teams).await?;
-        let config = rows::config(&redis.url(), &postgres, "timeout = \"2s\"");
+        let config = rows::config(&redis.url(), &postgres, "timeout = \"2s\"", Duration::ZERO);
         let pushed = Seat::take(&config, first).await?;
         let filed = Seat::take(&config, first).await?;
         Ok(Self { redis, _postgres: postgres, pushed, filed })
