@@ -51,7 +51,7 @@ pub fn judged(component: &Path) -> anyhow::Result<Judged> {
     Ok(Judged { passport: passed.report().clone(), pool, failed, cost })
 }
 
-/// The head of the table whose lines [`line`] makes.
+/// The head of the table whose lines [`line()`] makes.
 pub const HEAD: &str = "| language | new s | build s | own test s | push s | first read s | bytes | step µs | plan µs |\n\
                         |---|---|---|---|---|---|---|---|---|";
 
