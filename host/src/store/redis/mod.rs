@@ -17,6 +17,7 @@ mod intents;
 mod link;
 mod scripts;
 mod tags;
+mod url;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -24,10 +25,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisError,
-    RedisResult, ServerErrorKind, Value,
-};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
@@ -40,6 +38,7 @@ pub use audit::{Audit, audit};
 use clock::StoreClock;
 use link::{Ears, Link};
 use scripts::{Script, Scripts};
+use url::{client, unavailable};
 
 /// How often a waiter looks when the server can't tell it that the lease has ended.
 const POLL: Duration = Duration::from_millis(25);
@@ -358,35 +357,10 @@ impl FromRedisValue for ClaimAnswer {
     }
 }
 
-fn client(url: &str) -> Result<Client, StoreError> {
-    let fail = |why: String| Err(StoreError::Unavailable(why));
-    // The rest of a URL may hold a password: only its scheme is repeated.
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("redis" | "rediss") => {}
-        Some(scheme @ ("redis+sentinel" | "redis+cluster")) => {
-            return fail(format!("{scheme}:// is not built yet; redis:// and rediss:// are"));
-        }
-        Some(scheme) => {
-            return fail(format!("{scheme}:// is no Redis; redis:// and rediss:// are"));
-        }
-        None => return fail("not a URL like redis://host:6379".to_owned()),
-    }
-    let open = || -> RedisResult<Client> {
-        let info = url.into_connection_info()?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        Client::open(info.set_redis_settings(settings))
-    };
-    open().map_err(|error| unavailable(&error))
-}
-
 /// Of one command, or of one in a pipeline.
 fn is_of_wrong_type(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == "WRONGTYPE"))
-}
-
-fn unavailable(error: &dyn std::error::Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
 }
 
 fn call(command: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
