@@ -12,33 +12,17 @@ pub struct Case {
 pub(super) enum Expected {
     /// The gate refuses it at this stage, with these words among its reasons.
     Refused { stage: &'static str, words: &'static str },
-    /// The gate can't see it. In force, it does what the host does not act upon.
-    RolledBack(Provoked),
-}
-
-/// What makes a policy show that it is bad.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Provoked {
-    /// Reads of this item, which nobody read before.
-    By(u8),
-    /// Nothing but time: the load alone.
-    ByLoad,
+    /// The gate can't see it. In force, at reads of this item, which nobody read before, it does what
+    /// the host does not act upon.
+    RolledBack { at: u8 },
 }
 
 const fn refused(name: &'static str, stage: &'static str, words: &'static str) -> Case {
     Case { name, expected: Expected::Refused { stage, words } }
 }
 
-const fn rolled_back(name: &'static str, provoked: Provoked) -> Case {
-    Case { name, expected: Expected::RolledBack(provoked) }
-}
-
-impl Case {
-    /// It shows that it is bad after some ten thousand calls only.
-    #[must_use]
-    pub fn takes_long(&self) -> bool {
-        matches!(self.expected, Expected::RolledBack(Provoked::ByLoad))
-    }
+const fn rolled_back(name: &'static str, at: u8) -> Case {
+    Case { name, expected: Expected::RolledBack { at } }
 }
 
 /// All of them.
@@ -59,14 +43,13 @@ pub const CASES: &[Case] = &[
     refused("refuses-everything", "behaviour", "it refuses a read that is declared"),
     refused("forgets-a-key", "behaviour", "the write put leaves a read stale"),
     refused("waits-too-long", "behaviour", "the wait is longer than the time that is left"),
-    rolled_back("late-fill", Provoked::By(71)),
-    rolled_back("late-trap", Provoked::By(72)),
-    rolled_back("late-loop", Provoked::By(73)),
-    rolled_back("late-circles", Provoked::By(74)),
-    rolled_back("late-lifetime", Provoked::By(75)),
-    rolled_back("late-key", Provoked::By(76)),
-    rolled_back("late-refusal", Provoked::By(77)),
-    rolled_back("turns-sour", Provoked::ByLoad),
+    rolled_back("late-fill", 71),
+    rolled_back("late-trap", 72),
+    rolled_back("late-loop", 73),
+    rolled_back("late-circles", 74),
+    rolled_back("late-lifetime", 75),
+    rolled_back("late-key", 76),
+    rolled_back("late-refusal", 77),
 ];
 
 /// The control: it forgets what the writes of one item touch. Neither gate nor host can know that,

@@ -14,7 +14,7 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 pub use self::cases::{CASES, Case};
-use self::cases::{CONTROL, Expected, ITEMS, Provoked};
+use self::cases::{CONTROL, Expected, ITEMS};
 pub use self::report::{Caught, Control, Line, Report};
 use super::hosts::{InForce, SOON, Seat};
 use super::traffic::{Mark, Rows, Traffic};
@@ -26,9 +26,6 @@ use crate::sim::truth::Subject;
 
 /// Requests that show that a host serves beside a candidate.
 const MANY: usize = 200;
-
-/// By then the load has made a few instances old, on a slow machine too.
-const OLD_AGE: Duration = Duration::from_secs(600);
 
 /// Reads and writes of the control.
 const CONTROL_ROUNDS: u64 = 20;
@@ -114,9 +111,7 @@ impl Stage {
                 traffic.more(MANY, SOON).await?;
                 Caught::Gate { stage: stage.to_owned(), found, builder: candidate.refused.clone() }
             }
-            Expected::RolledBack(provoked) => {
-                self.rolled_back(traffic, &candidate.bytes, provoked).await?
-            }
+            Expected::RolledBack { at } => self.rolled_back(traffic, &candidate.bytes, at).await?,
         };
         Ok(Trial { name: case.name, caught, from, to: traffic.mark() })
     }
@@ -155,20 +150,20 @@ impl Stage {
         &self,
         traffic: &Traffic,
         candidate: &[u8],
-        provoked: Provoked,
+        at: u8,
     ) -> anyhow::Result<Caught> {
         let digest = gate::digest(candidate);
         let before = try_join(self.pushed.in_force(), self.filed.in_force()).await?;
         let answer = self.pushed.put(candidate).await?;
         ensure!(answer.status == StatusCode::OK, "refused: {answer:?}");
         let began = Instant::now();
-        let pushed = self.gone(&self.pushed, traffic, 0, provoked, &digest).await?;
+        let pushed = self.gone(&self.pushed, traffic, 0, at, &digest).await?;
         let pushed_ms = millis(began.elapsed());
         self.filed.lay_beside(candidate)?;
         self.filed.move_file()?;
         self.filed.until_changed(&before.1).await?;
         let began = Instant::now();
-        let filed = self.gone(&self.filed, traffic, 1, provoked, &digest).await?;
+        let filed = self.gone(&self.filed, traffic, 1, at, &digest).await?;
         let filed_ms = millis(began.elapsed());
         ensure!(pushed.0.digest == before.0.digest, "{pushed:?} is in force, not {before:?}");
         ensure!(filed.0.digest == before.1.digest, "{filed:?} is in force, not {before:?}");
@@ -181,21 +176,12 @@ impl Stage {
         seat: &Seat,
         traffic: &Traffic,
         host: usize,
-        provoked: Provoked,
+        at: u8,
         digest: &str,
     ) -> anyhow::Result<(InForce, String)> {
         let client = Client::new();
-        let patience = match provoked {
-            Provoked::By(_) => SOON,
-            Provoked::ByLoad => OLD_AGE,
-        };
-        let over = eventually("a rollback", patience, || async {
-            match provoked {
-                Provoked::By(item) => {
-                    traffic.read(&client, host, Subject::Item(item)).await?;
-                }
-                Provoked::ByLoad => {}
-            }
+        let over = eventually("a rollback", SOON, || async {
+            traffic.read(&client, host, Subject::Item(at)).await?;
             let now = seat.in_force().await?;
             Ok((now.digest != digest).then_some(now))
         });

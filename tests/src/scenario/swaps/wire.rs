@@ -15,9 +15,14 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// Far beyond everything that is waited for.
 const SOON: Duration = Duration::from_secs(60);
 
+/// After so long without a request a connection is replaced: a server closes it at a moment of its own.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// A connection that is kept.
 pub(super) struct Wire {
+    address: String,
     stream: BufReader<TcpStream>,
+    used: Instant,
 }
 
 /// A complete answer; names of headers in lower case.
@@ -30,11 +35,9 @@ pub(super) struct Reply {
 impl Wire {
     /// Connects to `host:port`, or to the authority of `http://host:port`.
     pub(super) fn to(url: &str) -> anyhow::Result<Self> {
-        let address = url.trim_start_matches("http://").trim_end_matches('/');
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SOON))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let stream = connect(&address)?;
+        Ok(Self { address, stream, used: Instant::now() })
     }
 
     pub(super) fn request(
@@ -43,6 +46,9 @@ impl Wire {
         path: &str,
         body: &[u8],
     ) -> anyhow::Result<Reply> {
+        if self.used.elapsed() > IDLE {
+            self.stream = connect(&self.address)?;
+        }
         let length = body.len();
         let mut message =
             format!("{method} {path} HTTP/1.1\r\nhost: local\r\ncontent-length: {length}\r\n\r\n")
@@ -60,6 +66,7 @@ impl Wire {
         let length = headers.get("content-length").context("a length")?.parse()?;
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
+        self.used = Instant::now();
         Ok(Reply { status, headers, body })
     }
 
@@ -87,4 +94,11 @@ impl Wire {
         ensure!(self.stream.read_line(&mut line)? > 0, "the connection was closed");
         Ok(line.trim_end().to_owned())
     }
+}
+
+fn connect(address: &str) -> anyhow::Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SOON))?;
+    Ok(BufReader::new(stream))
 }
