@@ -11,7 +11,7 @@ use corral_host::policy::{
     Argument, Engine, Event, Limits, Memo, Moment, Origin, Policy, Pool, Request, Sighting, Slot,
     Subject, builtin,
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 /// One entity, as the host hands it over.
 const SETTINGS: &str = r#"{"entities": {"user.profile": {"params": ["id"], "ttl_ms": 300000}}}"#;
@@ -52,8 +52,14 @@ fn examination(criterion: &mut Criterion) {
     let engine = Engine::new(Limits::default()).expect("an engine");
     let mut group = criterion.benchmark_group("gate");
     group.sample_size(10);
-    group.bench_function("examine", |bencher| {
+    group.bench_function("what is known already", |bencher| {
         bencher.iter(|| examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new())).is_ok());
+    });
+    group.bench_function("what was never seen", |bencher| {
+        let fresh = || Engine::new(Limits::default()).expect("an engine");
+        let gate =
+            |engine: Engine| examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new())).is_ok();
+        bencher.iter_batched(fresh, gate, BatchSize::PerIteration);
     });
     group.finish();
 }
