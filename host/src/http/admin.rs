@@ -6,7 +6,7 @@ pub(super) mod shadow;
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -21,9 +21,6 @@ pub(super) use explain::{explain, explain_candidate};
 use super::access::Scope;
 use super::problem::Problem;
 use super::{Face, collect, json_body};
-
-/// The largest component that is taken: a Python interpreter as a component has 18 MB.
-const COMPONENT_LIMIT: usize = 64 << 20;
 
 /// `GET /admin/policy`
 pub(super) async fn policy(
@@ -46,7 +43,7 @@ pub(super) async fn put_policy(
     face.gatekeeper.check(Scope::Admin, &headers)?;
     let learn = query.as_deref() == Some("rename=learn");
     let allow_rename = learn || allows_rename(query.as_deref())?;
-    let bytes = collect(body, COMPONENT_LIMIT).await?;
+    let bytes = component(&face, body).await?;
     let candidate = Candidate::new(bytes.to_vec(), Origin::Pushed);
     if learn {
         let learned = face.corral.policies().learn(Candidate { asked, ..candidate }).await?;
@@ -56,6 +53,11 @@ pub(super) async fn put_policy(
     }
     let candidate = Candidate { allow_rename, asked, ..candidate };
     Ok(Json(installed(&face.corral.policies().exchange(candidate).await?)))
+}
+
+/// A body that is a component, of the size that the gate takes too.
+async fn component(face: &Face, body: Body) -> Result<Bytes, Problem> {
+    collect(body, face.corral.config().policy.limits.component_bytes).await
 }
 
 /// `GET /admin/policy/settings`

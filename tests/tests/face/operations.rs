@@ -83,6 +83,20 @@ async fn a_host_without_its_origin_is_ready_and_says_what_it_lacks() {
 }
 
 #[tokio::test]
+async fn a_component_is_taken_up_to_the_size_that_the_configuration_allows() {
+    let limits = "[policy.limits]\ncomponent = \"256KiB\"\n";
+    let host = Servers::shared().await.host(9, limits).await;
+    for path in
+        ["PUT /admin/policy", "PUT /admin/policy/shadow", "POST /admin/explain/product.page?id=1"]
+    {
+        let refused = ask(&host, path, &[], vec![0; (256 << 10) + 1]).await;
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}: {refused:?}");
+        assert!(refused.json().unwrap()["detail"].as_str().unwrap().contains("262144"), "{path}");
+    }
+    assert_eq!(put_built_in(&host).await["active"]["generation"], 2);
+}
+
+#[tokio::test]
 async fn a_policy_is_exchanged_and_rolled_back() {
     let host = Servers::shared().await.host(9, "").await;
     let first = get(&host, "/admin/policy").await.json().unwrap();

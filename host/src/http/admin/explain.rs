@@ -8,10 +8,10 @@ use axum::http::HeaderMap;
 
 use crate::service::{Arguments, ExplainError, Explained};
 
+use super::super::Face;
 use super::super::access::Scope;
 use super::super::problem::Problem;
-use super::super::{Face, collect};
-use super::{COMPONENT_LIMIT, refused};
+use super::{component, refused};
 
 type Pairs = Vec<(String, String)>;
 
@@ -35,7 +35,7 @@ pub(in crate::http) async fn explain_candidate(
     body: Body,
 ) -> Result<Json<Explained>, Problem> {
     face.gatekeeper.check(Scope::Admin, &headers)?;
-    let candidate = collect(body, COMPONENT_LIMIT).await?;
+    let candidate = component(&face, body).await?;
     explained(&face, path, query, Some(candidate.to_vec())).await
 }
 

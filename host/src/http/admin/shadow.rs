@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode};
 use crate::policy::ShadowReport;
 use crate::service::ShadowError;
 
+use super::super::Face;
 use super::super::access::Scope;
 use super::super::problem::Problem;
-use super::super::{Face, collect};
-use super::{COMPONENT_LIMIT, refused};
+use super::{component, refused};
 
 /// How much of what happens a shadow is asked.
 #[derive(serde::Deserialize)]
@@ -35,7 +35,7 @@ pub(in crate::http) async fn start(
     if !(sample > 0.0 && sample <= 1.0) {
         return Err(Problem::malformed("sample is a share of all requests: above 0, at most 1"));
     }
-    let bytes = collect(body, COMPONENT_LIMIT).await?;
+    let bytes = component(&face, body).await?;
     match face.corral.policies().start_shadow(bytes.to_vec(), sample).await {
         Ok(report) => Ok(Json(report)),
         Err(ShadowError::Refused(rejection)) => Err(refused(&rejection)),
