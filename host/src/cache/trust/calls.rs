@@ -9,7 +9,7 @@ use crate::store::{
 use super::TrustedStore;
 
 impl TrustedStore {
-    /// [`Store::get`], while the store is trusted.
+    /// [`Store::get`](crate::store::Store::get), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -17,12 +17,12 @@ impl TrustedStore {
         self.watched(|store| store.get(key)).await
     }
 
-    /// [`Store::get_tracked`], while the store is trusted.
+    /// [`Store::get_tracked`](crate::store::Store::get_tracked), while the store is trusted.
     pub(in crate::cache) async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
         self.watched(|store| store.get_tracked(key)).await
     }
 
-    /// [`Store::claim`], while the store is trusted.
+    /// [`Store::claim`](crate::store::Store::claim), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -30,7 +30,7 @@ impl TrustedStore {
         self.watched(|store| store.claim(claim)).await
     }
 
-    /// [`Store::fill`], while the store is trusted.
+    /// [`Store::fill`](crate::store::Store::fill), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -43,7 +43,7 @@ impl TrustedStore {
         self.watched(|store| store.fill(key, token, envelope)).await
     }
 
-    /// [`Store::renew`], while the store is trusted.
+    /// [`Store::renew`](crate::store::Store::renew), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -56,7 +56,7 @@ impl TrustedStore {
         self.watched(|store| store.renew(key, token, lease)).await
     }
 
-    /// [`Store::release`], while the store is trusted.
+    /// [`Store::release`](crate::store::Store::release), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -64,7 +64,7 @@ impl TrustedStore {
         self.watched(|store| store.release(key, token)).await
     }
 
-    /// [`Store::lease_left`], while the store is trusted.
+    /// [`Store::lease_left`](crate::store::Store::lease_left), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -72,7 +72,7 @@ impl TrustedStore {
         self.watched(|store| store.lease_left(key)).await
     }
 
-    /// [`Store::index`], while the store is trusted.
+    /// [`Store::index`](crate::store::Store::index), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -80,7 +80,7 @@ impl TrustedStore {
         self.watched(|store| store.index(tag, key, until_ms)).await
     }
 
-    /// [`Store::announce`], while the store is trusted.
+    /// [`Store::announce`](crate::store::Store::announce), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -88,7 +88,7 @@ impl TrustedStore {
         self.watched(|store| store.announce(intent, hold)).await
     }
 
-    /// [`Store::withdraw`], while the store is trusted.
+    /// [`Store::withdraw`](crate::store::Store::withdraw), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -96,7 +96,7 @@ impl TrustedStore {
         self.watched(|store| store.withdraw(intent)).await
     }
 
-    /// [`Store::due`], while the store is trusted.
+    /// [`Store::due`](crate::store::Store::due), while the store is trusted.
     ///
     /// # Errors
     /// The store's; [`StoreError::Distrusted`] at once while it is not trusted.
@@ -104,24 +104,24 @@ impl TrustedStore {
         self.watched(|store| store.due(hold)).await
     }
 
-    /// [`Store::settled`]
+    /// [`Store::settled`](crate::store::Store::settled)
     pub async fn settled(&self, key: &Key, at_most: Duration) {
         self.store.settled(key, at_most).await;
     }
 
-    /// [`Store::now_ms`]
+    /// [`Store::now_ms`](crate::store::Store::now_ms)
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.store.now_ms()
     }
 
-    /// [`Store::kind`]
+    /// [`Store::kind`](crate::store::Store::kind)
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.store.kind()
     }
 
-    /// [`Store::unreadable`]
+    /// [`Store::unreadable`](crate::store::Store::unreadable)
     #[must_use]
     pub fn unreadable(&self) -> u64 {
         self.store.unreadable()
