@@ -29,7 +29,7 @@ pub use error::BenchError;
 pub use keys::Keys;
 pub use pace::Pace;
 pub use plan::{MAX_CONNECTIONS, MAX_REQUESTS, MAX_TIME, Plan};
-pub use process::{Soak, Usage, family};
+pub use process::{Soak, Usage};
 pub use report::{Counted, Latency, Report, Throughput};
 pub use run::{Watch, probe, run};
 pub use scrape::Scrape;

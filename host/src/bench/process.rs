@@ -9,7 +9,8 @@ use super::BenchError;
 /// What a process has used so far, or several together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
-    /// Processor time, in seconds: user and system, threads that ended included.
+    /// Processor time, in seconds: user and system, of threads that ended too, and of children that
+    /// ended and were waited for.
     pub cpu_seconds: f64,
     /// Memory that is its own, and its share of what it shares (`Pss`), in KiB.
     pub memory_kib: u64,
@@ -28,35 +29,36 @@ impl Usage {
         Ok(Self { cpu_seconds: ticks as f64 / clock_ticks_per_second() as f64, memory_kib: memory })
     }
 
-    /// Of several processes together.
+    /// Of these processes and all that they started, and so on. What a process used that ended
+    /// counts for the one that waited for it, so that nothing is lost between two readings.
     ///
     /// # Errors
-    /// As [`Usage::of`].
-    pub fn of_all(pids: &[u32]) -> Result<Self, BenchError> {
-        pids.iter().try_fold(Self::default(), |sum, pid| {
-            let usage = Self::of(*pid)?;
-            Ok(Self {
-                cpu_seconds: sum.cpu_seconds + usage.cpu_seconds,
-                memory_kib: sum.memory_kib + usage.memory_kib,
-            })
-        })
+    /// As [`Usage::of`], for the processes that are named.
+    pub fn of_families(pids: &[u32]) -> Result<Self, BenchError> {
+        let mut sum = Self::default();
+        for pid in pids {
+            sum.add(Self::of(*pid)?);
+            // One that ends while they are counted has nothing more to add.
+            descendants(*pid).into_iter().filter_map(|pid| Self::of(pid).ok()).for_each(|used| {
+                sum.add(used);
+            });
+        }
+        Ok(sum)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.cpu_seconds += other.cpu_seconds;
+        self.memory_kib += other.memory_kib;
     }
 }
 
-/// A process and all that it started, and so on.
-///
-/// # Errors
-/// [`BenchError::Process`]: it does not run, or this is not Linux.
-pub fn family(pid: u32) -> Result<Vec<u32>, BenchError> {
-    let failed = BenchError::Process { pid, file: "/proc" };
-    let Ok(entries) = fs::read_dir("/proc") else { return Err(failed) };
+/// All that a process started and that runs, and what those started.
+fn descendants(pid: u32) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let parents: Vec<(u32, u32)> = entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(|pid| Some((pid, after_name(&read(pid, "stat")?)?.nth(1)?.parse().ok()?)))
         .collect();
-    if !parents.iter().any(|(known, _)| *known == pid) {
-        return Err(failed);
-    }
     let mut family = vec![pid];
     let mut next = 0;
     while let Some(parent) = family.get(next).copied() {
@@ -64,7 +66,7 @@ pub fn family(pid: u32) -> Result<Vec<u32>, BenchError> {
         family.extend(children);
         next += 1;
     }
-    Ok(family)
+    family.split_off(1)
 }
 
 fn read(pid: u32, file: &str) -> Option<String> {
@@ -77,9 +79,10 @@ fn after_name(stat: &str) -> Option<impl Iterator<Item = &str>> {
 }
 
 fn cpu_ticks(stat: &str) -> Option<u64> {
-    // utime and stime are fields 14 and 15; the state, behind the name, is field 3.
-    let mut times = after_name(stat)?.skip(11);
-    Some(times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?)
+    // utime, stime, cutime and cstime are fields 14 to 17; the state, behind the name, is field 3.
+    let times: Vec<u64> =
+        after_name(stat)?.skip(11).take(4).map(str::parse).collect::<Result<_, _>>().ok()?;
+    (times.len() == 4).then(|| times.iter().sum())
 }
 
 /// `Pss`, so that what the processes of one server share is counted once; what is resident where
@@ -127,8 +130,8 @@ mod tests {
 
     #[test]
     fn names_with_spaces_and_brackets_hide_nothing() {
-        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 70 30 0 0 20 0 1 0 5 1 1";
-        assert_eq!(cpu_ticks(stat), Some(100));
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 70 30 5 2 20 0 1 0 5 1 1";
+        assert_eq!(cpu_ticks(stat), Some(107));
         assert_eq!(after_name(stat).unwrap().nth(1), Some("1"));
         assert_eq!(cpu_ticks("42 (a) S 1"), None);
     }
@@ -145,14 +148,36 @@ mod tests {
             sum = (0..100_000).fold(sum, |sum, next| sum ^ next);
             spent = Usage::of(own).unwrap();
         }
-        let all = Usage::of_all(&family(own).unwrap()).unwrap();
+        let all = Usage::of_families(&[own]).unwrap();
         assert!(all.cpu_seconds >= spent.cpu_seconds, "{sum}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_counts_while_it_runs_and_when_it_has_ended() {
+        let own = std::process::id();
+        let before = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo; read line"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+        assert!(descendants(own).contains(&child.id()));
+        let alone = Usage::of(child.id()).unwrap().cpu_seconds;
+        assert!(alone > 0.0);
+        let while_it_runs = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        child.wait().unwrap();
+        let afterwards = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        assert!(while_it_runs >= before + alone && afterwards >= while_it_runs);
     }
 
     #[test]
     fn a_process_that_is_not_there_is_an_error() {
         assert!(Usage::of(u32::MAX).is_err());
-        assert!(family(u32::MAX).is_err());
+        assert!(Usage::of_families(&[u32::MAX]).is_err());
     }
 
     #[test]

@@ -232,14 +232,14 @@ impl Runner {
         rig: &Rig,
         time: Duration,
     ) -> anyhow::Result<()> {
-        let (url, pids) = (self.running.url(), self.running.pids()?);
+        let (url, pid) = (self.running.url(), self.running.pid()?);
         let capacity = self.spread(Scenario::Full, |sample| sample.requests_per_second);
         let capacity = capacity.map_or(0.0, |spread| spread.median);
         Load::closed(&url, CONNECTIONS, WARM_UP).run().await?;
         for scenario in scenarios {
             let before = self.metrics().await?;
             let load = scenario.load(&url, capacity, time);
-            let sample = load.costing(&pids, rig.redis.pid()).await;
+            let sample = load.costing(&[pid], rig.redis.pid()).await;
             let sample = sample.with_context(|| format!("{}, {}", self.name(), scenario.name()))?;
             if *scenario == Scenario::Full
                 && let (Some(before), Some(after)) = (before, self.metrics().await?)

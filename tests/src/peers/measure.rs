@@ -64,17 +64,17 @@ impl Load {
         tokio::task::spawn_blocking(work).await?
     }
 
-    /// Runs it, and reads what these processes used meanwhile.
+    /// Runs it, and reads what these processes and their children used meanwhile.
     ///
     /// # Errors
     /// As [`Load::run`], and when a process is gone.
     pub async fn costing(&self, server: &[u32], redis: Option<u32>) -> anyhow::Result<Sample> {
         let redis: Vec<u32> = redis.into_iter().collect();
-        let own = [std::process::id()];
         let usage = || {
-            let all = [server, redis.as_slice(), own.as_slice()];
-            let used: Result<Vec<_>, _> = all.into_iter().map(Usage::of_all).collect();
-            used.context("what a server used")
+            // All servers are children of this process: of its own it counts alone.
+            let own = Usage::of(std::process::id());
+            let used = [Usage::of_families(server), Usage::of_families(&redis), own];
+            used.into_iter().collect::<Result<Vec<_>, _>>().context("what a server used")
         };
         let before = usage()?;
         let report = self.run().await?;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use corral_host::bench::family;
 use tempfile::TempDir;
 
 use super::measure::fill;
@@ -142,16 +141,15 @@ impl Running {
         }
     }
 
-    /// Its processes.
+    /// Its process, which may have children.
     ///
     /// # Errors
     /// When it does not run any more.
-    pub fn pids(&self) -> anyhow::Result<Vec<u32>> {
-        let pid = match &self.server {
-            Server::Host(host) => host.pid().context("the host was killed")?,
-            Server::Program(program) => program.pid(),
-        };
-        Ok(family(pid)?)
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        match &self.server {
+            Server::Host(host) => host.pid().context("the host was killed"),
+            Server::Program(program) => Ok(program.pid()),
+        }
     }
 
     /// The host, of Corral.

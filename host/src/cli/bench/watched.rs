@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::bench::{BenchError, Soak, Usage, family};
+use crate::bench::{BenchError, Soak, Usage};
 
 /// How often memory is looked at: reading it costs the kernel a walk over the process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -33,18 +33,16 @@ struct Begun {
 impl Watched {
     /// These processes and their children.
     pub(super) fn new(pids: Vec<u32>) -> Result<Self, BenchError> {
-        let mut all = Vec::new();
-        for pid in pids {
-            all.extend(family(pid)?);
-        }
-        Ok(Self { pids: all })
+        // One that does not run is said before anything is sent.
+        Usage::of_families(&pids)?;
+        Ok(Self { pids })
     }
 
     pub(super) fn begin(self) -> Result<Watching, BenchError> {
         if self.pids.is_empty() {
             return Ok(Watching(None));
         }
-        let before = Usage::of_all(&self.pids)?;
+        let before = Usage::of_families(&self.pids)?;
         let (end, mut ended) = oneshot::channel();
         let seen = tokio::spawn(async move {
             let mut memory = Soak::begin(before.memory_kib);
@@ -56,7 +54,7 @@ impl Watched {
                     _over = &mut ended => true,
                     _look = looks.tick() => false,
                 };
-                let now = Usage::of_all(&self.pids)?;
+                let now = Usage::of_families(&self.pids)?;
                 memory.see(now.memory_kib);
                 if over {
                     let cpu_seconds = now.cpu_seconds - before.cpu_seconds;
