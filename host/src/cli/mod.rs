@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
 use crate::observe::logs::{self, LogFormat};
@@ -80,24 +81,41 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     logs::start(cli.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return report(&Failed::from(error)),
-    };
-    let outcome = runtime.block_on(async {
-        match cli.command {
-            Command::Serve(file) => serve::run(&file.config).await,
-            Command::Check(file) => check::run(&file.config).await,
-            Command::Demo(demo) => demo::run(demo).await,
-            Command::Bench(bench) => bench::run(&bench).await,
-            Command::Explain(explain) => explain::run(explain).await,
-            Command::Policy(command) => policy::run(command).await,
-        }
-    });
-    match outcome {
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => report(&failed),
     }
+}
+
+fn run(command: Command) -> Result<(), Failed> {
+    match command {
+        Command::Serve(file) => {
+            let config = load(&file.config)?;
+            runtime(config.threads)?.block_on(serve::run(config))
+        }
+        Command::Check(file) => on_all_cores(check::run(&file.config)),
+        Command::Demo(demo) => on_all_cores(demo::run(demo)),
+        Command::Bench(bench) => on_all_cores(bench::run(&bench)),
+        Command::Explain(explain) => on_all_cores(explain::run(explain)),
+        Command::Policy(command) => on_all_cores(policy::run(command)),
+    }
+}
+
+fn on_all_cores(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    runtime(cores)?.block_on(work)
+}
+
+/// A runtime of so many threads. One needs no word between threads, and serves for less.
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()
 }
 
 fn report(failed: &Failed) -> ExitCode {

@@ -1,6 +1,5 @@
 //! `corral serve`
 
-use std::path::Path;
 use std::pin::pin;
 
 use anyhow::Context;
@@ -8,13 +7,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::http::{Server, admin_router, router};
+use crate::http::{Front, Server, admin_router};
 use crate::service::{Corral, FAREWELL};
 
-use super::{Failed, load};
+use super::Failed;
+use crate::config::Config;
 
-pub(super) async fn run(path: &Path) -> Result<(), Failed> {
-    let config = load(path)?;
+pub(super) async fn run(config: Config) -> Result<(), Failed> {
     let corral = Corral::start(config).await?;
     serve(corral).await
 }
@@ -35,7 +34,7 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     );
     let (stop, stopped) = watch::channel(false);
     let serving = (
-        tokio::spawn(front.serve(router(corral.clone()), told(stopped.clone()), grace)),
+        tokio::spawn(front.serve(Front::new(corral.clone()), told(stopped.clone()), grace)),
         tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), grace)),
     );
     let mut served = pin!(async { tokio::join!(serving.0, serving.1) });

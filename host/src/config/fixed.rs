@@ -40,6 +40,9 @@ const DEFAULT_PROBATION: Duration = Duration::from_secs(60);
 /// A policy that is on probation for longer than a day is not trusted at all.
 const PROBATION: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(24 * 3600) };
 
+/// No machine that serves has more cores.
+const THREADS: RangeInclusive<usize> = 1..=1024;
+
 const DEFAULT_QUERY_TTL: Duration = Duration::from_secs(60);
 
 /// The contract counts in milliseconds.
@@ -72,11 +75,13 @@ const COMPONENT: RangeInclusive<u64> = 1 << 10..=1 << 30;
 const STORE_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
 const ORIGIN_SCHEMES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
 
-/// The keys outside any table.
-pub(super) fn top(root: &mut Section<'_>) -> (SocketAddr, Duration) {
+/// The keys outside any table: `listen`, `grace`, `threads`.
+pub(super) fn top(root: &mut Section<'_>) -> (SocketAddr, Duration, usize) {
     let listen = root.take("listen", values::address).unwrap_or(DEFAULT_LISTEN);
     let grace = root.take("grace", |raw| values::duration(raw, GRACE)).unwrap_or(DEFAULT_GRACE);
-    (listen, grace)
+    let threads = root.take("threads", |raw| values::count(raw, THREADS));
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    (listen, grace, threads.unwrap_or_else(cores))
 }
 
 /// `[admin]` and `[access]`, which are checked against each other and against `listen`.

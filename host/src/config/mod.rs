@@ -40,6 +40,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How long requests in progress may take after SIGTERM.
     pub grace: Duration,
+    /// Threads that serve: as many as there are cores, unless the configuration says otherwise.
+    pub threads: usize,
     /// The admin face.
     pub admin: Admin,
     /// Who may do what.
@@ -103,7 +105,7 @@ impl Config {
     /// What the document says; worth something if no problem was reported.
     fn read<'a>(document: &'a Document<'a>, table: &'a DeTable<'a>) -> Self {
         let mut root = Section::root(document, table);
-        let (listen, grace) = fixed::top(&mut root);
+        let (listen, grace, threads) = fixed::top(&mut root);
         let (admin, access) = fixed::faces(&mut root, listen);
         let store = fixed::store(&mut root);
         let near = fixed::near(&mut root);
@@ -121,6 +123,7 @@ impl Config {
             file: None,
             listen,
             grace,
+            threads,
             admin,
             access,
             store,

@@ -16,9 +16,14 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -26,7 +31,8 @@ use crate::service::{Corral, Readiness};
 
 use access::Gatekeeper;
 pub use problem::Problem;
-pub use server::Server;
+use read::Answered;
+pub use server::{Answers, Server};
 use unique::Unique;
 
 /// The largest body of a request: parameters, not documents.
@@ -49,8 +55,39 @@ impl Face {
     }
 }
 
-/// Reads, writes and health, as applications see them.
-pub fn router(corral: Corral) -> Router {
+/// What applications see: reads, writes and health.
+pub struct Front {
+    face: Face,
+    router: Router,
+}
+
+impl Front {
+    /// The front of a host.
+    #[must_use]
+    pub fn new(corral: Corral) -> Self {
+        let face = Face::new(corral);
+        Self { router: router(face.clone()), face }
+    }
+}
+
+impl Answers for Front {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
+        if let Some(entity) = read::plainly(&request) {
+            let answered = self.face.read(entity, request.uri(), request.headers()).await;
+            return answered.unwrap_or_else(|problem| problem.into_response().map(Either::Right));
+        }
+        self.router.answer(request).await
+    }
+}
+
+impl Answers for Router {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
+        let Ok(response) = TowerToHyperService::new(self.clone()).call(request).await;
+        response.map(Either::Right)
+    }
+}
+
+fn router(face: Face) -> Router {
     Router::new()
         .route("/read/{entity}", get(read::read).fallback(|| only("GET, HEAD")))
         .route("/query", post(read::query).fallback(|| only("POST")))
@@ -59,7 +96,7 @@ pub fn router(corral: Corral) -> Router {
         .route("/healthz", get(healthz).fallback(|| only("GET, HEAD")))
         .route("/readyz", get(readyz).fallback(|| only("GET, HEAD")))
         .fallback(|| async { Problem::no_such_path() })
-        .with_state(Face::new(corral))
+        .with_state(face)
 }
 
 /// The policy and metrics, as operators see them.

@@ -1,11 +1,14 @@
 //! `GET /read/{entity}` and `POST /query`.
 
+use std::borrow::Cow;
+
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
+use http_body_util::{Either, Full};
 
 use crate::cache::{Answer, quoted_etag};
 use crate::service::{Arguments, ReadRequest};
@@ -18,23 +21,48 @@ use super::{Face, json_body};
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const CORRAL_POLICY: HeaderName = HeaderName::from_static("corral-policy");
 
+/// The body of a hit is whole and in memory; that of anything else may be anything.
+pub(super) type Answered = Response<Either<Full<Bytes>, Body>>;
+
 /// `GET /read/{entity}?id=42`, and `HEAD`.
 pub(super) async fn read(
     State(face): State<Face>,
     path: Result<Path<String>, PathRejection>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response<Body>, Problem> {
-    face.gatekeeper.check(Scope::Read, &headers)?;
     let Path(entity) = path.map_err(|error| Problem::malformed(error.body_text()))?;
-    let Query(pairs) = query.map_err(|error| Problem::malformed(error.body_text()))?;
-    let request = ReadRequest {
-        entity: &entity,
-        arguments: Arguments::Text(&pairs),
-        no_cache: wants_fresh(&headers),
-    };
-    let answer = face.corral.read(request).await?;
-    Ok(respond(answer, headers.get(IF_NONE_MATCH)))
+    let response = face.read(&entity, request.uri(), request.headers()).await?;
+    Ok(response.map(Body::new))
+}
+
+/// The entity of a request that is plainly a read: what a router would find out at the price of what
+/// the near cache costs. What is less plain (`HEAD`, an escaped name) is for the router.
+pub(super) fn plainly<B>(request: &hyper::Request<B>) -> Option<&str> {
+    let entity = request.uri().path().strip_prefix("/read/")?;
+    let plain = !entity.is_empty() && !entity.contains(['%', '/']);
+    (plain && request.method() == Method::GET).then_some(entity)
+}
+
+impl Face {
+    /// `GET /read/{entity}`, however it came here.
+    pub(super) async fn read(
+        &self,
+        entity: &str,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Answered, Problem> {
+        self.gatekeeper.check(Scope::Read, headers)?;
+        let query = uri.query().unwrap_or_default();
+        let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> =
+            form_urlencoded::parse(query.as_bytes()).collect();
+        let request = ReadRequest {
+            entity,
+            arguments: Arguments::Text(&pairs),
+            no_cache: wants_fresh(headers),
+        };
+        let answer = self.corral.read(request).await?;
+        Ok(respond(&answer, headers.get(IF_NONE_MATCH)))
+    }
 }
 
 /// `POST /query`
@@ -45,7 +73,8 @@ pub(super) async fn query(
 ) -> Result<Response<Body>, Problem> {
     face.gatekeeper.check(Scope::Read, &headers)?;
     let request = json_body(body).await?;
-    Ok(respond(face.corral.query(request).await?, None))
+    let answer = face.corral.query(request).await?;
+    Ok(respond(&answer, None).map(Body::new))
 }
 
 fn wants_fresh(headers: &HeaderMap) -> bool {
@@ -55,19 +84,17 @@ fn wants_fresh(headers: &HeaderMap) -> bool {
     })
 }
 
-fn respond(answer: Answer, if_none_match: Option<&HeaderValue>) -> Response<Body> {
-    let etag = etag(&answer);
+fn respond(answer: &Answer, if_none_match: Option<&HeaderValue>) -> Answered {
+    let etag = etag(answer);
     let mut response = match (&etag, if_none_match) {
-        (Some(etag), Some(condition)) if matches(condition, etag) => {
-            status(StatusCode::NOT_MODIFIED)
-        }
+        (Some(etag), Some(condition)) if matches(condition, etag) => not_modified(),
         _ => match answer.body.clone() {
             Some(body) => json_response(body),
-            None => Problem::no_row().into_response(),
+            None => Problem::no_row().into_response().map(Either::Right),
         },
     };
     let headers = response.headers_mut();
-    insert(headers, CACHE_STATUS, cache_status(&answer));
+    insert(headers, CACHE_STATUS, cache_status(answer));
     match &answer.ready {
         Some(ready) => insert(headers, CORRAL_POLICY, ready.policy.clone()),
         None => insert(headers, CORRAL_POLICY, answer.generation.label().to_owned()),
@@ -93,14 +120,14 @@ fn matches(condition: &HeaderValue, etag: &[u8]) -> bool {
     })
 }
 
-fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
+fn not_modified() -> Answered {
+    let mut response = Response::new(Either::Left(Full::default()));
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
 }
 
-pub(super) fn json_response(body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+fn json_response(body: Bytes) -> Answered {
+    let mut response = Response::new(Either::Left(Full::new(body)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

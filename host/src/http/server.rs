@@ -1,18 +1,22 @@
 //! Accepting connections: limits against slow and many clients, and an end that cuts nobody off.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+
+use super::read::Answered;
 
 /// How long a client may take to send its headers: a slow one must not hold a connection for ever.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -22,6 +26,12 @@ const CONNECTIONS: usize = 10_000;
 
 /// A pause after a failed accept (too many open files): the reason does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who answers requests.
+pub trait Answers: Send + Sync + 'static {
+    /// The answer to a request, be it an error.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
+}
 
 /// A bound address that serves once it is told what.
 pub struct Server {
@@ -47,7 +57,13 @@ impl Server {
 
     /// Serves until `stop` completes; then accepts nobody, tells clients to close, and gives the
     /// requests in progress `grace` to end.
-    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>, grace: Duration) {
+    pub async fn serve(
+        self,
+        answers: impl Answers,
+        stop: impl Future<Output = ()>,
+        grace: Duration,
+    ) {
+        let answers = Arc::new(answers);
         let shutdown = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut builder = Builder::new(TokioExecutor::new());
@@ -60,7 +76,11 @@ impl Server {
                 () = &mut stop => break,
                 accepted = self.accept(&places) => accepted,
             };
-            let service = TowerToHyperService::new(router.clone());
+            let answers = Arc::clone(&answers);
+            let service = service_fn(move |request| {
+                let answers = Arc::clone(&answers);
+                async move { Ok::<_, Infallible>(answers.answer(request).await) }
+            });
             let connection =
                 builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
             let watched = shutdown.watch(connection);

@@ -1,5 +1,6 @@
 //! Requests by name: from what a client sent to what the cache works with.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::{Bound, Corral};
 #[derive(Debug, Clone, Copy)]
 pub enum Arguments<'a> {
     /// From a query string.
-    Text(&'a [(String, String)]),
+    Text(&'a [(Cow<'a, str>, Cow<'a, str>)]),
     /// From a JSON body.
     Json(&'a Map<String, Json>),
 }
@@ -292,7 +293,7 @@ pub(super) fn typed(
 
 fn surplus(params: &[Param], arguments: Arguments<'_>) -> Vec<InvalidArgument> {
     let names: Vec<&str> = match arguments {
-        Arguments::Text(pairs) => pairs.iter().map(|(name, _)| name.as_str()).collect(),
+        Arguments::Text(pairs) => pairs.iter().map(|(name, _)| &**name).collect(),
         Arguments::Json(object) => object.keys().map(String::as_str).collect(),
     };
     let mut problems = Vec::new();

@@ -224,7 +224,7 @@ impl Stage<'_> {
 }
 
 async fn read(corral: &Corral, entity: &str, id: Option<u64>) -> Result<Answer, RequestError> {
-    let pairs: Vec<_> = id.map(|id| ("id".to_owned(), id.to_string())).into_iter().collect();
+    let pairs: Vec<_> = id.map(|id| ("id".into(), id.to_string().into())).into_iter().collect();
     corral.read(ReadRequest { entity, arguments: Arguments::Text(&pairs), no_cache: false }).await
 }
 

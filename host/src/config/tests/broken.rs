@@ -74,6 +74,8 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ("grace = 1.5", r#":1:9 grace: 1.5 has no unit; write "1.5s" or "1.5ms""#),
     ("grace = '10'", r#":1:9 grace: "10" has no unit; write "10s" or "10ms""#),
     ("grace = true", r#":1:9 grace: a duration is needed here, such as "5m", not a boolean"#),
+    ("threads = 0", ":1:11 threads: 0 doesn't do; write a number from 1 to 1024"),
+    ("threads = '2'", ":1:11 threads: a number is needed here, not a string"),
     ("grace = '2h'", r#":1:9 grace: "2h" is too long; write at most "1h""#),
     ("grace = '1500us'", r#":1:9 grace: "1500us" is finer than a millisecond; write whole ones"#),
     (

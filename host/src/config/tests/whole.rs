@@ -19,6 +19,7 @@ use crate::policy::Limits;
 /// The example of the manual, with tokens written out.
 const EXAMPLE: &str = r#"
 listen = "127.0.0.1:7070"
+threads = 4
 [admin]
 listen = "127.0.0.1:7071"        # anything but loopback requires token
 token  = "t-admin"
@@ -199,7 +200,7 @@ fn a_policys_problem_finds_its_place_in_the_file() {
         let environment = Environment::from_iter([("CORRAL_POLICY_SETTINGS_NAMESPACE", "v 2")]);
         locate(EXAMPLE, "c", &environment, path, "wrong".to_owned()).to_string()
     };
-    assert_eq!(at("jitter"), "c:22:10 policy.settings.jitter: wrong");
+    assert_eq!(at("jitter"), "c:23:10 policy.settings.jitter: wrong");
     assert_eq!(at("beta"), "c:20:1 policy.settings.beta: wrong");
     assert_eq!(
         at("namespace"),
@@ -277,6 +278,7 @@ fn example() -> Config {
         file: None,
         listen: "127.0.0.1:7070".parse().unwrap(),
         grace: Duration::from_secs(10),
+        threads: 4,
         admin: Admin { listen: "127.0.0.1:7071".parse().unwrap(), token: secret("t-admin") },
         access: Access {
             read: secret("t-read"),

@@ -1,5 +1,7 @@
 //! `/admin/explain/{entity}`: what would become of a read, and why.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -13,7 +15,7 @@ use super::super::access::Scope;
 use super::super::problem::Problem;
 use super::{component, refused};
 
-type Pairs = Vec<(String, String)>;
+type Pairs = Vec<(Cow<'static, str>, Cow<'static, str>)>;
 
 /// `GET /admin/explain/{entity}?id=42`
 pub(in crate::http) async fn explain(

@@ -121,9 +121,11 @@ fn changed_sections(old: &Config, new: &Config) -> Vec<&'static str> {
     let same = [
         ("listen", old.listen == new.listen),
         ("grace", old.grace == new.grace),
+        ("threads", old.threads == new.threads),
         ("[admin]", old.admin == new.admin),
         ("[access]", old.access == new.access),
         ("[store]", old.store == new.store),
+        ("[near]", old.near == new.near),
         ("[origin]", old.origin == new.origin),
         ("[policy]", followed == new.policy),
         ("[query]", old.query == new.query),

@@ -13,6 +13,7 @@
 
 mod audit;
 mod clock;
+mod gets;
 mod intents;
 mod link;
 mod scripts;
@@ -36,6 +37,7 @@ use super::{
 };
 pub use audit::{Audit, audit};
 use clock::StoreClock;
+use gets::Gets;
 use link::{Ears, Link};
 use scripts::{Script, Scripts};
 use url::{client, unavailable};
@@ -49,7 +51,8 @@ const LATEST_MS: u64 = (1 << 53) - 1;
 
 /// A store on one Redis server, version 6.2 or newer, over one multiplexed RESP3 connection.
 pub struct RedisStore {
-    link: Link,
+    link: Arc<Link>,
+    gets: Gets,
     scripts: Scripts,
     clock: Arc<StoreClock>,
     ears: Ears,
@@ -70,8 +73,10 @@ impl RedisStore {
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
         let (clock, ears) = (Arc::new(StoreClock::new()), Ears::default());
         let link = Link::new(&runtime, client, budget, Arc::clone(&clock), ears.clone());
+        let link = Arc::new(link);
+        let gets = Gets::new(&runtime, Arc::clone(&link));
         let (unreadable, untracked) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { link, scripts: Scripts::new(), clock, ears, unreadable, untracked })
+        Ok(Self { link, gets, scripts: Scripts::new(), clock, ears, unreadable, untracked })
     }
 
     /// Runs a script and takes in the time of its answer: `(the server's clock, the answer)`.
@@ -184,13 +189,9 @@ impl RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
-        let command = redis::cmd("GET").arg(key.as_str()).take();
-        let value: Option<Vec<u8>> = self
-            .link
-            .exchange(|mut connection| async move {
-                self.readable(command.query_async(&mut connection).await)
-            })
-            .await?;
+        let answer = self.gets.get(key).await?;
+        let value = answer.extract_error().and_then(|value| Ok(redis::from_redis_value(value)?));
+        let value = self.readable(value).map_err(|error| StoreError::Refused(error.to_string()))?;
         Ok(value.and_then(|bytes| self.read(bytes)))
     }
 
