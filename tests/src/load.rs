@@ -1,5 +1,9 @@
 //! Load on hosts: a crowd that asks at once, and connections that ask until they are told to stop.
 
+mod crowd;
+
+pub use crowd::Crowd;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -7,7 +11,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
 use hyper::StatusCode;
-use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
 use crate::client::{Answer, Client};
@@ -46,44 +49,6 @@ impl Outcome {
         let answer = self.answer.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
         ensure!(answer.status == StatusCode::OK, "{} {:?}", answer.status, answer.body);
         answer.json()
-    }
-}
-
-/// Clients with a connection each, ready to ask all at once.
-pub struct Crowd {
-    members: Vec<(Client, String)>,
-}
-
-impl Crowd {
-    /// Connects `size` clients to the hosts at `urls`, in turn.
-    ///
-    /// # Errors
-    /// When a host does not answer.
-    pub async fn gather(size: usize, urls: &[String]) -> anyhow::Result<Self> {
-        let connecting = urls.iter().cycle().take(size).map(|url| async move {
-            let client = Client::new();
-            let answer = client.get(&format!("{url}/healthz")).await?;
-            ensure!(answer.status == StatusCode::OK, "{url} answers {}", answer.status);
-            Ok((client, url.clone()))
-        });
-        Ok(Self { members: try_join_all(connecting).await? })
-    }
-
-    /// Everybody asks for `path` at the same moment. The outcomes stand in the order in which the
-    /// members were dealt to the hosts.
-    ///
-    /// # Errors
-    /// When a task fails, never for what becomes of a request.
-    pub async fn ask(&self, path: &str) -> anyhow::Result<Vec<Outcome>> {
-        let start = Arc::new(Barrier::new(self.members.len()));
-        let asking = self.members.iter().map(|(client, url)| {
-            let (client, url, start) = (client.clone(), format!("{url}{path}"), start.clone());
-            tokio::spawn(async move {
-                start.wait().await;
-                Outcome::of(&client, &url).await
-            })
-        });
-        Ok(try_join_all(asking.collect::<Vec<_>>()).await?)
     }
 }
 

@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_value_is_loaded_once_however_long_its_load_takes() {
     let fleet = Fleet::start(2, &Shop::small(), "").await.unwrap();
-    let crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
+    let mut crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
     // The last outlives its lease, and lives on because it is renewed.
     for (id, load_ms) in [(1, 100), (2, 900), (3, 2_500)] {
         let report = Report { id, load_ms };
@@ -45,7 +45,7 @@ async fn an_expired_value_is_loaded_once() {
     let fleet = Fleet::start(2, &Shop::small(), "").await.unwrap();
     let report = Report { id: 1, load_ms: 100 };
     leave_expired(&fleet, &report).await.unwrap();
-    let crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
+    let mut crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
     let outcomes = crowd.ask(&report.path()).await.unwrap();
     assert_eq!(fleet.sum(LOADS).await.unwrap(), 1.0);
     for outcome in &outcomes {
@@ -61,7 +61,7 @@ async fn an_expired_value_is_loaded_once() {
 async fn a_killed_holder_costs_one_more_load_and_at_most_its_lease() {
     let mut fleet = Fleet::start(2, &Shop::small(), "").await.unwrap();
     let report = Report { id: 1, load_ms: 1_500 };
-    let crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
+    let mut crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
     let asking = tokio::spawn(async move { crowd.ask(&report.path()).await.unwrap() });
     let holder = eventually("a host loads", SOON, || async {
         Ok(loads_by_host(&fleet).await?.iter().position(|loads| *loads > 0.0))
@@ -97,7 +97,7 @@ async fn hosts_that_name_their_keys_apart_load_once_each() {
         hosts.push(Host::start(&config).await.unwrap());
     }
     let fleet = Fleet { hosts, redis, postgres };
-    let crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
+    let mut crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
     let apart = Report { id: 1, load_ms: 900 };
     let outcomes = crowd.ask(&apart.path()).await.unwrap();
     assert!(outcomes.iter().all(|outcome| outcome.content().unwrap() == apart.content()));

@@ -125,7 +125,7 @@ async fn once(
         }
         Start::Cold | Start::HolderKilled => {}
     }
-    let crowd = Crowd::gather(readers, &fleet.urls()).await?;
+    let mut crowd = Crowd::gather(readers, &fleet.urls()).await?;
     let before = fleet.sum(LOADS).await?;
     let began = Instant::now();
     let outcomes = crowd.ask(&report.path()).await?;
@@ -140,7 +140,7 @@ async fn killed(
     readers: usize,
     report: Report,
 ) -> anyhow::Result<(f64, Duration)> {
-    let crowd = Crowd::gather(readers, &fleet.urls()).await?;
+    let mut crowd = Crowd::gather(readers, &fleet.urls()).await?;
     let before = by_host(fleet).await?;
     let asking = tokio::spawn(async move { crowd.ask(&report.path()).await });
     let holder = eventually("a host to load", SOON, || async {
