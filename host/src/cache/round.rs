@@ -252,8 +252,9 @@ impl Round {
     /// One step of the policy, checked. A trap and a refused answer are decided conservatively.
     fn decide(&mut self, event: Event) -> Action {
         self.turns += 1;
-        let elapsed_ms = millis(self.began.elapsed());
-        let left_ms = millis(self.deadline.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        let elapsed_ms = millis(now.saturating_duration_since(self.began));
+        let left_ms = millis(self.deadline.saturating_duration_since(now));
         #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
         let entropy = self.cache.entropy.bits() as u64;
         let moment = Moment { elapsed_ms, left_ms, entropy };
