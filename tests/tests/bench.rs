@@ -128,7 +128,7 @@ async fn what_can_not_be_loaded_is_told_before_anything_is_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_are_compared_and_one_that_is_missing_is_told() {
-    let peers = [Peer::CorralStore, Peer::Constant(1), Peer::HandWritten(2)];
+    let peers = [Peer::CorralStore(1), Peer::Constant(1), Peer::HandWritten(1)];
     let effort = Effort { rounds: 2, time: Duration::from_millis(200) };
     let mut comparison = compare::run(&peers, effort, &|_| ()).await.unwrap();
     assert_eq!((comparison.lines.len(), comparison.missing.len()), (3, 0), "{comparison:?}");
@@ -146,7 +146,8 @@ async fn servers_are_compared_and_one_that_is_missing_is_told() {
     let reason = "there is <no> package".to_owned();
     comparison.missing.push(compare::Missing { name: "nginx".to_owned(), reason });
     let text = table::comparison(&comparison);
-    for part in ["missing: nginx: there is <no> package", "axum + redis by hand, 2 threads", "50 %"]
+    for part in
+        ["missing: nginx: there is <no> package", "axum + redis by hand, one thread", "50 %"]
     {
         assert!(text.contains(part), "{part} is missing in {text}");
     }

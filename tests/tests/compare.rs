@@ -10,5 +10,7 @@ mod common;
 mod diff;
 #[path = "compare/explain.rs"]
 mod explain;
+#[path = "compare/push.rs"]
+mod push;
 #[path = "compare/shadow.rs"]
 mod shadow;

@@ -1,5 +1,8 @@
 //! `corral serve`
 
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::pin::pin;
 
 use anyhow::Context;
@@ -13,9 +16,20 @@ use crate::service::{Corral, FAREWELL};
 use super::Failed;
 use crate::config::Config;
 
-pub(super) async fn run(config: Config) -> Result<(), Failed> {
+pub(super) async fn run(mut config: Config) -> Result<(), Failed> {
+    config.policy.cache = config.policy.cache.or_else(cache_folder);
     let corral = Corral::start(config).await?;
     serve(corral).await
+}
+
+/// Where this system wants a service, or else a user's program, to keep what it can make again:
+/// systemd's `CacheDirectory=`, and the XDG base directories.
+fn cache_folder() -> Option<PathBuf> {
+    // systemd names several folders like a search path does.
+    let first = |names: OsString| env::split_paths(&names).next();
+    let absolute = |name| env::var_os(name).and_then(first).filter(|path| path.is_absolute());
+    let of_user = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    absolute("CACHE_DIRECTORY").or_else(|| Some(of_user()?.join("corral")))
 }
 
 /// Serves both faces until SIGTERM or Ctrl-C, then ends within the grace time.

@@ -174,10 +174,15 @@ pub(super) fn origin(root: &mut Section<'_>, needed_by: Option<&str>) -> OriginC
 /// `[policy]`. A relative file is relative to the configuration's folder.
 pub(super) fn policy(root: &mut Section<'_>, folder: Option<&Path>) -> PolicyConfig {
     let mut section = root.section("policy");
-    let component = section.take("component", |raw| match values::text(raw)? {
-        path if path.is_empty() => Err("an empty path; write one, or leave the key out".to_owned()),
-        path => Ok(folder.unwrap_or(Path::new("")).join(path)),
-    });
+    let mut path = |key| {
+        section.take(key, |raw| match values::text(raw)? {
+            path if path.is_empty() => {
+                Err("an empty path; write one, or leave the key out".to_owned())
+            }
+            path => Ok(folder.unwrap_or(Path::new("")).join(path)),
+        })
+    };
+    let (component, cache) = (path("component"), path("cache"));
     let watch = section.take("watch", values::boolean).unwrap_or(true);
     let probation = section.take("probation", |raw| values::duration(raw, PROBATION));
     let probation = probation.unwrap_or(DEFAULT_PROBATION);
@@ -185,7 +190,7 @@ pub(super) fn policy(root: &mut Section<'_>, folder: Option<&Path>) -> PolicyCon
     let settings = settings::read(section.section("settings"));
     let limits = limits(section.section("limits"));
     section.finish();
-    PolicyConfig { component, watch, probation, allow_rename, settings, limits }
+    PolicyConfig { component, cache, watch, probation, allow_rename, settings, limits }
 }
 
 /// `[policy.limits]`, which an interpreter needs wider than they are.

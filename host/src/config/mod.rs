@@ -200,6 +200,9 @@ pub struct OriginConfig {
 pub struct PolicyConfig {
     /// The component's file; none: the built-in one.
     pub component: Option<PathBuf>,
+    /// The folder for what was compiled of policies that have no watched file to keep it beside,
+    /// so that a host that is started again need not compile; none: nothing is kept.
+    pub cache: Option<PathBuf>,
     /// Whether the file is watched, and the settings in the configuration's own file.
     pub watch: bool,
     /// How long a policy that came into force is rolled back for a handful of failures; zero: for

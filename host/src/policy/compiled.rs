@@ -1,4 +1,5 @@
-//! Components that were compiled before: in memory, and on a shelf beside a watched file.
+//! Components that were compiled before: in memory, and on a shelf, beside a watched file or in a
+//! folder.
 //!
 //! What is on the shelf is native code, which runs unchecked in this process. So a file there is
 //! believed only if nobody but this process's user, or root, can have written it: it is opened
@@ -78,6 +79,10 @@ pub(super) struct Shelf;
 #[cfg(not(unix))]
 impl Shelf {
     pub(super) fn beside(_file: &std::path::Path, _engine: &wasmtime::Engine) -> Option<Self> {
+        None
+    }
+
+    pub(super) fn within(_folder: &std::path::Path, _engine: &wasmtime::Engine) -> Option<Self> {
         None
     }
 

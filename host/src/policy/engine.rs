@@ -132,6 +132,13 @@ impl Engine {
         Self { shelf: Shelf::beside(file, &self.inner).map(Arc::new), ..self.clone() }
     }
 
+    /// The same engine, which keeps what it compiles in this folder too. It is made where it is
+    /// missing; where that can't be, nothing is kept.
+    #[must_use]
+    pub fn keeping_in(&self, folder: &Path) -> Self {
+        Self { shelf: Shelf::within(folder, &self.inner).map(Arc::new), ..self.clone() }
+    }
+
     /// The limits of every instance.
     #[must_use]
     pub fn limits(&self) -> &Limits {

@@ -16,10 +16,10 @@ use crate::servers::{Host, Program, free_port};
 /// A server that can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// Corral, from its near cache.
-    CorralNear,
-    /// Corral, from the store.
-    CorralStore,
+    /// Corral, from its near cache, on so many threads.
+    CorralNear(usize),
+    /// Corral, from the store, on so many threads.
+    CorralStore(usize),
     /// axum, a constant from memory, on so many threads.
     Constant(usize),
     /// axum and Redis, one multiplexed connection, by hand, on so many threads.
@@ -36,8 +36,15 @@ pub enum Peer {
     Python,
 }
 
-/// Corral's runtime has a thread a core.
-fn threads() -> usize {
+/// On how many threads a server that can choose is measured: on one, and on one a core.
+#[must_use]
+pub fn threads() -> Vec<usize> {
+    let mut threads = vec![1, cores()];
+    threads.dedup();
+    threads
+}
+
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -45,10 +52,9 @@ impl Peer {
     /// All of them, Corral first.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let mut all = vec![Self::CorralNear, Self::CorralStore];
-        all.extend([Self::Constant(1), Self::Constant(threads())]);
-        all.extend([Self::HandWritten(1), Self::HandWritten(threads())]);
-        all.dedup();
+        let kinds = [Self::CorralNear, Self::CorralStore, Self::Constant, Self::HandWritten];
+        let mut all: Vec<Self> =
+            kinds.iter().flat_map(|kind| threads().into_iter().map(kind)).collect();
         all.extend([Self::Nginx, Self::Varnish, Self::NginxLua, Self::Node, Self::Python]);
         all
     }
@@ -61,8 +67,8 @@ impl Peer {
             more => format!("{more} threads"),
         };
         match self {
-            Self::CorralNear => "Corral, near hits".to_owned(),
-            Self::CorralStore => "Corral, store hits".to_owned(),
+            Self::CorralNear(threads) => format!("Corral, near hits, {}", on(threads)),
+            Self::CorralStore(threads) => format!("Corral, store hits, {}", on(threads)),
             Self::Constant(threads) => format!("axum, a constant, {}", on(threads)),
             Self::HandWritten(threads) => format!("axum + redis by hand, {}", on(threads)),
             Self::Nginx => "nginx proxy_cache".to_owned(),
@@ -77,8 +83,8 @@ impl Peer {
     #[must_use]
     pub fn asks_redis(self) -> bool {
         match self {
-            Self::CorralStore | Self::HandWritten(_) | Self::NginxLua | Self::Python => true,
-            Self::CorralNear | Self::Constant(_) | Self::Nginx | Self::Varnish | Self::Node => {
+            Self::CorralStore(_) | Self::HandWritten(_) | Self::NginxLua | Self::Python => true,
+            Self::CorralNear(_) | Self::Constant(_) | Self::Nginx | Self::Varnish | Self::Node => {
                 false
             }
         }
@@ -90,10 +96,11 @@ impl Peer {
     /// When what it needs can't be had, or it does not come up.
     pub async fn start(self, rig: &Rig) -> anyhow::Result<Running> {
         let server = match self {
-            Self::CorralNear => {
-                Server::Host(Box::new(near(rig.host("near = \"1h\"\n").await?).await?))
+            Self::CorralNear(threads) => {
+                let host = rig.host_on(threads, "near = \"1h\"\n").await?;
+                Server::Host(Box::new(near(host).await?))
             }
-            Self::CorralStore => Server::Host(Box::new(rig.host("").await?)),
+            Self::CorralStore(threads) => Server::Host(Box::new(rig.host_on(threads, "").await?)),
             Self::Constant(threads) => rig.service("constant", threads).await?.into(),
             Self::HandWritten(threads) => rig.service("redis", threads).await?.into(),
             Self::Nginx => nginx(rig).await?.into(),
@@ -225,7 +232,7 @@ async fn start_nginx(
          client_body_temp_path {path}/1; proxy_temp_path {path}/2; fastcgi_temp_path {path}/3;\n\
          uwsgi_temp_path {path}/4; scgi_temp_path {path}/5;\n\
          {http}server {{ listen 127.0.0.1:{port} backlog=4096;\nlocation /item {{\n{location}}}\n}}\n}}\n",
-        workers = threads(),
+        workers = cores(),
         user = if is_root() { "user root;\n" } else { "" },
     );
     fs::write(home.path().join("nginx.conf"), config)?;

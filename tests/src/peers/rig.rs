@@ -49,6 +49,14 @@ impl Rig {
         Host::start(&self.config(entities)).await
     }
 
+    /// The same on so many threads.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn host_on(&self, threads: usize, entities: &str) -> anyhow::Result<Host> {
+        Host::start(&format!("threads = {threads}\n{}", self.config(entities))).await
+    }
+
     /// Its configuration.
     #[must_use]
     pub fn config(&self, entities: &str) -> String {

@@ -1,5 +1,6 @@
 //! How soon a host that is started answers.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,10 @@ pub struct Start {
     /// How often it was started.
     pub starts: usize,
     /// Milliseconds from the start of the process, with the default policy, to the first read
-    /// that was answered with 200, from the store.
+    /// that was answered with 200, from the store, on a machine where it ran before.
     pub ready_ms: Spread,
+    /// The same where it never did, so that it compiles the policy.
+    pub first_ms: Spread,
     /// Memory of the process then, in MiB.
     pub memory_mib: Spread,
 }
@@ -39,19 +42,27 @@ pub struct Start {
 /// # Errors
 /// When it does not come up.
 pub async fn run(rig: &Rig) -> anyhow::Result<Start> {
-    let (mut times, mut memory) = (Vec::new(), Vec::new());
-    // The value is in the store: the first host loads it.
-    once(rig).await?;
+    let (mut times, mut first, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    let kept = tempfile::tempdir()?;
+    // The value is in the store, and the policy is compiled: the first host does both.
+    once(rig, kept.path()).await?;
     for _ in 0..STARTS {
-        let (time, mib) = once(rig).await?;
+        let (time, mib) = once(rig, kept.path()).await?;
         times.push(time.as_secs_f64() * 1000.0);
         memory.push(mib);
+        let (time, _) = once(rig, tempfile::tempdir()?.path()).await?;
+        first.push(time.as_secs_f64() * 1000.0);
     }
     let spread = |values| Spread::of(values).context("hosts were started");
-    Ok(Start { starts: STARTS, ready_ms: spread(times)?, memory_mib: spread(memory)? })
+    Ok(Start {
+        starts: STARTS,
+        ready_ms: spread(times)?,
+        first_ms: spread(first)?,
+        memory_mib: spread(memory)?,
+    })
 }
 
-async fn once(rig: &Rig) -> anyhow::Result<(Duration, f64)> {
+async fn once(rig: &Rig, cache: &Path) -> anyhow::Result<(Duration, f64)> {
     let home = tempfile::tempdir()?;
     let (port, admin) = (free_port()?, free_port()?);
     let config = format!(
@@ -61,7 +72,7 @@ async fn once(rig: &Rig) -> anyhow::Result<(Duration, f64)> {
     let path = home.path().join("corral.toml");
     std::fs::write(&path, config)?;
     let began = Instant::now();
-    let mut child = spawn(&path)?;
+    let mut child = spawn(&path, cache)?;
     let answered = timeout(COMES_UP_WITHIN, first_answer(port)).await;
     let took = began.elapsed();
     let usage = corral_host::bench::Usage::of(child.0.id());
@@ -88,9 +99,9 @@ impl Drop for Child {
     }
 }
 
-fn spawn(config: &std::path::Path) -> anyhow::Result<Child> {
+fn spawn(config: &Path, cache: &Path) -> anyhow::Result<Child> {
     let mut command: Command = corral()?;
-    command.args(["serve", "--config"]).arg(config);
+    command.args(["serve", "--config"]).arg(config).env("CORRAL_POLICY_CACHE", cache);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(Child(command.spawn()?))
 }

@@ -31,8 +31,10 @@ pub fn comparison(comparison: &Comparison) -> String {
     if let Some(start) = &comparison.start {
         let _ = writeln!(
             text,
-            "\ncold start to first answer: {} ms over {} starts, then {} MiB",
+            "\nstart to first answer: {} ms, the first time on a machine {} ms, over {} starts, \
+             then {} MiB",
             spread(&start.ready_ms),
+            spread(&start.first_ms),
             start.starts,
             short(start.memory_mib.median),
         );

@@ -196,6 +196,8 @@ impl Host {
         self.kill();
         let mut command = corral()?;
         command.args(["serve", "--config"]).arg(self.config_path());
+        // What one test compiled shall not make another one fast.
+        command.env("CORRAL_POLICY_CACHE", self.home.path().join("cache"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::spawn(command, self.home.path())?;
         let this = &*self;

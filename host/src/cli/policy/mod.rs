@@ -83,7 +83,9 @@ pub(super) enum PolicyCommand {
     Shadow(shadow::Shadow),
     /// Puts a component in force on a running host.
     #[command(
-        after_help = "Example:\n  corral policy push policy.wasm --url http://127.0.0.1:7071"
+        after_help = "Examples:\n  corral policy push policy.wasm --url http://127.0.0.1:7071\n  \
+                            corral policy push renames.wasm --learn       # on every host, then\n  \
+                            corral policy push renames.wasm --allow-rename"
     )]
     Push {
         /// The component, or a core module.
@@ -91,6 +93,10 @@ pub(super) enum PolicyCommand {
         /// Lets it give reads other keys: what is stored under the old ones goes cold.
         #[arg(long)]
         allow_rename: bool,
+        /// Only lets invalidations cover the keys that it gives reads; what is in force stays so.
+        /// Every host is to know them before one fills under them.
+        #[arg(long, conflicts_with = "allow_rename")]
+        learn: bool,
         #[command(flatten)]
         host: Host,
     },
@@ -129,7 +135,8 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
         PolicyCommand::Show { file: None, host, .. } => show::host("/admin/policy", host).await,
         PolicyCommand::Diff(diff) => diff::run(&diff),
         PolicyCommand::Shadow(shadow) => shadow::run(shadow).await,
-        PolicyCommand::Push { file, allow_rename, host } => {
+        PolicyCommand::Push { file, learn: true, host, .. } => push::learn(&file, host).await,
+        PolicyCommand::Push { file, allow_rename, host, .. } => {
             push::run(&file, "/admin/policy", allow_rename, host).await
         }
         PolicyCommand::Settings { file: Some(file), allow_rename, host } => {

@@ -16,10 +16,21 @@ pub(super) async fn run(
     allow_rename: bool,
     host: Host,
 ) -> Result<(), Failed> {
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let query = if allow_rename { "?rename=allow" } else { "" };
-    active(&host.send(Method::PUT, &format!("{path}{query}"), bytes).await?);
+    active(&host.send(Method::PUT, &format!("{path}{query}"), read(file)?).await?);
     Ok(())
+}
+
+/// Sends a component whose names the host is to know, and that it does not put in force.
+pub(super) async fn learn(file: &Path, host: Host) -> Result<(), Failed> {
+    let answer = host.send(Method::PUT, "/admin/policy?rename=learn", read(file)?).await?;
+    let text = |name: &str| answer.pointer(name).and_then(Value::as_str).unwrap_or_default();
+    say(format_args!("learned: {}@{}", text("/learned/name"), text("/learned/version")));
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| file.display().to_string())
 }
 
 pub(super) async fn rollback(host: Host) -> Result<(), Failed> {

@@ -36,6 +36,7 @@ url = "postgres://app@127.0.0.1/shop"
 max_loads = 32
 [policy]
 component = "policy.wasm"
+cache = "cache"
 watch = true
 [policy.settings]
 namespace = "v1"
@@ -200,7 +201,7 @@ fn a_policys_problem_finds_its_place_in_the_file() {
         let environment = Environment::from_iter([("CORRAL_POLICY_SETTINGS_NAMESPACE", "v 2")]);
         locate(EXAMPLE, "c", &environment, path, "wrong".to_owned()).to_string()
     };
-    assert_eq!(at("jitter"), "c:23:10 policy.settings.jitter: wrong");
+    assert_eq!(at("jitter"), "c:24:10 policy.settings.jitter: wrong");
     assert_eq!(at("beta"), "c:20:1 policy.settings.beta: wrong");
     assert_eq!(
         at("namespace"),
@@ -298,6 +299,7 @@ fn example() -> Config {
         },
         policy: PolicyConfig {
             component: Some(Path::new("etc").join("policy.wasm")),
+            cache: Some(Path::new("etc").join("cache")),
             watch: true,
             probation: Duration::from_secs(60),
             allow_rename: false,

@@ -1,9 +1,9 @@
-//! Compiled components in files beside a watched one.
+//! Compiled components in files, beside a watched one or in a folder of their own.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -57,6 +57,15 @@ impl Shelf {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let folder = file.parent()?.to_owned();
         Some(Self { folder, prefix: format!(".{name}."), engine: hasher.finish() })
+    }
+
+    /// Files in a folder of their own.
+    pub(in crate::policy) fn within(folder: &Path, engine: &wasmtime::Engine) -> Option<Self> {
+        if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+            tracing::debug!(path = %folder.display(), %error, "compiled policies are not kept");
+            return None;
+        }
+        Self::beside(&folder.join("policy"), engine)
     }
 
     /// What was compiled of this component before.
@@ -180,6 +189,23 @@ mod tests {
         assert!(scene.take().is_some());
         let mode = fs::metadata(scene.path()).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode, MODE);
+    }
+
+    #[test]
+    fn a_folder_is_made_for_its_owner_alone_and_where_none_can_be_nothing_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let engine = engine();
+        let folder = home.path().join("cache/corral");
+        let shelf = Shelf::within(&folder, engine.wasmtime()).unwrap();
+        let mode = fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700);
+        let component = engine.compile(&Wat::default().component()).unwrap();
+        shelf.put(&[7; 32], &component);
+        let again = Shelf::within(&folder, engine.wasmtime()).unwrap();
+        assert!(again.take(engine.wasmtime(), &[7; 32]).is_some());
+        assert!(again.take(engine.wasmtime(), &[8; 32]).is_none());
+        fs::write(home.path().join("file"), "").unwrap();
+        assert!(Shelf::within(&home.path().join("file/corral"), engine.wasmtime()).is_none());
     }
 
     #[test]

@@ -90,6 +90,10 @@ pub struct PolicyStatus {
 impl Policies {
     pub(super) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
         let engine = Engine::new(config.policy.limits.clone())?;
+        let engine = match &config.policy.cache {
+            Some(folder) => engine.keeping_in(folder),
+            None => engine,
+        };
         let shelving = match &config.policy.component {
             Some(path) if config.policy.watch => engine.beside(path),
             Some(_) | None => engine.clone(),
