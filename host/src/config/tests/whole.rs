@@ -202,20 +202,20 @@ fn a_policys_problem_finds_its_place_in_the_file() {
         locate(EXAMPLE, "c", &environment, path, "wrong".to_owned()).to_string()
     };
     assert_eq!(at("jitter"), "c:24:10 policy.settings.jitter: wrong");
-    assert_eq!(at("beta"), "c:20:1 policy.settings.beta: wrong");
+    assert_eq!(at("beta"), "c:22:1 policy.settings.beta: wrong");
     assert_eq!(
         at("namespace"),
         "environment variable CORRAL_POLICY_SETTINGS_NAMESPACE (policy.settings.namespace): wrong"
     );
-    assert_eq!(at("query.ttl_ms"), "c:42:1 query.ttl_ms: wrong");
-    assert_eq!(at("entities.user.profile.ttl_ms"), "c:28:7 entity.\"user.profile\".ttl: wrong");
+    assert_eq!(at("query.ttl_ms"), "c:44:1 query.ttl_ms: wrong");
+    assert_eq!(at("entities.user.profile.ttl_ms"), "c:30:7 entity.\"user.profile\".ttl: wrong");
     assert_eq!(at("entities.user.profile.ttl-ms"), at("entities.user.profile.ttl_ms"));
     assert_eq!(
         at("entities.user.profile.writes.rename.touches[1]"),
-        "c:40:32 entity.\"user.profile\".write.rename.touches: wrong"
+        "c:42:32 entity.\"user.profile\".write.rename.touches: wrong"
     );
-    assert_eq!(at("entities.nobody"), "c:24:2 entity.nobody: wrong");
-    assert_eq!(at(""), "c:20:1 policy.settings: wrong");
+    assert_eq!(at("entities.nobody"), "c:26:2 entity.nobody: wrong");
+    assert_eq!(at(""), "c:22:1 policy.settings: wrong");
 }
 
 proptest! {
