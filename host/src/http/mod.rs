@@ -68,15 +68,39 @@ impl Front {
         let face = Face::new(corral);
         Self { router: router(face.clone()), face }
     }
-}
 
-impl Answers for Front {
-    async fn answer(&self, request: Request<Incoming>) -> Answered {
+    async fn answer_to(&self, request: Request<Incoming>) -> Answered {
         if let Some(entity) = read::plainly(&request) {
             let answered = self.face.read(entity, request.uri(), request.headers()).await;
             return answered.unwrap_or_else(|problem| problem.into_response().map(Either::Right));
         }
         self.router.answer(request).await
+    }
+}
+
+/// A request until it has its answer; dropped before, it is one whose client went away.
+struct Underway<'a>(Option<&'a Corral>);
+
+impl Underway<'_> {
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if let Some(corral) = self.0 {
+            corral.note_disconnect();
+        }
+    }
+}
+
+impl Answers for Front {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
+        let underway = Underway(Some(&self.face.corral));
+        let answer = self.answer_to(request).await;
+        underway.answered();
+        answer
     }
 }
 

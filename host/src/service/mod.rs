@@ -166,6 +166,11 @@ impl Corral {
         self.inner.metrics.render()
     }
 
+    /// Counts a request whose client did not wait for its answer.
+    pub(crate) fn note_disconnect(&self) {
+        self.inner.metrics.http_disconnects.increment(1);
+    }
+
     /// Ends: flights in progress may finish until `grace` is over, then they are cut off and give
     /// their leases back, which takes [`FAREWELL`] at most.
     pub async fn shutdown(&self, grace: Duration) {

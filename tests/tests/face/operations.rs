@@ -6,6 +6,8 @@ use corral_tests::client::Client;
 use corral_tests::servers::{Host, eventually};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::common::{SOON, Servers, ask, get, post};
 
@@ -69,6 +71,29 @@ async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
     assert!(metrics.sum("corral_policy_call_seconds_count") >= 1.0);
     assert_eq!(metrics.sum("corral_policy_generation"), 2.0);
     assert_eq!(metrics.sum("corral_breaker_state"), 0.0);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_wait_is_counted_and_what_it_asked_for_is_stored() {
+    let host = Servers::shared().await.host(14, "").await;
+    get(&host, "/read/user.profile?id=1").await;
+    let left = async || host.metrics().await.unwrap().sum("corral_http_disconnects_total");
+    assert_eq!(left().await, 0.0, "the control");
+    let mut client =
+        TcpStream::connect(host.url("").strip_prefix("http://").unwrap()).await.unwrap();
+    let request = "GET /read/report.slow?id=77&ms=300 HTTP/1.1\r\nhost: corral\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let loads = [("entity", "report.slow")];
+    let loading = async || {
+        let metrics = host.metrics().await?;
+        Ok((metrics.sum_where("corral_origin_loads_total", &loads) > 0.0).then_some(()))
+    };
+    eventually("the load to begin", SOON, loading).await.unwrap();
+    drop(client);
+    let counted = async || Ok((left().await == 1.0).then_some(()));
+    eventually("the client to be missed", SOON, counted).await.unwrap();
+    assert_eq!(get(&host, "/read/report.slow?id=77&ms=300").await.status, StatusCode::OK);
+    assert_eq!(host.metrics().await.unwrap().sum_where("corral_origin_loads_total", &loads), 1.0);
 }
 
 #[tokio::test]
