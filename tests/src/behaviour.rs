@@ -57,7 +57,7 @@ pub fn run_all(policy: &dyn Policy) -> Result<usize> {
 }
 
 fn a_claim_asks_for_the_lease_of_the_settings(policy: &dyn Policy) -> Result<()> {
-    Ok(Flight::of(policy)?.expect(Event::Absent, Action::Claim(1_000))?)
+    Ok(Flight::of(policy)?.leads_to(Event::Absent, Action::Claim(1_000))?)
 }
 
 fn entity(name: &str, arguments: &[(&str, Option<&str>)]) -> Request {

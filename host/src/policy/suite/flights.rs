@@ -8,16 +8,16 @@ const LOADED: Event = Event::Loaded(Report { cost_ms: 20, bytes: 200, negative: 
 pub(super) fn a_cold_read_claims_once_loads_fills_and_answers(policy: &dyn Policy) -> Outcome {
     let mut flight = Flight::loading(policy)?;
     flight.fills(LOADED)?;
-    flight.expect(Event::Filled, Action::Answer)
+    flight.leads_to(Event::Filled, Action::Answer)
 }
 
 pub(super) fn a_fresh_value_is_answered(policy: &dyn Policy) -> Outcome {
-    Flight::of(policy)?.expect(Event::Found(FRESH), Action::Answer)?;
+    Flight::of(policy)?.leads_to(Event::Found(FRESH), Action::Answer)?;
     let negative = Sighting { negative: true, ..FRESH };
-    Flight::of(policy)?.expect(Event::Found(negative), Action::Answer)?;
+    Flight::of(policy)?.leads_to(Event::Found(negative), Action::Answer)?;
     // A language without unsigned numbers takes this for a negative one.
     let long = Sighting { refresh_ms: u32::MAX, fresh_ms: u32::MAX, ..FRESH };
-    Flight::of(policy)?.expect(Event::Found(long), Action::Answer)
+    Flight::of(policy)?.leads_to(Event::Found(long), Action::Answer)
 }
 
 pub(super) fn a_value_due_early_is_answered(policy: &dyn Policy) -> Outcome {
@@ -51,7 +51,7 @@ pub(super) fn a_failed_load_answers_a_stale_value_within_its_window_alone(
             (Some(stale(3_600_000)), Action::Fail),
         ] {
             let failed = Event::LoadFailed(Failure { cause, at_hand });
-            Flight::loading(policy)?.expect(failed, expected)?;
+            Flight::loading(policy)?.leads_to(failed, expected)?;
         }
     }
     Ok(())
@@ -64,7 +64,7 @@ pub(super) fn a_held_lease_is_waited_for_and_then_claimed(policy: &dyn Policy) -
         flight.waits(700, 700)?;
         flight.claims(Event::Waited)?;
     }
-    flight.expect(Event::Found(FRESH), Action::Answer)
+    flight.leads_to(Event::Found(FRESH), Action::Answer)
 }
 
 pub(super) fn a_wait_ends_with_the_deadline(policy: &dyn Policy) -> Outcome {
@@ -74,32 +74,32 @@ pub(super) fn a_wait_ends_with_the_deadline(policy: &dyn Policy) -> Outcome {
     flight.waits(700, 300)?;
     flight.claims(Event::Waited)?;
     flight.moment.left_ms = 0;
-    flight.expect(Event::LeaseHeld(700), Action::LoadUncached)
+    flight.leads_to(Event::LeaseHeld(700), Action::LoadUncached)
 }
 
 pub(super) fn a_read_that_wants_a_fresh_value_loads_one(policy: &dyn Policy) -> Outcome {
     let mut flight = Flight::of(policy)?;
     flight.claims(Event::Bypassed)?;
-    flight.expect(Event::LeaseGranted, Action::Load)
+    flight.leads_to(Event::LeaseGranted, Action::Load)
 }
 
 pub(super) fn without_a_store_the_origin_is_asked_and_nothing_filled(
     policy: &dyn Policy,
 ) -> Outcome {
     let mut flight = Flight::of(policy)?;
-    flight.expect(Event::StoreUnavailable, Action::LoadUncached)?;
-    flight.expect(LOADED, Action::Answer)?;
+    flight.leads_to(Event::StoreUnavailable, Action::LoadUncached)?;
+    flight.leads_to(LOADED, Action::Answer)?;
     let mut flight = Flight::of(policy)?;
     flight.claims(Event::Absent)?;
-    flight.expect(Event::StoreUnavailable, Action::LoadUncached)?;
-    flight.expect(LOADED, Action::Answer)
+    flight.leads_to(Event::StoreUnavailable, Action::LoadUncached)?;
+    flight.leads_to(LOADED, Action::Answer)
 }
 
 pub(super) fn a_rejected_fill_is_answered(policy: &dyn Policy) -> Outcome {
     for ending in [Event::FillRejected, Event::StoreUnavailable] {
         let mut flight = Flight::loading(policy)?;
         flight.on(LOADED)?;
-        flight.expect(ending, Action::Answer)?;
+        flight.leads_to(ending, Action::Answer)?;
     }
     Ok(())
 }
@@ -107,18 +107,18 @@ pub(super) fn a_rejected_fill_is_answered(policy: &dyn Policy) -> Outcome {
 pub(super) fn a_refresh_waits_for_nobody(policy: &dyn Policy) -> Outcome {
     for ending in [Event::LeaseHeld(700), Event::Found(FRESH), Event::StoreUnavailable] {
         let mut flight = Flight::of(policy)?;
-        flight.expect(Event::Found(stale(1)), Action::AnswerAndRefresh)?;
+        flight.leads_to(Event::Found(stale(1)), Action::AnswerAndRefresh)?;
         flight.claims(Event::Found(stale(1)))?;
-        flight.expect(ending, Action::Answer)?;
+        flight.leads_to(ending, Action::Answer)?;
     }
     Ok(())
 }
 
 fn refreshes(policy: &dyn Policy, seen: Sighting) -> Outcome {
     let mut flight = Flight::of(policy)?;
-    flight.expect(Event::Found(seen), Action::AnswerAndRefresh)?;
+    flight.leads_to(Event::Found(seen), Action::AnswerAndRefresh)?;
     flight.claims(Event::Found(seen))?;
-    flight.expect(Event::LeaseGranted, Action::Load)?;
+    flight.leads_to(Event::LeaseGranted, Action::Load)?;
     flight.fills(LOADED)?;
-    flight.expect(Event::Filled, Action::Answer)
+    flight.leads_to(Event::Filled, Action::Answer)
 }

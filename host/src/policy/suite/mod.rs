@@ -177,7 +177,7 @@ impl<'p> Flight<'p> {
     pub fn loading(policy: &'p dyn Policy) -> Outcome<Self> {
         let mut flight = Self::of(policy)?;
         flight.claims(Event::Absent)?;
-        flight.expect(Event::LeaseGranted, Action::Load)?;
+        flight.leads_to(Event::LeaseGranted, Action::Load)?;
         Ok(flight)
     }
 
@@ -195,7 +195,7 @@ impl<'p> Flight<'p> {
     ///
     /// # Errors
     /// When it does not.
-    pub fn expect(&mut self, event: Event, expected: Action) -> Outcome {
+    pub fn leads_to(&mut self, event: Event, expected: Action) -> Outcome {
         let action = self.on(event)?;
         require!(action == expected, "{event:?} led to {action:?} instead of {expected:?}");
         Ok(())
