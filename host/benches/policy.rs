@@ -11,6 +11,7 @@ use corral_host::policy::{
     Argument, Engine, Event, Limits, Memo, Moment, Origin, Policy, Pool, Request, Sighting, Slot,
     Subject, builtin,
 };
+use corral_host::read_name::ReadName;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 /// One entity, as the host hands it over.
@@ -40,10 +41,9 @@ fn generations(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("generation");
     group.bench_function("the current one", |bencher| bencher.iter(|| slot.current()));
     let generation = slot.current();
+    let read = ReadName::new("user.profile", [Some("42")].into_iter());
     group.bench_function("a remembered plan", |bencher| {
-        bencher.iter(|| {
-            generation.name_entity(black_box("user.profile"), black_box(&[Some("42")]), request)
-        });
+        bencher.iter(|| generation.name_read(black_box(&read), request));
     });
     group.finish();
 }

@@ -28,6 +28,7 @@ pub mod name;
 pub mod observe;
 pub mod origin;
 pub mod policy;
+pub mod read_name;
 pub mod service;
 pub mod store;
 pub mod trace;

@@ -77,8 +77,13 @@ struct Quoted<'a>(&'a Key);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.0.as_str();
         f.write_char('"')?;
-        for character in self.0.as_str().chars() {
+        if key.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+            f.write_str(key)?;
+            return f.write_char('"');
+        }
+        for character in key.chars() {
             match character {
                 '"' | '\\' => write!(f, "\\{character}")?,
                 ' '..='~' => f.write_char(character)?,

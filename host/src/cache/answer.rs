@@ -17,18 +17,18 @@ pub(super) struct Served {
     pub(super) body: Option<Bytes>,
     pub(super) etag: u128,
     pub(super) via: Via,
-    /// Times of the envelope; none: the value was not stored.
-    pub(super) times: Option<Times>,
+    /// None: the value was not stored.
+    pub(super) stored: Option<Stored>,
     pub(super) generation: Arc<Generation>,
 }
 
-/// When a stored value was loaded and until when it is fresh, by the store's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// No later than this.
-    pub loaded_at_ms: u64,
-    /// Fresh until then.
-    pub fresh_until_ms: u64,
+/// A stored value's times when it was answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored {
+    /// Since it was loaded.
+    pub(super) age_ms: u64,
+    /// How long it stays fresh; negative: since when it is stale.
+    pub(super) ttl_ms: i64,
 }
 
 /// Where a value came from.
@@ -82,14 +82,19 @@ impl Via {
 }
 
 impl Served {
-    pub(super) fn stored(envelope: &Envelope, via: Via, generation: &Arc<Generation>) -> Self {
+    pub(super) fn stored(
+        envelope: &Envelope,
+        now_ms: u64,
+        via: Via,
+        generation: &Arc<Generation>,
+    ) -> Self {
         Self {
             body: envelope.body.clone(),
             etag: envelope.etag,
             via,
-            times: Some(Times {
-                loaded_at_ms: envelope.loaded_at_ms,
-                fresh_until_ms: envelope.fresh_until_ms,
+            stored: Some(Stored {
+                age_ms: now_ms.saturating_sub(envelope.loaded_at_ms),
+                ttl_ms: envelope.fresh_until_ms.cast_signed() - now_ms.cast_signed(),
             }),
             generation: Arc::clone(generation),
         }
@@ -97,7 +102,7 @@ impl Served {
 
     pub(super) fn loaded(loaded: &Loaded, why: Why, generation: &Arc<Generation>) -> Self {
         let (body, generation) = (loaded.body.clone(), Arc::clone(generation));
-        Self { body, etag: loaded.etag(), via: Via::Uncached(why), times: None, generation }
+        Self { body, etag: loaded.etag(), via: Via::Uncached(why), stored: None, generation }
     }
 }
 
@@ -122,8 +127,8 @@ pub struct Answer {
     pub etag: Option<u128>,
     /// The generation that decided.
     pub generation: Arc<Generation>,
-    /// Its headers' texts, of an answer from the near cache.
-    pub ready: Option<Arc<Ready>>,
+    /// What its headers are made of, of an answer from the near cache.
+    pub ready: Option<Ready>,
 }
 
 /// Why a read has no answer.

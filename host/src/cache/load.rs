@@ -13,44 +13,53 @@ use tokio::time::{Instant, timeout_at};
 use crate::origin::{Origin, OriginError, ReadStatement, Value};
 use crate::policy::Cause;
 
-/// Brings one value from where the truth is. SQL and closures are the two kinds.
+/// Brings values from where the truth is. SQL and closures are the two kinds.
 #[async_trait]
 pub trait Loader: Send + Sync {
-    /// The value as JSON text, or none when there is no such row. To end within `deadline`.
-    async fn load(&self, deadline: Duration) -> Result<Option<Bytes>, OriginError>;
+    /// The value of the read with these parameters, as JSON text, or none when there is no such row. To
+    /// end within `deadline`.
+    async fn load(
+        &self,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError>;
 }
 
-/// A statement with its values.
+/// An entity's statement.
 pub struct SqlLoader {
     /// Where it runs.
     pub origin: Arc<dyn Origin>,
     /// What runs.
     pub statement: Arc<ReadStatement>,
-    /// `$1`, `$2`, ….
-    pub values: Vec<Value>,
 }
 
 #[async_trait]
 impl Loader for SqlLoader {
-    async fn load(&self, deadline: Duration) -> Result<Option<Bytes>, OriginError> {
-        self.origin.load(&self.statement, &self.values, deadline).await
+    async fn load(
+        &self,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
+        self.origin.load(&self.statement, values, deadline).await
     }
 }
 
-/// A statement that a client wrote, with its values.
+/// A statement that a client wrote.
 pub struct QueryLoader {
     /// Where it runs.
     pub origin: Arc<dyn Origin>,
     /// What runs.
     pub statement: ReadStatement,
-    /// `$1`, `$2`, ….
-    pub values: Vec<Value>,
 }
 
 #[async_trait]
 impl Loader for QueryLoader {
-    async fn load(&self, deadline: Duration) -> Result<Option<Bytes>, OriginError> {
-        self.origin.query(&self.statement, &self.values, deadline).await
+    async fn load(
+        &self,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
+        self.origin.query(&self.statement, values, deadline).await
     }
 }
 
@@ -128,16 +137,17 @@ impl Loads {
     /// loader that does not keep the deadline is ended at `end`.
     pub(super) async fn run(
         &self,
-        loader: &dyn Loader,
+        load: (&dyn Loader, &[Value]),
         deadline: Instant,
         end: Instant,
         begun: impl FnOnce(),
     ) -> Result<Loaded, LoadError> {
+        let (loader, values) = load;
         let _permit = self.turn(deadline).await?;
         begun();
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
-        let loaded = timeout_at(end, loader.load(left)).await;
+        let loaded = timeout_at(end, loader.load(values, left)).await;
         let cost = began.elapsed();
         self.learn(cost);
         let body = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
@@ -201,7 +211,7 @@ mod tests {
 
     #[async_trait]
     impl Loader for Slow {
-        async fn load(&self, _deadline: Duration) -> Result<Option<Bytes>, OriginError> {
+        async fn load(&self, _: &[Value], _: Duration) -> Result<Option<Bytes>, OriginError> {
             tokio::time::sleep(LOAD).await;
             Ok(None)
         }
@@ -212,7 +222,7 @@ mod tests {
         let began = Instant::now();
         let deadline = began + LOAD * 7 / 2;
         let one = || async {
-            let loaded = loads.run(&Slow, deadline, deadline, || {}).await;
+            let loaded = loads.run((&Slow, &[]), deadline, deadline, || {}).await;
             (loaded.is_ok(), began.elapsed())
         };
         futures_util::future::join_all((0..count).map(|_| one())).await

@@ -34,17 +34,19 @@ use tokio::time::Instant;
 
 use crate::config::Entity;
 use crate::observe::{LoadReason, Metrics};
+use crate::origin::Value;
 use crate::policy::guard::Lifetimes;
 use crate::policy::{
     Argument, Generation, Named, Query, Refusal, Request, Slot, Subject, Undecided,
 };
+use crate::read_name::ReadName;
 use crate::store::Store;
 
-pub use answer::{Answer, ReadError, Times, Via, Why};
+pub use answer::{Answer, ReadError, Via, Why};
 pub use entropy::{Entropy, SystemEntropy};
 pub use explain::{Course, Explanation, Glance, Turned};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
-pub use near::{Canonical, Ready, quoted_etag};
+pub use near::{Ready, etag_header};
 pub use trust::{Breaker, Invalidated, TrustedStore};
 pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};
 
@@ -73,20 +75,36 @@ pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
 }
 
 /// A read with everything it needs.
+#[derive(Clone)]
 pub struct Read {
-    /// What is read; for an ad-hoc query, an entity made for it.
-    pub entity: Arc<Entity>,
-    /// The canonical values, in the order of the entity's parameters.
-    pub values: Vec<Option<String>>,
-    /// The statement, where no entity of the configuration has it.
-    pub query: Option<Query>,
-    /// How it is loaded.
-    pub loader: Arc<dyn Loader>,
-    /// The caller wants a value loaded after its request began.
-    pub bypass: bool,
+    entity: Arc<Entity>,
+    values: Vec<Value>,
+    name: ReadName,
+    query: Option<Query>,
+    loader: Arc<dyn Loader>,
+    bypass: bool,
 }
 
 impl Read {
+    /// A read of an entity; the values stand in the order of its parameters.
+    #[must_use]
+    pub fn new(entity: Arc<Entity>, values: Vec<Value>, loader: Arc<dyn Loader>) -> Self {
+        let name = ReadName::new(&entity.name, values.iter().map(Value::canonical));
+        Self { entity, values, name, query: None, loader, bypass: false }
+    }
+
+    /// The same with a statement that no entity of the configuration has.
+    #[must_use]
+    pub fn of_query(self, query: Query) -> Self {
+        Self { query: Some(query), ..self }
+    }
+
+    /// The same for a caller who wants a value loaded after the request began, or does not.
+    #[must_use]
+    pub fn bypassing(self, bypass: bool) -> Self {
+        Self { bypass, ..self }
+    }
+
     /// The read in the policy's words.
     #[must_use]
     pub fn request(&self) -> Request {
@@ -94,22 +112,18 @@ impl Read {
             Some(query) => Subject::Query(query.clone()),
             None => Subject::Entity(self.entity.name.clone()),
         };
-        let arguments = self
-            .entity
-            .params
-            .iter()
-            .zip(&self.values)
-            .map(|(param, value)| Argument { name: param.name.clone(), value: value.clone() });
+        let arguments = self.entity.params.iter().zip(&self.values).map(|(param, value)| {
+            Argument { name: param.name.clone(), value: value.canonical().map(str::to_owned) }
+        });
         Request { subject, arguments: arguments.collect() }
     }
 
     /// Its plan under `generation`.
     fn plan(&self, generation: &Generation) -> Result<Result<Arc<Named>, Refusal>, Undecided> {
-        if self.query.is_some() {
-            return generation.name(&self.request());
+        match self.query {
+            Some(_) => generation.name(&self.request()),
+            None => generation.name_read(&self.name, || self.request()),
         }
-        let values: Vec<Option<&str>> = self.values.iter().map(Option::as_deref).collect();
-        generation.name_entity(&self.entity.name, &values, || self.request())
     }
 }
 
@@ -202,7 +216,7 @@ impl Cache {
         let reserve = read.entity.deadline - load_time(read.entity.deadline);
         // What ends by itself shall be first: an origin ends a statement more gently than we do.
         let end = deadline - reserve / 5;
-        let loaded = self.loads.run(&*read.loader, deadline - reserve, end, || {
+        let loaded = self.loads.run((&*read.loader, &read.values), deadline - reserve, end, || {
             self.metrics.entity(&read.entity.name).load(reason);
         });
         let loaded = loaded.await.inspect_err(|error| {

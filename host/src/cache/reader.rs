@@ -5,14 +5,13 @@ use std::sync::Arc;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Entity;
-use crate::observe::LoadReason;
+use crate::observe::{LoadReason, ReadOutcome};
 use crate::policy::{Action, Generation, Named};
 
 use super::answer::{Answer, ReadError, Served, Why};
 use super::flights::{Boarding, Next};
 use super::round::Round;
-use super::{Cache, Canonical, Read};
+use super::{Cache, Read};
 
 impl Cache {
     /// Answers a read, by its entity's deadline.
@@ -20,42 +19,24 @@ impl Cache {
     /// # Errors
     /// [`ReadError`] when there is neither a value nor a stale one that may be served.
     pub async fn read(self: &Arc<Self>, read: Read) -> Result<Answer, ReadError> {
-        if !read.bypass
-            && let Some(answer) = self.read_near(&read.entity, &read.values).await
-        {
-            return Ok(answer);
-        }
-        self.read_beyond_near(read).await
-    }
-
-    /// The first half of [`Cache::read`]: the answer of the near cache, if it has one. It asks
-    /// neither the policy nor the store. The values stand in the order of the entity's parameters.
-    pub async fn read_near<V: Canonical>(&self, entity: &Entity, values: &[V]) -> Option<Answer> {
-        if entity.near.is_zero() {
-            return None;
-        }
         let began = Instant::now();
         // A hit in memory is ready at once: without this, a loop of reads would let no other task run.
         consume_budget().await;
-        let answer = self.near.look(&entity.name, values, &self.slot.peek(), began)?;
-        self.metrics.entity(&entity.name).read(answer.via.outcome(), began.elapsed());
-        Some(answer)
+        let metrics = self.metrics.entity(&read.entity.name);
+        let answer = match self.read_near(&read, began) {
+            Some(answer) => Ok(answer),
+            // Apart, so that a near hit does not move about what only the others need.
+            None => Box::pin(self.answer(&Arc::new(read), began)).await,
+        };
+        let outcome = answer.as_ref().map_or(ReadOutcome::Error, |answer| answer.via.outcome());
+        metrics.read(outcome, began.elapsed());
+        answer
     }
 
-    /// The second half of [`Cache::read`].
-    ///
-    /// # Errors
-    /// As [`Cache::read`].
-    pub async fn read_beyond_near(self: &Arc<Self>, read: Read) -> Result<Answer, ReadError> {
-        let began = Instant::now();
-        // As in `read_near`: the store may be in memory too.
-        consume_budget().await;
-        let read = Arc::new(read);
-        let answer = self.answer(&read, began).await;
-        let outcome =
-            answer.as_ref().map_or(crate::observe::ReadOutcome::Error, |a| a.via.outcome());
-        self.metrics.entity(&read.entity.name).read(outcome, began.elapsed());
-        answer
+    /// The answer of the near cache, if it has one: neither the policy nor the store is asked.
+    fn read_near(&self, read: &Read, now: Instant) -> Option<Answer> {
+        let may = !read.bypass && !read.entity.near.is_zero();
+        may.then(|| self.near.look(&read.name, &self.slot.peek(), now)).flatten()
     }
 
     async fn answer(
@@ -70,25 +51,25 @@ impl Cache {
                 // Entity and arguments are as declared, or there would be no read: it is wrong.
                 tracing::debug!(?refusal, "a read without a key");
                 generation.refused(&format_args!("a read that is declared: {refusal:?}"));
-                return self.without_plan(read, generation, began).await;
+                return Box::pin(self.without_plan(read, generation, began)).await;
             }
             Err(undecided) => {
                 tracing::debug!(%undecided, "a read without a key");
-                return self.without_plan(read, generation, began).await;
+                return Box::pin(self.without_plan(read, generation, began)).await;
             }
         };
-        let mut round =
-            Round::new(Arc::clone(self), Arc::clone(read), generation, Arc::clone(&plan));
+        let (cache, read_too, plan_too) = (Arc::clone(self), Arc::clone(read), Arc::clone(&plan));
+        let mut round = Round::new(cache, read_too, generation, plan_too, began);
         let action = round.first_look().await;
         match action {
             Action::Answer => {
                 let served = round.answer()?;
                 round.keep_near();
-                Ok(self.finish(read, &plan, served, false))
+                Ok(finish(read, &plan, served, false))
             }
             Action::AnswerAndRefresh => {
                 self.refresh(&round);
-                Ok(self.finish(read, &plan, round.answer()?, false))
+                Ok(finish(read, &plan, round.answer()?, false))
             }
             Action::Look
             | Action::Claim(_)
@@ -96,7 +77,7 @@ impl Cache {
             | Action::Load
             | Action::LoadUncached
             | Action::Fill(_)
-            | Action::Fail => self.fly(read, &plan, round, action, began).await,
+            | Action::Fail => Box::pin(self.fly(read, &plan, round, action, began)).await,
         }
     }
 
@@ -122,7 +103,7 @@ impl Cache {
             Ok(Err(_no_answer)) => return Err(ReadError::Nothing),
             Err(_elapsed) => return Err(ReadError::Deadline),
         };
-        Ok(self.finish(read, plan, served, collapsed))
+        Ok(finish(read, plan, served, collapsed))
     }
 
     fn refresh(self: &Arc<Self>, answered: &Round) {
@@ -158,29 +139,26 @@ impl Cache {
         let loaded =
             self.load(read, LoadReason::Uncached, deadline).await.map_err(ReadError::Load)?;
         let served = Served::loaded(&loaded, Why::Uncached, &generation);
-        Ok(Answer { key: None, ..self.describe(read, served, false) })
+        Ok(Answer { key: None, ..describe(read, served, false) })
     }
+}
 
-    fn finish(&self, read: &Read, plan: &Named, served: Served, collapsed: bool) -> Answer {
-        Answer { key: Some(plan.key.clone()), ..self.describe(read, served, collapsed) }
-    }
+fn finish(read: &Read, plan: &Named, served: Served, collapsed: bool) -> Answer {
+    Answer { key: Some(plan.key.clone()), ..describe(read, served, collapsed) }
+}
 
-    fn describe(&self, read: &Read, served: Served, collapsed: bool) -> Answer {
-        let now_ms = self.store.now_ms();
-        Answer {
-            etag: served.body.is_some().then_some(served.etag),
-            body: served.body,
-            via: served.via,
-            collapsed,
-            bypass: read.bypass,
-            age_ms: served.times.map_or(0, |times| now_ms.saturating_sub(times.loaded_at_ms)),
-            ttl_ms: served
-                .times
-                .map(|times| times.fresh_until_ms.cast_signed() - now_ms.cast_signed()),
-            key: None,
-            generation: served.generation,
-            ready: None,
-        }
+fn describe(read: &Read, served: Served, collapsed: bool) -> Answer {
+    Answer {
+        etag: served.body.is_some().then_some(served.etag),
+        body: served.body,
+        via: served.via,
+        collapsed,
+        bypass: read.bypass,
+        age_ms: served.stored.map_or(0, |stored| stored.age_ms),
+        ttl_ms: served.stored.map(|stored| stored.ttl_ms),
+        key: None,
+        generation: served.generation,
+        ready: None,
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Round {
     lease: Option<Lease>,
     /// Of the first look, if the near cache may keep what it brought.
     ticket: Option<Ticket>,
+    /// The store's clock at the last look.
+    looked_ms: u64,
     /// The newest `loaded_at_ms` seen.
     seen_ms: u64,
     /// The store's clock when the lease was granted.
@@ -63,8 +65,8 @@ impl Round {
         read: Arc<Read>,
         generation: Arc<Generation>,
         plan: Arc<Named>,
+        began: Instant,
     ) -> Self {
-        let began = Instant::now();
         let deadline = began + read.entity.deadline;
         let kept_at_most = super::lifetimes(&read.entity).kept_at_most();
         let bounds = Bounds { kept_at_most, background: false };
@@ -82,6 +84,7 @@ impl Round {
             stage: Stage::Begun,
             lease: None,
             ticket: None,
+            looked_ms: 0,
             seen_ms: 0,
             granted_ms: 0,
             store_failed: false,
@@ -103,14 +106,15 @@ impl Round {
         {
             (generation, plan) = (current, newer);
         }
-        Self::new(Arc::clone(&self.cache), Arc::clone(&self.read), generation, plan)
+        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
+        Self::new(cache, read, generation, plan, Instant::now())
     }
 
     /// The round that refreshes, in the background, what this round has just answered.
     pub(super) fn refresh(&self) -> Self {
         let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
         let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
-        let mut round = Self::new(cache, read, generation, plan);
+        let mut round = Self::new(cache, read, generation, plan, Instant::now());
         round.memo = self.memo;
         round.trail = self.trail.as_ref().and_then(Trail::refresh);
         round.bounds.background = true;
@@ -135,15 +139,14 @@ impl Round {
         let (Some(ticket), Stage::Looked(Some(envelope))) = (self.ticket, &self.stage) else {
             return;
         };
-        let Read { entity, values, .. } = &*self.read;
         let found = Found {
             key: &self.plan.key,
             envelope,
             generation: &self.generation,
             now_ms: self.cache.store.now_ms(),
-            at_most: entity.near,
+            at_most: self.read.entity.near,
         };
-        self.cache.near.keep(ticket, &entity.name, values, &found);
+        self.cache.near.keep(ticket, &self.read.name, &found);
     }
 
     /// The first decision of a round whose readers want a value loaded from now on.
@@ -214,20 +217,25 @@ impl Round {
 
     /// Ends with what the first look brought; the action is `answer` or `answer-and-refresh`.
     pub(super) fn answer(&self) -> Result<Served, ReadError> {
-        let served = |envelope: &Envelope, via| Served::stored(envelope, via, &self.generation);
+        let served = |envelope: &Envelope, now_ms, via| {
+            Served::stored(envelope, now_ms, via, &self.generation)
+        };
         match &self.stage {
             Stage::Looked(Some(envelope)) => {
-                let fresh = envelope.fresh_until_ms > self.cache.store.now_ms();
+                let fresh = envelope.fresh_until_ms > self.looked_ms;
                 let via = match (fresh, self.waits > 0 || self.turns > 1) {
                     (true, false) => Via::Store,
                     (true, true) => Via::Peer,
                     (false, _) => Via::Stale,
                 };
-                Ok(served(envelope, via))
+                Ok(served(envelope, self.looked_ms, via))
             }
-            Stage::Failed(Some(envelope)) => Ok(served(envelope, Via::StaleIfError)),
+            Stage::Failed(Some(envelope)) => {
+                Ok(served(envelope, self.cache.store.now_ms(), Via::StaleIfError))
+            }
             Stage::Settled { stored: Some(envelope), .. } => {
-                Ok(served(envelope, Via::Loaded { stale: self.seen_ms > 0 }))
+                let via = Via::Loaded { stale: self.seen_ms > 0 };
+                Ok(served(envelope, self.cache.store.now_ms(), via))
             }
             Stage::Loaded { loaded, .. } | Stage::Settled { loaded, stored: None } => {
                 let why = match (&self.stage, self.store_failed) {

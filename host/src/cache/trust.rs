@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::near::Near;
 use crate::observe::Metrics;
@@ -64,9 +64,8 @@ pub struct TrustedStore {
     store: Arc<dyn Store>,
     /// `State::breaker == Closed`, readable without the lock.
     trusted: AtomicBool,
-    began: Instant,
-    /// When the store last answered, in microseconds since `began`.
-    answered_us: AtomicU64,
+    /// How often the store has answered.
+    answers: AtomicU64,
     state: Mutex<State>,
     opened: Notify,
     /// How long a tag's mark lives: longer than any load.
@@ -92,8 +91,7 @@ impl TrustedStore {
         Self {
             store,
             trusted: AtomicBool::new(true),
-            began: Instant::now(),
-            answered_us: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
             state: Mutex::new(State { breaker: Breaker::Closed, pending: VecDeque::new() }),
             opened: Notify::new(),
             mark,
@@ -225,15 +223,14 @@ impl TrustedStore {
         if !self.trusted.load(Ordering::Acquire) {
             return Err(StoreError::Distrusted);
         }
-        let sent = self.began.elapsed();
+        let before = self.answers.load(Ordering::Relaxed);
         let result = call(&*self.store).await;
         match &result {
             Ok(_) | Err(StoreError::Refused(_)) => {
-                self.answered_us.fetch_max(micros(self.began.elapsed()), Ordering::Relaxed);
+                self.answers.fetch_add(1, Ordering::Relaxed);
             }
             // The store has answered somebody meanwhile: one slow call is no outage.
-            Err(StoreError::Timeout(_))
-                if self.answered_us.load(Ordering::Relaxed) > micros(sent) => {}
+            Err(StoreError::Timeout(_)) if self.answers.load(Ordering::Relaxed) != before => {}
             Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => self.open(error),
             Err(StoreError::Distrusted) => {}
         }
@@ -282,8 +279,4 @@ impl TrustedStore {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
 use crate::policy::guard::{self, Illegal};
@@ -263,7 +263,8 @@ impl Cache {
         read: Read,
         plan: Arc<Named>,
     ) -> bool {
-        let mut round = Round::new(Arc::clone(self), Arc::new(read), generation, plan);
+        let (cache, read) = (Arc::clone(self), Arc::new(read));
+        let mut round = Round::new(cache, read, generation, plan, Instant::now());
         // In a task of its own: after the commit, a loader that panics must not take the answer.
         let refill = tokio::spawn(async move { round.write_through().await });
         refill.await.unwrap_or(false)

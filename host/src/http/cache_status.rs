@@ -44,9 +44,9 @@ pub(super) fn cache_status(answer: &Answer) -> String {
 /// As [`cache_status`], of texts that were made before.
 fn near(ready: &Ready, ttl_ms: i64) -> String {
     let head = "corral; hit; ttl=";
-    let mut value = String::with_capacity(head.len() + 20 + ready.status.len());
+    let mut value = String::with_capacity(head.len() + 20 + ready.status().len());
     value.push_str(head);
-    let _infallible = write!(value, "{}{}", ttl_ms.div_euclid(1000), ready.status);
+    let _infallible = write!(value, "{}{}", ttl_ms.div_euclid(1000), ready.status());
     value
 }
 

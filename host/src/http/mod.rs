@@ -74,7 +74,8 @@ impl Front {
             let answered = self.face.read(entity, request.uri(), request.headers()).await;
             return answered.unwrap_or_else(|problem| problem.into_response().map(Either::Right));
         }
-        self.router.answer(request).await
+        // Apart, so that a plain read does not move about what only the others need.
+        Box::pin(self.router.answer(request)).await
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each host owns its registry, so that several can live in one process.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
@@ -109,7 +109,7 @@ impl EntityMetrics {
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    entities: HashMap<String, EntityMetrics>,
+    entities: BTreeMap<String, EntityMetrics>,
     query: EntityMetrics,
     pub origin_load_seconds: Histogram,
     pub flights: Gauge,

@@ -71,6 +71,13 @@ impl Value {
     }
 }
 
+/// An `int8`.
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self { ty: ParamType::Int8, canonical: Some(number.to_string()) }
+    }
+}
+
 /// `text` is no `ty`, because of what `expected` says.
 fn refused(ty: ParamType, text: &str, expected: &str) -> InvalidValue {
     InvalidValue(format!("`{}` is no {ty}: {expected}", excerpt(text)))

@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use hyper::header::HeaderValue;
 use serde::{Serialize, Serializer};
 
 use crate::name::Key;
+use crate::read_name::ReadName;
 
 use super::calls::{Calls, Function};
 use super::gate::HotRead;
 use super::guard::{self, Illegal, Named};
-use super::plans::{Lookup, Plans};
+use super::plans::Plans;
 use super::{
     Change, Event, Manifest, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
 };
@@ -53,6 +55,7 @@ struct Shared {
     settings: String,
     activated_at: SystemTime,
     label: String,
+    header: HeaderValue,
     policy: Arc<dyn Policy>,
     counters: Counters,
     failures: Mutex<VecDeque<String>>,
@@ -148,6 +151,7 @@ impl Generation {
             origin,
             settings,
             activated_at: SystemTime::now(),
+            header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("policy")),
             label,
             policy,
             counters: Counters::default(),
@@ -219,25 +223,28 @@ impl Generation {
         &self.shared.label
     }
 
-    /// The plan of an entity's read, remembered. `values` stand in the entity's declared order;
-    /// `request` is asked for only when the plan is not at hand.
+    /// Its label as the value of a header, made once.
+    #[must_use]
+    pub fn header(&self) -> &HeaderValue {
+        &self.shared.header
+    }
+
+    /// The plan of an entity's read, remembered; `request` is asked for only when it is not at hand.
     ///
     /// # Errors
     /// [`Undecided`] when the policy gave no plan that can be used. A [`Refusal`] is an answer.
-    pub fn name_entity(
+    pub fn name_read(
         &self,
-        entity: &str,
-        values: &[Option<&str>],
+        read: &ReadName,
         request: impl FnOnce() -> Request,
     ) -> Result<Result<Arc<Named>, Refusal>, Undecided> {
-        let lookup = Lookup { entity, values };
-        if let Some(named) = self.plans.as_ref().and_then(|plans| plans.get(&lookup)) {
+        if let Some(named) = self.plans.as_ref().and_then(|plans| plans.get(read)) {
             return Ok(Ok(named));
         }
         let request = request();
         let answer = self.name(&request)?;
         if let (Ok(named), Some(plans)) = (&answer, &self.plans) {
-            plans.insert(&lookup, &request, Arc::clone(named));
+            plans.insert(read.clone(), &request, Arc::clone(named));
         }
         Ok(answer)
     }
@@ -258,7 +265,7 @@ impl Generation {
     /// The plan of any read, asked anew.
     ///
     /// # Errors
-    /// As [`Generation::name_entity`].
+    /// As [`Generation::name_read`].
     pub fn name(&self, request: &Request) -> Result<Result<Arc<Named>, Refusal>, Undecided> {
         match self.plan(request)? {
             Ok(plan) => match Named::try_new(plan) {

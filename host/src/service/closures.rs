@@ -13,10 +13,10 @@ use serde_json::{Map, Value as Json};
 use tokio::time::timeout;
 
 use crate::cache::{Loader, Read};
-use crate::origin::OriginError;
+use crate::origin::{OriginError, Value};
 
 use super::Corral;
-use super::requests::{Arguments, RequestError, canonical, typed};
+use super::requests::{Arguments, RequestError, typed};
 
 /// Why [`Corral::get_or_load`] gave no value.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,11 @@ where
     T: Serialize + Send,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    async fn load(&self, deadline: Duration) -> Result<Option<Bytes>, OriginError> {
+    async fn load(
+        &self,
+        _values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
         let loaded = timeout(deadline, (self.load)()).await;
         let value = loaded
             .map_err(|_elapsed| OriginError::Timeout(deadline))?
@@ -81,13 +85,8 @@ impl Corral {
     {
         let bound = self.entity(entity)?;
         let values = typed(&bound.entity.params, Arguments::Json(arguments))?;
-        let read = Read {
-            entity: Arc::clone(&bound.entity),
-            values: canonical(&values),
-            query: None,
-            loader: Arc::new(Closure { load, value: PhantomData }),
-            bypass: false,
-        };
+        let loader = Arc::new(Closure { load, value: PhantomData });
+        let read = Read::new(Arc::clone(&bound.entity), values, loader);
         let answer = self.inner.cache.read(read).await.map_err(RequestError::Read)?;
         Ok(answer.body.map(|body| serde_json::from_slice(&body)).transpose()?)
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::cache::{Cache, Parts, SystemEntropy, load_time};
+use crate::cache::{Cache, Loader, Parts, SqlLoader, SystemEntropy, load_time};
 use crate::config::{Config, Entity};
 use crate::observe::Metrics;
 use crate::origin::{self, Origin, OriginOptions};
@@ -67,10 +67,11 @@ struct Inner {
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
-/// An entity with its statements ready to be shared.
+/// An entity with its statements, ready to be shared.
 struct Bound {
     entity: Arc<Entity>,
-    read: Option<Arc<origin::ReadStatement>>,
+    /// None: it has no statement, the program binds a closure.
+    loader: Option<Arc<dyn Loader>>,
     writes: BTreeMap<String, Arc<origin::WriteStatement>>,
 }
 
@@ -119,7 +120,7 @@ impl Corral {
         let metrics = Arc::new(Metrics::new(config.entities.keys().map(String::as_str)));
         let policies = Policies::start(&config, Arc::clone(&metrics)).await?;
         let cache = new_cache(&config, store, policies.slot(), Arc::clone(&metrics));
-        let entities = config.entities.values().map(Bound::of).collect();
+        let entities = config.entities.values().map(|e| Bound::of(e, origin.as_ref())).collect();
         let inner = Arc::new(Inner {
             entities,
             cache,
@@ -212,11 +213,15 @@ impl Corral {
 }
 
 impl Bound {
-    fn of(entity: &Entity) -> (String, Arc<Self>) {
+    fn of(entity: &Entity, origin: Option<&Arc<dyn Origin>>) -> (String, Arc<Self>) {
         let writes = entity.writes.iter();
+        let read = entity.read.clone().zip(origin.map(Arc::clone));
+        let loader = read.map(|(statement, origin)| {
+            Arc::new(SqlLoader { origin, statement: Arc::new(statement) }) as Arc<dyn Loader>
+        });
         let bound = Self {
             entity: Arc::new(entity.clone()),
-            read: entity.read.clone().map(Arc::new),
+            loader,
             writes: writes.map(|(n, w)| (n.clone(), Arc::new(w.statement.clone()))).collect(),
         };
         (entity.name.clone(), Arc::new(bound))

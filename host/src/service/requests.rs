@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use crate::cache::{
-    Answer, Invalidated, Invalidation, LoadError, QueryLoader, Read, ReadError, SqlLoader,
-    WriteCall, WriteError, Wrote,
+    Answer, Invalidated, Invalidation, LoadError, QueryLoader, Read, ReadError, WriteCall,
+    WriteError, Wrote,
 };
 use crate::config::{Entity, Param};
 use crate::name::{InvalidName, Key, Tag};
@@ -24,6 +24,15 @@ pub enum Arguments<'a> {
     Text(&'a [(Cow<'a, str>, Cow<'a, str>)]),
     /// From a JSON body.
     Json(&'a Map<String, Json>),
+}
+
+impl Arguments<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(pairs) => pairs.len(),
+            Self::Json(object) => object.len(),
+        }
+    }
 }
 
 /// A read by name.
@@ -102,14 +111,8 @@ impl Corral {
                 "this host does not obey Cache-Control: no-cache (access.no_cache)",
             ));
         }
-        let cache = &self.inner.cache;
-        if !request.no_cache
-            && let Some(answer) = cache.read_near(&bound.entity, &values).await
-        {
-            return Ok(answer);
-        }
-        let read = self.sql_read(bound, values, request.no_cache)?;
-        Ok(cache.read_beyond_near(read).await?)
+        let read = sql_read(bound, values)?.bypassing(request.no_cache);
+        Ok(self.inner.cache.read(read).await?)
     }
 
     /// Answers an ad-hoc query.
@@ -140,17 +143,13 @@ impl Corral {
             params: values.iter().map(Value::ty).collect(),
             rows: Rows::Many,
         };
-        let read = Read {
-            values: canonical(&values),
-            query: Some(Query {
-                sql: statement.sql.clone(),
-                ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
-                tags: request.tags,
-            }),
-            entity,
-            loader: Arc::new(QueryLoader { origin: Arc::clone(origin), statement, values }),
-            bypass: false,
+        let query = Query {
+            sql: statement.sql.clone(),
+            ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
+            tags: request.tags,
         };
+        let loader = Arc::new(QueryLoader { origin: Arc::clone(origin), statement });
+        let read = Read::new(entity, values, loader).of_query(query);
         self.inner.cache.read(read).await.map_err(|error| {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
                 return RequestError::Query(code);
@@ -230,21 +229,6 @@ impl Corral {
         Ok(Request { subject: Subject::Entity(entity.to_owned()), arguments })
     }
 
-    fn sql_read(&self, bound: &Bound, values: Vec<Value>, bypass: bool) -> Result<Read, ReadError> {
-        let (Some(statement), Some(origin)) = (&bound.read, &self.inner.origin) else {
-            return Err(ReadError::Unbound);
-        };
-        let texts = canonical(&values);
-        let (statement, origin) = (Arc::clone(statement), Arc::clone(origin));
-        Ok(Read {
-            entity: Arc::clone(&bound.entity),
-            values: texts,
-            query: None,
-            loader: Arc::new(SqlLoader { origin, statement, values }),
-            bypass,
-        })
-    }
-
     /// How a read that the policy named is loaded by a writer.
     fn resolver(&self) -> crate::cache::Resolve {
         let corral = self.clone();
@@ -256,13 +240,14 @@ impl Corral {
                 Value::from_text(param.ty, argument.value.as_deref()).ok()
             };
             let values = bound.entity.params.iter().map(value).collect::<Option<_>>()?;
-            corral.sql_read(bound, values, false).ok()
+            sql_read(bound, values).ok()
         })
     }
 }
 
-pub(super) fn canonical(values: &[Value]) -> Vec<Option<String>> {
-    values.iter().map(|value| value.canonical().map(str::to_owned)).collect()
+fn sql_read(bound: &Bound, values: Vec<Value>) -> Result<Read, ReadError> {
+    let loader = bound.loader.as_ref().ok_or(ReadError::Unbound)?;
+    Ok(Read::new(Arc::clone(&bound.entity), values, Arc::clone(loader)))
 }
 
 /// The values of `params`, in their order, or everything that is wrong with them.
@@ -270,7 +255,7 @@ pub(super) fn typed(
     params: &[Param],
     arguments: Arguments<'_>,
 ) -> Result<Vec<Value>, RequestError> {
-    let mut problems = surplus(params, arguments);
+    let mut problems = Vec::new();
     let mut values = Vec::with_capacity(params.len());
     for param in params {
         let value = match arguments {
@@ -288,7 +273,12 @@ pub(super) fn typed(
             None => problems.push(wrong(&param.name, format!("it is missing; it is {}", param.ty))),
         }
     }
-    if problems.is_empty() { Ok(values) } else { Err(RequestError::Arguments(problems)) }
+    // As many arguments as parameters, and each parameter has one: there is none to spare.
+    if !problems.is_empty() || arguments.len() > params.len() {
+        problems.splice(0..0, surplus(params, arguments));
+        return Err(RequestError::Arguments(problems));
+    }
+    Ok(values)
 }
 
 fn surplus(params: &[Param], arguments: Arguments<'_>) -> Vec<InvalidArgument> {

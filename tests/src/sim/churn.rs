@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::Loader;
-use corral_host::origin::OriginError;
+use corral_host::origin::{OriginError, Value};
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
@@ -68,7 +68,7 @@ struct Row(u64);
 
 #[async_trait]
 impl Loader for Row {
-    async fn load(&self, _deadline: Duration) -> Result<Option<Bytes>, OriginError> {
+    async fn load(&self, _: &[Value], _: Duration) -> Result<Option<Bytes>, OriginError> {
         let team = u8::try_from(self.0 % TAGS).unwrap_or(0);
         Ok(Some(Body { version: self.0, team, team_version: 1, at_ms: 0 }.encode()))
     }

@@ -10,7 +10,7 @@ use corral_host::cache::{
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
-use corral_host::origin::{ParamType, Rows, WriteStatement};
+use corral_host::origin::{ParamType, Rows, Value, WriteStatement};
 use corral_host::policy::{
     self, Argument, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Slot, Target, Trap,
     Turn,
@@ -133,19 +133,11 @@ impl Host {
             Subject::Item(id) => (&self.item, id),
             Subject::Team(id) => (&self.team, id),
         };
-        let lane = Arc::clone(&self.lane);
-        Read {
-            entity: Arc::clone(entity),
-            values: vec![Some(number.to_string())],
-            query: None,
-            // A renamed row is another key, with a flight of its own.
-            loader: Arc::new(RowLoader {
-                lane,
-                subject,
-                counted: counted && !self.world.climate.swaps,
-            }),
-            bypass: fresh,
-        }
+        // A renamed row is another key, with a flight of its own.
+        let counted = counted && !self.world.climate.swaps;
+        let loader = Arc::new(RowLoader { lane: Arc::clone(&self.lane), subject, counted });
+        let values = vec![Value::from(i64::from(number))];
+        Read::new(Arc::clone(entity), values, loader).bypassing(fresh)
     }
 
     /// Reads a row that no other part of the simulation knows.
@@ -154,8 +146,8 @@ impl Host {
         number: u64,
         loader: Arc<dyn Loader>,
     ) -> Result<Answer, ReadError> {
-        let (entity, values) = (Arc::clone(&self.item), vec![Some(number.to_string())]);
-        self.cache.read(Read { entity, values, query: None, loader, bypass: false }).await
+        let values = vec![Value::from(number.cast_signed())];
+        self.cache.read(Read::new(Arc::clone(&self.item), values, loader)).await
     }
 
     pub(super) async fn read(

@@ -105,7 +105,11 @@ impl Drop for Running<'_> {
 
 #[async_trait]
 impl Loader for RowLoader {
-    async fn load(&self, deadline: Duration) -> Result<Option<Bytes>, OriginError> {
+    async fn load(
+        &self,
+        _values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
         let _running = Running::begin(self);
         let Self { lane, subject, .. } = self;
         let world = &lane.world;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use corral_host::cache::Loader;
+use corral_host::cache::{Loader, Read};
+use corral_host::config::Entity;
 use corral_host::origin::{
     Origin, OriginError, Prepared, ReadStatement, Transaction, Value, WriteStatement, Written,
 };
@@ -147,6 +148,11 @@ impl Lane {
         Arc::new(Self { truth: Arc::clone(truth), running, most })
     }
 
+    /// The read that it loads.
+    pub(super) fn reading(self: Arc<Self>, entity: &Arc<Entity>) -> Read {
+        Read::new(Arc::clone(entity), vec![Value::from(1)], self)
+    }
+
     /// The most loads that ever ran at once.
     pub(super) fn most_at_once(&self) -> usize {
         self.most.load(Ordering::SeqCst)
@@ -155,7 +161,7 @@ impl Lane {
 
 #[async_trait]
 impl Loader for Lane {
-    async fn load(&self, _deadline: Duration) -> Result<Option<Bytes>, OriginError> {
+    async fn load(&self, _: &[Value], _: Duration) -> Result<Option<Bytes>, OriginError> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         let _running = Running(&self.running);
         self.most.fetch_max(running, Ordering::SeqCst);

@@ -200,13 +200,7 @@ pub(super) type Reading = JoinHandle<Result<Answer, ReadError>>;
 
 impl Host {
     fn request(&self, bypass: bool) -> Read {
-        Read {
-            entity: Arc::clone(&self.entity),
-            values: vec![Some("1".to_owned())],
-            query: None,
-            loader: Arc::clone(&self.lane) as _,
-            bypass,
-        }
+        self.lane.clone().reading(&self.entity).bypassing(bypass)
     }
 
     /// A read, not yet begun.
@@ -253,15 +247,7 @@ impl Host {
     ) -> impl Future<Output = Result<Wrote, WriteError>> + Send + 'static {
         let (entity, lane) = (Arc::clone(&self.entity), Arc::clone(&self.lane));
         let truth = Arc::clone(&lane.truth);
-        let resolve: Resolve = Arc::new(move |_request| {
-            Some(Read {
-                entity: Arc::clone(&entity),
-                values: vec![Some("1".to_owned())],
-                query: None,
-                loader: Arc::clone(&lane) as _,
-                bypass: false,
-            })
-        });
+        let resolve: Resolve = Arc::new(move |_request| Some(lane.clone().reading(&entity)));
         let call = WriteCall {
             entity: "item".to_owned(),
             write: write.to_owned(),

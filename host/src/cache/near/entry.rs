@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
 use crate::policy::Generation;
@@ -12,17 +13,6 @@ use crate::store::Key;
 use super::stamps::Stamp;
 use super::{Answer, Found};
 use crate::cache::answer::Via;
-
-/// The texts of an answer's headers, made once.
-#[derive(Debug, Clone)]
-pub struct Ready {
-    /// `"1f…"`, quoted; none: there is no row.
-    pub etag: Option<Bytes>,
-    /// What follows the `ttl` in `Cache-Status`: `; key="…"; detail=near`.
-    pub status: Box<str>,
-    /// `name@version;generation=7`.
-    pub policy: Bytes,
-}
 
 /// An answer that may be given again.
 pub(super) struct Entry {
@@ -36,12 +26,34 @@ pub(super) struct Entry {
     at: Instant,
     age_ms: u64,
     fresh_ms: u64,
-    ready: Arc<Ready>,
+    etag_header: Option<HeaderValue>,
+    status: Box<str>,
+}
+
+/// What an answer's headers are made of, made once.
+#[derive(Clone)]
+pub struct Ready(Arc<Entry>);
+
+impl Ready {
+    /// The value of `ETag`; none: there is no row.
+    #[must_use]
+    pub fn etag(&self) -> Option<&HeaderValue> {
+        self.0.etag_header.as_ref()
+    }
+
+    /// What follows the `ttl` in `Cache-Status`: `; key="…"; detail=near`.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        &self.0.status
+    }
 }
 
 impl Entry {
     pub(super) fn new(stamp: Stamp, until: Instant, at: Instant, found: &Found<'_>) -> Self {
         let Found { key, envelope, generation, now_ms, .. } = *found;
+        let mut status = String::with_capacity(key.as_str().len() + 24);
+        // Writing to a string can't fail.
+        let _infallible = write!(status, "; key={}; detail=near", key.quoted());
         Self {
             stamp,
             until,
@@ -52,12 +64,13 @@ impl Entry {
             at,
             age_ms: now_ms.saturating_sub(envelope.loaded_at_ms),
             fresh_ms: envelope.fresh_until_ms.saturating_sub(now_ms),
-            ready: Arc::new(Ready::new(found)),
+            etag_header: envelope.body.is_some().then(|| etag_header(envelope.etag)),
+            status: status.into_boxed_str(),
         }
     }
 
     /// The answer as it is to be given at `now`.
-    pub(super) fn answer(&self, now: Instant) -> Answer {
+    pub(super) fn answer(self: Arc<Self>, now: Instant) -> Answer {
         let since = now.saturating_duration_since(self.at).as_millis();
         let since_ms = u64::try_from(since).unwrap_or(u64::MAX >> 1);
         Answer {
@@ -70,7 +83,7 @@ impl Entry {
             key: Some(self.key.clone()),
             etag: self.body.is_some().then_some(self.etag),
             generation: Arc::clone(&self.generation),
-            ready: Some(Arc::clone(&self.ready)),
+            ready: Some(Ready(self)),
         }
     }
 
@@ -78,29 +91,20 @@ impl Entry {
     pub(super) fn bytes(&self) -> usize {
         const TABLE: usize = 64;
         const ALLOCATIONS: usize = 128;
-        let Ready { etag, status, policy } = &*self.ready;
-        let texts = status.len() + policy.len() + etag.as_ref().map_or(0, Bytes::len);
-        let fixed = size_of::<Self>() + size_of::<Ready>() + TABLE + ALLOCATIONS;
-        fixed + texts + self.key.as_str().len() + self.body.as_ref().map_or(0, Bytes::len)
+        let header = self.etag_header.as_ref().map_or(0, HeaderValue::len);
+        let texts = self.status.len() + header + self.key.as_str().len();
+        let fixed = size_of::<Self>() + TABLE + ALLOCATIONS;
+        fixed + texts + self.body.as_ref().map_or(0, Bytes::len)
     }
 }
 
-impl Ready {
-    fn new(found: &Found<'_>) -> Self {
-        let mut status = String::with_capacity(found.key.as_str().len() + 24);
-        // Writing to a string can't fail.
-        let _infallible = write!(status, "; key={}; detail=near", found.key.quoted());
-        let etag = found.envelope.body.is_some().then(|| quoted_etag(found.envelope.etag));
-        Self {
-            etag: etag.map(Bytes::from),
-            status: status.into_boxed_str(),
-            policy: Bytes::copy_from_slice(found.generation.label().as_bytes()),
-        }
-    }
-}
-
-/// An entity tag as `ETag` carries it (RFC 9110).
+/// An entity tag as `ETag` carries it (RFC 9110): 32 hexadecimal digits in quotes.
 #[must_use]
-pub fn quoted_etag(etag: u128) -> String {
-    format!("\"{etag:032x}\"")
+pub fn etag_header(etag: u128) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut quoted = [b'"'; 34];
+    for (pair, byte) in quoted[1..33].chunks_exact_mut(2).zip(etag.to_be_bytes()) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    HeaderValue::from_bytes(&quoted).unwrap_or(HeaderValue::from_static("\"\""))
 }

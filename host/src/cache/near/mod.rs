@@ -10,7 +10,6 @@
 //! before its get: whatever is heard from then on, also while the answer is on its way, ends it.
 
 mod entry;
-mod name;
 mod stamps;
 
 use std::sync::Arc;
@@ -21,13 +20,12 @@ use quick_cache::{DefaultHashBuilder, Weighter};
 use tokio::time::Instant;
 
 use crate::policy::Generation;
+use crate::read_name::ReadName;
 use crate::store::{Envelope, Key, Listener};
 
 use super::answer::Answer;
 use entry::Entry;
-pub use entry::{Ready, quoted_etag};
-pub use name::Canonical;
-use name::{Lookup, Owned};
+pub use entry::{Ready, etag_header};
 use stamps::{Stamp, Stamps};
 
 /// What a typical entry weighs, to size the table at the start.
@@ -40,7 +38,7 @@ pub(super) struct Near {
 }
 
 struct Kept {
-    entries: Cache<Owned, Arc<Entry>, Weight, DefaultHashBuilder>,
+    entries: Cache<ReadName, Arc<Entry>, Weight, DefaultHashBuilder>,
     stamps: Stamps,
 }
 
@@ -76,15 +74,14 @@ impl Near {
     }
 
     /// The answer to a read under `generation`, if there is one that may be given now.
-    pub(super) fn look<V: Canonical>(
+    pub(super) fn look(
         &self,
-        entity: &str,
-        values: &[V],
+        read: &ReadName,
         generation: &Generation,
         now: Instant,
     ) -> Option<Answer> {
         let kept = self.kept.as_ref()?;
-        let entry = kept.entries.get(&Lookup { entity, values })?;
+        let entry = kept.entries.get(read)?;
         kept.stands(&entry, generation, now).then(|| entry.answer(now))
     }
 
@@ -96,21 +93,15 @@ impl Near {
 
     /// Keeps what a get brought, unless it is known to have changed since the ticket was given. Past
     /// its early-refresh point it is for the policy to decide.
-    pub(super) fn keep<V: Canonical>(
-        &self,
-        ticket: Ticket,
-        entity: &str,
-        values: &[V],
-        found: &Found<'_>,
-    ) {
+    pub(super) fn keep(&self, ticket: Ticket, read: &ReadName, found: &Found<'_>) {
         let Found { envelope, now_ms, at_most, .. } = *found;
         let fresh_ms = envelope.refresh_at_ms.min(envelope.fresh_until_ms).saturating_sub(now_ms);
         let now = Instant::now();
         let until = (ticket.since + at_most).min(now + Duration::from_millis(fresh_ms));
         let Some(kept) = self.kept.as_ref().filter(|_| now < until) else { return };
         if kept.stamps.stands(ticket.stamp) {
-            let name = Owned::from(&Lookup { entity, values });
-            kept.entries.insert(name, Arc::new(Entry::new(ticket.stamp, until, now, found)));
+            let entry = Arc::new(Entry::new(ticket.stamp, until, now, found));
+            kept.entries.insert(read.clone(), entry);
         }
     }
 
@@ -154,9 +145,9 @@ impl Listener for Near {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Owned, Arc<Entry>> for Weight {
-    fn weight(&self, name: &Owned, entry: &Arc<Entry>) -> u64 {
-        (name.bytes() + entry.bytes()) as u64
+impl Weighter<ReadName, Arc<Entry>> for Weight {
+    fn weight(&self, read: &ReadName, entry: &Arc<Entry>) -> u64 {
+        (read.bytes() + entry.bytes()) as u64
     }
 }
 

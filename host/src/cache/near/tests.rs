@@ -82,7 +82,7 @@ async fn another_generation_has_its_own_answers() {
     let world = World::new(1 << 20);
     world.keep("1", "k", &envelope(60_000), SECOND);
     let newer = world.slot.activate_native(native());
-    assert!(world.near.look("e", &[Some("1".to_owned())], &newer, Instant::now()).is_none());
+    assert!(world.near.look(&read("1"), &newer, Instant::now()).is_none());
     world.near.sweep(&newer);
     assert_eq!(world.near.size(), (0, 0));
 }
@@ -100,9 +100,8 @@ async fn headers_are_ready() {
     let world = World::new(1 << 20);
     world.keep("1", "a\"b", &envelope(60_000), SECOND);
     let ready = world.look("1").unwrap().ready.unwrap();
-    assert_eq!(&*ready.status, "; key=\"a\\\"b\"; detail=near");
-    assert_eq!(ready.etag.as_deref(), Some(&b"\"0000000000000000000000000000002a\""[..]));
-    assert_eq!(ready.policy, world.generation.label().as_bytes());
+    assert_eq!(ready.status(), "; key=\"a\\\"b\"; detail=near");
+    assert_eq!(ready.etag().unwrap(), "\"0000000000000000000000000000002a\"");
 }
 
 #[tokio::test]
@@ -164,12 +163,16 @@ impl World {
     ) {
         let (key, generation) = (key(name), &self.generation);
         let found = Found { key: &key, envelope, generation, now_ms: NOW_MS, at_most };
-        self.near.keep(ticket, "e", &[Some(value.to_owned())], &found);
+        self.near.keep(ticket, &read(value), &found);
     }
 
     fn look(&self, value: &str) -> Option<Answer> {
-        self.near.look("e", &[Some(value.to_owned())], &self.generation, Instant::now())
+        self.near.look(&read(value), &self.generation, Instant::now())
     }
+}
+
+fn read(value: &str) -> ReadName {
+    ReadName::new("e", [Some(value)].into_iter())
 }
 
 fn key(name: &str) -> Key {

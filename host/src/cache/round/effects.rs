@@ -44,6 +44,7 @@ impl Round {
 
     fn looked(&mut self, envelope: Option<Envelope>) -> Event {
         let now_ms = self.cache.store.now_ms();
+        self.looked_ms = now_ms;
         let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);
         let event = match &envelope {
             Some(envelope) => {

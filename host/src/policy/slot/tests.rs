@@ -8,6 +8,7 @@ use super::ledger::HISTORY;
 use super::*;
 use crate::policy::testing::{Wat, first_step, read};
 use crate::policy::{Event, Memo, Trap, Turn};
+use crate::read_name::ReadName;
 
 #[test]
 fn the_first_generation_is_number_one_and_says_so() {
@@ -109,7 +110,7 @@ async fn names_are_forgotten_when_nothing_that_they_name_can_live() {
 fn what_nobody_can_go_back_to_keeps_neither_plans_nor_instances() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     let first = slot.current();
-    first.name_entity("user", &[None], || read("user")).unwrap().unwrap();
+    first.name_read(&user(), || read("user")).unwrap().unwrap();
     slot.activate(newer().passed(), Origin::Pushed);
     let second = Arc::downgrade(&slot.current());
     slot.activate(other().passed(), Origin::Pushed);
@@ -132,7 +133,7 @@ fn a_new_generation_knows_the_hot_plans_before_it_is_in_force() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     let name = |slot: &Slot| {
         let read = || read("user");
-        slot.current().name_entity("user", &[], read).unwrap().unwrap()
+        slot.current().name_read(&user(), read).unwrap().unwrap()
     };
     let before = name(&slot);
     slot.activate(newer().passed(), Origin::Pushed);
@@ -148,7 +149,7 @@ fn a_thousand_exchanges_leave_what_two_leave() {
     let mut replaced = Vec::new();
     for at in 0..1_000 {
         let left = slot.current();
-        left.name_entity("user", &[], || read("user")).unwrap().unwrap();
+        left.name_read(&user(), || read("user")).unwrap().unwrap();
         replaced.push(Arc::downgrade(&left));
         slot.activate(candidates[at % 2].clone(), Origin::Pushed);
     }
@@ -156,6 +157,10 @@ fn a_thousand_exchanges_leave_what_two_leave() {
     assert_eq!(alive, 1, "the previous one");
     assert_eq!(slot.status().generations.len(), 2);
     assert_eq!(numbers(&slot).len(), 2);
+}
+
+fn user() -> ReadName {
+    ReadName::new("user", [].into_iter())
 }
 
 fn numbers(slot: &Slot) -> Vec<u64> {
@@ -207,7 +212,7 @@ fn calls_traps_and_refused_answers_are_counted_per_generation() {
 fn a_plan_is_asked_for_once_and_remembered() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     let generation = slot.current();
-    let name = || generation.name_entity("user", &[None], || read("user")).unwrap().unwrap();
+    let name = || generation.name_read(&user(), || read("user")).unwrap().unwrap();
     assert_eq!(name(), name());
     assert_eq!(generation.counts().calls, 1);
 }
@@ -221,7 +226,9 @@ fn an_illegal_plan_is_refused_counted_and_not_remembered() {
     let slot = Slot::new(Wat { plan, ..Wat::default() }.passed(), Origin::BuiltIn);
     let generation = slot.current();
     for asked in 1..=2 {
-        let undecided = generation.name_entity("bad", &[], || read("bad")).unwrap_err();
+        let undecided = generation
+            .name_read(&ReadName::new("bad", [].into_iter()), || read("bad"))
+            .unwrap_err();
         assert_eq!(undecided.to_string(), "the key \"\" is not legal: it is empty");
         assert_eq!(generation.counts().refused, asked);
     }

@@ -190,6 +190,9 @@ impl RedisStore {
 impl Store for RedisStore {
     async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
         let answer = self.gets.get(key).await?;
+        if let Value::BulkString(bytes) = answer {
+            return Ok(self.read(bytes));
+        }
         let value = answer.extract_error().and_then(|value| Ok(redis::from_redis_value(value)?));
         let value = self.readable(value).map_err(|error| StoreError::Refused(error.to_string()))?;
         Ok(value.and_then(|bytes| self.read(bytes)))
