@@ -72,6 +72,17 @@ pub struct Summary {
     pub load_ms: Vec<f64>,
 }
 
+/// One access as its client saw it; times are microseconds since the replay began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The trace's number.
+    pub id: u32,
+    /// When it was sent, which at a rate may be later than it was due.
+    pub began_us: u64,
+    /// When its answer had come.
+    pub ended_us: u64,
+}
+
 impl Summary {
     /// Whether every answer was right and each distinct key was loaded exactly once, as far as
     /// loads are known. At a rate a replay may outlast what it filled, and loads say nothing.
@@ -94,13 +105,26 @@ impl Replay {
         trace: Trace,
         progress: impl Fn() + Send + Sync + 'static,
     ) -> anyhow::Result<Summary> {
+        Ok(self.run_seen(trace, progress).await?.0)
+    }
+
+    /// The same, and every access that was answered with 200, in no order.
+    ///
+    /// # Errors
+    /// As [`Replay::run`].
+    pub async fn run_seen(
+        &self,
+        trace: Trace,
+        progress: impl Fn() + Send + Sync + 'static,
+    ) -> anyhow::Result<(Summary, Vec<Access>)> {
         ensure!(!self.urls.is_empty(), "a replay needs a host");
         ensure!(self.connections > 0, "a replay needs a connection");
         let distinct_keys = trace.distinct().len();
         let loads_before = self.loads().await?;
         let began = Instant::now();
         let pace = self.rate.map(|rate| Pace { began, rate });
-        let shared = Arc::new(Shared { trace, next: AtomicUsize::new(0), pace, progress });
+        let next = AtomicUsize::new(0);
+        let shared = Arc::new(Shared { trace, next, began, pace, progress });
         let workers: Vec<_> = (0..self.connections)
             .map(|index| {
                 let url = &self.urls[index % self.urls.len()];
@@ -117,7 +141,9 @@ impl Replay {
             (Some(before), Some(after)) => Some(after.saturating_sub(before)),
             (None, _) | (_, None) => None,
         };
-        Ok(Summary { rate: self.rate, ..tally.summary(distinct_keys, loads, took) })
+        let accesses = std::mem::take(&mut tally.accesses);
+        let summary = tally.summary(distinct_keys, loads, took);
+        Ok((Summary { rate: self.rate, ..summary }, accesses))
     }
 
     /// What all hosts together have loaded so far; none when their admin faces are not known.
@@ -142,6 +168,7 @@ impl Replay {
 struct Shared<P> {
     trace: Trace,
     next: AtomicUsize,
+    began: Instant,
     pace: Option<Pace>,
     progress: P,
 }
@@ -150,6 +177,15 @@ struct Shared<P> {
 struct Pace {
     began: Instant,
     rate: f64,
+}
+
+impl<P> Shared<P> {
+    /// An access that was sent then and is answered now.
+    fn access(&self, id: u32, sent: Instant) -> Access {
+        let us = |since: Duration| u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let (began_us, ended_us) = (us(sent - self.began), us(self.began.elapsed()));
+        Access { id, began_us, ended_us }
+    }
 }
 
 impl Pace {
@@ -167,15 +203,17 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
     loop {
         let index = shared.next.fetch_add(1, Ordering::Relaxed);
         let Some(&id) = shared.trace.accesses().get(index) else { return tally };
-        let began = match &shared.pace {
-            Some(pace) => pace.due(index).await,
-            None => Instant::now(),
+        let due = match &shared.pace {
+            Some(pace) => Some(pace.due(index).await),
+            None => None,
         };
+        let sent = Instant::now();
         let answer = client.get(&format!("{read}{id}")).await;
-        let took = began.elapsed();
+        let took = due.unwrap_or(sent).elapsed();
         tally.latencies.push(took);
         match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
+                tally.accesses.push(shared.access(id, sent));
                 tally.hits += usize::from(answer.is_hit());
                 tally.loads.extend((answer.is_stored()).then_some(took));
                 let found = answer.json().unwrap_or(Value::Null);
@@ -204,6 +242,7 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
 struct Tally {
     latencies: Vec<Duration>,
     loads: Vec<Duration>,
+    accesses: Vec<Access>,
     hits: usize,
     errors: usize,
     wrong_answers: usize,
@@ -220,6 +259,7 @@ impl Tally {
     fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         self.loads.extend(other.loads);
+        self.accesses.extend(other.accesses);
         self.hits += other.hits;
         self.errors += other.errors;
         self.wrong_answers += other.wrong_answers;

@@ -91,6 +91,21 @@ async fn at_a_rate_requests_are_not_sent_before_their_time() {
 }
 
 #[tokio::test]
+async fn every_access_that_was_answered_is_told_with_its_times() {
+    let impostor = Impostor::start().await.unwrap();
+    let mut replay = impostor.replaying(1);
+    replay.rate = Some(100.0);
+    let trace = Trace::from(vec![1, FAILING, 2, 1]);
+    let (summary, seen) = replay.run_seen(trace, || ()).await.unwrap();
+    assert_eq!((summary.requests, summary.errors), (4, 1));
+    assert_eq!(seen.iter().map(|access| access.id).collect::<Vec<_>>(), [1, 2, 1]);
+    assert!(seen.iter().all(|access| access.began_us <= access.ended_us), "{seen:?}");
+    // Sent one after the other, and not before their time.
+    assert!(seen.is_sorted_by_key(|access| access.ended_us), "{seen:?}");
+    assert!(seen[2].began_us >= 30_000, "{seen:?}");
+}
+
+#[tokio::test]
 async fn without_an_admin_face_loads_are_unknown_and_do_not_decide() {
     let impostor = Impostor::start().await.unwrap();
     let mut replay = impostor.replaying(2);

@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use corral_tests::scenario::faults::{Faults, Report};
+use corral_tests::scenario::loads::{EXACT, Loads};
+use corral_tests::scenario::report::{self, Reading};
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{deaths, lifetimes, predict, rename};
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
@@ -73,6 +75,43 @@ async fn what_two_policies_make_of_a_trace_is_what_was_predicted() {
     let [strict, lenient] = [&report.lines[0], &report.lines[1]].map(|line| line.real);
     assert!(lenient.hit_ratio - strict.hit_ratio > 2.0 * predict::TOLERANCE, "{report:#?}");
     assert!(strict.loads > lenient.loads, "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_whose_entries_expire_costs_hardly_more_loads_than_it_must() {
+    let loads = Loads { ttl: Duration::from_millis(500), rate: Some(2_000.0) };
+    let report = loads.run(&synthetic(5_000, 500, 1), &[EXACT], |_| {}).await.unwrap();
+    println!("{report:#?}");
+    let line = &report.lines[0];
+    assert_eq!((line.errors, line.wrong_answers), (0, 0), "{report:#?}");
+    assert!(line.least > 2 * report.keys as u64, "little expired: {report:#?}");
+    // How late answers are read counts in favour of the bound, and so short a lifetime and other
+    // tests beside this one make that much; the exact bar is the command's.
+    assert!((0.0..0.1).contains(&line.more), "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_is_cached_costs_the_database_little() {
+    let report = reading(Duration::from_secs(10)).await;
+    assert!(report.share < 0.1, "{report:#?}");
+    // Each once, and perhaps once more before its time.
+    assert!((2..=4).contains(&report.loads), "{report:#?}");
+}
+
+/// Control: where the cache is of little use, the same measurement says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_is_hardly_kept_costs_the_database_much() {
+    let report = reading(Duration::from_millis(10)).await;
+    assert!(report.share > 0.1 && !report.holds(), "{report:#?}");
+    assert!(report.loads > 20, "{report:#?}");
+}
+
+async fn reading(ttl: Duration) -> report::Report {
+    let (lasts, rate) = (Duration::from_secs(2), 200.0);
+    let reading = Reading { orders: 40_000, sections: 2, ttl, rate, lasts, direct: 50 };
+    let report = reading.run(|_| {}).await.unwrap();
+    assert_eq!((report.failed, report.wrong_answers), (0, 0), "{report:#?}");
+    report
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,10 +23,9 @@ impl Usage {
     /// [`BenchError::Process`]: it does not run, or this is not Linux.
     pub fn of(pid: u32) -> Result<Self, BenchError> {
         let failed = |file| BenchError::Process { pid, file };
-        let stat = read(pid, "stat").ok_or(failed("/proc/…/stat"))?;
-        let memory = memory_kib(pid).ok_or(failed("/proc/…/smaps_rollup"))?;
-        let ticks = cpu_ticks(&stat).ok_or(failed("/proc/…/stat"))?;
-        Ok(Self { cpu_seconds: ticks as f64 / clock_ticks_per_second() as f64, memory_kib: memory })
+        let cpu_seconds = cpu_seconds(pid).ok_or(failed("/proc/…/stat"))?;
+        let memory_kib = memory_kib(pid).ok_or(failed("/proc/…/smaps_rollup"))?;
+        Ok(Self { cpu_seconds, memory_kib })
     }
 
     /// Of these processes and all that they started, and so on. What a process used that ended
@@ -38,12 +37,18 @@ impl Usage {
         let mut sum = Self::default();
         for pid in pids {
             sum.add(Self::of(*pid)?);
-            // One that ends while they are counted has nothing more to add.
-            descendants(*pid).into_iter().filter_map(|pid| Self::of(pid).ok()).for_each(|used| {
+            descendants(*pid).into_iter().filter_map(Self::of_descendant).for_each(|used| {
                 sum.add(used);
             });
         }
         Ok(sum)
+    }
+
+    /// One that is ending has given its memory back, and its time is still its own until the one that
+    /// waits for it has taken it over.
+    fn of_descendant(pid: u32) -> Option<Self> {
+        let cpu_seconds = cpu_seconds(pid)?;
+        Some(Self { cpu_seconds, memory_kib: memory_kib(pid).unwrap_or(0) })
     }
 
     fn add(&mut self, other: Self) {
@@ -76,6 +81,10 @@ fn read(pid: u32, file: &str) -> Option<String> {
 /// The fields of `stat` behind the name, which may hold spaces and brackets.
 fn after_name(stat: &str) -> Option<impl Iterator<Item = &str>> {
     Some(stat.rsplit_once(") ")?.1.split(' '))
+}
+
+fn cpu_seconds(pid: u32) -> Option<f64> {
+    Some(cpu_ticks(&read(pid, "stat")?)? as f64 / clock_ticks_per_second() as f64)
 }
 
 fn cpu_ticks(stat: &str) -> Option<u64> {
@@ -172,6 +181,26 @@ mod tests {
         child.wait().unwrap();
         let afterwards = Usage::of_families(&[own]).unwrap().cpu_seconds;
         assert!(while_it_runs >= before + alone && afterwards >= while_it_runs);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_counts_when_it_has_ended_and_nobody_has_waited_for_it() {
+        let own = std::process::id();
+        let before = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"])
+            .spawn()
+            .unwrap();
+        let is_over = |stat: String| after_name(&stat).and_then(|mut f| f.next()) == Some("Z");
+        while !read(child.id(), "stat").is_some_and(is_over) {
+            std::thread::yield_now();
+        }
+        let alone = cpu_seconds(child.id()).unwrap();
+        assert!(alone > 0.0 && Usage::of(child.id()).is_err());
+        let with_it = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        child.wait().unwrap();
+        assert!(with_it >= before + alone);
     }
 
     #[test]

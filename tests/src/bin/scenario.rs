@@ -11,7 +11,8 @@ use corral_host::policy::build::Language;
 use corral_tests::authors;
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
-    deaths, faults, lifetimes, near, newcomer, outage, policies, predict, rename, stampede,
+    deaths, faults, lifetimes, loads, near, newcomer, outage, policies, predict, rename, report,
+    stampede,
 };
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
@@ -90,6 +91,42 @@ enum Scenario {
         /// Accesses in a second.
         #[arg(long, default_value_t = 1_000.0)]
         rate: f64,
+    },
+    /// A trace on two hosts while its entries expire: loads beside the least that it could cost.
+    Loads {
+        /// The trace; without it the recorded product pages, or made ones where they don't lie.
+        #[arg(long)]
+        trace: Option<PathBuf>,
+        /// Only so many of its accesses: the longest recorded one takes minutes for each line.
+        #[arg(long, default_value_t = 1_000_000)]
+        limit: usize,
+        /// How long an entry is fresh.
+        #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+        /// Accesses in a second; without it as fast as they are answered.
+        #[arg(long)]
+        rate: Option<f64>,
+    },
+    /// A report that is dear to the database, read on a schedule: its cost with and without a cache.
+    Report {
+        /// Orders in the shop.
+        #[arg(long, default_value_t = 1_000_000)]
+        orders: u32,
+        /// Sections of the orders, each with its report.
+        #[arg(long, default_value_t = 5)]
+        sections: u32,
+        /// How long a report is fresh.
+        #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+        /// Requests in a second.
+        #[arg(long, default_value_t = 1_000.0)]
+        rate: f64,
+        /// For how long.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// How often the query is run past the cache.
+        #[arg(long, default_value_t = 100)]
+        direct: u32,
     },
     /// Keys that are filled together, and when they expire.
     Spread {
@@ -192,11 +229,22 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             print(&deaths::run(deaths, |died| eprintln!("{died} of {deaths}")).await?)?;
         }
         Scenario::Predict { trace, limit, rate } => {
-            let trace = match trace.or_else(beside_the_project) {
-                Some(path) => Trace::read(&path)?.limited(limit),
-                None => synthetic(limit, 10_000, 1),
-            };
-            let report = predict::run(&trace, rate).await?;
+            let report = predict::run(&recorded(trace, limit)?, rate).await?;
+            print(&report)?;
+            return Ok(report.holds());
+        }
+        Scenario::Loads { trace, limit, ttl, rate } => {
+            let keepings = [loads::EXACT, loads::DEFAULTS, loads::STALE];
+            let told = |line: &loads::Line| eprintln!("{line:?}");
+            let replay = loads::Loads { ttl, rate };
+            let report = replay.run(&recorded(trace, limit)?, &keepings, told).await?;
+            print(&report)?;
+            return Ok(report.holds());
+        }
+        Scenario::Report { orders, sections, ttl, rate, seconds, direct } => {
+            let lasts = Duration::from_secs(seconds);
+            let reading = report::Reading { orders, sections, ttl, rate, lasts, direct };
+            let report = reading.run(|what| eprintln!("{what}")).await?;
             print(&report)?;
             return Ok(report.holds());
         }
@@ -235,6 +283,17 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// The first accesses of a trace: of the one named, of the recorded product pages, or made ones.
+fn recorded(trace: Option<PathBuf>, limit: usize) -> anyhow::Result<Trace> {
+    const THINGS: u32 = 10_000;
+    // What is made has an end of its own.
+    const MADE: usize = 100_000;
+    match trace.or_else(beside_the_project) {
+        Some(path) => Ok(Trace::read(&path)?.limited(limit)),
+        None => Ok(synthetic(limit.min(MADE), THINGS, 1)),
+    }
 }
 
 /// A table for a person, or a document for a program.
