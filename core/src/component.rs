@@ -12,13 +12,37 @@ use core::panic::PanicInfo;
 use bindings::exports::corral::policy::{decisions, types as wit};
 
 use crate::{
-    Action, Argument, Cause, Change, Event, Failure, Memo, Moment, Plan, Policy, Problem, Query,
-    Refusal, Report, Request, RowChange, Scope, Sighting, Subject, Tag, Target, Turn, Way, flight,
+    Cause, Change, Event, Failure, Manifest, Memo, Moment, Plan, Policy, Problem, Refusal, Request,
+    Scope, Tag, Target, Turn, flight,
 };
 
 #[allow(missing_docs, unreachable_pub, reason = "generated from wit/policy.wit, documented there")]
 mod bindings {
-    wit_bindgen::generate!({ path: "../wit", world: "policy" });
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "policy",
+        // What is the same on both sides needs no conversion. The rest holds a name of our own
+        // type, or is an enumeration, which only the generator can read.
+        with: {
+            "corral:policy/types@0.1.0/action": crate::Action,
+            "corral:policy/types@0.1.0/argument": crate::Argument,
+            "corral:policy/types@0.1.0/change": crate::Change,
+            "corral:policy/types@0.1.0/lifetime": crate::Lifetime,
+            "corral:policy/types@0.1.0/manifest": crate::Manifest,
+            "corral:policy/types@0.1.0/memo": crate::Memo,
+            "corral:policy/types@0.1.0/moment": crate::Moment,
+            "corral:policy/types@0.1.0/problem": crate::Problem,
+            "corral:policy/types@0.1.0/query": crate::Query,
+            "corral:policy/types@0.1.0/refusal": crate::Refusal,
+            "corral:policy/types@0.1.0/report": crate::Report,
+            "corral:policy/types@0.1.0/request": crate::Request,
+            "corral:policy/types@0.1.0/row-change": crate::RowChange,
+            "corral:policy/types@0.1.0/sighting": crate::Sighting,
+            "corral:policy/types@0.1.0/subject": crate::Subject,
+            "corral:policy/types@0.1.0/turn": crate::Turn,
+            "corral:policy/types@0.1.0/way": crate::Way,
+        },
+    });
 }
 
 /// The module's memory. Small, and it asks the host for nothing but pages.
@@ -45,101 +69,46 @@ struct Component;
 bindings::export!(Component with_types_in bindings);
 
 impl decisions::Guest for Component {
-    fn describe() -> wit::Manifest {
-        let manifest = Policy::describe();
-        wit::Manifest { name: manifest.name, version: manifest.version }
+    fn describe() -> Manifest {
+        Policy::describe()
     }
 
-    fn configure(settings: String) -> Result<(), Vec<wit::Problem>> {
-        let policy = Policy::try_new(&settings)
-            .map_err(|problems| problems.into_iter().map(Into::into).collect::<Vec<_>>())?;
+    fn configure(settings: String) -> Result<(), Vec<Problem>> {
+        let policy = Policy::try_new(&settings)?;
         CONFIGURED.0.set(policy).map_err(|_| {
             let message = "this instance is configured already".into();
-            vec![wit::Problem { path: String::new(), message }]
+            vec![Problem { path: String::new(), message }]
         })
     }
 
     /// Without settings there are no entities.
-    fn plan(request: wit::Request) -> Result<wit::Plan, wit::Refusal> {
-        let policy = CONFIGURED.0.get().ok_or(wit::Refusal::UnknownEntity)?;
-        policy.plan(&request.into()).map(Into::into).map_err(Into::into)
+    fn plan(request: Request) -> Result<wit::Plan, Refusal> {
+        let policy = CONFIGURED.0.get().ok_or(Refusal::UnknownEntity)?;
+        policy.plan(&request).map(Into::into)
     }
 
-    fn row_tags(request: wit::Request, rows: Vec<wit::Row>) -> Result<Vec<String>, wit::Refusal> {
-        let policy = CONFIGURED.0.get().ok_or(wit::Refusal::UnknownEntity)?;
-        policy.row_tags(&request.into(), &rows).map(strings).map_err(Into::into)
+    fn row_tags(request: Request, rows: Vec<wit::Row>) -> Result<Vec<String>, Refusal> {
+        let policy = CONFIGURED.0.get().ok_or(Refusal::UnknownEntity)?;
+        policy.row_tags(&request, &rows).map(strings)
     }
 
     /// Without settings every event is out of place.
-    fn step(memo: wit::Memo, moment: wit::Moment, event: wit::Event) -> wit::Turn {
-        let (memo, event) = (memo.into(), event.into());
+    fn step(memo: Memo, moment: Moment, event: wit::Event) -> Turn {
+        let event = event.into();
         match CONFIGURED.0.get() {
-            Some(policy) => policy.step(memo, moment.into(), event),
+            Some(policy) => policy.step(memo, moment, event),
             None => flight::astray(memo, event),
         }
-        .into()
     }
 
-    fn invalidate(change: wit::Change) -> Vec<wit::Target> {
-        let targets = CONFIGURED.0.get().map(|policy| policy.invalidate(&change.into()));
+    fn invalidate(change: Change) -> Vec<wit::Target> {
+        let targets = CONFIGURED.0.get().map(|policy| policy.invalidate(&change));
         targets.unwrap_or_default().into_iter().map(Into::into).collect()
     }
 }
 
 fn strings(tags: Vec<Tag>) -> Vec<String> {
     tags.into_iter().map(Into::into).collect()
-}
-
-fn all<A, B: From<A>>(items: Vec<A>) -> Vec<B> {
-    items.into_iter().map(B::from).collect()
-}
-
-// ── in ───────────────────────────────────────────────────────────────────────────────────────────
-
-impl From<wit::Argument> for Argument {
-    fn from(argument: wit::Argument) -> Self {
-        Self { name: argument.name, value: argument.value }
-    }
-}
-
-impl From<wit::Request> for Request {
-    fn from(request: wit::Request) -> Self {
-        let subject = match request.subject {
-            wit::Subject::Entity(name) => Subject::Entity(name),
-            wit::Subject::Query(wit::Query { sql, ttl_ms, tags }) => {
-                Subject::Query(Query { sql, ttl_ms, tags })
-            }
-        };
-        Self { subject, arguments: all(request.arguments) }
-    }
-}
-
-impl From<wit::Memo> for Memo {
-    fn from(memo: wit::Memo) -> Self {
-        let wit::Memo { phase, attempts, since_ms, spare } = memo;
-        Self { phase, attempts, since_ms, spare }
-    }
-}
-
-impl From<wit::Moment> for Moment {
-    fn from(moment: wit::Moment) -> Self {
-        let wit::Moment { elapsed_ms, left_ms, entropy } = moment;
-        Self { elapsed_ms, left_ms, entropy }
-    }
-}
-
-impl From<wit::Sighting> for Sighting {
-    fn from(seen: wit::Sighting) -> Self {
-        let wit::Sighting { age_ms, refresh_ms, fresh_ms, past_ms, cost_ms, negative } = seen;
-        Self { age_ms, refresh_ms, fresh_ms, past_ms, cost_ms, negative }
-    }
-}
-
-impl From<wit::Report> for Report {
-    fn from(report: wit::Report) -> Self {
-        let wit::Report { cost_ms, bytes, negative } = report;
-        Self { cost_ms, bytes, negative }
-    }
 }
 
 impl From<wit::Failure> for Failure {
@@ -150,7 +119,7 @@ impl From<wit::Failure> for Failure {
             wit::Cause::Overloaded => Cause::Overloaded,
             wit::Cause::Rejected => Cause::Rejected,
         };
-        Self { cause, at_hand: failure.at_hand.map(Into::into) }
+        Self { cause, at_hand: failure.at_hand }
     }
 }
 
@@ -158,13 +127,13 @@ impl From<wit::Event> for Event {
     fn from(event: wit::Event) -> Self {
         match event {
             wit::Event::Absent => Self::Absent,
-            wit::Event::Found(seen) => Self::Found(seen.into()),
+            wit::Event::Found(seen) => Self::Found(seen),
             wit::Event::Bypassed => Self::Bypassed,
             wit::Event::StoreUnavailable => Self::StoreUnavailable,
             wit::Event::LeaseGranted => Self::LeaseGranted,
             wit::Event::LeaseHeld(held_ms) => Self::LeaseHeld(held_ms),
             wit::Event::Waited => Self::Waited,
-            wit::Event::Loaded(report) => Self::Loaded(report.into()),
+            wit::Event::Loaded(report) => Self::Loaded(report),
             wit::Event::LoadFailed(failure) => Self::LoadFailed(failure.into()),
             wit::Event::Filled => Self::Filled,
             wit::Event::FillRejected => Self::FillRejected,
@@ -172,87 +141,10 @@ impl From<wit::Event> for Event {
     }
 }
 
-impl From<wit::Change> for Change {
-    fn from(change: wit::Change) -> Self {
-        let row =
-            |row: wit::RowChange| RowChange { before: all(row.before), after: all(row.after) };
-        Self {
-            entity: change.entity,
-            write: change.write,
-            arguments: all(change.arguments),
-            rows: change.rows.into_iter().map(row).collect(),
-        }
-    }
-}
-
-// ── out ──────────────────────────────────────────────────────────────────────────────────────────
-
-impl From<Problem> for wit::Problem {
-    fn from(problem: Problem) -> Self {
-        Self { path: problem.path, message: problem.message }
-    }
-}
-
-impl From<Refusal> for wit::Refusal {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::UnknownEntity => Self::UnknownEntity,
-            Refusal::MissingArgument(name) => Self::MissingArgument(name),
-            Refusal::SurplusArgument(name) => Self::SurplusArgument(name),
-        }
-    }
-}
-
 impl From<Plan> for wit::Plan {
     fn from(plan: Plan) -> Self {
         let Plan { key, tags, row_columns, memo } = plan;
-        Self { key: key.into(), tags: strings(tags), row_columns, memo: memo.into() }
-    }
-}
-
-impl From<Memo> for wit::Memo {
-    fn from(memo: Memo) -> Self {
-        let Memo { phase, attempts, since_ms, spare } = memo;
-        Self { phase, attempts, since_ms, spare }
-    }
-}
-
-impl From<Turn> for wit::Turn {
-    fn from(turn: Turn) -> Self {
-        let action = match turn.action {
-            Action::Look => wit::Action::Look,
-            Action::Claim(lease_ms) => wit::Action::Claim(lease_ms),
-            Action::Wait(wait_ms) => wit::Action::Wait(wait_ms),
-            Action::Load => wit::Action::Load,
-            Action::LoadUncached => wit::Action::LoadUncached,
-            Action::Fill(life) => wit::Action::Fill(wit::Lifetime {
-                fresh_ms: life.fresh_ms,
-                stale_ms: life.stale_ms,
-                refresh_ms: life.refresh_ms,
-            }),
-            Action::Answer => wit::Action::Answer,
-            Action::AnswerAndRefresh => wit::Action::AnswerAndRefresh,
-            Action::Fail => wit::Action::Fail,
-        };
-        Self { memo: turn.memo.into(), action }
-    }
-}
-
-impl From<Argument> for wit::Argument {
-    fn from(argument: Argument) -> Self {
-        Self { name: argument.name, value: argument.value }
-    }
-}
-
-impl From<Request> for wit::Request {
-    fn from(request: Request) -> Self {
-        let subject = match request.subject {
-            Subject::Entity(name) => wit::Subject::Entity(name),
-            Subject::Query(Query { sql, ttl_ms, tags }) => {
-                wit::Subject::Query(wit::Query { sql, ttl_ms, tags })
-            }
-        };
-        Self { subject, arguments: all(request.arguments) }
+        Self { key: key.into(), tags: strings(tags), row_columns, memo }
     }
 }
 
@@ -261,12 +153,8 @@ impl From<Target> for wit::Target {
         let scope = match target.scope {
             Scope::Key(key) => wit::Scope::Key(key.into()),
             Scope::Tag(tag) => wit::Scope::Tag(tag.into()),
-            Scope::Read(request) => wit::Scope::Read(request.into()),
+            Scope::Read(request) => wit::Scope::Read(request),
         };
-        let way = match target.way {
-            Way::Removed => wit::Way::Removed,
-            Way::Refreshed => wit::Way::Refreshed,
-        };
-        Self { scope, way }
+        Self { scope, way: target.way }
     }
 }

@@ -27,7 +27,10 @@ pub(crate) fn value(out: &mut String, value: Option<&str>) {
 }
 
 fn escape(out: &mut String, text: &str) {
-    out.reserve(text.len());
+    // Nearly every value, and copied in one piece.
+    if text.bytes().all(is_safe) {
+        return out.push_str(text);
+    }
     for byte in text.bytes() {
         if is_safe(byte) {
             out.push(char::from(byte));

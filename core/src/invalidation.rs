@@ -9,7 +9,8 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::template::{Malformed, Source, Template};
+use crate::distinct::distinct;
+use crate::template::{Lookup, Malformed, Source, Template};
 use crate::{Argument, Change, Request, Scope, Subject, Target, Way};
 
 /// What marks a touch as a tag, as against a read.
@@ -67,13 +68,11 @@ impl Touch {
                 given: given.len(),
             });
         }
-        let sources = given.into_iter().map(|name| Source::parse(name, params));
-        let arguments = declared.iter().zip(sources);
-        let arguments = arguments.map(|(name, source)| Ok((name.clone(), source?)));
-        Ok(Self::Read {
-            entity: entity.to_owned(),
-            arguments: arguments.collect::<Result<_, _>>()?,
-        })
+        let mut arguments = Vec::with_capacity(given.len());
+        for (name, source) in declared.iter().zip(given) {
+            arguments.push((name.clone(), Source::parse(source, params)?));
+        }
+        Ok(Self::Read { entity: entity.to_owned(), arguments })
     }
 
     fn depends_on_row(&self) -> bool {
@@ -86,19 +85,15 @@ impl Touch {
     }
 
     /// The target, with the values that `lookup` finds; none: one of them is not known.
-    fn target<'v>(
-        &self,
-        way: Way,
-        lookup: impl Fn(&Source) -> Option<Option<&'v str>>,
-    ) -> Option<Target> {
+    fn target(&self, way: Way, lookup: Lookup<'_, '_>) -> Option<Target> {
         match self {
-            Self::Read { entity, arguments } => {
-                let subject = Subject::Entity(entity.clone());
-                let value = |(name, source): &(String, Source)| {
+            Self::Read { entity, arguments: sources } => {
+                let mut arguments = Vec::with_capacity(sources.len());
+                for (name, source) in sources {
                     let value = lookup(source)?.map(ToOwned::to_owned);
-                    Some(Argument { name: name.clone(), value })
-                };
-                let arguments = arguments.iter().map(value).collect::<Option<_>>()?;
+                    arguments.push(Argument { name: name.clone(), value });
+                }
+                let subject = Subject::Entity(entity.clone());
                 Some(Target { scope: Scope::Read(Request { subject, arguments }), way })
             }
             Self::Tag(template) => {
@@ -111,27 +106,20 @@ impl Touch {
 /// What `change` makes untrue, sorted, none twice. A touch whose value the change does not know (a
 /// write without `RETURNING`, for a column) names nothing.
 pub(crate) fn targets(write: &Write, change: &Change) -> Vec<Target> {
-    let sides = || {
-        let both = change.rows.iter().flat_map(|row| [&row.before, &row.after]);
-        both.map(Vec::as_slice).filter(|columns| !columns.is_empty())
-    };
+    let sides = change.rows.iter().flat_map(|row| [&row.before, &row.after]);
+    let sides: Vec<&[Argument]> =
+        sides.map(Vec::as_slice).filter(|columns| !columns.is_empty()).collect();
     let mut targets = Vec::new();
     for touch in &write.touches {
-        let target = |columns| {
-            touch.target(write.way, |source| match source {
+        let sides = if touch.depends_on_row() { sides.as_slice() } else { &[&[] as &[Argument]] };
+        for columns in sides {
+            targets.extend(touch.target(write.way, &|source| match source {
                 Source::Parameter(index) => find(&change.arguments, write.params.get(*index)?),
                 Source::Column(name) => find(columns, name),
-            })
-        };
-        if touch.depends_on_row() {
-            targets.extend(sides().filter_map(target));
-        } else {
-            targets.extend(target(&[]));
+            }));
         }
     }
-    targets.sort_unstable();
-    targets.dedup();
-    targets
+    distinct(targets)
 }
 
 fn find<'v>(arguments: &'v [Argument], name: &str) -> Option<Option<&'v str>> {

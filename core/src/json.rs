@@ -5,7 +5,6 @@
 //! stay as they were written, so that a message can quote them and no rounding is done twice.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,8 +24,10 @@ pub(crate) struct Value<'t> {
     kind: Kind<'t>,
 }
 
-/// Fields of an object, by name.
-pub(crate) type Object<'t> = BTreeMap<Cow<'t, str>, Value<'t>>;
+/// The fields of an object, sorted by name. A list will do: the host writes what there is much of,
+/// the entities, in this order, so that each goes to the end.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Object<'t>(Vec<(Cow<'t, str>, Value<'t>)>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kind<'t> {
@@ -100,6 +101,22 @@ impl<'t> Value<'t> {
     }
 }
 
+impl<'t> Object<'t> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value<'t>> {
+        let index = self.find(name).ok()?;
+        self.0.get(index).map(|(_, value)| value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value<'t>)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
+    /// Where the field stands or, with an error, where it would.
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_ref().cmp(name))
+    }
+}
+
 /// As it was written.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,11 +147,11 @@ impl<'t> Reader<'t> {
     }
 
     fn fields(&mut self, depth: u32) -> Result<Object<'t>, String> {
-        let mut fields = Object::new();
+        let mut fields = Object(Vec::new());
         self.take(b'{', "`{`")?;
         self.space();
         while self.peek() != Some(b'}') {
-            if !fields.is_empty() {
+            if !fields.0.is_empty() {
                 self.take(b',', "`,` or `}`")?;
                 self.space();
             }
@@ -143,10 +160,10 @@ impl<'t> Reader<'t> {
             self.space();
             self.take(b':', "`:`")?;
             let value = self.value(depth + 1)?;
-            if fields.contains_key(&name) {
-                return Err(format!("has the name `{name}` a second time at byte {at}"));
+            match fields.find(&name) {
+                Ok(_) => return Err(format!("has the name `{name}` a second time at byte {at}")),
+                Err(index) => fields.0.insert(index, (name, value)),
             }
-            fields.insert(name, value);
             self.space();
         }
         self.at += 1;

@@ -47,6 +47,7 @@ extern crate std;
 mod component;
 mod contract;
 mod digest;
+mod distinct;
 mod escape;
 mod flight;
 mod invalidation;

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::distinct::distinct;
 use crate::lifetime::{DURATION_MAX_MS, Terms};
 use crate::settings::{ENTITIES_MAX, Entity, Settings};
 use crate::template::Source;
@@ -59,10 +60,11 @@ impl Policy {
         };
         let (_, entity) = self.settings.entity(name).ok_or(Refusal::UnknownEntity)?;
         let values = bind(&entity.params, &request.arguments)?;
-        let tags = rows.iter().flat_map(|row| {
+        let mut tags = Vec::new();
+        for row in rows {
             let lookup = |source: &Source| lookup(entity, &values, row, source);
-            entity.row_tags.iter().filter_map(move |template| template.render(lookup))
-        });
+            tags.extend(entity.row_tags.iter().filter_map(|template| template.render(&lookup)));
+        }
         Ok(distinct(tags))
     }
 
@@ -88,10 +90,11 @@ impl Policy {
         let (index, entity) = self.settings.entity(name).ok_or(Refusal::UnknownEntity)?;
         let values = bind(&entity.params, arguments)?;
         let lookup = |source: &Source| lookup(entity, &values, &[], source);
+        let tags = entity.tags.iter().filter_map(|template| template.render(&lookup));
         let spare = u32::try_from(index).map_err(|_| Refusal::UnknownEntity)?;
         Ok(Plan {
             key: Key::entity(&self.settings.namespace, name, &values),
-            tags: distinct(entity.tags.iter().filter_map(|template| template.render(lookup))),
+            tags: distinct(tags.collect()),
             row_columns: entity.row_columns.clone(),
             memo: flight::begin(spare),
         })
@@ -105,7 +108,7 @@ impl Policy {
         };
         Ok(Plan {
             key: Key::query(&self.settings.namespace, &query.sql, &sorted),
-            tags: distinct(query.tags.iter().map(|tag| Tag::given(tag))),
+            tags: distinct(query.tags.iter().map(|tag| Tag::given(tag)).collect()),
             row_columns: Vec::new(),
             memo: flight::begin(SPARE_QUERY + ttl_ms),
         })
@@ -135,8 +138,11 @@ fn bind<'r>(params: &[String], arguments: &'r [Argument]) -> Result<Vec<Option<&
             Some(Some(_)) | None => return Err(Refusal::SurplusArgument(name.clone())),
         }
     }
-    let bound = params.iter().zip(slots);
-    bound.map(|(name, slot)| slot.ok_or_else(|| Refusal::MissingArgument(name.clone()))).collect()
+    let mut values = Vec::with_capacity(params.len());
+    for (name, slot) in params.iter().zip(slots) {
+        values.push(slot.ok_or_else(|| Refusal::MissingArgument(name.clone()))?);
+    }
+    Ok(values)
 }
 
 /// The arguments of an ad-hoc query by name, none of them twice.
@@ -166,13 +172,6 @@ fn lookup<'v>(
             Some(row.get(index).and_then(Option::as_deref))
         }
     }
-}
-
-fn distinct(tags: impl Iterator<Item = Tag>) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = tags.collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
 }
 
 #[cfg(test)]

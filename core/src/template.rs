@@ -45,6 +45,9 @@ impl Source {
     }
 }
 
+/// Finds the value that a source stands for; `Some(None)` is null, `None` is not known.
+pub(crate) type Lookup<'l, 'v> = &'l dyn Fn(&Source) -> Option<Option<&'v str>>;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
@@ -89,12 +92,9 @@ impl Template {
         })
     }
 
-    /// Renders it with the values that `lookup` finds; `Some(None)` is null. None: a value is not
-    /// known, so neither is the tag.
-    pub(crate) fn render<'v>(
-        &self,
-        lookup: impl Fn(&Source) -> Option<Option<&'v str>>,
-    ) -> Option<Tag> {
+    /// Renders it with the values that `lookup` finds; none: one of them is not known, so neither is
+    /// the tag.
+    pub(crate) fn render(&self, lookup: Lookup<'_, '_>) -> Option<Tag> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_tag_of_which_something_is_unknown_is_not_rendered() {
         let template = parse("team:{row.team_id}").unwrap();
-        assert_eq!(template.render(|_| None), None);
+        assert_eq!(template.render(&|_| None), None);
         assert_eq!(template.columns().collect::<Vec<_>>(), ["team_id"]);
     }
 
@@ -195,6 +195,6 @@ mod tests {
     }
 
     fn render(source: &str, id: Option<&str>) -> String {
-        parse(source).unwrap().render(|_| Some(id)).unwrap().to_string()
+        parse(source).unwrap().render(&|_| Some(id)).unwrap().to_string()
     }
 }

@@ -1,7 +1,6 @@
 //! Reads a JSON object field by field. What is wrong is noted, with its path, and reading goes on
 //! with a value that will do, so that one pass finds every problem.
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -126,13 +125,8 @@ impl<'p, 'v> Fields<'p, 'v> {
     /// The entries of an object whose names are the operator's, sorted by them.
     pub(super) fn entries(&mut self, name: &'static str) -> Vec<Entry<'v>> {
         let Some(fields) = self.object(name) else { return Vec::new() };
-        let map = fields.map;
-        let entry = |(name, value): (&'v Cow<'v, str>, _)| Entry {
-            name,
-            value,
-            path: fields.path_of(name),
-        };
-        map.iter().map(entry).collect()
+        let entry = |(name, value)| Entry { name, value, path: fields.path_of(name) };
+        fields.map.iter().map(entry).collect()
     }
 
     /// The fields of an entry.
@@ -149,7 +143,7 @@ impl<'p, 'v> Fields<'p, 'v> {
     /// Notes every field that nobody asked for.
     pub(super) fn finish(self) {
         let known = self.asked.join("`, `");
-        for name in self.map.keys().filter(|name| !self.asked.contains(&name.as_ref())) {
+        for (name, _) in self.map.iter().filter(|(name, _)| !self.asked.contains(name)) {
             let path = self.path_of(name);
             let message = format!("is unknown here; known are `{known}`");
             self.problems.push(Problem { path, message });
