@@ -7,7 +7,7 @@ mod report;
 mod varnish;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -72,6 +72,7 @@ struct Took {
 struct Target {
     root: String,
     expected: Arc<Vec<Bytes>>,
+    failures: Arc<Mutex<Vec<String>>>,
 }
 
 impl Swaps {
@@ -105,7 +106,7 @@ impl Swaps {
         let (_, exchanged) = many(exchanged, Which::InTurn, 2, pause).await?;
         let (idle, exchanged) = many(exchanged, Which::InTurn, self.few, pause).await?;
         let buckets = Arc::new(Buckets::new());
-        let load = target.load(self.connections, &buckets);
+        let (load, failures) = (target.load(self.connections, &buckets), target.failures);
         // The first second warms up.
         sleep(Duration::from_secs(1)).await;
         let began = Instant::now();
@@ -117,7 +118,7 @@ impl Swaps {
         let answers = load.stop().await?;
         // The server is in there, and had to outlive the load.
         drop(exchanged);
-        let failed: Vec<&String> = answers.iter().flatten().collect();
+        let failed = failures.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Side {
             idle: Activations::of(&idle),
             loaded: Activations::of(&loaded),
@@ -125,7 +126,7 @@ impl Swaps {
             other: Activations::of(&other),
             requests: answers.len(),
             failed: failed.len(),
-            first_failure: failed.first().map(|failure| (*failure).clone()),
+            first_failure: failed.first().cloned(),
             before: buckets.between(began, quiet),
             swapping: buckets.between(quiet, over),
             seconds: (over - quiet).as_secs_f64(),
@@ -163,18 +164,20 @@ impl Target {
             ensure!(answer.json()? == expected_product(product as u32), "{answer:?}");
             expected.push(answer.body);
         }
-        Ok(Self { root, expected: Arc::new(expected) })
+        Ok(Self { root, expected: Arc::new(expected), failures: Arc::default() })
     }
 
-    /// Full load; every request hands over what was wrong with its answer.
-    fn load(&self, connections: usize, buckets: &Arc<Buckets>) -> Load<Option<String>> {
+    /// Full load. It keeps what was wrong with answers and nothing of the others: lists that all
+    /// connections make longer at the same time would stand still with the whole load.
+    fn load(&self, connections: usize, buckets: &Arc<Buckets>) -> Load<()> {
         let (target, buckets) = (self.clone(), Arc::clone(buckets));
         Load::start(connections, move |client, turn| {
             let (target, buckets) = (target.clone(), Arc::clone(&buckets));
             async move {
-                let wrong = target.ask(&client, turn).await;
+                if let Some(wrong) = target.ask(&client, turn).await {
+                    target.failures.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
+                }
                 buckets.count();
-                wrong
             }
         })
     }
