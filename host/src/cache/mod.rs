@@ -75,7 +75,6 @@ pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
 }
 
 /// A read with everything it needs.
-#[derive(Clone)]
 pub struct Read {
     entity: Arc<Entity>,
     values: Vec<Value>,

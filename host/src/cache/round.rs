@@ -163,6 +163,7 @@ impl Round {
     /// The first decision of a refresh: the policy sees again what it wanted refreshed.
     pub(super) fn first_refresh(&mut self) -> Action {
         let now_ms = self.cache.store.now_ms();
+        self.looked_ms = now_ms;
         let event = match &self.stage {
             Stage::Looked(Some(envelope)) => Event::Found(sighting(envelope, now_ms)),
             Stage::Looked(None)

@@ -151,6 +151,7 @@ impl Generation {
             origin,
             settings,
             activated_at: SystemTime::now(),
+            // The gate lets no name pass that a header can't carry.
             header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("policy")),
             label,
             policy,
