@@ -1,14 +1,15 @@
-//! Every metric that a host exposes, registered once: on the hot path a metric is one atomic add.
+//! Every metric that a host exposes, registered once: on the hot path a metric is an atomic add.
 //!
 //! Each host owns its registry, so that several can live in one process.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
-use metrics_exporter_prometheus::{
-    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::histogram::Histogram;
 
 /// How a read ended, as the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,16 +87,15 @@ impl LoadReason {
 /// The handles of one entity.
 #[derive(Debug)]
 pub struct EntityMetrics {
-    reads: Vec<Counter>,
-    read_seconds: Vec<Histogram>,
+    /// By outcome. How often is what `corral_reads_total` says.
+    reads: [Histogram; ReadOutcome::ALL.len()],
     loads: Vec<Counter>,
 }
 
 impl EntityMetrics {
     /// A read ended.
     pub fn read(&self, outcome: ReadOutcome, took: Duration) {
-        self.reads[outcome as usize].increment(1);
-        self.read_seconds[outcome as usize].record(took);
+        self.reads[outcome as usize].record(took);
     }
 
     /// The origin is asked.
@@ -127,55 +127,42 @@ pub struct Metrics {
     pub near_entries: Gauge,
     pub near_bytes: Gauge,
     pub policy_generation: Gauge,
-    pub policy_call_seconds: Histogram,
     pub policy_refused: Counter,
     pub http_disconnects: Counter,
 }
 
 const META: Metadata<'static> = Metadata::new("corral", Level::INFO, None);
 
-/// From a near hit to the longest deadline, about three buckets a decade.
-const SECONDS: [f64; 18] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 5.0, 10.0, 30.0,
+/// In ns: from a near hit to the longest deadline, about three buckets a decade.
+const TIMES: [u64; 18] = [
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    30_000_000_000,
 ];
-
-const POLICY_CALL_SECONDS: &str = "corral_policy_call_seconds";
 
 /// What becomes of an announced invalidation, as the label `result`.
 const INTENTS: [&str; 4] = ["withdrawn", "carried-out", "left", "not-announced"];
 
-/// From a step of a compiled policy to the deadline of an interpreted one.
-const CALL_SECONDS: [f64; 12] = [
-    0.000_000_1,
-    0.000_000_2,
-    0.000_000_5,
-    0.000_001,
-    0.000_002,
-    0.000_005,
-    0.000_01,
-    0.000_1,
-    0.001,
-    0.01,
-    0.1,
-    1.0,
-];
-
 impl Metrics {
     /// A registry with the metrics of these entities.
-    ///
-    /// # Panics
-    /// Never: the buckets are a constant that is not empty.
     #[must_use]
     pub fn new<'a>(entities: impl IntoIterator<Item = &'a str>) -> Self {
-        let calls = Matcher::Full(POLICY_CALL_SECONDS.to_owned());
-        let builder = PrometheusBuilder::new()
-            .set_buckets(&SECONDS)
-            .and_then(|builder| builder.set_buckets_for_metric(calls, &CALL_SECONDS));
-        let recorder = match builder {
-            Ok(builder) => builder.build_recorder(),
-            Err(_) => PrometheusBuilder::new().build_recorder(),
-        };
+        let recorder = PrometheusBuilder::new().build_recorder();
         describe(&recorder);
         let counter = |name, labels: &[(&'static str, &'static str)]| {
             recorder.register_counter(&key(name, labels), &META)
@@ -191,9 +178,8 @@ impl Metrics {
             .collect();
         Self {
             entities,
-            query: entity_metrics(&recorder, "~query"),
-            origin_load_seconds: recorder
-                .register_histogram(&key("corral_origin_load_seconds", &[]), &META),
+            query: entity_metrics(&recorder, QUERY),
+            origin_load_seconds: Histogram::new(&TIMES),
             flights: gauge("corral_flights"),
             coalesced: counter("corral_coalesced_total", &[]),
             lease_granted: counter("corral_lease_total", &[("result", "granted")]),
@@ -209,7 +195,6 @@ impl Metrics {
             near_entries: gauge("corral_near_entries"),
             near_bytes: gauge("corral_near_bytes"),
             policy_generation: gauge("corral_policy_generation"),
-            policy_call_seconds: recorder.register_histogram(&key(POLICY_CALL_SECONDS, &[]), &META),
             policy_refused: counter("corral_policy_refused_total", &[]),
             http_disconnects: counter("corral_http_disconnects_total", &[]),
             handle: recorder.handle(),
@@ -262,17 +247,44 @@ impl Metrics {
             .absolute(total);
     }
 
-    /// Everything as Prometheus text.
+    /// Everything as Prometheus text, with the times of calls into the policy.
     #[must_use]
-    pub fn render(&self) -> String {
-        self.handle.render()
+    pub fn render(&self, policy_calls: &Histogram) -> String {
+        let mut text = self.handle.render();
+        head(&mut text, "corral_reads_total", "counter", "Reads by how they ended");
+        self.each_read(|labels, reads| {
+            let _infallible = writeln!(text, "corral_reads_total{{{labels}}} {}", reads.count());
+        });
+        head(&mut text, "corral_read_seconds", "histogram", "Time of a read");
+        self.each_read(|labels, reads| reads.render("corral_read_seconds", labels, &mut text));
+        head(&mut text, "corral_origin_load_seconds", "histogram", "Time of a load");
+        self.origin_load_seconds.render("corral_origin_load_seconds", "", &mut text);
+        let what = "Time of a call into the policy; one in 64 is timed";
+        head(&mut text, "corral_policy_call_seconds", "histogram", what);
+        policy_calls.render("corral_policy_call_seconds", "", &mut text);
+        text
     }
 
-    /// Folds recorded samples into their buckets; to be called every few seconds, since samples
-    /// take memory until then.
-    pub fn upkeep(&self) {
-        self.handle.run_upkeep();
+    /// The reads of each entity by outcome, with their labels.
+    fn each_read(&self, mut told: impl FnMut(&str, &Histogram)) {
+        let entities = self.entities.iter().map(|(name, of)| (name.as_str(), of));
+        for (name, entity) in entities.chain([(QUERY, &self.query)]) {
+            for (outcome, reads) in ReadOutcome::ALL.into_iter().zip(&entity.reads) {
+                let outcome = outcome.label();
+                // An entity's name has no character that a label would have to escape.
+                told(&format!("entity=\"{name}\",outcome=\"{outcome}\""), reads);
+            }
+        }
     }
+}
+
+/// What ad-hoc queries are counted under.
+const QUERY: &str = "~query";
+
+/// Before a metric's lines.
+fn head(text: &mut String, name: &str, kind: &str, what: &str) {
+    // Writing to a string can't fail.
+    let _infallible = writeln!(text, "# HELP {name} {what}\n# TYPE {name} {kind}");
 }
 
 fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
@@ -286,14 +298,8 @@ fn entity_metrics(recorder: &PrometheusRecorder, entity: &str) -> EntityMetrics 
             vec![Label::new("entity", entity.to_owned()), Label::from_static_parts(label, value)];
         Key::from_parts(name, labels)
     };
-    let outcomes = ReadOutcome::ALL.map(ReadOutcome::label);
     EntityMetrics {
-        reads: outcomes
-            .map(|o| recorder.register_counter(&key("corral_reads_total", "outcome", o), &META))
-            .into(),
-        read_seconds: outcomes
-            .map(|o| recorder.register_histogram(&key("corral_read_seconds", "outcome", o), &META))
-            .into(),
+        reads: ReadOutcome::ALL.map(|_| Histogram::new(&TIMES)),
         loads: LoadReason::ALL
             .map(|r| {
                 let key = key("corral_origin_loads_total", "reason", r.label());
@@ -305,7 +311,6 @@ fn entity_metrics(recorder: &PrometheusRecorder, entity: &str) -> EntityMetrics 
 
 fn describe(recorder: &PrometheusRecorder) {
     let counters = [
-        ("corral_reads_total", "Reads by how they ended"),
         ("corral_origin_loads_total", "Statements run to load a value"),
         ("corral_coalesced_total", "Reads that shared another read's work"),
         ("corral_lease_total", "Answers to claims"),
@@ -335,26 +340,22 @@ fn describe(recorder: &PrometheusRecorder) {
     for (name, text) in gauges {
         recorder.describe_gauge(name.into(), None, text.into());
     }
-    let histograms = [
-        ("corral_read_seconds", "Time of a read"),
-        ("corral_origin_load_seconds", "Time of a load"),
-        (POLICY_CALL_SECONDS, "Time of a call into the policy; one in 64 is timed"),
-    ];
-    for (name, text) in histograms {
-        recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn text(metrics: &Metrics) -> String {
+        metrics.render(&Histogram::new(&[]))
+    }
+
     #[test]
     fn every_entity_has_its_outcomes_before_its_first_read() {
         let metrics = Metrics::new(["user.profile"]);
         metrics.entity("user.profile").read(ReadOutcome::Hit, Duration::from_micros(80));
         metrics.entity("user.profile").load(LoadReason::Miss);
-        let text = metrics.render();
+        let text = text(&metrics);
         assert!(text.contains(r#"corral_reads_total{entity="user.profile",outcome="hit"} 1"#));
         assert!(text.contains(r#"corral_reads_total{entity="user.profile",outcome="error"} 0"#));
         assert!(
@@ -366,7 +367,7 @@ mod tests {
     fn two_hosts_in_one_process_count_apart() {
         let (one, two) = (Metrics::new(["e"]), Metrics::new(["e"]));
         one.coalesced.increment(3);
-        assert!(one.render().contains("corral_coalesced_total 3"));
-        assert!(two.render().contains("corral_coalesced_total 0"));
+        assert!(text(&one).contains("corral_coalesced_total 3"));
+        assert!(text(&two).contains("corral_coalesced_total 0"));
     }
 }

@@ -1,6 +1,8 @@
 //! What operators see: metrics as Prometheus text, logs as lines.
 
+mod histogram;
 pub mod logs;
 mod metrics;
 
+pub use histogram::Histogram;
 pub use metrics::{EntityMetrics, LoadReason, Metrics, ReadOutcome};

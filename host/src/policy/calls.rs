@@ -1,9 +1,9 @@
 //! How often a host asked its policies, over all generations, and how long they took.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crossbeam_queue::ArrayQueue;
+use crate::observe::Histogram;
 
 /// A function of the contract that decides something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +21,21 @@ const RESULTS: [&str; 2] = ["ok", "trap"];
 /// One call in so many is timed: reading the clock twice takes a good part of what a call does.
 const TIMED: u64 = 64;
 
-/// Times kept until somebody takes them; a host that is asked for its metrics every few seconds
-/// loses some under full load, which changes no quantile.
-const TIMES_KEPT: usize = 4096;
+/// In ns: from a step of a compiled policy to the deadline of an interpreted one.
+const TIMES: [u64; 12] = [
+    100,
+    200,
+    500,
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+];
 
 /// One counter for each function and result. They only grow, whatever is activated.
 #[derive(Debug)]
@@ -31,12 +43,12 @@ pub struct Calls {
     counts: [[AtomicU64; RESULTS.len()]; FUNCTIONS.len()],
     refused: AtomicU64,
     turn: AtomicU64,
-    times: ArrayQueue<Duration>,
+    times: Histogram,
 }
 
 impl Default for Calls {
     fn default() -> Self {
-        let (counts, times) = (Default::default(), ArrayQueue::new(TIMES_KEPT));
+        let (counts, times) = (Default::default(), Histogram::new(&TIMES));
         Self { counts, refused: AtomicU64::new(0), turn: AtomicU64::new(0), times }
     }
 }
@@ -52,8 +64,7 @@ impl Calls {
         let began = turn.is_multiple_of(TIMED).then(Instant::now);
         let answer = call();
         if let Some(began) = began {
-            // Full: then there are enough of them.
-            let _full = self.times.push(began.elapsed());
+            self.times.record(began.elapsed());
         }
         let trapped = usize::from(answer.is_err());
         self.counts[function as usize][trapped].fetch_add(1, Ordering::Relaxed);
@@ -71,9 +82,10 @@ impl Calls {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The times of some calls, each of them once.
-    pub fn take_times(&self) -> impl Iterator<Item = Duration> {
-        std::iter::from_fn(|| self.times.pop()).take(TIMES_KEPT)
+    /// The times of some calls: of one in 64.
+    #[must_use]
+    pub fn times(&self) -> &Histogram {
+        &self.times
     }
 
     /// Each function, result and count.

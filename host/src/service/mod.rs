@@ -40,8 +40,8 @@ pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, Reques
 pub use shadow::ShadowError;
 pub use shapes::terms;
 
-/// How often metrics fold their samples, and the near cache is swept.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// How often the near cache is swept.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// How long giving leases back and telling those who wait may take at the end: a few round trips
 /// to the store. A store that is away keeps nobody from ending.
@@ -102,7 +102,7 @@ pub enum StartError {
 
 impl Corral {
     /// Builds a host and starts what runs beside its requests: the store's probe, the policy's
-    /// watch, the metrics' upkeep. Neither store nor origin has to be reachable.
+    /// watch, the near cache's sweep. Neither store nor origin has to be reachable.
     ///
     /// # Errors
     /// [`StartError`] for a policy that does not pass the gate and addresses that can't be used.
@@ -164,7 +164,7 @@ impl Corral {
     #[must_use]
     pub fn metrics(&self) -> String {
         self.inner.fold_metrics();
-        self.inner.metrics.render()
+        self.inner.metrics.render(self.inner.policies.slot().calls().times())
     }
 
     /// Counts a request whose client did not wait for its answer.
@@ -202,9 +202,8 @@ impl Corral {
             tasks.spawn(async move {
                 while let Some(inner) = inner.upgrade() {
                     inner.cache.sweep_near();
-                    inner.fold_metrics();
                     drop(inner);
-                    sleep(UPKEEP).await;
+                    sleep(SWEEP).await;
                 }
             });
         }
@@ -242,7 +241,6 @@ impl Inner {
             gauge.set(value as f64);
         }
         self.policies.fold_metrics();
-        self.metrics.upkeep();
     }
 }
 

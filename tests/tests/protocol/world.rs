@@ -298,7 +298,7 @@ impl Host {
     }
 
     fn metric(&self, name: &str) -> u64 {
-        let text = self.metrics.render();
+        let text = self.metrics.render(self.slot.calls().times());
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no metric {name}")).parse().unwrap()
     }

@@ -163,9 +163,6 @@ impl Policies {
         for (function, result, total) in slot.calls().each() {
             metrics.policy_calls(function, result, total);
         }
-        for time in slot.calls().take_times() {
-            metrics.policy_call_seconds.record(time);
-        }
         metrics.policy_refused.absolute(slot.calls().all_refused());
         metrics.policy_automatic_rollbacks(slot.automatic_rollbacks());
         #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
