@@ -21,7 +21,7 @@ use super::compiled::{Compiled, Digest, Shelf};
 
 /// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
 /// wake an idle machine more often.
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(5);
 
 /// After how many deadlines a call ends although its thread hardly ran: bounds the wall time of a
 /// call on a machine that is starved of processors.
