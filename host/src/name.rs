@@ -1,6 +1,6 @@
 //! Names that are fit for the store: what a policy or a user calls a key or a tag, checked once.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// A store key that passed the guard: 1 to 512 bytes, no control character, space, `{` or `}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,33 +72,24 @@ macro_rules! checked_name {
 }
 checked_name!(Key);
 
-/// A key as a string of RFC 8941.
-struct Quoted<'a>(&'a Key);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.0.as_str();
-        f.write_char('"')?;
+impl Key {
+    /// Writes it as a string of RFC 8941: ASCII in quotes, with `"` and `\` escaped. A key has no control
+    /// characters; other characters than ASCII are left to the reader of the key's own escaping.
+    pub fn push_quoted(&self, text: &mut String) {
+        text.push('"');
+        let key = self.as_str();
         if key.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-            f.write_str(key)?;
-            return f.write_char('"');
-        }
-        for character in key.chars() {
-            match character {
-                '"' | '\\' => write!(f, "\\{character}")?,
-                ' '..='~' => f.write_char(character)?,
-                _ => f.write_char('?')?,
+            text.push_str(key);
+        } else {
+            for character in key.chars() {
+                match character {
+                    '"' | '\\' => text.extend(['\\', character]),
+                    ' '..='~' => text.push(character),
+                    _ => text.push('?'),
+                }
             }
         }
-        f.write_char('"')
-    }
-}
-
-impl Key {
-    /// As a string of RFC 8941: ASCII in quotes, with `"` and `\` escaped. A key has no control
-    /// characters; other characters than ASCII are left to the reader of the key's own escaping.
-    pub fn quoted(&self) -> impl fmt::Display {
-        Quoted(self)
+        text.push('"');
     }
 
     /// What no key comes before, for ranges over ordered maps.

@@ -13,6 +13,8 @@ mod audit;
 mod check;
 #[path = "face/common.rs"]
 mod common;
+#[path = "face/encrypted.rs"]
+mod encrypted;
 #[path = "face/errors.rs"]
 mod errors;
 #[path = "face/generated.rs"]

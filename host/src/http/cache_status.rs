@@ -1,7 +1,5 @@
 //! An answer in the words of RFC 9211 (`Cache-Status`) and of RFC 9111 (`Age`).
 
-use std::fmt::Write;
-
 use crate::cache::{Answer, Ready, Via, Why};
 
 /// The value of `Cache-Status`: `corral; hit; ttl=283; key="v1:user.profile:42"; detail=store`.
@@ -28,11 +26,12 @@ pub(super) fn cache_status(answer: &Answer) -> String {
     }
     if let Some(ttl_ms) = answer.ttl_ms {
         // Rounded towards the past: a second that is not whole is not promised.
-        // Writing to a string can't fail.
-        let _infallible = write!(value, "; ttl={}", ttl_ms.div_euclid(1000));
+        value.push_str("; ttl=");
+        push_seconds(&mut value, ttl_ms);
     }
     if let Some(key) = &answer.key {
-        let _infallible = write!(value, "; key={}", key.quoted());
+        value.push_str("; key=");
+        key.push_quoted(&mut value);
     }
     if let Some(detail) = detail {
         value.push_str("; detail=");
@@ -46,8 +45,13 @@ fn near(ready: &Ready, ttl_ms: i64) -> String {
     let head = "corral; hit; ttl=";
     let mut value = String::with_capacity(head.len() + 20 + ready.status().len());
     value.push_str(head);
-    let _infallible = write!(value, "{}{}", ttl_ms.div_euclid(1000), ready.status());
+    push_seconds(&mut value, ttl_ms);
+    value.push_str(ready.status());
     value
+}
+
+fn push_seconds(value: &mut String, ms: i64) {
+    value.push_str(itoa::Buffer::new().format(ms.div_euclid(1000)));
 }
 
 /// Whether and why the request went further, whether the answer was stored, and our detail.

@@ -60,6 +60,17 @@ impl Host {
         Self::start_until("/readyz", config, Vec::new()).await
     }
 
+    /// The same, with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn start_in(
+        environment: Vec<(&'static str, String)>,
+        config: &str,
+    ) -> anyhow::Result<Self> {
+        Self::start_until("/readyz", config, environment).await
+    }
+
     /// The same, with a wall clock that is an hour ahead; its monotonic clock is right.
     ///
     /// # Errors
@@ -70,7 +81,7 @@ impl Host {
             ("FAKETIME", "+3600".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ];
-        Self::start_until("/readyz", config, environment).await
+        Self::start_in(environment, config).await
     }
 
     /// The same, but returns as soon as it is alive: its store or origin may be away.

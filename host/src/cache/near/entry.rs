@@ -1,6 +1,5 @@
 //! One kept answer.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,8 +51,9 @@ impl Entry {
     pub(super) fn new(stamp: Stamp, until: Instant, at: Instant, found: &Found<'_>) -> Self {
         let Found { key, envelope, generation, now_ms, .. } = *found;
         let mut status = String::with_capacity(key.as_str().len() + 24);
-        // Writing to a string can't fail.
-        let _infallible = write!(status, "; key={}; detail=near", key.quoted());
+        status.push_str("; key=");
+        key.push_quoted(&mut status);
+        status.push_str("; detail=near");
         Self {
             stamp,
             until,

@@ -1,7 +1,8 @@
-//! One connection that restores itself, and the time budget of every exchange over it.
+//! Two connections that restore themselves, and the time budget of every exchange over them.
 //!
-//! A task of its own keeps the connection: it opens it, notices when it breaks, and opens the
-//! next. Callers use what stands at the moment. While nothing was tried yet they wait, within
+//! One carries gets and nothing else ([`Lane`]), the other all the rest and what the server says
+//! unasked. A task of its own keeps them: it opens both, notices when one breaks, and opens the next
+//! two. Callers use what stands at the moment. While nothing was tried yet they wait, within
 //! their budget; while the server is known to be down they are told so at once.
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::clock::StoreClock;
+use super::lane::{Answer, Lane};
 use super::scripts::SETTLED_CHANNEL;
 use crate::store::listeners::Listeners;
 use crate::store::waiters::Waiters;
@@ -31,7 +33,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// replaced before somebody does, and the estimate of its clock stays good.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The connection and the task that keeps it; the task ends with it.
+/// The connections and the task that keeps them; the task ends with it.
 pub(super) struct Link {
     budget: Duration,
     status: watch::Receiver<Status>,
@@ -49,7 +51,8 @@ enum Status {
 #[derive(Clone)]
 struct Open {
     connection: MultiplexedConnection,
-    /// Told when the connection should be replaced.
+    lane: Arc<Lane>,
+    /// Told when the connections should be replaced.
     broken: Arc<Notify>,
     /// Whether the server tells us of leases that ended.
     pushes: bool,
@@ -74,8 +77,25 @@ impl Link {
         ears: Ears,
     ) -> Self {
         let (announce, status) = watch::channel(Status::Opening);
-        let keeper = Keeper { client, clock, ears, announce };
+        let keeper = Keeper { client, budget, clock, ears, announce };
         Self { budget, status, keeper: runtime.spawn(keeper.run()) }
+    }
+
+    /// One get, within the budget from when it is sent.
+    pub(super) async fn get(&self, key: &Key) -> Answer {
+        let standing = match &*self.status.borrow() {
+            Status::Open(open) => Some(open.lane.get(key)),
+            Status::Opening | Status::Down(_) => None,
+        };
+        let answered = match standing {
+            Some(answered) => answered,
+            None => {
+                let opened = timeout(self.budget, self.open()).await;
+                opened.map_err(|_| StoreError::Timeout(self.budget))??.lane.get(key)
+            }
+        };
+        let replaced = || StoreError::Unavailable("the connection was replaced".to_owned());
+        answered.await.map_err(|_| replaced())?
     }
 
     /// One exchange with the server, within the budget. It may include several commands.
@@ -145,6 +165,7 @@ impl Drop for Link {
 /// What the connection's task works with.
 struct Keeper {
     client: Client,
+    budget: Duration,
     clock: Arc<StoreClock>,
     ears: Ears,
     announce: watch::Sender<Status>,
@@ -182,8 +203,10 @@ impl Keeper {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(self.listener(Arc::clone(&broken)));
-        let mut connection =
-            self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let (mut connection, lane) = tokio::try_join!(
+            self.client.get_multiplexed_async_connection_with_config(&config),
+            async { Ok(Lane::open(&self.client, self.budget).await?) },
+        )?;
         self.ask_time(&mut connection).await?;
         let mut beside = connection.clone();
         // In one round trip: callers wait for this.
@@ -195,7 +218,7 @@ impl Keeper {
             // A user who may not subscribe: we poll.
             Err(_) => false,
         };
-        Ok(Open { connection, broken, pushes, tracks: tracks? })
+        Ok(Open { connection, lane: Arc::new(lane), broken, pushes, tracks: tracks? })
     }
 
     /// Hears what the server says unasked. Runs inside the connection's own task: must not block.
@@ -233,6 +256,7 @@ impl Keeper {
         };
         tokio::select! {
             () = broken.notified() => {}
+            () = open.lane.ended() => {}
             () = beat => {}
         }
     }

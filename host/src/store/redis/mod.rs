@@ -13,10 +13,12 @@
 
 mod audit;
 mod clock;
-mod gets;
 mod intents;
+mod lane;
 mod link;
+mod reply;
 mod scripts;
+mod stream;
 mod tags;
 mod url;
 
@@ -37,7 +39,6 @@ use super::{
 };
 pub use audit::{Audit, audit};
 use clock::StoreClock;
-use gets::Gets;
 use link::{Ears, Link};
 use scripts::{Script, Scripts};
 use url::{client, unavailable};
@@ -49,10 +50,10 @@ const POLL: Duration = Duration::from_millis(25);
 /// sorted set's score and a Lua number hold exactly. Some 285 thousand years from now.
 const LATEST_MS: u64 = (1 << 53) - 1;
 
-/// A store on one Redis server, version 6.2 or newer, over one multiplexed RESP3 connection.
+/// A store on one Redis server, version 6.2 or newer, over two connections: one carries gets, the
+/// other the rest.
 pub struct RedisStore {
-    link: Arc<Link>,
-    gets: Gets,
+    link: Link,
     scripts: Scripts,
     clock: Arc<StoreClock>,
     ears: Ears,
@@ -73,10 +74,8 @@ impl RedisStore {
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
         let (clock, ears) = (Arc::new(StoreClock::new()), Ears::default());
         let link = Link::new(&runtime, client, budget, Arc::clone(&clock), ears.clone());
-        let link = Arc::new(link);
-        let gets = Gets::new(&runtime, Arc::clone(&link));
         let (unreadable, untracked) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { link, gets, scripts: Scripts::new(), clock, ears, unreadable, untracked })
+        Ok(Self { link, scripts: Scripts::new(), clock, ears, unreadable, untracked })
     }
 
     /// Runs a script and takes in the time of its answer: `(the server's clock, the answer)`.
@@ -105,8 +104,8 @@ impl RedisStore {
     }
 
     /// Reads bytes that stood under a key. None when they are no envelope, which is counted.
-    fn read(&self, bytes: Vec<u8>) -> Option<Envelope> {
-        let envelope = Envelope::decode(Bytes::from(bytes)).ok();
+    fn read(&self, bytes: impl Into<Bytes>) -> Option<Envelope> {
+        let envelope = Envelope::decode(bytes.into()).ok();
         if envelope.is_none() {
             self.count_unreadable();
         }
@@ -189,13 +188,14 @@ impl RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
-        let answer = self.gets.get(key).await?;
-        if let Value::BulkString(bytes) = answer {
-            return Ok(self.read(bytes));
+        match self.link.get(key).await {
+            Ok(value) => Ok(value.and_then(|bytes| self.read(bytes))),
+            Err(StoreError::Refused(error)) if error.starts_with(WRONG_TYPE) => {
+                self.count_unreadable();
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        let value = answer.extract_error().and_then(|value| Ok(redis::from_redis_value(value)?));
-        let value = self.readable(value).map_err(|error| StoreError::Refused(error.to_string()))?;
-        Ok(value.and_then(|bytes| self.read(bytes)))
     }
 
     async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
@@ -361,10 +361,13 @@ impl FromRedisValue for ClaimAnswer {
     }
 }
 
+/// The code of an error: what stands under the key is no string.
+const WRONG_TYPE: &str = "WRONGTYPE";
+
 /// Of one command, or of one in a pipeline.
 fn is_of_wrong_type(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == "WRONGTYPE"))
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == WRONG_TYPE))
 }
 
 fn call(command: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {

@@ -1,0 +1,323 @@
+//! Gets, over a connection that carries nothing else.
+//!
+//! A hit is one `GET`, so this is the hot path: commands that are asked for at the same moment leave
+//! in one write, their answers come in one read and are parsed where they lie. A task of its own
+//! holds the connection, and with it the time budget: answers come in the order of their commands,
+//! so the oldest one's time is everybody's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use redis::Client;
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, sleep};
+
+use super::reply::{Reply, take_reply};
+use super::stream::{self, Stream};
+use crate::store::{Key, StoreError};
+
+/// Room for the answers to what is asked for at the same moment, if they have some kilobytes in all.
+const AT_LEAST_ROOM: usize = 8 << 10;
+
+/// What stood under the key; an error of the server's is [`StoreError::Refused`].
+pub(super) type Answer = Result<Option<Bytes>, StoreError>;
+
+/// The connection's end towards those who ask. The connection is closed when it is dropped.
+pub(super) struct Lane {
+    queue: Arc<Queue>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    asked: Mutex<Asked>,
+    /// There is something in it.
+    filled: Notify,
+    /// Nobody answers any more.
+    ended: Notify,
+}
+
+/// What was asked for and is not sent yet.
+#[derive(Default)]
+struct Asked {
+    commands: Vec<u8>,
+    answers: Vec<oneshot::Sender<Answer>>,
+    /// Why nothing is sent any more.
+    ended: Option<StoreError>,
+}
+
+impl Lane {
+    /// Opens the connection. Whoever's answer takes longer than `budget` ends it.
+    pub(super) async fn open(client: &Client, budget: Duration) -> io::Result<Self> {
+        Ok(Self::over(stream::open(client.get_connection_info()).await?, budget))
+    }
+
+    fn over(stream: Box<dyn Stream>, budget: Duration) -> Self {
+        let queue = Arc::new(Queue::default());
+        let task = tokio::spawn(serve(stream, budget, Arc::clone(&queue)));
+        Self { queue, task }
+    }
+
+    /// Asks for what stands under a key. The answer's sender is gone when the connection was closed.
+    pub(super) fn get(&self, key: &Key) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        let mut asked = self.queue.asked();
+        if let Some(error) = &asked.ended {
+            // The other end is in our hands.
+            let _sent = answer.send(Err(error.clone()));
+            return answered;
+        }
+        write_get(&mut asked.commands, key.as_str());
+        asked.answers.push(answer);
+        if asked.answers.len() == 1 {
+            self.queue.filled.notify_one();
+        }
+        answered
+    }
+
+    /// Returns when nothing is answered any more.
+    pub(super) async fn ended(&self) {
+        self.queue.ended.notified().await;
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Queue {
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for the answer to a command that is on its way.
+struct Waiting {
+    until: Instant,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Carries commands and answers until the connection fails, and tells everybody why.
+async fn serve(stream: Box<dyn Stream>, budget: Duration, queue: Arc<Queue>) {
+    let mut waiting = VecDeque::new();
+    let error = carry(stream, budget, &queue, &mut waiting).await;
+    let unsent = {
+        let mut asked = queue.asked();
+        asked.ended = Some(error.clone());
+        mem::take(&mut asked.answers)
+    };
+    for answer in waiting.into_iter().map(|waiting| waiting.answer).chain(unsent) {
+        // Who went away needs no answer.
+        let _gone = answer.send(Err(error.clone()));
+    }
+    queue.ended.notify_one();
+}
+
+async fn carry(
+    stream: Box<dyn Stream>,
+    budget: Duration,
+    queue: &Queue,
+    waiting: &mut VecDeque<Waiting>,
+) -> StoreError {
+    let failed = |error: io::Error| StoreError::Unavailable(error.to_string());
+    let (mut reading, mut writing) = tokio::io::split(stream);
+    let (mut outgoing, mut incoming) = (Outgoing::new(), BytesMut::new());
+    let mut alarm = pin!(sleep(budget));
+    let is_shared = Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread;
+    loop {
+        incoming.reserve(AT_LEAST_ROOM);
+        tokio::select! {
+            biased;
+            read = reading.read_buf(&mut incoming) => match read {
+                Ok(0) => return failed(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => if let Err(error) = hand_out(&mut incoming, waiting) {
+                    return failed(error);
+                },
+                Err(error) => return failed(error),
+            },
+            sent = outgoing.send(&mut writing), if !outgoing.is_sent => {
+                if let Err(error) = sent {
+                    return failed(error);
+                }
+            }
+            () = queue.filled.notified(), if outgoing.is_sent => {
+                // On one thread whoever else was ready has asked by now. On several there is a crowd
+                // if answers are awaited: it asks first. Who is alone need not wait.
+                if is_shared && !waiting.is_empty() {
+                    yield_now().await;
+                }
+                outgoing.take(queue, budget, waiting);
+            }
+            () = &mut alarm, if !waiting.is_empty() => {
+                let now = Instant::now();
+                let until = waiting.front().map_or(now, |oldest| oldest.until);
+                if until <= now {
+                    return StoreError::Timeout(budget);
+                }
+                alarm.as_mut().reset(until);
+            }
+        }
+    }
+}
+
+/// Commands on their way out.
+struct Outgoing {
+    commands: Vec<u8>,
+    written: usize,
+    is_sent: bool,
+}
+
+impl Outgoing {
+    fn new() -> Self {
+        Self { commands: Vec::new(), written: 0, is_sent: true }
+    }
+
+    /// Takes all that was asked for until now.
+    fn take(&mut self, queue: &Queue, budget: Duration, waiting: &mut VecDeque<Waiting>) {
+        self.commands.clear();
+        let until = Instant::now() + budget;
+        let mut asked = queue.asked();
+        mem::swap(&mut self.commands, &mut asked.commands);
+        waiting.extend(asked.answers.drain(..).map(|answer| Waiting { until, answer }));
+        (self.written, self.is_sent) = (0, false);
+    }
+
+    /// Sends what is left. Dropped halfway, it goes on from there the next time.
+    async fn send(&mut self, writing: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        while self.written < self.commands.len() {
+            match writing.write(&self.commands[self.written..]).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => self.written += count,
+            }
+        }
+        writing.flush().await?;
+        self.is_sent = true;
+        Ok(())
+    }
+}
+
+/// Gives every whole answer to whom it belongs.
+fn hand_out(incoming: &mut BytesMut, waiting: &mut VecDeque<Waiting>) -> io::Result<()> {
+    while let Some(reply) = take_reply(incoming)? {
+        let answer = match reply {
+            Reply::Value(value) => Ok(Some(value)),
+            Reply::Nothing => Ok(None),
+            Reply::Error(error) => Err(StoreError::Refused(error)),
+            Reply::Word(word) => return Err(io::Error::other(format!("GET answers {word:?}"))),
+        };
+        let unasked = || io::Error::other("an answer that nobody asked for");
+        let asked = waiting.pop_front().ok_or_else(unasked)?;
+        // Who went away needs no answer.
+        let _gone = asked.answer.send(answer);
+    }
+    Ok(())
+}
+
+/// `GET` as the server reads it: an array of two strings, each after its length.
+fn write_get(commands: &mut Vec<u8>, key: &str) {
+    commands.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$");
+    commands.extend_from_slice(itoa::Buffer::new().format(key.len()).as_bytes());
+    commands.extend_from_slice(b"\r\n");
+    commands.extend_from_slice(key.as_bytes());
+    commands.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_millis(50);
+
+    /// A lane, and the server's end of its connection.
+    fn lane() -> (Lane, DuplexStream) {
+        let (ours, theirs) = duplex(64);
+        (Lane::over(Box::new(ours), BUDGET), theirs)
+    }
+
+    fn key(name: &str) -> Key {
+        Key::try_new(name).unwrap()
+    }
+
+    fn value(text: &'static str) -> Option<Bytes> {
+        Some(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn each_get_has_its_own_answer_in_whatever_pieces_they_come() {
+        let (lane, mut server) = lane();
+        let asked: Vec<_> = ["a", "bc", "d"].map(|name| lane.get(&key(name))).into();
+        let expected = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$2\r\nbc\r\n\
+                        *2\r\n$3\r\nGET\r\n$1\r\nd\r\n";
+        let mut commands = vec![0; expected.len()];
+        server.read_exact(&mut commands).await.unwrap();
+        assert_eq!(String::from_utf8(commands).unwrap(), expected);
+        for piece in ["$1\r\n1\r\n$-", "1\r\n-OOM fu", "ll\r\n"] {
+            server.write_all(piece.as_bytes()).await.unwrap();
+            yield_now().await;
+        }
+        let mut answers = Vec::new();
+        for answer in asked {
+            answers.push(answer.await.unwrap().map_err(|error| error.to_string()));
+        }
+        let refused = Err("the store refused: OOM full".to_owned());
+        assert_eq!(answers, [Ok(value("1")), Ok(None), refused]);
+    }
+
+    #[tokio::test]
+    async fn who_went_away_takes_nothing_from_the_others() {
+        let (lane, mut server) = lane();
+        drop(lane.get(&key("a")));
+        let other = lane.get(&key("b"));
+        yield_now().await;
+        server.write_all(b"$1\r\n1\r\n$1\r\n2\r\n").await.unwrap();
+        assert_eq!(other.await.unwrap().unwrap(), value("2"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_in_time_ends_it_for_all() {
+        let (lane, mut server) = lane();
+        let (first, began) = (lane.get(&key("a")), Instant::now());
+        yield_now().await;
+        server.write_all(b"$1\r\n1\r\n").await.unwrap();
+        assert_eq!(first.await.unwrap().unwrap(), value("1"));
+        let idle = Duration::from_millis(40);
+        sleep(idle).await;
+        let late = lane.get(&key("b"));
+        assert!(matches!(late.await, Ok(Err(StoreError::Timeout(BUDGET)))));
+        // Its own budget, whatever became of the one before.
+        assert_eq!(began.elapsed(), idle + BUDGET);
+        lane.ended().await;
+        assert!(matches!(lane.get(&key("c")).await, Ok(Err(StoreError::Timeout(BUDGET)))));
+    }
+
+    #[tokio::test]
+    async fn what_the_server_breaks_is_said_to_all_who_wait() {
+        let (ended, server) = lane();
+        drop(server);
+        assert!(matches!(ended.get(&key("a")).await, Ok(Err(StoreError::Unavailable(_)))));
+        for garbage in ["HTTP/1.1 400\r\n", "+OK\r\n", "$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n"] {
+            let (lane, mut server) = lane();
+            let asked = [lane.get(&key("a")), lane.get(&key("b"))];
+            yield_now().await;
+            server.write_all(garbage.as_bytes()).await.unwrap();
+            lane.ended().await;
+            let [_, last] = asked;
+            let last = last.await.unwrap();
+            assert_eq!(last.is_ok(), garbage.starts_with('$'), "{garbage}: {last:?}");
+            let refused = lane.get(&key("c")).await.unwrap();
+            assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{garbage}: {refused:?}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a server answers to a `GET` and to a greeting, in the serialization protocol's version 2.
+
+use std::io;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+/// The longest string that a server holds: `proto-max-bulk-len`, unless somebody raised it.
+const LONGEST_VALUE: usize = 512 << 20;
+
+/// Errors and lengths are lines; a longer one is something else than this protocol.
+const LONGEST_LINE: usize = 64 << 10;
+
+const END: &[u8] = b"\r\n";
+
+/// One whole answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// A string.
+    Value(Bytes),
+    /// There is none.
+    Nothing,
+    /// A word: `OK`, `PONG`.
+    Word(String),
+    /// An error, code first.
+    Error(String),
+}
+
+/// Takes the first answer out of what has arrived. None: it is not whole yet, and there is room for
+/// the rest of it.
+///
+/// # Errors
+/// When it is none of these answers: what follows can't be understood either.
+pub(super) fn take_reply(arrived: &mut BytesMut) -> io::Result<Option<Reply>> {
+    let Some(line) = arrived.windows(END.len()).position(|two| two == END) else {
+        return if arrived.len() > LONGEST_LINE { Err(garbage(arrived)) } else { Ok(None) };
+    };
+    let body = line + END.len();
+    let reply = match &arrived[..line] {
+        b"$-1" => Reply::Nothing,
+        [b'$', length @ ..] => {
+            let length = number(length).ok_or_else(|| garbage(arrived))?;
+            let whole = body + length + END.len();
+            if arrived.len() < whole {
+                arrived.reserve(whole - arrived.len());
+                return Ok(None);
+            }
+            // A copy: the answer would hold on to all that arrived with it.
+            let value = Bytes::copy_from_slice(&arrived[body..body + length]);
+            arrived.advance(whole);
+            return Ok(Some(Reply::Value(value)));
+        }
+        [b'+', word @ ..] => Reply::Word(String::from_utf8_lossy(word).into_owned()),
+        [b'-', error @ ..] => Reply::Error(String::from_utf8_lossy(error).into_owned()),
+        _ => return Err(garbage(arrived)),
+    };
+    arrived.advance(body);
+    Ok(Some(reply))
+}
+
+/// Digits and nothing else, for no more than the longest value.
+fn number(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || digits.len() > LONGEST_VALUE.ilog10() as usize + 1 {
+        return None;
+    }
+    let append = |number, digit: &u8| {
+        digit.is_ascii_digit().then(|| number * 10 + usize::from(digit - b'0'))
+    };
+    digits.iter().try_fold(0, append).filter(|number| *number <= LONGEST_VALUE)
+}
+
+fn garbage(arrived: &[u8]) -> io::Error {
+    let start = &arrived[..arrived.len().min(40)];
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the server does not answer as Redis does: {}", start.escape_ascii()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(arrived: &[u8]) -> (Vec<Reply>, usize) {
+        let mut buffer = BytesMut::from(arrived);
+        let replies = std::iter::from_fn(|| take_reply(&mut buffer).unwrap()).collect();
+        (replies, buffer.len())
+    }
+
+    #[test]
+    fn answers_are_taken_one_after_the_other() {
+        let (replies, left) =
+            all(b"+OK\r\n$3\r\na\r\n\r\n$-1\r\n-WRONGTYPE it is a list\r\n$0\r\n\r\n$5\r\n");
+        let value = |text: &'static [u8]| Reply::Value(Bytes::from_static(text));
+        let error = Reply::Error("WRONGTYPE it is a list".to_owned());
+        let expected =
+            [Reply::Word("OK".to_owned()), value(b"a\r\n"), Reply::Nothing, error, value(b"")];
+        assert_eq!(replies, expected);
+        assert_eq!(left, b"$5\r\n".len());
+    }
+
+    #[test]
+    fn whatever_the_pieces_it_arrives_in_the_answer_is_the_same() {
+        let whole = b"$12\r\nhello\r\nworld\r\n-ERR no\r\n$-1\r\n";
+        let expected = all(whole).0;
+        assert_eq!(expected.len(), 3);
+        for cut in 1..whole.len() {
+            let mut buffer = BytesMut::from(&whole[..cut]);
+            let mut replies: Vec<_> =
+                std::iter::from_fn(|| take_reply(&mut buffer).unwrap()).collect();
+            buffer.extend_from_slice(&whole[cut..]);
+            replies.extend(std::iter::from_fn(|| take_reply(&mut buffer).unwrap()));
+            assert_eq!(replies, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_said_and_not_waited_for() {
+        let endless = [b'+'; LONGEST_LINE + 1];
+        let wrong: [&[u8]; 8] = [
+            b"HTTP/1.1 400 Bad Request\r\n",
+            b"$-2\r\n",
+            b"$+1\r\na\r\n",
+            b"$536870913\r\n",
+            b"$99999999999999999999999\r\n",
+            b"*1\r\n$1\r\na\r\n",
+            b"\r\n",
+            &endless,
+        ];
+        for wrong in wrong {
+            let error = take_reply(&mut BytesMut::from(wrong)).unwrap_err();
+            assert!(error.to_string().contains("does not answer as Redis does"), "{error}");
+        }
+    }
+}

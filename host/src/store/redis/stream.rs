@@ -1,0 +1,109 @@
+//! A connection to the server, opened and greeted.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use redis::{ConnectionAddr, ConnectionInfo, RedisConnectionInfo};
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl,
+};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::reply::{Reply, take_reply};
+
+/// A connection on which nothing happens asks its other end so often whether it is still there, and
+/// no firewall forgets it.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// It breaks when it was not answered so often: then it is replaced before somebody needs it.
+const UNANSWERED: u32 = 3;
+
+/// Bytes in both directions, however they travel.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Connects, and makes oneself known as the address says.
+pub(super) async fn open(to: &ConnectionInfo) -> io::Result<Box<dyn Stream>> {
+    let mut stream = connect(to.addr()).await?;
+    greet(&mut *stream, to.redis_settings()).await?;
+    Ok(stream)
+}
+
+async fn connect(address: &ConnectionAddr) -> io::Result<Box<dyn Stream>> {
+    Ok(match address {
+        ConnectionAddr::Tcp(host, port) => Box::new(tcp(host, *port).await?),
+        ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
+            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+            Box::new(tls()?.connect(name, tcp(host, *port).await?).await?)
+        }
+        ConnectionAddr::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        ConnectionAddr::TcpTls { .. } | _ => {
+            return Err(io::Error::other("no address of a server that can be trusted"));
+        }
+    })
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    set_socket_keepalive(&stream, true)?;
+    set_tcp_keepidle(&stream, KEEPALIVE)?;
+    set_tcp_keepintvl(&stream, KEEPALIVE)?;
+    set_tcp_keepcnt(&stream, UNANSWERED)?;
+    Ok(stream)
+}
+
+fn tls() -> io::Result<TlsConnector> {
+    // Those that the system trusts, or the file that `SSL_CERT_FILE` names.
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// User, database, and whether the server answers at all.
+async fn greet(stream: &mut dyn Stream, who: &RedisConnectionInfo) -> io::Result<()> {
+    let mut greeting = redis::pipe();
+    match (who.username(), who.password()) {
+        (Some(user), Some(password)) => _ = greeting.cmd("AUTH").arg(user).arg(password),
+        (None, Some(password)) => _ = greeting.cmd("AUTH").arg(password),
+        (_, None) => {}
+    }
+    if who.db() != 0 {
+        greeting.cmd("SELECT").arg(who.db());
+    }
+    greeting.cmd("PING");
+    stream.write_all(&greeting.get_packed_pipeline()).await?;
+    stream.flush().await?;
+    let mut arrived = BytesMut::new();
+    for _ in 0..greeting.len() {
+        let reply = loop {
+            if let Some(reply) = take_reply(&mut arrived)? {
+                break reply;
+            }
+            if stream.read_buf(&mut arrived).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        };
+        match reply {
+            Reply::Word(_) => {}
+            Reply::Error(error) => return Err(io::Error::other(error)),
+            Reply::Value(_) | Reply::Nothing => {
+                return Err(io::Error::other(format!("a greeting is answered by {reply:?}")));
+            }
+        }
+    }
+    Ok(())
+}

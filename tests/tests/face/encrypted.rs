@@ -1,0 +1,113 @@
+//! A Redis that is reached by TLS, by a user of its own, in a database of its own.
+
+use std::path::Path;
+
+use corral_tests::servers::{Host, Redis, eventually, free_port};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::common::{SOON, Servers, get};
+
+const READ: &str = "/read/user.profile?id=1";
+
+/// Its number is in the address below.
+const DATABASE: i64 = 3;
+
+/// A Redis whose certificate an authority of ours vouches for, and a user with a password.
+struct Encrypted {
+    redis: Redis,
+    port: u16,
+    home: TempDir,
+}
+
+impl Encrypted {
+    async fn start() -> Self {
+        let (home, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
+        certify(home.path());
+        let at = |file: &str| home.path().join(file).display().to_string();
+        let (authority, certificate, key) = (at("authority.pem"), at("server.pem"), at("key.pem"));
+        let listen = port.to_string();
+        let arguments = [
+            "--tls-port",
+            &listen,
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &authority,
+            "--tls-auth-clients",
+            "no",
+        ];
+        let redis = Redis::start_with(&arguments).await.unwrap();
+        let mut connection = redis.connect().await.unwrap();
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER").arg("corral").arg(&["on", ">secret", "~*", "&*", "+@all"]);
+        let () = user.query_async(&mut connection).await.unwrap();
+        Self { redis, port, home }
+    }
+
+    /// A configuration whose store is this one, for a user with this password.
+    async fn config(&self, password: &str) -> String {
+        let servers = Servers::shared().await;
+        let here = format!("rediss://corral:{password}@localhost:{}/{DATABASE}", self.port);
+        servers.config(0, "", "").replace(&servers.store_url(0), &here)
+    }
+
+    /// What tells a host to trust the authority.
+    fn trust(&self) -> Vec<(&'static str, String)> {
+        let authority = self.home.path().join("authority.pem");
+        vec![("SSL_CERT_FILE", authority.display().to_string())]
+    }
+}
+
+/// An authority, and a server's certificate by it.
+fn certify(home: &Path) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&authority).unwrap();
+    std::fs::write(home.join("authority.pem"), certificate.pem()).unwrap();
+    let issuer = Issuer::new(params, authority);
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let server = server.signed_by(&key, &issuer).unwrap();
+    std::fs::write(home.join("server.pem"), server.pem()).unwrap();
+    std::fs::write(home.join("key.pem"), key.serialize_pem()).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_behind_tls_and_a_password_serves_hits_from_its_database() {
+    let store = Encrypted::start().await;
+    let host = Host::start_in(store.trust(), &store.config("secret").await).await.unwrap();
+    get(&host, READ).await;
+    let hit = get(&host, READ).await;
+    assert!(hit.header("cache-status").ends_with("detail=store"), "{hit:?}");
+    let mut connection = store.redis.connect().await.unwrap();
+    let mut keys = redis::pipe();
+    keys.cmd("SELECT").arg(DATABASE).ignore().cmd("DBSIZE");
+    let (keys,): (u64,) = keys.query_async(&mut connection).await.unwrap();
+    assert!(keys > 0, "nothing in database {DATABASE}");
+}
+
+/// The controls: without trust in the authority, and without the password, the store is not used.
+#[tokio::test]
+async fn a_store_that_can_not_be_trusted_is_not_used_and_reads_are_answered() {
+    let store = Encrypted::start().await;
+    let strange = Host::start(&store.config("secret").await).await.unwrap();
+    is_without_store(&strange).await;
+    let locked = Host::start_in(store.trust(), &store.config("guessed").await).await.unwrap();
+    is_without_store(&locked).await;
+}
+
+async fn is_without_store(host: &Host) {
+    eventually("the store to be known as away", SOON, || async {
+        let answer = get(host, READ).await;
+        Ok(answer.header("cache-status").contains("store-unavailable").then_some(()))
+    })
+    .await
+    .unwrap();
+    let ready: Value = get(host, "/readyz").await.json().unwrap();
+    assert_ne!(ready["store"], "closed", "{ready}");
+}
