@@ -78,7 +78,12 @@ impl Rig {
     }
 }
 
-async fn service(name: &str, threads: usize, redis_url: &str) -> anyhow::Result<Program> {
+/// A service of [`super::service`] in a process of its own.
+pub(crate) async fn service(
+    name: &str,
+    threads: usize,
+    redis_url: &str,
+) -> anyhow::Result<Program> {
     let port = free_port()?;
     let mut command = Command::new(build_dir()?.join("peers"));
     command.args(["service", name, "--listen", &format!("127.0.0.1:{port}")]);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use corral_host::policy::builtin;
 
 use super::wire::Wire;
-use super::{Exchanged, Side, Swaps, Target, Took, Which};
+use super::{Exchanged, Side, Swaps, Target, Took, Which, is_of_the_shop};
 use crate::policies::{component, variant};
 use crate::scenario::hosts::Seat;
 use crate::servers::{Postgres, Redis};
@@ -23,7 +23,7 @@ pub(super) async fn run(swaps: Swaps) -> anyhow::Result<Side> {
     let config = shop::config(Some(&redis.url()), &postgres.url());
     let seat = Seat::take(&config, builtin()).await?;
     let pid = seat.host.pid().context("the host runs")?;
-    let target = Target::learn(seat.host.url("/read/product.page?id=")).await?;
+    let target = Target::learn(seat.host.url("/read/product.page?id="), is_of_the_shop).await?;
     let reads = Wire::to(&seat.host.url(""))?;
     let admin = Wire::to(&seat.host.url("/admin").replace("/admin", ""))?;
     let policies = [builtin().to_vec(), other];

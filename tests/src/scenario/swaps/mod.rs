@@ -1,7 +1,9 @@
 //! Policies are exchanged under full load, by file and by an operator in turn; and beside it, with
-//! the same load and the same measure, the configuration of another cache.
+//! the same load and the same measure, the configuration of another cache, and a server in which
+//! nothing is exchanged: how even its throughput is is what this machine allows.
 
 mod buckets;
+mod constant;
 mod corral;
 mod report;
 mod varnish;
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use bytes::Bytes;
 use hyper::StatusCode;
+use serde_json::Value as Json;
 use tokio::time::sleep;
 
 use self::buckets::Buckets;
@@ -67,6 +70,10 @@ struct Took {
     time: Duration,
 }
 
+fn is_of_the_shop(answer: Json, product: u32) -> bool {
+    answer == expected_product(product)
+}
+
 /// What every read must answer, and where.
 #[derive(Clone)]
 struct Target {
@@ -76,7 +83,7 @@ struct Target {
 }
 
 impl Swaps {
-    /// Runs both sides, one after the other.
+    /// Runs all sides, one after the other.
     ///
     /// # Errors
     /// When a server does not come up, or an exchange fails.
@@ -89,7 +96,9 @@ impl Swaps {
         } else {
             None
         };
-        Ok(Report { corral, varnish })
+        told("a constant");
+        let constant = constant::run(self).await?;
+        Ok(Report { corral, varnish, constant })
     }
 
     /// The whole course of one side.
@@ -155,13 +164,13 @@ async fn many<E: Exchanged>(
 }
 
 impl Target {
-    /// What is at `root` now must be answered from now on.
-    async fn learn(root: String) -> anyhow::Result<Self> {
+    /// What is at `root` now must be answered from now on; `is_product` judges it.
+    async fn learn(root: String, is_product: fn(Json, u32) -> bool) -> anyhow::Result<Self> {
         let (client, mut expected) = (Client::new(), Vec::new());
         for product in 1..=PRODUCTS {
             let answer = client.get(&format!("{root}{product}")).await?;
             ensure!(answer.status == StatusCode::OK, "{answer:?}");
-            ensure!(answer.json()? == expected_product(product as u32), "{answer:?}");
+            ensure!(is_product(answer.json()?, product as u32), "{answer:?}");
             expected.push(answer.body);
         }
         Ok(Self { root, expected: Arc::new(expected), failures: Arc::default() })

@@ -9,13 +9,15 @@ use serde::Serialize;
 use super::{Throughput, Took};
 use crate::scenario::{median, millis};
 
-/// Both sides.
+/// All sides.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Policies exchanged.
     pub corral: Side,
     /// VCLs exchanged.
     pub varnish: Option<Side>,
+    /// Nothing exchanged, in a server that answers a constant.
+    pub constant: Side,
 }
 
 /// One side.
@@ -101,8 +103,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (corral, varnish) = (&self.corral, self.varnish.as_ref());
         let mut line = |name: &str, of: &dyn Fn(&Side) -> String| {
-            writeln!(f, "{name:<46} {:>28} {:>28}", of(corral), varnish.map_or("-".into(), of))
+            let beside = [varnish.map_or("-".into(), of), of(&self.constant)];
+            writeln!(f, "{name:<42} {:>24} {:>24} {:>24}", of(corral), beside[0], beside[1])
         };
+        line("", &|side| {
+            let is = |other: &Side| std::ptr::eq(side, other);
+            let name = if is(corral) { "Corral" } else { "a constant" };
+            if varnish.is_some_and(is) { "Varnish" } else { name }.to_owned()
+        })?;
         line("", &|side| format!("{} exchanges", side.loaded.count))?;
         line("requests", &|side| side.requests.to_string())?;
         line("failed or dropped", &|side| side.failed.to_string())?;
@@ -110,6 +118,9 @@ impl fmt::Display for Report {
         line("under load: median / worst", &|side| side.loaded.to_string())?;
         line("requests in 100 ms before: median / worst", &|side| side.before.to_string())?;
         line("while exchanging: median / worst", &|side| side.swapping.to_string())?;
+        line("  one bucket in a hundred is below", &|side| {
+            format!("{} %", side.swapping.p1_percent)
+        })?;
         let mb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
         line("memory before / after, MB", &|side| {
             format!("{} / {}", mb(side.rss_before), mb(side.rss_after))

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::wire::Wire;
-use super::{Exchanged, Side, Swaps, Target, Took, Which};
+use super::{Exchanged, Side, Swaps, Target, Took, Which, is_of_the_shop};
 use crate::servers::Varnish;
 use crate::shop::expected_product;
 
@@ -18,7 +18,7 @@ pub(super) async fn run(swaps: Swaps) -> anyhow::Result<Side> {
     let port = origin().await?;
     let server = Varnish::start(&vcl(port, "first", 0), PATH).await?;
     let pid = server.pid();
-    let target = Target::learn(server.url("/product/")).await?;
+    let target = Target::learn(server.url("/product/"), is_of_the_shop).await?;
     let reads = Wire::to(server.url("").as_str())?;
     let exchanged = Vcls { server, reads, port, number: 0, in_use: "boot".into() };
     swaps.measure(pid, target, exchanged, swaps.varnish_swaps, Which::Ready).await
