@@ -1,6 +1,7 @@
 //! Measures Corral beside what people would use instead, and what it costs as it grows.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -81,10 +82,13 @@ fn ended(outcome: anyhow::Result<bool>) -> ExitCode {
 
 /// Prints what was measured, and says whether what must hold does.
 async fn run(args: &Args) -> anyhow::Result<bool> {
-    // On a terminal only: indicatif draws to nothing else.
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(Duration::from_millis(200));
-    let told = |what: &str| spinner.set_message(what.to_owned());
+    // Indicatif draws to terminals alone, and these minutes are long for a log too.
+    let told = |what: &str| match std::io::stderr().is_terminal() {
+        true => spinner.set_message(what.to_owned()),
+        false => eprintln!("{what}"),
+    };
     let (text, holds) = if args.growth {
         let tables = growth::run(&Sizes::full(args.time), &told).await?;
         save(args.json.as_deref(), &tables)?;
