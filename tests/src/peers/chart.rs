@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::compare::{Comparison, Line, Scenario};
 use super::numbers::{Spread, short};
 
-const NAME_WIDTH: f64 = 220.0;
+const NAME_WIDTH: f64 = 250.0;
 const BAR_WIDTH: f64 = 260.0;
 const NUMBER_WIDTH: f64 = 70.0;
 const ROW: f64 = 26.0;
