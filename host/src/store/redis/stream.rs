@@ -41,7 +41,8 @@ async fn connect(address: &ConnectionAddr) -> io::Result<Box<dyn Stream>> {
         ConnectionAddr::Tcp(host, port) => Box::new(tcp(host, *port).await?),
         ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
             let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            Box::new(tls()?.connect(name, tcp(host, *port).await?).await?)
+            let stream = tcp(host, *port).await?;
+            Box::new(tls()?.connect(name, stream).await?)
         }
         ConnectionAddr::Unix(path) => Box::new(UnixStream::connect(path).await?),
         ConnectionAddr::TcpTls { .. } | _ => {
@@ -62,8 +63,14 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 
 fn tls() -> io::Result<TlsConnector> {
     // Those that the system trusts, or the file that `SSL_CERT_FILE` names.
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty()
+        && let Some(error) = found.errors.into_iter().next()
+    {
+        return Err(io::Error::other(error));
+    }
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(found.certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -102,15 +102,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (corral, varnish) = (&self.corral, self.varnish.as_ref());
+        writeln!(f, "{:<42} {:>24} {:>24} {:>24}", "", "Corral", "Varnish", "a constant")?;
         let mut line = |name: &str, of: &dyn Fn(&Side) -> String| {
             let beside = [varnish.map_or("-".into(), of), of(&self.constant)];
             writeln!(f, "{name:<42} {:>24} {:>24} {:>24}", of(corral), beside[0], beside[1])
         };
-        line("", &|side| {
-            let is = |other: &Side| std::ptr::eq(side, other);
-            let name = if is(corral) { "Corral" } else { "a constant" };
-            if varnish.is_some_and(is) { "Varnish" } else { name }.to_owned()
-        })?;
         line("", &|side| format!("{} exchanges", side.loaded.count))?;
         line("requests", &|side| side.requests.to_string())?;
         line("failed or dropped", &|side| side.failed.to_string())?;
