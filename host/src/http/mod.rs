@@ -3,10 +3,12 @@
 
 mod access;
 mod admin;
+mod alarms;
 mod cache_status;
 mod problem;
 mod read;
 mod server;
+mod stream;
 mod unique;
 mod write;
 

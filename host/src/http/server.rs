@@ -9,14 +9,16 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use super::alarms::Alarms;
 use super::read::Answered;
+use super::stream::Stream;
 
 /// How long a client may take to send its headers: a slow one must not hold a connection for ever.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -67,7 +69,7 @@ impl Server {
         let shutdown = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
+        builder.http1().timer(Alarms::default()).header_read_timeout(HEADER_TIME);
         builder.http2().timer(TokioTimer::new());
         tokio::pin!(stop);
         loop {
@@ -82,7 +84,7 @@ impl Server {
                 async move { Ok::<_, Infallible>(answers.answer(request).await) }
             });
             let connection =
-                builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                builder.serve_connection_with_upgrades(Stream::new(stream), service).into_owned();
             let watched = shutdown.watch(connection);
             tokio::spawn(async move {
                 // A client that breaks off is its own business.

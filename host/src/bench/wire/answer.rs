@@ -1,5 +1,7 @@
 //! The answer's head and body, as they come.
 
+use std::mem::MaybeUninit;
+
 use super::Fault;
 
 /// The most headers of an answer.
@@ -50,9 +52,11 @@ enum Framing {
 
 /// Reads a head and tells its length. None: it is not whole yet.
 pub(super) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Fault> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut parsed = httparse::Response::new(&mut headers);
-    let length = match parsed.parse(bytes).map_err(|_| Fault::Malformed)? {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let parse = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers);
+    let length = match parse.map_err(|_| Fault::Malformed)? {
         httparse::Status::Complete(length) => length,
         httparse::Status::Partial => return Ok(None),
     };
