@@ -116,3 +116,68 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use http_body_util::{Either, Full};
+    use hyper::Response;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    struct Greets;
+
+    impl Answers for Greets {
+        async fn answer(&self, _request: Request<Incoming>) -> Answered {
+            Response::new(Either::Left(Full::new(Bytes::from_static(b"hello"))))
+        }
+    }
+
+    async fn client() -> TcpStream {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = server.address().unwrap();
+        tokio::spawn(server.serve(Greets, std::future::pending(), Duration::ZERO));
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    async fn ask(client: &mut TcpStream) {
+        client.write_all(b"GET / HTTP/1.1\r\nhost: corral\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            assert!(client.read_buf(&mut answer).await.unwrap() > 0, "cut off");
+        }
+    }
+
+    /// Sends half a head, byte after byte, until the server has had enough.
+    async fn dawdle(client: &mut TcpStream) -> Duration {
+        let began = Instant::now();
+        loop {
+            // Once the server has closed, what is sent arrives nowhere.
+            let _sent = client.write_all(b"G").await;
+            match timeout(Duration::from_secs(1), client.read_u8()).await {
+                Ok(Err(_closed)) => return began.elapsed(),
+                Ok(Ok(byte)) => panic!("answered {byte}"),
+                Err(_elapsed) => assert!(began.elapsed() < 2 * HEADER_TIME, "never cut off"),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_half_a_head_is_cut_off_at_the_first_request_and_at_later_ones() {
+        let cut = HEADER_TIME..HEADER_TIME + Duration::from_millis(10);
+        let mut client = client().await;
+        let time = dawdle(&mut client).await;
+        assert!(cut.contains(&time), "{time:?}");
+        let mut client = self::client().await;
+        for _ in 0..5 {
+            // The control: who asks in time is served for as long as he likes.
+            ask(&mut client).await;
+            sleep(HEADER_TIME / 2).await;
+        }
+        ask(&mut client).await;
+        let time = dawdle(&mut client).await;
+        assert!(cut.contains(&time), "{time:?}");
+    }
+}
