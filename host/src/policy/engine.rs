@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{
-    Config, ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline,
-};
+use wasmtime::{ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
+use super::builtin;
 use super::compiled::{Compiled, Digest, Shelf};
+use super::configuration::configuration;
 
 /// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
 /// wake an idle machine more often.
@@ -156,8 +156,8 @@ impl Engine {
         if let Some(known) = self.compiled.get(&digest) {
             return Ok(known);
         }
-        let shelved = self.shelf.as_ref().and_then(|shelf| shelf.take(&self.inner, &digest));
-        let made = match shelved {
+        let shelved = || self.shelf.as_ref().and_then(|shelf| shelf.take(&self.inner, &digest));
+        let made = match builtin::compiled(&self.inner, component).or_else(shelved) {
             Some(made) => made,
             None => {
                 let made = Component::from_binary(&self.inner, component)?;
@@ -181,18 +181,6 @@ impl Engine {
         store.set_epoch_deadline(ticks(self.limits.start));
         store
     }
-}
-
-/// Pure decisions: floats give the same bits everywhere, and nothing runs but the caller's thread.
-fn configuration() -> Config {
-    let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        .concurrency_support(false)
-        .epoch_interruption(true)
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true);
-    config
 }
 
 /// Ticks of the epoch within which `time` has surely passed: the first may come at once.

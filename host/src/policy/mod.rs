@@ -10,6 +10,7 @@ mod builtin;
 mod calls;
 pub mod compare;
 mod compiled;
+mod configuration;
 mod engine;
 pub mod gate;
 mod generation;
