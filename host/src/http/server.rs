@@ -83,8 +83,7 @@ impl Server {
                 let answers = Arc::clone(&answers);
                 async move { Ok::<_, Infallible>(answers.answer(request).await) }
             });
-            let connection =
-                builder.serve_connection_with_upgrades(Stream::new(stream), service).into_owned();
+            let connection = builder.serve_connection(Stream::new(stream), service).into_owned();
             let watched = shutdown.watch(connection);
             tokio::spawn(async move {
                 // A client that breaks off is its own business.
