@@ -31,7 +31,7 @@ pub struct Start {
     /// Milliseconds from the start of the process, with the default policy, to the first read
     /// that was answered with 200, from the store, on a machine where it ran before.
     pub ready_ms: Spread,
-    /// The same where it never did, so that it compiles the policy.
+    /// The same where it never did, so that nothing is kept of policies it compiled.
     pub first_ms: Spread,
     /// Memory of the process then, in MiB.
     pub memory_mib: Spread,
@@ -44,7 +44,7 @@ pub struct Start {
 pub async fn run(rig: &Rig) -> anyhow::Result<Start> {
     let (mut times, mut first, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     let kept = tempfile::tempdir()?;
-    // The value is in the store, and the policy is compiled: the first host does both.
+    // The first host puts the value into the store, and keeps what it compiles.
     once(rig, kept.path()).await?;
     for _ in 0..STARTS {
         let (time, mib) = once(rig, kept.path()).await?;
