@@ -1,6 +1,10 @@
-//! Names that are fit for the store: what a policy or a user calls a key or a tag, checked once.
+//! Names that are fit for the store: what a policy or a user calls a key or a tag, checked once, and
+//! what the host makes of it.
 
 use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
 
 /// A store key that passed the guard: 1 to 512 bytes, no control character, space, `{` or `}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,11 +95,190 @@ impl Key {
         }
         text.push('"');
     }
+}
 
-    /// What no key comes before, for ranges over ordered maps.
+checked_name!(Tag);
+
+/// The number of the layout of what is stored. It is part of every name, so that hosts of two formats
+/// never read each other's values.
+pub const FORMAT: u32 = 1;
+
+/// What stands before every name and channel of one deployment: `corral:1:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(Arc<str>);
+
+impl Prefix {
+    /// The prefix of an operator's text (`corral:`) and the format's number behind it.
+    ///
+    /// # Errors
+    /// [`InvalidName`] for a text that a key can't begin with.
+    pub fn try_new(text: &str) -> Result<Self, InvalidName> {
+        check_name(text)?;
+        Ok(Self(format!("{text}{FORMAT}:").into()))
+    }
+
+    /// The prefix, the format included.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Prefix {
+    /// `corral:`
+    fn default() -> Self {
+        Self(format!("corral:{FORMAT}:").into())
+    }
+}
+
+/// What distinguishes two definitions of one entity: eight characters, a part of its names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(Arc<str>);
+
+impl Digest {
+    /// Five bits a character: 40 bits tell the definitions of one entity apart. Should two of them
+    /// ever meet, fingerprints still keep their values apart.
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+    /// The digest of these texts. Each is hashed after its length, so that no two lists are alike.
+    #[must_use]
+    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let hash = hashed(texts);
+        let bits = hash.iter().take(5).fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        let character = |at: u32| char::from(Self::ALPHABET[(bits >> (5 * at) & 31) as usize]);
+        Self((0..8).rev().map(character).collect::<String>().into())
+    }
+
+    /// A digest that was read from the store.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let legal = text.len() == 8 && text.bytes().all(|byte| Self::ALPHABET.contains(&byte));
+        legal.then(|| Self(text.into()))
+    }
+
+    /// The eight characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// SHA-256 over texts, each after its length.
+pub(crate) fn hashed<'a>(texts: impl IntoIterator<Item = &'a str>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    hash.finalize().into()
+}
+
+/// What the host calls a key in the store: prefix, format, the entity's digest, key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Arc<str>);
+
+impl Name {
+    /// The name of `key` under a definition of its entity.
+    #[must_use]
+    pub fn new(prefix: &Prefix, digest: &Digest, key: &Key) -> Self {
+        Self(format!("{}{digest}:{key}", prefix.0).into())
+    }
+
+    /// A name that was read from the store; `None` if it is not of this deployment.
+    #[must_use]
+    pub fn read(prefix: &Prefix, text: &str) -> Option<Self> {
+        let (digest, key) = text.strip_prefix(&*prefix.0)?.split_once(':')?;
+        let ours = Digest::read(digest).is_some() && Key::try_new(key).is_ok();
+        ours.then(|| Self(text.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name that no other comes before, for ranges over ordered maps.
     pub(crate) fn least() -> Self {
         Self("".into())
     }
 }
 
-checked_name!(Tag);
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What ties a stored value to its read: the first half of a SHA-256 over the definition and the
+/// arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub u128);
+
+/// A policy as far as it names: its component and its own settings. Policies of one identity give every
+/// read the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyId(u64);
+
+impl PolicyId {
+    /// The identity of a component (its digest) with its own settings.
+    #[must_use]
+    pub fn of(component: &str, settings: &str) -> Self {
+        let hash = hashed([component, settings]);
+        Self(hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)))
+    }
+
+    /// An identity that was read from the store.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16).map(Self)
+    }
+}
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Where a read's value lies, and what ties the value to the read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The name.
+    pub name: Name,
+    /// The fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_prefix_format_digest_and_key_and_is_read_back() {
+        let (prefix, digest) = (Prefix::default(), Digest::of(["user", "SELECT 1"]));
+        let name = Name::new(&prefix, &digest, &Key::try_new("v1:user:42").unwrap());
+        assert_eq!(name.as_str(), format!("corral:1:{digest}:v1:user:42"));
+        assert_eq!(Name::read(&prefix, name.as_str()), Some(name.clone()));
+        assert_eq!(Name::read(&Prefix::try_new("shop:").unwrap(), name.as_str()), None);
+        assert_eq!(Name::read(&prefix, "corral:1:short:v1:user:42"), None);
+    }
+
+    #[test]
+    fn two_lists_of_texts_have_one_digest_only_if_they_are_equal() {
+        assert_eq!(Digest::of(["a", "b"]), Digest::of(["a", "b"]));
+        assert_ne!(Digest::of(["ab", ""]), Digest::of(["a", "b"]));
+        assert_eq!(Digest::of([]).as_str().len(), 8);
+    }
+
+    #[test]
+    fn a_prefix_with_braces_is_refused() {
+        assert!(Prefix::try_new("{a}:").is_err());
+    }
+}

@@ -1,6 +1,8 @@
 //! What a read is called inside a process: its entity and its parameters' values in one run of bytes,
 //! so that what is remembered of it is found with one hash and one comparison.
 
+use sha2::{Digest as _, Sha256};
+
 /// Stands for the length of a value that is null; no value is so long.
 const NULL: u32 = u32::MAX;
 
@@ -36,6 +38,11 @@ impl ReadName {
         Some((entity, values))
     }
 
+    /// SHA-256 over a seed and the name.
+    pub(crate) fn hashed(&self, seed: &[u8]) -> [u8; 32] {
+        Sha256::new().chain_update(seed).chain_update(&self.0).finalize().into()
+    }
+
     /// On the heap.
     pub(crate) fn bytes(&self) -> usize {
         self.0.len()
@@ -48,7 +55,7 @@ fn push(bytes: &mut Vec<u8>, text: Option<&str>) {
     bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
 }
 
-/// None: there is no whole text. Some of none: null.
+/// `None` if the bytes end within a text; `Some(None)` is null.
 fn pop<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a str>> {
     let (length, after) = rest.split_first_chunk()?;
     *rest = after;

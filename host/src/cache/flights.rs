@@ -1,9 +1,9 @@
-//! Single-flight: per key and host there is never more than one load at a time.
+//! Single-flight: per read and host there is never more than one load at a time.
 //!
 //! Who may share what follows from one rule. An observation (a look, a claim, a load) belongs to
 //! those who were waiting when it *began*: they **board** it. Those who join later are **late**;
-//! they share it only if its fill was accepted, which proves that no invalidation came in between,
-//! and only if they were there before the fill was sent. Everybody else waits for the next round.
+//! they share it only if its fill was accepted and its stamp is in force, which proves that no invalidation
+//! came in between (race M), and only if they were there before the fill was sent. Everybody else waits for the next round.
 //!
 //! Who wants a value loaded after the request began (`no-cache`) boards what can bring no other.
 
@@ -12,10 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::observe::Metrics;
-use crate::store::Key;
-
 use super::answer::{ReadError, Served};
+use crate::name::Place;
+use crate::observe::Metrics;
 
 type Shared = Result<Served, ReadError>;
 
@@ -56,10 +55,10 @@ impl Observation {
     }
 }
 
-/// The flights of one host, by key.
+/// The flights of one host, by name and fingerprint.
 pub(super) struct Flights {
     /// Who waits for a flight and has not boarded. An entry exists as long as its flight does.
-    waiting: Mutex<HashMap<Key, Vec<Waiter>>>,
+    waiting: Mutex<HashMap<Place, Vec<Waiter>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -75,30 +74,30 @@ impl Flights {
         Self { waiting: Mutex::default(), metrics }
     }
 
-    /// Waits for the flight of `key`, or starts it; perhaps for a value loaded since.
-    pub(super) fn join(self: &Arc<Self>, key: &Key, since_ms: Option<u64>) -> Joined {
+    /// Waits for the flight of a read, or starts it; perhaps for a value loaded since.
+    pub(super) fn join(self: &Arc<Self>, place: &Place, since_ms: Option<u64>) -> Joined {
         let (reply, answer) = oneshot::channel();
         let waiter = Waiter { reply, since_ms };
         let mut flights = self.lock();
-        if let Some(waiting) = flights.get_mut(key) {
+        if let Some(waiting) = flights.get_mut(place) {
             waiting.push(waiter);
             self.metrics.coalesced.increment(1);
             return Joined { answer, start: None };
         }
-        flights.insert(key.clone(), vec![waiter]);
+        flights.insert(place.clone(), vec![waiter]);
         self.metrics.flights.increment(1.0);
-        Joined { answer, start: Some(Boarding::new(Arc::clone(self), key.clone())) }
+        Joined { answer, start: Some(Boarding::new(Arc::clone(self), place.clone())) }
     }
 
     /// Starts a flight that nobody waits for yet; none when there is one already.
-    pub(super) fn refresh(self: &Arc<Self>, key: &Key) -> Option<Boarding> {
+    pub(super) fn refresh(self: &Arc<Self>, place: &Place) -> Option<Boarding> {
         let mut flights = self.lock();
-        if flights.contains_key(key) {
+        if flights.contains_key(place) {
             return None;
         }
-        flights.insert(key.clone(), Vec::new());
+        flights.insert(place.clone(), Vec::new());
         self.metrics.flights.increment(1.0);
-        Some(Boarding::new(Arc::clone(self), key.clone()))
+        Some(Boarding::new(Arc::clone(self), place.clone()))
     }
 
     /// Flights in progress.
@@ -106,7 +105,7 @@ impl Flights {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Waiter>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Vec<Waiter>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,7 +114,7 @@ impl Flights {
 /// answer, which only a panic or the end of the host can cause.
 pub(super) struct Boarding {
     flights: Arc<Flights>,
-    key: Key,
+    place: Place,
     aboard: Vec<Waiter>,
     /// Who came during the load and shares it if its fill is accepted.
     late: Vec<Waiter>,
@@ -123,8 +122,8 @@ pub(super) struct Boarding {
 }
 
 impl Boarding {
-    fn new(flights: Arc<Flights>, key: Key) -> Self {
-        Self { flights, key, aboard: Vec::new(), late: Vec::new(), open: true }
+    fn new(flights: Arc<Flights>, place: Place) -> Self {
+        Self { flights, place, aboard: Vec::new(), late: Vec::new(), open: true }
     }
 
     /// An observation begins: everybody who waits, and whom it can serve, shares it.
@@ -157,7 +156,7 @@ impl Boarding {
     }
 
     fn postpone(&self, mut waiters: Vec<Waiter>) {
-        if let Some(waiting) = self.flights.lock().get_mut(&self.key) {
+        if let Some(waiting) = self.flights.lock().get_mut(&self.place) {
             waiters.append(waiting);
             *waiting = waiters;
         }
@@ -165,7 +164,7 @@ impl Boarding {
 
     fn arrivals(&self, comes: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
         let mut flights = self.flights.lock();
-        let Some(waiting) = flights.get_mut(&self.key) else { return Vec::new() };
+        let Some(waiting) = flights.get_mut(&self.place) else { return Vec::new() };
         waiting.extract_if(.., |waiter| comes(waiter)).collect()
     }
 
@@ -176,14 +175,14 @@ impl Boarding {
             let _gone = waiter.reply.send(shared.clone());
         }
         let mut flights = self.flights.lock();
-        let waiting = flights.get_mut(&self.key);
+        let waiting = flights.get_mut(&self.place);
         let next = waiting.and_then(|waiting| {
             waiting.retain(|waiter| !waiter.reply.is_closed());
             let fresh = waiting.iter().any(|waiter| waiter.since_ms.is_some());
             (!waiting.is_empty()).then_some(if fresh { Next::Fresh } else { Next::Any })
         });
         if next.is_none() {
-            flights.remove(&self.key);
+            flights.remove(&self.place);
             self.open = false;
             self.flights.metrics.flights.decrement(1.0);
         }
@@ -193,14 +192,14 @@ impl Boarding {
     /// Whether anybody still wants this flight's answer.
     pub(super) fn is_wanted(&self) -> bool {
         let wanted = |waiters: &Vec<Waiter>| waiters.iter().any(|w| !w.reply.is_closed());
-        wanted(&self.aboard) || self.flights.lock().get(&self.key).is_some_and(wanted)
+        wanted(&self.aboard) || self.flights.lock().get(&self.place).is_some_and(wanted)
     }
 }
 
 impl Drop for Boarding {
     fn drop(&mut self) {
         if self.open {
-            self.flights.lock().remove(&self.key);
+            self.flights.lock().remove(&self.place);
             self.flights.metrics.flights.decrement(1.0);
         }
     }

@@ -3,45 +3,100 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::store::{Envelope, Filled, Key, StoreError, Token};
+use crate::store::{Claim, Claimed, Envelope, Epoch, Filled, Mode, Name, Store, StoreError, Token};
 
-use super::trust::{TrustedStore, Unfinished};
+use super::Unfinished;
+use super::trust::Trust;
 
-/// Dropped unspent, it gives the lease back: on errors, cancellation and panic alike.
+/// The pause between two attempts to give a lease back.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The right to fill a name. Dropped unspent, it gives the lease back: on errors, cancellation and panic
+/// alike.
 pub(super) struct Lease {
-    store: Arc<TrustedStore>,
-    key: Key,
+    right: Right,
+    /// The store's clock at the grant.
+    pub(super) granted_ms: u64,
+    /// The epoch of the node that granted it. A fill is stamped with this one, whatever node it reaches: a
+    /// lease that came back with a snapshot stores nothing that is believed (race O).
+    pub(super) epoch: Epoch,
+}
+
+/// A claim's answer.
+pub(super) enum Asked {
+    Granted(Lease),
+    Held(Duration),
+    Found(Envelope),
+}
+
+/// What a claim may have been granted. It exists before the claim is sent: a claim whose answer never
+/// came may have been granted, too.
+struct Right {
+    trust: Arc<Trust>,
+    name: Name,
     token: Token,
-    lease: Duration,
-    ours: bool,
+    lasts: Duration,
+    may_be_ours: bool,
     unfinished: Unfinished,
 }
 
+/// What is claimed.
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a Name,
+    pub(super) token: Token,
+    pub(super) lasts: Duration,
+    pub(super) seen_ms: u64,
+    pub(super) mode: Mode,
+}
+
 impl Lease {
-    pub(super) fn new(store: Arc<TrustedStore>, key: Key, token: Token, lease: Duration) -> Self {
-        let unfinished = store.begin();
-        Self { store, key, token, lease, ours: true, unfinished }
+    /// Claims the lease on a name.
+    pub(super) async fn claim(
+        trust: &Arc<Trust>,
+        wanted: Wanted<'_>,
+        unfinished: Unfinished,
+    ) -> Result<Asked, StoreError> {
+        let Wanted { name, token, lasts, seen_ms, mode } = wanted;
+        let mut right = Right {
+            trust: Arc::clone(trust),
+            name: name.clone(),
+            token,
+            lasts,
+            may_be_ours: trust.holds(),
+            unfinished,
+        };
+        let claim = Claim { name, token, lease: lasts, seen_ms, mode };
+        let (claimed, grant) = trust.ask(|store| store.claim(claim)).await?;
+        right.may_be_ours = matches!(claimed, Claimed::Granted { .. });
+        Ok(match claimed {
+            Claimed::Granted { now_ms } => {
+                Asked::Granted(Self { right, granted_ms: now_ms, epoch: grant.epoch })
+            }
+            Claimed::Held { remaining } => Asked::Held(remaining),
+            Claimed::Found(envelope) => Asked::Found(envelope),
+        })
     }
 
     /// Runs `load` and renews the lease three times in each of its lives meanwhile. A lease that
     /// is lost stays lost: the load goes on for those who wait, and its fill will be rejected.
     pub(super) async fn during<T>(&mut self, load: impl Future<Output = T>) -> T {
         tokio::pin!(load);
-        let mut beat = interval(self.lease / 3);
+        let Right { trust, name, token, lasts, may_be_ours, .. } = &mut self.right;
+        let mut beat = interval(*lasts / 3);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
         loop {
             tokio::select! {
                 biased;
                 loaded = &mut load => return loaded,
-                _ = beat.tick(), if self.ours => {
-                    let renewed = self.store.renew(&self.key, self.token, self.lease);
+                _ = beat.tick(), if *may_be_ours => {
+                    let renewed = trust.watch(|store| store.renew(name, *token, *lasts));
                     tokio::select! {
                         biased;
                         loaded = &mut load => return loaded,
-                        renewed = renewed => self.ours = !matches!(renewed, Ok(false)),
+                        renewed = renewed => *may_be_ours = !matches!(renewed, Ok(false)),
                     }
                 }
             }
@@ -50,27 +105,38 @@ impl Lease {
 
     /// Spends the lease.
     pub(super) async fn fill(mut self, envelope: &Envelope) -> Result<Filled, StoreError> {
-        let filled = self.store.fill(&self.key, self.token, envelope).await;
+        let Right { trust, name, token, .. } = &self.right;
+        let filled = trust.watch(|store| store.fill(name, *token, envelope)).await;
         // Without an answer it is unknown whether the lease is spent: the drop gives it back.
-        self.ours = filled.is_err();
+        self.right.may_be_ours = filled.is_err();
         filled
     }
 }
 
-impl Drop for Lease {
+impl Drop for Right {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        if self.ours {
-            let (store, key, token) = (Arc::clone(&self.store), self.key.clone(), self.token);
-            let unfinished = self.unfinished.clone();
+        if self.may_be_ours {
+            let (store, name, token) =
+                (Arc::clone(self.trust.store()), self.name.clone(), self.token);
+            let (until, unfinished) = (Instant::now() + self.lasts, self.unfinished.clone());
             runtime.spawn(async move {
-                if let Err(error) = store.release(&key, token).await {
-                    tracing::debug!(%error, "a lease was not given back; it runs out by itself");
-                }
+                give_back(&*store, &name, token, until).await;
                 drop(unfinished);
             });
         }
+    }
+}
+
+/// Until then it runs out by itself.
+async fn give_back(store: &dyn Store, name: &Name, token: Token, until: Instant) {
+    while let Err(error) = store.release(name, token).await {
+        tracing::debug!(%error, "a lease was not given back");
+        if Instant::now() + AGAIN >= until {
+            return;
+        }
+        sleep(AGAIN).await;
     }
 }

@@ -10,19 +10,20 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use crate::origin::{Origin, OriginError, ReadStatement, Value};
-use crate::policy::Cause;
+use crate::origin::{Fetched, Origin, OriginError, ReadStatement, Value};
+use crate::policy::{Cause, Row};
 
 /// Brings values from where the truth is. SQL and closures are the two kinds.
 #[async_trait]
 pub trait Loader: Send + Sync {
-    /// The value of the read with these parameters, as JSON text, or none when there is no such row. To
-    /// end within `deadline`.
+    /// The value of the read with these parameters, as JSON text, or none when there is no such row; and
+    /// of each row the canonical texts of `columns`. To end within `deadline`.
     async fn load(
         &self,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError>;
+    ) -> Result<Fetched, OriginError>;
 }
 
 /// An entity's statement.
@@ -38,9 +39,10 @@ impl Loader for SqlLoader {
     async fn load(
         &self,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
-        self.origin.load(&self.statement, values, deadline).await
+    ) -> Result<Fetched, OriginError> {
+        self.origin.load(&self.statement, values, columns, deadline).await
     }
 }
 
@@ -57,9 +59,11 @@ impl Loader for QueryLoader {
     async fn load(
         &self,
         values: &[Value],
+        _columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
-        self.origin.query(&self.statement, values, deadline).await
+    ) -> Result<Fetched, OriginError> {
+        let body = self.origin.query(&self.statement, values, deadline).await?;
+        Ok(Fetched { body, rows: Vec::new() })
     }
 }
 
@@ -68,6 +72,8 @@ impl Loader for QueryLoader {
 pub struct Loaded {
     /// JSON text; none: no such row.
     pub body: Option<Bytes>,
+    /// Of each row the canonical texts of the columns that tags need; `None`: they can't be told.
+    pub rows: Option<Vec<Row>>,
     /// Time from the start of the load to its end, the queue not included.
     pub cost: Duration,
 }
@@ -137,21 +143,21 @@ impl Loads {
     /// loader that does not keep the deadline is ended at `end`.
     pub(super) async fn run(
         &self,
-        load: (&dyn Loader, &[Value]),
+        load: (&dyn Loader, &[Value], &[String]),
         deadline: Instant,
         end: Instant,
         begun: impl FnOnce(),
     ) -> Result<Loaded, LoadError> {
-        let (loader, values) = load;
+        let (loader, values, columns) = load;
         let _permit = self.turn(deadline).await?;
         begun();
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
-        let loaded = timeout_at(end, loader.load(values, left)).await;
+        let loaded = timeout_at(end, loader.load(values, columns, left)).await;
         let cost = began.elapsed();
         self.learn(cost);
-        let body = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
-        Ok(Loaded { body, cost })
+        let Fetched { body, rows } = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
+        Ok(Loaded { body, rows: Some(rows), cost })
     }
 
     async fn turn(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, LoadError> {
@@ -211,9 +217,14 @@ mod tests {
 
     #[async_trait]
     impl Loader for Slow {
-        async fn load(&self, _: &[Value], _: Duration) -> Result<Option<Bytes>, OriginError> {
+        async fn load(
+            &self,
+            _: &[Value],
+            _: &[String],
+            _: Duration,
+        ) -> Result<Fetched, OriginError> {
             tokio::time::sleep(LOAD).await;
-            Ok(None)
+            Ok(Fetched::default())
         }
     }
 
@@ -222,7 +233,7 @@ mod tests {
         let began = Instant::now();
         let deadline = began + LOAD * 7 / 2;
         let one = || async {
-            let loaded = loads.run((&Slow, &[]), deadline, deadline, || {}).await;
+            let loaded = loads.run((&Slow, &[], &[]), deadline, deadline, || {}).await;
             (loaded.is_ok(), began.elapsed())
         };
         futures_util::future::join_all((0..count).map(|_| one())).await

@@ -1,58 +1,70 @@
 //! The cache: the only part that knows policy, store and origin.
 //!
-//! ```text
-//! read → near ─────────────answer────────────────────────────────→ answer
-//!          └→ plan → first look ──answer─────────────────────────→ answer
-//!                         └──→ flight: round, round, … (one per key and host) ──→ answers
-//! write → origin: execute → policy: what it touches → announce → commit → invalidate → answer
-//! ```
+//! A hit: [`reader`] looks into the near cache; else the policy names the read (remembered), [`Trust`] asks
+//! the store, and the value is answered if its fingerprint is the read's and its stamp is in force.
 //!
-//! What is absent here, on purpose: no lock is held across an await, no wall clock is read, no key
-//! is made of anything but what the policy named, and nothing writes to the store but a fill under
+//! A miss: the flight of the read is joined or started; it claims the lease, writes the name into the
+//! indexes of its tags, loads, fills, and answers everyone who may share that.
+//!
+//! A write: executed, named, announced, committed, invalidated; its targets are named at that moment
+//! under every naming in use on any host.
+//!
+//! Beside them runs [`Cache::keep_trust`]: a beat, the range's floors and namings, the debts, and only then
+//! a second of trust.
+//!
+//! What is absent here, on purpose: no lock is held across an await, no wall clock is read, no name
+//! is made of anything but what the policy named, and nothing writes a value to the store but a fill under
 //! a lease.
 
 mod answer;
+mod clock;
+mod debt;
 mod entropy;
-mod explain;
+mod flight;
 mod flights;
-mod intents;
+mod keep;
 mod lease;
 mod load;
+mod namings;
 mod near;
 mod reader;
-mod round;
-mod stage;
-mod tags;
+mod stamps;
 mod trust;
-mod writer;
+mod write;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Entity;
+use crate::name::Place;
 use crate::observe::{LoadReason, Metrics};
-use crate::origin::Value;
-use crate::policy::guard::Lifetimes;
+use crate::origin::{Origin, Value};
 use crate::policy::{
     Argument, Generation, Named, Query, Refusal, Request, Slot, Subject, Undecided,
 };
 use crate::read_name::ReadName;
-use crate::store::Store;
+use crate::store::{Envelope, HostCard, Listener, Prefix, Store, StoreError};
 
 pub use answer::{Answer, ReadError, Via, Why};
+pub use clock::{Clock, RuntimeClock, SystemClock};
 pub use entropy::{Entropy, SystemEntropy};
-pub use explain::{Course, Explanation, Glance, Turned};
+pub(crate) use flight::{millis, sighting};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
 pub use near::{Ready, etag_header};
-pub use trust::{Breaker, Invalidated, TrustedStore};
-pub use writer::{CacheEffect, Invalidation, Resolve, WriteCall, WriteError, Wrote};
+pub use stamps::Definition;
+pub(crate) use stamps::lifetimes;
+pub use trust::{Breaker, Trust};
+pub use write::{CacheEffect, Invalidated, Invalidation, Resolve, WriteCall, WriteError, Wrote};
 
+use debt::Debt;
 use flights::Flights;
 use load::Loads;
 use near::Near;
+use stamps::Stamps;
 
 /// Time kept back from a load's deadline, for the stale answer that may follow its failure; more
 /// than an origin takes to notice that its server went away without a word.
@@ -64,18 +76,10 @@ pub fn load_time(deadline: Duration) -> Duration {
     deadline - ANSWER_RESERVE.min(deadline / 5)
 }
 
-/// What the configuration says of the lifetimes of an entity's values.
-pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
-    Lifetimes {
-        ttl: entity.ttl,
-        negative_ttl: entity.negative_ttl,
-        stale_while_revalidate: entity.stale_while_revalidate,
-        stale_if_error: entity.stale_if_error,
-    }
-}
-
 /// A read with everything it needs.
 pub struct Read {
+    definition: Arc<Definition>,
+    /// That of the definition; of an ad-hoc query, one of its own.
     entity: Arc<Entity>,
     values: Vec<Value>,
     name: ReadName,
@@ -87,15 +91,25 @@ pub struct Read {
 impl Read {
     /// A read of an entity; the values stand in the order of its parameters.
     #[must_use]
-    pub fn new(entity: Arc<Entity>, values: Vec<Value>, loader: Arc<dyn Loader>) -> Self {
-        let name = ReadName::new(&entity.name, values.iter().map(Value::canonical));
-        Self { entity, values, name, query: None, loader, bypass: false }
+    pub fn new(definition: Arc<Definition>, values: Vec<Value>, loader: Arc<dyn Loader>) -> Self {
+        let name = ReadName::new(&definition.entity.name, values.iter().map(Value::canonical));
+        let entity = Arc::clone(&definition.entity);
+        Self { definition, entity, values, name, query: None, loader, bypass: false }
     }
 
-    /// The same with a statement that no entity of the configuration has.
+    /// The same with a statement that no entity of the configuration has; `entity` stands for it. All that
+    /// the query asks for is part of its name.
     #[must_use]
-    pub fn of_query(self, query: Query) -> Self {
-        Self { query: Some(query), ..self }
+    pub fn of_query(self, query: Query, entity: Arc<Entity>) -> Self {
+        let ttl = query.ttl_ms.to_string();
+        let types: Vec<String> = self.values.iter().map(|value| value.ty().to_string()).collect();
+        let values = types.iter().zip(&self.values);
+        let values = values.flat_map(|(ty, value)| [Some(&**ty), value.canonical()]);
+        let rest = [Some(&*query.sql), Some(&*ttl)].into_iter();
+        let tags = query.tags.iter().map(|tag| Some(tag.as_str()));
+        let texts: Vec<Option<&str>> = rest.chain(tags).chain([None]).chain(values).collect();
+        let name = ReadName::new(&self.definition.entity.name, texts.iter().copied());
+        Self { name, entity, query: Some(query), ..self }
     }
 
     /// The same for a caller who wants a value loaded after the request began, or does not.
@@ -104,15 +118,21 @@ impl Read {
         Self { bypass, ..self }
     }
 
+    fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
     /// The read in the policy's words.
     #[must_use]
     pub fn request(&self) -> Request {
+        let entity = self.entity();
         let subject = match &self.query {
             Some(query) => Subject::Query(query.clone()),
-            None => Subject::Entity(self.entity.name.clone()),
+            None => Subject::Entity(entity.name.clone()),
         };
-        let arguments = self.entity.params.iter().zip(&self.values).map(|(param, value)| {
-            Argument { name: param.name.clone(), value: value.canonical().map(str::to_owned) }
+        let arguments = entity.params.iter().zip(&self.values).map(|(param, value)| Argument {
+            name: param.name.clone(),
+            value: value.canonical().map(str::to_owned),
         });
         Request { subject, arguments: arguments.collect() }
     }
@@ -130,57 +150,148 @@ impl Read {
 pub struct Parts {
     /// What all hosts share.
     pub store: Arc<dyn Store>,
+    /// What stands before every name.
+    pub prefix: Prefix,
+    /// Every definition that is read through this cache.
+    pub definitions: Vec<Arc<Definition>>,
+    /// Where transactions in doubt are asked for.
+    pub origin: Option<Arc<dyn Origin>>,
     /// The policy in force.
     pub slot: Arc<Slot>,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
     /// Where its random bits come from.
     pub entropy: Arc<dyn Entropy>,
+    /// The clock by which trust is measured.
+    pub clock: Arc<dyn Clock>,
     /// The limit of concurrent loads.
     pub loads_at_once: usize,
-    /// The longest deadline of all entities.
-    pub longest_load: Duration,
     /// What the near cache may weigh; 0: there is none.
     pub near_bytes: u64,
 }
 
+/// Work that an orderly end waits for: it lasts as long as a clone of this does.
+#[derive(Debug, Clone, Default)]
+struct Unfinished(Arc<()>);
+
+/// How many writes are in doubt.
+#[derive(Debug, Default)]
+struct Doubts(AtomicUsize);
+
+impl Doubts {
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One host's cache.
 pub struct Cache {
-    store: Arc<TrustedStore>,
+    trust: Arc<Trust>,
+    stamps: Stamps,
+    debt: Debt,
+    doubts: Doubts,
+    prefix: Prefix,
+    host: HostCard,
+    /// Hosts of another format that are alive.
+    strangers: Mutex<usize>,
+    origin: Option<Arc<dyn Origin>>,
     near: Arc<Near>,
     slot: Arc<Slot>,
     flights: Arc<Flights>,
     loads: Loads,
     metrics: Arc<Metrics>,
     entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+    unfinished: Unfinished,
     /// True: flights end.
     cut: watch::Sender<bool>,
 }
 
+/// What a cache owes and distrusts, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The breaker of the store's node.
+    pub store: Breaker,
+    /// Why the node is not trusted.
+    pub why: Option<String>,
+    /// Invalidations that are owed.
+    pub owed: usize,
+    /// Writes whose commit is in doubt.
+    pub in_doubt: usize,
+    /// Hosts of another format that are alive.
+    pub strangers: usize,
+}
+
+/// What the store has under a name.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// The value.
+    pub envelope: Option<Envelope>,
+    /// It answers the read.
+    pub believed: bool,
+    /// For how long somebody holds the lease, unless it is renewed.
+    pub held: Option<Duration>,
+}
+
 impl Cache {
-    /// A cache of these parts.
+    /// A cache of these parts. [`Cache::keep_trust`], [`Cache::keep_listed`] and
+    /// [`Cache::carry_out_intents`] have to run beside it.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, slot, metrics, entropy, loads_at_once, longest_load, near_bytes } =
-            parts;
-        let (mark, near) = (longest_load * 2, Arc::new(Near::new(near_bytes)));
-        let trusted = TrustedStore::new(store, Arc::clone(&near), mark, Arc::clone(&metrics));
+        let Parts { store, prefix, definitions, origin, slot, metrics, entropy, clock, .. } = parts;
+        let near = Arc::new(Near::new(parts.near_bytes));
+        store.listen(Arc::downgrade(&near) as Weak<dyn Listener>);
+        let host = HostCard {
+            id: format!("{:032x}", entropy.bits()),
+            format: crate::store::FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            policy: String::new(),
+        };
+        let trust = Trust::new(store, Arc::clone(&clock), Arc::clone(&near), Arc::clone(&metrics));
         Self {
-            store: Arc::new(trusted),
+            trust: Arc::new(trust),
+            stamps: Stamps::new(definitions),
+            debt: Debt::new(Arc::clone(&metrics)),
+            doubts: Doubts::default(),
+            prefix,
+            host,
+            strangers: Mutex::default(),
+            origin,
             near,
             slot,
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
-            loads: Loads::new(loads_at_once),
+            loads: Loads::new(parts.loads_at_once),
             metrics,
             entropy,
+            clock,
+            unfinished: Unfinished::default(),
             cut: watch::Sender::new(false),
         }
     }
 
-    /// The store, as far as it is trusted.
+    /// The store's node, as far as it is trusted.
     #[must_use]
-    pub fn store(&self) -> &Arc<TrustedStore> {
-        &self.store
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    /// What it owes and distrusts.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let (store, why) = self.trust.state();
+        let strangers = *self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_doubt = self.doubts.0.load(Ordering::Relaxed);
+        Standing { store, why, owed: self.debt.len(), in_doubt, strangers }
+    }
+
+    /// The store's clock, as this host estimates it.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.trust.store().now_ms()
     }
 
     /// Entries of the near cache, and their bytes.
@@ -194,10 +305,11 @@ impl Cache {
         self.near.sweep(&self.slot.peek());
     }
 
-    /// Whether nothing is left to wait for: no flight, no write, no lease to give back.
+    /// Whether nothing is left to wait for: no flight, no write, no lease to give back, no debt.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.flights.count() == 0 && self.store.unfinished() == 0
+        let is_working = Arc::strong_count(&self.unfinished.0) > 1;
+        self.flights.count() == 0 && !is_working && self.debt.len() == 0
     }
 
     /// Ends every flight, those that begin from now on too: whoever waits gets no answer, and the
@@ -206,20 +318,59 @@ impl Cache {
         self.cut.send_replace(true);
     }
 
+    /// What the store has under a name, and whether it would be believed. Changes nothing.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Distrusted`] while it is not trusted.
+    pub async fn look_at(
+        &self,
+        definition: &Definition,
+        place: &Place,
+    ) -> Result<Sight, StoreError> {
+        let (envelope, _) = self.trust.ask(|store| store.get(&place.name)).await?;
+        let held = self.trust.watch(|store| store.lease_left(&place.name)).await?;
+        let now_ms = self.now_ms();
+        let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);
+        let believed = envelope.as_ref().is_some_and(|envelope| {
+            envelope.fingerprint == place.fingerprint && definition.is_in_force(envelope.stamp.word)
+        });
+        Ok(Sight { envelope, believed, held })
+    }
+
+    /// Takes this host off the list of those that are alive.
+    pub async fn leave(&self) {
+        // A host that is not taken off the list is forgotten after half a minute.
+        let _ = self.trust.store().delist(&self.host.id).await;
+    }
+
+    fn begin(&self) -> Unfinished {
+        self.unfinished.clone()
+    }
+
+    /// What stands under a read's name answers another read: a policy whose keys collide, or somebody else's
+    /// value. Within one configuration that is held against the policy.
+    fn note_collision(&self, read: &Read, generation: &Generation) {
+        let entity = &read.entity().name;
+        generation.refused(&format_args!("a key of {entity} is that of another read"));
+    }
+
     async fn load(
         &self,
         read: &Read,
+        columns: &[String],
         reason: LoadReason,
         deadline: Instant,
     ) -> Result<Loaded, LoadError> {
-        let reserve = read.entity.deadline - load_time(read.entity.deadline);
+        let entity = read.entity();
+        let reserve = entity.deadline - load_time(entity.deadline);
         // What ends by itself shall be first: an origin ends a statement more gently than we do.
         let end = deadline - reserve / 5;
-        let loaded = self.loads.run((&*read.loader, &read.values), deadline - reserve, end, || {
-            self.metrics.entity(&read.entity.name).load(reason);
+        let load = (&*read.loader, &*read.values, columns);
+        let loaded = self.loads.run(load, deadline - reserve, end, || {
+            self.metrics.entity(&entity.name).load(reason);
         });
         let loaded = loaded.await.inspect_err(|error| {
-            tracing::debug!(entity = read.entity.name, %error, "a load failed");
+            tracing::debug!(entity = entity.name, %error, "a load failed");
         })?;
         self.metrics.origin_load_seconds.record(loaded.cost);
         Ok(loaded)

@@ -9,8 +9,8 @@ use crate::observe::{LoadReason, ReadOutcome};
 use crate::policy::{Action, Generation, Named};
 
 use super::answer::{Answer, ReadError, Served, Why};
+use super::flight::Flight;
 use super::flights::{Boarding, Next};
-use super::round::Round;
 use super::{Cache, Read};
 
 impl Cache {
@@ -22,7 +22,7 @@ impl Cache {
         let began = Instant::now();
         // A hit in memory is ready at once: without this, a loop of reads would let no other task run.
         consume_budget().await;
-        let metrics = self.metrics.entity(&read.entity.name);
+        let metrics = self.metrics.entity(&read.entity().name);
         let answer = match self.read_near(&read, began) {
             Some(answer) => Ok(answer),
             // Apart, so that a near hit does not move about what only the others need.
@@ -35,8 +35,11 @@ impl Cache {
 
     /// The answer of the near cache, if it has one: neither the policy nor the store is asked.
     fn read_near(&self, read: &Read, now: Instant) -> Option<Answer> {
-        let may = !read.bypass && !read.entity.near.is_zero();
-        may.then(|| self.near.look(&read.name, &self.slot.peek(), now)).flatten()
+        let may = !read.bypass && !read.entity().near.is_zero();
+        // A node that is not trusted may have missed what ended an entry.
+        let is_in_force = |word| read.definition.is_in_force(word);
+        let look = || self.near.look(&read.name, &self.slot.peek(), is_in_force, now);
+        may.then(look).flatten().filter(|_| self.trust.holds())
     }
 
     async fn answer(
@@ -59,17 +62,17 @@ impl Cache {
             }
         };
         let (cache, read_too, plan_too) = (Arc::clone(self), Arc::clone(read), Arc::clone(&plan));
-        let mut round = Round::new(cache, read_too, generation, plan_too, began);
-        let action = round.first_look().await;
+        let mut flight = Flight::new(cache, read_too, generation, plan_too, began);
+        let action = flight.first_look().await;
         match action {
             Action::Answer => {
-                let served = round.answer()?;
-                round.keep_near();
+                let served = flight.answer()?;
+                flight.keep_near();
                 Ok(finish(read, &plan, served, false))
             }
             Action::AnswerAndRefresh => {
-                self.refresh(&round);
-                Ok(finish(read, &plan, round.answer()?, false))
+                self.refresh(&flight);
+                Ok(finish(read, &plan, flight.answer()?, false))
             }
             Action::Look
             | Action::Claim(_)
@@ -77,27 +80,27 @@ impl Cache {
             | Action::Load
             | Action::LoadUncached
             | Action::Fill(_)
-            | Action::Fail => Box::pin(self.fly(read, &plan, round, action, began)).await,
+            | Action::Fail => Box::pin(self.fly(read, &plan, flight, action, began)).await,
         }
     }
 
-    /// Joins the key's flight, or starts it in a task of its own: a caller that goes away takes
+    /// Joins the read's flight, or starts it in a task of its own: a caller that goes away takes
     /// nothing from the others.
     async fn fly(
         self: &Arc<Self>,
         read: &Arc<Read>,
         plan: &Arc<Named>,
-        round: Round,
+        flight: Flight,
         action: Action,
         began: Instant,
     ) -> Result<Answer, ReadError> {
-        let since_ms = read.bypass.then(|| round.seen_ms());
-        let joined = self.flights.join(&plan.key, since_ms);
+        let since_ms = read.bypass.then(|| flight.seen_ms());
+        let joined = self.flights.join(flight.place(), since_ms);
         let collapsed = joined.start.is_none();
         if let Some(boarding) = joined.start {
-            self.take_off(round, action, boarding);
+            self.take_off(flight, action, boarding);
         }
-        let shared = timeout_at(began + read.entity.deadline, joined.answer).await;
+        let shared = timeout_at(began + read.entity().deadline, joined.answer).await;
         let served = match shared {
             Ok(Ok(shared)) => shared?,
             Ok(Err(_no_answer)) => return Err(ReadError::Nothing),
@@ -106,24 +109,23 @@ impl Cache {
         Ok(finish(read, plan, served, collapsed))
     }
 
-    fn refresh(self: &Arc<Self>, answered: &Round) {
-        if let Some(boarding) = self.flights.refresh(&answered.plan.key) {
-            let mut round = answered.refresh();
-            let action = round.first_refresh();
-            self.take_off(round, action, boarding);
+    fn refresh(self: &Arc<Self>, answered: &Flight) {
+        if let Some(boarding) = self.flights.refresh(answered.place()) {
+            let (flight, action) = answered.refresh();
+            self.take_off(flight, action, boarding);
         }
     }
 
     /// Runs a flight in a task of its own, until it ends or every flight is cut off.
-    fn take_off(&self, round: Round, action: Action, boarding: Boarding) {
+    fn take_off(&self, flight: Flight, action: Action, boarding: Boarding) {
         let mut cut = self.cut.subscribe();
         tokio::spawn(async move {
-            let flight = fly(round, action, boarding);
+            let flying = fly(flight, action, boarding);
             tokio::select! {
                 biased;
                 // Without a cache there is nobody left to fly for.
                 _ = cut.wait_for(|cut| *cut) => {}
-                () = flight => {}
+                () = flying => {}
             }
         });
     }
@@ -135,9 +137,9 @@ impl Cache {
         generation: Arc<Generation>,
         began: Instant,
     ) -> Result<Answer, ReadError> {
-        let deadline = began + read.entity.deadline;
+        let deadline = began + read.entity().deadline;
         let loaded =
-            self.load(read, LoadReason::Uncached, deadline).await.map_err(ReadError::Load)?;
+            self.load(read, &[], LoadReason::Uncached, deadline).await.map_err(ReadError::Load)?;
         let served = Served::loaded(&loaded, Why::Uncached, &generation);
         Ok(Answer { key: None, ..describe(read, served, false) })
     }
@@ -162,18 +164,18 @@ fn describe(read: &Read, served: Served, collapsed: bool) -> Answer {
     }
 }
 
-/// Rounds, until nobody waits.
-async fn fly(mut round: Round, mut action: Action, mut boarding: Boarding) {
+/// Flight after flight, until nobody waits.
+async fn fly(mut flight: Flight, mut action: Action, mut boarding: Boarding) {
     loop {
-        let shared = round.drive(action, &mut boarding).await;
+        let shared = flight.drive(action, &mut boarding).await;
         if matches!(shared, Err(ReadError::Deadline)) {
             boarding.disembark();
         }
         let Some(next) = boarding.land(&shared) else { return };
-        round = round.again();
+        flight = flight.again();
         action = match next {
             Next::Any => Action::Look,
-            Next::Fresh => round.first_bypass(),
+            Next::Fresh => flight.first_bypass(),
         };
     }
 }

@@ -1,45 +1,46 @@
-//! Whether the store is trusted: the breaker, and the invalidations that wait for its return.
+//! Whether a node of the store may be believed: breaker, beat and fence.
 //!
-//! The two are one state, because of one rule: **a store that has missed an invalidation is not
-//! trusted**, even when it answers again. So an invalidation that fails opens the breaker, and the
-//! breaker closes only when a probe was answered *and* nothing is pending.
+//! ```text
+//! Distrusted ──good beat, debts paid──► Fenced (a new epoch that somebody else may still serve)
+//!      ▲                │                  │ the fence is over
+//!      │                └──no fence──► Trusted ──good beats: for one second from each──┐
+//!      └── a failure, a bad beat, a debt, a second without a good beat ◄───────────────┘
+//! ```
 //!
-//! One failure is enough to open, unless the store has answered somebody else while the call that
-//! failed was waiting: so an outage costs one time budget, once, and a single slow call is none. A
-//! false alarm costs little, since the first probe follows after [`PROBE_FIRST`].
+//! An answer counts if it came over the trusted link before trust ran out, by a clock that counts
+//! suspension: a host that was frozen believes nothing that it asked before. One failure ends trust, unless
+//! the store has answered somebody else while the call that failed was waiting: so an outage costs one
+//! time budget, once, and a single slow call is none.
 
-mod calls;
-
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::Clock;
 use super::near::Near;
 use crate::observe::Metrics;
-use crate::store::{Doomed, Listener, Removed, Store, StoreError};
+use crate::store::{Beat, Epoch, LinkId, Over, Replicas, Store, StoreError};
 
-/// The first probe after opening: soon, for the case of a single slow answer.
+/// How often a node that is trusted is asked for a beat.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// The first beat after trust was lost: soon, for the case of a single slow answer.
 const PROBE_FIRST: Duration = Duration::from_millis(25);
 
-/// Probes back off to this: an operator who brings the store back sees it used half a second later.
-const PROBE_LAST: Duration = Duration::from_millis(500);
+/// How long a good beat is worth something, from when it was sent.
+const TRUST: Duration = Duration::from_secs(1);
 
-/// Pending invalidations that are kept, about 100 bytes each. Beyond it a write is refused before
-/// it runs: what can't be remembered must not be promised.
-const PENDING_LIMIT: usize = 1_000_000;
+/// How often a connection is opened anew, to see where the address leads now.
+const CONFIRM: Duration = Duration::from_millis(500);
 
-/// How far an invalidation got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Invalidated {
-    /// Carried out; so many keys had something to remove.
-    Done(u64),
-    /// The store can't be reached: kept, and carried out before the store is trusted again.
-    Pending,
-}
+/// How long a node with replicas is watched under a new epoch before it is used. Another host may believe
+/// the node before it for as long as trust lasts (1 s), a confirmation counts (1 s more), and a replica may
+/// be silent before it is missed (3 s), less the beat that begins it.
+const FENCE: Duration = Duration::from_secs(4);
 
 /// For readiness and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -47,180 +48,159 @@ pub enum Invalidated {
 pub enum Breaker {
     /// The store is used.
     Closed,
-    /// A probe is under way.
+    /// It answers and is not used yet: debts are paid, or a new epoch is watched.
     HalfOpen,
     /// The store is not used.
     Open,
 }
 
+/// Trust that was given, until it runs out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    pub(super) link: LinkId,
+    pub(super) epoch: Epoch,
+    /// The node's clock in the beat, in ms since the Unix epoch.
+    pub(super) beat_ms: u64,
+    /// By the host's clock.
+    until: Duration,
+}
+
+/// A beat that was good.
+#[derive(Debug, Clone)]
+pub(super) struct GoodBeat {
+    pub(super) link: LinkId,
+    pub(super) epoch: Epoch,
+    pub(super) beat: Beat,
+    /// When it was sent, by the host's clock.
+    sent: Duration,
+}
+
+/// What is known of the node.
 #[derive(Debug)]
 struct State {
     breaker: Breaker,
-    pending: VecDeque<Doomed>,
+    /// Of the last link that a beat was answered over.
+    link: LinkId,
+    /// The epoch that is used or watched, and until when it is watched.
+    watched: Option<(Epoch, Duration)>,
+    /// Where a connection led that was opened anew, and when it was asked for.
+    confirmed: Option<(Option<Epoch>, Duration)>,
+    /// Why the node is not trusted.
+    why: Option<String>,
+    pause: Duration,
 }
 
-/// The store as the cache uses it: while it is not trusted, every call fails at once.
-pub struct TrustedStore {
+/// One node of the store, as far as it is trusted.
+pub struct Trust {
     store: Arc<dyn Store>,
-    /// `State::breaker == Closed`, readable without the lock.
-    trusted: AtomicBool,
+    clock: Arc<dyn Clock>,
+    near: Arc<Near>,
+    metrics: Arc<Metrics>,
+    grant: ArcSwapOption<Grant>,
     /// How often the store has answered.
     answers: AtomicU64,
     state: Mutex<State>,
-    opened: Notify,
-    /// How long a tag's mark lives: longer than any load.
-    mark: Duration,
-    near: Arc<Near>,
-    metrics: Arc<Metrics>,
-    unfinished: Unfinished,
+    lost: Notify,
+    /// The first beat was judged.
+    judged: watch::Sender<bool>,
 }
 
-/// Work on the store that an orderly end waits for: it lasts as long as a clone of this does.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Unfinished(Arc<()>);
-
-impl TrustedStore {
-    /// Wraps `store`, of which `near` keeps answers. Someone has to run [`TrustedStore::probe`].
+impl Trust {
+    /// Trusts nothing yet.
     pub(super) fn new(
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
         near: Arc<Near>,
-        mark: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
-        store.listen(Arc::downgrade(&near) as Weak<dyn Listener>);
+        let state = State {
+            breaker: Breaker::Open,
+            link: LinkId(0),
+            watched: None,
+            confirmed: None,
+            why: None,
+            pause: Duration::ZERO,
+        };
         Self {
             store,
-            trusted: AtomicBool::new(true),
-            answers: AtomicU64::new(0),
-            state: Mutex::new(State { breaker: Breaker::Closed, pending: VecDeque::new() }),
-            opened: Notify::new(),
-            mark,
+            clock,
             near,
             metrics,
-            unfinished: Unfinished::default(),
+            grant: ArcSwapOption::empty(),
+            answers: AtomicU64::new(0),
+            state: Mutex::new(state),
+            lost: Notify::new(),
+            judged: watch::Sender::new(false),
         }
     }
 
-    /// Begins work that an orderly end waits for.
-    pub(super) fn begin(&self) -> Unfinished {
-        self.unfinished.clone()
+    /// The store, for what needs no trust.
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
-    /// How much of it there is.
-    pub(super) fn unfinished(&self) -> usize {
-        Arc::strong_count(&self.unfinished.0) - 1
+    /// `memory` or `redis`, for people.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.store.kind()
     }
 
-    /// The breaker, and how many invalidations are pending.
-    pub fn state(&self) -> (Breaker, usize) {
+    /// [`Store::unreadable`]
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.store.unreadable()
+    }
+
+    /// The breaker, and why the node is not trusted.
+    #[must_use]
+    pub fn state(&self) -> (Breaker, Option<String>) {
         let state = self.lock();
-        (state.breaker, state.pending.len())
+        (state.breaker, state.why.clone())
     }
 
-    /// Whether one more write may be promised its invalidation.
-    pub fn has_room(&self) -> bool {
-        self.trusted.load(Ordering::Acquire) || self.lock().pending.len() < PENDING_LIMIT
+    /// Returns once the first beat was judged: until then nothing is trusted for want of a question.
+    pub async fn judged(&self) {
+        // The sender is this one's own.
+        let mut judged = self.judged.subscribe();
+        let _ended = judged.wait_for(|judged| *judged).await.is_err();
     }
 
-    /// Invalidates, or keeps what could not be invalidated. Never fails and never forgets; call it
-    /// from a task that its caller can't cancel.
-    pub async fn invalidate(&self, doomed: Vec<Doomed>) -> Invalidated {
-        let mut removed = 0;
-        let mut left = VecDeque::from(doomed);
-        while let Some(next) = left.front() {
-            if !self.trusted.load(Ordering::Acquire) {
-                break;
-            }
-            match self.doom(next).await {
-                Ok(Removed { keys }) => {
-                    removed += keys;
-                    left.pop_front();
-                }
-                Err(error) => {
-                    self.open(&error);
-                    break;
-                }
-            }
-        }
-        if left.is_empty() { Invalidated::Done(removed) } else { self.postpone(left) }
+    /// What is trusted at this moment.
+    pub(super) fn grant(&self) -> Option<Grant> {
+        let grant = self.grant.load();
+        let grant = **grant.as_ref()?;
+        (self.clock.now() < grant.until).then_some(grant)
     }
 
-    /// Closes the breaker when the store is back; runs for as long as the host does.
-    pub async fn probe(&self) {
-        loop {
-            self.opened.notified().await;
-            let mut pause = PROBE_FIRST;
-            while !self.trusted.load(Ordering::Acquire) {
-                sleep(pause).await;
-                pause = (pause * 2).min(PROBE_LAST);
-                self.enter(Breaker::HalfOpen);
-                if let Err(error) = self.try_close().await {
-                    tracing::debug!(%error, "the store does not answer yet");
-                    self.enter(Breaker::Open);
-                }
-            }
+    /// Whether anything is trusted at this moment.
+    pub(super) fn holds(&self) -> bool {
+        self.grant.load().as_ref().is_some_and(|grant| self.clock.now() < grant.until)
+    }
+
+    /// Runs a call; its answer counts only if it came over the trusted link while trust lasts.
+    pub(super) async fn ask<'a, T, F>(
+        &'a self,
+        call: impl FnOnce(&'a dyn Store) -> F,
+    ) -> Result<(T, Grant), StoreError>
+    where
+        F: Future<Output = Result<Over<T>, StoreError>>,
+    {
+        let Over { link, answer } = self.watch(call).await?;
+        match self.grant() {
+            Some(grant) if grant.link == link => Ok((answer, grant)),
+            Some(_) | None => Err(StoreError::Distrusted),
         }
     }
 
-    async fn try_close(&self) -> Result<(), StoreError> {
-        self.store.ping().await?;
-        loop {
-            let next = {
-                let mut state = self.lock();
-                let Some(next) = state.pending.front().cloned() else {
-                    // ## HalfOpen => Closed, under the lock that `postpone` takes
-                    self.set(&mut state, Breaker::Closed);
-                    tracing::info!("the store is trusted again");
-                    return Ok(());
-                };
-                next
-            };
-            self.doom(&next).await?;
-            let mut state = self.lock();
-            state.pending.pop_front();
-            self.count_pending(&state);
-        }
-    }
-
-    async fn doom(&self, doomed: &Doomed) -> Result<Removed, StoreError> {
-        let (kind, result) = match doomed {
-            Doomed::Key(key) => {
-                ("key", self.store.invalidate_keys(std::slice::from_ref(key)).await)
-            }
-            Doomed::Tag(tag) => ("tag", self.store.invalidate_tag(tag, self.mark).await),
-        };
-        let label = if result.is_ok() { "done" } else { "failed" };
-        self.metrics.invalidations(kind, label, 1);
-        result
-    }
-
-    fn postpone(&self, left: VecDeque<Doomed>) -> Invalidated {
-        let mut state = self.lock();
-        for doomed in left {
-            let kind = match &doomed {
-                Doomed::Key(_) => "key",
-                Doomed::Tag(_) => "tag",
-            };
-            self.metrics.invalidations(kind, "pending", 1);
-            state.pending.push_back(doomed);
-        }
-        self.count_pending(&state);
-        // The probe may have closed the breaker since the failure: the store is behind again.
-        if state.breaker == Breaker::Closed {
-            self.set(&mut state, Breaker::Open);
-        }
-        Invalidated::Pending
-    }
-
-    /// Runs a call and opens the breaker when the store did not answer it.
-    async fn watched<'a, T, F>(
+    /// Runs a call whose answer is no ground for belief. Fails at once while nothing is trusted.
+    pub(super) async fn watch<'a, T, F>(
         &'a self,
         call: impl FnOnce(&'a dyn Store) -> F,
     ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        if !self.trusted.load(Ordering::Acquire) {
+        if self.grant.load().is_none() {
             return Err(StoreError::Distrusted);
         }
         let before = self.answers.load(Ordering::Relaxed);
@@ -231,52 +211,173 @@ impl TrustedStore {
             }
             // The store has answered somebody meanwhile: one slow call is no outage.
             Err(StoreError::Timeout(_)) if self.answers.load(Ordering::Relaxed) != before => {}
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => self.open(error),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
+                self.distrust(&error.to_string());
+            }
             Err(StoreError::Distrusted) => {}
         }
         result
     }
 
-    fn open(&self, error: &StoreError) {
+    /// ## Trusted, Fenced => Distrusted
+    pub(super) fn distrust(&self, why: &str) {
         let mut state = self.lock();
         if state.breaker == Breaker::Closed {
-            tracing::warn!(%error, "the store is not trusted; reads go to the origin");
-            self.set(&mut state, Breaker::Open);
+            tracing::warn!(why, "the store is not trusted; reads go to the origin");
+            state.pause = PROBE_FIRST;
+        }
+        state.why = Some(why.to_owned());
+        self.enter(&mut state, Breaker::Open);
+        // Before the lock is left: nobody is told what he may not believe any more.
+        self.grant.store(None);
+        self.near.forget_all();
+        self.lost.notify_one();
+    }
+
+    /// Returns when the next beat is due.
+    pub(super) async fn due(&self) {
+        let (trusted, link, pause) = {
+            let mut state = self.lock();
+            let pause = if state.breaker == Breaker::Closed { BEAT } else { state.pause };
+            state.pause = (state.pause * 2).clamp(PROBE_FIRST, BEAT);
+            (state.breaker == Breaker::Closed, state.link, pause)
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.store.relinked(link) => {}
+            () = self.lost.notified(), if trusted => {}
         }
     }
 
-    /// ## Open => HalfOpen, HalfOpen => Open
-    fn enter(&self, breaker: Breaker) {
+    /// Asks for a beat and judges it.
+    pub(super) async fn beat(&self) -> Result<GoodBeat, String> {
+        let sent = self.clock.now();
+        let confirmed = self.lock().confirmed;
+        let is_due = confirmed.is_none_or(|(_, at)| at + CONFIRM <= sent);
+        let confirming = async {
+            if !is_due {
+                return Ok(None);
+            }
+            self.store.confirm().await.map(Some)
+        };
+        let (beat, confirmation) = tokio::join!(self.store.beat(), confirming);
+        let Over { link, answer: beat } = beat.map_err(|error| error.to_string())?;
         let mut state = self.lock();
-        if state.breaker != Breaker::Closed {
-            self.set(&mut state, breaker);
+        state.link = link;
+        if let Ok(Some(epoch)) = confirmation {
+            state.confirmed = Some((epoch, sent));
         }
+        let confirmed = state.confirmed;
+        drop(state);
+        self.judge(beat, link, sent, confirmed)
     }
 
-    fn set(&self, state: &mut State, breaker: Breaker) {
+    fn judge(
+        &self,
+        beat: Beat,
+        link: LinkId,
+        sent: Duration,
+        confirmed: Option<(Option<Epoch>, Duration)>,
+    ) -> Result<GoodBeat, String> {
+        if !beat.is_primary {
+            self.store.relink("it is a replica");
+            return Err("the address leads to a replica; name the primary".to_owned());
+        }
+        let (leads_to, at) = confirmed.ok_or("no new connection could be opened")?;
+        if leads_to != beat.epoch {
+            self.store.relink("the address leads elsewhere");
+            return Err(
+                "a new connection through the address reaches another server than the open \
+                        ones; if a balancer stands in between, name one server"
+                    .to_owned(),
+            );
+        }
+        if at + TRUST < sent {
+            return Err("no new connection could be opened for a second".to_owned());
+        }
+        if beat.replicas == Replicas::Silent {
+            return Err("a replica of the node is silent, so it may have been promoted".to_owned());
+        }
+        // A server that hides its identity has one epoch for ever; `check` says what that costs.
+        let epoch = beat.epoch.unwrap_or(Epoch(0));
+        Ok(GoodBeat { link, epoch, beat, sent })
+    }
+
+    /// Whether an epoch is used or watched already; if not, it is watched from now on.
+    /// `is_known`: somebody else has watched it for as long as the fence lasts.
+    pub(super) fn watch_epoch(&self, good: &GoodBeat, is_known: bool) -> Watching {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let fence = match good.beat.replicas {
+            _ if is_known => Duration::ZERO,
+            Replicas::None => Duration::ZERO,
+            Replicas::Answering | Replicas::Silent => FENCE,
+        };
+        let until = match state.watched {
+            Some((epoch, until)) if epoch == good.epoch => until.min(now + fence),
+            Some(_) | None => {
+                if !fence.is_zero() {
+                    tracing::info!(
+                        fence = ?fence,
+                        "the store's node is new: it is watched before it is used"
+                    );
+                }
+                now + fence
+            }
+        };
+        state.watched = Some((good.epoch, until));
+        if until <= now {
+            return Watching::Over;
+        }
+        state.why = Some("the store's node is new and is watched before it is used".to_owned());
+        self.enter(&mut state, Breaker::HalfOpen);
+        Watching::UntilLater
+    }
+
+    /// ## Distrusted, Fenced, Trusted => Trusted
+    ///
+    /// To be called while nothing new can be owed.
+    pub(super) fn trust(&self, good: &GoodBeat) {
+        let mut state = self.lock();
+        let until = good.sent + TRUST;
+        if state.breaker != Breaker::Closed {
+            tracing::info!("the store is trusted");
+        }
+        (state.why, state.pause) = (None, PROBE_FIRST);
+        self.enter(&mut state, Breaker::Closed);
+        let GoodBeat { link, epoch, ref beat, .. } = *good;
+        self.grant.store(Some(Arc::new(Grant { link, epoch, beat_ms: beat.now_ms, until })));
+    }
+
+    /// A beat was not good, or what belongs to it failed.
+    pub(super) fn refuse(&self, why: &str) {
+        let is_news = self.lock().why.as_deref() != Some(why);
+        if is_news {
+            tracing::debug!(why, "the store can't be trusted yet");
+        }
+        self.distrust(why);
+    }
+
+    fn enter(&self, state: &mut State, breaker: Breaker) {
         state.breaker = breaker;
-        self.trusted.store(breaker == Breaker::Closed, Ordering::Release);
+        self.judged.send_replace(true);
         self.metrics.breaker_state.set(match breaker {
             Breaker::Closed => 0.0,
             Breaker::HalfOpen => 1.0,
             Breaker::Open => 2.0,
         });
-        if breaker != Breaker::Closed {
-            // What a pending invalidation is to remove shall not be found here either.
-            self.near.all_changed();
-            self.opened.notify_one();
-        }
-    }
-
-    fn count_pending(&self, state: &State) {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a gauge is an f64; the limit is a million"
-        )]
-        self.metrics.pending_invalidations.set(state.pending.len() as f64);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a new epoch is watched still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watching {
+    /// It may be used.
+    Over,
+    /// Not yet.
+    UntilLater,
 }

@@ -9,7 +9,7 @@ use crate::origin::{OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
 use crate::policy::{Engine, builtin};
 use crate::service::{connect_origin, connect_store, terms};
-use crate::store::{Audit, Key, Store, Tracked, audit};
+use crate::store::{Audit, Digest, Key, Name, Store, audit};
 
 use super::{Failed, load, say};
 
@@ -94,13 +94,13 @@ impl Findings<'_> {
             Ok(store) => store,
             Err(error) => return self.add_key("store.url", error.to_string()),
         };
-        match store.ping().await {
-            Ok(()) => say(format_args!("store: {} answers", store.kind())),
+        match store.beat().await {
+            Ok(_) => say(format_args!("store: {} answers", store.kind())),
             Err(error) => return self.add_key("store.url", error.to_string()),
         }
         self.near(&*store).await;
         let Some(url) = &self.config.store.url else { return };
-        match audit(&url.0, self.namespace()).await {
+        match audit(&url.0, &self.config.store.prefix).await {
             Ok(Audit { version, keys, complaints }) => {
                 say(format_args!("store: Redis {version}, {keys} keys of ours looked at"));
                 complaints.into_iter().for_each(|complaint| self.add_key("store.url", complaint));
@@ -113,8 +113,10 @@ impl Findings<'_> {
     async fn near(&mut self, store: &dyn Store) {
         let entities = &self.config.entities;
         let Some(entity) = entities.values().find(|entity| !entity.near.is_zero()) else { return };
-        let Ok(key) = Key::try_new("corral:check") else { return };
-        if let Ok(Tracked { heard: false, .. }) = store.get_tracked(&key).await {
+        let Ok(key) = Key::try_new("check") else { return };
+        let name = Name::new(&self.config.store.prefix, &Digest::of(["check"]), &key);
+        let tracked = store.get_tracked(&name).await;
+        if tracked.is_ok_and(|tracked| !tracked.answer.heard) {
             let name = &entity.name;
             self.add_key(
                 "store.url",
@@ -124,17 +126,6 @@ impl Findings<'_> {
                 ),
             );
         }
-    }
-
-    /// With what the default policy begins its keys, unless its settings say otherwise.
-    fn namespace(&self) -> &str {
-        const DEFAULT: &str = "v1";
-        self.config
-            .policy
-            .settings
-            .get("namespace")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or(DEFAULT)
     }
 
     async fn origin(&mut self) {

@@ -137,6 +137,7 @@ pub(super) fn store(root: &mut Section<'_>) -> StoreConfig {
         timeout: section
             .take("timeout", |raw| values::duration(raw, STORE_TIMEOUT))
             .unwrap_or(DEFAULT_STORE_TIMEOUT),
+        prefix: section.take("prefix", values::prefix).unwrap_or_default(),
     };
     section.finish();
     store

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use crate::name::Prefix;
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 use crate::policy::Limits;
 use document::Document;
@@ -29,7 +30,6 @@ pub use environment::Environment;
 pub use locate::{locate, locate_key};
 pub use problem::{ConfigErrors, Place, ProblemAt};
 use section::Section;
-pub(crate) use settings::RESERVED as RESERVED_SETTINGS;
 
 /// Everything that a host is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,8 +173,10 @@ impl std::fmt::Debug for Secret {
 pub struct StoreConfig {
     /// None: memory.
     pub url: Option<Secret>,
-    /// Budget of one store call.
+    /// How long the store may be silent in one call.
     pub timeout: Duration,
+    /// What stands before every name and channel.
+    pub prefix: Prefix,
 }
 
 /// The cache in front of the store.

@@ -5,9 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{Raw, Section};
 use super::values::kind;
-
-/// What the host itself puts into the JSON that a policy gets.
-pub(crate) const RESERVED: [&str; 2] = ["query", "entities"];
+use crate::policy::RESERVED_SETTINGS;
 
 /// Reads the table. Keys are not known beforehand: a variable that stands for no value of the file
 /// becomes a setting of its own, in lower case.
@@ -22,7 +20,7 @@ pub(super) fn read(mut section: Section<'_>) -> Map<String, Value> {
             settings.insert(key, value);
         }
     }
-    for key in RESERVED.iter().filter(|key| settings.contains_key(**key)) {
+    for key in RESERVED_SETTINGS.iter().filter(|key| settings.contains_key(**key)) {
         section.complain(key, format!("the host fills in {key} itself; write another name"));
     }
     section.finish();

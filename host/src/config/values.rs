@@ -11,6 +11,7 @@ use toml::de::{DeInteger, DeValue};
 use super::Secret;
 use super::document::suggestion;
 use super::section::Raw;
+use crate::name::Prefix;
 
 /// The longest text that a problem repeats, in characters.
 const SHOWN: usize = 60;
@@ -49,6 +50,20 @@ pub(super) fn shown(text: &str) -> String {
 
 pub(super) fn text(raw: Raw<'_>) -> Result<String, String> {
     string(raw).map(str::to_owned)
+}
+
+/// What stands before every name in the store, such as `corral:`.
+pub(super) fn prefix(raw: Raw<'_>) -> Result<Prefix, String> {
+    const LONGEST: usize = 64;
+    let text = string(raw)?;
+    if text.len() > LONGEST || !text.ends_with(':') {
+        return Err(format!(
+            "{} is no prefix; write at most {LONGEST} characters with a colon at the end, such as \
+             \"shop:\"",
+            shown(text)
+        ));
+    }
+    Prefix::try_new(text).map_err(|error| format!("{} is no prefix: {error}", shown(text)))
 }
 
 /// A bearer token: what a header can carry (RFC 6750 allows less), and not nothing.

@@ -37,6 +37,9 @@ pub(super) struct Named {
     tags: Vec<String>,
     #[serde(default)]
     reads: Vec<NamedRead>,
+    /// Every value of the deployment.
+    #[serde(default)]
+    all: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,7 +62,10 @@ pub(super) async fn invalidate(
     let counts = json!({
         "keys": named.keys.len(), "tags": named.tags.len(), "reads": reads.len(),
     });
-    let invalidated = face.corral.invalidate(&named.keys, &named.tags, &reads).await?;
+    let mut invalidated = face.corral.invalidate(&named.keys, &named.tags, &reads).await?;
+    if named.all && face.corral.flush().await == Invalidated::Pending {
+        invalidated = Invalidated::Pending;
+    }
     Ok(Json(match invalidated {
         Invalidated::Done(removed) => {
             json!({ "named": counts, "removed": removed, "cache": "invalidated" })

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 pub use connect::{ConnectError, OriginOptions, connect};
 pub use postgres::PostgresOrigin;
+pub(crate) use rows::texts;
 pub use sqlite::SqliteOrigin;
 pub use value::{Element, InvalidValue, ParamType, UnknownType, Value};
 
@@ -51,12 +52,41 @@ pub struct WriteStatement {
     pub params: Vec<ParamType>,
 }
 
+/// What a read brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// JSON text; `None`: there is no such row.
+    pub body: Option<Bytes>,
+    /// Of each row the canonical texts of the columns that were asked for.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// The database's id of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Xid(pub u64);
+
+/// Why a commit was not confirmed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing was written.
+    #[error(transparent)]
+    RolledBack(OriginError),
+    /// It may have been written, now or later.
+    #[error(transparent)]
+    InDoubt(OriginError),
+}
+
 /// What an executed and not yet committed write did.
 pub struct Written {
     /// Rows that the statement changed.
     pub rows: u64,
-    /// What it returned, each row a JSON object; empty without `RETURNING`.
-    pub returned: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// Of each row that it returned the canonical texts of the columns that were asked for; empty without
+    /// `RETURNING`.
+    pub returned: Vec<Vec<Option<String>>>,
+    /// Those of the columns that the statement does not return.
+    pub missing: Vec<String>,
+    /// The transaction's id; `None`: it has none.
+    pub xid: Option<Xid>,
     /// The transaction, still open. Dropped: rolled back.
     pub transaction: Box<dyn Transaction>,
 }
@@ -67,8 +97,8 @@ pub trait Transaction: Send {
     /// Commits.
     ///
     /// # Errors
-    /// After an error that is not [`OriginError::Rejected`] it is unknown whether it committed.
-    async fn commit(self: Box<Self>) -> Result<(), OriginError>;
+    /// [`CommitError`] says whether it may have committed.
+    async fn commit(self: Box<Self>) -> Result<(), CommitError>;
 }
 
 /// Why the origin did not answer.
@@ -115,8 +145,8 @@ pub struct Prepared {
 /// A database.
 #[async_trait]
 pub trait Origin: Send + Sync {
-    /// Runs a read. None: `Rows::One` and there is no row. The statement ends by `deadline`, in
-    /// the database too; waiting for a connection counts.
+    /// Runs a read, and takes from each row the canonical texts of `columns`. The statement ends by
+    /// `deadline`, in the database too; waiting for a connection counts.
     ///
     /// # Errors
     /// Any [`OriginError`]. A read that met a connection that had died while idle is tried once more.
@@ -124,8 +154,9 @@ pub trait Origin: Send + Sync {
         &self,
         read: &ReadStatement,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError>;
+    ) -> Result<Fetched, OriginError>;
 
     /// Runs a read that a client wrote, as [`Origin::load`] runs those of the configuration. It can't
     /// write, and nothing that it did to its session is there for the next statement.
@@ -147,8 +178,18 @@ pub trait Origin: Send + Sync {
         &self,
         write: &WriteStatement,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
     ) -> Result<Written, OriginError>;
+
+    /// Whether a transaction has ended: no snapshot counts it as running any more.
+    ///
+    /// # Errors
+    /// It can't be told.
+    async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError> {
+        let _ = xid;
+        Ok(true)
+    }
 
     /// Prepares a read and compares it with its declaration; runs nothing.
     ///

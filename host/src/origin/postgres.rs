@@ -32,10 +32,10 @@ use sqlx::{
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
 use super::pool::{Lease, Pool};
-use super::rows::{Body, object};
+use super::rows::{Body, object, returned as returned_texts, texts};
 use super::{
-    BODY_LIMIT, ConnectError, Origin, OriginError, OriginOptions, Prepared, ReadStatement,
-    Transaction, Value, WRITE_IDLE_LIMIT, WriteStatement, Written,
+    BODY_LIMIT, CommitError, ConnectError, Fetched, Origin, OriginError, OriginOptions, Prepared,
+    ReadStatement, Transaction, Value, WRITE_IDLE_LIMIT, WriteStatement, Written,
 };
 use errors::{classify, undecodable};
 use frame::Frame;
@@ -215,9 +215,12 @@ impl Origin for PostgresOrigin {
         &self,
         read: &ReadStatement,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
-        self.read(read, values, deadline, Author::Operator).await
+    ) -> Result<Fetched, OriginError> {
+        let body = self.read(read, values, deadline, Author::Operator).await?;
+        let rows = texts(body.as_deref(), columns);
+        Ok(Fetched { body, rows })
     }
 
     async fn query(
@@ -233,6 +236,7 @@ impl Origin for PostgresOrigin {
         &self,
         write: &WriteStatement,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
     ) -> Result<Written, OriginError> {
         let patience = Patience::new(deadline);
@@ -241,7 +245,8 @@ impl Origin for PostgresOrigin {
         match patience.guard(work).await {
             Ok((rows, returned)) => {
                 let transaction = Box::new(PostgresTransaction { lease, deadline });
-                Ok(Written { rows, returned, transaction })
+                let (returned, missing) = returned_texts(&returned, columns);
+                Ok(Written { rows, returned, missing, xid: None, transaction })
             }
             Err(failure) => {
                 if failure.is_usable() {
@@ -294,7 +299,7 @@ struct PostgresTransaction {
 
 #[async_trait]
 impl Transaction for PostgresTransaction {
-    async fn commit(self: Box<Self>) -> Result<(), OriginError> {
+    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let Self { mut lease, deadline } = *self;
         let patience = Patience::new(deadline);
         let work = simple(lease.connection(), "COMMIT".to_owned(), patience);
@@ -305,7 +310,10 @@ impl Transaction for PostgresTransaction {
             }
             Err(failure) => {
                 failure.settle(lease);
-                Err(failure.error)
+                Err(match failure.error {
+                    error @ OriginError::Rejected { .. } => CommitError::RolledBack(error),
+                    error => CommitError::InDoubt(error),
+                })
             }
         }
     }

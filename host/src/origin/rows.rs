@@ -82,6 +82,42 @@ pub(super) fn object(row: &str) -> Result<Map<String, Json>, serde_json::Error> 
     Ok(columns.into_iter().map(faithful).collect())
 }
 
+/// The texts of columns, of every row of a body.
+pub(crate) fn texts(body: Option<&[u8]>, columns: &[String]) -> Vec<Vec<Option<String>>> {
+    let Some(body) = body.filter(|_| !columns.is_empty()) else { return Vec::new() };
+    let rows = match serde_json::from_slice(body) {
+        Ok(Json::Array(rows)) => rows,
+        Ok(row) => vec![row],
+        Err(_) => return Vec::new(),
+    };
+    let row = |row: &Json| columns.iter().map(|name| row.get(name).and_then(text)).collect();
+    rows.iter().map(row).collect()
+}
+
+/// A column as a policy sees it: texts as they are, null as none, the rest as JSON text.
+pub(super) fn text(value: &Json) -> Option<String> {
+    match value {
+        Json::Null => None,
+        Json::String(text) => Some(text.clone()),
+        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+            Some(value.to_string())
+        }
+    }
+}
+
+/// Of returned rows the texts of columns, and the columns that they do not have.
+pub(super) fn returned(
+    rows: &[Map<String, Json>],
+    columns: &[String],
+) -> (Vec<Vec<Option<String>>>, Vec<String>) {
+    let first = rows.first();
+    let is_missing = |name: &&String| first.is_some_and(|row| !row.contains_key(*name));
+    let missing = columns.iter().filter(is_missing).cloned().collect();
+    let row =
+        |row: &Map<String, Json>| columns.iter().map(|name| row.get(name).and_then(text)).collect();
+    (rows.iter().map(row).collect(), missing)
+}
+
 /// A complaint for each column that is answered more than once: a JSON object would have the key
 /// twice.
 pub(super) fn duplicates(columns: &[String]) -> Vec<String> {

@@ -31,10 +31,10 @@ use tokio::time::Instant;
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
 use super::pool::{Lease, Pool};
-use super::rows::{Body, object};
+use super::rows::{Body, object, returned as returned_texts, texts};
 use super::{
-    BODY_LIMIT, ConnectError, Origin, OriginError, OriginOptions, Prepared, ReadStatement,
-    Transaction, Value, WriteStatement, Written,
+    BODY_LIMIT, CommitError, ConnectError, Fetched, Origin, OriginError, OriginOptions, Prepared,
+    ReadStatement, Transaction, Value, WriteStatement, Written,
 };
 use errors::{classify, unreadable};
 use plan::Plan;
@@ -182,15 +182,17 @@ impl Origin for SqliteOrigin {
         &self,
         read: &ReadStatement,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
+    ) -> Result<Fetched, OriginError> {
         let patience = Patience::new(deadline);
         let mut lease = self.reads.lease(patience.left()).await?;
         let work = self.read(lease.connection(), read, values, patience);
         match patience.guard(work).await {
             Ok(body) => {
                 lease.give_back();
-                Ok(body)
+                let rows = texts(body.as_deref(), columns);
+                Ok(Fetched { body, rows })
             }
             Err(failure) => {
                 failure.settle(lease);
@@ -207,13 +209,14 @@ impl Origin for SqliteOrigin {
         values: &[Value],
         deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError> {
-        self.load(read, values, deadline).await
+        Ok(self.load(read, values, &[], deadline).await?.body)
     }
 
     async fn execute(
         &self,
         write: &WriteStatement,
         values: &[Value],
+        columns: &[String],
         deadline: Duration,
     ) -> Result<Written, OriginError> {
         let patience = Patience::new(deadline);
@@ -222,7 +225,8 @@ impl Origin for SqliteOrigin {
         match patience.guard(work).await {
             Ok((rows, returned)) => {
                 let transaction = Box::new(SqliteTransaction { lease, deadline });
-                Ok(Written { rows, returned, transaction })
+                let (returned, missing) = returned_texts(&returned, columns);
+                Ok(Written { rows, returned, missing, xid: None, transaction })
             }
             Err(failure) => {
                 if failure.is_usable() {
@@ -268,9 +272,15 @@ struct SqliteTransaction {
 
 #[async_trait]
 impl Transaction for SqliteTransaction {
-    async fn commit(self: Box<Self>) -> Result<(), OriginError> {
+    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let Self { lease, deadline } = *self;
-        end(lease, "COMMIT", Patience::new(deadline)).await
+        let ended = end(lease, "COMMIT", Patience::new(deadline)).await;
+        ended.map_err(|error| match error {
+            OriginError::Rejected { .. } => CommitError::RolledBack(error),
+            OriginError::Unavailable(_) | OriginError::Timeout(_) | OriginError::TooLarge => {
+                CommitError::InDoubt(error)
+            }
+        })
     }
 }
 

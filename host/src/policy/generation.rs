@@ -1,6 +1,6 @@
 //! A generation: one activated policy with everything that belongs to it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hyper::header::HeaderValue;
 use serde::{Serialize, Serializer};
 
-use crate::name::Key;
+use crate::name::{Key, PolicyId};
 use crate::read_name::ReadName;
 
 use super::calls::{Calls, Function};
@@ -18,7 +18,8 @@ use super::gate::HotRead;
 use super::guard::{self, Illegal, Named};
 use super::plans::Plans;
 use super::{
-    Change, Event, Manifest, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
+    Change, Event, Manifest, Memo, Moment, Plan, Policy, RESERVED_SETTINGS, Refusal, Request, Row,
+    Target, Trap, Turn,
 };
 
 /// Where a policy came from.
@@ -53,6 +54,7 @@ struct Shared {
     digest: String,
     origin: Origin,
     settings: String,
+    policy_id: PolicyId,
     activated_at: SystemTime,
     label: String,
     header: HeaderValue,
@@ -128,6 +130,16 @@ pub struct Summary {
     pub failures: Vec<String>,
 }
 
+/// The settings that are the policy's own: what the host fills in, it says in namings.
+fn own_settings(settings: &str) -> String {
+    let fields: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(settings).unwrap_or_default();
+    let own = |(name, _): &(String, _)| !RESERVED_SETTINGS.contains(&name.as_str());
+    let own: BTreeMap<_, _> = fields.into_iter().filter(own).collect();
+    // What was read as JSON can be written as JSON.
+    serde_json::to_string(&own).unwrap_or_default()
+}
+
 /// There is no decision to act upon: the host decides by its conservative rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
@@ -144,11 +156,13 @@ impl Generation {
         let Parts { manifest, digest, origin, settings, policy } = parts;
         let Surroundings { calls, overseer } = around;
         let label = format!("{}@{};generation={number}", manifest.name, manifest.version);
+        let policy_id = PolicyId::of(&digest, &own_settings(&settings));
         let shared = Shared {
             number,
             manifest,
             digest,
             origin,
+            policy_id,
             settings,
             activated_at: SystemTime::now(),
             // The gate lets no name pass that a header can't carry.
@@ -209,6 +223,13 @@ impl Generation {
     #[must_use]
     pub fn settings(&self) -> &str {
         &self.shared.settings
+    }
+
+    /// What it names by: its component and its own settings, those of the configuration's entities not
+    /// included.
+    #[must_use]
+    pub fn policy_id(&self) -> PolicyId {
+        self.shared.policy_id
     }
 
     /// Whether it gives every read the key that `other` gives it, being the same component with

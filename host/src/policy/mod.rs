@@ -48,6 +48,9 @@ pub use bindings::types::{
     Turn, Way,
 };
 
+/// What the host itself puts into the JSON that a policy gets, beside the policy's own settings.
+pub const RESERVED_SETTINGS: [&str; 2] = ["query", "entities"];
+
 /// The decisions of one policy. Pure: the same arguments give the same answer, on any thread.
 ///
 /// The wasmtime pool implements it for components; tests implement it for the native `corral-core`.

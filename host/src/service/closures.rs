@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::timeout;
 
 use crate::cache::{Loader, Read};
-use crate::origin::{OriginError, Value};
+use crate::origin::{self, Fetched, OriginError, Value};
 
 use super::Corral;
 use super::requests::{Arguments, RequestError, typed};
@@ -45,8 +45,9 @@ where
     async fn load(
         &self,
         _values: &[Value],
+        columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
+    ) -> Result<Fetched, OriginError> {
         let loaded = timeout(deadline, (self.load)()).await;
         let value = loaded
             .map_err(|_elapsed| OriginError::Timeout(deadline))?
@@ -56,7 +57,9 @@ where
             code: "serialize".to_owned(),
             message: error.to_string(),
         };
-        Ok(text.map_err(rejected)?.map(Bytes::from))
+        let body = text.map_err(rejected)?.map(Bytes::from);
+        let rows = origin::texts(body.as_deref(), columns);
+        Ok(Fetched { body, rows })
     }
 }
 
@@ -86,7 +89,7 @@ impl Corral {
         let bound = self.entity(entity)?;
         let values = typed(&bound.entity.params, Arguments::Json(arguments))?;
         let loader = Arc::new(Closure { load, value: PhantomData });
-        let read = Read::new(Arc::clone(&bound.entity), values, loader);
+        let read = Read::new(Arc::clone(&bound.definition), values, loader);
         let answer = self.inner.cache.read(read).await.map_err(RequestError::Read)?;
         Ok(answer.body.map(|body| serde_json::from_slice(&body)).transpose()?)
     }

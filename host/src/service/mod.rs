@@ -20,15 +20,18 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::cache::{Cache, Loader, Parts, SqlLoader, SystemEntropy, load_time};
+use crate::cache::{
+    Cache, Definition, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, load_time,
+};
 use crate::config::{Config, Entity};
+use crate::name::Prefix;
 use crate::observe::Metrics;
 use crate::origin::{self, Origin, OriginOptions};
 use crate::policy::{EngineError, Slot, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
 pub use closures::ClosureError;
-pub use explain::{ExplainError, Explained};
+pub use explain::{Course, ExplainError, Explained, Explanation, Glance, Turned};
 pub use policies::{
     Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
 };
@@ -47,6 +50,9 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// to the store. A store that is away keeps nobody from ending.
 pub const FAREWELL: Duration = Duration::from_millis(250);
 
+/// How long a start waits for the store: a few round trips, so that the first reads find it trusted.
+const FIRST_BEAT: Duration = Duration::from_millis(250);
+
 /// How often an ending host looks whether it is idle: short beside any load.
 const IDLE_LOOK: Duration = Duration::from_millis(5);
 
@@ -59,6 +65,8 @@ pub struct Corral {
 struct Inner {
     config: Config,
     entities: BTreeMap<String, Arc<Bound>>,
+    /// Ad-hoc queries, as an entity.
+    query: Arc<Definition>,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
     policies: Policies,
@@ -70,6 +78,7 @@ struct Inner {
 /// An entity with its statements, ready to be shared.
 struct Bound {
     entity: Arc<Entity>,
+    definition: Arc<Definition>,
     /// None: it has no statement, the program binds a closure.
     loader: Option<Arc<dyn Loader>>,
     writes: BTreeMap<String, Arc<origin::WriteStatement>>,
@@ -119,10 +128,16 @@ impl Corral {
         let origin = connect_origin(&config)?;
         let metrics = Arc::new(Metrics::new(config.entities.keys().map(String::as_str)));
         let policies = Policies::start(&config, Arc::clone(&metrics)).await?;
-        let cache = new_cache(&config, store, policies.slot(), Arc::clone(&metrics));
-        let entities = config.entities.values().map(|e| Bound::of(e, origin.as_ref())).collect();
+        let bound = |entity| Bound::of(entity, origin.as_ref(), &config.store.prefix);
+        let entities: BTreeMap<_, _> = config.entities.values().map(bound).collect();
+        let query = requests::query_definition(&config);
+        let definitions = entities.values().map(|bound| Arc::clone(&bound.definition));
+        let definitions = definitions.chain([Arc::clone(&query)]).collect();
+        let parts = Assembled { store, definitions, origin: origin.clone() };
+        let cache = new_cache(&config, parts, policies.slot(), Arc::clone(&metrics));
         let inner = Arc::new(Inner {
             entities,
+            query,
             cache,
             origin,
             policies,
@@ -133,6 +148,9 @@ impl Corral {
         });
         let corral = Self { inner };
         corral.start_tasks()?;
+        let first_beat = corral.inner.cache.trust().judged();
+        // A store that does not answer keeps no host from starting.
+        let _in_time = timeout(FIRST_BEAT, first_beat).await;
         Ok(corral)
     }
 
@@ -151,7 +169,7 @@ impl Corral {
     /// `memory` or `redis`.
     #[must_use]
     pub fn store_kind(&self) -> &'static str {
-        self.inner.cache.store().kind()
+        self.inner.cache.trust().kind()
     }
 
     /// `postgres`, `sqlite` or `none`.
@@ -179,6 +197,16 @@ impl Corral {
         let finished = timeout(grace, self.idle()).await.is_ok();
         self.inner.cache.cut_off();
         let tidy = timeout(FAREWELL, self.idle()).await.is_ok();
+        let _ = timeout(FAREWELL, self.inner.cache.leave()).await;
+        let standing = self.inner.cache.standing();
+        if standing.owed > 0 || standing.in_doubt > 0 {
+            tracing::warn!(
+                owed = standing.owed,
+                in_doubt = standing.in_doubt,
+                "stopped with invalidations that the store has not taken: what they concern may be read \
+                 stale from it until its lifetime ends; `corral flush` makes all of it untrue"
+            );
+        }
         tracing::info!(finished, tidy, "stopped");
         if let Ok(mut tasks) = self.inner.tasks.lock() {
             tasks.abort_all();
@@ -192,13 +220,13 @@ impl Corral {
     }
 
     fn start_tasks(&self) -> Result<(), StartError> {
-        let store = Arc::clone(self.inner.cache.store());
         let inner = Arc::downgrade(&self.inner);
         self.inner.policies.watch()?;
         if let Ok(mut tasks) = self.inner.tasks.lock() {
-            tasks.spawn(async move { store.probe().await });
-            let cache = Arc::clone(&self.inner.cache);
-            tasks.spawn(async move { cache.carry_out_intents().await });
+            let [trust, list, intents] = [(); 3].map(|()| Arc::clone(&self.inner.cache));
+            tasks.spawn(async move { trust.keep_trust().await });
+            tasks.spawn(async move { list.keep_listed().await });
+            tasks.spawn(async move { intents.carry_out_intents().await });
             tasks.spawn(async move {
                 while let Some(inner) = inner.upgrade() {
                     inner.cache.sweep_near();
@@ -212,14 +240,20 @@ impl Corral {
 }
 
 impl Bound {
-    fn of(entity: &Entity, origin: Option<&Arc<dyn Origin>>) -> (String, Arc<Self>) {
+    fn of(
+        entity: &Entity,
+        origin: Option<&Arc<dyn Origin>>,
+        prefix: &Prefix,
+    ) -> (String, Arc<Self>) {
         let writes = entity.writes.iter();
         let read = entity.read.clone().zip(origin.map(Arc::clone));
         let loader = read.map(|(statement, origin)| {
             Arc::new(SqlLoader { origin, statement: Arc::new(statement) }) as Arc<dyn Loader>
         });
+        let shared = Arc::new(entity.clone());
         let bound = Self {
-            entity: Arc::new(entity.clone()),
+            definition: Definition::new(Arc::clone(&shared), prefix),
+            entity: shared,
             loader,
             writes: writes.map(|(n, w)| (n.clone(), Arc::new(w.statement.clone()))).collect(),
         };
@@ -232,7 +266,7 @@ impl Inner {
     fn fold_metrics(&self) {
         let (entries, bytes) = self.cache.near_size();
         let gauges = [
-            (&self.metrics.store_unreadable, self.cache.store().unreadable()),
+            (&self.metrics.store_unreadable, self.cache.trust().unreadable()),
             (&self.metrics.near_entries, entries as u64),
             (&self.metrics.near_bytes, bytes),
         ];
@@ -248,7 +282,10 @@ impl Inner {
 pub(crate) fn connect_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &config.store.url {
         None => Arc::new(MemoryStore::default()),
-        Some(url) => Arc::new(RedisStore::connect(&url.0, config.store.timeout)?),
+        Some(url) => {
+            let prefix = config.store.prefix.clone();
+            Arc::new(RedisStore::connect(&url.0, prefix, config.store.timeout)?)
+        }
     })
 }
 
@@ -278,22 +315,31 @@ fn usual_deadline(config: &Config) -> Duration {
     usual.map_or(OriginOptions::default().deadline, |(deadline, _)| deadline)
 }
 
+/// What a cache is built over.
+struct Assembled {
+    store: Arc<dyn Store>,
+    definitions: Vec<Arc<Definition>>,
+    origin: Option<Arc<dyn Origin>>,
+}
+
 fn new_cache(
     config: &Config,
-    store: Arc<dyn Store>,
+    over: Assembled,
     slot: Arc<Slot>,
     metrics: Arc<Metrics>,
 ) -> Arc<Cache> {
-    let deadlines = config.entities.values().map(|entity| entity.deadline);
-    let longest = deadlines.chain([config.query.deadline]).max().unwrap_or(config.query.deadline);
+    let Assembled { store, definitions, origin } = over;
     let near_is_used = config.entities.values().any(|entity| !entity.near.is_zero());
     Arc::new(Cache::new(Parts {
         store,
+        prefix: config.store.prefix.clone(),
+        definitions,
+        origin,
         slot,
         metrics,
         entropy: Arc::new(SystemEntropy),
+        clock: Arc::new(SystemClock),
         loads_at_once: config.origin.max_loads,
-        longest_load: longest,
         near_bytes: if near_is_used { config.near.bytes } else { 0 },
     }))
 }

@@ -34,7 +34,8 @@ pub struct Readiness {
 impl Corral {
     /// Asks store and origin.
     pub async fn readiness(&self) -> Readiness {
-        let (store, pending_invalidations) = self.inner.cache.store().state();
+        let standing = self.inner.cache.standing();
+        let (store, pending_invalidations) = (standing.store, standing.owed);
         let origin = self.origin_answers().await;
         let draining = self.inner.draining.load(Ordering::Acquire);
         let mut reasons = Vec::new();
@@ -42,10 +43,24 @@ impl Corral {
             reasons.push("this host is shutting down".to_owned());
         }
         if store != Breaker::Closed {
-            reasons.push("the store does not answer: reads go to the origin".to_owned());
+            let why = standing.why.as_deref().unwrap_or("it was not asked yet");
+            reasons.push(format!("the store is not trusted, so reads go to the origin: {why}"));
         }
         if pending_invalidations > 0 {
             reasons.push(format!("{pending_invalidations} invalidations wait for the store"));
+        }
+        if standing.in_doubt > 0 {
+            let count = standing.in_doubt;
+            reasons.push(format!(
+                "{count} commits are in doubt: the database has not said how they ended"
+            ));
+        }
+        if standing.strangers > 0 {
+            let count = standing.strangers;
+            reasons.push(format!(
+                "{count} hosts of another format are alive: writes of theirs do not reach the values of \
+                 this one"
+            ));
         }
         if !origin {
             reasons.push("the origin does not answer: only stored values are served".to_owned());

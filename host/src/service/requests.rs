@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use crate::cache::{
-    Answer, Invalidated, Invalidation, LoadError, QueryLoader, Read, ReadError, WriteCall,
-    WriteError, Wrote,
+    Answer, Definition, Invalidated, Invalidation, LoadError, QueryLoader, Read, ReadError,
+    WriteCall, WriteError, Wrote,
 };
-use crate::config::{Entity, Param};
-use crate::name::{InvalidName, Key, Tag};
+use crate::config::{Config, Entity, Param};
+use crate::name::{InvalidName, Key, Name, Tag};
 use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
 use crate::policy::{Argument, Query, Request, Subject};
 
@@ -137,7 +137,6 @@ impl Corral {
         }
         let values = request.params.iter().enumerate().map(query_value);
         let values = values.collect::<Result<Vec<Value>, _>>()?;
-        let entity = Arc::new(query_entity(&values, ttl, config.deadline));
         let statement = ReadStatement {
             sql: request.sql.trim().trim_end_matches(';').to_owned(),
             params: values.iter().map(Value::ty).collect(),
@@ -148,8 +147,10 @@ impl Corral {
             ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
             tags: request.tags,
         };
+        let entity = Arc::new(query_entity(&values, ttl, config.deadline));
         let loader = Arc::new(QueryLoader { origin: Arc::clone(origin), statement });
-        let read = Read::new(entity, values, loader).of_query(query);
+        let definition = Arc::clone(&self.inner.query);
+        let read = Read::new(definition, values, loader).of_query(query, entity);
         self.inner.cache.read(read).await.map_err(|error| {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
                 return RequestError::Query(code);
@@ -213,6 +214,28 @@ impl Corral {
         Ok(self.inner.cache.invalidate(invalidation).await?)
     }
 
+    /// Makes every value of the deployment untrue; returns once every host knows, about a second later.
+    pub async fn flush(&self) -> Invalidated {
+        self.inner.cache.flush().await
+    }
+
+    /// What the read of an entity is called in the store, under the policy in force; `None` if it has no
+    /// key.
+    ///
+    /// # Errors
+    /// [`RequestError`] when there is no such read.
+    pub fn name_of(
+        &self,
+        entity: &str,
+        params: &Map<String, Json>,
+    ) -> Result<Option<Name>, RequestError> {
+        let request = self.named_read(entity, params)?;
+        let definition = &self.entity(entity)?.definition;
+        let plan = self.inner.policies.slot().current().name(&request);
+        let plan = plan.ok().and_then(Result::ok);
+        Ok(plan.map(|plan| definition.place_of(&request, &plan).name))
+    }
+
     pub(super) fn entity(&self, name: &str) -> Result<&Arc<Bound>, RequestError> {
         let unknown = || RequestError::UnknownEntity(name.to_owned());
         self.inner.entities.get(name).ok_or_else(unknown)
@@ -247,7 +270,7 @@ impl Corral {
 
 fn sql_read(bound: &Bound, values: Vec<Value>) -> Result<Read, ReadError> {
     let loader = bound.loader.as_ref().ok_or(ReadError::Unbound)?;
-    Ok(Read::new(Arc::clone(&bound.entity), values, Arc::clone(loader)))
+    Ok(Read::new(Arc::clone(&bound.definition), values, Arc::clone(loader)))
 }
 
 /// The values of `params`, in their order, or everything that is wrong with them.
@@ -339,6 +362,12 @@ fn query_value((at, json): (usize, &Json)) -> Result<Value, RequestError> {
     Value::from_json(ty, json).map_err(|invalid| {
         RequestError::Arguments(vec![wrong(&format!("params[{at}]"), invalid.to_string())])
     })
+}
+
+/// Ad-hoc queries as one definition: the names of all of them have its digest, and its floor.
+pub(super) fn query_definition(config: &Config) -> Arc<Definition> {
+    let entity = query_entity(&[], QUERY_TTL_LIMIT, config.query.deadline);
+    Definition::new(Arc::new(entity), &config.store.prefix)
 }
 
 fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {

@@ -10,20 +10,35 @@
 //! | 34 | 8 | `generation` |
 //! | 42 | 4 | `cost_ms` |
 //! | 46 | 16 | `etag` |
-//! | 62 | 1 | flags: [`NO_ROW`] |
-//! | 63 | 8 | length of the body |
-//! | 71 | … | the body |
+//! | 62 | 16 | `fingerprint` |
+//! | 78 | 8 | `stamp.epoch` |
+//! | 86 | 8 | `stamp.word` |
+//! | 94 | 1 | flags: [`NO_ROW`] |
+//! | 95 | 8 | length of the body |
+//! | 103 | … | the body |
 
 use bytes::{Buf, BufMut, Bytes};
 
+use super::Epoch;
+use crate::name::Fingerprint;
+
 /// Magic, then the version of the layout. The magic byte never begins UTF-8 text, so no JSON or
 /// plain string that somebody else wrote under our key passes for an envelope.
-pub(super) const PREFIX: [u8; 2] = [0xCB, 1];
+pub(super) const PREFIX: [u8; 2] = [0xCB, 2];
 
 /// Flag: the origin has no such row; the body is empty.
 const NO_ROW: u8 = 1;
 
-const HEADER_BYTES: usize = 71;
+const HEADER_BYTES: usize = 103;
+
+/// What was in force when a value's load began. A value is believed while all of it still is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The epoch of the node that granted the lease.
+    pub epoch: Epoch,
+    /// One word for the epoch and the floors, compared on every hit.
+    pub word: u64,
+}
 
 /// A stored value. Times are the store's clock, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +57,10 @@ pub struct Envelope {
     pub generation: u64,
     /// Names the body's content, for `ETag`: computed once, when the value is filled.
     pub etag: u128,
+    /// The read that it answers.
+    pub fingerprint: Fingerprint,
+    /// What was in force when its load began.
+    pub stamp: Stamp,
     /// The value as JSON text; none: the origin has no such row.
     pub body: Option<Bytes>,
 }
@@ -65,10 +84,21 @@ impl Envelope {
         bytes.put_u64_le(self.generation);
         bytes.put_u32_le(self.cost_ms);
         bytes.put_u128_le(self.etag);
+        bytes.put_u128_le(self.fingerprint.0);
+        bytes.put_u64_le(self.stamp.epoch.0);
+        bytes.put_u64_le(self.stamp.word);
         bytes.put_u8(if self.body.is_none() { NO_ROW } else { 0 });
         bytes.put_u64_le(body.len() as u64);
         bytes.put_slice(body);
         bytes
+    }
+
+    /// Whether these bytes begin an envelope that is longer than they are.
+    pub(super) fn is_cut(bytes: &[u8]) -> bool {
+        let length = bytes.get(HEADER_BYTES - size_of::<u64>()..HEADER_BYTES);
+        let length = length.and_then(|length| length.try_into().ok()).map(u64::from_le_bytes);
+        let have = bytes.len().saturating_sub(HEADER_BYTES) as u64;
+        bytes.starts_with(&PREFIX) && length.is_some_and(|length| length > have)
     }
 
     /// Reads what [`Envelope::encode`] wrote. The body shares `bytes`.
@@ -89,6 +119,8 @@ impl Envelope {
             generation: header.get_u64_le(),
             cost_ms: header.get_u32_le(),
             etag: header.get_u128_le(),
+            fingerprint: Fingerprint(header.get_u128_le()),
+            stamp: Stamp { epoch: Epoch(header.get_u64_le()), word: header.get_u64_le() },
             body: None,
         };
         let flags = header.get_u8();
@@ -111,13 +143,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FLAGS_AT: usize = 62;
+    const FLAGS_AT: usize = 94;
 
     fn any_envelope() -> impl Strategy<Value = Envelope> {
         let times = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
         let body = prop::option::of(prop::collection::vec(any::<u8>(), 0..200));
         let rest = (any::<u32>(), any::<u128>(), any::<u64>());
-        (times, rest, body).prop_map(|(times, (cost_ms, etag, generation), body)| Envelope {
+        let belief = (any::<u128>(), any::<u64>(), any::<u64>());
+        let parts = (times, rest, belief, body);
+        parts.prop_map(|(times, (cost_ms, etag, generation), belief, body)| Envelope {
             loaded_at_ms: times.0,
             refresh_at_ms: times.1,
             fresh_until_ms: times.2,
@@ -125,6 +159,8 @@ mod tests {
             cost_ms,
             etag,
             generation,
+            fingerprint: Fingerprint(belief.0),
+            stamp: Stamp { epoch: Epoch(belief.1), word: belief.2 },
             body: body.map(Bytes::from),
         })
     }
@@ -177,6 +213,8 @@ mod tests {
             cost_ms: 0,
             etag: 0,
             generation: 0,
+            fingerprint: Fingerprint(0),
+            stamp: Stamp { epoch: Epoch(0), word: 0 },
             body: None,
         };
         assert_eq!(envelope.encode()[2..10], [8, 7, 6, 5, 4, 3, 2, 1]);
@@ -192,6 +230,8 @@ mod tests {
             cost_ms: 5,
             etag: 7,
             generation: 6,
+            fingerprint: Fingerprint(8),
+            stamp: Stamp { epoch: Epoch(9), word: 10 },
             body: Some(Bytes::from_static(b"{}")),
         };
         let bytes = Bytes::from(envelope.encode());

@@ -4,12 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{InvalidName, Key, Tag};
 
-/// What an invalidation names in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doomed {
-    /// One key.
+/// Something that is made untrue. Names are made of it when it is carried out, under every naming that
+/// is in use then.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// A read: the entity and its arguments, each with its name and canonical text; `None` is null.
+    Read {
+        /// The entity.
+        entity: String,
+        /// The arguments.
+        arguments: Vec<(String, Option<String>)>,
+    },
+    /// A key that somebody named; under every definition, for nobody says of which entity it is.
     Key(Key),
-    /// Every key of a tag.
+    /// Everything that carries a tag.
     Tag(Tag),
 }
 
@@ -18,7 +26,8 @@ pub enum Doomed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     id: u128,
-    doomed: Vec<Doomed>,
+    targets: Vec<Target>,
+    transaction: Option<u64>,
 }
 
 /// A stored intent that can't be read.
@@ -36,39 +45,59 @@ pub enum UnreadableIntent {
 #[derive(Serialize, Deserialize)]
 struct Text {
     id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transaction: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reads: Vec<ReadText>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     keys: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct ReadText {
+    entity: String,
+    arguments: Vec<(String, Option<String>)>,
+}
+
 impl Intent {
-    /// An intent with these random bits for an identity.
+    /// An intent with these random bits for an identity. `transaction` is the database's id of the
+    /// transaction that makes it true, where it has one.
     #[must_use]
-    pub fn new(id: u128, doomed: Vec<Doomed>) -> Self {
-        Self { id, doomed }
+    pub fn new(id: u128, targets: Vec<Target>, transaction: Option<u64>) -> Self {
+        Self { id, targets, transaction }
     }
 
-    /// What it dooms.
+    /// What it makes untrue.
     #[must_use]
-    pub fn doomed(&self) -> &[Doomed] {
-        &self.doomed
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
     }
 
-    /// Which of so many shards it belongs to.
+    /// The transaction that makes it true: the invalidation counts only once that has ended.
     #[must_use]
-    pub fn shard(&self, shards: usize) -> usize {
-        usize::try_from(self.id % shards.max(1) as u128).unwrap_or(0)
+    pub fn transaction(&self) -> Option<u64> {
+        self.transaction
     }
 
     /// Its text in the store.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = Text { id: format!("{:032x}", self.id), keys: vec![], tags: vec![] };
-        for doomed in &self.doomed {
-            match doomed {
-                Doomed::Key(key) => text.keys.push(key.to_string()),
-                Doomed::Tag(tag) => text.tags.push(tag.to_string()),
+        let mut text = Text {
+            id: format!("{:032x}", self.id),
+            transaction: self.transaction,
+            reads: vec![],
+            keys: vec![],
+            tags: vec![],
+        };
+        for target in self.targets.iter().cloned() {
+            match target {
+                Target::Read { entity, arguments } => {
+                    text.reads.push(ReadText { entity, arguments });
+                }
+                Target::Key(key) => text.keys.push(key.to_string()),
+                Target::Tag(tag) => text.tags.push(tag.to_string()),
             }
         }
         // Strings in lists: there is nothing in it that JSON can't say.
@@ -83,9 +112,13 @@ impl Intent {
         let malformed = |error: &dyn std::fmt::Display| UnreadableIntent::Json(error.to_string());
         let text: Text = serde_json::from_str(text).map_err(|error| malformed(&error))?;
         let id = u128::from_str_radix(&text.id, 16).map_err(|error| malformed(&error))?;
-        let keys = text.keys.iter().map(|key| Key::try_new(key).map(Doomed::Key));
-        let tags = text.tags.iter().map(|tag| Tag::try_new(tag).map(Doomed::Tag));
-        Ok(Self { id, doomed: keys.chain(tags).collect::<Result<_, _>>()? })
+        let read = |ReadText { entity, arguments }| Ok(Target::Read { entity, arguments });
+        let key = |key: &String| Key::try_new(key).map(Target::Key);
+        let tag = |tag: &String| Tag::try_new(tag).map(Target::Tag);
+        let targets = text.reads.into_iter().map(read);
+        let targets = targets.chain(text.keys.iter().map(key)).chain(text.tags.iter().map(tag));
+        let targets = targets.collect::<Result<_, InvalidName>>()?;
+        Ok(Self { id, targets, transaction: text.transaction })
     }
 }
 
@@ -94,15 +127,22 @@ mod tests {
     use super::*;
 
     fn intent() -> Intent {
-        let key = Doomed::Key(Key::try_new("v1:user:\"7\"").unwrap());
-        Intent::new(0x2a, vec![key, Doomed::Tag(Tag::try_new("user:7").unwrap())])
+        let arguments = vec![("id".to_owned(), Some("7".to_owned())), ("at".to_owned(), None)];
+        let targets = vec![
+            Target::Read { entity: "user".into(), arguments },
+            Target::Key(Key::try_new("v1:user:\"7\"").unwrap()),
+            Target::Tag(Tag::try_new("user:7").unwrap()),
+        ];
+        Intent::new(0x2a, targets, Some(725))
     }
 
     #[test]
     fn it_is_readable_text_and_comes_back() {
         let text = intent().encode();
         let id = "0000000000000000000000000000002a";
-        assert_eq!(text, format!(r#"{{"id":"{id}","keys":["v1:user:\"7\""],"tags":["user:7"]}}"#));
+        let reads = r#"[{"entity":"user","arguments":[["id","7"],["at",null]]}]"#;
+        let rest = r#""keys":["v1:user:\"7\""],"tags":["user:7"]"#;
+        assert_eq!(text, format!(r#"{{"id":"{id}","transaction":725,"reads":{reads},{rest}}}"#));
         assert_eq!(Intent::decode(&text), Ok(intent()));
     }
 

@@ -1,15 +1,18 @@
 //! The store: the shared cache that all hosts see.
 //!
-//! Six operations, each atomic on one slot, the two that tags need and the three of intents. None
-//! can write without a lifetime: the interface has no way to say it.
+//! Six operations, each atomic on one slot; those that tags, intents and ranges need; and two questions
+//! by which a host tells whether the node may be believed. None can write without a lifetime: the
+//! interface has no way to say it.
 //!
-//! The store knows nothing of policies or origins. It keeps its own clock: all times in an
-//! [`Envelope`] are the store's, and a host asks [`Store::now_ms`] for its estimate of it.
+//! The store knows nothing of policies or origins, and it judges nothing: every answer says over which
+//! [link](LinkId) it came, and the cache decides what that is worth. It keeps its own clock: all times in
+//! an [`Envelope`] are the store's, and a host asks [`Store::now_ms`] for its estimate of it.
 
 mod envelope;
 mod intent;
 mod listeners;
 mod memory;
+mod range;
 mod redis;
 mod waiters;
 
@@ -18,12 +21,16 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 pub use self::redis::{Audit, RedisStore, audit};
-pub use crate::name::{InvalidName, Key, NAME_LIMIT, Tag};
-pub use envelope::{Envelope, Unreadable};
-pub use intent::{Doomed, Intent, UnreadableIntent};
+pub use crate::name::{
+    Digest, FORMAT, Fingerprint, InvalidName, Key, NAME_LIMIT, Name, PolicyId, Prefix, Tag,
+};
+pub use envelope::{Envelope, Stamp, Unreadable};
+pub use intent::{Intent, Target, UnreadableIntent};
 pub use memory::MemoryStore;
+pub use range::{HostCard, Naming, Range, Scope};
 
 /// The proof of a lease: 128 random bits, unique to one claim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,11 +58,63 @@ impl fmt::Debug for Token {
     }
 }
 
+/// The identity of a store's node in one life of it: every host derives the same number, and it changes
+/// when the node restarts, is promoted or demoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
+/// The connections to a node, from when they were opened until they are replaced, all together. A number
+/// that this process never uses twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkId(pub u64);
+
+/// An answer, and the link over which it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over<T> {
+    /// The link.
+    pub link: LinkId,
+    /// What was answered.
+    pub answer: T,
+}
+
+impl<T> Over<T> {
+    /// The same link with another answer.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Over<U> {
+        Over { link: self.link, answer: change(self.answer) }
+    }
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// Its identity; `None` if the server hides it.
+    pub epoch: Option<Epoch>,
+    /// Its clock, in ms since the Unix epoch.
+    pub now_ms: u64,
+    /// It takes writes and follows nobody.
+    pub is_primary: bool,
+    /// Its replicas, or traces of an earlier role.
+    pub replicas: Replicas,
+    /// What [`Range::version`] is at present; 0: the range is empty.
+    pub range_version: u64,
+}
+
+/// What a node shows of others that may take its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replicas {
+    /// It has no replica and never was one.
+    None,
+    /// It has replicas or was one, and those that it has answered a short while ago.
+    Answering,
+    /// A replica that acknowledged something before is silent.
+    Silent,
+}
+
 /// What a host asks with `claim`.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
-    /// The key to fill.
-    pub key: &'a Key,
+    /// The name to fill.
+    pub name: &'a Name,
     /// The token that shall prove the lease.
     pub token: Token,
     /// How long the lease lives unless renewed.
@@ -103,21 +162,47 @@ pub enum Filled {
     Rejected,
 }
 
-/// The answer to an index write.
+/// A tag was invalidated a short while ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Indexed {
-    /// The key stands in the tag's index.
-    Clear,
-    /// It does, and the tag was invalidated a short while ago (its mark lives): what was loaded
-    /// before this answer must be loaded again.
-    Marked,
+pub struct Mark {
+    /// The node's clock at that moment, in ms since the Unix epoch.
+    pub at_ms: u64,
+    /// The node's epoch, as the host knew it that wrote the mark.
+    pub epoch: Epoch,
+}
+
+/// The answer to an index write: the name stands in the index of every tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    /// The node's clock, in ms since the Unix epoch.
+    pub now_ms: u64,
+    /// The marks of those tags that have one.
+    pub marks: Vec<Mark>,
+}
+
+/// Something that an invalidation removes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Doomed {
+    /// The value and the lease of one name.
+    Name(Name),
+    /// Those of every name that carries the tag.
+    Tag(Tag),
+}
+
+/// How an invalidation marks tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marking {
+    /// How long a mark lives: longer than any load.
+    pub lasts: Duration,
+    /// The node's epoch, for [`Mark::epoch`].
+    pub epoch: Epoch,
 }
 
 /// How many values and leases an invalidation removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Keys that had a value or a lease.
-    pub keys: u64,
+    /// Names that had a value or a lease.
+    pub names: u64,
 }
 
 /// The answer to a [`Store::get_tracked`].
@@ -125,14 +210,14 @@ pub struct Removed {
 pub struct Tracked {
     /// As [`Store::get`] answers.
     pub envelope: Option<Envelope>,
-    /// Whether the next change under the key will be heard of.
+    /// Whether the next change under the name will be heard of.
     pub heard: bool,
 }
 
 /// Who wants to hear of changes in a store. It is called from where word arrives: it must not block.
 pub trait Listener: Send + Sync {
-    /// What stands under the key of this name was replaced or removed.
-    fn changed(&self, key: &str);
+    /// What stands under this name was replaced or removed.
+    fn changed(&self, name: &str);
 
     /// Every value may have changed: the store was emptied, or word of changes may have been lost.
     fn all_changed(&self);
@@ -147,7 +232,7 @@ pub enum StoreError {
     /// No answer within the budget; it may or may not have happened.
     #[error("no answer from the store within {0:?}")]
     Timeout(Duration),
-    /// It is not asked: it has missed an invalidation, or did not answer a short while ago.
+    /// It is not asked, or its answer does not count: the node is not trusted at this moment.
     #[error("the store is not trusted at present")]
     Distrusted,
     /// The server answered with an error (`OOM`, `READONLY`, `WRONGTYPE`, …).
@@ -155,17 +240,18 @@ pub enum StoreError {
     Refused(String),
 }
 
-/// The shared cache. Every exchange with the store ends within the store's own time budget;
-/// every call is one exchange, except that an invalidation takes one or more for each chunk.
+/// The shared cache. An exchange ends when the store has been silent for its time budget; every call is
+/// one exchange, except that an invalidation of tags takes one or more for each chunk of names.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The envelope under `key`. One that can't be read is nothing, and counted.
-    async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError>;
+    /// The envelope under `name`. One that can't be read is nothing, and counted.
+    async fn get(&self, name: &Name) -> Result<Over<Option<Envelope>>, StoreError>;
 
-    /// [`Store::get`], and asks for word of the next change under the key. That comes once, to every
+    /// [`Store::get`], and asks for word of the next change under the name. That comes once, to every
     /// listener; it may come before the answer to this.
-    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
-        Ok(Tracked { envelope: self.get(key).await?, heard: false })
+    async fn get_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
+        let got = self.get(name).await?;
+        Ok(got.map(|envelope| Tracked { envelope, heard: false }))
     }
 
     /// From now on `listener` hears of what changes: by a call to this store, before that call has
@@ -177,42 +263,49 @@ pub trait Store: Send + Sync {
     }
 
     /// Asks for the right to fill; looks again first.
-    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError>;
+    async fn claim(&self, claim: Claim<'_>) -> Result<Over<Claimed>, StoreError>;
 
-    /// Stores `envelope` only while the lease still holds `token`, and spends the lease. The key
+    /// Stores `envelope` only while the lease still holds `token`, and spends the lease. The name
     /// lives until `envelope.stale_until_ms`; if that is over, the fill is accepted all the same
-    /// and leaves the key without a value.
+    /// and leaves the name without a value.
     async fn fill(
         &self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
     ) -> Result<Filled, StoreError>;
 
     /// Extends a lease that is still `token`'s; false when it is not.
-    async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError>;
+    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError>;
 
     /// Gives a lease back if it is still `token`'s; false when it was not.
-    async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError>;
+    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError>;
 
-    /// What is left of the lease on `key`, if anybody holds one. Changes nothing.
-    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError>;
+    /// What is left of the lease on `name`, if anybody holds one. Changes nothing.
+    async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError>;
 
-    /// Removes the keys' values *and leases*, so that fills in progress are rejected.
-    async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError>;
+    /// Writes `name` into each tag's index until `expires_at_ms`, trims expired members, raises the
+    /// score of one that is there, never shortens an index's lifetime.
+    async fn index(
+        &self,
+        name: &Name,
+        tags: &[Tag],
+        expires_at_ms: u64,
+    ) -> Result<Over<Indexed>, StoreError>;
 
-    /// Sets the tag's mark for `mark`, then removes every key of its index as
-    /// [`Store::invalidate_keys`] does, in bounded chunks; members leave the index only after
-    /// their keys are gone, so that a repeat finishes what a crash left.
-    async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError>;
-
-    /// Writes `key` into the tag's index until `expires_at_ms`, trims expired members, never
-    /// shortens the index's lifetime.
-    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError>;
+    /// Removes values *and leases*, so that fills in progress are rejected. Of a tag: sets its mark,
+    /// then removes every name of its index in bounded chunks. Members leave the index only after their
+    /// names are gone, only while no newer mark stands and only with the score that was read, so that a
+    /// repeat finishes what a crash left and an overlapping invalidation forgets nothing (race Q).
+    async fn invalidate(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError>;
 
     /// Writes `intent`, to fall due after `hold`; one that is there already falls due later, never
     /// earlier. It is kept for longer than any value lives.
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError>;
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError>;
 
     /// Removes `intent`.
     async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError>;
@@ -222,16 +315,53 @@ pub trait Store: Send + Sync {
     /// removed and counted.
     async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError>;
 
-    /// Returns when the lease on `key` may have ended, at the latest after `at_most`. A hint: the
+    /// Returns when the lease on `name` may have ended, at the latest after `at_most`. A hint: the
     /// caller claims again and looks.
-    async fn settled(&self, key: &Key, at_most: Duration);
+    async fn settled(&self, name: &Name, at_most: Duration);
 
-    /// Whether the store answers.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// Asks every connection of the link for its node's identity and role, and one of them for the rest
+    /// of a beat. Connections that disagree are closed, and the error says so.
+    async fn beat(&self) -> Result<Over<Beat>, StoreError>;
+
+    /// The epoch of the node that a connection reaches which is opened anew, through the address as it
+    /// is resolved now; `None` if the server hides its identity.
+    async fn confirm(&self) -> Result<Option<Epoch>, StoreError>;
+
+    /// Returns when a link other than this one is in use, or may be.
+    async fn relinked(&self, since: LinkId);
+
+    /// Closes the link; the next one is opened at once.
+    fn relink(&self, why: &str);
+
+    /// What must be known before values of the node are believed.
+    async fn range(&self) -> Result<Over<Range>, StoreError>;
+
+    /// Writes these namings into the range as used at this moment, and a floor for each of them and for
+    /// everything where there is none; answers the range as it is then. A naming that is not in use any
+    /// more is removed with its floor.
+    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError>;
+
+    /// Writes new floors.
+    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError>;
+
+    /// Notes in the range that this epoch has been watched for as long as its fence lasts.
+    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError>;
+
+    /// Lists this host as alive, and answers everyone who is.
+    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError>;
+
+    /// Takes this host off the list.
+    async fn delist(&self, id: &str) -> Result<(), StoreError>;
+
+    /// A small note of this deployment, such as the origin's identity; `None` if there is none.
+    async fn note(&self, of: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Writes a note, for `lasts`.
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError>;
 
     /// This host's estimate of the store's clock, milliseconds since the Unix epoch. Before the
-    /// store answered for the first time it is this machine's clock, for want of a better one;
-    /// from then on it never goes back within one process.
+    /// store answered for the first time it is this machine's clock, for want of a better one. It
+    /// follows a step of the store's clock in either direction.
     fn now_ms(&self) -> u64;
 
     /// `memory` or `redis`, for people.

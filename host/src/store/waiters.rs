@@ -6,40 +6,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use super::Key;
+use super::Name;
 
-/// The waiting parties by key. A key stands here only while somebody waits for it.
+/// The waiting parties by name. A name stands here only while somebody waits for it.
 #[derive(Default)]
-pub(super) struct Waiters(Mutex<HashMap<Key, Party>>);
+pub(super) struct Waiters(Mutex<HashMap<Name, Party>>);
 
 struct Party {
     notify: Arc<Notify>,
     members: usize,
 }
 
-/// A place among the waiters of one key, given up on drop.
+/// A place among the waiters of one name, given up on drop.
 pub(super) struct Waiter<'a> {
     waiters: &'a Waiters,
-    key: Key,
+    name: Name,
     notified: std::pin::Pin<Box<OwnedNotified>>,
 }
 
 impl Waiters {
-    /// From now on a wake for `key` reaches the waiter, also one that comes before it is awaited.
-    pub(super) fn register(&self, key: &Key) -> Waiter<'_> {
+    /// From now on a wake for `name` reaches the waiter, also one that comes before it is awaited.
+    pub(super) fn register(&self, name: &Name) -> Waiter<'_> {
         let mut parties = self.lock();
         let party = parties
-            .entry(key.clone())
+            .entry(name.clone())
             .or_insert_with(|| Party { notify: Arc::default(), members: 0 });
         party.members += 1;
         let mut notified = Box::pin(Arc::clone(&party.notify).notified_owned());
         notified.as_mut().enable();
-        Waiter { waiters: self, key: key.clone(), notified }
+        Waiter { waiters: self, name: name.clone(), notified }
     }
 
-    /// Wakes those that wait for `key`.
-    pub(super) fn wake(&self, key: &Key) {
-        if let Some(party) = self.lock().get(key) {
+    /// Wakes those that wait for `name`.
+    pub(super) fn wake(&self, name: &Name) {
+        if let Some(party) = self.lock().get(name) {
             party.notify.notify_waiters();
         }
     }
@@ -51,7 +51,7 @@ impl Waiters {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Party>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Party>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,10 +66,10 @@ impl Waiter<'_> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut parties = self.waiters.lock();
-        if let Some(party) = parties.get_mut(&self.key) {
+        if let Some(party) = parties.get_mut(&self.name) {
             party.members -= 1;
             if party.members == 0 {
-                parties.remove(&self.key);
+                parties.remove(&self.name);
             }
         }
     }
@@ -82,17 +82,17 @@ mod tests {
 
     #[test]
     fn a_wake_between_registration_and_await_is_not_lost() {
-        let (waiters, key) = (Waiters::default(), Key::try_new("k").unwrap());
-        let mut waiter = waiters.register(&key);
+        let (waiters, name) = (Waiters::default(), Name::try_new("k").unwrap());
+        let mut waiter = waiters.register(&name);
         assert!(waiter.woken().now_or_never().is_none());
-        waiters.wake(&key);
+        waiters.wake(&name);
         assert!(waiter.woken().now_or_never().is_some());
     }
 
     #[test]
-    fn a_wake_reaches_its_key_only_and_wake_all_everybody() {
+    fn a_wake_reaches_its_name_only_and_wake_all_everybody() {
         let (waiters, a, b) =
-            (Waiters::default(), Key::try_new("a").unwrap(), Key::try_new("b").unwrap());
+            (Waiters::default(), Name::try_new("a").unwrap(), Name::try_new("b").unwrap());
         let (mut first, mut second) = (waiters.register(&a), waiters.register(&b));
         waiters.wake(&a);
         assert!(first.woken().now_or_never().is_some());
@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_for_waiters_that_left() {
-        let (waiters, key) = (Waiters::default(), Key::try_new("k").unwrap());
-        let (first, second) = (waiters.register(&key), waiters.register(&key));
+        let (waiters, name) = (Waiters::default(), Name::try_new("k").unwrap());
+        let (first, second) = (waiters.register(&name), waiters.register(&name));
         drop(first);
         assert_eq!(waiters.lock().len(), 1);
         drop(second);

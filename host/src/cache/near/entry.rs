@@ -9,13 +9,15 @@ use tokio::time::Instant;
 use crate::policy::Generation;
 use crate::store::Key;
 
-use super::stamps::Stamp;
+use super::versions::Version;
 use super::{Answer, Found};
 use crate::cache::answer::Via;
 
 /// An answer that may be given again.
 pub(super) struct Entry {
-    pub(super) stamp: Stamp,
+    pub(super) version: Version,
+    /// What has to be in force.
+    pub(super) word: u64,
     pub(super) until: Instant,
     pub(super) generation: Arc<Generation>,
     key: Key,
@@ -48,14 +50,15 @@ impl Ready {
 }
 
 impl Entry {
-    pub(super) fn new(stamp: Stamp, until: Instant, at: Instant, found: &Found<'_>) -> Self {
+    pub(super) fn new(version: Version, until: Instant, at: Instant, found: &Found<'_>) -> Self {
         let Found { key, envelope, generation, now_ms, .. } = *found;
         let mut status = String::with_capacity(key.as_str().len() + 24);
         status.push_str("; key=");
         key.push_quoted(&mut status);
         status.push_str("; detail=near");
         Self {
-            stamp,
+            version,
+            word: envelope.stamp.word,
             until,
             generation: Arc::clone(generation),
             key: key.clone(),

@@ -1,16 +1,16 @@
 //! The near cache: answers of this process, in front of the store.
 //!
 //! ```text
-//! reserve → tracked get → keep        an answer, bound to the stamp of its key as it was before the get
-//! look → answer                       while that stamp stands, and for as long as the entity allows
-//! changed, all_changed → new stamps   what was kept or reserved before is never answered again
+//! reserve → tracked get → keep          an answer, bound to the version of its name before the get
+//! look → answer                         while that version stands and its stamp is in force
+//! changed, all_changed → new versions   what was kept or reserved before is never answered again
 //! ```
 //!
 //! Word of a change may overtake the answer to a get that was sent before it. So an entry counts from
 //! before its get: whatever is heard from then on, also while the answer is on its way, ends it.
 
 mod entry;
-mod stamps;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use tokio::time::Instant;
 
 use crate::policy::Generation;
 use crate::read_name::ReadName;
-use crate::store::{Envelope, Key, Listener};
+use crate::store::{Envelope, Key, Listener, Name};
 
 use super::answer::Answer;
 use entry::Entry;
 pub use entry::{Ready, etag_header};
-use stamps::{Stamp, Stamps};
+use versions::{Version, Versions};
 
 /// What a typical entry weighs, to size the table at the start.
 const TYPICAL_BYTES: u64 = 512;
@@ -39,13 +39,13 @@ pub(super) struct Near {
 
 struct Kept {
     entries: Cache<ReadName, Arc<Entry>, Weight, DefaultHashBuilder>,
-    stamps: Stamps,
+    versions: Versions,
 }
 
 /// A place for the answer to a get that is not yet sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ticket {
-    stamp: Stamp,
+    version: Version,
     /// What the get will answer was true no earlier than this.
     since: Instant,
 }
@@ -68,27 +68,35 @@ impl Near {
             let items = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
             let hasher = DefaultHashBuilder::default();
             let entries = Cache::with(items, bytes, Weight, hasher, Default::default());
-            Kept { entries, stamps: Stamps::new() }
+            Kept { entries, versions: Versions::new() }
         });
         Self { kept }
     }
 
-    /// The answer to a read under `generation`, if there is one that may be given now.
+    /// The answer to a read under `generation`, if there is one that may be given now. `is_in_force` tells
+    /// whether a stamp's word is.
     pub(super) fn look(
         &self,
         read: &ReadName,
         generation: &Generation,
+        is_in_force: impl Fn(u64) -> bool,
         now: Instant,
     ) -> Option<Answer> {
         let kept = self.kept.as_ref()?;
         let entry = kept.entries.get(read)?;
-        kept.stands(&entry, generation, now).then(|| entry.answer(now))
+        let stands = kept.stands(&entry, generation, now) && is_in_force(entry.word);
+        stands.then(|| entry.answer(now))
     }
 
-    /// Asked for before the get of `key` is sent. None: its answer can't be kept.
-    pub(super) fn reserve(&self, key: &Key) -> Option<Ticket> {
-        let stamp = self.kept.as_ref()?.stamps.of(key.as_str());
-        Some(Ticket { stamp, since: Instant::now() })
+    /// Answers nothing that was kept until now.
+    pub(super) fn forget_all(&self) {
+        self.all_changed();
+    }
+
+    /// Asked for before the get of `name` is sent. `None`: its answer can't be kept.
+    pub(super) fn reserve(&self, name: &Name) -> Option<Ticket> {
+        let version = self.kept.as_ref()?.versions.of(name.as_str());
+        Some(Ticket { version, since: Instant::now() })
     }
 
     /// Keeps what a get brought, unless it is known to have changed since the ticket was given. Past
@@ -99,8 +107,8 @@ impl Near {
         let now = Instant::now();
         let until = (ticket.since + at_most).min(now + Duration::from_millis(fresh_ms));
         let Some(kept) = self.kept.as_ref().filter(|_| now < until) else { return };
-        if kept.stamps.stands(ticket.stamp) {
-            let entry = Arc::new(Entry::new(ticket.stamp, until, now, found));
+        if kept.versions.stands(ticket.version) {
+            let entry = Arc::new(Entry::new(ticket.version, until, now, found));
             kept.entries.insert(read.clone(), entry);
         }
     }
@@ -123,20 +131,20 @@ impl Kept {
     fn stands(&self, entry: &Entry, generation: &Generation, now: Instant) -> bool {
         now < entry.until
             && entry.generation.number() == generation.number()
-            && self.stamps.stands(entry.stamp)
+            && self.versions.stands(entry.version)
     }
 }
 
 impl Listener for Near {
-    fn changed(&self, key: &str) {
+    fn changed(&self, name: &str) {
         if let Some(kept) = &self.kept {
-            kept.stamps.renew(key);
+            kept.versions.renew(name);
         }
     }
 
     fn all_changed(&self) {
         if let Some(kept) = &self.kept {
-            kept.stamps.renew_all();
+            kept.versions.renew_all();
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::cache::{Answer, Breaker};
 use crate::policy::{Origin, builtin};
 use crate::service::{Arguments, Corral, ReadRequest, RequestError};
-use crate::store::{Key, Store};
+use crate::store::{Name, Store};
 
 use super::Narrator;
 use super::report::{Policy, Report, Stampede, StoreDown, Swap, Tag, Write};
@@ -126,13 +126,14 @@ impl Stage<'_> {
     }
 
     async fn tag(&self) -> anyhow::Result<Tag> {
-        let mut keys: Vec<Key> = Vec::new();
+        let mut names: Vec<Name> = Vec::new();
         for id in 1..=TAGGED {
-            keys.extend(read(&self.corral, "product.page", Some(id)).await?.key);
+            read(&self.corral, "product.page", Some(id)).await?;
+            names.extend(self.corral.name_of("product.page", &object(json!({ "id": id })))?);
         }
-        let stored = self.count(&keys).await?;
+        let stored = self.count(&names).await?;
         self.corral.invalidate(&[], &["catalogue".to_owned()], &[]).await?;
-        let left = self.count(&keys).await?;
+        let left = self.count(&names).await?;
         self.narrator.tell(format_args!(
             "Tags: {stored} keys carried the tag \"catalogue\"; after one invalidation {left} are left."
         ));
@@ -200,10 +201,10 @@ impl Stage<'_> {
         Ok(Swap { swaps: SWAPS, requests, failed, slowest_activation_ms })
     }
 
-    async fn count(&self, keys: &[Key]) -> anyhow::Result<u64> {
+    async fn count(&self, names: &[Name]) -> anyhow::Result<u64> {
         let mut stored = 0;
-        for key in keys {
-            stored += u64::from(self.switch.get(key).await?.is_some());
+        for name in names {
+            stored += u64::from(self.switch.get(name).await?.answer.is_some());
         }
         Ok(stored)
     }

@@ -6,11 +6,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::time::sleep;
 
 use crate::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Removed, Store, StoreError,
-    Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
+    Listener, Marking, Name, Naming, Over, Range, Removed, Scope, Store, StoreError, Tag, Token,
+    Tracked,
 };
 
 pub(super) struct Switch {
@@ -18,6 +20,8 @@ pub(super) struct Switch {
     budget: Duration,
     cut: AtomicBool,
 }
+
+type Answered<T> = Result<T, StoreError>;
 
 impl Switch {
     pub(super) fn new(store: Arc<dyn Store>, budget: Duration) -> Self {
@@ -28,7 +32,7 @@ impl Switch {
         self.cut.store(cut, Ordering::Release);
     }
 
-    async fn reach(&self) -> Result<&dyn Store, StoreError> {
+    async fn reach(&self) -> Answered<&dyn Store> {
         if self.cut.load(Ordering::Acquire) {
             sleep(self.budget).await;
             return Err(StoreError::Timeout(self.budget));
@@ -39,73 +43,108 @@ impl Switch {
 
 #[async_trait]
 impl Store for Switch {
-    async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
-        self.reach().await?.get(key).await
+    async fn get(&self, name: &Name) -> Answered<Over<Option<Envelope>>> {
+        self.reach().await?.get(name).await
     }
 
-    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
-        self.reach().await?.get_tracked(key).await
+    async fn get_tracked(&self, name: &Name) -> Answered<Over<Tracked>> {
+        self.reach().await?.get_tracked(name).await
     }
 
     fn listen(&self, listener: Weak<dyn Listener>) {
         self.store.listen(listener);
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim<'_>) -> Answered<Over<Claimed>> {
         self.reach().await?.claim(claim).await
     }
 
-    async fn fill(
-        &self,
-        key: &Key,
-        token: Token,
-        envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
-        self.reach().await?.fill(key, token, envelope).await
+    async fn fill(&self, name: &Name, token: Token, envelope: &Envelope) -> Answered<Filled> {
+        self.reach().await?.fill(name, token, envelope).await
     }
 
-    async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        self.reach().await?.renew(key, token, lease).await
+    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Answered<bool> {
+        self.reach().await?.renew(name, token, lease).await
     }
 
-    async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
-        self.reach().await?.release(key, token).await
+    async fn release(&self, name: &Name, token: Token) -> Answered<bool> {
+        self.reach().await?.release(name, token).await
     }
 
-    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
-        self.reach().await?.lease_left(key).await
+    async fn lease_left(&self, name: &Name) -> Answered<Option<Duration>> {
+        self.reach().await?.lease_left(name).await
     }
 
-    async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
-        self.reach().await?.invalidate_keys(keys).await
+    async fn index(&self, name: &Name, tags: &[Tag], until_ms: u64) -> Answered<Over<Indexed>> {
+        self.reach().await?.index(name, tags, until_ms).await
     }
 
-    async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
-        self.reach().await?.invalidate_tag(tag, mark).await
+    async fn invalidate(&self, doomed: &[Doomed], marking: Marking) -> Answered<Over<Removed>> {
+        self.reach().await?.invalidate(doomed, marking).await
     }
 
-    async fn index(&self, tag: &Tag, key: &Key, until_ms: u64) -> Result<Indexed, StoreError> {
-        self.reach().await?.index(tag, key, until_ms).await
-    }
-
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Answered<Over<()>> {
         self.reach().await?.announce(intent, hold).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+    async fn withdraw(&self, intent: &Intent) -> Answered<()> {
         self.reach().await?.withdraw(intent).await
     }
 
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+    async fn due(&self, hold: Duration) -> Answered<Vec<Intent>> {
         self.reach().await?.due(hold).await
     }
 
-    async fn settled(&self, key: &Key, at_most: Duration) {
-        self.store.settled(key, at_most).await;
+    async fn settled(&self, name: &Name, at_most: Duration) {
+        self.store.settled(name, at_most).await;
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.reach().await?.ping().await
+    async fn beat(&self) -> Answered<Over<Beat>> {
+        self.reach().await?.beat().await
+    }
+
+    async fn confirm(&self) -> Answered<Option<Epoch>> {
+        self.reach().await?.confirm().await
+    }
+
+    async fn relinked(&self, since: LinkId) {
+        self.store.relinked(since).await;
+    }
+
+    fn relink(&self, why: &str) {
+        self.store.relink(why);
+    }
+
+    async fn range(&self) -> Answered<Over<Range>> {
+        self.reach().await?.range().await
+    }
+
+    async fn publish(&self, namings: &[Naming]) -> Answered<Over<Range>> {
+        self.reach().await?.publish(namings).await
+    }
+
+    async fn raise(&self, scopes: &[Scope]) -> Answered<Over<()>> {
+        self.reach().await?.raise(scopes).await
+    }
+
+    async fn note_watched(&self, epoch: Epoch) -> Answered<()> {
+        self.reach().await?.note_watched(epoch).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Answered<Vec<HostCard>> {
+        self.reach().await?.enlist(card).await
+    }
+
+    async fn delist(&self, id: &str) -> Answered<()> {
+        self.reach().await?.delist(id).await
+    }
+
+    async fn note(&self, of: &str) -> Answered<Option<Bytes>> {
+        self.reach().await?.note(of).await
+    }
+
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Answered<()> {
+        self.reach().await?.write_note(of, note, lasts).await
     }
 
     fn now_ms(&self) -> u64 {

@@ -3,7 +3,7 @@
 
 mod flight;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Memo, Plan};
@@ -11,7 +11,7 @@ pub use flight::{
     Bounds, LEASE_MS, Refused, SPARE_TURNS, Spent, Stage, TURNS_PER_WAIT, conservative,
 };
 
-use crate::name::{InvalidName, Key, Tag};
+use crate::name::{InvalidName, Key, Place, Tag};
 
 /// Most tags of one value. Every tag is an index entry that a fill writes and an invalidation
 /// reads, so a value with more of them costs the store more than it saves.
@@ -57,7 +57,7 @@ impl Lifetimes {
 }
 
 /// A plan whose names are fit for the store.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Named {
     /// The store key.
     pub key: Key,
@@ -67,6 +67,16 @@ pub struct Named {
     pub row_columns: Vec<String>,
     /// The memo of this read's first step.
     pub memo: Memo,
+    /// Where the read's value lies; made by the cache when it is needed first.
+    pub(crate) place: OnceLock<Place>,
+}
+
+/// Two plans are equal if the policy's answers are.
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |named: &Self| (named.key.clone(), named.tags.clone(), named.memo);
+        parts(self) == parts(other) && self.row_columns == other.row_columns
+    }
 }
 
 /// An answer that the host does not act upon.
@@ -101,7 +111,8 @@ impl Named {
     pub fn try_new(plan: Plan) -> Result<Arc<Self>, Illegal> {
         let key = key(&plan.key)?;
         let tags = tags(&plan.tags)?;
-        Ok(Arc::new(Self { key, tags, row_columns: plan.row_columns, memo: plan.memo }))
+        let (row_columns, memo, place) = (plan.row_columns, plan.memo, OnceLock::new());
+        Ok(Arc::new(Self { key, tags, row_columns, memo, place }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use crate::config::RESERVED_SETTINGS;
+use crate::policy::RESERVED_SETTINGS;
 use crate::policy::Reason;
 use crate::policy::gate::{Finding, Rejection, Stage};
 

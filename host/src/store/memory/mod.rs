@@ -1,31 +1,40 @@
 //! The store inside the process: the embedded default.
 
 mod expiring;
+mod ranges;
 mod shelves;
 
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::listeners::Listeners;
 use super::waiters::Waiters;
 use super::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Removed, Store, StoreError,
-    Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
+    Listener, Marking, Name, Naming, Over, Range, Removed, Replicas, Scope, Store, StoreError, Tag,
+    Token, Tracked,
 };
+use ranges::Ranges;
 use shelves::Shelves;
 
 /// How many values are kept unless said otherwise: some hundred megabytes of ordinary rows.
 const DEFAULT_ENTRIES: usize = 100_000;
 
+/// It has one link in its life.
+const LINK: LinkId = LinkId(1);
+
 /// A store that lives and dies with its process. It is bounded by a number of entries; over it,
 /// whatever ends soonest goes first. It never fails.
 pub struct MemoryStore {
     shelves: Mutex<Shelves>,
+    ranges: Mutex<Ranges>,
     waiters: Waiters,
     listeners: Listeners,
+    epoch: Epoch,
     started: Instant,
     started_ms: u64,
 }
@@ -37,8 +46,10 @@ impl MemoryStore {
     pub fn new(entries: usize) -> Self {
         Self {
             shelves: Mutex::new(Shelves::new(entries)),
+            ranges: Mutex::default(),
             waiters: Waiters::default(),
             listeners: Listeners::default(),
+            epoch: Epoch(rand::random()),
             started: Instant::now(),
             started_ms: wall_clock_ms(),
         }
@@ -48,11 +59,15 @@ impl MemoryStore {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ranges(&self) -> MutexGuard<'_, Ranges> {
+        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// After the shelves were changed, and while they are not locked.
-    fn changed(&self, keys: &[Key]) {
-        for key in keys {
-            self.waiters.wake(key);
-            self.listeners.changed(key.as_str());
+    fn changed(&self, names: &[Name]) {
+        for name in names {
+            self.waiters.wake(name);
+            self.listeners.changed(name.as_str());
         }
     }
 }
@@ -63,74 +78,81 @@ impl Default for MemoryStore {
     }
 }
 
+fn over<T>(answer: T) -> Result<Over<T>, StoreError> {
+    Ok(Over { link: LINK, answer })
+}
+
 #[async_trait]
 impl Store for MemoryStore {
-    async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
-        Ok(self.shelves().get(key, self.now_ms()))
+    async fn get(&self, name: &Name) -> Result<Over<Option<Envelope>>, StoreError> {
+        over(self.shelves().get(name, self.now_ms()))
     }
 
-    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
-        Ok(Tracked { envelope: self.get(key).await?, heard: true })
+    async fn get_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
+        over(Tracked { envelope: self.shelves().get(name, self.now_ms()), heard: true })
     }
 
     fn listen(&self, listener: Weak<dyn Listener>) {
         self.listeners.add(listener);
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
-        Ok(self.shelves().claim(claim, self.now_ms()))
+    async fn claim(&self, claim: Claim<'_>) -> Result<Over<Claimed>, StoreError> {
+        over(self.shelves().claim(claim, self.now_ms()))
     }
 
     async fn fill(
         &self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
-        let filled = self.shelves().fill(key, token, envelope, self.now_ms());
+        let filled = self.shelves().fill(name, token, envelope, self.now_ms());
         if filled == Filled::Stored {
-            self.changed(std::slice::from_ref(key));
+            self.changed(std::slice::from_ref(name));
         }
         Ok(filled)
     }
 
-    async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        Ok(self.shelves().renew(key, token, lease, self.now_ms()))
+    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+        Ok(self.shelves().renew(name, token, lease, self.now_ms()))
     }
 
-    async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
-        let released = self.shelves().release(key, token, self.now_ms());
+    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+        let released = self.shelves().release(name, token, self.now_ms());
         if released {
-            self.waiters.wake(key);
+            self.waiters.wake(name);
         }
         Ok(released)
     }
 
-    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
-        Ok(self.shelves().lease_remaining(key, self.now_ms()))
+    async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError> {
+        Ok(self.shelves().lease_remaining(name, self.now_ms()))
     }
 
-    async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
-        let removed = self.shelves().invalidate(keys, self.now_ms());
-        self.changed(keys);
-        Ok(removed)
+    async fn index(
+        &self,
+        name: &Name,
+        tags: &[Tag],
+        expires_at_ms: u64,
+    ) -> Result<Over<Indexed>, StoreError> {
+        let (indexed, displaced) = self.shelves().index(name, tags, expires_at_ms, self.now_ms());
+        self.changed(&displaced);
+        over(indexed)
     }
 
-    async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
-        let (removed, keys) = self.shelves().invalidate_tag(tag, mark, self.now_ms());
-        self.changed(&keys);
-        Ok(removed)
+    async fn invalidate(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        let (removed, names) = self.shelves().invalidate(doomed, marking, self.now_ms());
+        self.changed(&names);
+        over(removed)
     }
 
-    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError> {
-        let (indexed, displaced) = self.shelves().index(tag, key, expires_at_ms, self.now_ms());
-        self.changed(displaced.as_slice());
-        Ok(indexed)
-    }
-
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
         self.shelves().announce(intent, hold, self.now_ms());
-        Ok(())
+        over(())
     }
 
     async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
@@ -142,16 +164,67 @@ impl Store for MemoryStore {
         Ok(self.shelves().due(hold, self.now_ms()))
     }
 
-    async fn settled(&self, key: &Key, at_most: Duration) {
-        let mut waiter = self.waiters.register(key);
-        let remaining = self.shelves().lease_remaining(key, self.now_ms());
+    async fn settled(&self, name: &Name, at_most: Duration) {
+        let mut waiter = self.waiters.register(name);
+        let remaining = self.shelves().lease_remaining(name, self.now_ms());
         if let Some(remaining) = remaining {
             // Over in time or woken: either way the caller looks again.
             let _ = timeout(remaining.min(at_most), waiter.woken()).await;
         }
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+        over(Beat {
+            epoch: Some(self.epoch),
+            now_ms: self.now_ms(),
+            is_primary: true,
+            replicas: Replicas::None,
+            range_version: self.ranges().version(),
+        })
+    }
+
+    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+        Ok(Some(self.epoch))
+    }
+
+    async fn relinked(&self, _since: LinkId) {
+        std::future::pending().await
+    }
+
+    fn relink(&self, _why: &str) {}
+
+    async fn range(&self) -> Result<Over<Range>, StoreError> {
+        over(self.ranges().read(self.now_ms()))
+    }
+
+    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
+        over(self.ranges().publish(namings, self.now_ms()))
+    }
+
+    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+        self.ranges().raise(scopes);
+        over(())
+    }
+
+    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.ranges().note_watched(epoch);
+        Ok(())
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+        Ok(vec![card.clone()])
+    }
+
+    async fn delist(&self, _id: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn note(&self, of: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.ranges().note(of))
+    }
+
+    async fn write_note(&self, of: &str, note: &[u8], _lasts: Duration) -> Result<(), StoreError> {
+        self.ranges().write_note(of, note);
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! What a memory store holds, and the operations on it as functions of the time.
 
-use crate::store::memory::expiring::Expiring;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::expiring::Expiring;
 use crate::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Removed, Tag, Token,
+    Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, Mark, Marking, Mode, Name, Removed,
+    Tag, Token,
 };
 
 /// How many tag memberships are held for each value: tags per key are few.
@@ -14,14 +15,14 @@ const MEMBERS_PER_ENTRY: usize = 8;
 /// Everything a memory store holds. Each kind is bounded; what ends soonest goes first:
 /// a value that goes is a miss, a lease that goes rejects its fill. A membership takes its key's
 /// value and lease with it, for an invalidation of the tag would no longer find them. A mark
-/// that goes early makes every tag answer as marked until it would have ended.
+/// that goes early stands for every tag until it would have ended.
 pub(super) struct Shelves {
     entries: usize,
-    values: Expiring<Key, Envelope>,
-    leases: Expiring<Key, Token>,
-    members: Expiring<(Tag, Key), ()>,
-    marks: Expiring<Tag, ()>,
-    all_marked_until_ms: u64,
+    values: Expiring<Name, Envelope>,
+    leases: Expiring<Name, Token>,
+    members: Expiring<(Tag, Name), ()>,
+    marks: Expiring<Tag, Mark>,
+    all_marked: Option<(Mark, u64)>,
     /// By their text, until when they are held. They end with their process, like all of this, and
     /// are withdrawn by those who announced them.
     intents: HashMap<String, (Intent, u64)>,
@@ -36,54 +37,54 @@ impl Shelves {
             leases: Expiring::default(),
             members: Expiring::default(),
             marks: Expiring::default(),
-            all_marked_until_ms: 0,
+            all_marked: None,
             intents: HashMap::new(),
         }
     }
 
-    pub(super) fn get(&self, key: &Key, now_ms: u64) -> Option<Envelope> {
-        self.values.get(key, now_ms).map(|(envelope, _)| envelope.clone())
+    pub(super) fn get(&self, name: &Name, now_ms: u64) -> Option<Envelope> {
+        self.values.get(name, now_ms).map(|(envelope, _)| envelope.clone())
     }
 
     pub(super) fn claim(&mut self, claim: Claim<'_>, now_ms: u64) -> Claimed {
         if claim.mode == Mode::IfFree {
-            let value = self.values.get(claim.key, now_ms);
+            let value = self.values.get(claim.name, now_ms);
             if let Some((newer, _)) = value.filter(|(value, _)| value.loaded_at_ms > claim.seen_ms)
             {
                 return Claimed::Found(newer.clone());
             }
-            if let Some(remaining) = self.lease_remaining(claim.key, now_ms) {
+            if let Some(remaining) = self.lease_remaining(claim.name, now_ms) {
                 return Claimed::Held { remaining };
             }
         }
         self.leases.trim(now_ms);
-        self.leases.insert(claim.key.clone(), claim.token, end_ms(now_ms, claim.lease));
+        self.leases.insert(claim.name.clone(), claim.token, end_ms(now_ms, claim.lease));
         if self.leases.len() > self.entries {
             self.leases.pop_soonest();
         }
         Claimed::Granted { now_ms }
     }
 
-    /// What is left of the lease on `key`, if anybody holds one.
-    pub(super) fn lease_remaining(&self, key: &Key, now_ms: u64) -> Option<Duration> {
-        let (_, until_ms) = self.leases.get(key, now_ms)?;
+    /// What is left of the lease on `name`, if anybody holds one.
+    pub(super) fn lease_remaining(&self, name: &Name, now_ms: u64) -> Option<Duration> {
+        let (_, until_ms) = self.leases.get(name, now_ms)?;
         Some(Duration::from_millis(until_ms - now_ms))
     }
 
     pub(super) fn fill(
         &mut self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
         now_ms: u64,
     ) -> Filled {
-        if !self.release(key, token, now_ms) {
+        if !self.release(name, token, now_ms) {
             return Filled::Rejected;
         }
         self.values.trim(now_ms);
-        self.values.remove(key);
+        self.values.remove(name);
         if now_ms < envelope.stale_until_ms {
-            self.values.insert(key.clone(), envelope.clone(), envelope.stale_until_ms);
+            self.values.insert(name.clone(), envelope.clone(), envelope.stale_until_ms);
         }
         if self.values.len() > self.entries {
             self.values.pop_soonest();
@@ -91,68 +92,89 @@ impl Shelves {
         Filled::Stored
     }
 
-    pub(super) fn renew(&mut self, key: &Key, token: Token, lease: Duration, now_ms: u64) -> bool {
-        let ours = self.holds(key, token, now_ms);
+    pub(super) fn renew(
+        &mut self,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+        now_ms: u64,
+    ) -> bool {
+        let ours = self.holds(name, token, now_ms);
         if ours {
-            self.leases.insert(key.clone(), token, end_ms(now_ms, lease));
+            self.leases.insert(name.clone(), token, end_ms(now_ms, lease));
         }
         ours
     }
 
-    pub(super) fn release(&mut self, key: &Key, token: Token, now_ms: u64) -> bool {
-        let ours = self.holds(key, token, now_ms);
+    pub(super) fn release(&mut self, name: &Name, token: Token, now_ms: u64) -> bool {
+        let ours = self.holds(name, token, now_ms);
         if ours {
-            self.leases.remove(key);
+            self.leases.remove(name);
         }
         ours
     }
 
-    pub(super) fn invalidate(&mut self, keys: &[Key], now_ms: u64) -> Removed {
+    /// Removes what is doomed, and says which names that were.
+    pub(super) fn invalidate(
+        &mut self,
+        doomed: &[Doomed],
+        marking: Marking,
+        now_ms: u64,
+    ) -> (Removed, Vec<Name>) {
+        let mut names = Vec::with_capacity(doomed.len());
+        for doomed in doomed {
+            match doomed {
+                Doomed::Name(name) => names.push(name.clone()),
+                Doomed::Tag(tag) => names.extend(self.take_members(tag, marking, now_ms)),
+            }
+        }
+        (self.remove(&names, now_ms), names)
+    }
+
+    fn remove(&mut self, names: &[Name], now_ms: u64) -> Removed {
         let mut removed = Removed::default();
-        for key in keys {
-            let ends = [self.values.remove(key), self.leases.remove(key)];
-            removed.keys += u64::from(ends.into_iter().flatten().any(|until_ms| now_ms < until_ms));
+        for name in names {
+            let ends = [self.values.remove(name), self.leases.remove(name)];
+            let was_there = ends.into_iter().flatten().any(|until_ms| now_ms < until_ms);
+            removed.names += u64::from(was_there);
         }
         removed
     }
 
-    /// Sets the mark, removes the tag's keys, and says which they were.
-    pub(super) fn invalidate_tag(
-        &mut self,
-        tag: &Tag,
-        mark: Duration,
-        now_ms: u64,
-    ) -> (Removed, Vec<Key>) {
-        self.mark(tag, end_ms(now_ms, mark), now_ms);
-        let first = (tag.clone(), Key::least());
+    /// Sets the tag's mark and empties its index.
+    fn take_members(&mut self, tag: &Tag, marking: Marking, now_ms: u64) -> Vec<Name> {
+        self.mark(tag, marking, now_ms);
+        let first = (tag.clone(), Name::least());
         let members: Vec<_> =
             self.members.keys_from(&first).take_while(|(of, _)| of == tag).cloned().collect();
-        let mut keys = Vec::with_capacity(members.len());
-        for member in members {
-            self.members.remove(&member);
-            keys.push(member.1);
+        for member in &members {
+            self.members.remove(member);
         }
-        (self.invalidate(&keys, now_ms), keys)
+        members.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// Answers also which key had to go for it.
+    /// Answers also which name had to go for it.
     pub(super) fn index(
         &mut self,
-        tag: &Tag,
-        key: &Key,
+        name: &Name,
+        tags: &[Tag],
         expires_at_ms: u64,
         now_ms: u64,
-    ) -> (Indexed, Option<Key>) {
+    ) -> (Indexed, Vec<Name>) {
         self.members.trim(now_ms);
-        let member = (tag.clone(), key.clone());
-        let known_until_ms = self.members.get(&member, now_ms).map_or(0, |(_, until_ms)| until_ms);
-        self.members.insert(member, (), expires_at_ms.max(known_until_ms));
-        let full = self.members.len() > self.entries.saturating_mul(MEMBERS_PER_ENTRY);
-        let displaced = full.then(|| self.members.pop_soonest()).flatten();
-        let displaced = displaced.map(|((_, key), _)| key);
-        self.invalidate(displaced.as_slice(), now_ms);
-        let marked = now_ms < self.all_marked_until_ms || self.marks.get(tag, now_ms).is_some();
-        (if marked { Indexed::Marked } else { Indexed::Clear }, displaced)
+        let (mut marks, mut displaced) = (Vec::new(), Vec::new());
+        for tag in tags {
+            let member = (tag.clone(), name.clone());
+            let known = self.members.get(&member, now_ms).map_or(0, |(_, until_ms)| until_ms);
+            self.members.insert(member, (), expires_at_ms.max(known));
+            let full = self.members.len() > self.entries.saturating_mul(MEMBERS_PER_ENTRY);
+            displaced.extend(full.then(|| self.members.pop_soonest()).flatten());
+            marks.extend(self.marks.get(tag, now_ms).map(|(mark, _)| *mark));
+        }
+        marks.extend(self.all_marked.filter(|(_, until_ms)| now_ms < *until_ms).map(|(m, _)| m));
+        let displaced: Vec<Name> = displaced.into_iter().map(|((_, name), _)| name).collect();
+        self.remove(&displaced, now_ms);
+        (Indexed { now_ms, marks }, displaced)
     }
 
     pub(super) fn announce(&mut self, intent: &Intent, hold: Duration, now_ms: u64) {
@@ -175,18 +197,21 @@ impl Shelves {
         due.map(take).collect()
     }
 
-    fn mark(&mut self, tag: &Tag, until_ms: u64, now_ms: u64) {
+    fn mark(&mut self, tag: &Tag, marking: Marking, now_ms: u64) {
+        let mark = Mark { at_ms: now_ms, epoch: marking.epoch };
         self.marks.trim(now_ms);
-        self.marks.insert(tag.clone(), (), until_ms);
+        self.marks.insert(tag.clone(), mark, end_ms(now_ms, marking.lasts));
         if self.marks.len() > self.entries
             && let Some((_, until_ms)) = self.marks.pop_soonest()
         {
-            self.all_marked_until_ms = self.all_marked_until_ms.max(until_ms);
+            // The newest of all stands for those that went: nothing loaded before it passes.
+            let until_ms = self.all_marked.map_or(until_ms, |(_, known)| known.max(until_ms));
+            self.all_marked = Some((mark, until_ms));
         }
     }
 
-    fn holds(&self, key: &Key, token: Token, now_ms: u64) -> bool {
-        self.leases.get(key, now_ms).is_some_and(|(holder, _)| *holder == token)
+    fn holds(&self, name: &Name, token: Token, now_ms: u64) -> bool {
+        self.leases.get(name, now_ms).is_some_and(|(holder, _)| *holder == token)
     }
 }
 
@@ -198,11 +223,21 @@ fn end_ms(now_ms: u64, lasts: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Digest, Epoch, Fingerprint, Prefix, Stamp};
 
     const LEASE: Duration = Duration::from_millis(100);
 
-    fn key(name: &str) -> Key {
-        Key::try_new(name).unwrap()
+    fn name(key: &str) -> Name {
+        let key = crate::store::Key::try_new(key).unwrap();
+        Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
+    }
+
+    fn marking(ms: u64) -> Marking {
+        Marking { lasts: Duration::from_millis(ms), epoch: Epoch(1) }
+    }
+
+    fn index(shelves: &mut Shelves, key: &str, of: &str, until_ms: u64, now_ms: u64) -> Vec<Mark> {
+        shelves.index(&name(key), &[tag(of)], until_ms, now_ms).0.marks
     }
 
     fn tag(name: &str) -> Tag {
@@ -218,26 +253,28 @@ mod tests {
             cost_ms: 0,
             etag: 11,
             generation: 0,
+            fingerprint: Fingerprint(0),
+            stamp: Stamp { epoch: Epoch(1), word: 1 },
             body: None,
         }
     }
 
-    fn take(shelves: &mut Shelves, key: &Key, token: u128, now_ms: u64) -> Claimed {
+    fn take(shelves: &mut Shelves, name: &Name, token: u128, now_ms: u64) -> Claimed {
         let token = Token::new(token);
-        let claim = Claim { key, token, lease: LEASE, seen_ms: 0, mode: Mode::IfFree };
+        let claim = Claim { name, token, lease: LEASE, seen_ms: 0, mode: Mode::IfFree };
         shelves.claim(claim, now_ms)
     }
 
-    fn fill(shelves: &mut Shelves, name: &str, stale_until_ms: u64, now_ms: u64) {
-        let key = key(name);
-        assert!(matches!(take(shelves, &key, 7, now_ms), Claimed::Granted { .. }));
-        let filled = shelves.fill(&key, Token::new(7), &until(stale_until_ms), now_ms);
+    fn fill(shelves: &mut Shelves, key: &str, stale_until_ms: u64, now_ms: u64) {
+        let name = name(key);
+        assert!(matches!(take(shelves, &name, 7, now_ms), Claimed::Granted { .. }));
+        let filled = shelves.fill(&name, Token::new(7), &until(stale_until_ms), now_ms);
         assert_eq!(filled, Filled::Stored);
     }
 
     #[test]
     fn a_lease_ends_to_the_millisecond() {
-        let (mut shelves, k) = (Shelves::new(9), key("k"));
+        let (mut shelves, k) = (Shelves::new(9), name("k"));
         assert_eq!(take(&mut shelves, &k, 1, 1000), Claimed::Granted { now_ms: 1000 });
         let remaining = Duration::from_millis(1);
         assert_eq!(take(&mut shelves, &k, 2, 1099), Claimed::Held { remaining });
@@ -251,14 +288,16 @@ mod tests {
         fill(&mut shelves, "long", 3000, 0);
         fill(&mut shelves, "short", 1000, 0);
         fill(&mut shelves, "middle", 2000, 0);
-        assert!(shelves.get(&key("short"), 1).is_none());
-        assert!(shelves.get(&key("long"), 1).is_some() && shelves.get(&key("middle"), 1).is_some());
+        assert!(shelves.get(&name("short"), 1).is_none());
+        assert!(
+            shelves.get(&name("long"), 1).is_some() && shelves.get(&name("middle"), 1).is_some()
+        );
     }
 
     #[test]
     fn over_capacity_the_lease_that_ends_soonest_goes_and_its_fill_is_rejected() {
         let mut shelves = Shelves::new(1);
-        let (first, second) = (key("first"), key("second"));
+        let (first, second) = (name("first"), name("second"));
         take(&mut shelves, &first, 1, 0);
         take(&mut shelves, &second, 2, 1);
         assert_eq!(shelves.fill(&first, Token::new(1), &until(9999), 2), Filled::Rejected);
@@ -268,23 +307,24 @@ mod tests {
     #[test]
     fn a_key_that_leaves_an_index_early_leaves_the_store_with_it() {
         let mut shelves = Shelves::new(1);
-        shelves.index(&tag("t"), &key("k"), 1000, 0);
+        index(&mut shelves, "k", "t", 1000, 0);
         fill(&mut shelves, "k", 1000, 0);
         for n in 0..MEMBERS_PER_ENTRY {
-            shelves.index(&tag("t"), &key(&format!("other{n}")), 2000, 0);
+            index(&mut shelves, &format!("other{n}"), "t", 2000, 0);
         }
-        assert!(shelves.get(&key("k"), 1).is_none());
+        assert!(shelves.get(&name("k"), 1).is_none());
     }
 
     #[test]
-    fn a_mark_that_goes_early_marks_every_tag_until_its_end() {
+    fn a_mark_that_goes_early_stands_for_every_tag_until_its_end() {
         let mut shelves = Shelves::new(1);
-        shelves.invalidate_tag(&tag("first"), Duration::from_millis(50), 0);
-        assert_eq!(shelves.index(&tag("other"), &key("k"), 1000, 0).0, Indexed::Clear);
-        shelves.invalidate_tag(&tag("second"), Duration::from_millis(100), 0);
-        assert_eq!(shelves.index(&tag("first"), &key("k"), 1000, 49).0, Indexed::Marked);
-        assert_eq!(shelves.index(&tag("first"), &key("k"), 1000, 50).0, Indexed::Clear);
-        assert_eq!(shelves.index(&tag("second"), &key("k"), 1000, 99).0, Indexed::Marked);
+        shelves.invalidate(&[Doomed::Tag(tag("first"))], marking(50), 0);
+        assert_eq!(index(&mut shelves, "k", "other", 1000, 0), []);
+        shelves.invalidate(&[Doomed::Tag(tag("second"))], marking(100), 10);
+        let mark = Mark { at_ms: 10, epoch: Epoch(1) };
+        assert_eq!(index(&mut shelves, "k", "first", 1000, 49), [mark]);
+        assert_eq!(index(&mut shelves, "k", "first", 1000, 50), []);
+        assert_eq!(index(&mut shelves, "k", "second", 1000, 109), [mark]);
     }
 
     #[test]
@@ -292,7 +332,7 @@ mod tests {
         let mut shelves = Shelves::new(100);
         for n in 0..50 {
             let name = format!("k{n}");
-            shelves.index(&tag("t"), &key(&name), n + 2, n);
+            index(&mut shelves, &name, "t", n + 2, n);
             fill(&mut shelves, &name, n + 2, n);
         }
         assert!(shelves.values.len() <= 2 && shelves.members.len() <= 2);

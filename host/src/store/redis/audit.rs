@@ -8,7 +8,7 @@ use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
 use tokio::time::Instant;
 
 use super::{client, unavailable};
-use crate::store::StoreError;
+use crate::store::{Prefix, StoreError};
 
 /// The oldest version that has what the scripts use (`ZADD … GT`).
 const OLDEST: (u32, u32) = (6, 2);
@@ -26,9 +26,6 @@ const EXAMPLES: usize = 5;
 /// An index of more members is walked for seconds by one invalidation.
 const MEMBERS: u64 = 100_000;
 
-/// Names that the store gives beside those of the policy.
-const OURS: [&str; 5] = ["lease:{", "waiters:{", "tags:{", "mark:{", "intents:{"];
-
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
@@ -40,12 +37,11 @@ pub struct Audit {
     pub complaints: Vec<String>,
 }
 
-/// Looks at the server at `url`, and at the keys in it that begin with `namespace` or are
-/// bookkeeping of the store's.
+/// Looks at the server at `url`, and at the names in it that begin with `prefix`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when it does not answer.
-pub async fn audit(url: &str, namespace: &str) -> Result<Audit, StoreError> {
+pub async fn audit(url: &str, prefix: &Prefix) -> Result<Audit, StoreError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(EXCHANGE_LIMIT))
         .set_response_timeout(Some(EXCHANGE_LIMIT));
@@ -58,7 +54,7 @@ pub async fn audit(url: &str, namespace: &str) -> Result<Audit, StoreError> {
         auditor.server().await?;
         auditor.scripts().await?;
         auditor.memory().await;
-        auditor.contents(namespace).await
+        auditor.contents(prefix).await
     };
     looked.await.map_err(|error| unavailable(&error))?;
     Ok(auditor.finish())
@@ -147,18 +143,15 @@ impl Auditor {
     }
 
     /// Every key of ours, page by page.
-    async fn contents(&mut self, namespace: &str) -> RedisResult<()> {
-        let (namespace, until) = (format!("{namespace}:"), Instant::now() + LOOK_LIMIT);
-        let ours = |key: &str| {
-            key.starts_with(&namespace) || OURS.iter().any(|prefix| key.starts_with(prefix))
-        };
+    async fn contents(&mut self, prefix: &Prefix) -> RedisResult<()> {
+        let until = Instant::now() + LOOK_LIMIT;
         let mut cursor = String::from("0");
         loop {
             let page = PAGE.to_string();
             let (next, mut keys): (String, Vec<String>) =
                 self.ask(&["SCAN", &cursor, "COUNT", &page]).await?;
-            keys.retain(|key| ours(key));
-            self.page(&keys).await?;
+            keys.retain(|key| key.starts_with(prefix.as_str()));
+            self.page(&keys, prefix).await?;
             cursor = next;
             if cursor == "0" {
                 return Ok(());
@@ -173,7 +166,8 @@ impl Auditor {
         }
     }
 
-    async fn page(&mut self, keys: &[String]) -> RedisResult<()> {
+    async fn page(&mut self, keys: &[String], prefix: &Prefix) -> RedisResult<()> {
+        let index = format!("{}tags:{{", prefix.as_str());
         if keys.is_empty() {
             return Ok(());
         }
@@ -185,7 +179,7 @@ impl Auditor {
         let left: Vec<i64> = pipeline.query_async(&mut self.connection).await?;
         let immortal = keys.iter().zip(left).filter(|(_, left_ms)| *left_ms == -1);
         self.immortal.extend(immortal.map(|(key, _)| key.clone()));
-        for index in keys.iter().filter(|key| key.starts_with("tags:{")) {
+        for index in keys.iter().filter(|key| key.starts_with(&index)) {
             match self.ask::<u64>(&["ZCARD", index]).await {
                 Ok(members) if members > MEMBERS => {
                     self.crowded.push(format!("{index} ({members})"));
@@ -205,7 +199,7 @@ impl Auditor {
         if !self.immortal.is_empty() {
             let (count, examples) = (self.immortal.len(), examples(&self.immortal));
             self.complain(format!(
-                "{count} keys of its namespace have no lifetime, so another program wrote them \
+                "{count} keys under its prefix have no lifetime, so another program wrote them \
                  ({examples}); delete them or give them one with EXPIRE"
             ));
         }

@@ -13,6 +13,9 @@ const DRIFT_PERIOD_MS: f64 = 5000.0;
 /// The answer has whole milliseconds.
 const RESOLUTION_MS: f64 = 1.0;
 
+/// An estimate that lies further back than this is no better sample but another clock: it was set.
+const STEP_MS: u64 = 1_000;
+
 /// Follows the store's clock by the times in its answers and a monotonic local clock.
 ///
 /// The store read its clock between the sending of a call and the arrival of its answer; the best
@@ -68,9 +71,9 @@ impl StoreClock {
         }
     }
 
-    /// The estimate. Never goes back, except once: from this machine's clock, which stands in
-    /// until the store has answered, to the store's. (Were that to count, a machine whose clock
-    /// is an hour fast would keep the store's time standing still for an hour.)
+    /// The estimate. It stands still where a better sample puts it back a little, and follows where the
+    /// store's clock was set back (race N). This machine's clock, which stands in until the store has
+    /// answered, does not count.
     pub(super) fn now_ms(&self) -> u64 {
         self.now_at(self.zero.elapsed()).unwrap_or_else(wall_clock_ms)
     }
@@ -78,7 +81,12 @@ impl StoreClock {
     fn now_at(&self, local: Duration) -> Option<u64> {
         let sample = (*self.sample.lock().unwrap_or_else(PoisonError::into_inner))?;
         let estimate_ms = (local.as_secs_f64() * 1e3 + sample.offset_ms) as u64;
-        Some(self.latest_ms.fetch_max(estimate_ms, Ordering::Relaxed).max(estimate_ms))
+        let latest_ms = self.latest_ms.fetch_max(estimate_ms, Ordering::Relaxed).max(estimate_ms);
+        if latest_ms - estimate_ms <= STEP_MS {
+            return Some(latest_ms);
+        }
+        self.latest_ms.store(estimate_ms, Ordering::Relaxed);
+        Some(estimate_ms)
     }
 }
 
@@ -117,14 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn it_never_goes_back_and_follows_a_step_forward() {
+    fn it_stands_still_for_a_correction_and_follows_steps_in_both_directions() {
         let clock = StoreClock::new();
         clock.observe_at(YEAR_2033_MS, ms(0), ms(2));
         assert_eq!(clock.now_at(ms(101)), Some(YEAR_2033_MS + 100));
-        clock.observe_at(YEAR_2033_MS - 5000, ms(100), ms(102));
+        clock.observe_at(YEAR_2033_MS - 500, ms(100), ms(102));
         assert_eq!(clock.now_at(ms(102)), Some(YEAR_2033_MS + 100));
-        clock.observe_at(YEAR_2033_MS + 9000, ms(102), ms(104));
-        assert_eq!(clock.now_at(ms(104)), Some(YEAR_2033_MS + 9001));
+        clock.observe_at(YEAR_2033_MS - 5000, ms(102), ms(104));
+        assert_eq!(clock.now_at(ms(104)), Some(YEAR_2033_MS - 4999));
+        clock.observe_at(YEAR_2033_MS + 9000, ms(104), ms(106));
+        assert_eq!(clock.now_at(ms(106)), Some(YEAR_2033_MS + 9001));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Gets, over a connection that carries nothing else.
+//! Requests over a connection that carries no pushes and no scripts of others.
 //!
-//! A hit is one `GET`, so this is the hot path: commands that are asked for at the same moment leave
+//! A hit is one read, so this is the hot path: commands that are asked for at the same moment leave
 //! in one write, their answers come in one read and are parsed where they lie. A task of its own
-//! holds the connection, and with it the time budget: answers come in the order of their commands,
-//! so the oldest one's time is everybody's.
+//! holds the connection, and with it the time budget. The budget bounds silence, not size: while bytes
+//! come or go, nobody's time is over.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use redis::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -22,13 +22,13 @@ use tokio::time::{Instant, sleep};
 
 use super::reply::{Reply, take_reply};
 use super::stream::{self, Stream};
-use crate::store::{Key, StoreError};
+use crate::store::StoreError;
 
 /// Room for the answers to what is asked for at the same moment, if they have some kilobytes in all.
 const AT_LEAST_ROOM: usize = 8 << 10;
 
-/// What stood under the key; an error of the server's is [`StoreError::Refused`].
-pub(super) type Answer = Result<Option<Bytes>, StoreError>;
+/// What the server answers; an error of the server's is [`Reply::Error`].
+pub(super) type Answer = Result<Reply, StoreError>;
 
 /// The connection's end towards those who ask. The connection is closed when it is dropped.
 pub(super) struct Lane {
@@ -55,7 +55,8 @@ struct Asked {
 }
 
 impl Lane {
-    /// Opens the connection. Whoever's answer takes longer than `budget` ends it.
+    /// Opens the connection. It ends when the server is silent for longer than `budget` while somebody
+    /// waits.
     pub(super) async fn open(client: &Client, budget: Duration) -> io::Result<Self> {
         Ok(Self::over(stream::open(client.get_connection_info()).await?, budget))
     }
@@ -66,8 +67,9 @@ impl Lane {
         Self { queue, task }
     }
 
-    /// Asks for what stands under a key. The answer's sender is gone when the connection was closed.
-    pub(super) fn get(&self, key: &Key) -> oneshot::Receiver<Answer> {
+    /// Asks one command, written by `write`. The answer's sender is gone when the connection was
+    /// closed.
+    pub(super) fn ask(&self, write: impl FnOnce(&mut Vec<u8>)) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let mut asked = self.queue.asked();
         if let Some(error) = &asked.ended {
@@ -75,7 +77,7 @@ impl Lane {
             let _sent = answer.send(Err(error.clone()));
             return answered;
         }
-        write_get(&mut asked.commands, key.as_str());
+        write(&mut asked.commands);
         asked.answers.push(answer);
         if asked.answers.len() == 1 {
             self.queue.filled.notify_one();
@@ -103,7 +105,7 @@ impl Queue {
 
 /// Somebody who waits for the answer to a command that is on its way.
 struct Waiting {
-    until: Instant,
+    since: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -133,6 +135,7 @@ async fn carry(
     let (mut reading, mut writing) = tokio::io::split(stream);
     let (mut outgoing, mut incoming) = (Outgoing::new(), BytesMut::new());
     let mut alarm = pin!(sleep(budget));
+    let mut moved = Instant::now();
     let is_shared = Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread;
     loop {
         incoming.reserve(AT_LEAST_ROOM);
@@ -140,31 +143,33 @@ async fn carry(
             biased;
             read = reading.read_buf(&mut incoming) => match read {
                 Ok(0) => return failed(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => if let Err(error) = hand_out(&mut incoming, waiting) {
-                    return failed(error);
-                },
+                Ok(_) => {
+                    moved = Instant::now();
+                    if let Err(error) = hand_out(&mut incoming, waiting) {
+                        return failed(error);
+                    }
+                }
                 Err(error) => return failed(error),
             },
-            sent = outgoing.send(&mut writing), if !outgoing.is_sent => {
-                if let Err(error) = sent {
-                    return failed(error);
-                }
-            }
+            sent = outgoing.send(&mut writing), if !outgoing.is_sent => match sent {
+                Ok(()) => moved = Instant::now(),
+                Err(error) => return failed(error),
+            },
             () = queue.filled.notified(), if outgoing.is_sent => {
                 // On one thread whoever else was ready has asked by now. On several there is a crowd
                 // if answers are awaited: it asks first. Who is alone need not wait.
                 if is_shared && !waiting.is_empty() {
                     yield_now().await;
                 }
-                outgoing.take(queue, budget, waiting);
+                outgoing.take(queue, waiting);
             }
             () = &mut alarm, if !waiting.is_empty() => {
                 let now = Instant::now();
-                let until = waiting.front().map_or(now, |oldest| oldest.until);
-                if until <= now {
+                let since = waiting.front().map_or(now, |oldest| oldest.since.max(moved));
+                if since + budget <= now {
                     return StoreError::Timeout(budget);
                 }
-                alarm.as_mut().reset(until);
+                alarm.as_mut().reset(since + budget);
             }
         }
     }
@@ -177,31 +182,37 @@ struct Outgoing {
     is_sent: bool,
 }
 
+/// The most that is written in one piece: a large value leaves in pieces, each of which is a sign of life.
+const PIECE: usize = 64 << 10;
+
 impl Outgoing {
     fn new() -> Self {
         Self { commands: Vec::new(), written: 0, is_sent: true }
     }
 
     /// Takes all that was asked for until now.
-    fn take(&mut self, queue: &Queue, budget: Duration, waiting: &mut VecDeque<Waiting>) {
+    fn take(&mut self, queue: &Queue, waiting: &mut VecDeque<Waiting>) {
         self.commands.clear();
-        let until = Instant::now() + budget;
+        let since = Instant::now();
         let mut asked = queue.asked();
         mem::swap(&mut self.commands, &mut asked.commands);
-        waiting.extend(asked.answers.drain(..).map(|answer| Waiting { until, answer }));
+        waiting.extend(asked.answers.drain(..).map(|answer| Waiting { since, answer }));
         (self.written, self.is_sent) = (0, false);
     }
 
-    /// Sends what is left. Dropped halfway, it goes on from there the next time.
+    /// Sends the next piece. Dropped halfway, it goes on from there the next time.
     async fn send(&mut self, writing: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        while self.written < self.commands.len() {
-            match writing.write(&self.commands[self.written..]).await? {
+        let end = self.commands.len().min(self.written + PIECE);
+        while self.written < end {
+            match writing.write(&self.commands[self.written..end]).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 count => self.written += count,
             }
         }
-        writing.flush().await?;
-        self.is_sent = true;
+        if self.written == self.commands.len() {
+            writing.flush().await?;
+            self.is_sent = true;
+        }
         Ok(())
     }
 }
@@ -209,31 +220,32 @@ impl Outgoing {
 /// Gives every whole answer to whom it belongs.
 fn hand_out(incoming: &mut BytesMut, waiting: &mut VecDeque<Waiting>) -> io::Result<()> {
     while let Some(reply) = take_reply(incoming)? {
-        let answer = match reply {
-            Reply::Value(value) => Ok(Some(value)),
-            Reply::Nothing => Ok(None),
-            Reply::Error(error) => Err(StoreError::Refused(error)),
-            Reply::Word(word) => return Err(io::Error::other(format!("GET answers {word:?}"))),
-        };
         let unasked = || io::Error::other("an answer that nobody asked for");
         let asked = waiting.pop_front().ok_or_else(unasked)?;
         // Who went away needs no answer.
-        let _gone = asked.answer.send(answer);
+        let _gone = asked.answer.send(Ok(reply));
     }
     Ok(())
 }
 
-/// `GET` as the server reads it: an array of two strings, each after its length.
-fn write_get(commands: &mut Vec<u8>, key: &str) {
-    commands.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$");
-    commands.extend_from_slice(itoa::Buffer::new().format(key.len()).as_bytes());
+/// A command as the server reads it: an array of strings, each after its length.
+pub(super) fn write_command(commands: &mut Vec<u8>, words: &[&[u8]]) {
+    let mut number = itoa::Buffer::new();
+    commands.push(b'*');
+    commands.extend_from_slice(number.format(words.len()).as_bytes());
     commands.extend_from_slice(b"\r\n");
-    commands.extend_from_slice(key.as_bytes());
-    commands.extend_from_slice(b"\r\n");
+    for word in words {
+        commands.push(b'$');
+        commands.extend_from_slice(number.format(word.len()).as_bytes());
+        commands.extend_from_slice(b"\r\n");
+        commands.extend_from_slice(word);
+        commands.extend_from_slice(b"\r\n");
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
@@ -246,18 +258,18 @@ mod tests {
         (Lane::over(Box::new(ours), BUDGET), theirs)
     }
 
-    fn key(name: &str) -> Key {
-        Key::try_new(name).unwrap()
+    fn get(lane: &Lane, name: &str) -> oneshot::Receiver<Answer> {
+        lane.ask(|commands| write_command(commands, &[b"GET", name.as_bytes()]))
     }
 
-    fn value(text: &'static str) -> Option<Bytes> {
-        Some(Bytes::from_static(text.as_bytes()))
+    fn value(text: &'static str) -> Reply {
+        Reply::Value(Bytes::from_static(text.as_bytes()))
     }
 
     #[tokio::test]
-    async fn each_get_has_its_own_answer_in_whatever_pieces_they_come() {
+    async fn each_command_has_its_own_answer_in_whatever_pieces_they_come() {
         let (lane, mut server) = lane();
-        let asked: Vec<_> = ["a", "bc", "d"].map(|name| lane.get(&key(name))).into();
+        let asked: Vec<_> = ["a", "bc", "d"].map(|name| get(&lane, name)).into();
         let expected = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$2\r\nbc\r\n\
                         *2\r\n$3\r\nGET\r\n$1\r\nd\r\n";
         let mut commands = vec![0; expected.len()];
@@ -269,54 +281,67 @@ mod tests {
         }
         let mut answers = Vec::new();
         for answer in asked {
-            answers.push(answer.await.unwrap().map_err(|error| error.to_string()));
+            answers.push(answer.await.unwrap().unwrap());
         }
-        let refused = Err("the store refused: OOM full".to_owned());
-        assert_eq!(answers, [Ok(value("1")), Ok(None), refused]);
+        assert_eq!(answers, [value("1"), Reply::Nothing, Reply::Error("OOM full".to_owned())]);
     }
 
     #[tokio::test]
     async fn who_went_away_takes_nothing_from_the_others() {
         let (lane, mut server) = lane();
-        drop(lane.get(&key("a")));
-        let other = lane.get(&key("b"));
+        drop(get(&lane, "a"));
+        let other = get(&lane, "b");
         yield_now().await;
         server.write_all(b"$1\r\n1\r\n$1\r\n2\r\n").await.unwrap();
         assert_eq!(other.await.unwrap().unwrap(), value("2"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_does_not_come_in_time_ends_it_for_all() {
+    async fn silence_ends_it_for_all() {
         let (lane, mut server) = lane();
-        let (first, began) = (lane.get(&key("a")), Instant::now());
+        let (first, began) = (get(&lane, "a"), Instant::now());
         yield_now().await;
         server.write_all(b"$1\r\n1\r\n").await.unwrap();
         assert_eq!(first.await.unwrap().unwrap(), value("1"));
         let idle = Duration::from_millis(40);
         sleep(idle).await;
-        let late = lane.get(&key("b"));
+        let late = get(&lane, "b");
         assert!(matches!(late.await, Ok(Err(StoreError::Timeout(BUDGET)))));
         // Its own budget, whatever became of the one before.
         assert_eq!(began.elapsed(), idle + BUDGET);
         lane.ended().await;
-        assert!(matches!(lane.get(&key("c")).await, Ok(Err(StoreError::Timeout(BUDGET)))));
+        assert!(matches!(get(&lane, "c").await, Ok(Err(StoreError::Timeout(BUDGET)))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_keeps_coming_is_waited_for_whatever_its_size() {
+        let (lane, mut server) = lane();
+        let (asked, began) = (get(&lane, "a"), Instant::now());
+        server.write_all(b"$10\r\n").await.unwrap();
+        for _ in 0..10 {
+            sleep(BUDGET * 9 / 10).await;
+            server.write_all(b"x").await.unwrap();
+        }
+        server.write_all(b"\r\n").await.unwrap();
+        assert_eq!(asked.await.unwrap().unwrap(), value("xxxxxxxxxx"));
+        assert_eq!(began.elapsed(), BUDGET * 9);
     }
 
     #[tokio::test]
     async fn what_the_server_breaks_is_said_to_all_who_wait() {
         let (ended, server) = lane();
         drop(server);
-        assert!(matches!(ended.get(&key("a")).await, Ok(Err(StoreError::Unavailable(_)))));
-        for garbage in ["HTTP/1.1 400\r\n", "+OK\r\n", "$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n"] {
+        assert!(matches!(get(&ended, "a").await, Ok(Err(StoreError::Unavailable(_)))));
+        for garbage in ["HTTP/1.1 400\r\n", "$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n"] {
             let (lane, mut server) = lane();
-            let asked = [lane.get(&key("a")), lane.get(&key("b"))];
+            let asked = [get(&lane, "a"), get(&lane, "b")];
             yield_now().await;
             server.write_all(garbage.as_bytes()).await.unwrap();
             lane.ended().await;
             let [_, last] = asked;
             let last = last.await.unwrap();
             assert_eq!(last.is_ok(), garbage.starts_with('$'), "{garbage}: {last:?}");
-            let refused = lane.get(&key("c")).await.unwrap();
+            let refused = get(&lane, "c").await.unwrap();
             assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{garbage}: {refused:?}");
         }
     }

@@ -1,26 +1,32 @@
-//! Two connections that restore themselves, and the time budget of every exchange over them.
+//! The connections to the server, opened and replaced together, and the time budget of every exchange.
 //!
-//! One carries gets and nothing else ([`Lane`]), the other all the rest and what the server says
-//! unasked. A task of its own keeps them: it opens both, notices when one breaks, and opens the next
-//! two. Callers use what stands at the moment. While nothing was tried yet they wait, within
-//! their budget; while the server is known to be down they are told so at once.
+//! One connection carries small reads and nothing else, one large values ([`Lane`]), and one all the rest
+//! and what the server says unasked. All of them reach one server in one life of it, or none is used. A
+//! task of its own keeps them: it opens them, notices when one breaks, and opens the next ones. Callers
+//! use what stands at the moment. While nothing was tried yet they wait, within their budget; while the
+//! server is known to be down they are told so at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, RedisResult,
+    ServerErrorKind, Value,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::clock::StoreClock;
+use super::identity::Identity;
 use super::lane::{Answer, Lane};
-use super::scripts::SETTLED_CHANNEL;
+use super::names::Names;
 use crate::store::listeners::Listeners;
 use crate::store::waiters::Waiters;
-use crate::store::{Key, StoreError};
+use crate::store::{LinkId, Over, StoreError};
 
 /// How long opening a connection may take, TLS and greeting included: several round trips to
 /// another continent, and still half a second from the server's return to its use.
@@ -29,12 +35,13 @@ const OPEN_LIMIT: Duration = Duration::from_millis(500);
 /// The pause between two attempts: ten a second burden nobody and find a returned server soon.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often the server is asked for its time: a connection that died while nobody called is
-/// replaced before somebody does, and the estimate of its clock stays good.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long a large value may stand still on its way. Longer than a small answer: a full link loses
+/// packets, and repeating one takes a fifth of a second.
+const LARGE_SILENCE: Duration = Duration::from_millis(500);
 
 /// The connections and the task that keeps them; the task ends with it.
 pub(super) struct Link {
+    client: Client,
     budget: Duration,
     status: watch::Receiver<Status>,
     keeper: JoinHandle<()>,
@@ -49,90 +56,187 @@ enum Status {
 }
 
 #[derive(Clone)]
-struct Open {
-    connection: MultiplexedConnection,
+pub(super) struct Open {
+    pub(super) id: LinkId,
+    pub(super) connection: MultiplexedConnection,
+    /// Small reads.
     lane: Arc<Lane>,
+    /// Large values, in both directions.
+    large: Arc<Lane>,
+    /// What all of them reached when they were opened.
+    identity: Identity,
     /// Told when the connections should be replaced.
     broken: Arc<Notify>,
     /// Whether the server tells us of leases that ended.
     pushes: bool,
-    /// Whether the server tells us of changes under keys that we ask it to track.
+    /// Whether the server tells us of changes under names that we ask it to track.
     tracks: bool,
+    /// Every other beat asks the lanes, too.
+    lanes_are_due: Arc<AtomicBool>,
 }
 
 /// Who hears what the server says unasked.
 #[derive(Clone, Default)]
-pub(super) struct Ears {
+pub(super) struct Listening {
     pub(super) waiters: Arc<Waiters>,
     pub(super) listeners: Arc<Listeners>,
 }
 
+/// What a link is made of.
+pub(super) struct Parts {
+    pub(super) client: Client,
+    pub(super) budget: Duration,
+    pub(super) clock: Arc<StoreClock>,
+    pub(super) listening: Listening,
+    pub(super) names: Names,
+}
+
 impl Link {
     /// Starts to connect, and keeps at it. Does not wait for it.
-    pub(super) fn new(
-        runtime: &Handle,
-        client: Client,
-        budget: Duration,
-        clock: Arc<StoreClock>,
-        ears: Ears,
-    ) -> Self {
+    pub(super) fn new(runtime: &Handle, parts: Parts) -> Self {
         let (announce, status) = watch::channel(Status::Opening);
-        let keeper = Keeper { client, budget, clock, ears, announce };
-        Self { budget, status, keeper: runtime.spawn(keeper.run()) }
+        let (client, budget) = (parts.client.clone(), parts.budget);
+        let keeper = Keeper { parts, announce };
+        Self { client, budget, status, keeper: runtime.spawn(keeper.run()) }
     }
 
-    /// One get, within the budget from when it is sent.
-    pub(super) async fn get(&self, key: &Key) -> Answer {
+    /// One command over the connection of small reads.
+    pub(super) async fn ask(
+        &self,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Over<super::reply::Reply>, StoreError> {
+        self.ask_over(write, |open| &open.lane).await
+    }
+
+    /// One command over the connection of large values.
+    pub(super) async fn ask_large(
+        &self,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Over<super::reply::Reply>, StoreError> {
+        self.ask_over(write, |open| &open.large).await
+    }
+
+    async fn ask_over(
+        &self,
+        write: impl FnOnce(&mut Vec<u8>),
+        lane: impl Fn(&Open) -> &Arc<Lane>,
+    ) -> Result<Over<super::reply::Reply>, StoreError> {
+        let mut write = Some(write);
         let standing = match &*self.status.borrow() {
-            Status::Open(open) => Some(open.lane.get(key)),
+            Status::Open(open) => write.take().map(|write| (open.id, lane(open).ask(write))),
             Status::Opening | Status::Down(_) => None,
         };
-        let answered = match standing {
-            Some(answered) => answered,
-            None => {
+        let (link, answered) = match (standing, write) {
+            (Some(standing), _) => standing,
+            (None, write) => {
                 let opened = timeout(self.budget, self.open()).await;
-                opened.map_err(|_| StoreError::Timeout(self.budget))??.lane.get(key)
+                let open = opened.map_err(|_| StoreError::Timeout(self.budget))??;
+                (open.id, lane(&open).ask(|commands| write.into_iter().for_each(|w| w(commands))))
             }
         };
-        let replaced = || StoreError::Unavailable("the connection was replaced".to_owned());
-        answered.await.map_err(|_| replaced())?
+        let replaced = |_| StoreError::Unavailable("the connection was replaced".to_owned());
+        let answer: Answer = answered.await.map_err(replaced)?;
+        answer.map(|answer| Over { link, answer })
     }
 
     /// One exchange with the server, within the budget. It may include several commands.
     pub(super) async fn exchange<T, F>(
         &self,
         talk: impl FnOnce(MultiplexedConnection) -> F,
-    ) -> Result<T, StoreError>
+    ) -> Result<Over<T>, StoreError>
     where
         F: Future<Output = RedisResult<T>>,
     {
         self.exchange_tracked(|connection, _tracks| talk(connection)).await
     }
 
-    /// The same, told whether the server tracks keys for this connection.
+    /// The same, told whether the server tracks names for this connection.
     pub(super) async fn exchange_tracked<T, F>(
         &self,
         talk: impl FnOnce(MultiplexedConnection, bool) -> F,
-    ) -> Result<T, StoreError>
+    ) -> Result<Over<T>, StoreError>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let over = || StoreError::Timeout(self.budget);
         let deadline = tokio::time::Instant::now() + self.budget;
-        let Open { connection, broken, tracks, .. } =
+        let Open { id, connection, broken, tracks, .. } =
             timeout_at(deadline, self.open()).await.map_err(|_| over())??;
         match timeout_at(deadline, talk(connection, tracks)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.is_io_error() => {
+            Ok(Ok(answer)) => Ok(Over { link: id, answer }),
+            Ok(Err(error)) if error.is_io_error() || is_no_primary(&error) => {
                 broken.notify_one();
                 Err(StoreError::Unavailable(error.to_string()))
             }
             Ok(Err(error)) => Err(StoreError::Refused(error.to_string())),
-            Err(_) => {
-                // Whatever is stuck in this connection, later calls shall not queue behind it.
-                broken.notify_one();
-                Err(over())
-            }
+            // The connection stays: should it be stuck, the next beat finds that out.
+            Err(_) => Err(over()),
+        }
+    }
+
+    /// What the server says of itself now, over every connection whose turn it is, and what `more` asks
+    /// beside that.
+    pub(super) async fn beat<T>(
+        &self,
+        more: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<Over<(Identity, T)>, StoreError> {
+        let mut open = timeout(self.budget, self.open())
+            .await
+            .map_err(|_| StoreError::Timeout(self.budget))??;
+        let lanes_are_due = open.lanes_are_due.fetch_not(Ordering::Relaxed);
+        let asking = async {
+            let mut connection = open.connection.clone();
+            let main = async {
+                let identity = ask_identity(&mut connection).await?;
+                Ok::<_, RedisError>((identity, more(&mut open.connection).await?))
+            };
+            let lanes = async {
+                if !lanes_are_due {
+                    return Ok(None);
+                }
+                let asked = (Identity::ask(&open.lane), Identity::ask(&open.large));
+                tokio::try_join!(asked.0, asked.1).map(Some)
+            };
+            tokio::join!(main, lanes)
+        };
+        let Ok((main, lanes)) = timeout(OPEN_LIMIT, asking).await else {
+            open.broken.notify_one();
+            return Err(StoreError::Timeout(OPEN_LIMIT));
+        };
+        let broken = |error: RedisError| {
+            open.broken.notify_one();
+            StoreError::Unavailable(error.to_string())
+        };
+        let (identity, more) = main.map_err(broken)?;
+        let mut seen = vec![&identity];
+        let lanes = lanes?;
+        seen.extend(lanes.iter().flat_map(|(lane, large)| [lane, large]));
+        if let Some(other) = seen.into_iter().find(|seen| !seen.is_same(&open.identity)) {
+            open.broken.notify_one();
+            return Err(StoreError::Unavailable(changed(&open.identity, other)));
+        }
+        Ok(Over { link: open.id, answer: (identity, more) })
+    }
+
+    /// What a connection reaches that is opened anew.
+    pub(super) async fn confirm(&self) -> Result<Identity, StoreError> {
+        Identity::ask_anew(&self.client, OPEN_LIMIT).await
+    }
+
+    /// Returns when a link other than `since` stands.
+    pub(super) async fn relinked(&self, since: LinkId) {
+        let mut status = self.status.clone();
+        let another = |status: &Status| matches!(status, Status::Open(open) if open.id != since);
+        if status.wait_for(another).await.is_err() {
+            // The connection's task has ended: there will be no other link.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Replaces the connections.
+    pub(super) fn relink(&self) {
+        if let Status::Open(open) = &*self.status.borrow() {
+            open.broken.notify_one();
         }
     }
 
@@ -162,29 +266,72 @@ impl Drop for Link {
     }
 }
 
+/// The server says that it is no primary that works: another one may have taken its place.
+fn is_no_primary(error: &RedisError) -> bool {
+    let is = |kind: &ErrorKind| {
+        matches!(
+            kind,
+            ErrorKind::Server(
+                ServerErrorKind::ReadOnly
+                    | ServerErrorKind::BusyLoading
+                    | ServerErrorKind::MasterDown
+            )
+        )
+    };
+    is(&error.kind()) || error.code() == Some("NOREPLICAS")
+}
+
+fn changed(before: &Identity, now: &Identity) -> String {
+    match (before.epoch, now.epoch) {
+        (Some(_), Some(_)) => {
+            "the address leads to more than one server, or the server's identity \
+                               changed; the connections are opened anew"
+                .to_owned()
+        }
+        (_, None) | (None, _) => {
+            "the server hides its identity on some connections; allow INFO to \
+                                  this user, and let no proxy stand in between"
+                .to_owned()
+        }
+    }
+}
+
+/// Over a multiplexed connection, in one message.
+async fn ask_identity(connection: &mut MultiplexedConnection) -> RedisResult<Identity> {
+    let mut commands = redis::pipe();
+    commands.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+    match commands.query_async::<(Value, Value)>(connection).await {
+        Ok((server, replication)) => {
+            let text = |value| redis::from_redis_value::<String>(value).unwrap_or_default();
+            Ok(Identity::read(&format!("{}\n{}", text(server), text(replication))))
+        }
+        Err(error) if error.is_io_error() => Err(error),
+        // A user who may not ask: what is not said is not there.
+        Err(_) => Ok(Identity::read("")),
+    }
+}
+
 /// What the connection's task works with.
 struct Keeper {
-    client: Client,
-    budget: Duration,
-    clock: Arc<StoreClock>,
-    ears: Ears,
+    parts: Parts,
     announce: watch::Sender<Status>,
 }
 
 impl Keeper {
     async fn run(self) {
+        let Listening { waiters, listeners } = self.parts.listening.clone();
         loop {
             match timeout(OPEN_LIMIT, self.connect()).await {
                 Ok(Ok(open)) => {
                     self.announce.send_replace(Status::Open(open.clone()));
-                    self.until_broken(open).await;
+                    until_broken(open).await;
                     self.announce.send_replace(Status::Opening);
                     // Word of leases that ended and of changes may have been lost with the
                     // connection. Who asks from now on uses the next one.
-                    self.ears.waiters.wake_all();
-                    self.ears.listeners.all_changed();
+                    waiters.wake_all();
+                    listeners.all_changed();
                 }
-                Ok(Err(error)) => self.pause_after(error.to_string()).await,
+                Ok(Err(error)) => self.pause_after(error).await,
                 Err(_) => {
                     self.pause_after(format!("no greeting within {OPEN_LIMIT:?}")).await;
                 }
@@ -197,28 +344,59 @@ impl Keeper {
         sleep(RETRY_PAUSE).await;
     }
 
-    async fn connect(&self) -> RedisResult<Open> {
+    async fn connect(&self) -> Result<Open, String> {
+        let Parts { client, budget, names, .. } = &self.parts;
         let broken = Arc::new(Notify::new());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(self.listener(Arc::clone(&broken)));
-        let (mut connection, lane) = tokio::try_join!(
-            self.client.get_multiplexed_async_connection_with_config(&config),
-            async { Ok(Lane::open(&self.client, self.budget).await?) },
+        let text = |error: &dyn std::error::Error| error.to_string();
+        let large_silence = LARGE_SILENCE.max(*budget);
+        let (connection, lane, large) = tokio::try_join!(
+            async {
+                let connecting = client.get_multiplexed_async_connection_with_config(&config);
+                connecting.await.map_err(|error| text(&error))
+            },
+            async { Lane::open(client, *budget).await.map_err(|error| text(&error)) },
+            async { Lane::open(client, large_silence).await.map_err(|error| text(&error)) },
         )?;
-        self.ask_time(&mut connection).await?;
-        let mut beside = connection.clone();
+        let [mut subscriber, mut beside, mut timed, mut asked] =
+            [(); 4].map(|()| connection.clone());
         // In one round trip: callers wait for this.
-        let (subscribed, tracks) =
-            tokio::join!(connection.subscribe(SETTLED_CHANNEL), tracking(&mut beside));
+        let (subscribed, tracks, time, identity, of_lane, of_large) = tokio::join!(
+            subscriber.subscribe(names.settled_channel()),
+            tracking(&mut beside),
+            ask_time(&mut timed, &self.parts.clock),
+            ask_identity(&mut asked),
+            Identity::ask(&lane),
+            Identity::ask(&large),
+        );
+        time.map_err(|error| text(&error))?;
         let pushes = match subscribed {
             Ok(()) => true,
-            Err(error) if error.is_io_error() => return Err(error),
+            Err(error) if error.is_io_error() => return Err(text(&error)),
             // A user who may not subscribe: we poll.
             Err(_) => false,
         };
-        Ok(Open { connection, lane: Arc::new(lane), broken, pushes, tracks: tracks? })
+        let identity = identity.map_err(|error| text(&error))?;
+        for other in [of_lane, of_large] {
+            let other = other.map_err(|error| text(&error))?;
+            if !other.is_same(&identity) {
+                return Err(changed(&identity, &other));
+            }
+        }
+        Ok(Open {
+            id: next_id(),
+            connection,
+            lane: Arc::new(lane),
+            large: Arc::new(large),
+            identity,
+            broken,
+            pushes,
+            tracks: tracks.map_err(|error| text(&error))?,
+            lanes_are_due: Arc::default(),
+        })
     }
 
     /// Hears what the server says unasked. Runs inside the connection's own task: must not block.
@@ -226,51 +404,52 @@ impl Keeper {
         &self,
         broken: Arc<Notify>,
     ) -> impl Fn(PushInfo) -> Result<(), std::convert::Infallible> + Send + Sync + 'static {
-        let ears = self.ears.clone();
+        let (listening, names) = (self.parts.listening.clone(), self.parts.names.clone());
         move |push| {
             if push.kind == PushKind::Disconnection {
                 broken.notify_one();
-                ears.listeners.all_changed();
+                listening.listeners.all_changed();
             } else if push.kind == PushKind::Invalidate {
-                ears.hear_of_changes(&push.data);
+                listening.hear_of_changes(&push.data);
             } else if let (PushKind::Message, [_, Value::BulkString(name)]) =
                 (push.kind, push.data.as_slice())
-                && let Some(key) = std::str::from_utf8(name).ok().and_then(|n| Key::try_new(n).ok())
+                && let Some(name) = std::str::from_utf8(name).ok().and_then(|n| names.read(n))
             {
-                ears.waiters.wake(&key);
+                listening.waiters.wake(&name);
             }
             Ok(())
         }
     }
+}
 
-    async fn until_broken(&self, mut open: Open) {
-        let broken = Arc::clone(&open.broken);
-        let beat = async {
-            loop {
-                sleep(HEARTBEAT).await;
-                match timeout(OPEN_LIMIT, self.ask_time(&mut open.connection)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return,
-                }
-            }
-        };
-        tokio::select! {
-            () = broken.notified() => {}
-            () = open.lane.ended() => {}
-            () = beat => {}
-        }
-    }
+/// The next number; every link of this process has its own.
+fn next_id() -> LinkId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    LinkId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
-    async fn ask_time(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-        let sent = Instant::now();
-        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
-        self.clock.observe(seconds * 1000 + micros / 1000, sent);
-        Ok(())
+async fn until_broken(open: Open) {
+    tokio::select! {
+        () = open.broken.notified() => {}
+        () = open.lane.ended() => {}
+        () = open.large.ended() => {}
     }
 }
 
-impl Ears {
-    /// The names of the keys that changed; none: the server was emptied.
+/// Asks the server for its time and takes it in; answers it in ms since the Unix epoch.
+pub(super) async fn ask_time(
+    connection: &mut MultiplexedConnection,
+    clock: &StoreClock,
+) -> RedisResult<u64> {
+    let sent = Instant::now();
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
+    let now_ms = seconds * 1000 + micros / 1000;
+    clock.observe(now_ms, sent);
+    Ok(now_ms)
+}
+
+impl Listening {
+    /// The names that changed; none: the server was emptied.
     fn hear_of_changes(&self, told: &[Value]) {
         let [Value::Array(names)] = told else { return self.listeners.all_changed() };
         for name in names {
@@ -284,7 +463,7 @@ impl Ears {
     }
 }
 
-/// Asks the server to track the keys that a connection asks it to track, each by itself: what our
+/// Asks the server to track the names that a connection asks it to track, each by itself: what our
 /// scripts look at, such as leases, shall not be told. False: a proxy or the user's rights forbid it.
 async fn tracking(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
     let mut commands = redis::pipe();

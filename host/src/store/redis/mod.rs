@@ -2,25 +2,31 @@
 //!
 //! | name | type | content |
 //! |---|---|---|
-//! | `K` | string | an envelope |
-//! | `lease:{K}` | string | the token that may fill `K` |
-//! | `waiters:{K}` | string | somebody waits for that lease to end and wants to be told |
-//! | `tags:{T}` | sorted set | the keys that carry `T`, scored by their expiry in milliseconds |
-//! | `mark:{T}` | string | random: `T` was invalidated a short while ago |
-//! | `intents:{n}` | sorted set | announced invalidations as JSON, scored by when they fall due |
+//! | `N` | string | an envelope; `N` is `corral:1:digest:key` |
+//! | `corral:1:lease:{N}` | string | the token that may fill `N` |
+//! | `corral:1:waiters:{N}` | string | somebody waits for that lease to end and wants to be told |
+//! | `corral:1:tags:{T}` | sorted set | the names that carry `T`, scored by their expiry in milliseconds |
+//! | `corral:1:mark:{T}` | string | `T` was invalidated a short while ago: random, node's time, epoch |
+//! | `corral:1:intents:{0}` | sorted set | announced invalidations as JSON, scored by when they fall due |
+//! | `corral:1:range:{0}` | hash | floors, namings in use, epochs that were watched, a version |
+//! | `corral:1:hosts` | hash | who is alive |
 //!
-//! All have a lifetime. The braces put a key's names on one cluster slot, and a tag's.
+//! All have a lifetime. The braces put a value's names on one cluster slot, and a tag's.
 
 mod audit;
 mod clock;
+mod identity;
 mod intents;
 mod lane;
 mod link;
+mod names;
+mod ranges;
 mod reply;
 mod scripts;
 mod stream;
 mod tags;
 mod url;
+mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -28,18 +34,20 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use super::envelope::PREFIX;
 use super::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Mode, Removed, Store,
-    StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
+    Listener, Marking, Name, Naming, Over, Prefix, Range, Removed, Scope, Store, StoreError, Tag,
+    Token, Tracked,
 };
 pub use audit::{Audit, audit};
 use clock::StoreClock;
-use link::{Ears, Link};
+use link::{Link, Listening};
+use names::Names;
 use scripts::{Script, Scripts};
 use url::{client, unavailable};
 
@@ -50,84 +58,144 @@ const POLL: Duration = Duration::from_millis(25);
 /// sorted set's score and a Lua number hold exactly. Some 285 thousand years from now.
 const LATEST_MS: u64 = (1 << 53) - 1;
 
-/// A store on one Redis server, version 6.2 or newer, over two connections: one carries gets, the
-/// other the rest.
+/// A store on one Redis server, version 6.2 or newer, over three connections: one carries small reads,
+/// one large values, the last one the rest.
 pub struct RedisStore {
     link: Link,
+    names: Names,
     scripts: Scripts,
     clock: Arc<StoreClock>,
-    ears: Ears,
+    listening: Listening,
+    reading: values::Reading,
     unreadable: AtomicU64,
-    /// It was said that the server does not track keys.
+    /// It was said that the server does not track names.
     untracked: AtomicBool,
 }
 
+/// A script's names and arguments.
+type Call = (Vec<String>, Vec<String>);
+
 impl RedisStore {
-    /// A store on the server at `url` (`redis://` or `rediss://`); `budget` bounds every exchange.
-    /// Connects in the background: a server that is down now is used as soon as it is up. Must
-    /// be called inside a tokio runtime.
+    /// A store on the server at `url` (`redis://` or `rediss://`), under names that begin with `prefix`.
+    /// No exchange waits for longer than `budget` while the server is silent. Connects in the
+    /// background: a server that is down now is used as soon as it is up. Must be called inside a tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] with the reason when `url` can never work.
-    pub fn connect(url: &str, budget: Duration) -> Result<Self, StoreError> {
+    pub fn connect(url: &str, prefix: Prefix, budget: Duration) -> Result<Self, StoreError> {
         let client = client(url)?;
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
-        let (clock, ears) = (Arc::new(StoreClock::new()), Ears::default());
-        let link = Link::new(&runtime, client, budget, Arc::clone(&clock), ears.clone());
-        let (unreadable, untracked) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { link, scripts: Scripts::new(), clock, ears, unreadable, untracked })
+        let (clock, listening) = (Arc::new(StoreClock::new()), Listening::default());
+        let names = Names { prefix };
+        let parts = link::Parts {
+            client,
+            budget,
+            clock: Arc::clone(&clock),
+            listening: listening.clone(),
+            names: names.clone(),
+        };
+        Ok(Self {
+            link: Link::new(&runtime, parts),
+            scripts: Scripts::new(&names.settled_channel()),
+            names,
+            clock,
+            listening,
+            reading: values::Reading::default(),
+            unreadable: AtomicU64::new(0),
+            untracked: AtomicBool::new(false),
+        })
     }
 
-    /// Runs a script and takes in the time of its answer: `(the server's clock, the answer)`.
+    /// Runs a script and takes in the time of its answer.
     async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
-        keys: &[&str],
+        names: &[&str],
         args: &[&[u8]],
-    ) -> Result<(u64, T), StoreError> {
+    ) -> Result<Over<T>, StoreError> {
+        self.run_timed(script, names, args).await.map(|(over, _)| over)
+    }
+
+    /// The same, with the server's clock at that moment in ms.
+    async fn run_timed<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        names: &[&str],
+        args: &[&[u8]],
+    ) -> Result<(Over<T>, u64), StoreError> {
         let sent = Instant::now();
-        let answer: (u64, T) = self
+        let answer: Over<(u64, T)> = self
             .link
             .exchange(|mut connection| async move {
-                let known = call("EVALSHA", &script.digest, keys, args);
+                let known = call("EVALSHA", &script.digest, names, args);
                 match known.query_async(&mut connection).await {
-                    Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    Err(error) if is_unknown_script(&error) => {
                         // Flushed or restarted. EVAL also loads it.
-                        call("EVAL", script.code, keys, args).query_async(&mut connection).await
+                        call("EVAL", &script.code, names, args).query_async(&mut connection).await
                     }
                     answer => answer,
                 }
             })
             .await?;
-        self.clock.observe(answer.0, sent);
-        Ok(answer)
+        let now_ms = answer.answer.0;
+        self.clock.observe(now_ms, sent);
+        Ok((answer.map(|(_, answer)| answer), now_ms))
     }
 
-    /// Reads bytes that stood under a key. None when they are no envelope, which is counted.
-    fn read(&self, bytes: impl Into<Bytes>) -> Option<Envelope> {
-        let envelope = Envelope::decode(bytes.into()).ok();
-        if envelope.is_none() {
-            self.count_unreadable();
+    /// Runs a script once for each call, in one exchange. A script may be repeated: when the server does
+    /// not know it, all calls are sent again. Answers the server's clock at the last of them, too.
+    async fn run_each<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        calls: Vec<Call>,
+    ) -> Result<Over<Vec<(u64, T)>>, StoreError> {
+        let mut commands = Pipeline::with_capacity(calls.len());
+        for (names, args) in &calls {
+            commands.cmd("EVALSHA").arg(&script.digest).arg(names.len()).arg(names).arg(args);
         }
-        envelope
+        let sent = Instant::now();
+        let answers: Over<Vec<(u64, T)>> = self
+            .link
+            .exchange(|mut connection| async move {
+                match commands.query_async(&mut connection).await {
+                    Err(error) if is_unknown_script(&error) => {
+                        let mut load = redis::cmd("SCRIPT");
+                        load.arg("LOAD").arg(&script.code);
+                        load.query_async::<String>(&mut connection).await?;
+                        commands.query_async(&mut connection).await
+                    }
+                    answers => answers,
+                }
+            })
+            .await?;
+        if let Some((now_ms, _)) = answers.answer.last() {
+            self.clock.observe(*now_ms, sent);
+        }
+        Ok(answers)
     }
 
-    /// What stands under a key of another type is no envelope either.
-    fn readable(&self, answer: RedisResult<Option<Vec<u8>>>) -> RedisResult<Option<Vec<u8>>> {
-        match answer {
-            Err(error) if is_of_wrong_type(&error) => {
-                self.count_unreadable();
-                Ok(None)
-            }
-            answer => answer,
-        }
+    /// One command.
+    async fn send<T: FromRedisValue>(&self, command: Cmd) -> Result<Over<T>, StoreError> {
+        self.link
+            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
+            .await
+    }
+
+    async fn pipeline<T: FromRedisValue>(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<Over<T>, StoreError> {
+        self.link
+            .exchange(|mut connection| async move { commands.query_async(&mut connection).await })
+            .await
     }
 
     fn count_unreadable(&self) {
         self.unreadable.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says once for each change whether the server tracks keys.
+    /// Says once for each change whether the server tracks names.
     fn note_tracking(&self, tracks: bool) {
         if self.untracked.load(Ordering::Relaxed) != tracks {
             return;
@@ -143,39 +211,11 @@ impl RedisStore {
         }
     }
 
-    async fn try_claim(&self, claim: Claim<'_>) -> Result<Option<Claimed>, StoreError> {
-        let lease_ms = lifetime_ms(claim.lease);
-        let mode = match claim.mode {
-            Mode::IfFree => "if-free",
-            Mode::TakeOver => "take-over",
-        };
-        let (now_ms, answer): (u64, ClaimAnswer) = self
-            .run(
-                &self.scripts.claim,
-                &[claim.key.as_str(), &lease_name(claim.key.as_str())],
-                &[
-                    claim.token.to_string().as_bytes(),
-                    lease_ms.as_bytes(),
-                    &PREFIX,
-                    claim.seen_ms.to_string().as_bytes(),
-                    mode.as_bytes(),
-                ],
-            )
-            .await?;
-        Ok(match answer {
-            ClaimAnswer::Granted => Some(Claimed::Granted { now_ms }),
-            ClaimAnswer::Held { left_ms } => {
-                Some(Claimed::Held { remaining: Duration::from_millis(left_ms) })
-            }
-            ClaimAnswer::Found(bytes) => self.read(bytes).map(Claimed::Found),
-        })
-    }
-
-    /// Asks to be told of the end of the lease, and how long it may take. None: it has ended.
-    async fn ask_to_be_told(&self, key: &Key) -> Option<Duration> {
-        let (lease, waiters) = (lease_name(key.as_str()), waiters_name(key.as_str()));
+    /// Asks to be told of the end of the lease, and how long it may take. `None`: it has ended.
+    async fn ask_to_be_told(&self, name: &Name) -> Option<Duration> {
+        let (lease, waiters) = (self.names.lease(name.as_str()), self.names.waiters(name.as_str()));
         match self.run::<i64>(&self.scripts.wait, &[&lease, &waiters], &[]).await {
-            Ok((_, left_ms)) => match u64::try_from(left_ms) {
+            Ok(left_ms) => match u64::try_from(left_ms.answer) {
                 Ok(left_ms) if self.link.pushes() => Some(Duration::from_millis(left_ms)),
                 Ok(_) => Some(POLL),
                 Err(_) => None,
@@ -183,132 +223,108 @@ impl RedisStore {
             Err(_) => Some(POLL),
         }
     }
+
+    async fn ask_beat(&self) -> Result<Over<Beat>, StoreError> {
+        let version = self.version_command();
+        let clock = Arc::clone(&self.clock);
+        let more = async |connection: &mut MultiplexedConnection| {
+            let now_ms = link::ask_time(connection, &clock).await?;
+            let version: Option<String> = version.query_async(connection).await?;
+            Ok((now_ms, version))
+        };
+        let beat = self.link.beat(more).await?;
+        Ok(beat.map(|(identity, (now_ms, version))| Beat {
+            epoch: identity.epoch,
+            now_ms,
+            is_primary: identity.is_primary,
+            replicas: identity.replicas,
+            range_version: version.and_then(|v| u64::from_str_radix(&v, 16).ok()).unwrap_or(0),
+        }))
+    }
 }
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
-        match self.link.get(key).await {
-            Ok(value) => Ok(value.and_then(|bytes| self.read(bytes))),
-            Err(StoreError::Refused(error)) if error.starts_with(WRONG_TYPE) => {
-                self.count_unreadable();
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+    async fn get(&self, name: &Name) -> Result<Over<Option<Envelope>>, StoreError> {
+        self.read_value(name).await
     }
 
-    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
-        let mut commands = redis::pipe();
-        commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
-        commands.cmd("GET").arg(key.as_str());
-        let (heard, value) = self
-            .link
-            .exchange_tracked(|mut connection, tracks| async move {
-                let answer = if tracks {
-                    // One message: the first command is about the next one of the connection.
-                    let answer = commands.query_async::<(Option<Vec<u8>>,)>(&mut connection).await;
-                    answer.map(|(value,)| value)
-                } else {
-                    redis::cmd("GET").arg(key.as_str()).query_async(&mut connection).await
-                };
-                Ok((tracks, self.readable(answer)?))
-            })
-            .await?;
-        self.note_tracking(heard);
-        Ok(Tracked { envelope: value.and_then(|bytes| self.read(bytes)), heard })
+    async fn get_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
+        self.read_tracked(name).await
     }
 
     fn listen(&self, listener: Weak<dyn Listener>) {
-        self.ears.listeners.add(listener);
+        self.listening.listeners.add(listener);
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
-        if let Some(claimed) = self.try_claim(claim).await? {
-            return Ok(claimed);
-        }
-        // What it found can't be read: nothing is newer than the end of time.
-        let blind = self.try_claim(Claim { seen_ms: u64::MAX, ..claim }).await?;
-        blind.ok_or_else(|| StoreError::Refused("an answer that was not asked for".to_owned()))
+    async fn claim(&self, claim: Claim<'_>) -> Result<Over<Claimed>, StoreError> {
+        self.claim_lease(claim).await
     }
 
     async fn fill(
         &self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
-        let (lease, waiters) = (lease_name(key.as_str()), waiters_name(key.as_str()));
-        let (token, bytes) = (token.to_string(), envelope.encode());
-        let until_ms = envelope.stale_until_ms.min(LATEST_MS).to_string();
-        let names = [key.as_str(), &lease, &waiters];
-        let args = [token.as_bytes(), &bytes, until_ms.as_bytes()];
-        let (_, accepted): (_, bool) = self.run(&self.scripts.fill, &names, &args).await?;
-        if !accepted {
-            return Ok(Filled::Rejected);
-        }
-        self.ears.listeners.changed(key.as_str());
-        Ok(Filled::Stored)
+        self.write_value(name, token, envelope).await
     }
 
-    async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
         let (token, lease_ms) = (token.to_string(), lifetime_ms(lease));
         let args = [token.as_bytes(), lease_ms.as_bytes()];
-        let ours = self.run(&self.scripts.renew, &[&lease_name(key.as_str())], &args).await?;
-        Ok(ours.1)
+        let names = [&*self.names.lease(name.as_str())];
+        self.run(&self.scripts.renew, &names, &args).await.map(|over| over.answer)
     }
 
-    async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
-        let (lease, waiters) = (lease_name(key.as_str()), waiters_name(key.as_str()));
-        let names = [key.as_str(), &lease, &waiters];
-        let ours = self.run(&self.scripts.release, &names, &[token.to_string().as_bytes()]).await?;
-        Ok(ours.1)
+    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+        let (lease, waiters) = (self.names.lease(name.as_str()), self.names.waiters(name.as_str()));
+        let names = [name.as_str(), &lease, &waiters];
+        let args = [token.to_string()];
+        let args = args.each_ref().map(String::as_bytes);
+        self.run(&self.scripts.release, &names, &args).await.map(|over| over.answer)
     }
 
-    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
-        let command = redis::cmd("PTTL").arg(lease_name(key.as_str())).take();
-        let left_ms: i64 = self
-            .link
-            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
-            .await?;
+    async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError> {
+        let command = redis::cmd("PTTL").arg(self.names.lease(name.as_str())).take();
+        let left_ms: i64 = self.send(command).await?.answer;
         // Negative: there is none.
         Ok(u64::try_from(left_ms).ok().map(Duration::from_millis))
     }
 
-    async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
-        let names: Vec<_> = keys.iter().map(Key::as_str).collect();
-        self.remove(&names).await
+    async fn index(
+        &self,
+        name: &Name,
+        tags: &[Tag],
+        expires_at_ms: u64,
+    ) -> Result<Over<Indexed>, StoreError> {
+        self.index_name(name, tags, expires_at_ms).await
     }
 
-    async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
-        self.remove_tagged(tag, mark).await
+    async fn invalidate(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        self.remove_doomed(doomed, marking).await
     }
 
-    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError> {
-        let names = [tags::index_name(tag), tags::mark_name(tag)];
-        let expires_at_ms = expires_at_ms.min(LATEST_MS).to_string();
-        let args = [key.as_str().as_bytes(), expires_at_ms.as_bytes()];
-        let (_, marked): (_, bool) =
-            self.run(&self.scripts.index, &[&names[0], &names[1]], &args).await?;
-        Ok(if marked { Indexed::Marked } else { Indexed::Clear })
-    }
-
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
         self.write_intent(intent, hold).await
     }
 
     async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
-        self.withdraw_intent(intent).await
+        self.remove_intent(&intent.encode()).await
     }
 
     async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
         self.due_intents(hold).await
     }
 
-    async fn settled(&self, key: &Key, at_most: Duration) {
+    async fn settled(&self, name: &Name, at_most: Duration) {
         let wait = async {
-            let mut waiter = self.ears.waiters.register(key);
-            if let Some(left) = self.ask_to_be_told(key).await {
+            let mut waiter = self.listening.waiters.register(name);
+            if let Some(left) = self.ask_to_be_told(name).await {
                 tokio::select! {
                     () = waiter.woken() => {}
                     () = sleep(left) => {}
@@ -319,12 +335,53 @@ impl Store for RedisStore {
         let _ = timeout(at_most, wait).await;
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.link
-            .exchange(|mut connection| async move {
-                redis::cmd("PING").query_async(&mut connection).await
-            })
-            .await
+    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+        self.ask_beat().await
+    }
+
+    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+        Ok(self.link.confirm().await?.epoch)
+    }
+
+    async fn relinked(&self, since: LinkId) {
+        self.link.relinked(since).await;
+    }
+
+    fn relink(&self, why: &str) {
+        tracing::debug!(why, "the connections to the store are opened anew");
+        self.link.relink();
+    }
+
+    async fn range(&self) -> Result<Over<Range>, StoreError> {
+        self.read_range().await
+    }
+
+    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
+        self.publish_namings(namings).await
+    }
+
+    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+        self.raise_floors(scopes).await
+    }
+
+    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.write_watched(epoch).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+        self.list_host(card).await
+    }
+
+    async fn delist(&self, id: &str) -> Result<(), StoreError> {
+        self.unlist_host(id).await
+    }
+
+    async fn note(&self, of: &str) -> Result<Option<Bytes>, StoreError> {
+        self.read_note(of).await
+    }
+
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
+        self.set_note(of, note, lasts).await
     }
 
     fn now_ms(&self) -> u64 {
@@ -340,38 +397,20 @@ impl Store for RedisStore {
     }
 }
 
-/// What `claim.lua` answers.
-enum ClaimAnswer {
-    Granted,
-    Held { left_ms: u64 },
-    Found(Vec<u8>),
-}
-
-impl FromRedisValue for ClaimAnswer {
-    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
-        let mut parts: Vec<Value> = redis::from_redis_value(value)?;
-        let detail = if parts.len() > 1 { parts.pop() } else { None };
-        let word: String = redis::from_redis_value(parts.pop().unwrap_or(Value::Nil))?;
-        match (word.as_str(), detail) {
-            ("granted", None) => Ok(Self::Granted),
-            ("held", Some(left)) => Ok(Self::Held { left_ms: redis::from_redis_value(left)? }),
-            ("found", Some(bytes)) => Ok(Self::Found(redis::from_redis_value(bytes)?)),
-            _ => Err(format!("claim answered {word:?}").into()),
-        }
-    }
-}
-
-/// The code of an error: what stands under the key is no string.
-const WRONG_TYPE: &str = "WRONGTYPE";
-
 /// Of one command, or of one in a pipeline.
-fn is_of_wrong_type(error: &RedisError) -> bool {
-    let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == WRONG_TYPE))
+fn is_unknown_script(error: &RedisError) -> bool {
+    let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
+    error.kind() == no_script || has_code(error, "NOSCRIPT")
 }
 
-fn call(command: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
-    redis::cmd(command).arg(script).arg(keys.len()).arg(keys).arg(args).take()
+/// Whether the server answered an error of this code, to one command or to one in a pipeline.
+fn has_code(error: &RedisError, code: &str) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
+}
+
+fn call(command: &str, script: &str, names: &[&str], args: &[&[u8]]) -> Cmd {
+    redis::cmd(command).arg(script).arg(names.len()).arg(names).arg(args).take()
 }
 
 /// A lifetime as Redis takes it: at least a millisecond, and not so long that the end overflows.
@@ -379,10 +418,13 @@ fn lifetime_ms(lifetime: Duration) -> String {
     lifetime.as_millis().clamp(1, u128::from(LATEST_MS / 2)).to_string()
 }
 
-fn lease_name(key: &str) -> String {
-    format!("lease:{{{key}}}")
-}
-
-fn waiters_name(key: &str) -> String {
-    format!("waiters:{{{key}}}")
+/// What stands under a name that is of another type is no envelope either.
+fn readable<T>(answer: RedisResult<Option<T>>, unreadable: impl Fn()) -> RedisResult<Option<T>> {
+    match answer {
+        Err(error) if has_code(&error, values::WRONG_TYPE) => {
+            unreadable();
+            Ok(None)
+        }
+        answer => answer,
+    }
 }

@@ -1,4 +1,4 @@
-//! What a server answers to a `GET` and to a greeting, in the serialization protocol's version 2.
+//! What a server answers, in the serialization protocol's version 2.
 
 use std::io;
 
@@ -9,6 +9,9 @@ const LONGEST_VALUE: usize = 512 << 20;
 
 /// Errors and lengths are lines; a longer one is something else than this protocol.
 const LONGEST_LINE: usize = 64 << 10;
+
+/// Answers within answers: our scripts have two levels.
+const DEEPEST: usize = 8;
 
 const END: &[u8] = b"\r\n";
 
@@ -21,40 +24,84 @@ pub(super) enum Reply {
     Nothing,
     /// A word: `OK`, `PONG`.
     Word(String),
+    /// A whole number.
+    Number(i64),
+    /// Answers in a row.
+    List(Vec<Reply>),
     /// An error, code first.
     Error(String),
 }
 
-/// Takes the first answer out of what has arrived. None: it is not whole yet, and there is room for
+/// Takes the first answer out of what has arrived. `None`: it is not whole yet, and there is room for
 /// the rest of it.
 ///
 /// # Errors
 /// When it is none of these answers: what follows can't be understood either.
 pub(super) fn take_reply(arrived: &mut BytesMut) -> io::Result<Option<Reply>> {
-    let Some(line) = arrived.windows(END.len()).position(|two| two == END) else {
-        return if arrived.len() > LONGEST_LINE { Err(garbage(arrived)) } else { Ok(None) };
+    match parse(arrived, 0)? {
+        Parsed::Whole(reply, length) => {
+            arrived.advance(length);
+            Ok(Some(reply))
+        }
+        Parsed::Cut(missing) => {
+            arrived.reserve(missing);
+            Ok(None)
+        }
+    }
+}
+
+enum Parsed {
+    /// The answer, and how many bytes it has.
+    Whole(Reply, usize),
+    /// At least so many bytes are missing.
+    Cut(usize),
+}
+
+fn parse(bytes: &[u8], depth: usize) -> io::Result<Parsed> {
+    let Some(line) = bytes.windows(END.len()).position(|two| two == END) else {
+        return if bytes.len() > LONGEST_LINE { Err(garbage(bytes)) } else { Ok(Parsed::Cut(1)) };
     };
     let body = line + END.len();
-    let reply = match &arrived[..line] {
-        b"$-1" => Reply::Nothing,
+    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let reply = match &bytes[..line] {
+        b"$-1" | b"*-1" => Reply::Nothing,
         [b'$', length @ ..] => {
-            let length = number(length).ok_or_else(|| garbage(arrived))?;
+            let length = number(length).ok_or_else(|| garbage(bytes))?;
             let whole = body + length + END.len();
-            if arrived.len() < whole {
-                arrived.reserve(whole - arrived.len());
-                return Ok(None);
+            if bytes.len() < whole {
+                return Ok(Parsed::Cut(whole - bytes.len()));
             }
             // A copy: the answer would hold on to all that arrived with it.
-            let value = Bytes::copy_from_slice(&arrived[body..body + length]);
-            arrived.advance(whole);
-            return Ok(Some(Reply::Value(value)));
+            let value = Bytes::copy_from_slice(&bytes[body..body + length]);
+            return Ok(Parsed::Whole(Reply::Value(value), whole));
         }
-        [b'+', word @ ..] => Reply::Word(String::from_utf8_lossy(word).into_owned()),
-        [b'-', error @ ..] => Reply::Error(String::from_utf8_lossy(error).into_owned()),
-        _ => return Err(garbage(arrived)),
+        [b'*', count @ ..] if depth < DEEPEST => {
+            let count = number(count).ok_or_else(|| garbage(bytes))?;
+            return list(bytes, body, count, depth);
+        }
+        [b':', digits @ ..] => {
+            let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            Reply::Number(number.ok_or_else(|| garbage(bytes))?)
+        }
+        [b'+', word @ ..] => Reply::Word(text(word)),
+        [b'-', error @ ..] => Reply::Error(text(error)),
+        _ => return Err(garbage(bytes)),
     };
-    arrived.advance(body);
-    Ok(Some(reply))
+    Ok(Parsed::Whole(reply, body))
+}
+
+fn list(bytes: &[u8], body: usize, count: usize, depth: usize) -> io::Result<Parsed> {
+    let (mut at, mut replies) = (body, Vec::new());
+    for _ in 0..count {
+        match parse(&bytes[at..], depth + 1)? {
+            Parsed::Whole(reply, length) => {
+                replies.push(reply);
+                at += length;
+            }
+            Parsed::Cut(missing) => return Ok(Parsed::Cut(missing)),
+        }
+    }
+    Ok(Parsed::Whole(Reply::List(replies), at))
 }
 
 /// Digits and nothing else, for no more than the longest value.
@@ -99,10 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn lists_hold_answers_of_every_kind() {
+        let (replies, left) = all(b"*2\r\n:-7\r\n*2\r\n$1\r\na\r\n$-1\r\n*2\r\n:1\r\n");
+        let value = Reply::Value(Bytes::from_static(b"a"));
+        let inner = Reply::List(vec![value, Reply::Nothing]);
+        assert_eq!(replies, [Reply::List(vec![Reply::Number(-7), inner])]);
+        assert_eq!(left, b"*2\r\n:1\r\n".len());
+    }
+
+    #[test]
     fn whatever_the_pieces_it_arrives_in_the_answer_is_the_same() {
-        let whole = b"$12\r\nhello\r\nworld\r\n-ERR no\r\n$-1\r\n";
+        let whole = b"$12\r\nhello\r\nworld\r\n-ERR no\r\n$-1\r\n*2\r\n:1\r\n$1\r\na\r\n";
         let expected = all(whole).0;
-        assert_eq!(expected.len(), 3);
+        assert_eq!(expected.len(), 4);
         for cut in 1..whole.len() {
             let mut buffer = BytesMut::from(&whole[..cut]);
             let mut replies: Vec<_> =
@@ -122,7 +178,7 @@ mod tests {
             b"$+1\r\na\r\n",
             b"$536870913\r\n",
             b"$99999999999999999999999\r\n",
-            b"*1\r\n$1\r\na\r\n",
+            b"*x\r\n$1\r\na\r\n",
             b"\r\n",
             &endless,
         ];

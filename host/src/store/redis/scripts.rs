@@ -2,13 +2,18 @@
 
 /// A script and the digest by which the server knows it.
 pub(super) struct Script {
-    pub(super) code: &'static str,
+    pub(super) code: String,
     pub(super) digest: String,
 }
 
+/// What stands in the prelude for the channel of the deployment.
+const CHANNEL: &str = "@settled";
+
 impl Script {
-    fn new(code: &'static str) -> Self {
-        Self { code, digest: redis::Script::new(code).get_hash().to_owned() }
+    fn new(code: &str, channel: &str) -> Self {
+        let code = code.replace(CHANNEL, channel);
+        let digest = redis::Script::new(&code).get_hash().to_owned();
+        Self { code, digest }
     }
 }
 
@@ -20,28 +25,33 @@ macro_rules! scripts {
         }
 
         impl Scripts {
-            pub(super) fn new() -> Self {
+            /// The scripts of a deployment whose leases' ends are published on `channel`.
+            pub(super) fn new(channel: &str) -> Self {
                 Self {
-                    $($name: Script::new(concat!(
-                        include_str!("scripts/prelude.lua"),
-                        include_str!(concat!("scripts/", stringify!($name), ".lua")),
-                    ))),+
+                    $($name: Script::new(
+                        concat!(
+                            include_str!("scripts/prelude.lua"),
+                            include_str!(concat!("scripts/", stringify!($name), ".lua")),
+                        ),
+                        channel,
+                    )),+
                 }
             }
         }
     };
 }
-scripts!(claim, fill, renew, release, wait, index, forget, announce, due);
-
-/// Where the scripts announce the keys whose lease ended; the prelude names it too.
-pub(super) const SETTLED_CHANNEL: &str = "corral:settled";
+scripts!(
+    claim, fill, renew, release, wait, index, mark, forget, announce, due, publish, raise, enlist
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_prelude_publishes_where_the_host_listens() {
-        assert!(Scripts::new().fill.code.contains(&format!("'{SETTLED_CHANNEL}'")));
+    fn scripts_publish_on_the_channel_of_their_deployment() {
+        let scripts = Scripts::new("shop:1:settled");
+        assert!(scripts.fill.code.contains("'shop:1:settled'"));
+        assert_ne!(scripts.fill.digest, Scripts::new("corral:1:settled").fill.digest);
     }
 }

@@ -107,7 +107,7 @@ async fn greet(stream: &mut dyn Stream, who: &RedisConnectionInfo) -> io::Result
         match reply {
             Reply::Word(_) => {}
             Reply::Error(error) => return Err(io::Error::other(error)),
-            Reply::Value(_) | Reply::Nothing => {
+            Reply::Value(_) | Reply::Nothing | Reply::Number(_) | Reply::List(_) => {
                 return Err(io::Error::other(format!("a greeting is answered by {reply:?}")));
             }
         }

@@ -1,134 +1,185 @@
-//! Bulk removal: keys in chunks, and a tag's keys by its index.
-
-use std::time::Duration;
+//! Removal: names in chunks, and a tag's names by its index.
 
 use redis::Pipeline;
 
-use super::scripts::SETTLED_CHANNEL;
-use super::{RedisStore, lease_name, lifetime_ms, waiters_name};
-use crate::store::{Removed, StoreError, Tag};
+use super::{RedisStore, lifetime_ms};
+use crate::store::{Doomed, LinkId, Marking, Over, Removed, StoreError, Tag};
 
-/// How many keys one exchange removes: it holds the server for well under a millisecond, and a
+/// How many names one exchange removes: it holds the server for well under a millisecond, and a
 /// round trip is small beside it.
 const CHUNK: usize = 256;
-
-pub(super) fn index_name(tag: &Tag) -> String {
-    format!("tags:{{{tag}}}")
-}
-
-pub(super) fn mark_name(tag: &Tag) -> String {
-    format!("mark:{{{tag}}}")
-}
 
 /// A member of an index, and the score it had when it was read.
 type Member = (String, f64);
 
+/// A tag on its way out.
+struct Walk<'t> {
+    tag: &'t Tag,
+    /// The random number of the mark that this walk set.
+    mark: String,
+    /// Where the scan of the index goes on; `None`: it is at its end.
+    cursor: Option<u64>,
+}
+
 impl RedisStore {
-    /// Removes keys' values and leases, chunk by chunk.
-    pub(super) async fn remove(&self, keys: &[&str]) -> Result<Removed, StoreError> {
-        let mut removed = Removed::default();
-        for chunk in keys.chunks(CHUNK) {
-            removed.keys += self.remove_chunk(chunk).await?;
+    /// Removes everything that is doomed. All exchanges have to go over one link: what was removed from
+    /// another server says nothing of this one.
+    pub(super) async fn remove_doomed(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        let mut link = None;
+        let (mut names, mut tags) = (Vec::new(), Vec::new());
+        for doomed in doomed {
+            match doomed {
+                Doomed::Name(name) => names.push(name.as_str()),
+                Doomed::Tag(tag) => tags.push(tag),
+            }
+        }
+        let mut removed = self.remove(&names, &mut link).await?;
+        for tags in tags.chunks(CHUNK) {
+            removed += self.remove_tagged(tags, marking, &mut link).await?;
+        }
+        let link = match link {
+            Some(link) => link,
+            None => self.send::<()>(redis::cmd("PING")).await?.link,
+        };
+        Ok(Over { link, answer: Removed { names: removed } })
+    }
+
+    async fn remove(&self, names: &[&str], link: &mut Option<LinkId>) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for chunk in names.chunks(CHUNK) {
+            removed += self.remove_chunk(chunk, link).await?;
         }
         Ok(removed)
     }
 
     /// A value and its lease go in one command, hence at once. Plain commands need no script
     /// that might have to be loaded in the middle of a pipeline.
-    async fn remove_chunk(&self, keys: &[&str]) -> Result<u64, StoreError> {
-        let mut commands = Pipeline::with_capacity(keys.len() * 2);
-        for key in keys {
-            commands.cmd("DEL").arg(key).arg(lease_name(key));
-            commands.cmd("DEL").arg(waiters_name(key));
+    async fn remove_chunk(
+        &self,
+        names: &[&str],
+        link: &mut Option<LinkId>,
+    ) -> Result<u64, StoreError> {
+        let mut commands = Pipeline::with_capacity(names.len() * 2);
+        for name in names {
+            commands.cmd("DEL").arg(name).arg(self.names.lease(name));
+            commands.cmd("DEL").arg(self.names.waiters(name));
         }
-        let counts: Vec<u64> = self.pipeline(commands).await?;
-        keys.iter().for_each(|key| self.ears.listeners.changed(key));
+        let counts: Vec<u64> = same(link, self.pipeline(&commands).await?)?;
+        names.iter().for_each(|name| self.listening.listeners.changed(name));
         let (mut removed, mut wake) = (0, Pipeline::new());
-        for (key, counts) in keys.iter().zip(counts.chunks(2)) {
+        for (name, counts) in names.iter().zip(counts.chunks(2)) {
             removed += u64::from(counts.first().is_some_and(|gone| *gone > 0));
             if counts.get(1).is_some_and(|waiting| *waiting > 0) {
-                wake.cmd("PUBLISH").arg(SETTLED_CHANNEL).arg(key);
+                wake.cmd("PUBLISH").arg(self.names.settled_channel()).arg(name);
             }
         }
         if !wake.is_empty() {
             // They are gone. That a waiter was not told only makes it wait for the lease's end.
-            let _ = self.pipeline::<Vec<u64>>(wake).await;
+            let _ = self.pipeline::<Vec<u64>>(&wake).await;
         }
         Ok(removed)
     }
 
-    /// Marks the tag, then removes its keys chunk by chunk, each from the index after its value.
+    /// Marks the tags, then removes their names chunk by chunk, each from the index after its value.
     ///
-    /// A key may be indexed again while this goes on. Whoever does that (a refresh, a write-through)
+    /// A name may be indexed again while this goes on. Whoever does that (a refresh, a write-through)
     /// loads after the mark, but the value that is there until then was loaded before it: so the walk
-    /// must not miss the key, which has a higher score now. A scan finds every member that was there
-    /// from its beginning to its end, wherever its score moves. And the key stays in the index for
+    /// must not miss the name, which has a higher score now. A scan finds every member that was there
+    /// from its beginning to its end, wherever its score moves. And the name stays in the index for
     /// the next invalidation, because its score is not the one that was read.
-    pub(super) async fn remove_tagged(
+    async fn remove_tagged(
         &self,
-        tag: &Tag,
-        mark: Duration,
-    ) -> Result<Removed, StoreError> {
-        let mark_refused = match self.mark(tag, mark).await {
+        tags: &[&Tag],
+        marking: Marking,
+        link: &mut Option<LinkId>,
+    ) -> Result<u64, StoreError> {
+        let walk =
+            |tag| Walk { tag, mark: format!("{:032x}", rand::random::<u128>()), cursor: Some(0) };
+        let mut walks: Vec<Walk<'_>> = tags.iter().map(|tag| walk(*tag)).collect();
+        let refused = match self.mark(&walks, marking, link).await {
             Ok(()) => None,
             // A server that is out of memory takes no mark, but removing is what helps both: the
             // caller gets the error once everything is gone, and will repeat it for the mark.
-            Err(StoreError::Refused(why)) => Some(StoreError::Refused(why)),
+            Err(refused @ StoreError::Refused(_)) => Some(refused),
             Err(error) => return Err(error),
         };
-        let (mut removed, mut cursor) = (Removed::default(), 0);
-        loop {
-            let (next, members) = self.members(tag, cursor).await?;
-            let keys: Vec<_> = members.iter().map(|(key, _)| key.as_str()).collect();
-            removed.keys += self.remove(&keys).await?.keys;
-            self.forget(tag, &members).await?;
-            if next == 0 {
-                break;
-            }
-            cursor = next;
+        let mut removed = 0;
+        while !walks.is_empty() {
+            let members = self.members(&mut walks, link).await?;
+            let names: Vec<&str> =
+                members.iter().flatten().map(|(name, _)| name.as_str()).collect();
+            removed += self.remove(&names, link).await?;
+            self.forget(&walks, &members, link).await?;
+            walks.retain(|walk| walk.cursor.is_some());
         }
-        mark_refused.map_or(Ok(removed), Err)
+        refused.map_or(Ok(removed), Err)
     }
 
-    async fn mark(&self, tag: &Tag, mark: Duration) -> Result<(), StoreError> {
-        let (random, mark_ms) = (format!("{:032x}", rand::random::<u128>()), lifetime_ms(mark));
-        let command =
-            redis::cmd("SET").arg(mark_name(tag)).arg(random).arg("PX").arg(mark_ms).take();
-        self.link
-            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
-            .await
-    }
-
-    /// Members from here on, about a chunk of them or all of a small index; and from where to go on,
-    /// 0 at the end.
-    async fn members(&self, tag: &Tag, from: u64) -> Result<(u64, Vec<Member>), StoreError> {
-        let mut command = redis::cmd("ZSCAN");
-        command.arg(index_name(tag)).arg(from).arg("COUNT").arg(CHUNK);
-        self.link
-            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
-            .await
-    }
-
-    async fn forget(&self, tag: &Tag, members: &[Member]) -> Result<(), StoreError> {
-        if members.is_empty() {
-            return Ok(());
-        }
-        let scores: Vec<_> = members.iter().map(|(_, score)| format!("{score:.0}")).collect();
-        let args: Vec<&[u8]> = members
-            .iter()
-            .zip(&scores)
-            .flat_map(|((key, _), score)| [key.as_bytes(), score.as_bytes()])
-            .collect();
-        self.run::<u64>(&self.scripts.forget, &[&index_name(tag)], &args).await?;
+    async fn mark(
+        &self,
+        walks: &[Walk<'_>],
+        marking: Marking,
+        link: &mut Option<LinkId>,
+    ) -> Result<(), StoreError> {
+        let (lasts_ms, epoch) = (lifetime_ms(marking.lasts), format!("{:016x}", marking.epoch.0));
+        let calls = walks.iter().map(|walk| {
+            let args = vec![walk.mark.clone(), lasts_ms.clone(), epoch.clone()];
+            (vec![self.names.mark(walk.tag)], args)
+        });
+        same(link, self.run_each::<u64>(&self.scripts.mark, calls.collect()).await?)?;
         Ok(())
     }
 
-    async fn pipeline<T: redis::FromRedisValue>(
+    /// The next members of each tag, about a chunk of them or all of a small index.
+    async fn members(
         &self,
-        commands: Pipeline,
-    ) -> Result<T, StoreError> {
-        self.link
-            .exchange(|mut connection| async move { commands.query_async(&mut connection).await })
-            .await
+        walks: &mut [Walk<'_>],
+        link: &mut Option<LinkId>,
+    ) -> Result<Vec<Vec<Member>>, StoreError> {
+        let mut commands = Pipeline::with_capacity(walks.len());
+        for walk in walks.iter() {
+            let from = walk.cursor.unwrap_or_default();
+            commands.cmd("ZSCAN").arg(self.names.index(walk.tag)).arg(from).arg("COUNT").arg(CHUNK);
+        }
+        let pages: Vec<(u64, Vec<Member>)> = same(link, self.pipeline(&commands).await?)?;
+        let mut members = Vec::with_capacity(pages.len());
+        for (walk, (next, page)) in walks.iter_mut().zip(pages) {
+            walk.cursor = (next != 0).then_some(next);
+            members.push(page);
+        }
+        Ok(members)
     }
+
+    async fn forget(
+        &self,
+        walks: &[Walk<'_>],
+        members: &[Vec<Member>],
+        link: &mut Option<LinkId>,
+    ) -> Result<(), StoreError> {
+        let mut calls = Vec::new();
+        for (walk, members) in walks.iter().zip(members).filter(|(_, members)| !members.is_empty())
+        {
+            let mut args = vec![walk.mark.clone()];
+            let pairs =
+                members.iter().flat_map(|(name, score)| [name.clone(), format!("{score:.0}")]);
+            args.extend(pairs);
+            calls.push((vec![self.names.index(walk.tag), self.names.mark(walk.tag)], args));
+        }
+        if !calls.is_empty() {
+            same(link, self.run_each::<u64>(&self.scripts.forget, calls).await?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The answer, if it came over the link of those before it.
+fn same<T>(link: &mut Option<LinkId>, over: Over<T>) -> Result<T, StoreError> {
+    if *link.get_or_insert(over.link) == over.link {
+        return Ok(over.answer);
+    }
+    Err(StoreError::Unavailable("the connection was replaced".to_owned()))
 }

@@ -1,5 +1,5 @@
--- Writes an intent into its shard, or moves it to later.
--- KEYS: shard. ARGV: intent, how long it is held in ms, how long the shard is kept in ms.
+-- Writes an intent, or moves it to later.
+-- KEYS: intents. ARGV: intent, how long it is held in ms, how long all are kept in ms.
 local now = now_ms()
 
 redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])

@@ -1,5 +1,5 @@
--- Takes intents whose time has come from a shard, and holds them for whoever carries them out.
--- KEYS: shard. ARGV: how long they are held in ms, how many at most. Answers the intents.
+-- Takes intents whose time has come, and holds them for whoever carries them out.
+-- KEYS: intents. ARGV: how long they are held in ms, how many at most. Answers the intents.
 local now = now_ms()
 local due = redis.call(
   'ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[2])

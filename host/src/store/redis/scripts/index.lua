@@ -1,10 +1,10 @@
--- Writes a key into a tag's index.
--- KEYS: index, mark. ARGV: key, until when (server's ms). Answers whether the tag is marked.
+-- Writes a name into a tag's index.
+-- KEYS: index, mark. ARGV: name, until when (server's ms). Answers the tag's mark, or nothing.
 local now = now_ms()
 local expires_at = tonumber(ARGV[2])
 
 -- Every write raises the score, if only by a millisecond. So an invalidation that is under way
--- sees that the key was indexed again since it looked, and leaves it in the index (forget.lua).
+-- sees that the name was indexed again since it looked, and leaves it in the index (forget.lua).
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if known then
   expires_at = math.max(expires_at, tonumber(known) + 1)
@@ -17,4 +17,4 @@ if left < 0 or now + left < expires_at then
   redis.call('PEXPIREAT', KEYS[1], until_ms)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now))
-return {now, redis.call('EXISTS', KEYS[2])}
+return {now, redis.call('GET', KEYS[2])}

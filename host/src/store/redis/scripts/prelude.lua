@@ -10,10 +10,10 @@ local function holds(lease, token)
   return redis.pcall('GET', lease) == token
 end
 
--- The lease on `key` ended: tell those who said (wait.lua) that they wait for it. A user who may
+-- The lease on `name` ended: tell those who said (wait.lua) that they wait for it. A user who may
 -- not publish loses the push, not the operation: waiters also look when the lease has run out.
-local function settled(key, waiters)
+local function settled(name, waiters)
   if redis.call('DEL', waiters) == 1 then
-    redis.pcall('PUBLISH', 'corral:settled', key)
+    redis.pcall('PUBLISH', '@settled', name)
   end
 end

@@ -2,8 +2,8 @@
 //! the one that wrote is lost in between (race L).
 //!
 //! An intent falls due only when its transaction can no longer commit. The origin ends a transaction
-//! that is idle for [`WRITE_IDLE_LIMIT`]; the intent is held for longer than that; and a writer that
-//! is late, or whose commit takes long, announces it again.
+//! that is idle for [`WRITE_IDLE_LIMIT`]; the intent is held for longer than that; a writer that is late, or
+//! whose commit takes long, announces it again; and who carries it out asks for the transaction first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::observe::Metrics;
-use crate::origin::WRITE_IDLE_LIMIT;
-use crate::store::{Doomed, Intent};
+use crate::origin::{WRITE_IDLE_LIMIT, Xid};
+use crate::store::{Intent, Target};
 
-use super::trust::{Invalidated, TrustedStore};
-use super::{Cache, Entropy};
+use super::super::trust::Trust;
+use super::super::{Cache, Entropy};
 
 /// How long an intent is left to the host that announced it: until its transaction has ended, and
 /// half a second more for the messages on their way.
@@ -26,34 +26,37 @@ const HOLD: Duration = WRITE_IDLE_LIMIT.saturating_add(Duration::from_millis(500
 const LOOK: Duration = Duration::from_millis(400);
 
 /// An invalidation that every host knows of, if the store took it.
-pub(super) struct Announced {
-    store: Arc<TrustedStore>,
+pub(super) struct Announcement {
+    trust: Arc<Trust>,
     metrics: Arc<Metrics>,
     intent: Intent,
-    /// When it was announced last; none: the store did not take it. Then nobody but this host knows
+    /// When it was announced last; `None`: the store did not take it. Then nobody but this host knows
     /// what to invalidate, and if it is lost now, the lifetime bounds what is stale.
     since: Option<Instant>,
 }
 
-impl Announced {
+impl Announcement {
     /// Announces what is about to become untrue.
-    pub(super) async fn new(cache: &Cache, doomed: Vec<Doomed>) -> Self {
-        let intent = Intent::new(cache.entropy.bits(), doomed);
-        let (store, metrics) = (Arc::clone(&cache.store), Arc::clone(&cache.metrics));
-        let mut announced = Self { store, metrics, intent, since: None };
-        if !announced.intent.doomed().is_empty() {
-            announced.announce().await;
-            if announced.since.is_none() {
-                announced.metrics.intents("not-announced");
+    pub(super) async fn new(cache: &Cache, targets: Vec<Target>, xid: Option<Xid>) -> Self {
+        let intent = Intent::new(cache.entropy.bits(), targets, xid.map(|xid| xid.0));
+        let (trust, metrics) = (Arc::clone(&cache.trust), Arc::clone(&cache.metrics));
+        let mut announcement = Self { trust, metrics, intent, since: None };
+        if !announcement.intent.targets().is_empty() {
+            announcement.announce().await;
+            if announcement.since.is_none() {
+                announcement.metrics.intents("not-announced");
             }
         }
-        announced
+        announcement
     }
 
-    /// Runs the commit, and holds the intent off for as long as that takes.
+    /// Runs the commit, or what finds out how it ended, and holds the intent off for as long as that takes.
+    /// A store that comes back meanwhile, or under another epoch, hears of it then.
     pub(super) async fn during<T>(&mut self, commit: impl Future<Output = T>) -> T {
-        let Some(since) = self.since else { return commit.await };
-        if since.elapsed() > HOLD / 3 {
+        if self.intent.targets().is_empty() {
+            return commit.await;
+        }
+        if self.since.is_some_and(|since| since.elapsed() > HOLD / 3) {
             self.announce().await;
         }
         tokio::pin!(commit);
@@ -79,13 +82,13 @@ impl Announced {
     pub(super) async fn withdraw(self) {
         if self.since.is_some() {
             // One that stays is carried out once more, for nothing.
-            let withdrawn = self.store.withdraw(&self.intent).await;
+            let withdrawn = self.trust.watch(|store| store.withdraw(&self.intent)).await;
             self.metrics.intents(if withdrawn.is_ok() { "withdrawn" } else { "left" });
         }
     }
 
     async fn announce(&mut self) {
-        if self.store.announce(&self.intent, HOLD).await.is_ok() {
+        if self.trust.ask(|store| store.announce(&self.intent, HOLD)).await.is_ok() {
             self.since = Some(Instant::now());
         }
     }
@@ -96,19 +99,27 @@ impl Cache {
     pub async fn carry_out_intents(&self) {
         loop {
             sleep(look(&*self.entropy)).await;
-            let Ok(due) = self.store.due(HOLD).await else { continue };
-            for intent in due {
-                tracing::info!(
-                    intent = intent.encode(),
-                    "carrying out what another host announced"
-                );
-                if let Invalidated::Done(_) = self.store.invalidate(intent.doomed().to_vec()).await
-                {
+            let due = self.trust.watch(|store| store.due(HOLD)).await;
+            for intent in due.unwrap_or_default() {
+                if self.is_over(&intent).await && self.carry_out_ended(intent.targets()).await {
+                    tracing::info!(
+                        targets = intent.targets().len(),
+                        "carried out what another host announced"
+                    );
                     self.metrics.intents("carried-out");
                     // One that stays is carried out once more, for nothing.
-                    let _ = self.store.withdraw(&intent).await;
+                    let _ = self.trust.watch(|store| store.withdraw(&intent)).await;
                 }
             }
+        }
+    }
+
+    /// Whether an intent's transaction can commit no more. While that can't be told it stays: it falls due
+    /// again.
+    async fn is_over(&self, intent: &Intent) -> bool {
+        match (intent.transaction(), &self.origin) {
+            (Some(xid), Some(origin)) => origin.has_ended(Xid(xid)).await.unwrap_or(false),
+            (_, None) | (None, _) => true,
         }
     }
 }

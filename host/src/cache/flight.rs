@@ -1,9 +1,17 @@
-//! One round of a flight: the policy's state machine, driven over the real store and origin.
+//! One read's way, from its first look to its answer.
 //!
-//! A round begins with a look or a claim and ends with an answer or an error. The policy says what
-//! to do next, the guard checks it, [`effects`] carries it out, and the policy is told what happened.
+//! ```text
+//! Begun ─look─► Looked ─claim─► Leased ─load─► Loaded ─fill─► Settled ─► answer
+//!                 ▲ │              │              └─ answer (not stored)
+//!                 │ └─► Held ─wait─┘ (looks again)
+//!                 └── answer        load fails ─► Failed ─► stale answer, or the error
+//! ```
+//!
+//! Each state owns what belongs to it, so there is no lease without a claim and no fill without a lease.
+//! The policy says what to do next, the guard checks it, [`steps`] carries it out, and the policy is told
+//! what happened. A trap or a refused answer is decided by the conservative rule: load, do not store.
 
-mod effects;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +19,67 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
-use crate::policy::guard::{self, Bounds, Spent};
+use crate::policy::guard::{self, Bounds, Spent, Stage};
 use crate::policy::shadow::Trail;
 use crate::policy::{Action, Event, Generation, Memo, Moment, Named, Policy, Sighting};
-use crate::store::{Envelope, Mode};
+use crate::store::{Envelope, Mode, Stamp};
 
 use super::answer::{ReadError, Served, Via, Why};
 use super::flights::{Boarding, Observation};
 use super::lease::Lease;
-use super::load::LoadError;
+use super::load::{LoadError, Loaded};
 use super::near::{Found, Ticket};
-use super::stage::Stage;
 use super::{Cache, Read};
+use crate::name::Place;
 
-/// A read on its way. What is public to the reader is what it hands to a flight.
-pub(super) struct Round {
+/// Where a flight stands, with what it has in its hands.
+enum State {
+    /// Nothing is known.
+    Begun,
+    /// The store was asked; perhaps it had something that is believed.
+    Looked(Option<Envelope>),
+    /// Somebody else holds the lease.
+    Held,
+    /// The lease is ours.
+    Leased(Lease),
+    /// A value was loaded.
+    Loaded(Loaded, Right),
+    /// A load failed; an envelope, looked up after the failure, is at hand perhaps.
+    Failed(Option<Envelope>),
+    /// A fill was tried, so there is a value to answer.
+    Settled(Loaded, Option<Envelope>),
+}
+
+/// What may be done with a loaded value.
+enum Right {
+    /// It may be filled: under this lease, with what was in force when its load began.
+    Fill(Lease, Stamp),
+    /// It was loaded under a lease, and can't be stored all the same: its tags or its stamp can't be relied
+    /// upon. The policy does not know of it, and a fill is rejected.
+    Spoiled,
+    /// It was loaded without a lease.
+    Answer,
+}
+
+impl State {
+    /// As the guard sees it.
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Begun => Stage::Begun,
+            Self::Looked(at_hand) => Stage::Looked { at_hand: at_hand.is_some() },
+            Self::Held => Stage::Held,
+            Self::Leased(_) => Stage::Leased,
+            Self::Loaded(_, right) => {
+                Stage::Loaded { under_lease: !matches!(right, Right::Answer) }
+            }
+            Self::Failed(at_hand) => Stage::Failed { at_hand: at_hand.is_some() },
+            Self::Settled(..) => Stage::Settled,
+        }
+    }
+}
+
+/// A read on its way. What is public to the reader is what it hands to others.
+pub(super) struct Flight {
     cache: Arc<Cache>,
     pub(super) read: Arc<Read>,
     pub(super) generation: Arc<Generation>,
@@ -34,17 +88,15 @@ pub(super) struct Round {
     began: Instant,
     deadline: Instant,
     bounds: Bounds,
-    stage: Stage,
-    lease: Option<Lease>,
+    state: State,
     /// Of the first look, if the near cache may keep what it brought.
     ticket: Option<Ticket>,
     /// The store's clock at the last look.
     looked_ms: u64,
-    /// The newest `loaded_at_ms` seen.
+    /// The newest `loaded_at_ms` that its readers know of, or may not be answered.
     seen_ms: u64,
-    /// The store's clock when the lease was granted.
-    granted_ms: u64,
-    /// The store failed in this round.
+    /// A value was at hand before.
+    had_value: bool,
     store_failed: bool,
     last_error: Option<LoadError>,
     turns: u32,
@@ -59,7 +111,7 @@ enum Next {
     End(Result<Served, ReadError>),
 }
 
-impl Round {
+impl Flight {
     pub(super) fn new(
         cache: Arc<Cache>,
         read: Arc<Read>,
@@ -67,9 +119,8 @@ impl Round {
         plan: Arc<Named>,
         began: Instant,
     ) -> Self {
-        let deadline = began + read.entity.deadline;
-        let kept_at_most = super::lifetimes(&read.entity).kept_at_most();
-        let bounds = Bounds { kept_at_most, background: false };
+        let deadline = began + read.entity().deadline;
+        let kept_at_most = super::lifetimes(read.entity()).kept_at_most();
         let memo = plan.memo;
         let trail = cache.slot.shadows().follow(|| (read.request(), Arc::clone(&plan)));
         Self {
@@ -80,19 +131,23 @@ impl Round {
             memo,
             began,
             deadline,
-            bounds,
-            stage: Stage::Begun,
-            lease: None,
+            bounds: Bounds { kept_at_most, background: false },
+            state: State::Begun,
             ticket: None,
             looked_ms: 0,
             seen_ms: 0,
-            granted_ms: 0,
+            had_value: false,
             store_failed: false,
             last_error: None,
             turns: 0,
             waits: 0,
             trail,
         }
+    }
+
+    /// Where its value lies.
+    pub(super) fn place(&self) -> &Place {
+        self.read.definition.place(&self.read.name, &self.plan)
     }
 
     /// The same read once more, from its beginning and under the generation in force: a flight that
@@ -110,22 +165,31 @@ impl Round {
         Self::new(cache, read, generation, plan, Instant::now())
     }
 
-    /// The round that refreshes, in the background, what this round has just answered.
-    pub(super) fn refresh(&self) -> Self {
+    /// The flight that refreshes, in the background, what this one has just answered, and its first
+    /// action: the policy sees again what it wanted refreshed.
+    pub(super) fn refresh(&self) -> (Self, Action) {
         let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
         let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
-        let mut round = Self::new(cache, read, generation, plan, Instant::now());
-        round.memo = self.memo;
-        round.trail = self.trail.as_ref().and_then(Trail::refresh);
-        round.bounds.background = true;
-        round.seen_ms = self.seen_ms;
-        if let Stage::Looked(envelope) = &self.stage {
-            round.stage = Stage::Looked(envelope.clone());
-        }
-        round
+        let mut flight = Self::new(cache, read, generation, plan, Instant::now());
+        flight.memo = self.memo;
+        flight.trail = self.trail.as_ref().and_then(Trail::refresh);
+        flight.bounds.background = true;
+        flight.seen_ms = self.seen_ms;
+        let found = match &self.state {
+            State::Looked(found) => found.clone(),
+            State::Begun
+            | State::Held
+            | State::Leased(_)
+            | State::Loaded(..)
+            | State::Failed(_)
+            | State::Settled(..) => None,
+        };
+        let event = flight.looked(found);
+        let action = flight.decide(event);
+        (flight, action)
     }
 
-    /// The first look, without a flight: what it observed belongs to the one who asked.
+    /// The first look, without others: what it observed belongs to the one who asked.
     pub(super) async fn first_look(&mut self) -> Action {
         if self.read.bypass {
             return self.first_bypass();
@@ -134,47 +198,30 @@ impl Round {
         self.decide(event)
     }
 
+    /// The first decision of a flight whose readers want a value loaded from now on.
+    pub(super) fn first_bypass(&mut self) -> Action {
+        self.seen_ms = self.cache.now_ms();
+        self.decide(Event::Bypassed)
+    }
+
     /// Lets the near cache answer what the first look brought.
     pub(super) fn keep_near(&self) {
-        let (Some(ticket), Stage::Looked(Some(envelope))) = (self.ticket, &self.stage) else {
+        let (Some(ticket), State::Looked(Some(envelope))) = (self.ticket, &self.state) else {
             return;
         };
         let found = Found {
             key: &self.plan.key,
             envelope,
             generation: &self.generation,
-            now_ms: self.cache.store.now_ms(),
-            at_most: self.read.entity.near,
+            now_ms: self.cache.now_ms(),
+            at_most: self.read.entity().near,
         };
         self.cache.near.keep(ticket, &self.read.name, &found);
-    }
-
-    /// The first decision of a round whose readers want a value loaded from now on.
-    pub(super) fn first_bypass(&mut self) -> Action {
-        let event = self.bypass();
-        self.decide(event)
     }
 
     /// The newest value that its readers know of, or may not be answered, by the store's clock.
     pub(super) fn seen_ms(&self) -> u64 {
         self.seen_ms
-    }
-
-    /// The first decision of a refresh: the policy sees again what it wanted refreshed.
-    pub(super) fn first_refresh(&mut self) -> Action {
-        let now_ms = self.cache.store.now_ms();
-        self.looked_ms = now_ms;
-        let event = match &self.stage {
-            Stage::Looked(Some(envelope)) => Event::Found(sighting(envelope, now_ms)),
-            Stage::Looked(None)
-            | Stage::Begun
-            | Stage::Held
-            | Stage::Leased
-            | Stage::Loaded { .. }
-            | Stage::Failed(_)
-            | Stage::Settled { .. } => Event::Absent,
-        };
-        self.decide(event)
     }
 
     /// Carries out `action` and all that follow, by the deadline.
@@ -216,13 +263,13 @@ impl Round {
         self.fill(lifetime).await == Event::Filled
     }
 
-    /// Ends with what the first look brought; the action is `answer` or `answer-and-refresh`.
+    /// Ends with what is at hand.
     pub(super) fn answer(&self) -> Result<Served, ReadError> {
         let served = |envelope: &Envelope, now_ms, via| {
             Served::stored(envelope, now_ms, via, &self.generation)
         };
-        match &self.stage {
-            Stage::Looked(Some(envelope)) => {
+        match &self.state {
+            State::Looked(Some(envelope)) => {
                 let fresh = envelope.fresh_until_ms > self.looked_ms;
                 let via = match (fresh, self.waits > 0 || self.turns > 1) {
                     (true, false) => Via::Store,
@@ -231,26 +278,26 @@ impl Round {
                 };
                 Ok(served(envelope, self.looked_ms, via))
             }
-            Stage::Failed(Some(envelope)) => {
-                Ok(served(envelope, self.cache.store.now_ms(), Via::StaleIfError))
+            State::Failed(Some(envelope)) => {
+                Ok(served(envelope, self.cache.now_ms(), Via::StaleIfError))
             }
-            Stage::Settled { stored: Some(envelope), .. } => {
-                let via = Via::Loaded { stale: self.seen_ms > 0 };
-                Ok(served(envelope, self.cache.store.now_ms(), via))
+            State::Settled(_, Some(envelope)) => {
+                let via = Via::Loaded { stale: self.had_value };
+                Ok(served(envelope, self.cache.now_ms(), via))
             }
-            Stage::Loaded { loaded, .. } | Stage::Settled { loaded, stored: None } => {
-                let why = match (&self.stage, self.store_failed) {
+            State::Loaded(loaded, _) | State::Settled(loaded, None) => {
+                let why = match (&self.state, self.store_failed) {
                     (_, true) => Why::StoreUnavailable,
-                    (Stage::Settled { .. }, false) => Why::FillRejected,
+                    (State::Settled(..), false) => Why::FillRejected,
                     (_, false) => Why::Uncached,
                 };
                 Ok(Served::loaded(loaded, why, &self.generation))
             }
-            Stage::Begun
-            | Stage::Looked(None)
-            | Stage::Held
-            | Stage::Leased
-            | Stage::Failed(None) => Err(self.error()),
+            State::Begun
+            | State::Looked(None)
+            | State::Held
+            | State::Leased(_)
+            | State::Failed(None) => Err(self.error()),
         }
     }
 
@@ -258,7 +305,7 @@ impl Round {
         self.last_error.clone().map_or(ReadError::Nothing, ReadError::Load)
     }
 
-    /// One step of the policy, checked. A trap and a refused answer are decided conservatively.
+    /// One step of the policy, checked.
     fn decide(&mut self, event: Event) -> Action {
         self.turns += 1;
         let now = Instant::now();
@@ -267,7 +314,7 @@ impl Round {
         #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
         let entropy = self.cache.entropy.bits() as u64;
         let moment = Moment { elapsed_ms, left_ms, entropy };
-        let stage = self.stage.outline();
+        let stage = self.state.stage();
         let turn = self.generation.step(self.memo, moment, event);
         if let Some(trail) = &mut self.trail {
             trail.turn(moment, event, turn.as_ref().ok().map(|turn| turn.action));
@@ -310,12 +357,19 @@ impl Round {
             Action::Fill(lifetime) => {
                 boarding.admit_late();
                 let event = self.fill(lifetime).await;
-                boarding.settle(matches!(event, Event::Filled));
+                boarding.settle(matches!(event, Event::Filled) && self.is_stored_in_force());
                 event
             }
             Action::Answer | Action::AnswerAndRefresh => return Next::End(self.answer()),
             Action::Fail => return Next::End(Err(self.error())),
         })
+    }
+
+    /// Whether what was filled is in force at this moment: a floor that was raised since the load began
+    /// revokes no lease (race V).
+    fn is_stored_in_force(&self) -> bool {
+        let State::Settled(_, Some(envelope)) = &self.state else { return false };
+        self.read.definition.is_in_force(envelope.stamp.word)
     }
 
     /// An observation begins, and who waits shares it. Of a refresh, which may end with nothing to
@@ -343,7 +397,7 @@ impl Round {
     }
 }
 
-pub(super) fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
+pub(crate) fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
     let until = |at_ms: u64| u32::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX);
     let since = |at_ms: u64| u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
     Sighting {
@@ -356,6 +410,6 @@ pub(super) fn sighting(envelope: &Envelope, now_ms: u64) -> Sighting {
     }
 }
 
-pub(super) fn millis(duration: Duration) -> u32 {
+pub(crate) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

@@ -1,0 +1,158 @@
+//! What must still go from the node before it is trusted: one set.
+//!
+//! Writes, doubts, outages and the intents of lost hosts fill it; paying it is a condition of trust (race
+//! H). It is a set of targets: a hot row that is written ten thousand times during an outage is one entry.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::observe::Metrics;
+use crate::store::Target;
+
+/// Targets that are kept, about 200 bytes each. Beyond it a write is refused before it runs: what can't
+/// be remembered must not be promised.
+const LIMIT: usize = 500_000;
+
+/// The targets that are owed.
+pub(super) struct Debt {
+    owed: Mutex<Owed>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Owed {
+    /// With the number of their last addition: what is added while it is paid is owed still.
+    targets: BTreeMap<Target, u64>,
+    additions: u64,
+    /// Every value of the deployment.
+    everything: bool,
+}
+
+/// A part of a debt that is being paid.
+pub(super) struct Part {
+    targets: Vec<(Target, u64)>,
+    /// Every value of the deployment has to go.
+    pub(super) everything: bool,
+}
+
+impl Part {
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().map(|(target, _)| target)
+    }
+}
+
+impl Debt {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { owed: Mutex::default(), metrics }
+    }
+
+    /// How many targets are owed.
+    pub(super) fn len(&self) -> usize {
+        let owed = self.lock();
+        owed.targets.len() + usize::from(owed.everything)
+    }
+
+    /// Whether `more` targets may still be promised.
+    pub(super) fn has_room_for(&self, more: usize) -> bool {
+        self.lock().targets.len() + more <= LIMIT
+    }
+
+    /// Owes these targets.
+    pub(super) fn add(&self, targets: impl IntoIterator<Item = Target>) {
+        let mut owed = self.lock();
+        for target in targets {
+            owed.additions += 1;
+            let addition = owed.additions;
+            let kind = match &target {
+                Target::Read { .. } | Target::Key(_) => "key",
+                Target::Tag(_) => "tag",
+            };
+            self.metrics.invalidations(kind, "pending", 1);
+            owed.targets.insert(target, addition);
+        }
+        self.count(&owed);
+    }
+
+    /// Owes everything.
+    pub(super) fn add_everything(&self) {
+        let mut owed = self.lock();
+        owed.everything = true;
+        self.count(&owed);
+    }
+
+    /// At most so many of the targets; `None`: nothing is owed.
+    pub(super) fn part(&self, at_most: usize) -> Option<Part> {
+        let owed = self.lock();
+        if owed.targets.is_empty() && !owed.everything {
+            return None;
+        }
+        let targets = owed.targets.iter().take(at_most).map(|(t, at)| (t.clone(), *at)).collect();
+        Some(Part { targets, everything: owed.everything })
+    }
+
+    /// A part is paid. What was added meanwhile is owed still.
+    pub(super) fn paid(&self, part: Part) {
+        let mut owed = self.lock();
+        for (target, addition) in part.targets {
+            if owed.targets.get(&target) == Some(&addition) {
+                owed.targets.remove(&target);
+            }
+        }
+        owed.everything &= !part.everything;
+        self.count(&owed);
+    }
+
+    /// Runs `when_clear` if nothing is owed; nothing is added while it runs.
+    pub(super) fn if_clear(&self, when_clear: impl FnOnce()) -> bool {
+        let owed = self.lock();
+        let is_clear = owed.targets.is_empty() && !owed.everything;
+        if is_clear {
+            when_clear();
+        }
+        is_clear
+    }
+
+    fn count(&self, owed: &Owed) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64; the limit is small")]
+        self.metrics.pending_invalidations.set(owed.targets.len() as f64);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Tag;
+
+    fn tag(text: &str) -> Target {
+        Target::Tag(Tag::try_new(text).unwrap())
+    }
+
+    fn debt() -> Debt {
+        Debt::new(Arc::new(Metrics::new([])))
+    }
+
+    #[test]
+    fn a_row_that_is_written_often_is_owed_once() {
+        let debt = debt();
+        for _ in 0..10_000 {
+            debt.add([tag("hot")]);
+        }
+        assert_eq!(debt.len(), 1);
+    }
+
+    #[test]
+    fn what_is_added_while_it_is_paid_is_owed_still() {
+        let debt = debt();
+        debt.add([tag("a"), tag("b")]);
+        let part = debt.part(10).unwrap();
+        debt.add([tag("a")]);
+        debt.paid(part);
+        let left: Vec<_> = debt.part(10).unwrap().targets().cloned().collect();
+        assert_eq!(left, [tag("a")]);
+        assert!(!debt.if_clear(|| panic!("something is owed")));
+    }
+}

@@ -1,0 +1,340 @@
+//! What a flight does: one method an action, each of which says what happened. Every method is headed by
+//! the states between which it moves.
+
+use std::mem;
+use std::time::Duration;
+
+use crate::observe::LoadReason;
+use crate::policy::guard;
+use crate::policy::{Event, Failure, Lifetime, Policy as _, Report};
+use crate::store::{Envelope, Epoch, Filled, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked};
+
+use super::super::lease::{Asked, Lease, Wanted};
+use super::super::load::{LoadError, Loaded};
+use super::super::trust::Grant;
+use super::{Flight, Right, State, millis, sighting};
+
+impl Flight {
+    /// ## any => Looked
+    pub(super) async fn look(&mut self) -> Event {
+        let name = self.place().name.clone();
+        let found = self.cache.trust.ask(|store| store.get(&name)).await;
+        match found {
+            Ok((envelope, _)) => self.looked_at(envelope),
+            Err(_) => self.store_failed(),
+        }
+    }
+
+    /// ## Begun => Looked, with an answer that the near cache may keep
+    pub(super) async fn look_tracked(&mut self) -> Event {
+        let near = (!self.read.entity().near.is_zero()).then_some(&self.cache.near);
+        let place = self.place();
+        let Some(ticket) = near.and_then(|near| near.reserve(&place.name)) else {
+            return self.look().await;
+        };
+        let tracked = self.cache.trust.ask(|store| store.get_tracked(&place.name)).await;
+        match tracked {
+            Ok((Tracked { envelope, heard }, _)) => {
+                self.ticket = heard.then_some(ticket);
+                self.looked_at(envelope)
+            }
+            Err(_) => self.store_failed(),
+        }
+    }
+
+    /// A value answers only the read that it was loaded for, while its stamp is in force. Of one that is not
+    /// believed the flight remembers the age: a claim shall not hand it back.
+    fn looked_at(&mut self, found: Option<Envelope>) -> Event {
+        let believed = found.as_ref().is_some_and(|envelope| self.is_believed(envelope));
+        if let Some(disbelieved) = found.as_ref().filter(|_| !believed) {
+            self.seen_ms = self.seen_ms.max(disbelieved.loaded_at_ms);
+        }
+        self.looked(found.filter(|_| believed))
+    }
+
+    fn is_believed(&self, envelope: &Envelope) -> bool {
+        let is_ours = envelope.fingerprint == self.place().fingerprint;
+        if !is_ours {
+            self.cache.note_collision(&self.read, &self.generation);
+        }
+        is_ours && self.read.definition.is_in_force(envelope.stamp.word)
+    }
+
+    pub(super) fn looked(&mut self, envelope: Option<Envelope>) -> Event {
+        let now_ms = self.cache.now_ms();
+        self.looked_ms = now_ms;
+        let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);
+        let event = match &envelope {
+            Some(envelope) => {
+                self.had_value = true;
+                self.seen_ms = self.seen_ms.max(envelope.loaded_at_ms);
+                Event::Found(sighting(envelope, now_ms))
+            }
+            None => Event::Absent,
+        };
+        self.state = State::Looked(envelope);
+        event
+    }
+
+    /// ## any => Looked, with nothing
+    fn store_failed(&mut self) -> Event {
+        self.store_failed = true;
+        self.state = State::Looked(None);
+        Event::StoreUnavailable
+    }
+
+    /// ## Begun, Looked, Held => (Leased | Held | Looked)
+    pub(super) async fn claim(&mut self, lease_ms: u32, mode: Mode) -> Event {
+        let wanted = Wanted {
+            name: &self.place().name,
+            token: Token::new(self.cache.entropy.bits()),
+            lasts: Duration::from_millis(lease_ms.into()),
+            seen_ms: self.seen_ms,
+            mode,
+        };
+        let asked = Lease::claim(&self.cache.trust, wanted, self.cache.begin()).await;
+        let metrics = &self.cache.metrics;
+        match asked {
+            Ok(Asked::Granted(lease)) => {
+                metrics.lease_granted.increment(1);
+                // Before the load: an invalidation of a tag that comes later finds the name (race F).
+                match self.index(&self.plan.tags).await {
+                    Ok(_marks) => {
+                        self.state = State::Leased(lease);
+                        Event::LeaseGranted
+                    }
+                    Err(_) => self.store_failed(),
+                }
+            }
+            Ok(Asked::Held(remaining)) => {
+                metrics.lease_held.increment(1);
+                self.state = State::Held;
+                Event::LeaseHeld(millis(remaining))
+            }
+            Ok(Asked::Found(envelope)) => {
+                metrics.lease_found.increment(1);
+                self.looked_at(Some(envelope))
+            }
+            Err(_) => {
+                metrics.lease_unavailable.increment(1);
+                self.store_failed()
+            }
+        }
+    }
+
+    /// ## Held => Looked
+    pub(super) async fn wait(&mut self, at_most_ms: u32) -> Event {
+        self.waits += 1;
+        let at_most = Duration::from_millis(at_most_ms.max(1).into());
+        self.cache.trust.store().settled(&self.place().name, at_most).await;
+        // The lease may be over, and waiting for it again would end at once, again and again.
+        self.state = State::Looked(None);
+        Event::Waited
+    }
+
+    /// ## Begun, Looked, Held, Leased => (Loaded | Failed), not to be stored
+    pub(super) async fn load_uncached(&mut self) -> Event {
+        // A lease that is in our hands is given back before the load.
+        self.state = State::Looked(None);
+        match self.load(LoadReason::Uncached).await {
+            Ok(loaded) => self.loaded(loaded, Right::Answer),
+            Err(error) => self.load_failed(error).await,
+        }
+    }
+
+    /// ## Leased => (Loaded | Failed)
+    pub(super) async fn load_leased(&mut self, reason: LoadReason) -> Event {
+        let mut lease = match mem::replace(&mut self.state, State::Looked(None)) {
+            State::Leased(lease) => lease,
+            State::Begun
+            | State::Looked(_)
+            | State::Held
+            | State::Loaded(..)
+            | State::Failed(_)
+            | State::Settled(..) => return self.load_uncached().await,
+        };
+        let epoch = lease.epoch;
+        match lease.during(self.load_tagged(reason, epoch)).await {
+            Ok((loaded, Some(stamp))) => self.loaded(loaded, Right::Fill(lease, stamp)),
+            Ok((loaded, None)) => self.loaded(loaded, Right::Spoiled),
+            Err(error) => {
+                drop(lease);
+                self.load_failed(error).await
+            }
+        }
+    }
+
+    /// Loads, and writes the name into the index of the tags that only the row knows. A row whose own tag
+    /// was invalidated while it loaded is loaded once more, and is not stored when its tags changed again
+    /// (race F). Answers also what the value is stamped with, if it may be stored.
+    async fn load_tagged(
+        &self,
+        reason: LoadReason,
+        epoch: Epoch,
+    ) -> Result<(Loaded, Option<Stamp>), LoadError> {
+        let before = self.before_load(epoch);
+        let first = self.load(reason).await?;
+        let Some((grant, stamp)) = before else { return Ok((first, None)) };
+        let Some(tags) = self.row_tags(&first) else { return Ok((first, None)) };
+        if tags.is_empty() {
+            return Ok((first, Some(stamp)));
+        }
+        match self.index(&tags).await {
+            Err(_) => Ok((first, None)),
+            Ok(marks) if marks.iter().all(|mark| is_old(*mark, &grant)) => Ok((first, Some(stamp))),
+            Ok(_newer_marks) => {
+                let again = self.before_load(epoch);
+                let second = self.load(LoadReason::Tag).await?;
+                let is_same = self.row_tags(&second).as_ref() == Some(&tags);
+                Ok((second, again.filter(|_| is_same).map(|(_, stamp)| stamp)))
+            }
+        }
+    }
+
+    /// What is trusted and in force when a load begins; `None`: its value can't be stored.
+    fn before_load(&self, epoch: Epoch) -> Option<(Grant, Stamp)> {
+        let grant = self.cache.trust.grant().filter(|grant| grant.epoch == epoch)?;
+        let (policy, now) = (self.generation.policy_id(), self.cache.clock.now());
+        Some((grant, self.read.definition.stamp(policy, epoch, now)?))
+    }
+
+    async fn load(&self, reason: LoadReason) -> Result<Loaded, LoadError> {
+        let columns = &self.plan.row_columns;
+        self.cache.load(&self.read, columns, reason, self.deadline).await
+    }
+
+    /// The tags that depend on the loaded rows. `None`: they can't be known, so the value must not be
+    /// stored.
+    fn row_tags(&self, loaded: &Loaded) -> Option<Vec<Tag>> {
+        if self.plan.row_columns.is_empty() || loaded.body.is_none() {
+            return Some(Vec::new());
+        }
+        let rows = loaded.rows.as_ref()?;
+        let tags = self.generation.row_tags(&self.read.request(), rows).ok()?.ok()?;
+        guard::tags(&tags).inspect_err(|illegal| self.generation.refused(illegal)).ok()
+    }
+
+    /// Writes the name into the index of each tag, until long after it is gone.
+    async fn index(&self, tags: &[Tag]) -> Result<Vec<Mark>, StoreError> {
+        if tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = self.bounds.kept_at_most + self.read.entity().deadline;
+        let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX >> 1);
+        let until_ms = self.cache.now_ms() + kept_ms;
+        let name = &self.place().name;
+        let (indexed, _) = self.cache.trust.ask(|store| store.index(name, tags, until_ms)).await?;
+        // A node whose time went back since it was asked: its marks can't be compared.
+        let went_back = |grant: Grant| indexed.now_ms < grant.beat_ms;
+        if self.cache.trust.grant().is_none_or(went_back) {
+            return Err(StoreError::Distrusted);
+        }
+        Ok(indexed.marks)
+    }
+
+    fn loaded(&mut self, loaded: Loaded, right: Right) -> Event {
+        let bytes = loaded.body.as_ref().map_or(0, bytes::Bytes::len);
+        let event = Event::Loaded(Report {
+            cost_ms: millis(loaded.cost),
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            negative: loaded.body.is_none(),
+        });
+        self.state = State::Loaded(loaded, right);
+        event
+    }
+
+    /// ## Leased, Looked => Failed
+    ///
+    /// What a flight saw before its load is too old for those who came since: it looks again. A value of an
+    /// epoch that is over may be answered now, and only now.
+    async fn load_failed(&mut self, error: LoadError) -> Event {
+        let cause = error.cause();
+        self.last_error = Some(error);
+        let now_ms = self.cache.now_ms();
+        let name = &self.place().name;
+        let found = self.cache.trust.ask(|store| store.get(name)).await.ok();
+        let at_hand = found.and_then(|(envelope, grant)| {
+            envelope.filter(|envelope| {
+                envelope.stale_until_ms > now_ms && self.may_be_stale(envelope, grant.epoch)
+            })
+        });
+        let failure = Failure { cause, at_hand: at_hand.as_ref().map(|e| sighting(e, now_ms)) };
+        self.state = State::Failed(at_hand);
+        Event::LoadFailed(failure)
+    }
+
+    /// Whether a value may be answered when its load failed: it is believed, or nothing but an epoch that is
+    /// over makes it untrue.
+    fn may_be_stale(&self, envelope: &Envelope, epoch: Epoch) -> bool {
+        let definition = &self.read.definition;
+        let is_of_another_epoch = || {
+            envelope.stamp.epoch != epoch
+                && !self.read.entity().stale_if_error.is_zero()
+                && definition.is_of_another_epoch(envelope.stamp)
+        };
+        envelope.fingerprint == self.place().fingerprint
+            && (definition.is_in_force(envelope.stamp.word) || is_of_another_epoch())
+    }
+
+    /// ## Loaded => Settled
+    pub(super) async fn fill(&mut self, lifetime: Lifetime) -> Event {
+        let state = mem::replace(&mut self.state, State::Begun);
+        let State::Loaded(loaded, right) = state else {
+            return self.store_failed();
+        };
+        let (filled, envelope) = match right {
+            Right::Fill(lease, stamp) => {
+                let envelope = self.envelope(&loaded, lifetime, lease.granted_ms, stamp);
+                (lease.fill(&envelope).await, Some(envelope))
+            }
+            Right::Spoiled | Right::Answer => (Ok(Filled::Rejected), None),
+        };
+        let metrics = &self.cache.metrics;
+        let (event, stored) = match filled {
+            Ok(Filled::Stored) => {
+                metrics.fill_stored.increment(1);
+                (Event::Filled, envelope)
+            }
+            Ok(Filled::Rejected) => {
+                metrics.fill_rejected.increment(1);
+                (Event::FillRejected, None)
+            }
+            Err(_) => {
+                metrics.fill_unavailable.increment(1);
+                self.store_failed = true;
+                (Event::StoreUnavailable, None)
+            }
+        };
+        self.state = State::Settled(loaded, stored);
+        event
+    }
+
+    fn envelope(
+        &self,
+        loaded: &Loaded,
+        lifetime: Lifetime,
+        granted_ms: u64,
+        stamp: Stamp,
+    ) -> Envelope {
+        let now_ms = self.cache.now_ms();
+        let fresh_until_ms = now_ms + u64::from(lifetime.fresh_ms);
+        Envelope {
+            loaded_at_ms: granted_ms,
+            refresh_at_ms: now_ms + u64::from(lifetime.refresh_ms),
+            fresh_until_ms,
+            stale_until_ms: fresh_until_ms + u64::from(lifetime.stale_ms),
+            cost_ms: millis(loaded.cost),
+            generation: self.generation.number(),
+            etag: loaded.etag(),
+            fingerprint: self.place().fingerprint,
+            stamp,
+            body: loaded.body.clone(),
+        }
+    }
+}
+
+/// Whether the load began after the invalidation that set this mark: it was set before the last beat that
+/// preceded the load, in the epoch that the load began under.
+fn is_old(mark: Mark, before: &Grant) -> bool {
+    mark.epoch == before.epoch && mark.at_ms < before.beat_ms
+}

@@ -1,0 +1,206 @@
+//! What keeps a host's trust: beats, the range, debts, and the namings that it publishes.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::store::{Doomed, Epoch, HostCard, Marking, Naming, Over, Scope, StoreError};
+
+use super::namings::{Namer, Names};
+use super::trust::{GoodBeat, Watching};
+use super::{Cache, Invalidated};
+
+/// How often a host writes that it is alive and which namings it uses.
+const PUBLISH: Duration = Duration::from_secs(10);
+
+/// How long a naming that others must learn first is not filled: longer than any host believes what it
+/// knew before.
+const LEARNED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Targets that are paid in one go.
+const AT_ONCE: usize = 1024;
+
+/// Twice the longest deadline of any entity, unless hosts say otherwise: how long a mark lives.
+const MARK_AT_LEAST: Duration = Duration::from_secs(10);
+
+impl Cache {
+    /// Keeps the node trusted while it may be; runs for as long as the host does.
+    pub async fn keep_trust(&self) {
+        loop {
+            match self.trust.beat().await {
+                Ok(good) => match self.catch_up(&good).await {
+                    Ok(()) => {}
+                    Err(error) => self.trust.refuse(&error.to_string()),
+                },
+                Err(why) => self.trust.refuse(&why),
+            }
+            self.trust.due().await;
+        }
+    }
+
+    /// What has to be known and paid before a beat is worth anything.
+    async fn catch_up(&self, good: &GoodBeat) -> Result<(), StoreError> {
+        let is_current = self.stamps.is_current(good.epoch, good.beat.range_version);
+        if !is_current || self.publishes_anew() {
+            self.learn_range(good).await?;
+        }
+        let is_known = self.stamps.range().watched.contains(&good.epoch);
+        if self.trust.watch_epoch(good, is_known) == Watching::UntilLater {
+            return self.pay(good).await;
+        }
+        loop {
+            self.pay(good).await?;
+            if self.debt.if_clear(|| self.trust.trust(good)) {
+                break;
+            }
+        }
+        if !is_known {
+            // Only newcomers read it: it may be lost.
+            let _ = self.trust.store().note_watched(good.epoch).await;
+        }
+        Ok(())
+    }
+
+    /// Whether a naming of this host is not in the range: it never was, the range was lost, or another
+    /// policy is in force.
+    fn publishes_anew(&self) -> bool {
+        let range = self.stamps.range();
+        let policy = self.slot.peek().policy_id();
+        let is_there = |naming: &Naming| {
+            range.floors.contains_key(&naming.scope())
+                && range.namings.iter().any(|known| known.scope() == naming.scope())
+        };
+        !self.stamps.definitions().iter().all(|d| is_there(&d.naming(policy)))
+    }
+
+    /// Namings are published, then this host lists itself, then it knows who is there.
+    async fn learn_range(&self, good: &GoodBeat) -> Result<(), StoreError> {
+        let store = self.trust.store();
+        let Over { link, answer: range } = store.publish(&self.own_namings()).await?;
+        if link != good.link {
+            return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
+        }
+        let mut fill_from = self.clock.now();
+        if !range.new.is_empty() {
+            let hosts = store.enlist(&self.card()).await?;
+            self.note_hosts(&hosts);
+            if hosts.iter().any(|host| host.id != self.host.id) {
+                fill_from += LEARNED_WITHIN;
+            }
+        }
+        self.stamps.set(good.epoch, range, fill_from);
+        Ok(())
+    }
+
+    fn own_namings(&self) -> Vec<Naming> {
+        let policy = self.slot.peek().policy_id();
+        self.stamps.definitions().iter().map(|definition| definition.naming(policy)).collect()
+    }
+
+    fn card(&self) -> HostCard {
+        HostCard { policy: self.slot.peek().label().to_owned(), ..self.host.clone() }
+    }
+
+    /// Hosts of another format store under other names: writes of the one do not reach the other.
+    fn note_hosts(&self, hosts: &[HostCard]) {
+        let others = hosts.iter().filter(|host| host.format != self.host.format).count();
+        if others > 0 {
+            tracing::warn!(
+                others,
+                "hosts of another format are alive: writes of theirs do not reach the values of this one"
+            );
+        }
+        *self.strangers.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = others;
+    }
+
+    /// Writes that this host is alive and what it uses; runs for as long as the host does.
+    pub async fn keep_listed(&self) {
+        loop {
+            sleep(PUBLISH).await;
+            let store = self.trust.store();
+            // What fails is repeated, and the node is judged by beats.
+            let _ = store.publish(&self.own_namings()).await;
+            if let Ok(hosts) = store.enlist(&self.card()).await {
+                self.note_hosts(&hosts);
+            }
+        }
+    }
+
+    /// Pays what is owed, over the link of this beat.
+    async fn pay(&self, good: &GoodBeat) -> Result<(), StoreError> {
+        while let Some(part) = self.debt.part(AT_ONCE) {
+            if part.everything {
+                let raised = self.trust.store().raise(&[Scope::Everything]).await?;
+                if raised.link != good.link {
+                    return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
+                }
+            }
+            let names = self.namer().names(part.targets());
+            let marking = self.marking(good.epoch);
+            if !names.doomed.is_empty() {
+                let removed = self.trust.store().invalidate(&names.doomed, marking).await;
+                self.count_doomed(&names.doomed, removed.is_ok());
+                if removed?.link != good.link {
+                    return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
+                }
+            }
+            if !names.scopes.is_empty() {
+                self.trust.store().raise(&names.scopes).await?;
+            }
+            self.debt.paid(part);
+        }
+        Ok(())
+    }
+
+    pub(super) fn namer(&self) -> Namer<'_> {
+        Namer::new(&self.prefix, &self.stamps, &self.slot)
+    }
+
+    /// Removes names from the node as it is trusted now; how many had something to remove.
+    pub(super) async fn remove(&self, names: &Names) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        if !names.doomed.is_empty() {
+            let epoch = self.trust.grant().ok_or(StoreError::Distrusted)?.epoch;
+            let marking = self.marking(epoch);
+            let asked = self.trust.ask(|store| store.invalidate(&names.doomed, marking)).await;
+            self.count_doomed(&names.doomed, asked.is_ok());
+            removed = asked?.0.names;
+        }
+        if !names.scopes.is_empty() {
+            self.trust.ask(|store| store.raise(&names.scopes)).await?;
+            // Whoever has not read the new floors by then believes nothing there.
+            sleep(LEARNED_WITHIN).await;
+        }
+        Ok(removed)
+    }
+
+    /// Raises the floor of everything; owed if that can't be done now.
+    pub(super) async fn raise_everything(&self) -> Invalidated {
+        match self.trust.ask(|store| store.raise(&[Scope::Everything])).await {
+            Ok(_) => {
+                sleep(LEARNED_WITHIN).await;
+                Invalidated::Done(0)
+            }
+            Err(error) => {
+                self.debt.add_everything();
+                self.trust.distrust(&format!("an invalidation is owed: {error}"));
+                Invalidated::Pending
+            }
+        }
+    }
+
+    fn marking(&self, epoch: Epoch) -> Marking {
+        let lasts = (self.stamps.range().longest_deadline() * 2).max(MARK_AT_LEAST);
+        Marking { lasts, epoch }
+    }
+
+    fn count_doomed(&self, doomed: &[Doomed], is_done: bool) {
+        let label = if is_done { "done" } else { "failed" };
+        let tags = doomed.iter().filter(|doomed| matches!(doomed, Doomed::Tag(_))).count();
+        for (kind, count) in [("key", doomed.len() - tags), ("tag", tags)] {
+            if count > 0 {
+                self.metrics.invalidations(kind, label, count as u64);
+            }
+        }
+    }
+}

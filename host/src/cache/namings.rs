@@ -1,0 +1,125 @@
+//! From targets to names: under every naming that is in use on any host (race J).
+//!
+//! A target says what became untrue; its names follow from the namings of the last beat when the
+//! invalidation is sent, and again when it is repeated. Where a naming in use can't be made here (another
+//! policy, other parameters), its floor is raised instead: that costs an entity's hits, never the truth.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::policy::{Argument, Generation, Request, Slot, Subject};
+use crate::store::{Digest, Doomed, Key, Name, Naming, PolicyId, Prefix, Range, Scope, Target};
+
+use super::stamps::{Definition, Stamps};
+
+/// What an invalidation sends.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) doomed: Vec<Doomed>,
+    /// Floors to raise.
+    pub(super) scopes: Vec<Scope>,
+}
+
+/// Makes names of targets.
+pub(super) struct Namer<'a> {
+    prefix: &'a Prefix,
+    definitions: &'a [Arc<Definition>],
+    range: Arc<Range>,
+    /// The generation in force, and every other whose keys may still live.
+    generations: Vec<Arc<Generation>>,
+}
+
+/// A read's entity and arguments, as a target says them.
+type ReadParts<'t> = (&'t str, &'t [(String, Option<String>)]);
+
+impl<'a> Namer<'a> {
+    /// With what is in use at this moment.
+    pub(super) fn new(prefix: &'a Prefix, stamps: &'a Stamps, slot: &Slot) -> Self {
+        let (definitions, range) = (stamps.definitions(), stamps.range());
+        Self { prefix, definitions, range, generations: slot.naming() }
+    }
+
+    /// Every name of these targets, none twice.
+    pub(super) fn names<'t>(&self, targets: impl IntoIterator<Item = &'t Target>) -> Names {
+        let (mut names, mut tags, mut scopes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for target in targets {
+            match target {
+                Target::Tag(tag) => _ = tags.insert(tag.clone()),
+                Target::Key(key) => names.extend(self.of_key(key)),
+                Target::Read { entity, arguments } => {
+                    self.of_read((entity, arguments), &mut names, &mut scopes);
+                }
+            }
+        }
+        let doomed = names.into_iter().map(Doomed::Name).chain(tags.into_iter().map(Doomed::Tag));
+        Names { doomed: doomed.collect(), scopes: scopes.into_iter().collect() }
+    }
+
+    /// Under every definition: nobody says of which entity the key is.
+    fn of_key(&self, key: &Key) -> BTreeSet<Name> {
+        let ours = self.definitions.iter().map(|definition| definition.digest());
+        let all: BTreeSet<&Digest> =
+            self.range.namings.iter().map(|naming| &naming.digest).chain(ours).collect();
+        all.into_iter().map(|digest| Name::new(self.prefix, digest, key)).collect()
+    }
+
+    fn of_read(
+        &self,
+        read: ReadParts<'_>,
+        names: &mut BTreeSet<Name>,
+        scopes: &mut BTreeSet<Scope>,
+    ) {
+        for naming in self.of_entity(read.0) {
+            match self.key(&naming, read) {
+                Some(key) => _ = names.insert(Name::new(self.prefix, &naming.digest, &key)),
+                None => _ = scopes.insert(naming.scope()),
+            }
+        }
+    }
+
+    /// The namings of an entity that are in use, and those of this host, used or not.
+    fn of_entity(&self, entity: &str) -> Vec<Naming> {
+        let mut namings: Vec<Naming> =
+            self.range.namings.iter().filter(|naming| naming.entity == entity).cloned().collect();
+        for definition in self.definitions.iter().filter(|d| d.entity.name == entity) {
+            for generation in &self.generations {
+                let ours = definition.naming(generation.policy_id());
+                if !namings.iter().any(|known| known.scope() == ours.scope()) {
+                    namings.push(ours);
+                }
+            }
+        }
+        namings
+    }
+
+    /// The key that a naming gives a read; `None` if that can't be told here.
+    fn key(&self, naming: &Naming, (entity, arguments): ReadParts<'_>) -> Option<Key> {
+        let generation = self.generation(naming.policy)?;
+        let ours = self.definitions.iter().find(|d| d.entity.name == entity)?;
+        if ours.naming(naming.policy).params != naming.params {
+            return None;
+        }
+        let argument = |(name, value): &(String, Option<String>)| Argument {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        let request = Request {
+            subject: Subject::Entity(entity.to_owned()),
+            arguments: arguments.iter().map(argument).collect(),
+        };
+        // A trap may be the instance's rather than the policy's: another one is asked before that.
+        let answer = generation.name(&request).or_else(|_trap| generation.name(&request));
+        Some(answer.ok()?.ok()?.key.clone())
+    }
+
+    fn generation(&self, policy: PolicyId) -> Option<&Arc<Generation>> {
+        self.generations.iter().find(|generation| generation.policy_id() == policy)
+    }
+}
+
+/// A request as a target.
+pub(super) fn target(request: Request) -> Option<Target> {
+    let Subject::Entity(entity) = request.subject else { return None };
+    let arguments = request.arguments.into_iter().map(|a| (a.name, a.value)).collect();
+    Some(Target::Read { entity, arguments })
+}

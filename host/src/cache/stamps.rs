@@ -1,0 +1,225 @@
+//! What is in force: epochs and floors, one table, one comparison.
+//!
+//! An envelope carries the [`Stamp`] that was in force when its load began. A value is believed while that
+//! stamp is in force still (races O and V). Stamps are equal or not: no order, no clock. Everything that
+//! makes many values untrue at once (a restart, a failover, a flush, an entity's floor) changes a word.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::config::Entity;
+use crate::name::{Fingerprint, Name, Place, hashed};
+use crate::policy::guard::Lifetimes;
+use crate::policy::{Named, Request};
+use crate::read_name::ReadName;
+use crate::store::{Digest, Epoch, Naming, PolicyId, Prefix, Range, Scope, Stamp};
+
+/// An entity's definition as the store knows it: the digest in its names, the fingerprints of its reads,
+/// and the words that are in force for its values.
+pub struct Definition {
+    /// The entity.
+    pub(super) entity: Arc<Entity>,
+    digest: Digest,
+    prefix: Prefix,
+    /// Everything that distinguishes this definition, hashed.
+    seed: [u8; 32],
+    words: ArcSwap<Vec<Word>>,
+}
+
+/// What is in force for the values that one policy names.
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    policy: PolicyId,
+    word: u64,
+    /// The floors alone, to tell a value that only its epoch makes untrue.
+    floors: [u64; 2],
+    /// Nothing is filled before: others learn of the naming first.
+    fill_from: Duration,
+}
+
+impl Definition {
+    /// The definition of an entity, in the names of a deployment.
+    #[must_use]
+    pub fn new(entity: Arc<Entity>, prefix: &Prefix) -> Arc<Self> {
+        let rows = format!("{:?}", entity.rows);
+        let mut texts = vec![entity.name.as_str(), &rows];
+        texts.push(entity.read.as_ref().map_or("", |read| &read.sql));
+        let params: Vec<String> = entity.params.iter().map(param).collect();
+        texts.extend(params.iter().map(String::as_str));
+        texts.push("tags");
+        texts.extend(entity.tags.iter().map(String::as_str));
+        let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
+        let words = ArcSwap::default();
+        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words })
+    }
+
+    /// What distinguishes it from other definitions of the entity.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Where the value of a read lies that a policy gave this plan, made once.
+    pub(super) fn place<'n>(&self, read: &ReadName, named: &'n Named) -> &'n Place {
+        named.place.get_or_init(|| Place {
+            name: Name::new(&self.prefix, &self.digest, &named.key),
+            fingerprint: self.fingerprint(read),
+        })
+    }
+
+    /// Where the value of `request` lies, asked aside.
+    #[must_use]
+    pub fn place_of(&self, request: &Request, named: &Named) -> Place {
+        let values = request.arguments.iter().map(|argument| argument.value.as_deref());
+        let read = ReadName::new(&self.entity.name, values);
+        let name = Name::new(&self.prefix, &self.digest, &named.key);
+        Place { name, fingerprint: self.fingerprint(&read) }
+    }
+
+    fn fingerprint(&self, read: &ReadName) -> Fingerprint {
+        let hash = read.hashed(&self.seed);
+        Fingerprint(hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
+    }
+
+    /// The naming of this definition under a policy.
+    pub(super) fn naming(&self, policy: PolicyId) -> Naming {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Naming {
+            digest: self.digest.clone(),
+            policy,
+            entity: self.entity.name.clone(),
+            params: self.entity.params.iter().map(param).collect(),
+            lasts_ms: millis(lifetimes(&self.entity).kept_at_most()),
+            deadline_ms: millis(self.entity.deadline),
+        }
+    }
+
+    /// Whether this word is in force.
+    pub(super) fn is_in_force(&self, word: u64) -> bool {
+        self.words.load().iter().any(|known| known.word == word)
+    }
+
+    /// Whether only its epoch makes a value untrue: its floors stand.
+    pub(super) fn is_of_another_epoch(&self, stamp: Stamp) -> bool {
+        let is = |known: &Word| word(stamp.epoch, known.floors) == stamp.word;
+        self.words.load().iter().any(is)
+    }
+
+    /// What a load that begins now is stamped with; `None`: nothing may be filled yet.
+    pub(super) fn stamp(&self, policy: PolicyId, epoch: Epoch, now: Duration) -> Option<Stamp> {
+        let words = self.words.load();
+        let known = words.iter().find(|known| known.policy == policy)?;
+        let stamp = Stamp { epoch, word: word(epoch, known.floors) };
+        // A table of another epoch is about to be replaced.
+        (known.word == stamp.word && known.fill_from <= now).then_some(stamp)
+    }
+}
+
+/// `id:int8`
+fn param(param: &crate::config::Param) -> String {
+    format!("{}:{}", param.name, param.ty)
+}
+
+/// What the configuration says of the lifetimes of an entity's values.
+pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
+    Lifetimes {
+        ttl: entity.ttl,
+        negative_ttl: entity.negative_ttl,
+        stale_while_revalidate: entity.stale_while_revalidate,
+        stale_if_error: entity.stale_if_error,
+    }
+}
+
+/// Mixes an epoch and two floors; never 0. The finalizer of SplitMix64 (Steele, Lea and Flood 2014).
+fn word(epoch: Epoch, floors: [u64; 2]) -> u64 {
+    let mix = |state: u64, value: u64| {
+        let mut mixed = state.wrapping_add(value).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    floors.into_iter().fold(mix(0, epoch.0), mix).max(1)
+}
+
+/// What is in force, as the last good beat said.
+pub(super) struct Stamps {
+    definitions: Vec<Arc<Definition>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    epoch: Option<Epoch>,
+    range: Arc<Range>,
+    fill_from: BTreeMap<Scope, Duration>,
+}
+
+impl Stamps {
+    /// Nothing is in force yet.
+    pub(super) fn new(definitions: Vec<Arc<Definition>>) -> Self {
+        Self { definitions, table: Mutex::default() }
+    }
+
+    /// The definitions of this host's configuration.
+    pub(super) fn definitions(&self) -> &[Arc<Definition>] {
+        &self.definitions
+    }
+
+    /// The range as it was read last.
+    pub(super) fn range(&self) -> Arc<Range> {
+        Arc::clone(&self.table().range)
+    }
+
+    /// Whether the table is that of this epoch and of this version of the range.
+    pub(super) fn is_current(&self, epoch: Epoch, version: u64) -> bool {
+        let table = self.table();
+        table.epoch == Some(epoch) && table.range.version == version && version != 0
+    }
+
+    /// From now on this is in force. Namings of this host that were unused until now are filled from
+    /// `fill_from` on.
+    pub(super) fn set(&self, epoch: Epoch, range: Range, fill_from: Duration) {
+        let mut table = self.table();
+        for scope in &range.new {
+            table.fill_from.insert(scope.clone(), fill_from);
+        }
+        let everything = range.floors.get(&Scope::Everything).copied();
+        for definition in &self.definitions {
+            let words = range.floors.iter().filter_map(|(scope, floor)| {
+                let Scope::Naming(digest, policy) = scope else { return None };
+                let floors = [everything?, *floor];
+                let fill_from = table.fill_from.get(scope).copied().unwrap_or_default();
+                (*digest == definition.digest).then(|| Word {
+                    policy: *policy,
+                    word: word(epoch, floors),
+                    floors,
+                    fill_from,
+                })
+            });
+            definition.words.store(Arc::new(words.collect()));
+        }
+        table.fill_from.retain(|scope, _| range.floors.contains_key(scope));
+        (table.epoch, table.range) = (Some(epoch), Arc::new(range));
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_changes_with_every_part_of_it() {
+        let base = word(Epoch(1), [2, 3]);
+        for other in [word(Epoch(2), [2, 3]), word(Epoch(1), [3, 3]), word(Epoch(1), [2, 4])] {
+            assert_ne!(base, other);
+        }
+        assert_ne!(word(Epoch(1), [2, 3]), word(Epoch(1), [3, 2]));
+    }
+}

@@ -1,0 +1,89 @@
+//! A commit whose outcome is not known (race P).
+//!
+//! The commit was sent, and the database has said neither *committed* nor *rolled back*. No constant
+//! stands for a guess of how long a commit may take: the transaction's id is asked for until a snapshot
+//! no longer counts it as running; then what it touches is invalidated, whichever way it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::origin::{Origin, OriginError, Xid};
+
+use super::super::Cache;
+use super::phases::Committed;
+use super::{Invalidated, WriteCall, WriteError};
+
+/// How often the database is asked at first, and later.
+const ASK: Duration = Duration::from_millis(100);
+const ASK_LATER: Duration = Duration::from_secs(1);
+
+/// How long it is asked often.
+const OFTEN: Duration = Duration::from_secs(5);
+
+/// A write whose commit was sent.
+pub(super) struct InDoubt {
+    committing: Committed,
+    xid: Option<Xid>,
+    error: OriginError,
+}
+
+impl InDoubt {
+    pub(super) fn new(committing: Committed, xid: Option<Xid>, error: OriginError) -> Self {
+        Self { committing, xid, error }
+    }
+
+    /// Waits until the transaction has ended, by the deadline. What it touches is invalidated after that,
+    /// also when nobody waits any more.
+    pub(super) async fn settle(
+        self,
+        cache: &Arc<Cache>,
+        call: &WriteCall,
+        deadline: Instant,
+    ) -> Result<Committed, WriteError> {
+        let Self { committing, xid, error } = self;
+        let (tell, ended) = oneshot::channel();
+        let (cache, unfinished) = (Arc::clone(cache), cache.begin());
+        let origin = Arc::clone(&call.origin);
+        cache.doubts.add();
+        tokio::spawn(async move {
+            let mut committing = committing;
+            let asking = until_ended(&*origin, xid);
+            committing.announcement.during(asking).await;
+            // Both ways of ending cost no more than a miss.
+            let _owed = committing.invalidate(&cache).await;
+            cache.doubts.remove();
+            // Who waited may have gone.
+            let _gone = tell.send(());
+            drop(unfinished);
+        });
+        // Whether it committed is not said: what was touched is gone either way.
+        let _in_time = timeout_at(deadline, ended).await;
+        Err(WriteError::Unknown(error))
+    }
+}
+
+/// Asks until the transaction has ended, however long that lasts. Without an id nothing was written.
+pub(in crate::cache) async fn until_ended(origin: &dyn Origin, xid: Option<Xid>) {
+    let Some(xid) = xid else {
+        return;
+    };
+    let began = Instant::now();
+    loop {
+        match origin.has_ended(xid).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "a transaction in doubt can't be asked for"),
+        }
+        sleep(if began.elapsed() < OFTEN { ASK } else { ASK_LATER }).await;
+    }
+}
+
+impl Cache {
+    /// Whether what is owed was invalidated, for a transaction that was asked for.
+    pub(super) async fn carry_out_ended(&self, targets: &[crate::store::Target]) -> bool {
+        matches!(self.carry_out(targets.to_vec()).await, Invalidated::Done(_))
+    }
+}

@@ -1,0 +1,233 @@
+//! Explaining a read, under the policy in force and a candidate beside it: what would become of it, and
+//! why. Nothing is loaded, claimed, waited for or written: the store is looked at twice, and the rest is the
+//! policy's own turns under the guard's judgement.
+
+mod walk;
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use crate::cache::{Breaker, Entropy, Sight, lifetimes, millis, sighting};
+use crate::policy::compare::words;
+use crate::policy::gate::Rejection;
+use crate::policy::{Named, Policy, Request, Subject};
+use crate::store::Envelope;
+
+use super::requests::{Arguments, RequestError, named, typed};
+use super::{Bound, Corral};
+use walk::{Assumed, Seen};
+pub use walk::{Course, Turned};
+
+/// A read, and what would become of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explained {
+    /// The read as one writes it, its values in canonical form.
+    pub read: String,
+    /// The entity.
+    pub entity: String,
+    /// The canonical values.
+    pub params: Map<String, Json>,
+    /// `memory` or `redis`.
+    pub store: &'static str,
+    /// Whether the store is used at present.
+    pub breaker: Breaker,
+    /// Under the policy in force.
+    pub active: Explanation,
+    /// Under the candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Explanation>,
+}
+
+/// Why a read can't be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// There is no such read.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The candidate does not pass the gate.
+    #[error("{0}")]
+    Candidate(Box<Rejection>),
+}
+
+impl Corral {
+    /// What would become of a read, and why. Nothing is loaded, claimed or written, and no counter
+    /// of the policy moves.
+    ///
+    /// # Errors
+    /// [`ExplainError`]
+    pub async fn explain(
+        &self,
+        entity: &str,
+        arguments: Arguments<'_>,
+        candidate: Option<Vec<u8>>,
+    ) -> Result<Explained, ExplainError> {
+        let bound = self.entity(entity)?;
+        let values = typed(&bound.entity.params, arguments)?;
+        let arguments = named(&bound.entity.params, &values);
+        let params = arguments.iter().map(|argument| {
+            (argument.name.clone(), argument.value.clone().map_or(Json::Null, Json::String))
+        });
+        let params = params.collect();
+        let request = Request { subject: Subject::Entity(entity.to_owned()), arguments };
+        let candidate = match candidate {
+            None => None,
+            Some(bytes) => {
+                let passed = self.inner.policies.examined(bytes).await;
+                let passed = passed.map_err(ExplainError::Candidate)?;
+                let report = passed.report();
+                let label = format!("{}@{}", report.name, report.version);
+                Some(self.explain_under(bound, &request, &**passed.pool(), &label).await)
+            }
+        };
+        let generation = self.inner.policies.slot().current();
+        let label = generation.label();
+        let active = self.explain_under(bound, &request, generation.uncounted(), label).await;
+        Ok(Explained {
+            read: words::request(&request),
+            entity: bound.entity.name.clone(),
+            params,
+            store: self.store_kind(),
+            breaker: self.inner.cache.standing().store,
+            active,
+            candidate,
+        })
+    }
+
+    async fn explain_under(
+        &self,
+        bound: &Bound,
+        request: &Request,
+        policy: &dyn Policy,
+        label: &str,
+    ) -> Explanation {
+        let plan = match policy.plan(request) {
+            Ok(Ok(plan)) => Named::try_new(plan).map_err(|illegal| illegal.to_string()),
+            Ok(Err(refusal)) => Err(words::refusal(&refusal)),
+            Err(trap) => Err(trap.to_string()),
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(problem) => return Explanation::without_key(label, problem),
+        };
+        let cache = &self.inner.cache;
+        let place = bound.definition.place_of(request, &plan);
+        let seen = cache.look_at(&bound.definition, &place).await;
+        let now_ms = cache.now_ms();
+        let (sight, problem) = match seen {
+            Ok(sight) => (sight, None),
+            Err(error) => (Sight::default(), Some(error.to_string())),
+        };
+        let entity = &bound.entity;
+        let found = sight.envelope.as_ref();
+        let believed = found.filter(|_| sight.believed);
+        let world = Seen {
+            reachable: problem.is_none(),
+            found: believed.map(|envelope| sighting(envelope, now_ms)),
+            bytes: believed.and_then(|e| e.body.as_ref()).map_or(0, bytes::Bytes::len),
+            held_ms: sight.held.map(millis),
+            ttl_ms: millis(entity.ttl),
+            stale_ms: millis(entity.stale_while_revalidate),
+        };
+        let flight = walk::Flight {
+            policy,
+            memo: plan.memo,
+            deadline_ms: millis(entity.deadline),
+            kept_at_most: lifetimes(entity).kept_at_most(),
+            entropy: &crate::cache::SystemEntropy as &dyn Entropy,
+        };
+        let courses = Assumed::all(&world).into_iter().flat_map(|a| flight.walk(&a, &world));
+        Explanation {
+            policy: label.to_owned(),
+            key: Some(plan.key.to_string()),
+            name: Some(place.name.to_string()),
+            tags: plan.tags.iter().map(ToString::to_string).collect(),
+            row_columns: plan.row_columns.clone(),
+            problem,
+            envelope: found.map(|envelope| glance(envelope, now_ms, sight.believed)),
+            lease_held_ms: sight.held.map(|held| u64::from(millis(held))),
+            courses: courses.collect(),
+        }
+    }
+}
+
+/// A read under one policy.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// `name@version;generation=7`; of a candidate, without a generation.
+    pub policy: String,
+    /// The key; none: `problem` says why.
+    pub key: Option<String>,
+    /// What the key is called in the store.
+    pub name: Option<String>,
+    /// The tags that the request alone determines.
+    pub tags: Vec<String>,
+    /// Columns on which tags depend.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub row_columns: Vec<String>,
+    /// Why there is no plan, or the store can't be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// What the store has under the key.
+    pub envelope: Option<Glance>,
+    /// For how long somebody else holds the lease, unless it is renewed; none: nobody does.
+    pub lease_held_ms: Option<u64>,
+    /// What a read would do: now, and were things otherwise.
+    pub courses: Vec<Course>,
+}
+
+/// A stored value, its content left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Glance {
+    /// Since it was loaded.
+    pub age_ms: u64,
+    /// Until a hit refreshes it; 0: it is due.
+    pub refresh_in_ms: u64,
+    /// How long it stays fresh; 0: it is stale.
+    pub fresh_for_ms: u64,
+    /// Since when it is stale; 0: it is fresh.
+    pub stale_since_ms: u64,
+    /// How long it is kept.
+    pub kept_for_ms: u64,
+    /// What its load cost.
+    pub cost_ms: u32,
+    /// The generation that decided its lifetime, as numbered by the host that filled it.
+    pub generation: u64,
+    /// Size of the body.
+    pub bytes: usize,
+    /// The origin has no such row.
+    pub negative: bool,
+    /// It answers this read: neither another's value nor loaded before something that made it untrue.
+    pub believed: bool,
+}
+
+impl Explanation {
+    fn without_key(label: &str, problem: String) -> Self {
+        Self {
+            policy: label.to_owned(),
+            key: None,
+            name: None,
+            tags: Vec::new(),
+            row_columns: Vec::new(),
+            problem: Some(format!("{problem}: loaded each time and never stored")),
+            envelope: None,
+            lease_held_ms: None,
+            courses: Vec::new(),
+        }
+    }
+}
+
+fn glance(envelope: &Envelope, now_ms: u64, believed: bool) -> Glance {
+    let until = |at_ms: u64| at_ms.saturating_sub(now_ms);
+    Glance {
+        age_ms: now_ms.saturating_sub(envelope.loaded_at_ms),
+        refresh_in_ms: until(envelope.refresh_at_ms),
+        fresh_for_ms: until(envelope.fresh_until_ms),
+        stale_since_ms: now_ms.saturating_sub(envelope.fresh_until_ms),
+        kept_for_ms: until(envelope.stale_until_ms),
+        cost_ms: envelope.cost_ms,
+        generation: envelope.generation,
+        bytes: envelope.body.as_ref().map_or(0, bytes::Bytes::len),
+        negative: envelope.body.is_none(),
+        believed,
+    }
+}

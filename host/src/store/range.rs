@@ -1,0 +1,248 @@
+//! What must be known before values of a range are believed: floors, and the namings in use.
+//!
+//! A single node is one range. A host publishes its namings before it fills under them, and makes the
+//! names that an invalidation removes from the namings of all hosts (race J).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Epoch;
+use crate::name::{Digest, PolicyId};
+
+/// What a floor is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Every value of the deployment.
+    Everything,
+    /// The values of one definition of an entity, as one policy names them.
+    Naming(Digest, PolicyId),
+}
+
+/// How long a naming may stay in use after a host used it last: what lives longer begins cold.
+const IN_USE_AT_MOST: Duration = Duration::from_secs(3600);
+
+/// What turns arguments into names: an entity's definition and a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// The definition.
+    pub digest: Digest,
+    /// The policy.
+    pub policy: PolicyId,
+    /// The entity's name.
+    pub entity: String,
+    /// Its parameters with their types, in order: `id:int8`.
+    pub params: Vec<String>,
+    /// The longest that a value lives, in ms.
+    pub lasts_ms: u64,
+    /// The entity's deadline, in ms.
+    pub deadline_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NamingText {
+    entity: String,
+    params: Vec<String>,
+    lasts_ms: u64,
+    deadline_ms: u64,
+}
+
+impl Naming {
+    /// What its floor is about.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope::Naming(self.digest.clone(), self.policy)
+    }
+
+    /// How long it is in use after a host used it last, in ms.
+    #[must_use]
+    pub fn in_use_ms(&self) -> u64 {
+        self.lasts_ms.min(IN_USE_AT_MOST.as_millis() as u64)
+    }
+
+    /// Its content in the store, as JSON.
+    pub(super) fn encode(&self) -> String {
+        let Self { entity, params, lasts_ms, deadline_ms, .. } = self.clone();
+        let text = NamingText { entity, params, lasts_ms, deadline_ms };
+        // Texts and numbers: there is nothing in it that JSON can't say.
+        serde_json::to_string(&text).unwrap_or_default()
+    }
+
+    fn decode(digest: Digest, policy: PolicyId, text: &str) -> Option<Self> {
+        let NamingText { entity, params, lasts_ms, deadline_ms } =
+            serde_json::from_str(text).ok()?;
+        Some(Self { digest, policy, entity, params, lasts_ms, deadline_ms })
+    }
+}
+
+/// The content of a range.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Another number after every change; 0: the range is empty.
+    pub version: u64,
+    /// The node's clock when it was read, in ms since the Unix epoch.
+    pub now_ms: u64,
+    /// The floors.
+    pub floors: BTreeMap<Scope, u64>,
+    /// The namings in use.
+    pub namings: Vec<Naming>,
+    /// Epochs that were watched for as long as their fence lasts.
+    pub watched: Vec<Epoch>,
+    /// Namings of the caller that [`Store::publish`](super::Store::publish) found unused.
+    pub new: Vec<Scope>,
+}
+
+/// The fields of a range's hash.
+pub(super) const VERSION: &str = "version";
+pub(super) const FLOOR: &str = "floor";
+const NAMING: &str = "naming";
+const WATCHED: &str = "watched";
+
+impl Scope {
+    /// `floor` or `floor:digest:policy`.
+    pub(super) fn floor_field(&self) -> String {
+        match self {
+            Self::Everything => FLOOR.to_owned(),
+            Self::Naming(digest, policy) => format!("{FLOOR}:{digest}:{policy}"),
+        }
+    }
+
+    /// `naming:digest:policy`; of everything, the version's field, which no naming has.
+    pub(super) fn naming_field(&self) -> String {
+        match self {
+            Self::Everything => VERSION.to_owned(),
+            Self::Naming(digest, policy) => format!("{NAMING}:{digest}:{policy}"),
+        }
+    }
+
+    fn read(digest: &str, policy: &str) -> Option<(Digest, PolicyId)> {
+        Some((Digest::read(digest)?, PolicyId::read(policy)?))
+    }
+}
+
+/// The field that says that an epoch was watched.
+pub(super) fn watched_field(epoch: Epoch) -> String {
+    format!("{WATCHED}:{:016x}", epoch.0)
+}
+
+impl Range {
+    /// Reads the fields of a range's hash. What can't be read is not there: an unknown floor makes its
+    /// values unbelieved, and an unknown naming is one that this host can't make names under.
+    pub(super) fn read<'a>(
+        now_ms: u64,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut range = Self { now_ms, ..Self::default() };
+        for (field, value) in fields {
+            range.take(field, value);
+        }
+        range
+    }
+
+    fn take(&mut self, field: &str, value: &str) {
+        let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+        let parts: Vec<&str> = field.split(':').collect();
+        match parts[..] {
+            [VERSION] => self.version = hex(value).unwrap_or_default(),
+            [FLOOR] => self.floors.extend(hex(value).map(|floor| (Scope::Everything, floor))),
+            [FLOOR, digest, policy] => {
+                if let (Some((digest, policy)), Some(floor)) =
+                    (Scope::read(digest, policy), hex(value))
+                {
+                    self.floors.insert(Scope::Naming(digest, policy), floor);
+                }
+            }
+            [NAMING, digest, policy] => self.namings.extend(self.naming(digest, policy, value)),
+            [WATCHED, epoch] => self.watched.extend(hex(epoch).map(Epoch)),
+            _ => {}
+        }
+    }
+
+    /// `used-at in-use-for json`; `None` if it is not in use any more.
+    fn naming(&self, digest: &str, policy: &str, value: &str) -> Option<Naming> {
+        let (digest, policy) = Scope::read(digest, policy)?;
+        let mut parts = value.splitn(3, ' ');
+        let used_ms: u64 = parts.next()?.parse().ok()?;
+        let lasts_ms: u64 = parts.next()?.parse().ok()?;
+        let naming = Naming::decode(digest, policy, parts.next()?)?;
+        (self.now_ms <= used_ms.saturating_add(lasts_ms)).then_some(naming)
+    }
+
+    /// The longest deadline that any naming in use has.
+    #[must_use]
+    pub fn longest_deadline(&self) -> Duration {
+        let longest_ms = self.namings.iter().map(|naming| naming.deadline_ms).max();
+        Duration::from_millis(longest_ms.unwrap_or_default())
+    }
+}
+
+/// A host that is alive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCard {
+    /// Random, new with every start.
+    pub id: String,
+    /// The number of the layout that it stores.
+    pub format: u32,
+    /// The release.
+    pub version: String,
+    /// The policy in force.
+    pub policy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn naming() -> Naming {
+        Naming {
+            digest: Digest::of(["user"]),
+            policy: PolicyId::of("component", "{}"),
+            entity: "user".into(),
+            params: vec!["id:int8".into()],
+            lasts_ms: 5_000,
+            deadline_ms: 2_000,
+        }
+    }
+
+    fn fields(used_ms: u64) -> Vec<(String, String)> {
+        let (naming, scope) = (naming(), naming().scope());
+        vec![
+            (VERSION.into(), "2a".into()),
+            (Scope::Everything.floor_field(), "1".into()),
+            (scope.floor_field(), "ff".into()),
+            (scope.naming_field(), format!("{used_ms} {} {}", naming.in_use_ms(), naming.encode())),
+            (watched_field(Epoch(7)), "1".into()),
+            ("something:else".into(), "x".into()),
+        ]
+    }
+
+    fn read(now_ms: u64, fields: &[(String, String)]) -> Range {
+        Range::read(now_ms, fields.iter().map(|(field, value)| (field.as_str(), value.as_str())))
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_the_rest_is_left_alone() {
+        let range = read(1_000, &fields(1_000));
+        assert_eq!(range.version, 42);
+        assert_eq!(range.floors[&Scope::Everything], 1);
+        assert_eq!(range.floors[&naming().scope()], 255);
+        assert_eq!(range.namings, [naming()]);
+        assert_eq!(range.watched, [Epoch(7)]);
+        assert_eq!(range.longest_deadline(), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_naming_is_in_use_for_the_lifetime_of_its_values_after_its_last_use() {
+        assert_eq!(read(6_000, &fields(1_000)).namings.len(), 1);
+        assert_eq!(read(6_001, &fields(1_000)).namings.len(), 0);
+    }
+
+    #[test]
+    fn policies_of_equal_component_and_settings_name_alike() {
+        assert_eq!(PolicyId::of("a", "b"), PolicyId::of("a", "b"));
+        assert_ne!(PolicyId::of("a", "b"), PolicyId::of("ab", ""));
+        let policy = PolicyId::of("a", "b");
+        assert_eq!(PolicyId::read(&policy.to_string()), Some(policy));
+    }
+}

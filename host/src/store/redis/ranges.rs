@@ -1,0 +1,114 @@
+//! The range of a single node, the hosts that are alive, and small notes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{RedisStore, lifetime_ms};
+use crate::store::range::{VERSION, watched_field};
+use crate::store::{Epoch, HostCard, Naming, Over, Range, Scope, StoreError};
+
+/// The range and the intents outlive the longest-lived value: what is lost with them concerns nothing
+/// that is still there. Every use prolongs them.
+pub(super) const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// A host is listed for so long after it was heard of.
+const LISTED: Duration = Duration::from_secs(30);
+
+/// A floor or a version: random, never 0, in hexadecimal.
+fn random() -> String {
+    format!("{:016x}", rand::random::<u64>().max(1))
+}
+
+impl RedisStore {
+    pub(super) async fn read_range(&self) -> Result<Over<Range>, StoreError> {
+        let command = redis::cmd("HGETALL").arg(self.names.range()).take();
+        let fields: Over<Vec<String>> = self.send(command).await?;
+        Ok(fields.map(|fields| read(self.clock.now_ms(), &fields)))
+    }
+
+    pub(super) async fn publish_namings(
+        &self,
+        namings: &[Naming],
+    ) -> Result<Over<Range>, StoreError> {
+        let mut args = vec![lifetime_ms(KEPT), random(), random()];
+        for naming in namings {
+            let scope = naming.scope();
+            args.extend([scope.naming_field(), naming.in_use_ms().to_string(), naming.encode()]);
+            args.extend([scope.floor_field(), random()]);
+        }
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        let (over, now_ms) = self
+            .run_timed::<(Vec<usize>, Vec<String>)>(
+                &self.scripts.publish,
+                &[&self.names.range()],
+                &args,
+            )
+            .await?;
+        Ok(over.map(|(new, fields)| {
+            let new = new.into_iter().filter_map(|at| namings.get(at)).map(Naming::scope).collect();
+            Range { new, ..read(now_ms, &fields) }
+        }))
+    }
+
+    pub(super) async fn raise_floors(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+        let fields = scopes.iter().map(|scope| (scope.floor_field(), random()));
+        self.write_fields(fields.collect()).await
+    }
+
+    pub(super) async fn write_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.write_fields(vec![(watched_field(epoch), "1".to_owned())]).await.map(drop)
+    }
+
+    async fn write_fields(&self, fields: Vec<(String, String)>) -> Result<Over<()>, StoreError> {
+        let (kept, version) = (lifetime_ms(KEPT), random());
+        let mut args = vec![kept.as_bytes(), version.as_bytes()];
+        args.extend(
+            fields.iter().flat_map(|(name, content)| [name.as_bytes(), content.as_bytes()]),
+        );
+        let range = self.names.range();
+        Ok(self.run::<u64>(&self.scripts.raise, &[&range], &args).await?.map(drop))
+    }
+
+    pub(super) async fn list_host(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+        // Texts and a number: there is nothing in it that JSON can't say.
+        let text = serde_json::to_string(card).unwrap_or_default();
+        let listed = lifetime_ms(LISTED);
+        let args = [card.id.as_bytes(), text.as_bytes(), listed.as_bytes()];
+        let hosts = self.names.hosts();
+        let cards = self.run::<Vec<String>>(&self.scripts.enlist, &[&hosts], &args).await?.answer;
+        Ok(cards.iter().filter_map(|card| serde_json::from_str(card).ok()).collect())
+    }
+
+    pub(super) async fn unlist_host(&self, id: &str) -> Result<(), StoreError> {
+        let command = redis::cmd("HDEL").arg(self.names.hosts()).arg(id).take();
+        self.send::<u64>(command).await.map(drop)
+    }
+
+    pub(super) async fn read_note(&self, of: &str) -> Result<Option<Bytes>, StoreError> {
+        let command = redis::cmd("GET").arg(self.names.note(of)).take();
+        let note: Over<Option<Vec<u8>>> = self.send(command).await?;
+        Ok(note.answer.map(Bytes::from))
+    }
+
+    pub(super) async fn set_note(
+        &self,
+        of: &str,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<(), StoreError> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.names.note(of)).arg(note).arg("PX").arg(lifetime_ms(lasts));
+        self.send::<()>(command).await.map(drop)
+    }
+
+    /// Asks for the range's version in a beat.
+    pub(super) fn version_command(&self) -> redis::Cmd {
+        redis::cmd("HGET").arg(self.names.range()).arg(VERSION).take()
+    }
+}
+
+fn read(now_ms: u64, fields: &[String]) -> Range {
+    let pairs = fields.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str()));
+    Range::read(now_ms, pairs)
+}
