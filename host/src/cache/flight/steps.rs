@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::observe::LoadReason;
 use crate::policy::guard;
 use crate::policy::{Event, Failure, Lifetime, Policy as _, Report};
-use crate::store::{Envelope, Epoch, Filled, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked};
+use crate::store::{
+    Envelope, Epoch, Filled, Indexed, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked,
+};
 
 use super::super::lease::{Asked, Lease, Wanted};
 use super::super::load::{LoadError, Loaded};
@@ -153,8 +155,8 @@ impl Flight {
             | State::Failed(_)
             | State::Settled(..) => return self.load_uncached().await,
         };
-        let epoch = lease.epoch;
-        match lease.during(self.load_tagged(reason, epoch)).await {
+        let granted = (lease.epoch, lease.granted_ms);
+        match lease.during(self.load_tagged(reason, granted)).await {
             Ok((loaded, Some(stamp))) => self.loaded(loaded, Right::Fill(lease, stamp)),
             Ok((loaded, None)) => self.loaded(loaded, Right::Spoiled),
             Err(error) => {
@@ -170,18 +172,24 @@ impl Flight {
     async fn load_tagged(
         &self,
         reason: LoadReason,
-        epoch: Epoch,
+        (epoch, granted_ms): (Epoch, u64),
     ) -> Result<(Loaded, Option<Stamp>), LoadError> {
         let before = self.before_load(epoch);
         let first = self.load(reason).await?;
         let Some((grant, stamp)) = before else { return Ok((first, None)) };
+        // The node that granted the lease keeps the tags, too: both are times of its clock before the load.
+        let before_ms = grant.beat_ms.max(granted_ms);
         let Some(tags) = self.row_tags(&first) else { return Ok((first, None)) };
         if tags.is_empty() {
             return Ok((first, Some(stamp)));
         }
         match self.index(&tags).await {
             Err(_) => Ok((first, None)),
-            Ok(marks) if marks.iter().all(|mark| is_old(*mark, &grant)) => Ok((first, Some(stamp))),
+            // The node's clock went back since: its marks can't be compared.
+            Ok(indexed) if indexed.now_ms < before_ms => Ok((first, None)),
+            Ok(indexed) if indexed.marks.iter().all(|mark| is_old(*mark, epoch, before_ms)) => {
+                Ok((first, Some(stamp)))
+            }
             Ok(_newer_marks) => {
                 let again = self.before_load(epoch);
                 let second = self.load(LoadReason::Tag).await?;
@@ -215,21 +223,16 @@ impl Flight {
     }
 
     /// Writes the name into the index of each tag, until long after it is gone.
-    async fn index(&self, tags: &[Tag]) -> Result<Vec<Mark>, StoreError> {
+    async fn index(&self, tags: &[Tag]) -> Result<Indexed, StoreError> {
         if tags.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Indexed { now_ms: 0, marks: Vec::new() });
         }
         let kept = self.bounds.kept_at_most + self.read.entity().deadline;
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX >> 1);
         let until_ms = self.cache.now_ms() + kept_ms;
         let name = &self.place().name;
         let (indexed, _) = self.cache.trust.ask(|store| store.index(name, tags, until_ms)).await?;
-        // A node whose time went back since it was asked: its marks can't be compared.
-        let went_back = |grant: Grant| indexed.now_ms < grant.beat_ms;
-        if self.cache.trust.grant().is_none_or(went_back) {
-            return Err(StoreError::Distrusted);
-        }
-        Ok(indexed.marks)
+        Ok(indexed)
     }
 
     fn loaded(&mut self, loaded: Loaded, right: Right) -> Event {
@@ -333,8 +336,8 @@ impl Flight {
     }
 }
 
-/// Whether the load began after the invalidation that set this mark: it was set before the last beat that
-/// preceded the load, in the epoch that the load began under.
-fn is_old(mark: Mark, before: &Grant) -> bool {
-    mark.epoch == before.epoch && mark.at_ms < before.beat_ms
+/// Whether the load began after the invalidation that set this mark: it was set in the epoch that the load
+/// began under, before a time that the node's clock showed before the load.
+fn is_old(mark: Mark, epoch: Epoch, before_ms: u64) -> bool {
+    mark.epoch == epoch && mark.at_ms < before_ms
 }
