@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use tokio::time::{Instant, sleep};
 
-use crate::origin::{Origin, OriginError, Value, WriteStatement, Written};
+use crate::origin::{CommitError, Origin, OriginError, Value, WriteStatement, Written};
 use crate::policy::guard::{self, Illegal};
 use crate::policy::{
     Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way,
@@ -161,12 +161,12 @@ impl Cache {
         }
         let mut announced = Announced::new(&self, touched.all_doomed()).await;
         let committed = announced.during(written.transaction.commit()).await;
-        if let Err(error @ OriginError::Rejected { .. }) = committed {
+        if let Err(CommitError::RolledBack(error)) = committed {
             announced.withdraw().await;
             return Err(WriteError::Origin(error));
         }
         self.touch_under_newer(&namings, &change, &mut touched);
-        if let Err(error) = committed {
+        if let Err(CommitError::InDoubt(error)) = committed {
             self.invalidate_twice(touched, announced, namings, change).await;
             return Err(WriteError::Unknown(error));
         }

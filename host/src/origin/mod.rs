@@ -5,6 +5,8 @@
 
 mod attempt;
 mod connect;
+mod doubt;
+mod identity;
 mod pool;
 mod postgres;
 mod rows;
@@ -17,6 +19,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use connect::{ConnectError, OriginOptions, connect};
+pub use doubt::{CommitError, Xid};
+pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
 pub use sqlite::SqliteOrigin;
 pub use value::{Element, InvalidValue, ParamType, UnknownType, Value};
@@ -57,6 +61,9 @@ pub struct Written {
     pub rows: u64,
     /// What it returned, each row a JSON object; empty without `RETURNING`.
     pub returned: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// The transaction's id, by which can be told whether it has ended. None: it has written nothing,
+    /// or the database is SQLite, where a commit has an end that is seen at once.
+    pub xid: Option<Xid>,
     /// The transaction, still open. Dropped: rolled back.
     pub transaction: Box<dyn Transaction>,
 }
@@ -64,11 +71,12 @@ pub struct Written {
 /// An open transaction.
 #[async_trait]
 pub trait Transaction: Send {
-    /// Commits.
+    /// Commits, and waits for that no longer than the write's deadline.
     ///
     /// # Errors
-    /// After an error that is not [`OriginError::Rejected`] it is unknown whether it committed.
-    async fn commit(self: Box<Self>) -> Result<(), OriginError>;
+    /// [`CommitError::RolledBack`] only where the database itself says so; everything else leaves it
+    /// in doubt.
+    async fn commit(self: Box<Self>) -> Result<(), CommitError>;
 }
 
 /// Why the origin did not answer.
@@ -167,6 +175,25 @@ pub trait Origin: Send + Sync {
     /// # Errors
     /// It does not.
     async fn ping(&self) -> Result<(), OriginError>;
+
+    /// Whether a transaction that was in doubt has ended: whether everything that reads from now on
+    /// sees what became of it, be it committed or not. Such a question does not wait for reads and
+    /// writes.
+    ///
+    /// # Errors
+    /// The database does not answer, or is a standby, which can't tell.
+    async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError>;
+
+    /// Asks which database this is.
+    ///
+    /// # Errors
+    /// It does not answer, or this role may not ask it.
+    async fn identity(&self) -> Result<OriginIdentity, OriginError>;
+
+    /// Which database the newest connection has, or what a write's transaction has said since. A
+    /// connection of another one is not used again. None: there was no connection yet, or the
+    /// database does not say.
+    fn last_identity(&self) -> Option<OriginIdentity>;
 
     /// `postgres` or `sqlite`, for people.
     fn kind(&self) -> &'static str;
