@@ -81,7 +81,9 @@ impl Definition {
 
     fn fingerprint(&self, read: &ReadName) -> Fingerprint {
         let hash = read.hashed(&self.seed);
-        Fingerprint(hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
+        Fingerprint::of_read(
+            hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)),
+        )
     }
 
     /// The naming of this definition under a policy.

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cache::{
-    Cache, Definition, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, load_time,
+    Cache, Definition, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, Watched, load_time,
 };
 use crate::config::{Config, Entity};
 use crate::name::Prefix;
@@ -133,7 +133,9 @@ impl Corral {
         let query = requests::query_definition(&config);
         let definitions = entities.values().map(|bound| Arc::clone(&bound.definition));
         let definitions = definitions.chain([Arc::clone(&query)]).collect();
-        let parts = Assembled { store, definitions, origin: origin.clone() };
+        let url = config.origin.url.as_ref();
+        let watched = origin.clone().zip(url).map(|(origin, url)| Watched::new(origin, &url.0));
+        let parts = Assembled { store, definitions, origin: watched };
         let cache = new_cache(&config, parts, policies.slot(), Arc::clone(&metrics));
         let inner = Arc::new(Inner {
             entities,
@@ -223,9 +225,10 @@ impl Corral {
         let inner = Arc::downgrade(&self.inner);
         self.inner.policies.watch()?;
         if let Ok(mut tasks) = self.inner.tasks.lock() {
-            let [trust, list, intents] = [(); 3].map(|()| Arc::clone(&self.inner.cache));
+            let [trust, list, intents, database] = [(); 4].map(|()| Arc::clone(&self.inner.cache));
             tasks.spawn(async move { trust.keep_trust().await });
             tasks.spawn(async move { list.keep_listed().await });
+            tasks.spawn(async move { database.keep_database().await });
             tasks.spawn(async move { intents.carry_out_intents().await });
             tasks.spawn(async move {
                 while let Some(inner) = inner.upgrade() {
@@ -319,7 +322,7 @@ fn usual_deadline(config: &Config) -> Duration {
 struct Assembled {
     store: Arc<dyn Store>,
     definitions: Vec<Arc<Definition>>,
-    origin: Option<Arc<dyn Origin>>,
+    origin: Option<Watched>,
 }
 
 fn new_cache(

@@ -11,12 +11,16 @@ use bytes::Bytes;
 use corral_host::cache::{Loader, Read};
 use corral_host::config::Entity;
 use corral_host::origin::{
-    Origin, OriginError, Prepared, ReadStatement, Transaction, Value, WriteStatement, Written,
+    CommitError, Origin, OriginError, OriginIdentity, Prepared, ReadStatement, Transaction, Value,
+    WriteStatement, Written, Xid,
 };
 use serde_json::{Map, json};
 use tokio::sync::{oneshot, watch};
 
 use super::world::soon;
+
+/// There is one origin, always the same.
+const IDENTITY: OriginIdentity = OriginIdentity { database: [1; 16], timeline: 1 };
 
 /// What every load ends with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -173,7 +177,7 @@ struct Open(Arc<Truth>);
 
 #[async_trait]
 impl Transaction for Open {
-    async fn commit(self: Box<Self>) -> Result<(), OriginError> {
+    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         self.0.commit();
         Ok(())
     }
@@ -210,7 +214,7 @@ impl Origin for Writes {
     ) -> Result<Written, OriginError> {
         let returned = vec![Map::from_iter([("team".to_owned(), json!("a"))])];
         let transaction = Box::new(Open(Arc::clone(&self.0)));
-        Ok(Written { rows: 1, returned, transaction })
+        Ok(Written { rows: 1, returned, xid: None, transaction })
     }
 
     async fn prepare_read(&self, _read: &ReadStatement) -> Result<Prepared, OriginError> {
@@ -223,6 +227,18 @@ impl Origin for Writes {
 
     async fn ping(&self) -> Result<(), OriginError> {
         Ok(())
+    }
+
+    async fn has_ended(&self, _xid: Xid) -> Result<bool, OriginError> {
+        Ok(true)
+    }
+
+    async fn identity(&self) -> Result<OriginIdentity, OriginError> {
+        Ok(IDENTITY)
+    }
+
+    fn last_identity(&self) -> Option<OriginIdentity> {
+        Some(IDENTITY)
     }
 
     fn kind(&self) -> &'static str {

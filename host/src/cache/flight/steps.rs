@@ -4,6 +4,7 @@
 use std::mem;
 use std::time::Duration;
 
+use crate::name::Fingerprint;
 use crate::observe::LoadReason;
 use crate::policy::guard;
 use crate::policy::{Event, Failure, Lifetime, Policy as _, Report};
@@ -44,6 +45,10 @@ impl Flight {
         }
     }
 
+    fn fingerprint(&self) -> Fingerprint {
+        self.place().fingerprint.in_database(self.cache.database.number())
+    }
+
     /// A value answers only the read that it was loaded for, while its stamp is in force. Of one that is not
     /// believed the flight remembers the age: a claim shall not hand it back.
     fn looked_at(&mut self, found: Option<Envelope>) -> Event {
@@ -55,8 +60,9 @@ impl Flight {
     }
 
     fn is_believed(&self, envelope: &Envelope) -> bool {
-        let is_ours = envelope.fingerprint == self.place().fingerprint;
-        if !is_ours {
+        let fingerprint = self.fingerprint();
+        let is_ours = envelope.fingerprint == fingerprint;
+        if !is_ours && envelope.fingerprint.is_of_the_database_of(fingerprint) {
             self.cache.note_collision(&self.read, &self.generation);
         }
         is_ours && self.read.definition.is_in_force(envelope.stamp.word)
@@ -176,7 +182,9 @@ impl Flight {
     ) -> Result<(Loaded, Option<Stamp>), LoadError> {
         let before = self.before_load(epoch);
         let first = self.load(reason).await?;
-        let Some((grant, stamp)) = before else { return Ok((first, None)) };
+        let Some((grant, stamp)) = before.filter(|_| !self.cache.is_of_another_database()) else {
+            return Ok((first, None));
+        };
         // The node that granted the lease keeps the tags, too: both are times of its clock before the load.
         let before_ms = grant.beat_ms.max(granted_ms);
         let Some(tags) = self.row_tags(&first) else { return Ok((first, None)) };
@@ -275,7 +283,7 @@ impl Flight {
                 && !self.read.entity().stale_if_error.is_zero()
                 && definition.is_of_another_epoch(envelope.stamp)
         };
-        envelope.fingerprint == self.place().fingerprint
+        envelope.fingerprint == self.fingerprint()
             && (definition.is_in_force(envelope.stamp.word) || is_of_another_epoch())
     }
 
@@ -329,7 +337,7 @@ impl Flight {
             cost_ms: millis(loaded.cost),
             generation: self.generation.number(),
             etag: loaded.etag(),
-            fingerprint: self.place().fingerprint,
+            fingerprint: self.fingerprint(),
             stamp,
             body: loaded.body.clone(),
         }
