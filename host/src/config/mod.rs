@@ -26,6 +26,7 @@ use crate::name::Prefix;
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 use crate::policy::Limits;
 use document::Document;
+pub(crate) use document::suggestion;
 pub use environment::Environment;
 pub use locate::{locate, locate_key};
 pub use problem::{ConfigErrors, Place, ProblemAt};

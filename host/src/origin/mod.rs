@@ -199,6 +199,15 @@ pub trait Origin: Send + Sync {
     /// The database does not answer, or is a standby, which can't tell.
     async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError>;
 
+    /// How a transaction ended that has ended: whether it committed. `None`: the database does not say.
+    ///
+    /// # Errors
+    /// As [`Origin::has_ended`].
+    async fn has_committed(&self, xid: Xid) -> Result<Option<bool>, OriginError> {
+        let _ = xid;
+        Ok(None)
+    }
+
     /// Asks which database this is.
     ///
     /// # Errors

@@ -311,6 +311,10 @@ impl Origin for PostgresOrigin {
         self.xact_has_ended(xid).await
     }
 
+    async fn has_committed(&self, xid: Xid) -> Result<Option<bool>, OriginError> {
+        self.xact_has_committed(xid).await
+    }
+
     async fn identity(&self) -> Result<OriginIdentity, OriginError> {
         self.ask_identity().await
     }

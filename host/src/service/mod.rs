@@ -6,11 +6,13 @@
 mod closures;
 mod explain;
 mod policies;
+mod query;
 mod questions;
 mod readiness;
 mod requests;
 mod shadow;
 mod shapes;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,13 +37,15 @@ pub use explain::{Course, ExplainError, Explained, Explanation, Glance, Turned};
 pub use policies::{
     Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
 };
+pub use query::QueryRequest;
 pub use questions::{
     QuestionError, TraceRequests, generated_questions, recorded_questions, trace_requests,
 };
 pub use readiness::Readiness;
-pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
+pub use requests::{Arguments, InvalidArgument, ReadRequest, RequestError};
 pub use shadow::ShadowError;
 pub use shapes::terms;
+pub use tags::{FilledTag, GivenTag};
 
 /// How often the near cache is swept.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -67,6 +71,7 @@ struct Inner {
     entities: BTreeMap<String, Arc<Bound>>,
     /// Ad-hoc queries, as an entity.
     query: Arc<Definition>,
+    tags: tags::Templates,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
     policies: Policies,
@@ -130,7 +135,7 @@ impl Corral {
         let policies = Policies::start(&config, Arc::clone(&metrics)).await?;
         let bound = |entity| Bound::of(entity, origin.as_ref(), &config.store.prefix);
         let entities: BTreeMap<_, _> = config.entities.values().map(bound).collect();
-        let query = requests::query_definition(&config);
+        let query = query::query_definition(&config);
         let definitions = entities.values().map(|bound| Arc::clone(&bound.definition));
         let definitions = definitions.chain([Arc::clone(&query)]).collect();
         let url = config.origin.url.as_ref();
@@ -140,6 +145,7 @@ impl Corral {
         let inner = Arc::new(Inner {
             entities,
             query,
+            tags: tags::Templates::of(&config),
             cache,
             origin,
             policies,

@@ -51,6 +51,22 @@ impl PostgresOrigin {
         }
     }
 
+    /// How a transaction ended that has ended; `None`: it is forgotten, or was lost by a crash.
+    pub(super) async fn xact_has_committed(&self, xid: Xid) -> Result<Option<bool>, OriginError> {
+        match self.ask(format!("SELECT pg_xact_status('{xid}'::xid8)::text")).await {
+            Ok((row, lease, _)) => {
+                lease.give_back();
+                Ok(match text(&row, 0)?.as_deref() {
+                    Some("committed") => Some(true),
+                    Some("aborted") => Some(false),
+                    Some(_) | None => None,
+                })
+            }
+            Err(OriginError::Rejected { code, .. }) if code == IN_THE_FUTURE => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Which database this is, asked now.
     pub(super) async fn ask_identity(&self) -> Result<OriginIdentity, OriginError> {
         let asked = self.ask(identity::question()).await;
