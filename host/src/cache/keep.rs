@@ -30,9 +30,9 @@ impl Cache {
             match self.trust.beat().await {
                 Ok(good) => match self.catch_up(&good).await {
                     Ok(()) => {}
-                    Err(error) => self.trust.refuse(&error.to_string()),
+                    Err(error) => self.trust.distrust(&error.to_string()),
                 },
-                Err(why) => self.trust.refuse(&why),
+                Err(why) => self.trust.distrust(&why),
             }
             self.trust.due().await;
         }

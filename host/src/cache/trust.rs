@@ -12,6 +12,7 @@
 //! the store has answered somebody else while the call that failed was waiting: so an outage costs one
 //! time budget, once, and a single slow call is none.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -87,6 +88,8 @@ struct State {
     confirmed: Option<(Option<Epoch>, Duration)>,
     /// Why the node is not trusted.
     why: Option<String>,
+    /// What was said of it in the log since it was trusted last.
+    said: BTreeSet<String>,
     pause: Duration,
 }
 
@@ -119,6 +122,7 @@ impl Trust {
             watched: None,
             confirmed: None,
             why: None,
+            said: BTreeSet::new(),
             pause: Duration::ZERO,
         };
         Self {
@@ -223,8 +227,11 @@ impl Trust {
     pub(super) fn distrust(&self, why: &str) {
         let mut state = self.lock();
         if state.breaker == Breaker::Closed {
-            tracing::warn!(why, "the store is not trusted; reads go to the origin");
             state.pause = PROBE_FIRST;
+        }
+        // Each reason once: an outage has few, and some say what an operator has to do.
+        if state.said.insert(why.to_owned()) {
+            tracing::warn!(why, "the store is not trusted; reads go to the origin");
         }
         state.why = Some(why.to_owned());
         self.enter(&mut state, Breaker::Open);
@@ -342,20 +349,12 @@ impl Trust {
         let until = good.sent + TRUST;
         if state.breaker != Breaker::Closed {
             tracing::info!("the store is trusted");
+            state.said.clear();
         }
         (state.why, state.pause) = (None, PROBE_FIRST);
         self.enter(&mut state, Breaker::Closed);
         let GoodBeat { link, epoch, ref beat, .. } = *good;
         self.grant.store(Some(Arc::new(Grant { link, epoch, beat_ms: beat.now_ms, until })));
-    }
-
-    /// A beat was not good, or what belongs to it failed.
-    pub(super) fn refuse(&self, why: &str) {
-        let is_news = self.lock().why.as_deref() != Some(why);
-        if is_news {
-            tracing::debug!(why, "the store can't be trusted yet");
-        }
-        self.distrust(why);
     }
 
     fn enter(&self, state: &mut State, breaker: Breaker) {

@@ -13,7 +13,7 @@
 //! | 62 | 16 | `fingerprint` |
 //! | 78 | 8 | `stamp.epoch` |
 //! | 86 | 8 | `stamp.word` |
-//! | 94 | 1 | flags: [`NO_ROW`] |
+//! | 94 | 1 | flags: [`NO_ROW`], [`APART`] |
 //! | 95 | 8 | length of the body |
 //! | 103 | … | the body |
 
@@ -28,6 +28,9 @@ pub(super) const PREFIX: [u8; 2] = [0xCB, 2];
 
 /// Flag: the origin has no such row; the body is empty.
 const NO_ROW: u8 = 1;
+
+/// Flag: the body lies apart, behind the 16 bytes of its `etag`; here is the header alone.
+const APART: u8 = 2;
 
 const HEADER_BYTES: usize = 103;
 
@@ -75,6 +78,22 @@ impl Envelope {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let body = self.body.as_deref().unwrap_or_default();
+        let mut bytes = self.header(if self.body.is_none() { NO_ROW } else { 0 });
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// The bytes to store of a large value: the header, and the body behind its `etag`.
+    pub(super) fn encode_apart(&self) -> (Vec<u8>, Vec<u8>) {
+        let body = self.body.as_deref().unwrap_or_default();
+        let mut apart = Vec::with_capacity(size_of::<u128>() + body.len());
+        apart.put_u128_le(self.etag);
+        apart.extend_from_slice(body);
+        (self.header(APART), apart)
+    }
+
+    fn header(&self, flags: u8) -> Vec<u8> {
+        let body = self.body.as_deref().unwrap_or_default();
         let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
         bytes.put_slice(&PREFIX);
         bytes.put_u64_le(self.loaded_at_ms);
@@ -87,31 +106,58 @@ impl Envelope {
         bytes.put_u128_le(self.fingerprint.0);
         bytes.put_u64_le(self.stamp.epoch.0);
         bytes.put_u64_le(self.stamp.word);
-        bytes.put_u8(if self.body.is_none() { NO_ROW } else { 0 });
+        bytes.put_u8(flags);
         bytes.put_u64_le(body.len() as u64);
-        bytes.put_slice(body);
         bytes
-    }
-
-    /// Whether these bytes begin an envelope that is longer than they are.
-    pub(super) fn is_cut(bytes: &[u8]) -> bool {
-        let length = bytes.get(HEADER_BYTES - size_of::<u64>()..HEADER_BYTES);
-        let length = length.and_then(|length| length.try_into().ok()).map(u64::from_le_bytes);
-        let have = bytes.len().saturating_sub(HEADER_BYTES) as u64;
-        bytes.starts_with(&PREFIX) && length.is_some_and(|length| length > have)
     }
 
     /// Reads what [`Envelope::encode`] wrote. The body shares `bytes`.
     ///
     /// # Errors
-    /// [`Unreadable`]: another version, cut short, or written by somebody else.
+    /// [`Unreadable`]: another version, cut short, its body lies apart, or written by somebody else.
     pub fn decode(bytes: Bytes) -> Result<Self, Unreadable> {
+        match Stored::read(bytes)? {
+            Stored::Whole(envelope) => Ok(envelope),
+            Stored::Apart(_) => Err(Unreadable),
+        }
+    }
+}
+
+/// What stands under a name.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// All of it.
+    Whole(Envelope),
+    /// The header: the body lies apart.
+    Apart(Header),
+}
+
+/// An envelope whose body is read next.
+#[derive(Debug)]
+pub(super) struct Header {
+    envelope: Envelope,
+    body_bytes: u64,
+}
+
+impl Header {
+    /// The envelope with its body, as it lies apart; `None` if that is not the body of this header, such as
+    /// one that was filled since.
+    pub(super) fn with(self, mut apart: Bytes) -> Option<Envelope> {
+        let etag = apart.try_get_u128_le().ok()?;
+        let is_its_own = etag == self.envelope.etag && apart.len() as u64 == self.body_bytes;
+        is_its_own.then_some(Envelope { body: Some(apart), ..self.envelope })
+    }
+}
+
+impl Stored {
+    /// Reads the bytes under a name.
+    pub(super) fn read(bytes: Bytes) -> Result<Self, Unreadable> {
         let mut header = bytes.get(..HEADER_BYTES).ok_or(Unreadable)?;
         if !header.starts_with(&PREFIX) {
             return Err(Unreadable);
         }
         header.advance(PREFIX.len());
-        let mut envelope = Self {
+        let mut envelope = Envelope {
             loaded_at_ms: header.get_u64_le(),
             refresh_at_ms: header.get_u64_le(),
             fresh_until_ms: header.get_u64_le(),
@@ -126,6 +172,9 @@ impl Envelope {
         let flags = header.get_u8();
         let body_bytes = header.get_u64_le();
         let body = bytes.slice(HEADER_BYTES..);
+        if flags == APART && body.is_empty() {
+            return Ok(Self::Apart(Header { envelope, body_bytes }));
+        }
         if body.len() as u64 != body_bytes {
             return Err(Unreadable);
         }
@@ -134,7 +183,7 @@ impl Envelope {
             NO_ROW if body.is_empty() => None,
             _ => return Err(Unreadable),
         };
-        Ok(envelope)
+        Ok(Self::Whole(envelope))
     }
 }
 
@@ -218,6 +267,22 @@ mod tests {
             body: None,
         };
         assert_eq!(envelope.encode()[2..10], [8, 7, 6, 5, 4, 3, 2, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_that_lies_apart_is_put_back_and_no_other_is(envelope in any_envelope()) {
+            let Some(body) = envelope.body.clone() else { return Ok(()) };
+            let (header, apart) = envelope.encode_apart();
+            let read = || match Stored::read(Bytes::from(header.clone())) {
+                Ok(Stored::Apart(header)) => header,
+                other => panic!("{other:?}"),
+            };
+            let other = Envelope { etag: envelope.etag ^ 1, ..envelope.clone() }.encode_apart().1;
+            prop_assert_eq!(read().with(Bytes::from(other)), None);
+            prop_assert_eq!(read().with(body), None);
+            prop_assert_eq!(read().with(Bytes::from(apart)), Some(envelope));
+        }
     }
 
     #[test]

@@ -11,10 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, RedisResult,
-    ServerErrorKind, Value,
-};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -71,8 +68,9 @@ pub(super) struct Open {
     pushes: bool,
     /// Whether the server tells us of changes under names that we ask it to track.
     tracks: bool,
-    /// Every other beat asks the lanes, too.
-    lanes_are_due: Arc<AtomicBool>,
+    /// Every other beat asks the lane of small reads, too. What comes over the one of large values is tied to
+    /// what came over this.
+    lane_is_due: Arc<AtomicBool>,
 }
 
 /// Who hears what the server says unasked.
@@ -183,23 +181,22 @@ impl Link {
         let mut open = timeout(self.budget, self.open())
             .await
             .map_err(|_| StoreError::Timeout(self.budget))??;
-        let lanes_are_due = open.lanes_are_due.fetch_not(Ordering::Relaxed);
+        let lane_is_due = open.lane_is_due.fetch_not(Ordering::Relaxed);
         let asking = async {
             let mut connection = open.connection.clone();
             let main = async {
                 let identity = ask_identity(&mut connection).await?;
                 Ok::<_, RedisError>((identity, more(&mut open.connection).await?))
             };
-            let lanes = async {
-                if !lanes_are_due {
+            let lane = async {
+                if !lane_is_due {
                     return Ok(None);
                 }
-                let asked = (Identity::ask(&open.lane), Identity::ask(&open.large));
-                tokio::try_join!(asked.0, asked.1).map(Some)
+                Identity::ask(&open.lane).await.map(Some)
             };
-            tokio::join!(main, lanes)
+            tokio::join!(main, lane)
         };
-        let Ok((main, lanes)) = timeout(OPEN_LIMIT, asking).await else {
+        let Ok((main, lane)) = timeout(OPEN_LIMIT, asking).await else {
             open.broken.notify_one();
             return Err(StoreError::Timeout(OPEN_LIMIT));
         };
@@ -208,10 +205,9 @@ impl Link {
             StoreError::Unavailable(error.to_string())
         };
         let (identity, more) = main.map_err(broken)?;
-        let mut seen = vec![&identity];
-        let lanes = lanes?;
-        seen.extend(lanes.iter().flat_map(|(lane, large)| [lane, large]));
-        if let Some(other) = seen.into_iter().find(|seen| !seen.is_same(&open.identity)) {
+        let lane = lane?;
+        let mut seen = std::iter::once(&identity).chain(&lane);
+        if let Some(other) = seen.find(|seen| !seen.is_same(&open.identity)) {
             open.broken.notify_one();
             return Err(StoreError::Unavailable(changed(&open.identity, other)));
         }
@@ -240,6 +236,16 @@ impl Link {
         }
     }
 
+    /// What an error of the server's means that came over a lane.
+    pub(super) fn refusal(&self, error: String) -> StoreError {
+        let code = error.split(' ').next().unwrap_or_default();
+        if !NO_PRIMARY.contains(&code) {
+            return StoreError::Refused(error);
+        }
+        self.relink();
+        StoreError::Unavailable(error)
+    }
+
     /// Whether the server at present tells us of leases that ended.
     pub(super) fn pushes(&self) -> bool {
         matches!(&*self.status.borrow(), Status::Open(open) if open.pushes)
@@ -266,19 +272,13 @@ impl Drop for Link {
     }
 }
 
-/// The server says that it is no primary that works: another one may have taken its place.
+/// With these codes a server says that it is no primary that works: another one may have taken its place.
+const NO_PRIMARY: [&str; 4] = ["READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS"];
+
+/// Of one command, or of one in a pipeline.
 fn is_no_primary(error: &RedisError) -> bool {
-    let is = |kind: &ErrorKind| {
-        matches!(
-            kind,
-            ErrorKind::Server(
-                ServerErrorKind::ReadOnly
-                    | ServerErrorKind::BusyLoading
-                    | ServerErrorKind::MasterDown
-            )
-        )
-    };
-    is(&error.kind()) || error.code() == Some("NOREPLICAS")
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| NO_PRIMARY.contains(&error.code())))
 }
 
 fn changed(before: &Identity, now: &Identity) -> String {
@@ -395,7 +395,7 @@ impl Keeper {
             broken,
             pushes,
             tracks: tracks.map_err(|error| text(&error))?,
-            lanes_are_due: Arc::default(),
+            lane_is_due: Arc::default(),
         })
     }
 

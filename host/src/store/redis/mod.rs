@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `N` | string | an envelope; `N` is `corral:1:digest:key` |
 //! | `corral:1:lease:{N}` | string | the token that may fill `N` |
+//! | `corral:1:body:{N}` | string | the body of a large value, behind its etag |
 //! | `corral:1:waiters:{N}` | string | somebody waits for that lease to end and wants to be told |
 //! | `corral:1:tags:{T}` | sorted set | the names that carry `T`, scored by their expiry in milliseconds |
 //! | `corral:1:mark:{T}` | string | `T` was invalidated a short while ago: random, node's time, epoch |

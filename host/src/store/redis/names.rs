@@ -23,6 +23,11 @@ impl Names {
         self.of("lease", name)
     }
 
+    /// The body of a large value.
+    pub(super) fn body(&self, name: &str) -> String {
+        self.of("body", name)
+    }
+
     /// Somebody waits for the lease of this name to end and wants to be told.
     pub(super) fn waiters(&self, name: &str) -> String {
         self.of("waiters", name)
@@ -42,6 +47,11 @@ impl Names {
 
     pub(super) fn range(&self) -> String {
         format!("{}range:{RANGE}", self.prefix.as_str())
+    }
+
+    /// Never there: a command that would write it tells whether the node takes writes.
+    pub(super) fn role(&self) -> String {
+        format!("{}role", self.prefix.as_str())
     }
 
     pub(super) fn hosts(&self) -> String {

@@ -65,7 +65,7 @@ impl RedisStore {
     ) -> Result<u64, StoreError> {
         let mut commands = Pipeline::with_capacity(names.len() * 2);
         for name in names {
-            commands.cmd("DEL").arg(name).arg(self.names.lease(name));
+            commands.cmd("DEL").arg(name).arg(self.names.lease(name)).arg(self.names.body(name));
             commands.cmd("DEL").arg(self.names.waiters(name));
         }
         let counts: Vec<u64> = same(link, self.pipeline(&commands).await?)?;

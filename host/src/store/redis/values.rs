@@ -1,8 +1,9 @@
 //! Values: read, claimed and filled.
 //!
-//! A read asks for the beginning of a value over the connection of small reads. Nearly every value is
-//! whole then; the rest of a large one comes over a connection of its own, where it holds up nobody, and
-//! comes once for all who ask at the same moment.
+//! A read is a `GETEX` that extends nothing: a command that writes, so a node that was demoted while the
+//! connection stayed open refuses it in place of answering what it remembers (race O). The body of a large
+//! value lies apart and travels over a connection of its own, where it holds up nobody, and once for all who
+//! ask at the same moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use super::lane::write_command;
 use super::reply::Reply;
 use super::{LATEST_MS, RedisStore, lifetime_ms, readable};
-use crate::store::envelope::PREFIX;
+use crate::store::envelope::{PREFIX, Stored};
 use crate::store::{
     Claim, Claimed, Envelope, Epoch, Filled, Indexed, Mark, Mode, Name, Over, StoreError, Tag,
     Token, Tracked,
@@ -24,16 +25,13 @@ use crate::store::{
 /// The code of an error: what stands under the name is no string.
 pub(super) const WRONG_TYPE: &str = "WRONGTYPE";
 
-/// What is read of a value at first, and filled over the connection of small exchanges. At 10 MB/s so
-/// many bytes hold up the others for less than two milliseconds.
+/// Envelopes up to this many bytes are stored and read in one piece. At 10 MB/s so many bytes hold up the
+/// others for less than two milliseconds.
 const SMALL_BYTES: usize = 16 << 10;
 
-/// The last byte of that, as `GETRANGE` wants it.
-const SMALL_LAST: &str = "16383";
+type Answered = Result<Option<Bytes>, StoreError>;
 
-type Answered = Result<Over<Option<Bytes>>, StoreError>;
-
-/// Large values that are on their way, by name.
+/// Bodies that are on their way, by name.
 #[derive(Default)]
 pub(super) struct Reading(Mutex<HashMap<Name, watch::Receiver<Option<Answered>>>>);
 
@@ -60,31 +58,36 @@ impl RedisStore {
         &self,
         name: &Name,
     ) -> Result<Over<Option<Envelope>>, StoreError> {
-        let words = [&b"GETRANGE"[..], name.as_str().as_bytes(), b"0", SMALL_LAST.as_bytes()];
+        let words = [&b"GETEX"[..], name.as_str().as_bytes()];
         let Over { link, answer } =
             self.link.ask(|commands| write_command(commands, &words)).await?;
-        let beginning = self.string(answer)?.filter(|bytes| !bytes.is_empty());
-        self.whole(name, Over { link, answer: beginning }).await
+        let bytes = self.string(answer)?;
+        Ok(Over { link, answer: self.whole(name, bytes).await? })
     }
 
-    /// The envelope of which this is the beginning, read to its end.
+    /// The envelope of these bytes, with its body if that lies apart. The body need not come over the same
+    /// link: it is tied to its header.
     async fn whole(
         &self,
         name: &Name,
-        beginning: Over<Option<Bytes>>,
-    ) -> Result<Over<Option<Envelope>>, StoreError> {
-        let is_cut = |bytes: &Bytes| bytes.len() == SMALL_BYTES && Envelope::is_cut(bytes);
-        let Over { link, answer } = match &beginning.answer {
-            Some(bytes) if is_cut(bytes) => self.read_large(name).await?,
-            Some(_) | None => beginning,
-        };
-        Ok(Over { link, answer: answer.and_then(|bytes| self.decode(bytes)) })
+        bytes: Option<Bytes>,
+    ) -> Result<Option<Envelope>, StoreError> {
+        match bytes.map(Stored::read) {
+            None => Ok(None),
+            Some(Ok(Stored::Whole(envelope))) => Ok(Some(envelope)),
+            Some(Ok(Stored::Apart(header))) => {
+                Ok(self.read_body(name).await?.and_then(|body| header.with(body)))
+            }
+            Some(Err(_unreadable)) => {
+                self.count_unreadable();
+                Ok(None)
+            }
+        }
     }
 
-    /// The value over the connection of large ones; whoever asks meanwhile shares the answer only if
-    /// that was asked for after he asked, which a reader that has just begun is not: so a reading is
-    /// joined in its first moment alone, before it was sent.
-    async fn read_large(&self, name: &Name) -> Answered {
+    /// A body over the connection of large ones. Whoever asks before it is sent shares the answer; later
+    /// it may be older than what is asked for.
+    async fn read_body(&self, name: &Name) -> Answered {
         let joined = self.reading.lock().get(name).cloned();
         if let Some(mut joined) = joined
             && let Ok(answered) = joined.wait_for(Option::is_some).await
@@ -97,10 +100,10 @@ impl RedisStore {
         let reader = Reader { reading: &self.reading, name };
         tokio::task::yield_now().await;
         drop(reader);
-        let words = [&b"GET"[..], name.as_str().as_bytes()];
+        let body = self.names.body(name.as_str());
+        let words = [&b"GETEX"[..], body.as_bytes()];
         let answered = self.link.ask_large(|commands| write_command(commands, &words)).await;
-        let answered = answered
-            .and_then(|Over { link, answer }| Ok(Over { link, answer: self.string(answer)? }));
+        let answered = answered.and_then(|over| self.string(over.answer));
         tell.send_replace(Some(answered.clone()));
         answered
     }
@@ -114,47 +117,36 @@ impl RedisStore {
                 self.count_unreadable();
                 Ok(None)
             }
-            Reply::Error(error) => Err(StoreError::Refused(error)),
+            Reply::Error(error) => Err(self.link.refusal(error)),
             other @ (Reply::Word(_) | Reply::Number(_) | Reply::List(_)) => {
                 Err(StoreError::Refused(format!("a read is answered by {other:?}")))
             }
         }
     }
 
-    /// Reads bytes that stood under a name. `None` when they are no envelope, which is counted.
-    fn decode(&self, bytes: Bytes) -> Option<Envelope> {
-        let envelope = Envelope::decode(bytes).ok();
-        if envelope.is_none() {
-            self.count_unreadable();
-        }
-        envelope
-    }
-
     pub(super) async fn read_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
-        let mut get = redis::cmd("GETRANGE");
-        get.arg(name.as_str()).arg(0).arg(SMALL_LAST);
         let mut commands = redis::pipe();
-        commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore().add_command(get.clone());
-        let answer = self
+        commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
+        // Only commands that read are tracked; the one behind it is refused by a replica.
+        commands.cmd("GET").arg(name.as_str()).cmd("PERSIST").arg(self.names.role());
+        let getex = redis::cmd("GETEX").arg(name.as_str()).take();
+        let Over { link, answer: (heard, value) } = self
             .link
             .exchange_tracked(|mut connection, tracks| async move {
                 let answer = if tracks {
                     // One message: the first command is about the next one of the connection.
-                    let answer = commands.query_async::<(Option<Vec<u8>>,)>(&mut connection).await;
-                    answer.map(|(value,)| value)
+                    type Answers = (Option<Vec<u8>>, i64);
+                    let answers = commands.query_async::<Answers>(&mut connection).await;
+                    answers.map(|(value, _)| value)
                 } else {
-                    get.query_async(&mut connection).await
+                    getex.query_async(&mut connection).await
                 };
                 Ok((tracks, readable(answer, || self.count_unreadable())?))
             })
             .await?;
-        let Over { link, answer: (heard, value) } = answer;
         self.note_tracking(heard);
-        let beginning = value.filter(|bytes| !bytes.is_empty()).map(Bytes::from);
-        let whole = self.whole(name, Over { link, answer: beginning }).await?;
-        // A large value that came over another link is not the one that is tracked.
-        let heard = heard && whole.link == link;
-        Ok(whole.map(|envelope| Tracked { envelope, heard }))
+        let envelope = self.whole(name, value.map(Bytes::from)).await?;
+        Ok(Over { link, answer: Tracked { envelope, heard } })
     }
 
     pub(super) async fn claim_lease(&self, claim: Claim<'_>) -> Result<Over<Claimed>, StoreError> {
@@ -173,7 +165,6 @@ impl RedisStore {
             Mode::TakeOver => "take-over",
         };
         let (token, seen_ms) = (claim.token.to_string(), claim.seen_ms.to_string());
-        let small = SMALL_BYTES.to_string();
         let (over, now_ms) = self
             .run_timed::<ClaimAnswer>(
                 &self.scripts.claim,
@@ -184,7 +175,6 @@ impl RedisStore {
                     &PREFIX,
                     seen_ms.as_bytes(),
                     mode.as_bytes(),
-                    small.as_bytes(),
                 ],
             )
             .await?;
@@ -196,9 +186,8 @@ impl RedisStore {
                 Some(Over { link, answer: Claimed::Held { remaining } })
             }
             ClaimAnswer::Found(bytes) => {
-                let beginning = Over { link, answer: Some(Bytes::from(bytes)) };
-                let Over { link, answer } = self.whole(claim.name, beginning).await?;
-                answer.map(|envelope| Over { link, answer: Claimed::Found(envelope) })
+                let envelope = self.whole(claim.name, Some(Bytes::from(bytes))).await?;
+                envelope.map(|envelope| Over { link, answer: Claimed::Found(envelope) })
             }
         })
     }
@@ -209,14 +198,18 @@ impl RedisStore {
         token: Token,
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
-        let (lease, waiters) = (self.names.lease(name.as_str()), self.names.waiters(name.as_str()));
-        let (token, bytes) = (token.to_string(), envelope.encode());
+        let of = name.as_str();
+        let rest = [self.names.lease(of), self.names.waiters(of), self.names.body(of)];
+        let [lease, waiters, body] = rest.each_ref().map(String::as_str);
+        let (token, names) = (token.to_string(), [of, lease, waiters, body]);
         let until_ms = envelope.stale_until_ms.min(LATEST_MS).to_string();
-        let names = [name.as_str(), &*lease, &*waiters];
-        let args = [token.as_bytes(), &bytes, until_ms.as_bytes()];
+        let bytes = envelope.encode();
         let accepted = if bytes.len() <= SMALL_BYTES {
+            let args = [token.as_bytes(), &bytes, until_ms.as_bytes(), b""];
             self.run(&self.scripts.fill, &names, &args).await?.answer
         } else {
+            let (header, body) = envelope.encode_apart();
+            let args = [token.as_bytes(), &header, until_ms.as_bytes(), &body];
             self.write_large(&names, &args).await?
         };
         if !accepted {
@@ -242,7 +235,7 @@ impl RedisStore {
         }
         match reply {
             Reply::List(parts) => Ok(matches!(parts[..], [_, Reply::Number(1)])),
-            Reply::Error(error) => Err(StoreError::Refused(error)),
+            Reply::Error(error) => Err(self.link.refusal(error)),
             other @ (Reply::Value(_) | Reply::Nothing | Reply::Word(_) | Reply::Number(_)) => {
                 Err(StoreError::Refused(format!("a fill is answered by {other:?}")))
             }

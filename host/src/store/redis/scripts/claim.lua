@@ -1,8 +1,7 @@
 -- Grants the lease on a name, or says why not.
 -- KEYS: value, lease. ARGV: token, lease in ms, prefix of a readable envelope, newest loaded_at
--- known to the caller, whether a held lease is respected ('if-free' or 'take-over'), and how many
--- bytes of a value to answer.
--- Answers {'granted'}, {'held', ms left} or {'found', the beginning of the envelope}.
+-- known to the caller, and whether a held lease is respected ('if-free' or 'take-over').
+-- Answers {'granted'}, {'held', ms left} or {'found', envelope}.
 local now = now_ms()
 
 if ARGV[5] == 'if-free' then
@@ -11,7 +10,8 @@ if ARGV[5] == 'if-free' then
   if type(head) == 'string' and #head == #prefix + 8 and head:sub(1, #prefix) == prefix then
     local loaded_at = struct.unpack('<I8', head, #prefix + 1)
     if loaded_at > tonumber(ARGV[4]) then
-      return {now, {'found', redis.call('GETRANGE', KEYS[1], 0, ARGV[6] - 1)}}
+      -- As every read: a replica, which may remember what was invalidated, refuses a write.
+      return {now, {'found', redis.call('GETEX', KEYS[1])}}
     end
   end
   -- A lease without a lifetime (-1) is none of ours and would be held for ever: it counts as free.
