@@ -381,3 +381,6 @@ pub(super) enum Watching {
     /// Not yet.
     UntilLater,
 }
+
+#[cfg(test)]
+mod tests;
