@@ -42,7 +42,7 @@ async fn who_wants_a_fresh_load_is_not_answered_from_it() {
     host.read().await;
     world.truth.commit();
     let answer = host.spawn_bypass().await.unwrap().unwrap();
-    assert_eq!((version(&answer), answer.via), (2, Via::Loaded { stale: true }));
+    assert_eq!((version(&answer), answer.via), (2, Via::Loaded { stale: false }));
 }
 
 #[tokio::test]
