@@ -216,10 +216,32 @@ impl fmt::Display for Name {
     }
 }
 
-/// What ties a stored value to its read: the first half of a SHA-256 over the definition and the
-/// arguments.
+/// What ties a stored value to its read: 32 bits for the database, and 96 bits of a SHA-256 over the
+/// definition and the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub u128);
+
+impl Fingerprint {
+    const READ_BITS: u32 = 96;
+
+    /// Of a read whose database is not said, from these random-looking bits.
+    #[must_use]
+    pub fn of_read(bits: u128) -> Self {
+        Self(bits >> (u128::BITS - Self::READ_BITS))
+    }
+
+    /// The same read of this database.
+    #[must_use]
+    pub fn in_database(self, database: u32) -> Self {
+        Self(u128::from(database) << Self::READ_BITS | self.0)
+    }
+
+    /// Whether both are of one database.
+    #[must_use]
+    pub fn is_of_the_database_of(self, other: Self) -> bool {
+        self.0 >> Self::READ_BITS == other.0 >> Self::READ_BITS
+    }
+}
 
 /// A policy as far as it names: its component and its own settings. Policies of one identity give every
 /// read the same key.

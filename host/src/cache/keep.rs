@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::store::{Doomed, Epoch, HostCard, Marking, Naming, Over, Scope, StoreError};
+use crate::store::{Doomed, Epoch, HostCard, Marking, Naming, Over, PolicyId, Scope, StoreError};
 
 use super::namings::{Namer, Names};
 use super::trust::{GoodBeat, Watching};
@@ -40,9 +40,9 @@ impl Cache {
 
     /// What has to be known and paid before a beat is worth anything.
     async fn catch_up(&self, good: &GoodBeat) -> Result<(), StoreError> {
-        let is_current = self.stamps.is_current(good.epoch, good.beat.range_version);
-        if !is_current || self.publishes_anew() {
-            self.learn_range(good).await?;
+        let policy = self.slot.peek().policy_id();
+        if !self.stamps.is_current(good.epoch, good.beat.range_version, policy) {
+            self.learn_range(good, policy).await?;
         }
         let is_known = self.stamps.range().watched.contains(&good.epoch);
         if self.trust.watch_epoch(good, is_known) == Watching::UntilLater {
@@ -61,22 +61,10 @@ impl Cache {
         Ok(())
     }
 
-    /// Whether a naming of this host is not in the range: it never was, the range was lost, or another
-    /// policy is in force.
-    fn publishes_anew(&self) -> bool {
-        let range = self.stamps.range();
-        let policy = self.slot.peek().policy_id();
-        let is_there = |naming: &Naming| {
-            range.floors.contains_key(&naming.scope())
-                && range.namings.iter().any(|known| known.scope() == naming.scope())
-        };
-        !self.stamps.definitions().iter().all(|d| is_there(&d.naming(policy)))
-    }
-
     /// Namings are published, then this host lists itself, then it knows who is there.
-    async fn learn_range(&self, good: &GoodBeat) -> Result<(), StoreError> {
+    async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
-        let Over { link, answer: range } = store.publish(&self.own_namings()).await?;
+        let Over { link, answer: range } = store.publish(&self.own_namings(policy)).await?;
         if link != good.link {
             return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
         }
@@ -88,12 +76,11 @@ impl Cache {
                 fill_from += LEARNED_WITHIN;
             }
         }
-        self.stamps.set(good.epoch, range, fill_from);
+        self.stamps.set(good.epoch, range, policy, fill_from);
         Ok(())
     }
 
-    fn own_namings(&self) -> Vec<Naming> {
-        let policy = self.slot.peek().policy_id();
+    fn own_namings(&self, policy: PolicyId) -> Vec<Naming> {
         self.stamps.definitions().iter().map(|definition| definition.naming(policy)).collect()
     }
 
@@ -119,7 +106,8 @@ impl Cache {
             sleep(PUBLISH).await;
             let store = self.trust.store();
             // What fails is repeated, and the node is judged by beats.
-            let _ = store.publish(&self.own_namings()).await;
+            let policy = self.slot.peek().policy_id();
+            let _ = store.publish(&self.own_namings(policy)).await;
             if let Ok(hosts) = store.enlist(&self.card()).await {
                 self.note_hosts(&hosts);
             }

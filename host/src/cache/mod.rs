@@ -18,6 +18,7 @@
 
 mod answer;
 mod clock;
+mod database;
 mod debt;
 mod entropy;
 mod flight;
@@ -42,7 +43,7 @@ use tokio::time::Instant;
 use crate::config::Entity;
 use crate::name::Place;
 use crate::observe::{LoadReason, Metrics};
-use crate::origin::{Origin, Value};
+use crate::origin::Value;
 use crate::policy::{
     Argument, Generation, Named, Query, Refusal, Request, Slot, Subject, Undecided,
 };
@@ -60,6 +61,8 @@ pub(crate) use stamps::lifetimes;
 pub use trust::{Breaker, Trust};
 pub use write::{CacheEffect, Invalidated, Invalidation, Resolve, WriteCall, WriteError, Wrote};
 
+use database::Database;
+pub use database::Watched;
 use debt::Debt;
 use flights::Flights;
 use load::Loads;
@@ -154,8 +157,8 @@ pub struct Parts {
     pub prefix: Prefix,
     /// Every definition that is read through this cache.
     pub definitions: Vec<Arc<Definition>>,
-    /// Where transactions in doubt are asked for.
-    pub origin: Option<Arc<dyn Origin>>,
+    /// Where transactions in doubt are asked for, and whose identity is watched.
+    pub origin: Option<Watched>,
     /// The policy in force.
     pub slot: Arc<Slot>,
     /// Where it counts.
@@ -198,7 +201,7 @@ pub struct Cache {
     host: HostCard,
     /// Hosts of another format that are alive.
     strangers: Mutex<usize>,
-    origin: Option<Arc<dyn Origin>>,
+    database: Database,
     near: Arc<Near>,
     slot: Arc<Slot>,
     flights: Arc<Flights>,
@@ -238,8 +241,8 @@ pub struct Sight {
 }
 
 impl Cache {
-    /// A cache of these parts. [`Cache::keep_trust`], [`Cache::keep_listed`] and
-    /// [`Cache::carry_out_intents`] have to run beside it.
+    /// A cache of these parts. [`Cache::keep_trust`], [`Cache::keep_listed`],
+    /// [`Cache::keep_database`] and [`Cache::carry_out_intents`] have to run beside it.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { store, prefix, definitions, origin, slot, metrics, entropy, clock, .. } = parts;
@@ -260,7 +263,7 @@ impl Cache {
             prefix,
             host,
             strangers: Mutex::default(),
-            origin,
+            database: Database::new(origin),
             near,
             slot,
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
@@ -332,7 +335,8 @@ impl Cache {
         let now_ms = self.now_ms();
         let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);
         let believed = envelope.as_ref().is_some_and(|envelope| {
-            envelope.fingerprint == place.fingerprint && definition.is_in_force(envelope.stamp.word)
+            envelope.fingerprint == place.fingerprint.in_database(self.database.number())
+                && definition.is_in_force(envelope.stamp.word)
         });
         Ok(Sight { envelope, believed, held })
     }

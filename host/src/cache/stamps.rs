@@ -81,7 +81,9 @@ impl Definition {
 
     fn fingerprint(&self, read: &ReadName) -> Fingerprint {
         let hash = read.hashed(&self.seed);
-        Fingerprint(hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
+        Fingerprint::of_read(
+            hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)),
+        )
     }
 
     /// The naming of this definition under a policy.
@@ -153,6 +155,8 @@ pub(super) struct Stamps {
 #[derive(Default)]
 struct Table {
     epoch: Option<Epoch>,
+    /// The policy whose namings this host published last.
+    published: Option<PolicyId>,
     range: Arc<Range>,
     fill_from: BTreeMap<Scope, Duration>,
 }
@@ -173,15 +177,17 @@ impl Stamps {
         Arc::clone(&self.table().range)
     }
 
-    /// Whether the table is that of this epoch and of this version of the range.
-    pub(super) fn is_current(&self, epoch: Epoch, version: u64) -> bool {
+    /// Whether the table is that of this epoch and of this version of the range, with this policy's namings
+    /// published.
+    pub(super) fn is_current(&self, epoch: Epoch, version: u64, policy: PolicyId) -> bool {
         let table = self.table();
-        table.epoch == Some(epoch) && table.range.version == version && version != 0
+        let is_of = table.epoch == Some(epoch) && table.published == Some(policy);
+        is_of && table.range.version == version && version != 0
     }
 
     /// From now on this is in force. Namings of this host that were unused until now are filled from
     /// `fill_from` on.
-    pub(super) fn set(&self, epoch: Epoch, range: Range, fill_from: Duration) {
+    pub(super) fn set(&self, epoch: Epoch, range: Range, published: PolicyId, fill_from: Duration) {
         let mut table = self.table();
         for scope in &range.new {
             table.fill_from.insert(scope.clone(), fill_from);
@@ -202,7 +208,8 @@ impl Stamps {
             definition.words.store(Arc::new(words.collect()));
         }
         table.fill_from.retain(|scope, _| range.floors.contains_key(scope));
-        (table.epoch, table.range) = (Some(epoch), Arc::new(range));
+        (table.epoch, table.published) = (Some(epoch), Some(published));
+        table.range = Arc::new(range);
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -142,11 +142,10 @@ impl Cache {
         let executed = Executed::execute(&call).await?;
         let rows = executed.rows();
         let announced: Announced = executed.name(&self, &call)?.announce(&self).await;
-        let committed = match announced.commit().await? {
-            Ended::Committed(committed) => committed,
+        let refills = match announced.commit().await? {
+            Ended::Committed(committed) => committed.invalidate(&self).await,
             Ended::InDoubt(doubt) => doubt.settle(&self, &call, deadline).await?,
         };
-        let refills = committed.invalidate(&self).await;
         let Some(refills) = refills else {
             return Ok(Wrote { rows, cache: CacheEffect::Pending });
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::body::Bytes;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -27,6 +27,25 @@ pub(super) struct Host {
     token: Option<String>,
 }
 
+/// A host's face for reads and writes.
+#[derive(clap::Args)]
+pub(super) struct Face {
+    /// The address of the host.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7070")]
+    url: String,
+    /// The token of the write scope.
+    #[arg(long, env = "CORRAL_ACCESS_WRITE", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl Face {
+    /// Posts a JSON document; the JSON of the answer, or its problem as the error.
+    pub(super) async fn post(&self, path: &str, document: &Value) -> anyhow::Result<Value> {
+        let at = At { url: &self.url, token: self.token.as_deref() };
+        at.send(Method::POST, path, document.to_string().into_bytes(), "application/json").await
+    }
+}
+
 impl Host {
     /// Sends a request; the JSON of the answer, or its problem as the error.
     pub(super) async fn send(
@@ -35,10 +54,29 @@ impl Host {
         path: &str,
         body: Vec<u8>,
     ) -> anyhow::Result<Value> {
+        let at = At { url: &self.url, token: self.token.as_deref() };
+        at.send(method, path, body, "application/octet-stream").await
+    }
+}
+
+/// Where a request goes, and on whose behalf.
+struct At<'a> {
+    url: &'a str,
+    token: Option<&'a str>,
+}
+
+impl At<'_> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        content: &str,
+    ) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let uri: Uri = url.parse().with_context(|| format!("--url: {url:?} is no URL"))?;
-        let mut request = Request::builder().method(method).uri(uri);
-        if let Some(token) = &self.token {
+        let mut request = Request::builder().method(method).uri(uri).header(CONTENT_TYPE, content);
+        if let Some(token) = self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(Bytes::from(body)))?;

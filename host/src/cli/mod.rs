@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod flush;
 mod policy;
 mod serve;
 
@@ -49,6 +50,9 @@ enum Command {
     #[command(after_help = "Examples:\n  corral explain user.profile id=42\n  \
                             corral explain user.profile id=42 --candidate policy.wasm --json")]
     Explain(explain::Explain),
+    /// Makes every stored value untrue, on every host.
+    #[command(after_help = "Example:\n  corral flush --url http://127.0.0.1:7070")]
+    Flush(flush::Flush),
     /// Builds, shows, pushes and rolls back policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -97,6 +101,7 @@ fn run(command: Command) -> Result<(), Failed> {
         Command::Demo(demo) => on_all_cores(demo::run(demo)),
         Command::Bench(bench) => on_all_cores(bench::run(&bench)),
         Command::Explain(explain) => on_all_cores(explain::run(explain)),
+        Command::Flush(flush) => on_all_cores(flush::run(flush)),
         Command::Policy(command) => on_all_cores(policy::run(command)),
     }
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::Database;
 use tokio::time::{Instant, timeout};
 
 use super::OriginError;
-use super::pool::Lease;
+use super::pool::{Identify, Lease};
 
 /// How much longer than the database's own timeout the host waits: when the database ends the
 /// statement, the connection stays usable, so it shall be first.
@@ -87,7 +86,7 @@ impl Failure {
 
     /// Gives the connection back if it can be used, and closes it otherwise. True: it was a
     /// connection that had died while idle, so that nothing was attempted yet.
-    pub(super) fn settle<DB: Database>(&self, lease: Lease<DB>) -> bool {
+    pub(super) fn settle<DB: Identify>(&self, lease: Lease<DB>) -> bool {
         match self.connection {
             Condition::Usable => lease.give_back(),
             Condition::Dirty => drop(lease),

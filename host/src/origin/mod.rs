@@ -5,6 +5,8 @@
 
 mod attempt;
 mod connect;
+mod doubt;
+mod identity;
 mod pool;
 mod postgres;
 mod rows;
@@ -17,6 +19,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use connect::{ConnectError, OriginOptions, connect};
+pub use doubt::{CommitError, Xid};
+pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
 pub(crate) use rows::texts;
 pub use sqlite::SqliteOrigin;
@@ -61,21 +65,6 @@ pub struct Fetched {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// The database's id of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Xid(pub u64);
-
-/// Why a commit was not confirmed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CommitError {
-    /// Nothing was written.
-    #[error(transparent)]
-    RolledBack(OriginError),
-    /// It may have been written, now or later.
-    #[error(transparent)]
-    InDoubt(OriginError),
-}
-
 /// What an executed and not yet committed write did.
 pub struct Written {
     /// Rows that the statement changed.
@@ -85,7 +74,8 @@ pub struct Written {
     pub returned: Vec<Vec<Option<String>>>,
     /// Those of the columns that the statement does not return.
     pub missing: Vec<String>,
-    /// The transaction's id; `None`: it has none.
+    /// The transaction's id, by which can be told whether it has ended. `None`: it has written nothing,
+    /// or the database is SQLite, where a commit has an end that is seen at once.
     pub xid: Option<Xid>,
     /// The transaction, still open. Dropped: rolled back.
     pub transaction: Box<dyn Transaction>,
@@ -94,10 +84,11 @@ pub struct Written {
 /// An open transaction.
 #[async_trait]
 pub trait Transaction: Send {
-    /// Commits.
+    /// Commits, and waits for that no longer than the write's deadline.
     ///
     /// # Errors
-    /// [`CommitError`] says whether it may have committed.
+    /// [`CommitError::RolledBack`] only where the database itself says so; everything else leaves it
+    /// in doubt.
     async fn commit(self: Box<Self>) -> Result<(), CommitError>;
 }
 
@@ -182,15 +173,6 @@ pub trait Origin: Send + Sync {
         deadline: Duration,
     ) -> Result<Written, OriginError>;
 
-    /// Whether a transaction has ended: no snapshot counts it as running any more.
-    ///
-    /// # Errors
-    /// It can't be told.
-    async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError> {
-        let _ = xid;
-        Ok(true)
-    }
-
     /// Prepares a read and compares it with its declaration; runs nothing.
     ///
     /// # Errors
@@ -208,6 +190,34 @@ pub trait Origin: Send + Sync {
     /// # Errors
     /// It does not.
     async fn ping(&self) -> Result<(), OriginError>;
+
+    /// Whether a transaction that was in doubt has ended: whether everything that reads from now on
+    /// sees what became of it, be it committed or not. Such a question does not wait for reads and
+    /// writes.
+    ///
+    /// # Errors
+    /// The database does not answer, or is a standby, which can't tell.
+    async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError>;
+
+    /// How a transaction ended that has ended: whether it committed. `None`: the database does not say.
+    ///
+    /// # Errors
+    /// As [`Origin::has_ended`].
+    async fn has_committed(&self, xid: Xid) -> Result<Option<bool>, OriginError> {
+        let _ = xid;
+        Ok(None)
+    }
+
+    /// Asks which database this is.
+    ///
+    /// # Errors
+    /// It does not answer, or this role may not ask it.
+    async fn identity(&self) -> Result<OriginIdentity, OriginError>;
+
+    /// Which database the newest connection has, or what a write's transaction has said since. A
+    /// connection of another one is not used again. None: there was no connection yet, or the
+    /// database does not say.
+    fn last_identity(&self) -> Option<OriginIdentity>;
 
     /// `postgres` or `sqlite`, for people.
     fn kind(&self) -> &'static str;

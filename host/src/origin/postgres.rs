@@ -11,8 +11,11 @@
 mod bind;
 mod errors;
 mod frame;
+mod identity;
 mod prepare;
+mod questions;
 mod statement;
+mod transaction;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,25 +31,33 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Postgres, Row, Statement,
     ValueRef,
 };
+use tokio::time::Instant;
 
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
+use super::identity::Newest;
 use super::pool::{Lease, Pool};
 use super::rows::{Body, object, returned as returned_texts, texts};
 use super::{
-    BODY_LIMIT, CommitError, ConnectError, Fetched, Origin, OriginError, OriginOptions, Prepared,
-    ReadStatement, Transaction, Value, WRITE_IDLE_LIMIT, WriteStatement, Written,
+    BODY_LIMIT, ConnectError, Fetched, Origin, OriginError, OriginIdentity, OriginOptions,
+    Prepared, ReadStatement, Value, WRITE_IDLE_LIMIT, WriteStatement, Written, Xid,
 };
 use errors::{classify, undecodable};
 use frame::Frame;
+use transaction::PostgresTransaction;
 
 /// Write statements whose shape is remembered. A configuration has some dozens.
 const SHAPES_LIMIT: usize = 1024;
+
+/// Connections for questions: one that waits for a server that hangs, and one for everybody else.
+const MAX_QUESTIONS: u32 = 2;
 
 /// A Postgres database.
 pub struct PostgresOrigin {
     reads: Arc<Pool<Postgres>>,
     writes: Arc<Pool<Postgres>>,
+    questions: Arc<Pool<Postgres>>,
+    newest: Arc<Newest>,
     /// The statement timeout that the sessions have without being told.
     session_deadline: Duration,
     /// Whether a write returns rows.
@@ -69,9 +80,12 @@ impl PostgresOrigin {
             ("bytea_output", "hex".to_owned()),
         ]);
         let read_only = connect.clone().options([("default_transaction_read_only", "on")]);
+        let newest = Arc::new(Newest::default());
         Ok(Self {
-            reads: Pool::new(read_only, options.max_loads),
-            writes: Pool::new(connect, options.max_writes),
+            reads: Pool::new(read_only, options.max_loads, &newest),
+            writes: Pool::new(connect.clone(), options.max_writes, &newest),
+            questions: Pool::new(connect, MAX_QUESTIONS, &newest),
+            newest,
             session_deadline: options.deadline,
             returning: Cache::new(SHAPES_LIMIT),
         })
@@ -241,12 +255,19 @@ impl Origin for PostgresOrigin {
     ) -> Result<Written, OriginError> {
         let patience = Patience::new(deadline);
         let mut lease = self.begin(patience).await?;
-        let work = self.run_write(lease.connection(), write, values, patience);
+        let may_identify = lease.identity().is_some();
+        let work = async {
+            let written = self.run_write(lease.connection(), write, values, patience).await?;
+            let asked = Instant::now();
+            let said = identity::transaction(lease.connection(), may_identify, patience).await?;
+            Ok((written, said, asked))
+        };
         match patience.guard(work).await {
-            Ok((rows, returned)) => {
-                let transaction = Box::new(PostgresTransaction { lease, deadline });
+            Ok(((rows, returned), (xid, identity), asked)) => {
+                lease.hear(identity, asked);
+                let transaction = Box::new(PostgresTransaction { lease, deadline, xid });
                 let (returned, missing) = returned_texts(&returned, columns);
-                Ok(Written { rows, returned, missing, xid: None, transaction })
+                Ok(Written { rows, returned, missing, xid, transaction })
             }
             Err(failure) => {
                 if failure.is_usable() {
@@ -286,36 +307,24 @@ impl Origin for PostgresOrigin {
         }
     }
 
+    async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError> {
+        self.xact_has_ended(xid).await
+    }
+
+    async fn has_committed(&self, xid: Xid) -> Result<Option<bool>, OriginError> {
+        self.xact_has_committed(xid).await
+    }
+
+    async fn identity(&self) -> Result<OriginIdentity, OriginError> {
+        self.ask_identity().await
+    }
+
+    fn last_identity(&self) -> Option<OriginIdentity> {
+        self.newest.get()
+    }
+
     fn kind(&self) -> &'static str {
         "postgres"
-    }
-}
-
-/// An open transaction. Dropping it closes the connection, and Postgres rolls back.
-struct PostgresTransaction {
-    lease: Lease<Postgres>,
-    deadline: Duration,
-}
-
-#[async_trait]
-impl Transaction for PostgresTransaction {
-    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
-        let Self { mut lease, deadline } = *self;
-        let patience = Patience::new(deadline);
-        let work = simple(lease.connection(), "COMMIT".to_owned(), patience);
-        match patience.guard(work).await {
-            Ok(()) => {
-                lease.give_back();
-                Ok(())
-            }
-            Err(failure) => {
-                failure.settle(lease);
-                Err(match failure.error {
-                    error @ OriginError::Rejected { .. } => CommitError::RolledBack(error),
-                    error => CommitError::InDoubt(error),
-                })
-            }
-        }
     }
 }
 

@@ -11,9 +11,11 @@
 
 mod bind;
 mod errors;
+mod identity;
 mod plan;
 mod row;
 mod scan;
+mod transaction;
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -30,14 +32,16 @@ use tokio::time::Instant;
 
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
-use super::pool::{Lease, Pool};
+use super::identity::Newest;
+use super::pool::{Identify, Lease, Pool};
 use super::rows::{Body, object, returned as returned_texts, texts};
 use super::{
-    BODY_LIMIT, CommitError, ConnectError, Fetched, Origin, OriginError, OriginOptions, Prepared,
-    ReadStatement, Transaction, Value, WriteStatement, Written,
+    BODY_LIMIT, ConnectError, Fetched, Origin, OriginError, OriginIdentity, OriginOptions,
+    Prepared, ReadStatement, Value, WriteStatement, Written, Xid,
 };
 use errors::{classify, unreadable};
 use plan::Plan;
+use transaction::{Doubts, SqliteTransaction};
 
 /// Virtual machine steps between two looks at the clock: some ten microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 1000;
@@ -54,6 +58,9 @@ pub struct SqliteOrigin {
     reads: Arc<Pool<Sqlite>>,
     /// SQLite has one writer at a time; waiting for it here is fair, and waiting there is not.
     writer: Arc<Pool<Sqlite>>,
+    options: SqliteConnectOptions,
+    newest: Arc<Newest>,
+    doubts: Doubts,
     plans: Cache<String, Arc<Plan>>,
     deadline: Duration,
 }
@@ -74,10 +81,14 @@ impl SqliteOrigin {
         }
         let connect = connect.disable_statement_logging().busy_timeout(BUSY_LIMIT);
         let read_only = connect.clone().create_if_missing(false).read_only(true);
+        let newest = Arc::new(Newest::default());
         Ok(Self {
-            reads: Pool::new(read_only, options.max_loads),
+            reads: Pool::new(read_only, options.max_loads, &newest),
             // Readers and the writer don't wait for each other in this mode, which stays with the file.
-            writer: Pool::new(connect.journal_mode(SqliteJournalMode::Wal), 1),
+            writer: Pool::new(connect.clone().journal_mode(SqliteJournalMode::Wal), 1, &newest),
+            options: connect,
+            newest,
+            doubts: Doubts::default(),
             plans: Cache::new(PLANS_LIMIT),
             deadline: options.deadline,
         })
@@ -224,7 +235,8 @@ impl Origin for SqliteOrigin {
         let work = self.write(lease.connection(), write, values, patience);
         match patience.guard(work).await {
             Ok((rows, returned)) => {
-                let transaction = Box::new(SqliteTransaction { lease, deadline });
+                let (reads, doubts) = (Arc::clone(&self.reads), self.doubts.clone());
+                let transaction = Box::new(SqliteTransaction { lease, deadline, reads, doubts });
                 let (returned, missing) = returned_texts(&returned, columns);
                 Ok(Written { rows, returned, missing, xid: None, transaction })
             }
@@ -259,28 +271,29 @@ impl Origin for SqliteOrigin {
         Ok(())
     }
 
+    /// Opens the file again: what a commit in doubt has left is decided by then.
+    async fn has_ended(&self, _xid: Xid) -> Result<bool, OriginError> {
+        if self.doubts.are_open() {
+            return Ok(false);
+        }
+        self.reads.forget_idle();
+        self.ping().await?;
+        Ok(true)
+    }
+
+    async fn identity(&self) -> Result<OriginIdentity, OriginError> {
+        Sqlite::place(&self.options).ok_or_else(|| {
+            let file = self.options.get_filename().display();
+            OriginError::Unavailable(format!("there is no file {file}"))
+        })
+    }
+
+    fn last_identity(&self) -> Option<OriginIdentity> {
+        self.newest.get()
+    }
+
     fn kind(&self) -> &'static str {
         "sqlite"
-    }
-}
-
-/// An open transaction. Dropping it closes the connection, and SQLite rolls back.
-struct SqliteTransaction {
-    lease: Lease<Sqlite>,
-    deadline: Duration,
-}
-
-#[async_trait]
-impl Transaction for SqliteTransaction {
-    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
-        let Self { lease, deadline } = *self;
-        let ended = end(lease, "COMMIT", Patience::new(deadline)).await;
-        ended.map_err(|error| match error {
-            OriginError::Rejected { .. } => CommitError::RolledBack(error),
-            OriginError::Unavailable(_) | OriginError::Timeout(_) | OriginError::TooLarge => {
-                CommitError::InDoubt(error)
-            }
-        })
     }
 }
 

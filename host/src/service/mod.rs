@@ -6,11 +6,13 @@
 mod closures;
 mod explain;
 mod policies;
+mod query;
 mod questions;
 mod readiness;
 mod requests;
 mod shadow;
 mod shapes;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cache::{
-    Cache, Definition, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, load_time,
+    Cache, Definition, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, Watched, load_time,
 };
 use crate::config::{Config, Entity};
 use crate::name::Prefix;
@@ -35,13 +37,15 @@ pub use explain::{Course, ExplainError, Explained, Explanation, Glance, Turned};
 pub use policies::{
     Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
 };
+pub use query::QueryRequest;
 pub use questions::{
     QuestionError, TraceRequests, generated_questions, recorded_questions, trace_requests,
 };
 pub use readiness::Readiness;
-pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
+pub use requests::{Arguments, InvalidArgument, ReadRequest, RequestError};
 pub use shadow::ShadowError;
 pub use shapes::terms;
+pub use tags::{FilledTag, GivenTag};
 
 /// How often the near cache is swept.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -67,6 +71,7 @@ struct Inner {
     entities: BTreeMap<String, Arc<Bound>>,
     /// Ad-hoc queries, as an entity.
     query: Arc<Definition>,
+    tags: tags::Templates,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
     policies: Policies,
@@ -130,14 +135,17 @@ impl Corral {
         let policies = Policies::start(&config, Arc::clone(&metrics)).await?;
         let bound = |entity| Bound::of(entity, origin.as_ref(), &config.store.prefix);
         let entities: BTreeMap<_, _> = config.entities.values().map(bound).collect();
-        let query = requests::query_definition(&config);
+        let query = query::query_definition(&config);
         let definitions = entities.values().map(|bound| Arc::clone(&bound.definition));
         let definitions = definitions.chain([Arc::clone(&query)]).collect();
-        let parts = Assembled { store, definitions, origin: origin.clone() };
+        let url = config.origin.url.as_ref();
+        let watched = origin.clone().zip(url).map(|(origin, url)| Watched::new(origin, &url.0));
+        let parts = Assembled { store, definitions, origin: watched };
         let cache = new_cache(&config, parts, policies.slot(), Arc::clone(&metrics));
         let inner = Arc::new(Inner {
             entities,
             query,
+            tags: tags::Templates::of(&config),
             cache,
             origin,
             policies,
@@ -223,9 +231,10 @@ impl Corral {
         let inner = Arc::downgrade(&self.inner);
         self.inner.policies.watch()?;
         if let Ok(mut tasks) = self.inner.tasks.lock() {
-            let [trust, list, intents] = [(); 3].map(|()| Arc::clone(&self.inner.cache));
+            let [trust, list, intents, database] = [(); 4].map(|()| Arc::clone(&self.inner.cache));
             tasks.spawn(async move { trust.keep_trust().await });
             tasks.spawn(async move { list.keep_listed().await });
+            tasks.spawn(async move { database.keep_database().await });
             tasks.spawn(async move { intents.carry_out_intents().await });
             tasks.spawn(async move {
                 while let Some(inner) = inner.upgrade() {
@@ -319,7 +328,7 @@ fn usual_deadline(config: &Config) -> Duration {
 struct Assembled {
     store: Arc<dyn Store>,
     definitions: Vec<Arc<Definition>>,
-    origin: Option<Arc<dyn Origin>>,
+    origin: Option<Watched>,
 }
 
 fn new_cache(

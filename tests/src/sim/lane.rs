@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
-    Origin, OriginError, Prepared, ReadStatement, Transaction, Value, WriteStatement, Written,
+    CommitError, Origin, OriginError, OriginIdentity, Prepared, ReadStatement, Transaction, Value,
+    WriteStatement, Written, Xid,
 };
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +24,9 @@ const IDLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A commit in doubt is decided within this.
 const DOUBT: u64 = 1_500;
+
+/// There is one origin, always the same.
+const IDENTITY: OriginIdentity = OriginIdentity { database: [1; 16], timeline: 1 };
 
 /// A host's way to the origin. It ends with its host.
 pub(super) struct Lane {
@@ -137,7 +141,7 @@ struct Open {
 
 #[async_trait]
 impl Transaction for Open {
-    async fn commit(self: Box<Self>) -> Result<(), OriginError> {
+    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let Self { lane, change, request, idle_since } = *self;
         let world = Arc::clone(&lane.world);
         let commit = {
@@ -159,7 +163,8 @@ impl Transaction for Open {
                 });
             }
             sleep(world.chance.millis(0, 20)).await;
-            return Err(OriginError::Unavailable("the connection broke".into()));
+            let broke = OriginError::Unavailable("the connection broke".into());
+            return Err(CommitError::InDoubt(broke));
         }
         sleep(world.chance.millis(0, 5)).await;
         if lane.is_cut() && world.chance.percent(50) {
@@ -167,7 +172,8 @@ impl Transaction for Open {
         }
         if idle_since.elapsed() > IDLE_LIMIT {
             let message = "the transaction was idle for too long".to_owned();
-            return Err(OriginError::Rejected { code: "25P03".into(), message });
+            let ended = OriginError::Rejected { code: "25P03".into(), message };
+            return Err(CommitError::InDoubt(ended));
         }
         commit();
         sleep(world.chance.millis(0, 5)).await;
@@ -204,7 +210,7 @@ impl Origin for Writing {
         self.lane.leg(deadline).await?;
         let (lane, change, request) = (Arc::clone(&self.lane), self.change, self.request);
         let transaction = Open { lane, change, request, idle_since: Instant::now() };
-        Ok(Written { rows: 1, returned: vec![], transaction: Box::new(transaction) })
+        Ok(Written { rows: 1, returned: vec![], xid: None, transaction: Box::new(transaction) })
     }
 
     async fn prepare_read(&self, _read: &ReadStatement) -> Result<Prepared, OriginError> {
@@ -217,6 +223,18 @@ impl Origin for Writing {
 
     async fn ping(&self) -> Result<(), OriginError> {
         Ok(())
+    }
+
+    async fn has_ended(&self, _xid: Xid) -> Result<bool, OriginError> {
+        Ok(true)
+    }
+
+    async fn identity(&self) -> Result<OriginIdentity, OriginError> {
+        Ok(IDENTITY)
+    }
+
+    fn last_identity(&self) -> Option<OriginIdentity> {
+        Some(IDENTITY)
     }
 
     fn kind(&self) -> &'static str {

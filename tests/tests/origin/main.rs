@@ -7,10 +7,14 @@
 )]
 
 mod kit;
+mod postgres_doubt;
 mod postgres_failures;
+mod postgres_identity;
 mod postgres_reads;
 mod postgres_types;
 mod postgres_writes;
+mod proxy;
 mod server;
 mod sqlite;
+mod sqlite_doubt;
 mod values;

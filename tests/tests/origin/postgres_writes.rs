@@ -1,6 +1,6 @@
 //! Writes: what they report, and what is left of a transaction that does not commit.
 
-use corral_host::origin::{Origin, OriginError, OriginOptions, PostgresOrigin};
+use corral_host::origin::{CommitError, Origin, OriginError, OriginOptions, PostgresOrigin};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
@@ -96,7 +96,7 @@ async fn a_constraint_that_fails_at_commit_is_a_rejection() {
     let insert = write("INSERT INTO child VALUES (99)", &[]);
     let written = origin.execute(&insert, &[], AMPLE).await.unwrap();
     let error = written.transaction.commit().await.unwrap_err();
-    assert_eq!(code(&error), "23503");
+    assert_eq!(code(error.cause()), "23503");
     assert_eq!(commit(&origin, "INSERT INTO t VALUES (1, 'x')").await, 1);
 }
 
@@ -109,7 +109,7 @@ async fn a_commit_whose_connection_was_cut_has_an_unknown_outcome() {
     let pid = written.returned[0]["pid"].as_i64().unwrap();
     run(&mut other, &format!("SELECT pg_terminate_backend({pid}, 20000)")).await;
     let error = written.transaction.commit().await.unwrap_err();
-    assert!(matches!(error, OriginError::Unavailable(_)), "{error}");
+    assert!(matches!(error, CommitError::InDoubt(OriginError::Unavailable(_))), "{error}");
     assert_eq!(count(&mut other).await, 0);
 }
 

@@ -28,6 +28,19 @@ impl Server {
         server
     }
 
+    /// One whose commits wait between `hold_commits` and `release_commits` of the inner server.
+    pub(crate) async fn replicated() -> Self {
+        Self(Postgres::start_replicated().await.unwrap())
+    }
+
+    pub(crate) async fn standby() -> Self {
+        Self(Postgres::start_standby().await.unwrap())
+    }
+
+    pub(crate) fn postgres(&self) -> &Postgres {
+        &self.0
+    }
+
     pub(crate) async fn resume(&mut self) {
         self.0.restart().await.unwrap();
     }

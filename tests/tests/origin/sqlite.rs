@@ -215,7 +215,7 @@ async fn a_dropped_or_failed_write_leaves_nothing_and_the_next_one_runs() {
     let orphan = write("INSERT INTO child VALUES (99)", &[]);
     let written = shop.origin.execute(&orphan, &[], AMPLE).await.unwrap();
     let error = written.transaction.commit().await.unwrap_err();
-    assert_eq!(code(&error), "787", "{error}");
+    assert_eq!(code(error.cause()), "787", "{error}");
     assert_eq!(commit(&*shop.origin, "INSERT INTO t VALUES (2, 'x')").await, 1);
     assert_eq!(shop.count().await, 2);
 }

@@ -10,13 +10,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::{Definition, Loader, Read};
 use corral_host::origin::{
-    CommitError, Fetched, Origin, OriginError, Prepared, ReadStatement, Transaction, Value,
-    WriteStatement, Written,
+    CommitError, Fetched, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
+    Transaction, Value, WriteStatement, Written, Xid,
 };
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
 use super::world::soon;
+
+/// There is one origin, always the same.
+const IDENTITY: OriginIdentity = OriginIdentity { database: [1; 16], timeline: 1 };
 
 /// What every load ends with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -240,6 +243,18 @@ impl Origin for Writes {
 
     async fn ping(&self) -> Result<(), OriginError> {
         Ok(())
+    }
+
+    async fn has_ended(&self, _xid: Xid) -> Result<bool, OriginError> {
+        Ok(true)
+    }
+
+    async fn identity(&self) -> Result<OriginIdentity, OriginError> {
+        Ok(IDENTITY)
+    }
+
+    fn last_identity(&self) -> Option<OriginIdentity> {
+        Some(IDENTITY)
     }
 
     fn kind(&self) -> &'static str {

@@ -4,10 +4,13 @@
 use std::mem;
 use std::time::Duration;
 
+use crate::name::Fingerprint;
 use crate::observe::LoadReason;
 use crate::policy::guard;
 use crate::policy::{Event, Failure, Lifetime, Policy as _, Report};
-use crate::store::{Envelope, Epoch, Filled, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked};
+use crate::store::{
+    Envelope, Epoch, Filled, Indexed, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked,
+};
 
 use super::super::lease::{Asked, Lease, Wanted};
 use super::super::load::{LoadError, Loaded};
@@ -42,6 +45,10 @@ impl Flight {
         }
     }
 
+    fn fingerprint(&self) -> Fingerprint {
+        self.place().fingerprint.in_database(self.cache.database.number())
+    }
+
     /// A value answers only the read that it was loaded for, while its stamp is in force. Of one that is not
     /// believed the flight remembers the age: a claim shall not hand it back.
     fn looked_at(&mut self, found: Option<Envelope>) -> Event {
@@ -53,8 +60,9 @@ impl Flight {
     }
 
     fn is_believed(&self, envelope: &Envelope) -> bool {
-        let is_ours = envelope.fingerprint == self.place().fingerprint;
-        if !is_ours {
+        let fingerprint = self.fingerprint();
+        let is_ours = envelope.fingerprint == fingerprint;
+        if !is_ours && envelope.fingerprint.is_of_the_database_of(fingerprint) {
             self.cache.note_collision(&self.read, &self.generation);
         }
         is_ours && self.read.definition.is_in_force(envelope.stamp.word)
@@ -153,8 +161,8 @@ impl Flight {
             | State::Failed(_)
             | State::Settled(..) => return self.load_uncached().await,
         };
-        let epoch = lease.epoch;
-        match lease.during(self.load_tagged(reason, epoch)).await {
+        let granted = (lease.epoch, lease.granted_ms);
+        match lease.during(self.load_tagged(reason, granted)).await {
             Ok((loaded, Some(stamp))) => self.loaded(loaded, Right::Fill(lease, stamp)),
             Ok((loaded, None)) => self.loaded(loaded, Right::Spoiled),
             Err(error) => {
@@ -170,18 +178,26 @@ impl Flight {
     async fn load_tagged(
         &self,
         reason: LoadReason,
-        epoch: Epoch,
+        (epoch, granted_ms): (Epoch, u64),
     ) -> Result<(Loaded, Option<Stamp>), LoadError> {
         let before = self.before_load(epoch);
         let first = self.load(reason).await?;
-        let Some((grant, stamp)) = before else { return Ok((first, None)) };
+        let Some((grant, stamp)) = before.filter(|_| !self.cache.is_of_another_database()) else {
+            return Ok((first, None));
+        };
+        // The node that granted the lease keeps the tags, too: both are times of its clock before the load.
+        let before_ms = grant.beat_ms.max(granted_ms);
         let Some(tags) = self.row_tags(&first) else { return Ok((first, None)) };
         if tags.is_empty() {
             return Ok((first, Some(stamp)));
         }
         match self.index(&tags).await {
             Err(_) => Ok((first, None)),
-            Ok(marks) if marks.iter().all(|mark| is_old(*mark, &grant)) => Ok((first, Some(stamp))),
+            // The node's clock went back since: its marks can't be compared.
+            Ok(indexed) if indexed.now_ms < before_ms => Ok((first, None)),
+            Ok(indexed) if indexed.marks.iter().all(|mark| is_old(*mark, epoch, before_ms)) => {
+                Ok((first, Some(stamp)))
+            }
             Ok(_newer_marks) => {
                 let again = self.before_load(epoch);
                 let second = self.load(LoadReason::Tag).await?;
@@ -215,21 +231,16 @@ impl Flight {
     }
 
     /// Writes the name into the index of each tag, until long after it is gone.
-    async fn index(&self, tags: &[Tag]) -> Result<Vec<Mark>, StoreError> {
+    async fn index(&self, tags: &[Tag]) -> Result<Indexed, StoreError> {
         if tags.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Indexed { now_ms: 0, marks: Vec::new() });
         }
         let kept = self.bounds.kept_at_most + self.read.entity().deadline;
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX >> 1);
         let until_ms = self.cache.now_ms() + kept_ms;
         let name = &self.place().name;
         let (indexed, _) = self.cache.trust.ask(|store| store.index(name, tags, until_ms)).await?;
-        // A node whose time went back since it was asked: its marks can't be compared.
-        let went_back = |grant: Grant| indexed.now_ms < grant.beat_ms;
-        if self.cache.trust.grant().is_none_or(went_back) {
-            return Err(StoreError::Distrusted);
-        }
-        Ok(indexed.marks)
+        Ok(indexed)
     }
 
     fn loaded(&mut self, loaded: Loaded, right: Right) -> Event {
@@ -272,7 +283,7 @@ impl Flight {
                 && !self.read.entity().stale_if_error.is_zero()
                 && definition.is_of_another_epoch(envelope.stamp)
         };
-        envelope.fingerprint == self.place().fingerprint
+        envelope.fingerprint == self.fingerprint()
             && (definition.is_in_force(envelope.stamp.word) || is_of_another_epoch())
     }
 
@@ -326,15 +337,15 @@ impl Flight {
             cost_ms: millis(loaded.cost),
             generation: self.generation.number(),
             etag: loaded.etag(),
-            fingerprint: self.place().fingerprint,
+            fingerprint: self.fingerprint(),
             stamp,
             body: loaded.body.clone(),
         }
     }
 }
 
-/// Whether the load began after the invalidation that set this mark: it was set before the last beat that
-/// preceded the load, in the epoch that the load began under.
-fn is_old(mark: Mark, before: &Grant) -> bool {
-    mark.epoch == before.epoch && mark.at_ms < before.beat_ms
+/// Whether the load began after the invalidation that set this mark: it was set in the epoch that the load
+/// began under, before a time that the node's clock showed before the load.
+fn is_old(mark: Mark, epoch: Epoch, before_ms: u64) -> bool {
+    mark.epoch == epoch && mark.at_ms < before_ms
 }

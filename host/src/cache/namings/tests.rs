@@ -125,7 +125,7 @@ impl World {
 
     fn publish(&self, namings: Vec<Naming>) {
         let range = Range { version: 1, namings, ..Range::default() };
-        self.stamps.set(Epoch(1), range, std::time::Duration::ZERO);
+        self.stamps.set(Epoch(1), range, self.policy(), std::time::Duration::ZERO);
     }
 
     fn names(&self, targets: &[Target]) -> Names {

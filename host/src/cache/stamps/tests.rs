@@ -99,12 +99,14 @@ fn nothing_is_stamped_or_in_force_before_the_first_range() {
 fn a_stamp_is_in_force_until_its_epoch_or_one_of_its_floors_is_another() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(EPOCH, range(&definition, 1, 2), Duration::ZERO);
+    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO);
     let stamp = stamp(&definition).unwrap();
     assert!(definition.is_in_force(stamp.word));
-    assert!(stamps.is_current(EPOCH, 1) && !stamps.is_current(EPOCH, 2));
+    let is_current = |version, policy| stamps.is_current(EPOCH, version, policy);
+    assert!(is_current(1, policy("{}")) && !is_current(2, policy("{}")));
+    assert!(!is_current(1, policy("[]")), "its namings are not published");
     for (epoch, everything, floor) in [(Epoch(8), 1, 2), (EPOCH, 9, 2), (EPOCH, 1, 9)] {
-        stamps.set(epoch, range(&definition, everything, floor), Duration::ZERO);
+        stamps.set(epoch, range(&definition, everything, floor), policy("{}"), Duration::ZERO);
         assert!(!definition.is_in_force(stamp.word), "{epoch:?} {everything} {floor}");
         // If nothing but its epoch is over, it may be answered when a load fails.
         assert_eq!(definition.is_of_another_epoch(stamp), epoch != EPOCH);
@@ -117,22 +119,22 @@ fn without_a_floor_of_everything_nothing_is_in_force() {
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let mut range = range(&definition, 1, 2);
     range.floors.remove(&Scope::Everything);
-    stamps.set(EPOCH, range, Duration::ZERO);
+    stamps.set(EPOCH, range, policy("{}"), Duration::ZERO);
     assert_eq!(stamp(&definition), None);
 }
 
 #[test]
 fn a_range_that_is_empty_is_never_current() {
     let stamps = Stamps::new(Vec::new());
-    stamps.set(EPOCH, Range::default(), Duration::ZERO);
-    assert!(!stamps.is_current(EPOCH, 0));
+    stamps.set(EPOCH, Range::default(), policy("{}"), Duration::ZERO);
+    assert!(!stamps.is_current(EPOCH, 0, policy("{}")));
 }
 
 #[test]
 fn a_load_is_not_stamped_while_the_table_is_that_of_another_epoch() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(Epoch(8), range(&definition, 1, 2), Duration::ZERO);
+    stamps.set(Epoch(8), range(&definition, 1, 2), policy("{}"), Duration::ZERO);
     assert_eq!(stamp(&definition), None);
 }
 
@@ -143,7 +145,7 @@ fn each_policy_has_a_word_of_its_own_and_one_that_is_not_published_has_none() {
     let other = policy(r#"{"version":2}"#);
     let mut range = range(&definition, 1, 2);
     range.floors.insert(definition.naming(other).scope(), 3);
-    stamps.set(EPOCH, range, Duration::ZERO);
+    stamps.set(EPOCH, range, policy("{}"), Duration::ZERO);
     let words = [policy("{}"), other].map(|policy| {
         let stamp = definition.stamp(policy, EPOCH, Duration::ZERO).unwrap();
         assert!(definition.is_in_force(stamp.word));
@@ -160,13 +162,13 @@ fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() 
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let mut range = range(&definition, 1, 2);
     range.new = vec![naming(&definition).scope()];
-    stamps.set(EPOCH, range, LATER);
+    stamps.set(EPOCH, range, policy("{}"), LATER);
     let at = |now| definition.stamp(policy("{}"), EPOCH, now);
     let just_before = LATER - Duration::from_millis(1);
     assert_eq!(at(just_before), None);
     let stamp = at(LATER).unwrap();
     assert!(definition.is_in_force(stamp.word));
     // Reading the range again meanwhile neither puts that off nor hastens it.
-    stamps.set(EPOCH, self::range(&definition, 1, 2), LATER * 2);
+    stamps.set(EPOCH, self::range(&definition, 1, 2), policy("{}"), LATER * 2);
     assert_eq!((at(just_before), at(LATER)), (None, Some(stamp)));
 }

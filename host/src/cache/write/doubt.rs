@@ -14,7 +14,7 @@ use crate::origin::{Origin, OriginError, Xid};
 
 use super::super::Cache;
 use super::phases::Committed;
-use super::{Invalidated, WriteCall, WriteError};
+use super::{Invalidated, Refill, WriteCall, WriteError};
 
 /// How often the database is asked at first, and later.
 const ASK: Duration = Duration::from_millis(100);
@@ -36,13 +36,13 @@ impl InDoubt {
     }
 
     /// Waits until the transaction has ended, by the deadline. What it touches is invalidated after that,
-    /// also when nobody waits any more.
+    /// also when nobody waits any more. As [`Committed::invalidate`] if it committed.
     pub(super) async fn settle(
         self,
         cache: &Arc<Cache>,
         call: &WriteCall,
         deadline: Instant,
-    ) -> Result<Committed, WriteError> {
+    ) -> Result<Option<Vec<Refill>>, WriteError> {
         let Self { committing, xid, error } = self;
         let (tell, ended) = oneshot::channel();
         let (cache, unfinished) = (Arc::clone(cache), cache.begin());
@@ -51,29 +51,30 @@ impl InDoubt {
         tokio::spawn(async move {
             let mut committing = committing;
             let asking = until_ended(&*origin, xid);
-            committing.announcement.during(asking).await;
-            // Both ways of ending cost no more than a miss.
-            let _owed = committing.invalidate(&cache).await;
+            let committed = committing.announcement.during(asking).await;
+            // Whichever way it ended: that costs no more than a miss.
+            let refills = committing.invalidate(&cache).await;
             cache.doubts.remove();
             // Who waited may have gone.
-            let _gone = tell.send(());
+            let _gone = tell.send((committed, refills));
             drop(unfinished);
         });
-        // Whether it committed is not said: what was touched is gone either way.
-        let _in_time = timeout_at(deadline, ended).await;
-        Err(WriteError::Unknown(error))
+        match timeout_at(deadline, ended).await {
+            Ok(Ok((Some(true), refills))) => Ok(refills),
+            Ok(Ok((Some(false), _))) => Err(WriteError::Origin(error)),
+            Ok(Ok((None, _)) | Err(_)) | Err(_) => Err(WriteError::Unknown(error)),
+        }
     }
 }
 
-/// Asks until the transaction has ended, however long that lasts. Without an id nothing was written.
-pub(in crate::cache) async fn until_ended(origin: &dyn Origin, xid: Option<Xid>) {
-    let Some(xid) = xid else {
-        return;
-    };
+/// Asks until the transaction has ended, however long that lasts; whether it committed, if the database
+/// says so. Without an id there is nothing to ask for.
+async fn until_ended(origin: &dyn Origin, xid: Option<Xid>) -> Option<bool> {
+    let xid = xid?;
     let began = Instant::now();
     loop {
         match origin.has_ended(xid).await {
-            Ok(true) => return,
+            Ok(true) => return origin.has_committed(xid).await.ok().flatten(),
             Ok(false) => {}
             Err(error) => tracing::debug!(%error, "a transaction in doubt can't be asked for"),
         }

@@ -117,7 +117,7 @@ impl Cache {
     /// Whether an intent's transaction can commit no more. While that can't be told it stays: it falls due
     /// again.
     async fn is_over(&self, intent: &Intent) -> bool {
-        match (intent.transaction(), &self.origin) {
+        match (intent.transaction(), self.database.origin()) {
             (Some(xid), Some(origin)) => origin.has_ended(Xid(xid)).await.unwrap_or(false),
             (_, None) | (None, _) => true,
         }

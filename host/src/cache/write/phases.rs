@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::origin::{CommitError, Transaction, Written, Xid};
 use crate::policy::guard;
 use crate::policy::{
-    Argument, Change, Generation, Named, Policy as _, Request, RowChange, Scope, Target as Touched,
-    Way,
+    Argument, Change, Generation, Named, Policy as _, Request, Scope, Target as Touched, Way,
+    row_change,
 };
 use crate::store::Target;
 
@@ -14,9 +14,6 @@ use super::super::{Cache, namings};
 use super::doubt::InDoubt;
 use super::intents::Announcement;
 use super::{Invalidated, Refill, WriteCall, WriteError};
-
-/// What a column is called that holds the value before the write.
-const OLD: &str = "old.";
 
 /// The statement ran, in a transaction that is open.
 pub(super) struct Executed {
@@ -187,21 +184,19 @@ fn change(call: &WriteCall, written: &Written) -> Change {
         entity: call.entity.clone(),
         write: call.write.clone(),
         arguments: call.arguments.clone(),
-        rows: written.returned.iter().map(|row| row_change(&call.needs, row)).collect(),
+        rows: written.returned.iter().map(|row| row_change(columns(&call.needs, row))).collect(),
     }
 }
 
-/// The columns of a returned row; those called `old.x` are what it was before.
-fn row_change(columns: &[String], row: &[Option<String>]) -> RowChange {
-    let mut change = RowChange { before: Vec::new(), after: Vec::new() };
-    for (column, value) in columns.iter().zip(row) {
-        let (name, side) = match column.strip_prefix(OLD) {
-            Some(name) => (name, &mut change.before),
-            None => (column.as_str(), &mut change.after),
-        };
-        side.push(Argument { name: name.to_owned(), value: value.clone() });
-    }
-    change
+fn columns<'c>(
+    names: &'c [String],
+    row: &'c [Option<String>],
+) -> impl Iterator<Item = Argument> + 'c {
+    let column = |(name, value): (&String, &Option<String>)| Argument {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    names.iter().zip(row).map(column)
 }
 
 /// What a change makes untrue under `generation`. Without an answer the write is refused, and a trap

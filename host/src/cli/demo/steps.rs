@@ -132,7 +132,7 @@ impl Stage<'_> {
             names.extend(self.corral.name_of("product.page", &object(json!({ "id": id })))?);
         }
         let stored = self.count(&names).await?;
-        self.corral.invalidate(&[], &["catalogue".to_owned()], &[]).await?;
+        self.corral.invalidate(&[], &["catalogue".into()], &[]).await?;
         let left = self.count(&names).await?;
         self.narrator.tell(format_args!(
             "Tags: {stored} keys carried the tag \"catalogue\"; after one invalidation {left} are left."

@@ -15,8 +15,18 @@ const IOERR: i32 = 10;
 const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
+const CONSTRAINT: i32 = 19;
 const MISMATCH: i32 = 20;
 const NOTADB: i32 = 26;
+
+/// Whether a commit that failed like this has written nothing and left its transaction open: a lock
+/// was not to be had, or a deferred constraint is violated. Anything else may have happened in the
+/// middle of writing.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    let code = error.code().and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&(code & 0xff)))
+}
 
 /// Sorts an error by what the caller can do about it. A lock that another process holds is no fault
 /// of the statement: it is the origin that can't be had.

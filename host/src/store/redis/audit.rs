@@ -35,6 +35,8 @@ pub struct Audit {
     pub keys: usize,
     /// What is wrong and what to do about it, a sentence each.
     pub complaints: Vec<String>,
+    /// What follows from how the server is set up, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Looks at the server at `url`, and at the names in it that begin with `prefix`.
@@ -48,7 +50,8 @@ pub async fn audit(url: &str, prefix: &Prefix) -> Result<Audit, StoreError> {
     let connecting = client(url)?;
     let connecting = connecting.get_multiplexed_async_connection_with_config(&config);
     let connection = connecting.await.map_err(|error| unavailable(&error))?;
-    let audit = Audit { version: String::new(), keys: 0, complaints: Vec::new() };
+    let audit =
+        Audit { version: String::new(), keys: 0, complaints: Vec::new(), notes: Vec::new() };
     let mut auditor = Auditor { connection, audit, immortal: Vec::new(), crowded: Vec::new() };
     let looked = async {
         auditor.server().await?;
@@ -91,11 +94,27 @@ impl Auditor {
             let found = field("redis_version");
             self.complain(format!("it is Redis {found}; {major}.{minor} or newer is needed"));
         }
+        if field("run_id").is_empty() || field("master_replid").is_empty() {
+            self.complain(
+                "it hides its identity (run_id and master_replid in INFO), so a restart from a snapshot \
+                 or a promoted replica can't be told: after one, old values may be answered until \
+                 their lifetime ends; allow INFO to this user",
+            );
+        }
         if field("role") == "slave" {
             let master = field("master_host");
             self.complain(format!(
                 "it is a replica (of {master}) and takes no writes; name the primary"
             ));
+        }
+        let has_replicas = field("connected_slaves").parse::<u64>().is_ok_and(|count| count > 0);
+        if has_replicas || !matches!(field("second_repl_offset"), "" | "-1") {
+            self.audit.notes.push(
+                "it has replicas, or was one: after a failover, and when it is new to a host, it is \
+                 watched for four seconds before it is used; move the address only after the old primary \
+                 takes no writes any more"
+                    .to_owned(),
+            );
         }
         if field("cluster_enabled") == "1" {
             self.complain("it runs in cluster mode, which is not built yet; name a single server");
@@ -134,7 +153,14 @@ impl Auditor {
                 "evicts the indexes of tags as readily as values: an invalidation of a tag then \
                  misses what carried it, for as long as that lives"
             }
-            _ => return,
+            _ => {
+                self.audit.notes.push(format!(
+                    "its maxmemory-policy {policy} may evict the index of a tag that is seldom used: an \
+                     invalidation of the tag then misses what carried it, for as long as that lives; \
+                     give it enough memory that it never evicts (maxmemory is {limit} bytes)"
+                ));
+                return;
+            }
         };
         self.complain(format!(
             "its maxmemory-policy {policy} {why}; set allkeys-lfu, and enough memory that it seldom \

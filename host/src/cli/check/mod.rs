@@ -101,8 +101,9 @@ impl Findings<'_> {
         self.near(&*store).await;
         let Some(url) = &self.config.store.url else { return };
         match audit(&url.0, &self.config.store.prefix).await {
-            Ok(Audit { version, keys, complaints }) => {
+            Ok(Audit { version, keys, complaints, notes }) => {
                 say(format_args!("store: Redis {version}, {keys} keys of ours looked at"));
+                notes.iter().for_each(|note| say(format_args!("store: {note}")));
                 complaints.into_iter().for_each(|complaint| self.add_key("store.url", complaint));
             }
             Err(error) => self.add_key("store.url", error.to_string()),

@@ -1,0 +1,21 @@
+//! `corral flush`: makes every stored value untrue, on every host.
+
+use serde_json::json;
+
+use super::client::Face;
+use super::{Failed, say};
+
+#[derive(clap::Args)]
+pub(super) struct Flush {
+    #[command(flatten)]
+    face: Face,
+}
+
+pub(super) async fn run(flush: Flush) -> Result<(), Failed> {
+    let answer = flush.face.post("/invalidate", &json!({ "all": true })).await?;
+    match answer["cache"].as_str() {
+        Some("invalidated") => say("every stored value is untrue, and every host knows"),
+        _ => say("the store can't be reached: this host uses it again only after that is done"),
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! Which database a connection leads to, and which transaction a write is.
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
+
+use super::errors::{classify, undecodable};
+use crate::origin::attempt::{Failure, Patience};
+use crate::origin::pool::Identify;
+use crate::origin::{OriginError, OriginIdentity, Xid};
+
+/// What identifies a database: system identifier, its number and name, timeline; each as text.
+///
+/// The current log file's name begins with the timeline that a primary writes. A standby writes none
+/// and refuses the question; it knows the timeline of its last restart point, and the one that it
+/// must reach before it is consistent.
+const COLUMNS: &str = "\
+    (SELECT system_identifier FROM pg_control_system())::text, d.oid::text, d.datname::text, \
+    CASE WHEN pg_is_in_recovery() THEN (\
+        SELECT greatest(c.timeline_id, r.min_recovery_end_timeline)::int8 \
+        FROM pg_control_checkpoint() AS c, pg_control_recovery() AS r\
+    ) ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int8 END::text";
+
+/// Where these columns come from.
+const SOURCE: &str = "FROM pg_database AS d WHERE d.datname = current_database()";
+
+/// The first version that tells a transaction's id, and whether a snapshot sees it.
+const NEEDED_VERSION: u32 = 130_000;
+
+impl Identify for Postgres {
+    fn place(_options: &PgConnectOptions) -> Option<OriginIdentity> {
+        None
+    }
+
+    async fn identify(
+        connection: &mut PgConnection,
+        _options: &PgConnectOptions,
+    ) -> Result<Option<OriginIdentity>, OriginError> {
+        match sqlx::raw_sql(AssertSqlSafe(question())).fetch_one(connection).await {
+            Ok(row) => identity(&row, 0).map(Some),
+            // The role may not ask, or a server that only resembles Postgres has no such
+            // functions. It serves all the same, and `check` says what is missing.
+            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) => Err(OriginError::Unavailable(error.to_string())),
+        }
+    }
+}
+
+/// The statement that asks which database this is, for [`identity`].
+pub(super) fn question() -> String {
+    format!("SELECT {COLUMNS} {SOURCE}")
+}
+
+/// Reads the identity from a row, from the column `first` on.
+pub(super) fn identity(row: &PgRow, first: usize) -> Result<OriginIdentity, OriginError> {
+    let text = |column: usize| -> Result<String, OriginError> {
+        row.try_get(first + column).map_err(|e| undecodable(&e))
+    };
+    let (system, number, name) = (text(0)?, text(1)?, text(2)?);
+    let timeline = text(3)?.parse().map_err(|e: std::num::ParseIntError| undecodable(&e))?;
+    let parts = [system.as_bytes(), number.as_bytes(), name.as_bytes()];
+    Ok(OriginIdentity::new("postgres", &parts, timeline))
+}
+
+/// Asks an open transaction for its id, which it has once it has written something, and for the
+/// database. `may_identify`: the connection said at its beginning which one it has; otherwise the
+/// question would end the transaction.
+pub(super) async fn transaction(
+    connection: &mut PgConnection,
+    may_identify: bool,
+    patience: Patience,
+) -> Result<(Option<Xid>, Option<OriginIdentity>), Failure> {
+    if let Some(version) = connection.server_version_num().filter(|v| *v < NEEDED_VERSION) {
+        let message = format!("writes need Postgres 13, and this is {}", version / 10_000);
+        return Err(Failure::usable(OriginError::Rejected { code: "0A000".to_owned(), message }));
+    }
+    let (columns, source) = if may_identify { (COLUMNS, SOURCE) } else { ("NULL", "") };
+    let sql = format!("SELECT pg_current_xact_id_if_assigned()::text, {columns} {source}");
+    let asked = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await;
+    let row = asked.map_err(|e| classify(e, patience.deadline()))?;
+    let id: Option<String> = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
+    let id = id.map(|id| id.parse().map(Xid)).transpose();
+    let id = id.map_err(|e| Failure::dirty(undecodable(&e)))?;
+    let identity = may_identify.then(|| identity(&row, 1)).transpose();
+    Ok((id, identity.map_err(Failure::dirty)?))
+}
+
+/// Whether the server has understood the question and does not answer it.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let refusals = ["42501", "42883", "42P01", "42703", "0A000", "55000"];
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| refusals.contains(&&*code))
+}

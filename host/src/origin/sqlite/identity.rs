@@ -1,0 +1,32 @@
+//! Which file a connection has.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::time::UNIX_EPOCH;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Sqlite, SqliteConnection};
+
+use crate::origin::pool::Identify;
+use crate::origin::{OriginError, OriginIdentity};
+
+impl Identify for Sqlite {
+    /// A file's number is given to another one after it is gone, so the time of its creation counts
+    /// too, where the file system keeps it.
+    fn place(options: &SqliteConnectOptions) -> Option<OriginIdentity> {
+        let path = options.get_filename().canonicalize().ok()?;
+        let file = path.metadata().ok()?;
+        let created = file.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let created = created.map_or(0, |since| since.as_nanos());
+        let (device, inode) = (file.dev().to_le_bytes(), file.ino().to_le_bytes());
+        let parts = [path.as_os_str().as_bytes(), &device, &inode, &created.to_le_bytes()];
+        Some(OriginIdentity::new("sqlite", &parts, 0))
+    }
+
+    async fn identify(
+        _connection: &mut SqliteConnection,
+        options: &SqliteConnectOptions,
+    ) -> Result<Option<OriginIdentity>, OriginError> {
+        Ok(Self::place(options))
+    }
+}
