@@ -1,11 +1,14 @@
 //! What every store must do: one suite of named checks, and a comparison with a reference model.
 //!
 //! Each check takes the store and a prefix that no other check uses, so a suite can run on a
-//! store that has seen others before.
+//! store that has seen others before. Names are those of a deployment under `corral:`, as the store has
+//! to be.
 
 mod intents;
 mod leases;
 pub mod model;
+mod nodes;
+mod ranges;
 mod tags;
 mod tracking;
 mod values;
@@ -14,7 +17,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use corral_host::store::{Claim, Claimed, Envelope, Filled, Indexed, Key, Mode, Store, Tag, Token};
+use corral_host::store::{
+    Claim, Claimed, Digest, Doomed, Envelope, Epoch, Filled, Fingerprint, Key, Mark, Marking, Mode,
+    Name, Prefix, Stamp, Store, Tag, Token,
+};
 use futures_util::future::LocalBoxFuture;
 
 pub use tracking::{Heard, run_tracking};
@@ -40,11 +46,13 @@ checks! {
     values:
         a_key_without_a_value_has_none,
         what_was_filled_is_read_back,
+        a_value_of_any_size_is_filled_read_and_found,
         a_missing_row_is_a_value,
         a_value_is_gone_when_its_lifetime_is_over,
         a_fill_whose_lifetime_is_over_is_accepted_and_leaves_nothing,
         an_invalidation_removes_values_and_counts_them,
         an_invalidation_of_many_keys_leaves_the_others,
+        one_invalidation_takes_names_and_tags_alike,
         the_clock_runs_and_grants_agree_with_it;
     leases:
         only_one_of_many_claims_is_granted,
@@ -70,7 +78,10 @@ checks! {
         a_key_indexed_again_is_found_again,
         an_invalidation_removes_the_value_of_what_is_indexed_meanwhile,
         an_invalidation_keeps_what_is_indexed_meanwhile,
+        overlapping_invalidations_forget_nothing_that_is_indexed_meanwhile,
         a_mark_is_seen_and_ends,
+        a_mark_says_when_it_was_set_and_in_which_epoch,
+        a_name_is_written_into_many_indexes_at_once,
         an_index_is_kept_until_its_longest_member_ends,
         a_short_lived_member_does_not_shorten_the_index,
         a_key_keeps_its_longest_expiry_in_an_index;
@@ -79,7 +90,20 @@ checks! {
         a_withdrawn_intent_never_falls_due,
         a_due_intent_is_held_for_whoever_took_it,
         an_intent_announced_again_falls_due_later,
-        many_intents_fall_due_with_all_their_names;
+        many_intents_fall_due_with_all_their_names,
+        an_intent_comes_back_with_all_that_it_says;
+    ranges:
+        what_is_published_is_read_with_its_floor,
+        what_is_published_again_changes_nothing,
+        a_floor_that_is_raised_changes_and_no_other_does,
+        a_naming_that_is_not_in_use_loses_its_floor,
+        a_naming_is_in_use_for_as_long_as_it_is_published,
+        an_epoch_that_was_watched_is_noted,
+        a_host_that_is_listed_sees_itself,
+        a_note_is_read_back_under_its_name_alone;
+    nodes:
+        a_beat_and_a_new_connection_say_the_same_of_the_node,
+        every_answer_says_over_which_link_it_came;
 }
 
 /// Runs every check on `store` under `prefix`, and answers how many there were.
@@ -118,6 +142,9 @@ const LONG: Duration = Duration::from_secs(60);
 /// A lease or lifetime whose end a check waits for.
 const SHORT: Duration = Duration::from_millis(60);
 
+/// The epoch that marks and stamps of the checks name.
+const EPOCH: Epoch = Epoch(0xe90c);
+
 /// How long a condition may take to come true, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -129,8 +156,9 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn key(&self, name: &str) -> Result<Key> {
-        Ok(Key::try_new(&format!("{}:{name}", self.prefix))?)
+    fn name(&self, name: &str) -> Result<Name> {
+        let key = Key::try_new(&format!("{}:{name}", self.prefix))?;
+        Ok(Name::new(&Prefix::default(), &Digest::of(["conformance"]), &key))
     }
 
     fn tag(&self, name: &str) -> Result<Tag> {
@@ -156,53 +184,83 @@ impl Subject<'_> {
             cost_ms: 7,
             etag: 11,
             generation: 3,
+            fingerprint: Fingerprint(u128::from(loaded_at_ms) << 64 | 13),
+            stamp: Stamp { epoch: EPOCH, word: u64::MAX - loaded_at_ms },
             body: Some(Bytes::from(format!("{{\"loaded\":{loaded_at_ms}}}"))),
         }
     }
 
-    async fn claim(&self, key: &Key, token: Token, lease: Duration) -> Result<Claimed> {
-        let claim = Claim { key, token, lease, seen_ms: u64::MAX, mode: Mode::IfFree };
-        Ok(self.store.claim(claim).await?)
+    async fn claim(&self, name: &Name, token: Token, lease: Duration) -> Result<Claimed> {
+        let claim = Claim { name, token, lease, seen_ms: u64::MAX, mode: Mode::IfFree };
+        Ok(self.store.claim(claim).await?.answer)
     }
 
-    /// Claims a key that must be free.
-    async fn take(&self, key: &Key, lease: Duration) -> Result<Token> {
+    /// Claims a name that must be free.
+    async fn take(&self, name: &Name, lease: Duration) -> Result<Token> {
         let token = token();
-        match self.claim(key, token, lease).await? {
+        match self.claim(name, token, lease).await? {
             Claimed::Granted { .. } => Ok(token),
             other @ (Claimed::Held { .. } | Claimed::Found(_)) => {
-                bail!("{key} should be free: {other:?}")
+                bail!("{name} should be free: {other:?}")
             }
         }
     }
 
-    /// Puts a value under a key that must be free.
-    async fn put(&self, key: &Key, envelope: &Envelope) -> Result<()> {
-        let token = self.take(key, LONG).await?;
-        let filled = self.store.fill(key, token, envelope).await?;
+    /// Puts a value under a name that must be free.
+    async fn put(&self, name: &Name, envelope: &Envelope) -> Result<()> {
+        let token = self.take(name, LONG).await?;
+        let filled = self.store.fill(name, token, envelope).await?;
         ensure!(filled == Filled::Stored, "a fill under a fresh lease was {filled:?}");
         Ok(())
     }
 
-    /// Puts a value under a key and the key under a tag.
-    async fn put_tagged(&self, tag: &Tag, key: &Key) -> Result<()> {
-        self.store.index(tag, key, self.after(LONG)).await?;
-        self.put(key, &self.envelope(1)).await
+    /// Puts a value under a name and the name under a tag.
+    async fn put_tagged(&self, tag: &Tag, name: &Name) -> Result<()> {
+        self.index_for(tag, name, LONG).await?;
+        self.put(name, &self.envelope(1)).await
     }
 
-    async fn has(&self, key: &Key) -> Result<bool> {
-        Ok(self.store.get(key).await?.is_some())
+    async fn has(&self, name: &Name) -> Result<bool> {
+        Ok(self.store.get(name).await?.answer.is_some())
     }
 
-    /// Whether somebody holds the key's lease. Leaves a free one free.
-    async fn is_held(&self, key: &Key) -> Result<bool> {
+    /// Whether somebody holds the name's lease. Leaves a free one free.
+    async fn is_held(&self, name: &Name) -> Result<bool> {
         let probe = token();
-        self.claim(key, probe, LONG).await?;
-        Ok(!self.store.release(key, probe).await?)
+        self.claim(name, probe, LONG).await?;
+        Ok(!self.store.release(name, probe).await?)
     }
 
-    async fn index_for(&self, tag: &Tag, key: &Key, lifetime: Duration) -> Result<Indexed> {
-        Ok(self.store.index(tag, key, self.after(lifetime)).await?)
+    /// Answers the tag's mark, if it has one.
+    async fn index_for(&self, tag: &Tag, name: &Name, lifetime: Duration) -> Result<Option<Mark>> {
+        self.index_until(tag, name, self.after(lifetime)).await
+    }
+
+    async fn index_until(&self, tag: &Tag, name: &Name, until_ms: u64) -> Result<Option<Mark>> {
+        let indexed = self.store.index(name, std::slice::from_ref(tag), until_ms).await?;
+        Ok(indexed.answer.marks.first().copied())
+    }
+
+    /// How many of them had something to remove.
+    async fn remove_names(&self, names: &[Name]) -> Result<u64> {
+        let doomed: Vec<_> = names.iter().cloned().map(Doomed::Name).collect();
+        self.remove(&doomed, LONG).await
+    }
+
+    /// How many names of the tag had something to remove; the mark lasts for so long.
+    async fn remove_tag(&self, tag: &Tag, lasts: Duration) -> Result<u64> {
+        self.remove(&[Doomed::Tag(tag.clone())], lasts).await
+    }
+
+    async fn remove(&self, doomed: &[Doomed], lasts: Duration) -> Result<u64> {
+        let removed = self.store.invalidate(doomed, Marking { lasts, epoch: EPOCH }).await?;
+        Ok(removed.answer.names)
+    }
+
+    /// One exchange that changes nothing: it takes as long as a step of another operation.
+    async fn step(&self) -> Result<()> {
+        self.store.lease_left(&self.name("nobody's")?).await?;
+        Ok(())
     }
 
     /// Waits until the store's clock has passed `until_ms`.

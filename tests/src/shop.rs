@@ -1,7 +1,12 @@
 //! A shop whose content is known: made by SQL in Postgres, computed again in Rust, so that every
 //! answer of a host can be checked in full.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
+use corral_host::cache::Definition;
+use corral_host::config::{Config, Environment};
+use corral_host::store::{Key, Name, Prefix};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -191,6 +196,18 @@ fn expected_order(id: u32) -> Value {
 pub fn config(store_url: Option<&str>, origin_url: &str) -> String {
     let store = store_url.map(|url| format!("[store]\nurl = \"{url}\"\n")).unwrap_or_default();
     format!("{store}[origin]\nurl = \"{origin_url}\"\n{ENTITIES}")
+}
+
+/// How a key of an entity is called in the store.
+///
+/// # Errors
+/// When there is no such entity.
+pub fn name(entity: &str, key: &str) -> anyhow::Result<Name> {
+    let text = config(None, "postgres://localhost/shop");
+    let mut config = Config::parse(&text, "shop.toml", &Environment::default())?;
+    let entity = config.entities.remove(entity).with_context(|| format!("no entity {entity}"))?;
+    let definition = Definition::new(Arc::new(entity), &Prefix::default());
+    Ok(Name::new(&Prefix::default(), definition.digest(), &Key::try_new(key)?))
 }
 
 /// The statement of an entity, as [`ENTITIES`] has it.

@@ -215,7 +215,7 @@ impl Scene {
         let mut info = redis::cmd("INFO");
         let mut connection = self.redis.connect().await.unwrap();
         let text: String = info.arg("commandstats").query_async(&mut connection).await.unwrap();
-        let gets = text.lines().find(|line| line.starts_with("cmdstat_get:"));
+        let gets = text.lines().find(|line| line.starts_with("cmdstat_getrange:"));
         gets.unwrap().split(',').next().unwrap().to_owned()
     }
 }

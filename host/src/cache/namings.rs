@@ -123,3 +123,6 @@ pub(super) fn target(request: Request) -> Option<Target> {
     let arguments = request.arguments.into_iter().map(|a| (a.name, a.value)).collect();
     Some(Target::Read { entity, arguments })
 }
+
+#[cfg(test)]
+mod tests;

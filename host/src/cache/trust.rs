@@ -380,3 +380,6 @@ pub(super) enum Watching {
     /// Not yet.
     UntilLater,
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,11 +78,17 @@ impl Drop for Waiter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Digest, Key, Prefix};
     use futures_util::FutureExt;
+
+    fn name(key: &str) -> Name {
+        let key = Key::try_new(key).unwrap();
+        Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
+    }
 
     #[test]
     fn a_wake_between_registration_and_await_is_not_lost() {
-        let (waiters, name) = (Waiters::default(), Name::try_new("k").unwrap());
+        let (waiters, name) = (Waiters::default(), name("k"));
         let mut waiter = waiters.register(&name);
         assert!(waiter.woken().now_or_never().is_none());
         waiters.wake(&name);
@@ -91,8 +97,7 @@ mod tests {
 
     #[test]
     fn a_wake_reaches_its_name_only_and_wake_all_everybody() {
-        let (waiters, a, b) =
-            (Waiters::default(), Name::try_new("a").unwrap(), Name::try_new("b").unwrap());
+        let (waiters, a, b) = (Waiters::default(), name("a"), name("b"));
         let (mut first, mut second) = (waiters.register(&a), waiters.register(&b));
         waiters.wake(&a);
         assert!(first.woken().now_or_never().is_some());
@@ -103,7 +108,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_for_waiters_that_left() {
-        let (waiters, name) = (Waiters::default(), Name::try_new("k").unwrap());
+        let (waiters, name) = (Waiters::default(), name("k"));
         let (first, second) = (waiters.register(&name), waiters.register(&name));
         drop(first);
         assert_eq!(waiters.lock().len(), 1);

@@ -1,14 +1,19 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use corral_host::store::{Doomed, Intent};
+use corral_host::store::{Intent, Key, Target};
 
 use super::{LONG, SHORT, Subject, eventually};
 
 impl Subject<'_> {
     fn intent(&self, name: &str) -> Result<Intent> {
-        let doomed = vec![Doomed::Key(self.key(name)?), Doomed::Tag(self.tag(name)?)];
-        Ok(Intent::new(rand::random(), doomed))
+        let arguments = vec![("id".to_owned(), Some(name.to_owned())), ("at".to_owned(), None)];
+        let targets = vec![
+            Target::Read { entity: "user".to_owned(), arguments },
+            Target::Key(Key::try_new(&format!("{}:{name}", self.prefix))?),
+            Target::Tag(self.tag(name)?),
+        ];
+        Ok(Intent::new(rand::random(), targets, Some(7)))
     }
 
     /// Whether `intent` is due; holds it again if it is. Others may be due beside it.
@@ -88,6 +93,25 @@ pub(super) async fn many_intents_fall_due_with_all_their_names(subject: Subject<
     }
     ensure!(left.is_empty(), "{} of {} never fell due", left.len(), intents.len());
     for intent in &intents {
+        subject.store.withdraw(intent).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn an_intent_comes_back_with_all_that_it_says(subject: Subject<'_>) -> Result<()> {
+    let intent = subject.intent("i")?;
+    let without = Intent::new(rand::random(), intent.targets().to_vec(), None);
+    for intent in [&intent, &without] {
+        subject.store.announce(intent, SHORT).await?;
+        let found = async || {
+            let due = subject.store.due(LONG).await?;
+            Ok(due.into_iter().any(|due| {
+                due == *intent
+                    && due.transaction() == intent.transaction()
+                    && due.targets() == intent.targets()
+            }))
+        };
+        eventually("an intent to fall due", found).await?;
         subject.store.withdraw(intent).await?;
     }
     Ok(())

@@ -5,24 +5,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
-use corral_host::store::{Claim, Claimed, Filled, Indexed, Mode, Store, Token};
+use corral_host::store::{Claim, Claimed, Doomed, Filled, Mode, Store, Token};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
 
 use super::{LONG, Subject};
 
-/// One operation; keys, tags and tokens by number.
+/// One operation; names, tags and tokens by number.
 #[derive(Debug, Clone)]
 enum Operation {
     Get(u8),
-    Claim { key: u8, token: u8, seen: u64, take_over: bool },
-    Fill { key: u8, token: u8, loaded: u64 },
+    Claim { name: u8, token: u8, seen: u64, take_over: bool },
+    Fill { name: u8, token: u8, loaded: u64 },
     Renew(u8, u8),
     Release(u8, u8),
-    InvalidateKeys(Vec<u8>),
-    InvalidateTag(u8),
-    Index { tag: u8, key: u8 },
+    Invalidate { names: Vec<u8>, tags: Vec<u8> },
+    Index { name: u8, tags: Vec<u8> },
 }
 
 /// What can be seen of an answer, times left out.
@@ -34,6 +33,7 @@ enum Answer {
     Found(u64),
     Done(bool),
     Removed(u64),
+    Marks(usize),
 }
 
 #[derive(Default)]
@@ -47,53 +47,52 @@ struct Model {
 impl Model {
     fn apply(&mut self, operation: &Operation) -> Answer {
         match operation {
-            Operation::Get(key) => Answer::Loaded(self.values.get(key).copied()),
-            Operation::Claim { key, token, seen, take_over } => {
-                let newer = self.values.get(key).filter(|loaded| *loaded > seen);
+            Operation::Get(name) => Answer::Loaded(self.values.get(name).copied()),
+            Operation::Claim { name, token, seen, take_over } => {
+                let newer = self.values.get(name).filter(|loaded| *loaded > seen);
                 match newer {
                     Some(loaded) if !take_over => Answer::Found(*loaded),
-                    _ if !take_over && self.leases.contains_key(key) => Answer::Held,
+                    _ if !take_over && self.leases.contains_key(name) => Answer::Held,
                     _ => {
-                        self.leases.insert(*key, *token);
+                        self.leases.insert(*name, *token);
                         Answer::Granted
                     }
                 }
             }
-            Operation::Fill { key, token, loaded } => {
-                let ours = self.release(*key, *token);
+            Operation::Fill { name, token, loaded } => {
+                let ours = self.release(*name, *token);
                 if ours {
-                    self.values.insert(*key, *loaded);
+                    self.values.insert(*name, *loaded);
                 }
                 Answer::Done(ours)
             }
-            Operation::Renew(key, token) => Answer::Done(self.leases.get(key) == Some(token)),
-            Operation::Release(key, token) => Answer::Done(self.release(*key, *token)),
-            Operation::InvalidateKeys(keys) => Answer::Removed(self.invalidate(keys)),
-            Operation::InvalidateTag(tag) => {
-                self.marks.insert(*tag);
-                let members = self.index.extract_if(.., |(of, _)| of == tag);
-                let keys: Vec<_> = members.map(|(_, key)| key).collect();
-                Answer::Removed(self.invalidate(&keys))
+            Operation::Renew(name, token) => Answer::Done(self.leases.get(name) == Some(token)),
+            Operation::Release(name, token) => Answer::Done(self.release(*name, *token)),
+            Operation::Invalidate { names, tags } => {
+                self.marks.extend(tags);
+                let members = self.index.extract_if(.., |(tag, _)| tags.contains(tag));
+                let members: Vec<_> = members.map(|(_, name)| name).collect();
+                Answer::Removed(self.invalidate(names) + self.invalidate(&members))
             }
-            Operation::Index { tag, key } => {
-                self.index.insert((*tag, *key));
-                Answer::Done(self.marks.contains(tag))
+            Operation::Index { name, tags } => {
+                self.index.extend(tags.iter().map(|tag| (*tag, *name)));
+                Answer::Marks(tags.iter().filter(|tag| self.marks.contains(tag)).count())
             }
         }
     }
 
-    fn release(&mut self, key: u8, token: u8) -> bool {
-        let ours = self.leases.get(&key) == Some(&token);
+    fn release(&mut self, name: u8, token: u8) -> bool {
+        let ours = self.leases.get(&name) == Some(&token);
         if ours {
-            self.leases.remove(&key);
+            self.leases.remove(&name);
         }
         ours
     }
 
-    fn invalidate(&mut self, keys: &[u8]) -> u64 {
+    fn invalidate(&mut self, names: &[u8]) -> u64 {
         let mut removed = 0;
-        for key in keys {
-            let ends = (self.values.remove(key), self.leases.remove(key));
+        for name in names {
+            let ends = (self.values.remove(name), self.leases.remove(name));
             removed += u64::from(ends != (None, None));
         }
         removed
@@ -102,62 +101,64 @@ impl Model {
 
 async fn apply(subject: Subject<'_>, operation: &Operation) -> Result<Answer> {
     let store = subject.store;
-    let key = |n: &u8| subject.key(&format!("k{n}"));
+    let name = |n: &u8| subject.name(&format!("k{n}"));
     let tag = |n: &u8| subject.tag(&format!("t{n}"));
     let token = |n: &u8| Token::new(u128::from(*n));
     Ok(match operation {
         Operation::Get(k) => {
-            Answer::Loaded(store.get(&key(k)?).await?.map(|value| value.loaded_at_ms))
+            Answer::Loaded(store.get(&name(k)?).await?.answer.map(|value| value.loaded_at_ms))
         }
-        Operation::Claim { key: k, token: t, seen, take_over } => {
+        Operation::Claim { name: k, token: t, seen, take_over } => {
             let mode = if *take_over { Mode::TakeOver } else { Mode::IfFree };
-            let (key, token) = (key(k)?, token(t));
-            match store.claim(Claim { key: &key, token, lease: LONG, seen_ms: *seen, mode }).await?
-            {
+            let (name, token) = (name(k)?, token(t));
+            let claim = Claim { name: &name, token, lease: LONG, seen_ms: *seen, mode };
+            match store.claim(claim).await?.answer {
                 Claimed::Granted { .. } => Answer::Granted,
                 Claimed::Held { .. } => Answer::Held,
                 Claimed::Found(envelope) => Answer::Found(envelope.loaded_at_ms),
             }
         }
-        Operation::Fill { key: k, token: t, loaded } => {
-            let filled = store.fill(&key(k)?, token(t), &subject.envelope(*loaded)).await?;
+        Operation::Fill { name: k, token: t, loaded } => {
+            let filled = store.fill(&name(k)?, token(t), &subject.envelope(*loaded)).await?;
             Answer::Done(filled == Filled::Stored)
         }
-        Operation::Renew(k, t) => Answer::Done(store.renew(&key(k)?, token(t), LONG).await?),
-        Operation::Release(k, t) => Answer::Done(store.release(&key(k)?, token(t)).await?),
-        Operation::InvalidateKeys(keys) => {
-            let keys = keys.iter().map(key).collect::<Result<Vec<_>>>()?;
-            Answer::Removed(store.invalidate_keys(&keys).await?.keys)
+        Operation::Renew(k, t) => Answer::Done(store.renew(&name(k)?, token(t), LONG).await?),
+        Operation::Release(k, t) => Answer::Done(store.release(&name(k)?, token(t)).await?),
+        Operation::Invalidate { names, tags } => {
+            let names = names.iter().map(|n| Ok(Doomed::Name(name(n)?)));
+            let tags = tags.iter().map(|t| Ok(Doomed::Tag(tag(t)?)));
+            let doomed = names.chain(tags).collect::<Result<Vec<_>>>()?;
+            Answer::Removed(subject.remove(&doomed, LONG).await?)
         }
-        Operation::InvalidateTag(t) => {
-            Answer::Removed(store.invalidate_tag(&tag(t)?, LONG).await?.keys)
-        }
-        Operation::Index { tag: t, key: k } => {
-            let indexed = store.index(&tag(t)?, &key(k)?, subject.after(LONG)).await?;
-            Answer::Done(indexed == Indexed::Marked)
+        Operation::Index { name: k, tags } => {
+            let tags = tags.iter().map(tag).collect::<Result<Vec<_>>>()?;
+            let indexed = store.index(&name(k)?, &tags, subject.after(LONG)).await?.answer;
+            Answer::Marks(indexed.marks.len())
         }
     })
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     // Few names and times, so that they meet.
-    let (key, tag, token, time) = (|| 0..3_u8, || 0..2_u8, || 0..3_u8, || 0..4_u64);
-    let claim = (key(), token(), time(), prop::bool::weighted(0.2))
-        .prop_map(|(key, token, seen, take_over)| Operation::Claim { key, token, seen, take_over });
-    let fill = (key(), token(), time()).prop_map(|(key, token, loaded)| Operation::Fill {
-        key,
+    let (name, token, time) = (|| 0..3_u8, || 0..3_u8, || 0..4_u64);
+    let tags = |count| prop::sample::subsequence(vec![0_u8, 1], count);
+    let claim = (name(), token(), time(), prop::bool::weighted(0.2)).prop_map(
+        |(name, token, seen, take_over)| Operation::Claim { name, token, seen, take_over },
+    );
+    let fill = (name(), token(), time()).prop_map(|(name, token, loaded)| Operation::Fill {
+        name,
         token,
         loaded,
     });
     let operation = prop_oneof![
-        2 => key().prop_map(Operation::Get),
+        2 => name().prop_map(Operation::Get),
         5 => claim,
         5 => fill,
-        1 => (key(), token()).prop_map(|(key, token)| Operation::Renew(key, token)),
-        1 => (key(), token()).prop_map(|(key, token)| Operation::Release(key, token)),
-        1 => prop::collection::vec(key(), 0..3).prop_map(Operation::InvalidateKeys),
-        1 => tag().prop_map(Operation::InvalidateTag),
-        3 => (tag(), key()).prop_map(|(tag, key)| Operation::Index { tag, key }),
+        1 => (name(), token()).prop_map(|(name, token)| Operation::Renew(name, token)),
+        1 => (name(), token()).prop_map(|(name, token)| Operation::Release(name, token)),
+        2 => (prop::collection::vec(name(), 0..3), tags(0..2))
+            .prop_map(|(names, tags)| Operation::Invalidate { names, tags }),
+        3 => (name(), tags(1..3)).prop_map(|(name, tags)| Operation::Index { name, tags }),
     ];
     prop::collection::vec(operation, 1..60)
 }

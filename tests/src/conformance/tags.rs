@@ -1,4 +1,4 @@
-//! Checks of tags: indexes, marks, bulk invalidation. Race F.
+//! Checks of tags: indexes, marks, bulk invalidation. Races F and Q.
 
 use super::*;
 
@@ -6,12 +6,12 @@ pub(super) async fn a_tag_invalidation_removes_the_values_of_all_members(
     subject: Subject<'_>,
 ) -> Result<()> {
     let tag = subject.tag("t")?;
-    let keys = [subject.key("a")?, subject.key("b")?];
-    for key in &keys {
-        subject.put_tagged(&tag, key).await?;
+    let names = [subject.name("a")?, subject.name("b")?];
+    for name in &names {
+        subject.put_tagged(&tag, name).await?;
     }
-    ensure!(subject.store.invalidate_tag(&tag, LONG).await?.keys == 2);
-    ensure!(!subject.has(&keys[0]).await? && !subject.has(&keys[1]).await?);
+    ensure!(subject.remove_tag(&tag, LONG).await? == 2);
+    ensure!(!subject.has(&names[0]).await? && !subject.has(&names[1]).await?);
     Ok(())
 }
 
@@ -19,113 +19,111 @@ pub(super) async fn a_tag_invalidation_removes_more_than_one_chunk(
     subject: Subject<'_>,
 ) -> Result<()> {
     const MEMBERS: u64 = 700;
-    let (store, tag, until_ms) = (subject.store, subject.tag("t")?, subject.after(LONG));
+    let (tag, until_ms) = (subject.tag("t")?, subject.after(LONG));
     for n in 0..MEMBERS {
-        let key = subject.key(&n.to_string())?;
+        let name = subject.name(&n.to_string())?;
         // Scores that are all equal, and scores that differ: a walk must manage both.
-        store.index(&tag, &key, until_ms + n / 350).await?;
-        subject.put(&key, &subject.envelope(1)).await?;
+        subject.index_until(&tag, &name, until_ms + n / 350).await?;
+        subject.put(&name, &subject.envelope(1)).await?;
     }
-    ensure!(store.invalidate_tag(&tag, LONG).await?.keys == MEMBERS);
+    ensure!(subject.remove_tag(&tag, LONG).await? == MEMBERS);
     for n in 0..MEMBERS {
-        ensure!(!subject.has(&subject.key(&n.to_string())?).await?, "value {n} survived");
+        ensure!(!subject.has(&subject.name(&n.to_string())?).await?, "value {n} survived");
     }
     Ok(())
 }
 
 /// Race F: indexed before it is loaded, so the invalidation finds it and revokes the lease.
 pub(super) async fn a_load_in_progress_is_revoked_by_its_tag(subject: Subject<'_>) -> Result<()> {
-    let (store, tag, key) = (subject.store, subject.tag("t")?, subject.key("k")?);
-    let token = subject.take(&key, LONG).await?;
-    subject.index_for(&tag, &key, LONG).await?;
-    ensure!(store.invalidate_tag(&tag, LONG).await?.keys == 1, "a lease counts");
-    ensure!(store.fill(&key, token, &subject.envelope(1)).await? == Filled::Rejected);
+    let (tag, name) = (subject.tag("t")?, subject.name("k")?);
+    let token = subject.take(&name, LONG).await?;
+    subject.index_for(&tag, &name, LONG).await?;
+    ensure!(subject.remove_tag(&tag, LONG).await? == 1, "a lease counts");
+    ensure!(subject.store.fill(&name, token, &subject.envelope(1)).await? == Filled::Rejected);
     Ok(())
 }
 
 pub(super) async fn other_tags_and_keys_are_left_alone(subject: Subject<'_>) -> Result<()> {
     let (tag, other_tag) = (subject.tag("t")?, subject.tag("t2")?);
     let (tagged, other, untagged) =
-        (subject.key("tagged")?, subject.key("other")?, subject.key("untagged")?);
+        (subject.name("tagged")?, subject.name("other")?, subject.name("untagged")?);
     subject.put_tagged(&tag, &tagged).await?;
     subject.put_tagged(&other_tag, &other).await?;
     subject.put(&untagged, &subject.envelope(1)).await?;
-    subject.store.invalidate_tag(&tag, LONG).await?;
+    subject.remove_tag(&tag, LONG).await?;
     ensure!(!subject.has(&tagged).await?);
     ensure!(subject.has(&other).await? && subject.has(&untagged).await?);
     let indexed = subject.index_for(&other_tag, &other, LONG).await?;
-    ensure!(indexed == Indexed::Clear, "a mark on another tag");
-    ensure!(subject.store.invalidate_tag(&other_tag, LONG).await?.keys == 1);
+    ensure!(indexed.is_none(), "a mark on another tag");
+    ensure!(subject.remove_tag(&other_tag, LONG).await? == 1);
     Ok(())
 }
 
 pub(super) async fn a_repeated_tag_invalidation_finds_nothing(subject: Subject<'_>) -> Result<()> {
-    let (store, tag, key) = (subject.store, subject.tag("t")?, subject.key("k")?);
-    subject.put_tagged(&tag, &key).await?;
-    ensure!(store.invalidate_tag(&tag, LONG).await?.keys == 1);
-    subject.put(&key, &subject.envelope(2)).await?;
-    ensure!(store.invalidate_tag(&tag, LONG).await?.keys == 0, "the key had left the index");
-    ensure!(subject.has(&key).await?);
+    let (tag, name) = (subject.tag("t")?, subject.name("k")?);
+    subject.put_tagged(&tag, &name).await?;
+    ensure!(subject.remove_tag(&tag, LONG).await? == 1);
+    subject.put(&name, &subject.envelope(2)).await?;
+    ensure!(subject.remove_tag(&tag, LONG).await? == 0, "the name had left the index");
+    ensure!(subject.has(&name).await?);
     Ok(())
 }
 
 pub(super) async fn a_key_indexed_again_is_found_again(subject: Subject<'_>) -> Result<()> {
-    let (store, tag, key) = (subject.store, subject.tag("t")?, subject.key("k")?);
+    let (tag, name) = (subject.tag("t")?, subject.name("k")?);
     for _ in 0..3 {
-        subject.put_tagged(&tag, &key).await?;
-        ensure!(store.invalidate_tag(&tag, LONG).await?.keys == 1);
+        subject.put_tagged(&tag, &name).await?;
+        ensure!(subject.remove_tag(&tag, LONG).await? == 1);
     }
     Ok(())
 }
 
 pub(super) async fn a_mark_is_seen_and_ends(subject: Subject<'_>) -> Result<()> {
-    let (tag, key) = (subject.tag("t")?, subject.key("k")?);
-    ensure!(subject.index_for(&tag, &key, LONG).await? == Indexed::Clear, "marked from the start");
-    subject.store.invalidate_tag(&tag, LONG).await?;
-    ensure!(subject.index_for(&tag, &key, LONG).await? == Indexed::Marked, "no mark");
-    subject.store.invalidate_tag(&tag, SHORT).await?;
-    eventually("the mark's end", async || {
-        Ok(subject.index_for(&tag, &key, LONG).await? == Indexed::Clear)
-    })
-    .await
+    let (tag, name) = (subject.tag("t")?, subject.name("k")?);
+    ensure!(subject.index_for(&tag, &name, LONG).await?.is_none(), "marked from the start");
+    subject.remove_tag(&tag, LONG).await?;
+    ensure!(subject.index_for(&tag, &name, LONG).await?.is_some(), "no mark");
+    subject.remove_tag(&tag, SHORT).await?;
+    eventually("the mark's end", async || Ok(subject.index_for(&tag, &name, LONG).await?.is_none()))
+        .await
 }
 
 pub(super) async fn an_index_is_kept_until_its_longest_member_ends(
     subject: Subject<'_>,
 ) -> Result<()> {
-    let (store, tag) = (subject.store, subject.tag("t")?);
-    let (short, long) = (subject.key("short")?, subject.key("long")?);
+    let tag = subject.tag("t")?;
+    let (short, long) = (subject.name("short")?, subject.name("long")?);
     let short_until_ms = subject.after(SHORT);
-    store.index(&tag, &short, short_until_ms).await?;
+    subject.index_until(&tag, &short, short_until_ms).await?;
     subject.put_tagged(&tag, &long).await?;
     subject.pass(short_until_ms).await?;
     // Trims what is over; what is not stays.
-    subject.index_for(&tag, &subject.key("trigger")?, LONG).await?;
-    ensure!(store.invalidate_tag(&tag, LONG).await?.keys == 1, "the long-lived member was lost");
+    subject.index_for(&tag, &subject.name("trigger")?, LONG).await?;
+    ensure!(subject.remove_tag(&tag, LONG).await? == 1, "the long-lived member was lost");
     Ok(())
 }
 
 pub(super) async fn a_short_lived_member_does_not_shorten_the_index(
     subject: Subject<'_>,
 ) -> Result<()> {
-    let (store, tag) = (subject.store, subject.tag("t")?);
-    let (long, short) = (subject.key("long")?, subject.key("short")?);
+    let tag = subject.tag("t")?;
+    let (long, short) = (subject.name("long")?, subject.name("short")?);
     subject.put_tagged(&tag, &long).await?;
     let short_until_ms = subject.after(SHORT);
-    store.index(&tag, &short, short_until_ms).await?;
+    subject.index_until(&tag, &short, short_until_ms).await?;
     subject.pass(short_until_ms).await?;
-    ensure!(store.invalidate_tag(&tag, LONG).await?.keys == 1, "the long-lived member was lost");
+    ensure!(subject.remove_tag(&tag, LONG).await? == 1, "the long-lived member was lost");
     Ok(())
 }
 
 pub(super) async fn a_key_keeps_its_longest_expiry_in_an_index(subject: Subject<'_>) -> Result<()> {
-    let (store, tag, key) = (subject.store, subject.tag("t")?, subject.key("k")?);
-    subject.put_tagged(&tag, &key).await?;
+    let (tag, name) = (subject.tag("t")?, subject.name("k")?);
+    subject.put_tagged(&tag, &name).await?;
     let short_until_ms = subject.after(SHORT);
-    store.index(&tag, &key, short_until_ms).await?;
+    subject.index_until(&tag, &name, short_until_ms).await?;
     subject.pass(short_until_ms).await?;
-    subject.index_for(&tag, &subject.key("trigger")?, LONG).await?;
-    ensure!(store.invalidate_tag(&tag, LONG).await?.keys == 1, "the member was lost");
+    subject.index_for(&tag, &subject.name("trigger")?, LONG).await?;
+    ensure!(subject.remove_tag(&tag, LONG).await? == 1, "the member was lost");
     Ok(())
 }
 
@@ -134,50 +132,119 @@ pub(super) async fn an_invalidation_keeps_what_is_indexed_meanwhile(
     subject: Subject<'_>,
 ) -> Result<()> {
     const ROUNDS: usize = 70;
-    let (store, tag, key) = (subject.store, subject.tag("t")?, subject.key("k")?);
+    let (tag, name) = (subject.tag("t")?, subject.name("k")?);
     for round in 0..ROUNDS {
-        subject.put_tagged(&tag, &key).await?;
+        subject.put_tagged(&tag, &name).await?;
         let load = async {
             // Shifts the load by a step of the invalidation in each round.
             for _ in 0..round % 7 {
-                store.ping().await?;
+                subject.step().await?;
             }
             // Sent together, as a host that is nearer to the store may do both within one step.
             // The index keeps the entry's longer life: its expiry alone does not tell them apart.
-            let claim = subject.take(&key, LONG);
-            let index = subject.index_for(&tag, &key, LONG / 2);
+            let claim = subject.take(&name, LONG);
+            let index = subject.index_for(&tag, &name, LONG / 2);
             futures_util::future::try_join(claim, index).await.map(|(token, _)| token)
         };
-        let invalidation =
-            async { Ok::<_, anyhow::Error>(store.invalidate_tag(&tag, LONG).await?) };
+        let invalidation = subject.remove_tag(&tag, LONG);
         let (_, token) = futures_util::future::try_join(invalidation, load).await?;
-        if store.renew(&key, token, LONG).await? {
-            let removed = store.invalidate_tag(&tag, LONG).await?;
-            ensure!(removed.keys == 1, "round {round}: a key under load had left the index");
+        if subject.store.renew(&name, token, LONG).await? {
+            let removed = subject.remove_tag(&tag, LONG).await?;
+            ensure!(removed == 1, "round {round}: a name under load had left the index");
         }
     }
     Ok(())
 }
 
-/// A refresh or a write-through indexes a key whose old value is still there. The invalidation, which
+/// Race Q: each walk forgets only under its own mark. A load that none of them revoked must be found by the
+/// next one.
+pub(super) async fn overlapping_invalidations_forget_nothing_that_is_indexed_meanwhile(
+    subject: Subject<'_>,
+) -> Result<()> {
+    const ROUNDS: usize = 70;
+    let (store, tag, name) = (subject.store, subject.tag("t")?, subject.name("k")?);
+    let after = async |steps: usize| {
+        for _ in 0..steps {
+            subject.step().await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    for round in 0..ROUNDS {
+        subject.put_tagged(&tag, &name).await?;
+        let load = async {
+            after(round % 7).await?;
+            let token = subject.take(&name, LONG).await?;
+            subject.index_for(&tag, &name, LONG / 2).await?;
+            Ok(token)
+        };
+        let second = async {
+            after(round % 5).await?;
+            subject.remove_tag(&tag, LONG).await
+        };
+        let first = subject.remove_tag(&tag, LONG);
+        let (_, _, token) = futures_util::future::try_join3(first, second, load).await?;
+        if store.renew(&name, token, LONG).await? {
+            let removed = subject.remove_tag(&tag, LONG).await?;
+            ensure!(removed == 1, "round {round}: a name under load had left the index");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_mark_says_when_it_was_set_and_in_which_epoch(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let (store, tag, name) = (subject.store, subject.tag("t")?, subject.name("k")?);
+    let before_ms = store.beat().await?.answer.now_ms;
+    let epoch = Epoch(u64::MAX - 1);
+    let marking = Marking { lasts: LONG, epoch };
+    store.invalidate(&[Doomed::Tag(tag.clone())], marking).await?;
+    let indexed = store.index(&name, std::slice::from_ref(&tag), subject.after(LONG)).await?.answer;
+    let [mark] = indexed.marks[..] else { bail!("one mark, not {:?}", indexed.marks) };
+    ensure!(mark.epoch == epoch, "{mark:?}");
+    ensure!(before_ms <= mark.at_ms && mark.at_ms <= indexed.now_ms, "{before_ms} {indexed:?}");
+    // The newest one counts.
+    subject.remove_tag(&tag, LONG).await?;
+    let newer = subject.index_for(&tag, &name, LONG).await?.context("no mark")?;
+    ensure!(newer.epoch == EPOCH && newer.at_ms >= mark.at_ms, "{newer:?} after {mark:?}");
+    Ok(())
+}
+
+pub(super) async fn a_name_is_written_into_many_indexes_at_once(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let name = subject.name("k")?;
+    let tags = ["a", "b", "c"].map(|tag| subject.tag(tag));
+    let tags = tags.into_iter().collect::<Result<Vec<_>>>()?;
+    subject.remove_tag(&tags[1], LONG).await?;
+    for (tag, marked) in tags.iter().zip([1, 2, 2]) {
+        let indexed = subject.store.index(&name, &tags, subject.after(LONG)).await?.answer;
+        ensure!(indexed.marks.len() == marked, "{indexed:?} of {marked} marked tags");
+        subject.put(&name, &subject.envelope(1)).await?;
+        ensure!(subject.remove_tag(tag, LONG).await? == 1, "{tag} did not find the name");
+        ensure!(!subject.has(&name).await?);
+    }
+    Ok(())
+}
+
+/// A refresh or a write-through indexes a name whose old value is still there. The invalidation, which
 /// may be under way, answers for that value all the same.
 pub(super) async fn an_invalidation_removes_the_value_of_what_is_indexed_meanwhile(
     subject: Subject<'_>,
 ) -> Result<()> {
     const ROUNDS: usize = 35;
-    let (store, tag, key) = (subject.store, subject.tag("t")?, subject.key("k")?);
+    let (tag, name) = (subject.tag("t")?, subject.name("k")?);
     for round in 0..ROUNDS {
-        subject.put_tagged(&tag, &key).await?;
+        subject.put_tagged(&tag, &name).await?;
         let index = async {
             for _ in 0..round % 7 {
-                store.ping().await?;
+                subject.step().await?;
             }
-            subject.index_for(&tag, &key, LONG).await
+            subject.index_for(&tag, &name, LONG).await
         };
-        let invalidation =
-            async { Ok::<_, anyhow::Error>(store.invalidate_tag(&tag, LONG).await?) };
+        let invalidation = subject.remove_tag(&tag, LONG);
         futures_util::future::try_join(invalidation, index).await?;
-        ensure!(!subject.has(&key).await?, "round {round}: the value survived");
+        ensure!(!subject.has(&name).await?, "round {round}: the value survived");
     }
     Ok(())
 }

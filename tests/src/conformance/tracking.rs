@@ -11,14 +11,14 @@ use super::*;
 /// What one listener heard.
 #[derive(Default)]
 pub struct Heard {
-    keys: Mutex<HashMap<String, usize>>,
+    names: Mutex<HashMap<String, usize>>,
     all: std::sync::atomic::AtomicUsize,
 }
 
 impl Listener for Heard {
-    fn changed(&self, key: &str) {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        *keys.entry(key.to_owned()).or_default() += 1;
+    fn changed(&self, name: &str) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        *names.entry(name.to_owned()).or_default() += 1;
     }
 
     fn all_changed(&self) {
@@ -35,17 +35,17 @@ impl Heard {
         heard
     }
 
-    /// How often it heard of a change of this key.
+    /// How often it heard of a change of this name.
     #[must_use]
-    pub fn times(&self, key: &Key) -> usize {
-        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(key.as_str()).copied().unwrap_or_default()
+    pub fn times(&self, name: &Name) -> usize {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(name.as_str()).copied().unwrap_or_default()
     }
 
-    /// The keys that it heard of.
+    /// The names that it heard of.
     #[must_use]
-    pub fn keys(&self) -> Vec<String> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    pub fn names(&self) -> Vec<String> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// How often it heard that everything changed.
@@ -76,39 +76,39 @@ pub async fn run_tracking(here: &dyn Store, there: &dyn Store, prefix: &str) -> 
 }
 
 async fn own_changes_are_heard_before_their_call_returns(subject: Subject<'_>) -> Result<()> {
-    let (heard, store, key) = (Heard::of(subject.store), subject.store, subject.key("k")?);
-    let told = |at_least| ensure_told(&heard, &key, at_least, "an own change");
-    subject.put(&key, &subject.envelope(1)).await?;
+    let (heard, name) = (Heard::of(subject.store), subject.name("k")?);
+    let told = |at_least| ensure_told(&heard, &name, at_least, "an own change");
+    subject.put(&name, &subject.envelope(1)).await?;
     told(1)?;
-    store.invalidate_keys(std::slice::from_ref(&key)).await?;
+    subject.remove_names(std::slice::from_ref(&name)).await?;
     told(2)?;
     let tag = subject.tag("t")?;
-    subject.put_tagged(&tag, &key).await?;
-    let before = heard.times(&key);
-    store.invalidate_tag(&tag, LONG).await?;
+    subject.put_tagged(&tag, &name).await?;
+    let before = heard.times(&name);
+    subject.remove_tag(&tag, LONG).await?;
     told(before + 1)
 }
 
 async fn a_fill_elsewhere_is_heard(here: &dyn Store, there: Subject<'_>) -> Result<()> {
-    let (heard, key) = (Heard::of(here), there.key("k")?);
-    there.put(&key, &there.envelope(1)).await?;
-    tracked(here, &key).await?;
-    let before = heard.times(&key);
-    there.put(&key, &there.envelope(2)).await?;
-    eventually("word of a fill", async || Ok(heard.times(&key) > before)).await
+    let (heard, name) = (Heard::of(here), there.name("k")?);
+    there.put(&name, &there.envelope(1)).await?;
+    tracked(here, &name).await?;
+    let before = heard.times(&name);
+    there.put(&name, &there.envelope(2)).await?;
+    eventually("word of a fill", async || Ok(heard.times(&name) > before)).await
 }
 
 async fn a_removal_elsewhere_is_heard(here: &dyn Store, there: Subject<'_>) -> Result<()> {
     let (heard, tag) = (Heard::of(here), there.tag("t")?);
-    let (keyed, tagged) = (there.key("keyed")?, there.key("tagged")?);
+    let (keyed, tagged) = (there.name("keyed")?, there.name("tagged")?);
     there.put(&keyed, &there.envelope(1)).await?;
     there.put_tagged(&tag, &tagged).await?;
-    for key in [&keyed, &tagged] {
-        ensure!(tracked(here, key).await?.is_some(), "{key} has no value");
+    for name in [&keyed, &tagged] {
+        ensure!(tracked(here, name).await?.is_some(), "{name} has no value");
     }
     let before = (heard.times(&keyed), heard.times(&tagged));
-    there.store.invalidate_keys(std::slice::from_ref(&keyed)).await?;
-    there.store.invalidate_tag(&tag, LONG).await?;
+    there.remove_names(std::slice::from_ref(&keyed)).await?;
+    there.remove_tag(&tag, LONG).await?;
     eventually("word of both", async || {
         Ok(heard.times(&keyed) > before.0 && heard.times(&tagged) > before.1)
     })
@@ -116,25 +116,25 @@ async fn a_removal_elsewhere_is_heard(here: &dyn Store, there: Subject<'_>) -> R
 }
 
 async fn every_get_asks_anew(here: &dyn Store, there: Subject<'_>) -> Result<()> {
-    let (heard, key) = (Heard::of(here), there.key("k")?);
+    let (heard, name) = (Heard::of(here), there.name("k")?);
     for version in 1..=3 {
-        there.put(&key, &there.envelope(version)).await?;
-        tracked(here, &key).await?;
-        let before = heard.times(&key);
-        there.store.invalidate_keys(std::slice::from_ref(&key)).await?;
-        eventually("word", async || Ok(heard.times(&key) > before)).await?;
+        there.put(&name, &there.envelope(version)).await?;
+        tracked(here, &name).await?;
+        let before = heard.times(&name);
+        there.remove_names(std::slice::from_ref(&name)).await?;
+        eventually("word", async || Ok(heard.times(&name) > before)).await?;
     }
     Ok(())
 }
 
-async fn tracked(store: &dyn Store, key: &Key) -> Result<Option<Envelope>> {
-    let Tracked { envelope, heard } = store.get_tracked(key).await?;
+async fn tracked(store: &dyn Store, name: &Name) -> Result<Option<Envelope>> {
+    let Tracked { envelope, heard } = store.get_tracked(name).await?.answer;
     ensure!(heard, "the store does not tell of changes");
     Ok(envelope)
 }
 
-fn ensure_told(heard: &Heard, key: &Key, at_least: usize, of: &str) -> Result<()> {
-    let times = heard.times(key);
+fn ensure_told(heard: &Heard, name: &Name, at_least: usize, of: &str) -> Result<()> {
+    let times = heard.times(name);
     ensure!(times >= at_least, "{of} was heard of {times} times when its call returned");
     Ok(())
 }

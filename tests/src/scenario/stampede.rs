@@ -183,7 +183,8 @@ async fn expire(fleet: &Fleet, report: Report) -> anyhow::Result<()> {
 /// What a holder leaves behind that died just after its claim.
 async fn orphan(fleet: &Fleet, report: Report) -> anyhow::Result<()> {
     let mut connection = fleet.redis.connect().await?;
-    let lease = format!("lease:{{{}}}", report.key());
+    let name = crate::shop::name("report.slow", &report.key())?;
+    let lease = format!("corral:1:lease:{{{name}}}");
     let () = redis::cmd("SET")
         .arg(lease)
         .arg("0123456789abcdef0123456789abcdef")

@@ -134,6 +134,15 @@ impl Redis {
         Ok(found)
     }
 
+    /// The values whose key matches `pattern` (`v1:row:*`), whatever the definition of their entity, as
+    /// they are called in Redis; sorted.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn values(&self, pattern: &str) -> anyhow::Result<Vec<String>> {
+        self.keys(&format!("corral:1:{}:{pattern}", "[a-z2-7]".repeat(8))).await
+    }
+
     /// Every key that matches `pattern`, sorted.
     ///
     /// # Errors

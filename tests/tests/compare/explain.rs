@@ -1,4 +1,5 @@
 use corral_tests::fleet::Fleet;
+use corral_tests::shop;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -30,7 +31,9 @@ async fn what_a_read_would_do_is_said_and_nothing_is_done() {
     );
     assert_eq!(fill["lifetimes"]["stale_ms"]["mean"], 3_600_000);
 
-    assert_eq!(fleet.redis.keys("*").await.unwrap(), Vec::<String>::new(), "nothing was written");
+    assert_eq!(fleet.redis.values("*").await.unwrap(), Vec::<String>::new(), "nothing was written");
+    let leases = fleet.redis.keys("corral:1:lease:*").await.unwrap();
+    assert_eq!(leases, Vec::<String>::new(), "nothing was claimed");
     assert_eq!(fleet.sum("corral_origin_loads_total").await.unwrap(), 0.0, "nothing was loaded");
     assert_eq!(fleet.sum("corral_policy_calls_total").await.unwrap(), 0.0, "nothing was counted");
 }
@@ -68,9 +71,11 @@ async fn an_envelope_is_shown_without_its_content() {
 async fn a_lease_that_is_held_and_a_store_that_is_away_are_said() {
     let mut fleet = fleet("").await;
     let mut connection = fleet.redis.connect().await.unwrap();
-    let lease = redis::cmd("SET").arg("lease:{v1:user.profile:42}").arg("another's").take();
-    let lease = lease.clone().arg("PX").arg(60_000).take();
-    lease.exec_async(&mut connection).await.unwrap();
+    let name = shop::name("user.profile", "v1:user.profile:42").unwrap();
+    let lease = format!("corral:1:lease:{{{name}}}");
+    let mut hold = redis::cmd("SET");
+    hold.arg(lease).arg("another's").arg("PX").arg(60_000);
+    hold.exec_async(&mut connection).await.unwrap();
     let held = explained(&fleet, "user.profile?id=42").await;
     assert!((1..=60_000).contains(&held["active"]["lease_held_ms"].as_u64().unwrap()), "{held}");
     let waits = "absent → claim → lease-held → wait → waited → claim → found → answer";

@@ -51,7 +51,7 @@ async fn a_shadow_that_renames_keys_is_reported_with_that_and_has_no_effect() {
         (&json!("\"v1:user.profile:1\""), &json!("\"v2:user.profile:1\""))
     );
 
-    assert_eq!(fleet.redis.keys("v2:*").await.unwrap(), Vec::<String>::new());
+    assert_eq!(fleet.redis.values("v2:*").await.unwrap(), Vec::<String>::new());
     let policy = ask(&fleet, Method::GET, "/admin/policy", Vec::new()).await.json().unwrap();
     assert_eq!(
         (&policy["current"]["generation"], &policy["current"]["traps"]),

@@ -7,6 +7,9 @@ use super::access::File;
 /// On a busy machine 50 ms are no sign of an outage.
 const PATIENT: &str = "timeout = \"5s\"\n";
 
+/// How a value is called.
+const VALUE: &str = "corral:1:abcdefgh:v1:user:1";
+
 /// What `check` says of a host over this store.
 async fn said(url: &str) -> (bool, String) {
     checked(&format!("[store]\nurl = \"{url}\"\n{PATIENT}")).await
@@ -40,7 +43,7 @@ async fn complains(redis: &Redis, of: &[&str]) {
 async fn a_store_as_we_leave_it_gives_no_reason_to_complain() {
     let redis = Redis::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lfu"]);
     let redis = redis.await.unwrap();
-    tell(&redis, &["SET", "v1:user:1", "x", "EX", "100"]).await;
+    tell(&redis, &["SET", VALUE, "x", "EX", "100"]).await;
     tell(&redis, &["SET", "session:1", "somebody else's, for ever"]).await;
     let (ready, said) = said(&redis.url()).await;
     assert!(ready && said.contains("1 keys of ours looked at"), "{said}");
@@ -66,22 +69,23 @@ async fn a_near_cache_without_a_store_that_tells_of_changes_is_found() {
 #[tokio::test]
 async fn keys_that_live_for_ever_are_found_and_named() {
     let redis = Redis::start().await.unwrap();
-    for key in ["v1:user:1", "lease:{v1:user:1}", "mark:{user:1}", "other:1"] {
+    for key in [VALUE, "corral:1:lease:{x}", "corral:1:mark:{user:1}", "other:1"] {
         tell(&redis, &["SET", key, "x"]).await;
     }
-    tell(&redis, &["SET", "v1:user:2", "x", "EX", "100"]).await;
-    complains(&redis, &["3 keys of its namespace have no lifetime", "v1:user:1", "EXPIRE"]).await;
+    tell(&redis, &["SET", "corral:1:abcdefgh:v1:user:2", "x", "EX", "100"]).await;
+    complains(&redis, &["3 keys of its namespace have no lifetime", VALUE, "EXPIRE"]).await;
     assert!(!said(&redis.url()).await.1.contains("other:1"));
 }
 
 #[tokio::test]
 async fn indexes_that_are_none_or_too_large_are_found() {
     let redis = Redis::start().await.unwrap();
-    tell(&redis, &["SET", "tags:{a}", "x", "EX", "100"]).await;
+    tell(&redis, &["SET", "corral:1:tags:{a}", "x", "EX", "100"]).await;
     let fill = "for i = 1, 100001 do redis.call('ZADD', KEYS[1], i, i) end
                 return redis.call('EXPIRE', KEYS[1], 100)";
-    tell(&redis, &["EVAL", fill, "1", "tags:{b}"]).await;
-    let complaints = ["tags:{a} is no index", "tags:{b} (100001)", "tag more finely"];
+    tell(&redis, &["EVAL", fill, "1", "corral:1:tags:{b}"]).await;
+    let complaints =
+        ["corral:1:tags:{a} is no index", "corral:1:tags:{b} (100001)", "tag more finely"];
     complains(&redis, &complaints).await;
 }
 

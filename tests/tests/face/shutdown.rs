@@ -100,5 +100,5 @@ async fn leases(database: u8) -> Vec<String> {
 }
 
 fn is_lease(key: &str) -> bool {
-    key.starts_with("lease:{")
+    key.starts_with("corral:1:lease:{")
 }

@@ -13,7 +13,7 @@ const LONG_LEASE: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_loader_that_panics_gives_its_lease_back_and_leaves_nobody_waiting() {
     let world = World::new(Terms { lease: LONG_LEASE, ..Terms::default() });
-    let host = world.host();
+    let host = world.host().await;
     world.truth.end_with(Ending::Panic);
     let load = world.truth.hold_load();
     let first = host.spawn_read();
@@ -31,11 +31,11 @@ async fn a_loader_that_panics_gives_its_lease_back_and_leaves_nobody_waiting() {
 #[tokio::test]
 async fn a_load_that_fails_is_an_error_and_gives_its_lease_back() {
     let world = World::new(Terms { lease: LONG_LEASE, ..Terms::default() });
-    let host = world.host();
+    let host = world.host().await;
     world.truth.end_with(Ending::Failure);
     assert!(matches!(host.reading().await, Err(ReadError::Load(_))));
     world.truth.end_with(Ending::Row);
-    assert_eq!(world.host().read().await, 1);
+    assert_eq!(world.host().await.read().await, 1);
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_load_that_fails_answers_a_stale_value_within_its_window_alone() {
     for (stale_since_ms, answered) in [(5_000, true), (15_000, false)] {
         let terms = Terms { stale_if_error: Duration::from_secs(10), ..Terms::default() };
         let world = World::new(terms);
-        let host = world.host();
+        let host = world.host().await;
         world.plant(7, -stale_since_ms).await;
         world.truth.end_with(Ending::Failure);
         match host.reading().await {
@@ -61,7 +61,7 @@ async fn a_load_that_fails_answers_a_stale_value_within_its_window_alone() {
 async fn a_load_that_fails_does_not_answer_a_value_that_was_invalidated_meanwhile() {
     let terms = Terms { stale_if_error: Duration::from_secs(60), ..Terms::default() };
     let world = World::new(terms);
-    let host = world.host();
+    let host = world.host().await;
     world.plant(7, -1_000).await;
     world.truth.end_with(Ending::Failure);
     let load = world.truth.hold_load();
@@ -80,7 +80,7 @@ async fn a_loader_that_never_ends_leaves_the_stale_value_its_time() {
         ..Terms::default()
     };
     let world = World::new(terms);
-    let host = world.host();
+    let host = world.host().await;
     world.plant(7, -1_000).await;
     world.truth.end_with(Ending::Never);
     let answer = host.reading().await.unwrap();
@@ -90,7 +90,7 @@ async fn a_loader_that_never_ends_leaves_the_stale_value_its_time() {
 #[tokio::test]
 async fn a_row_that_does_not_exist_is_remembered_until_it_is_written() {
     let world = World::default();
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     world.truth.end_with(Ending::Missing);
     for host in hosts.iter().chain(&hosts) {
         assert_eq!(host.read().await, 0);
@@ -106,7 +106,7 @@ async fn a_row_that_does_not_exist_is_remembered_until_it_is_written() {
 async fn a_refresh_that_fails_leaves_the_stale_value_in_place() {
     let terms = Terms { stale_while_revalidate: Duration::from_secs(30), ..Terms::default() };
     let world = World::new(terms);
-    let host = world.host();
+    let host = world.host().await;
     world.plant(7, -1_000).await;
     world.truth.end_with(Ending::Failure);
     assert_eq!(host.read().await, 7);

@@ -76,8 +76,9 @@ fn trap(function: &'static str) -> Trap {
 async fn a_policy_that_traps_at_every_step_costs_loads_and_no_answer() {
     let world = World::default();
     let step: Box<Step> = Box::new(|_turn, _event| Err(trap("step")));
-    let host =
-        world.host_with(Arc::new(Fickle { step: Some(step), ..Fickle::over(world.native()) }));
+    let host = world
+        .host_with(Arc::new(Fickle { step: Some(step), ..Fickle::over(world.native()) }))
+        .await;
     let answer = host.reading().await.unwrap();
     assert_eq!((version(&answer), answer.via), (1, Via::Uncached(Why::Uncached)));
     crowds_read_every_write(&world, &host).await;
@@ -88,8 +89,9 @@ async fn a_policy_that_traps_at_every_step_costs_loads_and_no_answer() {
 async fn a_policy_that_refuses_what_is_declared_costs_loads_and_no_answer() {
     let world = World::default();
     let plan: Box<Naming> = Box::new(|_plan| Ok(Err(Refusal::UnknownEntity)));
-    let host =
-        world.host_with(Arc::new(Fickle { plan: Some(plan), ..Fickle::over(world.native()) }));
+    let host = world
+        .host_with(Arc::new(Fickle { plan: Some(plan), ..Fickle::over(world.native()) }))
+        .await;
     let answer = host.reading().await.unwrap();
     assert_eq!((version(&answer), answer.via), (1, Via::Uncached(Why::Uncached)));
     assert_eq!(world.stored().await, None);
@@ -102,11 +104,11 @@ async fn a_policy_that_traps_in_the_middle_of_a_flight_gives_its_lease_back() {
         let step: Box<Step> =
             Box::new(move |turn, event| if event == stop { Err(trap("step")) } else { Ok(turn) });
         let policy = Fickle { step: Some(step), ..Fickle::over(world.native()) };
-        let host = world.host_with(Arc::new(policy));
+        let host = world.host_with(Arc::new(policy)).await;
         crowds_read_every_write(&world, &host).await;
         host.until_idle().await;
         // Another host meets no lease that would keep it for a minute.
-        assert_eq!(world.host().read().await, host.read().await, "{stop:?}");
+        assert_eq!(world.host().await.read().await, host.read().await, "{stop:?}");
     }
 }
 
@@ -114,7 +116,7 @@ async fn a_policy_that_traps_in_the_middle_of_a_flight_gives_its_lease_back() {
 async fn a_policy_that_always_answers_the_same_is_harmless_whatever_it_is() {
     for action in every_action() {
         let world = World::new(Terms { deadline: Duration::from_secs(5), ..Terms::default() });
-        let host = world.host_with(Fickle::acting(world.native(), move |_, _| action));
+        let host = world.host_with(Fickle::acting(world.native(), move |_, _| action)).await;
         crowds_read_every_write(&world, &host).await;
         is_harmless(&world, &host, &format!("{action:?}"));
     }
@@ -127,15 +129,17 @@ async fn a_policy_that_answers_at_random_is_harmless() {
         let world = World::new(terms);
         let dice = Mutex::new(StdRng::seed_from_u64(seed));
         let actions = every_action();
-        let host = world.host_with(Fickle::acting(world.native(), move |action, _| {
-            let mut dice = dice.lock().unwrap();
-            // Half of the time it behaves, so that every stage of a flight is reached.
-            if dice.random_bool(0.5) {
-                action
-            } else {
-                actions[dice.random_range(0..actions.len())]
-            }
-        }));
+        let host = world
+            .host_with(Fickle::acting(world.native(), move |action, _| {
+                let mut dice = dice.lock().unwrap();
+                // Half of the time it behaves, so that every stage of a flight is reached.
+                if dice.random_bool(0.5) {
+                    action
+                } else {
+                    actions[dice.random_range(0..actions.len())]
+                }
+            }))
+            .await;
         crowds_read_every_write(&world, &host).await;
         is_harmless(&world, &host, &format!("seed {seed}"));
     }
@@ -144,18 +148,20 @@ async fn a_policy_that_answers_at_random_is_harmless() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_waits_for_ever_for_a_lease_that_ended_is_stopped() {
     let world = World::default();
-    let host = world.host_with(Fickle::acting(world.native(), |action, event| match event {
-        Event::LeaseHeld(_) | Event::Waited => Action::Wait(1),
-        Event::Absent
-        | Event::Found(_)
-        | Event::Bypassed
-        | Event::StoreUnavailable
-        | Event::LeaseGranted
-        | Event::Loaded(_)
-        | Event::LoadFailed(_)
-        | Event::Filled
-        | Event::FillRejected => action,
-    }));
+    let host = world
+        .host_with(Fickle::acting(world.native(), |action, event| match event {
+            Event::LeaseHeld(_) | Event::Waited => Action::Wait(1),
+            Event::Absent
+            | Event::Found(_)
+            | Event::Bypassed
+            | Event::StoreUnavailable
+            | Event::LeaseGranted
+            | Event::Loaded(_)
+            | Event::LoadFailed(_)
+            | Event::Filled
+            | Event::FillRejected => action,
+        }))
+        .await;
     world.take_lease(Duration::from_millis(100)).await;
     assert_eq!(versions(vec![host.spawn_read()]).await, [1]);
 }
@@ -165,9 +171,11 @@ async fn a_policy_that_looks_and_claims_in_circles_is_stopped() {
     let world = World::default();
     world.plant(1, 60_000).await;
     for circle in [Action::Look, Action::Claim(1_000)] {
-        let host = world.host_with(Fickle::acting(world.native(), move |action, event| {
-            if matches!(event, Event::Loaded(_)) { action } else { circle }
-        }));
+        let host = world
+            .host_with(Fickle::acting(world.native(), move |action, event| {
+                if matches!(event, Event::Loaded(_)) { action } else { circle }
+            }))
+            .await;
         assert_eq!(host.read().await, 1);
         assert!(host.store.all_calls() < 100, "{} calls", host.store.all_calls());
     }
@@ -185,21 +193,27 @@ async fn a_lifetime_out_of_bounds_is_not_filled() {
     ];
     for lifetime in lifetimes {
         let world = World::default();
-        let host = world.host_with(Fickle::acting(world.native(), move |action, _| match action {
-            Action::Fill(_) => Action::Fill(lifetime),
-            Action::Look
-            | Action::Claim(_)
-            | Action::Wait(_)
-            | Action::Load
-            | Action::LoadUncached
-            | Action::Answer
-            | Action::AnswerAndRefresh
-            | Action::Fail => action,
-        }));
+        let host = world
+            .host_with(Fickle::acting(world.native(), move |action, _| match action {
+                Action::Fill(_) => Action::Fill(lifetime),
+                Action::Look
+                | Action::Claim(_)
+                | Action::Wait(_)
+                | Action::Load
+                | Action::LoadUncached
+                | Action::Answer
+                | Action::AnswerAndRefresh
+                | Action::Fail => action,
+            }))
+            .await;
         assert_eq!(host.read().await, 1);
         assert_eq!((host.store.fills(), world.stored().await), (Fills::default(), None));
         host.until_idle().await;
-        assert_eq!(world.host().read().await, 1, "the lease was not given back: {lifetime:?}");
+        assert_eq!(
+            world.host().await.read().await,
+            1,
+            "the lease was not given back: {lifetime:?}"
+        );
     }
 }
 
@@ -210,7 +224,7 @@ async fn a_read_without_a_legal_name_is_loaded_and_not_stored() {
         let world = World::default();
         let plan: Box<Naming> = Box::new(move |plan| Ok(Ok(Plan { key: name.clone(), ..plan })));
         let policy = Fickle { plan: Some(plan), ..Fickle::over(world.native()) };
-        let host = world.host_with(Arc::new(policy));
+        let host = world.host_with(Arc::new(policy)).await;
         for loads in 1..3 {
             let answer = host.reading().await.unwrap();
             assert_eq!((version(&answer), answer.key), (1, None));
@@ -224,7 +238,7 @@ async fn a_policy_that_traps_at_naming_costs_a_load() {
     let world = World::default();
     let plan: Box<Naming> = Box::new(|_plan| Err(trap("plan")));
     let policy = Fickle { plan: Some(plan), ..Fickle::over(world.native()) };
-    assert_eq!(world.host_with(Arc::new(policy)).read().await, 1);
+    assert_eq!(world.host_with(Arc::new(policy)).await.read().await, 1);
 }
 
 fn every_action() -> Vec<Action> {

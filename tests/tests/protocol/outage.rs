@@ -11,7 +11,7 @@ use super::world::{Host, Reading, World, until, version, versions};
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_store_a_host_loads_a_key_once_at_a_time() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     host.store.stop();
     let load = world.truth.hold_load();
     let first = host.spawn_read();
@@ -27,14 +27,14 @@ async fn without_its_store_a_host_loads_a_key_once_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_store_that_failed_once_is_left_alone_until_a_probe_is_answered() {
+async fn a_store_that_failed_once_is_left_alone_until_a_beat_is_answered() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     host.store.stop();
-    let probe = host.store.hold(Op::Ping);
     assert_eq!(host.read().await, 1);
-    host.store.called(Op::Ping, 1).await;
-    assert_eq!(host.cache.store().state(), (Breaker::HalfOpen, 0));
+    let (probe, beats) = (host.store.hold(Op::Beat), host.store.calls(Op::Beat));
+    host.store.called(Op::Beat, beats + 1).await;
+    assert_eq!(host.standing(), (Breaker::Open, 0));
     let calls = host.store.all_calls();
     for _ in 0..50 {
         assert_eq!(host.read().await, 1);
@@ -69,7 +69,7 @@ async fn read_after_an_outage(world: &World, host: &Host) -> (u64, u64) {
     };
     tokio::join!(reading, recovering);
     oldest = oldest.min(host.read().await);
-    assert_eq!(host.cache.store().state(), (Breaker::Closed, 0));
+    assert_eq!(host.standing(), (Breaker::Closed, 0));
     assert!(world.truth.loads() > 1);
     (acknowledged, oldest)
 }
@@ -77,35 +77,35 @@ async fn read_after_an_outage(world: &World, host: &Host) -> (u64, u64) {
 #[tokio::test]
 async fn what_a_store_has_missed_is_carried_out_before_it_is_trusted_again() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let (acknowledged, oldest) = read_after_an_outage(&world, &host).await;
     assert_eq!(oldest, acknowledged);
-    assert_eq!(world.host().read().await, acknowledged);
+    assert_eq!(world.host().await.read().await, acknowledged);
 }
 
 #[tokio::test]
 async fn the_check_of_outages_notices_a_store_that_forgets_what_it_missed() {
     let world = World::default();
-    let host = world.faulty_host(Fault::ForgetsInvalidations);
+    let host = world.faulty_host(Fault::ForgetsInvalidations).await;
     let (acknowledged, oldest) = read_after_an_outage(&world, &host).await;
     assert!(oldest < acknowledged, "nothing stale was read");
 }
 
 #[tokio::test]
-async fn a_store_that_answers_pings_and_no_invalidations_is_not_trusted() {
+async fn a_store_that_answers_beats_and_no_invalidations_is_not_trusted() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     assert_eq!(host.read().await, 1);
     host.store.stop();
     assert_eq!(host.write("put").await.unwrap().cache, CacheEffect::Pending);
-    let invalidation = host.store.hold(Op::InvalidateKeys);
-    let calls = host.store.calls(Op::InvalidateKeys);
+    let invalidation = host.store.hold(Op::Invalidate);
+    let calls = host.store.calls(Op::Invalidate);
     host.store.start();
-    host.store.called(Op::InvalidateKeys, calls + 1).await;
+    host.store.called(Op::Invalidate, calls + 1).await;
     for _ in 0..20 {
         assert_eq!(host.read().await, 2);
     }
-    assert_eq!(host.cache.store().state(), (Breaker::HalfOpen, 1));
+    assert_eq!(host.standing(), (Breaker::Open, 1));
     assert_eq!(world.stored().await, Some(1));
     invalidation.release();
     host.until_trusted().await;
@@ -115,24 +115,25 @@ async fn a_store_that_answers_pings_and_no_invalidations_is_not_trusted() {
 #[tokio::test]
 async fn invalidations_of_a_long_outage_are_all_kept() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     host.store.stop();
     for number in 1..=40 {
         let tag = format!("t{number}");
         assert_eq!(host.invalidate_tag(&tag).await, Invalidated::Pending);
-        assert_eq!(host.cache.store().state().1, number);
+        assert_eq!(host.standing().1, number);
     }
-    let calls = host.store.calls(Op::InvalidateTag);
+    let calls = host.store.calls(Op::Invalidate);
     host.store.start();
     host.until_trusted().await;
-    assert_eq!(host.store.calls(Op::InvalidateTag), calls + 40);
-    assert_eq!(host.cache.store().state(), (Breaker::Closed, 0));
+    assert_eq!(host.store.calls(Op::Invalidate), calls + 1, "they are paid in one go");
+    assert_eq!(host.store.invalidated_tags(), 40);
+    assert_eq!(host.standing(), (Breaker::Closed, 0));
 }
 
 #[tokio::test]
 async fn a_load_from_before_an_outage_does_not_fill_after_a_write_during_it() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let load = world.truth.hold_load();
     let early = host.spawn_read();
     world.truth.begun(1).await;
@@ -149,7 +150,7 @@ async fn a_load_from_before_an_outage_does_not_fill_after_a_write_during_it() {
 #[tokio::test]
 async fn a_write_through_to_a_store_that_is_gone_is_pending() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     assert_eq!(host.read().await, 1);
     host.store.stop();
     assert_eq!(host.write("refresh").await.unwrap().cache, CacheEffect::Pending);
@@ -161,7 +162,7 @@ async fn a_write_through_to_a_store_that_is_gone_is_pending() {
 #[tokio::test]
 async fn a_store_that_goes_away_between_lease_and_fill_costs_no_answer() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     for op in [Op::Claim, Op::Index, Op::Fill] {
         let held = host.store.hold(op);
         let calls = host.store.calls(op);

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, MemoryStore, Mode, Removed,
-    Store, StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
+    Listener, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope, Store,
+    StoreError, Tag, Token, Tracked,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -25,13 +27,14 @@ pub(super) enum Op {
     Fill,
     Renew,
     Release,
-    InvalidateKeys,
-    InvalidateTag,
+    Invalidate,
     Index,
     Announce,
     Withdraw,
     Due,
-    Ping,
+    Beat,
+    Publish,
+    Raise,
 }
 
 /// A protection of the store that is switched off.
@@ -51,8 +54,9 @@ pub(super) struct Scripted {
     down: AtomicBool,
     held: Mutex<HashMap<Op, VecDeque<oneshot::Receiver<()>>>>,
     calls: watch::Sender<HashMap<Op, usize>>,
-    granted: Mutex<HashSet<(Key, Token)>>,
+    granted: Mutex<HashSet<(Name, Token)>>,
     fills: Mutex<Fills>,
+    invalidated: Mutex<HashSet<Tag>>,
 }
 
 /// What a host filled, or tried to.
@@ -74,6 +78,7 @@ impl Scripted {
             calls: watch::Sender::default(),
             granted: Mutex::default(),
             fills: Mutex::default(),
+            invalidated: Mutex::default(),
         })
     }
 
@@ -99,9 +104,11 @@ impl Scripted {
         self.calls.borrow().get(&op).copied().unwrap_or(0)
     }
 
-    /// How often anything was called.
+    /// How often anything was called for a read or a write: beats come by themselves.
     pub(super) fn all_calls(&self) -> usize {
-        self.calls.borrow().values().sum()
+        let calls = self.calls.borrow();
+        let asked = calls.iter().filter(|(op, _)| !matches!(op, Op::Beat | Op::Publish));
+        asked.map(|(_op, times)| times).sum()
     }
 
     /// Waits until `op` was called so often.
@@ -113,6 +120,11 @@ impl Scripted {
 
     pub(super) fn fills(&self) -> Fills {
         *self.fills.lock().unwrap()
+    }
+
+    /// How many tags it was asked to invalidate while it answered.
+    pub(super) fn invalidated_tags(&self) -> usize {
+        self.invalidated.lock().unwrap().len()
     }
 
     async fn enter(&self, op: Op) -> Result<(), StoreError> {
@@ -131,14 +143,14 @@ impl Scripted {
 
 #[async_trait]
 impl Store for Scripted {
-    async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
+    async fn get(&self, name: &Name) -> Result<Over<Option<Envelope>>, StoreError> {
         self.enter(Op::Get).await?;
-        self.memory.get(key).await
+        self.memory.get(name).await
     }
 
-    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
+    async fn get_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
         self.enter(Op::Get).await?;
-        let tracked = self.memory.get_tracked(key).await?;
+        let tracked = self.memory.get_tracked(name).await?;
         self.enter(Op::Answer).await?;
         Ok(tracked)
     }
@@ -147,23 +159,23 @@ impl Store for Scripted {
         self.memory.listen(listener);
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim<'_>) -> Result<Over<Claimed>, StoreError> {
         self.enter(Op::Claim).await?;
         let claimed = self.memory.claim(claim).await?;
-        if matches!(claimed, Claimed::Granted { .. }) {
-            self.granted.lock().unwrap().insert((claim.key.clone(), claim.token));
+        if matches!(claimed.answer, Claimed::Granted { .. }) {
+            self.granted.lock().unwrap().insert((claim.name.clone(), claim.token));
         }
         Ok(claimed)
     }
 
     async fn fill(
         &self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
         {
-            let leased = self.granted.lock().unwrap().contains(&(key.clone(), token));
+            let leased = self.granted.lock().unwrap().contains(&(name.clone(), token));
             let mut fills = self.fills.lock().unwrap();
             fills.unleased += usize::from(!leased);
             let kept_ms = envelope.stale_until_ms.saturating_sub(self.now_ms());
@@ -171,45 +183,54 @@ impl Store for Scripted {
         }
         self.enter(Op::Fill).await?;
         if self.fault == Some(Fault::FillWithoutLease) {
-            seize(&self.memory, key, token, Duration::from_secs(60)).await;
+            seize(&self.memory, name, token, Duration::from_secs(60)).await;
         }
-        self.memory.fill(key, token, envelope).await
+        self.memory.fill(name, token, envelope).await
     }
 
-    async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
         self.enter(Op::Renew).await?;
-        self.memory.renew(key, token, lease).await
+        self.memory.renew(name, token, lease).await
     }
 
-    async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
         self.enter(Op::Release).await?;
-        self.memory.release(key, token).await
+        self.memory.release(name, token).await
     }
 
-    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
-        self.memory.lease_left(key).await
+    async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError> {
+        self.memory.lease_left(name).await
     }
 
-    async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
-        self.enter(Op::InvalidateKeys).await?;
-        if self.fault == Some(Fault::ForgetsInvalidations) {
-            return Ok(Removed::default());
-        }
-        self.memory.invalidate_keys(keys).await
+    async fn invalidate(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        self.enter(Op::Invalidate).await?;
+        self.invalidated.lock().unwrap().extend(doomed.iter().filter_map(|doomed| match doomed {
+            Doomed::Tag(tag) => Some(tag.clone()),
+            Doomed::Name(_) => None,
+        }));
+        let forgets = self.fault == Some(Fault::ForgetsInvalidations);
+        self.memory.invalidate(if forgets { &[] } else { doomed }, marking).await
     }
 
-    async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
-        self.enter(Op::InvalidateTag).await?;
-        self.memory.invalidate_tag(tag, mark).await
-    }
-
-    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError> {
+    async fn index(
+        &self,
+        name: &Name,
+        tags: &[Tag],
+        expires_at_ms: u64,
+    ) -> Result<Over<Indexed>, StoreError> {
         self.enter(Op::Index).await?;
-        let indexed = self.memory.index(tag, key, expires_at_ms).await?;
-        Ok(if self.fault == Some(Fault::NoMark) { Indexed::Clear } else { indexed })
+        let mut indexed = self.memory.index(name, tags, expires_at_ms).await?;
+        if self.fault == Some(Fault::NoMark) {
+            indexed.answer.marks.clear();
+        }
+        Ok(indexed)
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
         self.enter(Op::Announce).await?;
         self.memory.announce(intent, hold).await
     }
@@ -224,12 +245,59 @@ impl Store for Scripted {
         self.memory.due(hold).await
     }
 
-    async fn settled(&self, key: &Key, at_most: Duration) {
-        self.memory.settled(key, at_most).await;
+    async fn settled(&self, name: &Name, at_most: Duration) {
+        self.memory.settled(name, at_most).await;
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.enter(Op::Ping).await
+    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+        self.enter(Op::Beat).await?;
+        self.memory.beat().await
+    }
+
+    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+        self.memory.confirm().await
+    }
+
+    async fn relinked(&self, since: LinkId) {
+        self.memory.relinked(since).await;
+    }
+
+    fn relink(&self, why: &str) {
+        self.memory.relink(why);
+    }
+
+    async fn range(&self) -> Result<Over<Range>, StoreError> {
+        self.memory.range().await
+    }
+
+    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
+        self.enter(Op::Publish).await?;
+        self.memory.publish(namings).await
+    }
+
+    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+        self.enter(Op::Raise).await?;
+        self.memory.raise(scopes).await
+    }
+
+    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.memory.note_watched(epoch).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+        self.memory.enlist(card).await
+    }
+
+    async fn delist(&self, id: &str) -> Result<(), StoreError> {
+        self.memory.delist(id).await
+    }
+
+    async fn note(&self, of: &str) -> Result<Option<Bytes>, StoreError> {
+        self.memory.note(of).await
+    }
+
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
+        self.memory.write_note(of, note, lasts).await
     }
 
     fn now_ms(&self) -> u64 {
@@ -246,7 +314,7 @@ impl Store for Scripted {
 }
 
 /// Takes the lease, whoever has it.
-pub(super) async fn seize(store: &MemoryStore, key: &Key, token: Token, lease: Duration) {
-    let claim = Claim { key, token, lease, seen_ms: 0, mode: Mode::TakeOver };
+pub(super) async fn seize(store: &MemoryStore, name: &Name, token: Token, lease: Duration) {
+    let claim = Claim { name, token, lease, seen_ms: 0, mode: Mode::TakeOver };
     store.claim(claim).await.unwrap();
 }

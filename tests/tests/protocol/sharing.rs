@@ -11,7 +11,7 @@ use super::world::{Host, World, until, version, versions};
 #[tokio::test]
 async fn who_joined_before_the_load_began_shares_it_though_its_fill_was_rejected() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let (claim, load) = (host.store.hold(Op::Claim), world.truth.hold_load());
     let first = host.spawn_read();
     host.store.called(Op::Claim, 1).await;
@@ -45,7 +45,7 @@ async fn joined_after_a_write(world: &World, loading: &Host, writing: &Host) -> 
 #[tokio::test]
 async fn who_joined_after_an_invalidation_gets_the_next_loads_value() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let (acknowledged, read) = joined_after_a_write(&world, &host, &host).await;
     assert_eq!(read, acknowledged);
     assert_eq!((world.truth.loads(), host.lane.most_at_once()), (2, 1));
@@ -55,7 +55,7 @@ async fn who_joined_after_an_invalidation_gets_the_next_loads_value() {
 #[tokio::test]
 async fn who_joined_after_an_invalidation_by_another_host_gets_the_next_loads_value() {
     let world = World::default();
-    let (loading, writing) = (world.host(), world.host());
+    let (loading, writing) = (world.host().await, world.host().await);
     let (acknowledged, read) = joined_after_a_write(&world, &loading, &writing).await;
     assert_eq!(read, acknowledged);
     assert_eq!((world.truth.loads(), loading.lane.most_at_once()), (2, 1));
@@ -64,7 +64,7 @@ async fn who_joined_after_an_invalidation_by_another_host_gets_the_next_loads_va
 #[tokio::test]
 async fn the_check_of_late_readers_notices_a_store_that_accepts_every_fill() {
     let world = World::default();
-    let host = world.faulty_host(Fault::FillWithoutLease);
+    let host = world.faulty_host(Fault::FillWithoutLease).await;
     let (acknowledged, read) = joined_after_a_write(&world, &host, &host).await;
     assert!(read < acknowledged, "nothing stale was read");
     assert_eq!(world.stored().await, Some(1));
@@ -73,7 +73,7 @@ async fn the_check_of_late_readers_notices_a_store_that_accepts_every_fill() {
 #[tokio::test]
 async fn the_check_of_late_readers_notices_a_store_that_forgets_invalidations() {
     let world = World::default();
-    let host = world.faulty_host(Fault::ForgetsInvalidations);
+    let host = world.faulty_host(Fault::ForgetsInvalidations).await;
     let (acknowledged, read) = joined_after_a_write(&world, &host, &host).await;
     assert!(read < acknowledged, "nothing stale was read");
 }
@@ -81,7 +81,7 @@ async fn the_check_of_late_readers_notices_a_store_that_forgets_invalidations() 
 #[tokio::test]
 async fn a_reader_on_another_host_does_not_wait_for_a_load_that_began_before_the_write() {
     let world = World::default();
-    let (slow, other) = (world.host(), world.host());
+    let (slow, other) = (world.host().await, world.host().await);
     let load = world.truth.hold_load();
     let early = slow.spawn_read();
     world.truth.begun(1).await;
@@ -96,7 +96,7 @@ async fn a_reader_on_another_host_does_not_wait_for_a_load_that_began_before_the
 #[tokio::test]
 async fn late_readers_share_an_accepted_fill() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let load = world.truth.hold_load();
     let early = host.spawn_read();
     world.truth.begun(1).await;
@@ -110,7 +110,7 @@ async fn late_readers_share_an_accepted_fill() {
 #[tokio::test]
 async fn who_comes_after_the_fill_was_sent_takes_part_in_the_next_look() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let fill = host.store.hold(Op::Fill);
     let early = host.spawn_read();
     host.store.called(Op::Fill, 1).await;
@@ -124,7 +124,7 @@ async fn who_comes_after_the_fill_was_sent_takes_part_in_the_next_look() {
 #[tokio::test]
 async fn a_tag_that_the_request_determines_rejects_the_fill_of_a_load_in_progress() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let load = world.truth.hold_load();
     let early = host.spawn_read();
     world.truth.begun(1).await;
@@ -139,7 +139,7 @@ async fn a_tag_that_the_request_determines_rejects_the_fill_of_a_load_in_progres
 #[tokio::test]
 async fn who_asks_for_a_fresh_load_gets_a_value_loaded_after_asking() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     world.plant(0, 60_000).await;
     assert_eq!(host.read().await, 0);
     let answer = host.spawn_bypass().await.unwrap().unwrap();
@@ -150,7 +150,7 @@ async fn who_asks_for_a_fresh_load_gets_a_value_loaded_after_asking() {
 #[tokio::test]
 async fn who_asks_for_a_fresh_load_does_not_share_one_that_began_before() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let load = world.truth.hold_load();
     let early = host.spawn_read();
     world.truth.begun(1).await;

@@ -24,7 +24,7 @@ async fn five_hundred_readers_of_an_expired_key_on_two_hosts_cost_one_load() {
 }
 
 async fn one_load_serves_two_crowds(world: &World) {
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     let load = world.truth.hold_load();
     let mut crowd: Vec<Reading> = Vec::new();
     for host in &hosts {
@@ -44,7 +44,7 @@ async fn a_crowd_of_a_stale_value_is_answered_at_once_and_costs_one_refresh() {
     let world = World::new(terms);
     world.plant(0, -1_000).await;
     world.truth.commit();
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     let load = world.truth.hold_load();
     let crowd = hosts.iter().flat_map(|host| (0..CROWD).map(|_| host.spawn_read())).collect();
     // Answered while the refresh still runs.
@@ -62,7 +62,7 @@ async fn a_crowd_of_a_stale_value_is_answered_at_once_and_costs_one_refresh() {
 async fn a_lease_is_renewed_during_a_load_that_is_longer() {
     let terms = Terms { lease: Duration::from_millis(100), ..Terms::default() };
     let world = World::new(terms);
-    let (holder, other) = (world.host(), world.host());
+    let (holder, other) = (world.host().await, world.host().await);
     let load = world.truth.hold_load();
     let first = holder.spawn_read();
     world.truth.begun(1).await;
@@ -78,7 +78,7 @@ async fn a_lease_is_renewed_during_a_load_that_is_longer() {
 #[tokio::test]
 async fn a_lease_whose_holder_died_is_taken_by_one_waiter() {
     let world = World::default();
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     world.take_lease(Duration::from_millis(200)).await;
     let readings = hosts.iter().flat_map(|host| [host.spawn_read(), host.spawn_read()]).collect();
     assert_eq!(versions(readings).await, [1; 4]);
@@ -88,7 +88,7 @@ async fn a_lease_whose_holder_died_is_taken_by_one_waiter() {
 #[tokio::test]
 async fn a_waiter_is_woken_by_the_end_of_the_lease_and_not_by_its_time() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let token = world.take_lease(Duration::from_secs(3_600)).await;
     let reading = host.spawn_read();
     until("the host to meet the lease", || host.held() > 0).await;
@@ -99,7 +99,7 @@ async fn a_waiter_is_woken_by_the_end_of_the_lease_and_not_by_its_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_host_never_loads_a_key_twice_at_once() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let mut readings = Vec::new();
     for round in 1..=50 {
         readings.extend((0..4).map(|_| host.spawn_read()));
@@ -116,7 +116,7 @@ async fn one_host_never_loads_a_key_twice_at_once() {
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_cancel_the_load_for_the_others() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let load = world.truth.hold_load();
     let first = host.spawn_read();
     world.truth.begun(1).await;
@@ -130,7 +130,7 @@ async fn a_caller_that_goes_away_does_not_cancel_the_load_for_the_others() {
 #[tokio::test]
 async fn when_all_who_waited_for_a_lease_went_away_nobody_loads() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let token = world.take_lease(Duration::from_secs(3_600)).await;
     let reading = host.spawn_read();
     until("the host to meet the lease", || host.held() > 0).await;
@@ -146,7 +146,7 @@ async fn a_refresh_that_finds_the_lease_held_leaves_no_reader_without_an_answer(
     let terms = Terms { stale_while_revalidate: Duration::from_secs(30), ..Terms::default() };
     let world = World::new(terms);
     world.plant(0, -1_000).await;
-    let host = world.host();
+    let host = world.host().await;
     // On this runtime nothing else runs until the test waits: the refresh has not begun when the
     // value goes, the lease is taken, and a reader joins it.
     let stale = host.reading().now_or_never().unwrap().unwrap();
@@ -166,7 +166,7 @@ async fn a_refresh_that_finds_the_lease_held_leaves_no_reader_without_an_answer(
 async fn a_reader_that_joins_late_outlives_the_deadline_of_the_first() {
     let terms = Terms { deadline: Duration::from_secs(2), ..Terms::default() };
     let world = World::new(terms);
-    let host = world.host();
+    let host = world.host().await;
     let (load, fill) = (world.truth.hold_load(), host.store.hold(Op::Fill));
     let first = host.spawn_read();
     world.truth.begun(1).await;

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use corral_host::cache::{Loader, Read};
-use corral_host::config::Entity;
+use corral_host::cache::{Definition, Loader, Read};
 use corral_host::origin::{
-    CommitError, Origin, OriginError, OriginIdentity, Prepared, ReadStatement, Transaction, Value,
-    WriteStatement, Written, Xid,
+    CommitError, Fetched, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
+    Transaction, Value, WriteStatement, Written, Xid,
 };
-use serde_json::{Map, json};
+use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
 use super::world::soon;
@@ -64,8 +63,13 @@ impl Held {
 
 impl Truth {
     pub(super) fn new() -> Arc<Self> {
+        Self::at(1)
+    }
+
+    /// The truth whose row has this version.
+    pub(super) fn at(version: u64) -> Arc<Self> {
         Arc::new(Self {
-            row: Mutex::new(Row { version: 1, team: "a" }),
+            row: Mutex::new(Row { version, team: "a" }),
             ending: Mutex::new(Ending::Row),
             held: Mutex::default(),
             begun: watch::Sender::new(0),
@@ -101,7 +105,7 @@ impl Truth {
         soon("a load", begun.wait_for(|begun| *begun >= loads)).await.unwrap();
     }
 
-    async fn load(&self) -> Result<Option<Bytes>, OriginError> {
+    async fn load(&self, columns: &[String]) -> Result<Fetched, OriginError> {
         let row = self.row.lock().unwrap().clone();
         let held = self.held.lock().unwrap().pop_front();
         self.begun.send_modify(|begun| *begun += 1);
@@ -111,8 +115,8 @@ impl Truth {
         }
         let ending = *self.ending.lock().unwrap();
         match ending {
-            Ending::Row => Ok(Some(row.body())),
-            Ending::Missing => Ok(None),
+            Ending::Row => Ok(Fetched { body: Some(row.body()), rows: vec![row.texts(columns)] }),
+            Ending::Missing => Ok(Fetched::default()),
             Ending::Failure => Err(OriginError::Unavailable("as the test wants it".into())),
             Ending::Panic => panic!("the loader panics, as the test wants it"),
             Ending::Never => std::future::pending().await,
@@ -124,11 +128,16 @@ impl Row {
     fn body(&self) -> Bytes {
         json!({ "version": self.version, "team": self.team }).to_string().into()
     }
-}
 
-/// The body of a version, as a load would bring it.
-pub(super) fn body(version: u64) -> Bytes {
-    Row { version, team: "a" }.body()
+    /// The canonical texts of these columns.
+    fn texts(&self, columns: &[String]) -> Vec<Option<String>> {
+        let text = |column: &String| match column.as_str() {
+            "version" => Some(self.version.to_string()),
+            "team" => Some(self.team.to_owned()),
+            _ => None,
+        };
+        columns.iter().map(text).collect()
+    }
 }
 
 /// One host's way to the origin: it counts how many of its loads run at once.
@@ -153,8 +162,8 @@ impl Lane {
     }
 
     /// The read that it loads.
-    pub(super) fn reading(self: Arc<Self>, entity: &Arc<Entity>) -> Read {
-        Read::new(Arc::clone(entity), vec![Value::from(1)], self)
+    pub(super) fn reading(self: Arc<Self>, definition: &Arc<Definition>) -> Read {
+        Read::new(Arc::clone(definition), vec![Value::from(1)], self)
     }
 
     /// The most loads that ever ran at once.
@@ -165,11 +174,16 @@ impl Lane {
 
 #[async_trait]
 impl Loader for Lane {
-    async fn load(&self, _: &[Value], _: Duration) -> Result<Option<Bytes>, OriginError> {
+    async fn load(
+        &self,
+        _: &[Value],
+        columns: &[String],
+        _: Duration,
+    ) -> Result<Fetched, OriginError> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         let _running = Running(&self.running);
         self.most.fetch_max(running, Ordering::SeqCst);
-        self.truth.load().await
+        self.truth.load(columns).await
     }
 }
 
@@ -192,29 +206,31 @@ impl Origin for Writes {
         &self,
         _read: &ReadStatement,
         _values: &[Value],
+        _columns: &[String],
         _deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
+    ) -> Result<Fetched, OriginError> {
         Err(OriginError::Unavailable("not asked in these tests".into()))
     }
 
     async fn query(
         &self,
-        read: &ReadStatement,
-        values: &[Value],
-        deadline: Duration,
+        _read: &ReadStatement,
+        _values: &[Value],
+        _deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError> {
-        self.load(read, values, deadline).await
+        Err(OriginError::Unavailable("not asked in these tests".into()))
     }
 
     async fn execute(
         &self,
         _write: &WriteStatement,
         _values: &[Value],
+        columns: &[String],
         _deadline: Duration,
     ) -> Result<Written, OriginError> {
-        let returned = vec![Map::from_iter([("team".to_owned(), json!("a"))])];
+        let returned = vec![self.0.row.lock().unwrap().texts(columns)];
         let transaction = Box::new(Open(Arc::clone(&self.0)));
-        Ok(Written { rows: 1, returned, xid: None, transaction })
+        Ok(Written { rows: 1, returned, missing: vec![], xid: None, transaction })
     }
 
     async fn prepare_read(&self, _read: &ReadStatement) -> Result<Prepared, OriginError> {

@@ -5,23 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::cache::{
-    Answer, Breaker, Cache, Invalidated, Invalidation, Parts, Read, ReadError, Resolve,
-    SystemEntropy, WriteCall, WriteError, Wrote,
+    Answer, Breaker, Cache, Definition, Invalidated, Invalidation, Parts, Read, ReadError, Resolve,
+    RuntimeClock, SystemEntropy, WriteCall, WriteError, Wrote,
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows, WriteStatement};
 use corral_host::policy::{Argument, Policy, Slot};
-use corral_host::store::{Envelope, Key, MemoryStore, Store, Tag, Token};
+use corral_host::store::{
+    Doomed, Envelope, Epoch, Key, Marking, MemoryStore, Name, Prefix, Store, Tag, Token,
+};
 use corral_tests::native::{Native, named};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::scripted::{Fault, Scripted, seize};
-use super::truth::{Lane, Truth, Writes, body};
+use super::truth::{Lane, Truth, Writes};
 
 /// The one key that everything is about, as the default policy names it.
-pub(super) const KEY: &str = "v1:item:1";
+const KEY: &str = "v1:item:1";
 
 /// Room for everything that a test reads.
 const NEAR_BYTES: u64 = 1 << 20;
@@ -75,16 +77,23 @@ impl World {
         Self { terms, memory: Arc::default(), truth: Truth::new() }
     }
 
-    pub(super) fn host(&self) -> Host {
-        self.build(Arc::new(self.native()), None)
+    /// A host that trusts its store.
+    pub(super) async fn host(&self) -> Host {
+        self.build(Arc::new(self.native()), None, &self.truth).await
     }
 
-    pub(super) fn faulty_host(&self, fault: Fault) -> Host {
-        self.build(Arc::new(self.native()), Some(fault))
+    pub(super) async fn faulty_host(&self, fault: Fault) -> Host {
+        self.build(Arc::new(self.native()), Some(fault), &self.truth).await
     }
 
-    pub(super) fn host_with(&self, policy: Arc<dyn Policy>) -> Host {
-        self.build(policy, None)
+    pub(super) async fn host_with(&self, policy: Arc<dyn Policy>) -> Host {
+        self.build(policy, None, &self.truth).await
+    }
+
+    /// Where the item lies.
+    pub(super) fn name(&self) -> Name {
+        let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
+        Name::new(&Prefix::default(), definition.digest(), &Key::try_new(KEY).unwrap())
     }
 
     pub(super) fn native(&self) -> Native {
@@ -111,32 +120,43 @@ impl World {
         Native::try_new(&settings.to_string()).unwrap()
     }
 
-    fn build(&self, policy: Arc<dyn Policy>, fault: Option<Fault>) -> Host {
+    async fn build(
+        &self,
+        policy: Arc<dyn Policy>,
+        fault: Option<Fault>,
+        truth: &Arc<Truth>,
+    ) -> Host {
         let store = Scripted::new(Arc::clone(&self.memory), fault);
         let metrics = Arc::new(Metrics::new(["item"]));
         let slot = Arc::new(Slot::native(named(policy, "{}")));
         let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
-        let deadline = self.terms.deadline;
+        let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
         let cache = Arc::new(Cache::new(Parts {
             store: as_store,
+            prefix: Prefix::default(),
+            definitions: vec![Arc::clone(&definition)],
+            origin: None,
             slot: Arc::clone(&slot),
             metrics: Arc::clone(&metrics),
             entropy: Arc::new(SystemEntropy),
+            clock: Arc::new(RuntimeClock::default()),
             loads_at_once: 100,
-            longest_load: deadline,
             near_bytes: NEAR_BYTES,
         }));
-        let trusted = Arc::clone(cache.store());
-        let probing = tokio::spawn(async move { trusted.probe().await });
-        let (entity, lane) = (Arc::new(item(&self.terms)), Lane::new(&self.truth));
-        Host { cache, store, lane, metrics, slot, entity, probing }
+        let kept = Arc::clone(&cache);
+        let keeping = tokio::spawn(async move { kept.keep_trust().await });
+        let lane = Lane::new(truth);
+        let deadline = self.terms.deadline;
+        let host = Host { cache, store, lane, metrics, slot, definition, deadline, keeping };
+        host.until_trusted().await;
+        host
     }
 
-    /// Puts a version into the store, as somebody else would have: fresh for so long or, negative,
+    /// Puts a version into the store, as another host would have: fresh for so long or, negative,
     /// stale since so long, and kept for another minute.
     pub(super) async fn plant(&self, version: u64, fresh_ms: i64) {
-        let token = Token::new(rand::random());
-        seize(&self.memory, &key(), token, Duration::from_secs(60)).await;
+        let name = self.name();
+        let filled = self.filled_elsewhere(version).await;
         let now_ms = self.memory.now_ms();
         let fresh_until_ms = now_ms.saturating_add_signed(fresh_ms);
         let envelope = Envelope {
@@ -144,31 +164,37 @@ impl World {
             refresh_at_ms: fresh_until_ms,
             fresh_until_ms,
             stale_until_ms: now_ms + 60_000,
-            cost_ms: 1,
-            generation: 1,
-            etag: 1,
-            body: Some(body(version)),
+            ..filled
         };
-        self.memory.fill(&key(), token, &envelope).await.unwrap();
+        let token = self.take_lease(Duration::from_secs(60)).await;
+        self.memory.fill(&name, token, &envelope).await.unwrap();
+    }
+
+    /// What another host, of an origin that has this version, leaves in the store.
+    async fn filled_elsewhere(&self, version: u64) -> Envelope {
+        let host = self.build(Arc::new(self.native()), None, &Truth::at(version)).await;
+        assert_eq!(host.read().await, version, "something is in the store already");
+        self.memory.get(&self.name()).await.unwrap().answer.unwrap()
     }
 
     /// Takes the lease from whoever has it, as a host would that then dies; or lives, if it gives
     /// it back with the token.
     pub(super) async fn take_lease(&self, lease: Duration) -> Token {
         let token = Token::new(rand::random());
-        seize(&self.memory, &key(), token, lease).await;
+        seize(&self.memory, &self.name(), token, lease).await;
         token
     }
 
     /// Removes the value and leaves the lease with its holder.
     pub(super) async fn forget_value(&self, token: Token) {
-        self.memory.invalidate_keys(&[key()]).await.unwrap();
-        seize(&self.memory, &key(), token, Duration::from_secs(3_600)).await;
+        let marking = Marking { lasts: Duration::from_secs(1), epoch: Epoch(0) };
+        self.memory.invalidate(&[Doomed::Name(self.name())], marking).await.unwrap();
+        seize(&self.memory, &self.name(), token, Duration::from_secs(3_600)).await;
     }
 
     /// The version in the store.
     pub(super) async fn stored(&self) -> Option<u64> {
-        let envelope = self.memory.get(&key()).await.unwrap()?;
+        let envelope = self.memory.get(&self.name()).await.unwrap().answer?;
         Some(version_of(envelope.body.as_deref()))
     }
 
@@ -184,15 +210,16 @@ pub(super) struct Host {
     pub(super) cache: Arc<Cache>,
     pub(super) store: Arc<Scripted>,
     pub(super) lane: Arc<Lane>,
-    pub(super) entity: Arc<Entity>,
     metrics: Arc<Metrics>,
     slot: Arc<Slot>,
-    probing: JoinHandle<()>,
+    definition: Arc<Definition>,
+    deadline: Duration,
+    keeping: JoinHandle<()>,
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.probing.abort();
+        self.keeping.abort();
     }
 }
 
@@ -200,7 +227,7 @@ pub(super) type Reading = JoinHandle<Result<Answer, ReadError>>;
 
 impl Host {
     fn request(&self, bypass: bool) -> Read {
-        self.lane.clone().reading(&self.entity).bypassing(bypass)
+        self.lane.clone().reading(&self.definition).bypassing(bypass)
     }
 
     /// A read, not yet begun.
@@ -245,9 +272,9 @@ impl Host {
         &self,
         write: &str,
     ) -> impl Future<Output = Result<Wrote, WriteError>> + Send + 'static {
-        let (entity, lane) = (Arc::clone(&self.entity), Arc::clone(&self.lane));
+        let (definition, lane) = (Arc::clone(&self.definition), Arc::clone(&self.lane));
         let truth = Arc::clone(&lane.truth);
-        let resolve: Resolve = Arc::new(move |_request| Some(lane.clone().reading(&entity)));
+        let resolve: Resolve = Arc::new(move |_request| Some(lane.clone().reading(&definition)));
         let call = WriteCall {
             entity: "item".to_owned(),
             write: write.to_owned(),
@@ -256,7 +283,7 @@ impl Host {
             values: vec![],
             needs: vec![],
             origin: Arc::new(Writes(truth)),
-            deadline: self.entity.deadline,
+            deadline: self.deadline,
             resolve,
         };
         let cache = Arc::clone(&self.cache);
@@ -294,7 +321,17 @@ impl Host {
     }
 
     pub(super) async fn until_trusted(&self) {
-        until("the store to be trusted", || self.cache.store().state().0 == Breaker::Closed).await;
+        until("the store to be trusted", || self.standing().0 == Breaker::Closed).await;
+    }
+
+    pub(super) async fn until_distrusted(&self) {
+        until("the store to be distrusted", || self.standing().0 != Breaker::Closed).await;
+    }
+
+    /// The breaker, and how many invalidations are owed.
+    pub(super) fn standing(&self) -> (Breaker, usize) {
+        let standing = self.cache.standing();
+        (standing.store, standing.owed)
     }
 
     fn metric(&self, name: &str) -> u64 {
@@ -304,13 +341,9 @@ impl Host {
     }
 }
 
-pub(super) fn key() -> Key {
-    Key::try_new(KEY).unwrap()
-}
-
 /// Gives back a lease that the test took.
 pub(super) async fn give_back(world: &World, token: Token) {
-    assert!(world.memory.release(&key(), token).await.unwrap());
+    assert!(world.memory.release(&world.name(), token).await.unwrap());
 }
 
 /// The version in an answer; 0: there is no row.

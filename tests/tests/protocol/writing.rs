@@ -14,7 +14,7 @@ use super::world::{Host, Terms, World, give_back, versions};
 #[tokio::test]
 async fn a_write_is_seen_by_every_host_once_it_was_acknowledged() {
     let world = World::default();
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     for round in 1..20 {
         for host in &hosts {
             assert_eq!(host.read().await, round);
@@ -27,11 +27,11 @@ async fn a_write_is_seen_by_every_host_once_it_was_acknowledged() {
 #[tokio::test]
 async fn a_writer_that_goes_away_after_its_commit_leaves_nothing_stale() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     assert_eq!(host.read().await, 1);
-    let invalidation = host.store.hold(Op::InvalidateKeys);
+    let invalidation = host.store.hold(Op::Invalidate);
     let writing = tokio::spawn(host.writing("put"));
-    host.store.called(Op::InvalidateKeys, 1).await;
+    host.store.called(Op::Invalidate, 1).await;
     writing.abort();
     assert!(writing.await.unwrap_err().is_cancelled());
     invalidation.release();
@@ -42,12 +42,14 @@ async fn a_writer_that_goes_away_after_its_commit_leaves_nothing_stale() {
 #[tokio::test]
 async fn a_write_whose_targets_the_policy_can_not_name_is_rolled_back() {
     let world = World::default();
-    let host = world.host_with(Arc::new(Fickle {
-        invalidate: Some(Box::new(|| {
-            Err(Trap { function: "invalidate", reason: "as the test wants it".into() })
-        })),
-        ..Fickle::over(world.native())
-    }));
+    let host = world
+        .host_with(Arc::new(Fickle {
+            invalidate: Some(Box::new(|| {
+                Err(Trap { function: "invalidate", reason: "as the test wants it".into() })
+            })),
+            ..Fickle::over(world.native())
+        }))
+        .await;
     assert!(matches!(host.write("put").await, Err(WriteError::Undecided)));
     assert_eq!(host.read().await, 1);
 }
@@ -55,7 +57,7 @@ async fn a_write_whose_targets_the_policy_can_not_name_is_rolled_back() {
 #[tokio::test]
 async fn a_write_through_puts_the_written_row_into_the_store() {
     let world = World::default();
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     assert_eq!(hosts[0].read().await, 1);
     assert_eq!(hosts[0].write("refresh").await.unwrap().cache, CacheEffect::Refreshed);
     assert_eq!(world.stored().await, Some(2));
@@ -66,7 +68,7 @@ async fn a_write_through_puts_the_written_row_into_the_store() {
 #[tokio::test]
 async fn of_two_write_throughs_the_later_one_wins_whatever_order_their_fills_have() {
     let world = World::default();
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     let load = world.truth.hold_load();
     let early = tokio::spawn(hosts[0].writing("refresh"));
     world.truth.begun(1).await;
@@ -81,7 +83,7 @@ async fn of_two_write_throughs_the_later_one_wins_whatever_order_their_fills_hav
 #[tokio::test]
 async fn a_write_through_takes_the_lease_from_a_reader_whose_load_is_older() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     let load = world.truth.hold_load();
     let early = host.spawn_read();
     world.truth.begun(1).await;
@@ -95,7 +97,7 @@ async fn a_write_through_takes_the_lease_from_a_reader_whose_load_is_older() {
 #[tokio::test]
 async fn a_write_through_that_loses_its_lease_leaves_nothing_older_than_the_write() {
     let world = World::default();
-    let host = world.host();
+    let host = world.host().await;
     assert_eq!(host.read().await, 1);
     let load = world.truth.hold_load();
     let writing = tokio::spawn(host.writing("refresh"));
@@ -113,7 +115,7 @@ async fn a_write_through_that_loses_its_lease_leaves_nothing_older_than_the_writ
 async fn a_write_through_whose_load_fails_or_panics_is_acknowledged_and_leaves_nothing_old() {
     for ending in [Ending::Failure, Ending::Panic] {
         let world = World::default();
-        let host = world.host();
+        let host = world.host().await;
         assert_eq!(host.read().await, 1);
         world.truth.end_with(ending);
         assert_eq!(host.write("refresh").await.unwrap().cache, CacheEffect::Invalidated);
@@ -139,7 +141,7 @@ async fn tag_invalidated_while_loading(world: &World, host: &Host) -> (u64, Opti
 #[tokio::test]
 async fn a_row_whose_tag_was_invalidated_while_it_was_loaded_is_loaded_again() {
     let world = World::new(Terms { team_tag: true, ..Terms::default() });
-    let host = world.host();
+    let host = world.host().await;
     let (acknowledged, stored) = tag_invalidated_while_loading(&world, &host).await;
     assert_eq!(stored, Some(acknowledged));
     assert_eq!(world.truth.loads(), 2);
@@ -148,7 +150,7 @@ async fn a_row_whose_tag_was_invalidated_while_it_was_loaded_is_loaded_again() {
 #[tokio::test]
 async fn the_check_of_late_tags_notices_a_store_without_marks() {
     let world = World::new(Terms { team_tag: true, ..Terms::default() });
-    let host = world.faulty_host(Fault::NoMark);
+    let host = world.faulty_host(Fault::NoMark).await;
     let (acknowledged, stored) = tag_invalidated_while_loading(&world, &host).await;
     assert!(stored < Some(acknowledged), "nothing stale was stored");
 }
@@ -156,7 +158,7 @@ async fn the_check_of_late_tags_notices_a_store_without_marks() {
 #[tokio::test]
 async fn a_tag_that_only_the_row_knows_removes_its_value() {
     let world = World::new(Terms { team_tag: true, ..Terms::default() });
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().await, world.host().await];
     assert_eq!(hosts[0].read().await, 1);
     world.truth.commit();
     hosts[1].invalidate_tag("team:a").await;

@@ -5,9 +5,11 @@ use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, MemoryStore, Mode, Removed,
-    Store, StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
+    Listener, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope, Store,
+    StoreError, Tag, Token, Tracked,
 };
 
 /// A protection to switch off.
@@ -20,6 +22,8 @@ pub(super) enum Fault {
     AnyoneReleases,
     NoMark,
     IndexForgets,
+    OnlyTheFirstTag,
+    FloorsStand,
     TellsNobody,
 }
 
@@ -27,7 +31,7 @@ pub(super) enum Fault {
 pub(super) struct Faulty {
     inner: MemoryStore,
     fault: Fault,
-    granted: Mutex<HashMap<Key, Token>>,
+    granted: Mutex<HashMap<Name, Token>>,
 }
 
 impl Faulty {
@@ -35,47 +39,32 @@ impl Faulty {
         Self { inner: MemoryStore::default(), fault, granted: Mutex::default() }
     }
 
-    async fn seize(&self, key: &Key, token: Token) {
+    async fn seize(&self, name: &Name, token: Token) {
         let lease = Duration::from_secs(60);
-        let claim = Claim { key, token, lease, seen_ms: 0, mode: Mode::TakeOver };
+        let claim = Claim { name, token, lease, seen_ms: 0, mode: Mode::TakeOver };
         self.inner.claim(claim).await.unwrap();
     }
 
-    async fn leases(&self) -> Vec<(Key, Token)> {
+    async fn leases(&self) -> Vec<(Name, Token)> {
         let granted = self.granted.lock().unwrap().clone();
         let mut held = Vec::new();
-        for (key, token) in granted {
-            if self.inner.renew(&key, token, Duration::from_secs(60)).await.unwrap() {
-                held.push((key, token));
+        for (name, token) in granted {
+            if self.inner.renew(&name, token, Duration::from_secs(60)).await.unwrap() {
+                held.push((name, token));
             }
         }
         held
-    }
-
-    async fn invalidated(
-        &self,
-        invalidation: impl Future<Output = Result<Removed, StoreError>>,
-    ) -> Result<Removed, StoreError> {
-        if self.fault != Fault::InvalidationLeavesLeases {
-            return invalidation.await;
-        }
-        let leases = self.leases().await;
-        let removed = invalidation.await;
-        for (key, token) in leases {
-            self.seize(&key, token).await;
-        }
-        removed
     }
 }
 
 #[async_trait]
 impl Store for Faulty {
-    async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
-        self.inner.get(key).await
+    async fn get(&self, name: &Name) -> Result<Over<Option<Envelope>>, StoreError> {
+        self.inner.get(name).await
     }
 
-    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
-        self.inner.get_tracked(key).await
+    async fn get_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
+        self.inner.get_tracked(name).await
     }
 
     fn listen(&self, listener: Weak<dyn Listener>) {
@@ -84,7 +73,7 @@ impl Store for Faulty {
         }
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim<'_>) -> Result<Over<Claimed>, StoreError> {
         let claim = match self.fault {
             Fault::ClaimDoesNotLook => Claim { seen_ms: u64::MAX, ..claim },
             Fault::EveryClaimTakesOver => Claim { mode: Mode::TakeOver, ..claim },
@@ -93,66 +82,86 @@ impl Store for Faulty {
             | Fault::AnyoneReleases
             | Fault::NoMark
             | Fault::IndexForgets
+            | Fault::OnlyTheFirstTag
+            | Fault::FloorsStand
             | Fault::TellsNobody => claim,
         };
         let claimed = self.inner.claim(claim).await?;
-        if matches!(claimed, Claimed::Granted { .. }) {
-            self.granted.lock().unwrap().insert(claim.key.clone(), claim.token);
+        if matches!(claimed.answer, Claimed::Granted { .. }) {
+            self.granted.lock().unwrap().insert(claim.name.clone(), claim.token);
         }
         Ok(claimed)
     }
 
     async fn fill(
         &self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
         if self.fault == Fault::FillWithoutLease {
-            self.seize(key, token).await;
+            self.seize(name, token).await;
         }
-        self.inner.fill(key, token, envelope).await
+        self.inner.fill(name, token, envelope).await
     }
 
-    async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        self.inner.renew(key, token, lease).await
+    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+        self.inner.renew(name, token, lease).await
     }
 
-    async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
         if self.fault == Fault::AnyoneReleases {
-            self.seize(key, token).await;
+            self.seize(name, token).await;
         }
-        self.inner.release(key, token).await
+        self.inner.release(name, token).await
     }
 
-    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
-        self.inner.lease_left(key).await
+    async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError> {
+        self.inner.lease_left(name).await
     }
 
-    async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
-        self.invalidated(self.inner.invalidate_keys(keys)).await
+    async fn invalidate(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        if self.fault != Fault::InvalidationLeavesLeases {
+            return self.inner.invalidate(doomed, marking).await;
+        }
+        let leases = self.leases().await;
+        let removed = self.inner.invalidate(doomed, marking).await;
+        for (name, token) in leases {
+            self.seize(&name, token).await;
+        }
+        removed
     }
 
-    async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
-        self.invalidated(self.inner.invalidate_tag(tag, mark)).await
-    }
-
-    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError> {
-        match self.fault {
-            Fault::IndexForgets => Ok(Indexed::Clear),
-            Fault::NoMark => {
-                self.inner.index(tag, key, expires_at_ms).await.map(|_| Indexed::Clear)
-            }
+    async fn index(
+        &self,
+        name: &Name,
+        tags: &[Tag],
+        expires_at_ms: u64,
+    ) -> Result<Over<Indexed>, StoreError> {
+        let tags = match self.fault {
+            Fault::IndexForgets => &[],
+            Fault::OnlyTheFirstTag => &tags[..tags.len().min(1)],
             Fault::FillWithoutLease
             | Fault::InvalidationLeavesLeases
             | Fault::ClaimDoesNotLook
             | Fault::EveryClaimTakesOver
             | Fault::AnyoneReleases
-            | Fault::TellsNobody => self.inner.index(tag, key, expires_at_ms).await,
+            | Fault::NoMark
+            | Fault::FloorsStand
+            | Fault::TellsNobody => tags,
+        };
+        let mut indexed = self.inner.index(name, tags, expires_at_ms).await?;
+        if self.fault == Fault::NoMark {
+            indexed.answer.marks.clear();
         }
+        Ok(indexed)
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
         self.inner.announce(intent, hold).await
     }
 
@@ -164,12 +173,57 @@ impl Store for Faulty {
         self.inner.due(hold).await
     }
 
-    async fn settled(&self, key: &Key, at_most: Duration) {
-        self.inner.settled(key, at_most).await;
+    async fn settled(&self, name: &Name, at_most: Duration) {
+        self.inner.settled(name, at_most).await;
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.ping().await
+    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+        self.inner.beat().await
+    }
+
+    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+        self.inner.confirm().await
+    }
+
+    async fn relinked(&self, since: LinkId) {
+        self.inner.relinked(since).await;
+    }
+
+    fn relink(&self, why: &str) {
+        self.inner.relink(why);
+    }
+
+    async fn range(&self) -> Result<Over<Range>, StoreError> {
+        self.inner.range().await
+    }
+
+    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
+        self.inner.publish(namings).await
+    }
+
+    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+        let scopes = if self.fault == Fault::FloorsStand { &[] } else { scopes };
+        self.inner.raise(scopes).await
+    }
+
+    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.inner.note_watched(epoch).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+        self.inner.enlist(card).await
+    }
+
+    async fn delist(&self, id: &str) -> Result<(), StoreError> {
+        self.inner.delist(id).await
+    }
+
+    async fn note(&self, of: &str) -> Result<Option<Bytes>, StoreError> {
+        self.inner.note(of).await
+    }
+
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
+        self.inner.write_note(of, note, lasts).await
     }
 
     fn now_ms(&self) -> u64 {

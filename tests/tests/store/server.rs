@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corral_host::store::RedisStore;
+use corral_host::store::{Prefix, RedisStore};
 use corral_tests::servers::Redis;
 
 /// A private server, ended with the test.
@@ -18,7 +18,7 @@ impl Server {
     }
 
     pub(super) fn store(&self, budget: Duration) -> RedisStore {
-        RedisStore::connect(&self.url(), budget).unwrap()
+        RedisStore::connect(&self.url(), Prefix::default(), budget).unwrap()
     }
 
     pub(super) fn admin(&self) -> redis::Connection {

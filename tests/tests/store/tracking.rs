@@ -1,6 +1,6 @@
 //! What only a real server can show of tracking.
 
-use corral_host::store::Tracked;
+use corral_host::store::{Doomed, Tracked};
 use corral_tests::conformance::Heard;
 
 use super::*;
@@ -9,20 +9,20 @@ use super::*;
 async fn only_what_was_asked_for_is_told() {
     let server = Server::start().await;
     let (here, there) = (server.store(BUDGET), server.store(BUDGET));
-    let (asked, unasked) = (key("asked"), key("unasked"));
+    let (asked, unasked) = (name("asked"), name("unasked"));
     put(&there, &asked).await;
     put(&there, &unasked).await;
     let heard = Heard::of(&here);
-    assert!(here.get_tracked(&asked).await.unwrap().heard);
+    assert!(here.get_tracked(&asked).await.unwrap().answer.heard);
     here.get(&unasked).await.unwrap();
     // Its claims and fills look at leases, which are nobody's business.
     claim_and_release(&here, &unasked).await;
     claim_and_release(&there, &unasked).await;
-    there.invalidate_keys(std::slice::from_ref(&unasked)).await.unwrap();
-    there.invalidate_keys(std::slice::from_ref(&asked)).await.unwrap();
+    remove(&there, &unasked).await;
+    remove(&there, &asked).await;
     until("word", || heard.times(&asked) == 1).await;
     assert_eq!((heard.times(&unasked), heard.all()), (0, 0));
-    assert_eq!(heard.keys(), ["asked"], "nothing of leases and waiters");
+    assert_eq!(heard.names(), [asked.as_str()], "nothing of leases and waiters");
 }
 
 #[tokio::test]
@@ -32,16 +32,16 @@ async fn everything_that_ends_a_value_is_told() {
     let mut admin = server.admin();
     let heard = Heard::of(&here);
     for end in ["DEL", "UNLINK", "PERSIST"] {
-        let key = key(end);
-        put(&there, &key).await;
-        here.get_tracked(&key).await.unwrap();
-        redis::cmd(end).arg(key.as_str()).exec(&mut admin).unwrap();
-        until(end, || heard.times(&key) == 1).await;
+        let name = name(end);
+        put(&there, &name).await;
+        here.get_tracked(&name).await.unwrap();
+        redis::cmd(end).arg(name.as_str()).exec(&mut admin).unwrap();
+        until(end, || heard.times(&name) == 1).await;
     }
-    let expired = key("expired");
+    let expired = name("expired");
     put(&there, &expired).await;
     here.get_tracked(&expired).await.unwrap();
-    redis::cmd("PEXPIRE").arg("expired").arg(1).exec(&mut admin).unwrap();
+    redis::cmd("PEXPIRE").arg(expired.as_str()).arg(1).exec(&mut admin).unwrap();
     until("the expiry", || heard.times(&expired) >= 1).await;
     assert_eq!(heard.all(), 0);
     redis::cmd("FLUSHALL").exec(&mut admin).unwrap();
@@ -52,10 +52,10 @@ async fn everything_that_ends_a_value_is_told() {
 async fn a_connection_that_was_killed_tells_that_everything_may_have_changed() {
     let server = Server::start().await;
     let (here, there) = (server.store(BUDGET), server.store(BUDGET));
-    let (heard, key) = (Heard::of(&here), key("k"));
-    put(&there, &key).await;
+    let (heard, name) = (Heard::of(&here), name("k"));
+    put(&there, &name).await;
     for _ in 0..5 {
-        assert!(here.get_tracked(&key).await.unwrap().heard);
+        assert!(here.get_tracked(&name).await.unwrap().answer.heard);
         let before = heard.all();
         redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).exec(&mut server.admin()).unwrap();
         redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).exec(&mut server.admin()).unwrap();
@@ -63,25 +63,25 @@ async fn a_connection_that_was_killed_tells_that_everything_may_have_changed() {
         works_again(&here).await;
         works_again(&there).await;
     }
-    let before = heard.times(&key);
-    assert!(here.get_tracked(&key).await.unwrap().heard);
-    there.invalidate_keys(std::slice::from_ref(&key)).await.unwrap();
-    until("word over the new connection", || heard.times(&key) > before).await;
+    let before = heard.times(&name);
+    assert!(here.get_tracked(&name).await.unwrap().answer.heard);
+    remove(&there, &name).await;
+    until("word over the new connection", || heard.times(&name) > before).await;
 }
 
 #[tokio::test]
 async fn a_killed_and_restarted_server_tells_that_everything_may_have_changed() {
     let mut server = Server::start().await;
     let here = server.store(BUDGET);
-    let (heard, key) = (Heard::of(&here), key("k"));
-    put(&here, &key).await;
-    here.get_tracked(&key).await.unwrap();
+    let (heard, name) = (Heard::of(&here), name("k"));
+    put(&here, &name).await;
+    here.get_tracked(&name).await.unwrap();
     let before = heard.all();
     server.0.kill();
     until("word of the break", || heard.all() > before).await;
     server.0.restart().await.unwrap();
     works_again(&here).await;
-    assert!(here.get_tracked(&key).await.unwrap().heard);
+    assert!(here.get_tracked(&name).await.unwrap().answer.heard);
 }
 
 #[tokio::test]
@@ -92,10 +92,10 @@ async fn a_user_who_may_not_track_is_told_nothing_and_knows_it() {
         .exec(&mut server.admin())
         .unwrap();
     let url = format!("redis://app:secret@127.0.0.1:{}", server.0.port());
-    let store = RedisStore::connect(&url, BUDGET).unwrap();
-    let key = key("k");
-    put(&store, &key).await;
-    let Tracked { envelope, heard } = store.get_tracked(&key).await.unwrap();
+    let store = RedisStore::connect(&url, Prefix::default(), BUDGET).unwrap();
+    let name = name("k");
+    put(&store, &name).await;
+    let Tracked { envelope, heard } = store.get_tracked(&name).await.unwrap().answer;
     assert!(envelope.is_some() && !heard);
 }
 
@@ -103,25 +103,30 @@ async fn a_user_who_may_not_track_is_told_nothing_and_knows_it() {
 async fn what_is_no_envelope_is_a_tracked_miss() {
     let server = Server::start().await;
     let store = server.store(BUDGET);
-    redis::cmd("RPUSH").arg("list").arg("x").exec(&mut server.admin()).unwrap();
-    let Tracked { envelope, heard } = store.get_tracked(&key("list")).await.unwrap();
+    redis::cmd("RPUSH").arg(name("list").as_str()).arg("x").exec(&mut server.admin()).unwrap();
+    let Tracked { envelope, heard } = store.get_tracked(&name("list")).await.unwrap().answer;
     assert!(envelope.is_none() && heard);
     assert_eq!(store.unreadable(), 1);
 }
 
-async fn put(store: &dyn Store, key: &Key) {
-    let token = Token::new(rand::random());
-    let claim = Claim { key, token, lease: PATIENCE, seen_ms: 0, mode: Mode::TakeOver };
-    store.claim(claim).await.unwrap();
-    assert_eq!(store.fill(key, token, &envelope(store)).await.unwrap(), Filled::Stored);
+async fn remove(store: &dyn Store, name: &Name) {
+    let marking = Marking { lasts: PATIENCE, epoch: Epoch(1) };
+    store.invalidate(&[Doomed::Name(name.clone())], marking).await.unwrap();
 }
 
-async fn claim_and_release(store: &dyn Store, key: &Key) {
+async fn put(store: &dyn Store, name: &Name) {
     let token = Token::new(rand::random());
-    let claim = Claim { key, token, lease: PATIENCE, seen_ms: u64::MAX, mode: Mode::TakeOver };
+    let claim = Claim { name, token, lease: PATIENCE, seen_ms: 0, mode: Mode::TakeOver };
     store.claim(claim).await.unwrap();
-    store.renew(key, token, PATIENCE).await.unwrap();
-    assert!(store.release(key, token).await.unwrap());
+    assert_eq!(store.fill(name, token, &envelope(store)).await.unwrap(), Filled::Stored);
+}
+
+async fn claim_and_release(store: &dyn Store, name: &Name) {
+    let token = Token::new(rand::random());
+    let claim = Claim { name, token, lease: PATIENCE, seen_ms: u64::MAX, mode: Mode::TakeOver };
+    store.claim(claim).await.unwrap();
+    store.renew(name, token, PATIENCE).await.unwrap();
+    assert!(store.release(name, token).await.unwrap());
 }
 
 /// Waits for a condition.

@@ -8,9 +8,13 @@ use crate::policy::{
     Change, Event, Manifest, Memo, Moment, NativePolicy, Plan, Policy, Refusal, Request, Row, Slot,
     Target, Trap, Turn,
 };
+use crate::store::{Digest, Epoch, Fingerprint, Prefix, Stamp};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NOW_MS: u64 = 1_000_000;
+
+/// The word that is in force.
+const WORD: u64 = 77;
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_given_again_until_its_time_is_over() {
@@ -43,7 +47,7 @@ async fn nothing_is_answered_past_its_refresh_point_or_its_freshness() {
 #[tokio::test(start_paused = true)]
 async fn the_time_counts_from_before_the_get() {
     let world = World::new(1 << 20);
-    let ticket = world.near.reserve(&key("k")).unwrap();
+    let ticket = world.near.reserve(&name("k")).unwrap();
     tokio::time::advance(SECOND / 2).await;
     world.keep_with(ticket, "1", "k", &envelope(60_000), SECOND);
     tokio::time::advance(SECOND / 2 - Duration::from_millis(1)).await;
@@ -55,11 +59,11 @@ async fn the_time_counts_from_before_the_get() {
 #[tokio::test]
 async fn a_change_ends_what_was_kept_and_what_is_on_its_way() {
     type Change = fn(&Near);
-    let changes: [Change; 2] = [|near| near.changed("k"), |near| near.all_changed()];
+    let changes: [Change; 2] = [|near| near.changed(name("k").as_str()), |near| near.all_changed()];
     for change in changes {
         let world = World::new(1 << 20);
         world.keep("1", "k", &envelope(60_000), SECOND);
-        let ticket = world.near.reserve(&key("k")).unwrap();
+        let ticket = world.near.reserve(&name("k")).unwrap();
         change(&world.near);
         assert!(world.look("1").is_none());
         world.keep_with(ticket, "1", "k", &envelope(60_000), SECOND);
@@ -73,8 +77,25 @@ async fn a_change_ends_what_was_kept_and_what_is_on_its_way() {
 async fn a_change_of_another_key_ends_nothing() {
     let world = World::new(1 << 20);
     world.keep("1", "k", &envelope(60_000), SECOND);
-    world.near.changed("another");
+    world.near.changed(name("another").as_str());
     assert!(world.look("1").is_some());
+}
+
+#[tokio::test]
+async fn a_stamp_that_is_not_in_force_any_more_is_not_answered() {
+    let world = World::new(1 << 20);
+    world.keep("1", "k", &envelope(60_000), SECOND);
+    let looked = world.near.look(&read("1"), &world.generation, |_| false, Instant::now());
+    assert!(looked.is_none());
+    assert!(world.look("1").is_some(), "the answer itself is still there");
+}
+
+#[tokio::test]
+async fn what_was_kept_before_trust_was_lost_is_never_answered_again() {
+    let world = World::new(1 << 20);
+    world.keep("1", "k", &envelope(60_000), SECOND);
+    world.near.forget_all();
+    assert!(world.look("1").is_none());
 }
 
 #[tokio::test]
@@ -82,7 +103,7 @@ async fn another_generation_has_its_own_answers() {
     let world = World::new(1 << 20);
     world.keep("1", "k", &envelope(60_000), SECOND);
     let newer = world.slot.activate_native(native());
-    assert!(world.near.look(&read("1"), &newer, Instant::now()).is_none());
+    assert!(world.near.look(&read("1"), &newer, in_force, Instant::now()).is_none());
     world.near.sweep(&newer);
     assert_eq!(world.near.size(), (0, 0));
 }
@@ -121,7 +142,7 @@ async fn a_sweep_takes_what_is_over_and_leaves_the_rest() {
     let world = World::new(1 << 20);
     world.keep("1", "k", &envelope(60_000), SECOND);
     world.keep("2", "l", &envelope(60_000), SECOND * 2);
-    world.near.changed("unknown");
+    world.near.changed(name("unknown").as_str());
     tokio::time::advance(SECOND).await;
     world.near.sweep(&world.generation);
     assert_eq!(world.near.size().0, 1);
@@ -131,7 +152,7 @@ async fn a_sweep_takes_what_is_over_and_leaves_the_rest() {
 #[tokio::test]
 async fn switched_off_it_keeps_nothing() {
     let near = Near::new(0);
-    assert!(near.reserve(&key("k")).is_none());
+    assert!(near.reserve(&name("k")).is_none());
     near.all_changed();
     assert_eq!(near.size(), (0, 0));
 }
@@ -148,26 +169,26 @@ impl World {
         Self { near: Near::new(bytes), generation: slot.current(), slot }
     }
 
-    fn keep(&self, value: &str, name: &str, envelope: &Envelope, at_most: Duration) {
-        let ticket = self.near.reserve(&key(name)).unwrap();
-        self.keep_with(ticket, value, name, envelope, at_most);
+    fn keep(&self, value: &str, key: &str, envelope: &Envelope, at_most: Duration) {
+        let ticket = self.near.reserve(&name(key)).unwrap();
+        self.keep_with(ticket, value, key, envelope, at_most);
     }
 
     fn keep_with(
         &self,
         ticket: Ticket,
         value: &str,
-        name: &str,
+        key: &str,
         envelope: &Envelope,
         at_most: Duration,
     ) {
-        let (key, generation) = (key(name), &self.generation);
+        let (key, generation) = (Key::try_new(key).unwrap(), &self.generation);
         let found = Found { key: &key, envelope, generation, now_ms: NOW_MS, at_most };
         self.near.keep(ticket, &read(value), &found);
     }
 
     fn look(&self, value: &str) -> Option<Answer> {
-        self.near.look(&read(value), &self.generation, Instant::now())
+        self.near.look(&read(value), &self.generation, in_force, Instant::now())
     }
 }
 
@@ -175,8 +196,13 @@ fn read(value: &str) -> ReadName {
     ReadName::new("e", [Some(value)].into_iter())
 }
 
-fn key(name: &str) -> Key {
-    Key::try_new(name).unwrap()
+fn name(key: &str) -> Name {
+    let key = Key::try_new(key).unwrap();
+    Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
+}
+
+fn in_force(word: u64) -> bool {
+    word == WORD
 }
 
 fn envelope(fresh_ms: u64) -> Envelope {
@@ -188,6 +214,8 @@ fn envelope(fresh_ms: u64) -> Envelope {
         cost_ms: 1,
         generation: 1,
         etag: 42,
+        fingerprint: Fingerprint(0),
+        stamp: Stamp { epoch: Epoch(1), word: WORD },
         body: Some(Bytes::from_static(b"{}")),
     }
 }

@@ -13,7 +13,7 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ("lisen = 1", r#":1:1 lisen: unknown key; did you mean "listen"?"#),
     (
         "[store]\npassword = 's3cret'",
-        ":2:1 store.password: unknown key; the keys here are url, timeout",
+        ":2:1 store.password: unknown key; the keys here are url, timeout, prefix",
     ),
     (
         "[entity.user]\nttl = '1s'\n[entity.user.profile]\n",

@@ -15,6 +15,7 @@ use super::super::{
 use super::parse;
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 use crate::policy::Limits;
+use crate::store::Prefix;
 
 /// The example of the manual, with tokens written out.
 const EXAMPLE: &str = r#"
@@ -79,7 +80,8 @@ fn an_empty_file_is_a_configuration() {
     assert_eq!(config.grace, Duration::from_secs(10));
     assert_eq!(config.admin.listen, "127.0.0.1:7071".parse().unwrap());
     assert_eq!(config.access, Access::default());
-    assert_eq!(config.store, StoreConfig { url: None, timeout: Duration::from_millis(50) });
+    let timeout = Duration::from_millis(50);
+    assert_eq!(config.store, StoreConfig { url: None, prefix: Prefix::default(), timeout });
     assert_eq!(config.near, NearConfig { bytes: 64 << 20 });
     assert_eq!(config.origin, OriginConfig { url: None, max_loads: 32, max_writes: 8 });
     assert!(config.policy.watch && config.policy.component.is_none());
@@ -290,6 +292,7 @@ fn example() -> Config {
         near: NearConfig { bytes: 16 << 20 },
         store: StoreConfig {
             url: secret("redis://127.0.0.1:6379"),
+            prefix: Prefix::default(),
             timeout: Duration::from_millis(50),
         },
         origin: OriginConfig {

@@ -145,26 +145,29 @@ impl RedisStore {
     }
 
     /// Runs a script once for each call, in one exchange. A script may be repeated: when the server does
-    /// not know it, all calls are sent again. Answers the server's clock at the last of them, too.
+    /// not know it, all calls are sent again, each with the script's code, for the server may be made to
+    /// forget it between any two of them. Answers the server's clock at each of them, too.
     async fn run_each<T: FromRedisValue>(
         &self,
         script: &Script,
         calls: Vec<Call>,
     ) -> Result<Over<Vec<(u64, T)>>, StoreError> {
-        let mut commands = Pipeline::with_capacity(calls.len());
-        for (names, args) in &calls {
-            commands.cmd("EVALSHA").arg(&script.digest).arg(names.len()).arg(names).arg(args);
-        }
+        let commands = |command: &str, script: &str| {
+            let mut commands = Pipeline::with_capacity(calls.len());
+            for (names, args) in &calls {
+                commands.cmd(command).arg(script).arg(names.len()).arg(names).arg(args);
+            }
+            commands
+        };
+        let (known, whole) =
+            (commands("EVALSHA", &script.digest), || commands("EVAL", &script.code));
         let sent = Instant::now();
         let answers: Over<Vec<(u64, T)>> = self
             .link
             .exchange(|mut connection| async move {
-                match commands.query_async(&mut connection).await {
+                match known.query_async(&mut connection).await {
                     Err(error) if is_unknown_script(&error) => {
-                        let mut load = redis::cmd("SCRIPT");
-                        load.arg("LOAD").arg(&script.code);
-                        load.query_async::<String>(&mut connection).await?;
-                        commands.query_async(&mut connection).await
+                        whole().query_async(&mut connection).await
                     }
                     answers => answers,
                 }

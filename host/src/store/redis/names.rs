@@ -72,3 +72,34 @@ impl Names {
         Name::read(&self.prefix, text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Digest, Key};
+
+    #[test]
+    fn everything_is_under_the_prefix_and_braces_hold_the_whole_name() {
+        let names = Names { prefix: Prefix::try_new("shop:").unwrap() };
+        let digest = Digest::of(["user"]);
+        let name = Name::new(&names.prefix, &digest, &Key::try_new("v1:user:7").unwrap());
+        let text = format!("shop:1:{digest}:v1:user:7");
+        assert_eq!(name.as_str(), text);
+        assert_eq!(names.lease(&text), format!("shop:1:lease:{{{text}}}"));
+        assert_eq!(names.waiters(&text), format!("shop:1:waiters:{{{text}}}"));
+        let tag = Tag::try_new("user:7").unwrap();
+        assert_eq!(names.index(&tag), "shop:1:tags:{user:7}");
+        assert_eq!(names.mark(&tag), "shop:1:mark:{user:7}");
+        assert_eq!(
+            (&*names.range(), &*names.intents()),
+            ("shop:1:range:{0}", "shop:1:intents:{0}")
+        );
+        assert_eq!(
+            (&*names.hosts(), &*names.settled_channel()),
+            ("shop:1:hosts", "shop:1:settled")
+        );
+        assert_eq!(names.read(&text), Some(name));
+        // Of another deployment on the same server.
+        assert_eq!(names.read(&text.replace("shop:", "corral:")), None);
+    }
+}

@@ -23,8 +23,12 @@ fn random() -> String {
 impl RedisStore {
     pub(super) async fn read_range(&self) -> Result<Over<Range>, StoreError> {
         let command = redis::cmd("HGETALL").arg(self.names.range()).take();
-        let fields: Over<Vec<String>> = self.send(command).await?;
-        Ok(fields.map(|fields| read(self.clock.now_ms(), &fields)))
+        // A list of pairs in one version of the serialization protocol, a map in the other.
+        let fields: Over<Vec<(String, String)>> = self.send(command).await?;
+        let now_ms = self.clock.now_ms();
+        Ok(fields.map(|fields| {
+            Range::read(now_ms, fields.iter().map(|(name, content)| (&**name, &**content)))
+        }))
     }
 
     pub(super) async fn publish_namings(

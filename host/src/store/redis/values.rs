@@ -292,3 +292,38 @@ impl FromRedisValue for ClaimAnswer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_is_written_and_what_is_none_counts_as_the_newest() {
+        let mark = Mark { at_ms: 1_700_000_000_123, epoch: Epoch(0xe90c) };
+        assert_eq!(read_mark("00ff 1700000000123 000000000000e90c"), mark);
+        let newest = Mark { at_ms: u64::MAX, epoch: Epoch(0) };
+        for text in ["", "00ff", "00ff 17", "00ff x 000000000000e90c", "00ff 17 node", "1"] {
+            assert_eq!(read_mark(text), newest, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_has_three_answers_and_everything_else_is_an_error() {
+        let word = |word: &str| Value::BulkString(word.as_bytes().to_vec());
+        let answer = |parts| ClaimAnswer::from_redis_value(Value::Array(parts));
+        assert!(matches!(answer(vec![word("granted")]), Ok(ClaimAnswer::Granted)));
+        let held = answer(vec![word("held"), Value::Int(41)]);
+        assert!(matches!(held, Ok(ClaimAnswer::Held { left_ms: 41 })));
+        let found = answer(vec![word("found"), word("bytes")]);
+        assert!(matches!(found, Ok(ClaimAnswer::Found(bytes)) if bytes == b"bytes"));
+        for wrong in [
+            vec![],
+            vec![word("held")],
+            vec![word("found")],
+            vec![word("granted"), Value::Int(1)],
+            vec![word("lent"), Value::Int(1)],
+        ] {
+            assert!(answer(wrong.clone()).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -115,7 +115,7 @@ impl Stage {
             }
             StoreFault::Evicts => {
                 for key in self.redis.keys("*item:*").await? {
-                    if key.starts_with("v1:") || key.starts_with("lease:") {
+                    if key.contains(":v1:item:") && !key.starts_with("corral:1:waiters:") {
                         self.say(&["DEL", &key]).await?;
                     }
                 }

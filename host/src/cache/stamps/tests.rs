@@ -1,0 +1,174 @@
+//! What distinguishes definitions and reads, and what changes a word.
+
+use super::*;
+use crate::config::Config;
+
+const ENTITY: &str = "[entity.user]\nttl = '1m'\nstale_if_error = '4m'\ndeadline = '3s'\n\
+                      params = ['id:int8']\ntags = ['user:{id}']\n";
+
+const EPOCH: Epoch = Epoch(7);
+
+fn definition(text: &str) -> Arc<Definition> {
+    let config = Config::parse(text, "corral.toml", &Default::default()).unwrap();
+    Definition::new(Arc::new(config.entities["user"].clone()), &Prefix::default())
+}
+
+fn read(value: &str) -> ReadName {
+    ReadName::new("user", [Some(value)].into_iter())
+}
+
+fn policy(settings: &str) -> PolicyId {
+    PolicyId::of("component", settings)
+}
+
+fn naming(definition: &Definition) -> Naming {
+    definition.naming(policy("{}"))
+}
+
+/// What a store says in which the definition is published under a policy.
+fn range(definition: &Definition, everything: u64, floor: u64) -> Range {
+    let naming = naming(definition);
+    let floors = [(Scope::Everything, everything), (naming.scope(), floor)];
+    Range { version: 1, floors: floors.into(), namings: vec![naming], ..Range::default() }
+}
+
+fn stamp(definition: &Definition) -> Option<Stamp> {
+    definition.stamp(policy("{}"), EPOCH, Duration::ZERO)
+}
+
+#[test]
+fn a_word_changes_with_every_part_of_it() {
+    let base = word(Epoch(1), [2, 3]);
+    for other in [word(Epoch(2), [2, 3]), word(Epoch(1), [3, 3]), word(Epoch(1), [2, 4])] {
+        assert_ne!(base, other);
+    }
+    assert_ne!(word(Epoch(1), [2, 3]), word(Epoch(1), [3, 2]));
+}
+
+#[test]
+fn a_definition_that_answers_otherwise_has_another_digest_and_one_that_lives_otherwise_has_not() {
+    let base = definition(ENTITY);
+    for (text, other) in [
+        ("ttl = '1m'", "ttl = '2m'"),
+        ("deadline = '3s'", "deadline = '4s'"),
+        ("stale_if_error = '4m'", "near = '1s'"),
+    ] {
+        let same = definition(&ENTITY.replace(text, other));
+        assert_eq!(same.digest(), base.digest(), "{other}");
+        assert_eq!(same.fingerprint(&read("1")), base.fingerprint(&read("1")), "{other}");
+    }
+    for (text, other) in [
+        ("params = ['id:int8']", "params = ['id:int4']"),
+        ("params = ['id:int8']", "params = ['id:int8', 'lang:text']"),
+        ("tags = ['user:{id}']", "tags = []"),
+        ("tags = ['user:{id}']", "tags = ['user:{id}', 'users']"),
+        ("ttl = '1m'", "ttl = '1m'\nrows = 'many'"),
+    ] {
+        let changed = definition(&ENTITY.replace(text, other));
+        assert_ne!(changed.digest(), base.digest(), "{other}");
+        assert_ne!(changed.fingerprint(&read("1")), base.fingerprint(&read("1")), "{other}");
+    }
+}
+
+#[test]
+fn a_fingerprint_tells_reads_of_one_definition_apart_and_is_the_same_on_every_host() {
+    let (here, there) = (definition(ENTITY), definition(ENTITY));
+    assert_eq!(here.fingerprint(&read("1")), there.fingerprint(&read("1")));
+    assert_ne!(here.fingerprint(&read("1")), here.fingerprint(&read("2")));
+    let null = ReadName::new("user", [None].into_iter());
+    assert_ne!(here.fingerprint(&read("")), here.fingerprint(&null));
+}
+
+#[test]
+fn a_naming_says_how_its_definition_names_and_for_how_long() {
+    let naming = naming(&definition(ENTITY));
+    assert_eq!(naming.entity, "user");
+    assert_eq!(naming.params, ["id:int8"]);
+    assert_eq!(naming.deadline_ms, 3_000);
+    assert!(naming.lasts_ms >= 5 * 60_000, "a value is kept for as long as it may be answered");
+}
+
+#[test]
+fn nothing_is_stamped_or_in_force_before_the_first_range() {
+    let definition = definition(ENTITY);
+    assert_eq!(stamp(&definition), None);
+    assert!(!definition.is_in_force(word(EPOCH, [1, 2])));
+}
+
+#[test]
+fn a_stamp_is_in_force_until_its_epoch_or_one_of_its_floors_is_another() {
+    let definition = definition(ENTITY);
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO);
+    let stamp = stamp(&definition).unwrap();
+    assert!(definition.is_in_force(stamp.word));
+    let is_current = |version, policy| stamps.is_current(EPOCH, version, policy);
+    assert!(is_current(1, policy("{}")) && !is_current(2, policy("{}")));
+    assert!(!is_current(1, policy("[]")), "its namings are not published");
+    for (epoch, everything, floor) in [(Epoch(8), 1, 2), (EPOCH, 9, 2), (EPOCH, 1, 9)] {
+        stamps.set(epoch, range(&definition, everything, floor), policy("{}"), Duration::ZERO);
+        assert!(!definition.is_in_force(stamp.word), "{epoch:?} {everything} {floor}");
+        // If nothing but its epoch is over, it may be answered when a load fails.
+        assert_eq!(definition.is_of_another_epoch(stamp), epoch != EPOCH);
+    }
+}
+
+#[test]
+fn without_a_floor_of_everything_nothing_is_in_force() {
+    let definition = definition(ENTITY);
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    let mut range = range(&definition, 1, 2);
+    range.floors.remove(&Scope::Everything);
+    stamps.set(EPOCH, range, policy("{}"), Duration::ZERO);
+    assert_eq!(stamp(&definition), None);
+}
+
+#[test]
+fn a_range_that_is_empty_is_never_current() {
+    let stamps = Stamps::new(Vec::new());
+    stamps.set(EPOCH, Range::default(), policy("{}"), Duration::ZERO);
+    assert!(!stamps.is_current(EPOCH, 0, policy("{}")));
+}
+
+#[test]
+fn a_load_is_not_stamped_while_the_table_is_that_of_another_epoch() {
+    let definition = definition(ENTITY);
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    stamps.set(Epoch(8), range(&definition, 1, 2), policy("{}"), Duration::ZERO);
+    assert_eq!(stamp(&definition), None);
+}
+
+#[test]
+fn each_policy_has_a_word_of_its_own_and_one_that_is_not_published_has_none() {
+    let definition = definition(ENTITY);
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    let other = policy(r#"{"version":2}"#);
+    let mut range = range(&definition, 1, 2);
+    range.floors.insert(definition.naming(other).scope(), 3);
+    stamps.set(EPOCH, range, policy("{}"), Duration::ZERO);
+    let words = [policy("{}"), other].map(|policy| {
+        let stamp = definition.stamp(policy, EPOCH, Duration::ZERO).unwrap();
+        assert!(definition.is_in_force(stamp.word));
+        stamp.word
+    });
+    assert_ne!(words[0], words[1]);
+    assert_eq!(definition.stamp(policy("[]"), EPOCH, Duration::ZERO), None);
+}
+
+#[test]
+fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() {
+    const LATER: Duration = Duration::from_secs(5);
+    let definition = definition(ENTITY);
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    let mut range = range(&definition, 1, 2);
+    range.new = vec![naming(&definition).scope()];
+    stamps.set(EPOCH, range, policy("{}"), LATER);
+    let at = |now| definition.stamp(policy("{}"), EPOCH, now);
+    let just_before = LATER - Duration::from_millis(1);
+    assert_eq!(at(just_before), None);
+    let stamp = at(LATER).unwrap();
+    assert!(definition.is_in_force(stamp.word));
+    // Reading the range again meanwhile neither puts that off nor hastens it.
+    stamps.set(EPOCH, self::range(&definition, 1, 2), policy("{}"), LATER * 2);
+    assert_eq!((at(just_before), at(LATER)), (None, Some(stamp)));
+}

@@ -1,0 +1,149 @@
+//! Checks of the range: floors, namings in use, epochs that were watched; and of what lies beside it.
+//! Race J.
+
+use super::*;
+use corral_host::store::{HostCard, Naming, PolicyId, Range, Scope};
+
+impl Subject<'_> {
+    /// A naming that no other check uses.
+    fn naming(&self, entity: &str, lasts: Duration) -> Naming {
+        Naming {
+            digest: Digest::of([self.prefix, entity]),
+            policy: PolicyId::of(self.prefix, "{}"),
+            entity: entity.to_owned(),
+            params: vec!["id:int8".to_owned()],
+            lasts_ms: lasts.as_millis() as u64,
+            deadline_ms: 2_000,
+        }
+    }
+
+    async fn publish(&self, namings: &[Naming]) -> Result<Range> {
+        let range = self.store.publish(namings).await?.answer;
+        let read = self.store.range().await?.answer;
+        ensure!(read.floors == range.floors, "{read:?} is read, {range:?} was answered");
+        let beat = self.store.beat().await?.answer;
+        ensure!(beat.range_version == range.version, "{beat:?} after {range:?}");
+        Ok(range)
+    }
+}
+
+pub(super) async fn what_is_published_is_read_with_its_floor(subject: Subject<'_>) -> Result<()> {
+    let naming = subject.naming("user", LONG);
+    let other = subject.naming("order", LONG);
+    let range = subject.publish(std::slice::from_ref(&naming)).await?;
+    ensure!(range.new == [naming.scope()], "{:?} was unused until now", range.new);
+    ensure!(range.version != 0);
+    ensure!(range.namings.contains(&naming) && !range.namings.contains(&other));
+    ensure!(range.floors.contains_key(&naming.scope()));
+    ensure!(range.floors.contains_key(&Scope::Everything));
+    ensure!(range.longest_deadline() >= Duration::from_secs(2));
+    let both = subject.publish(&[naming.clone(), other.clone()]).await?;
+    ensure!(both.new == [other.scope()], "{:?} was unused until now", both.new);
+    ensure!(both.version != range.version, "others would not learn of the new one");
+    ensure!(both.floors[&naming.scope()] == range.floors[&naming.scope()]);
+    let read = subject.store.range().await?.answer;
+    ensure!([naming, other].iter().all(|naming| read.namings.contains(naming)), "{read:?}");
+    Ok(())
+}
+
+pub(super) async fn what_is_published_again_changes_nothing(subject: Subject<'_>) -> Result<()> {
+    let naming = [subject.naming("user", LONG)];
+    let first = subject.publish(&naming).await?;
+    let second = subject.publish(&naming).await?;
+    ensure!(second.new.is_empty(), "{:?} is not new", second.new);
+    ensure!(second.version == first.version && second.floors == first.floors);
+    Ok(())
+}
+
+pub(super) async fn a_floor_that_is_raised_changes_and_no_other_does(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let (naming, other) = (subject.naming("user", LONG), subject.naming("order", LONG));
+    let mut before = subject.publish(&[naming.clone(), other]).await?;
+    for scope in [naming.scope(), Scope::Everything, naming.scope()] {
+        subject.store.raise(std::slice::from_ref(&scope)).await?;
+        let after = subject.publish(&[]).await?;
+        ensure!(after.version != before.version, "others would not learn of it");
+        for (known, floor) in &after.floors {
+            let stands = before.floors.get(known) == Some(floor);
+            ensure!(stands == (*known != scope), "{known:?} after {scope:?} was raised");
+        }
+        ensure!(after.floors.len() == before.floors.len());
+        before = after;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_naming_that_is_not_in_use_loses_its_floor(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let short = subject.naming("short", SHORT);
+    let before = subject.publish(std::slice::from_ref(&short)).await?;
+    let until_ms = before.now_ms + SHORT.as_millis() as u64;
+    subject.pass(until_ms + 1).await?;
+    let read = subject.store.range().await?.answer;
+    ensure!(!read.namings.contains(&short), "it is not in use any more");
+    let after = subject.publish(&[]).await?;
+    ensure!(!after.floors.contains_key(&short.scope()), "its floor is left");
+    ensure!(after.version != before.version, "others would not learn of it");
+    let again = subject.publish(std::slice::from_ref(&short)).await?;
+    ensure!(again.new == [short.scope()], "{:?}", again.new);
+    ensure!(again.version != after.version);
+    ensure!(again.floors[&short.scope()] != before.floors[&short.scope()], "an old floor is back");
+    // It leaves nothing behind that ends while others are checked.
+    subject.pass(again.now_ms + SHORT.as_millis() as u64 + 1).await?;
+    subject.publish(&[]).await?;
+    Ok(())
+}
+
+pub(super) async fn a_naming_is_in_use_for_as_long_as_it_is_published(
+    subject: Subject<'_>,
+) -> Result<()> {
+    const USED: Duration = Duration::from_secs(1);
+    let naming = [subject.naming("user", USED)];
+    let first = subject.publish(&naming).await?;
+    let end_ms = first.now_ms + USED.as_millis() as u64;
+    eventually("the time that one use lasts", async || {
+        let again = subject.publish(&naming).await?;
+        ensure!(again.new.is_empty() && again.floors == first.floors, "its floor was lost");
+        Ok(again.now_ms > end_ms)
+    })
+    .await?;
+    subject.pass(subject.store.now_ms() + USED.as_millis() as u64 + 1).await?;
+    subject.publish(&[]).await?;
+    Ok(())
+}
+
+pub(super) async fn an_epoch_that_was_watched_is_noted(subject: Subject<'_>) -> Result<()> {
+    let epoch = Epoch(rand::random());
+    ensure!(!subject.publish(&[]).await?.watched.contains(&epoch));
+    subject.store.note_watched(epoch).await?;
+    ensure!(subject.store.range().await?.answer.watched.contains(&epoch));
+    ensure!(subject.publish(&[]).await?.watched.contains(&epoch));
+    Ok(())
+}
+
+pub(super) async fn a_host_that_is_listed_sees_itself(subject: Subject<'_>) -> Result<()> {
+    let card = HostCard {
+        id: subject.prefix.to_owned(),
+        format: 1,
+        version: "1.2.3".to_owned(),
+        policy: "corral-core@1.0.0;generation=1".to_owned(),
+    };
+    ensure!(subject.store.enlist(&card).await?.contains(&card));
+    let later = HostCard { policy: "another".to_owned(), ..card.clone() };
+    let hosts = subject.store.enlist(&later).await?;
+    ensure!(hosts.contains(&later) && !hosts.contains(&card), "one entry a host: {hosts:?}");
+    Ok(subject.store.delist(&card.id).await?)
+}
+
+pub(super) async fn a_note_is_read_back_under_its_name_alone(subject: Subject<'_>) -> Result<()> {
+    let (store, one) = (subject.store, format!("{}:one", subject.prefix));
+    ensure!(store.note(&one).await?.is_none());
+    for text in [&b"first"[..], b"second \0\xff"] {
+        store.write_note(&one, text, LONG).await?;
+        ensure!(store.note(&one).await?.as_deref() == Some(text));
+    }
+    ensure!(store.note(&format!("{}:other", subject.prefix)).await?.is_none());
+    Ok(())
+}
