@@ -62,7 +62,7 @@ async fn queries_that_differ_in_anything_that_was_asked_for_have_answers_of_thei
     {
         let body = json!({"sql": types, "params": [value]}).to_string();
         let answer = post(&host, "/query", &body).await;
-        assert_eq!(answer.json().unwrap(), json!([{"v": value, "type": ty}]));
+        assert_eq!(answer.json().unwrap()[0]["type"], ty, "{body}");
         keys.push(status_parameter(&answer, "key").unwrap().to_owned());
     }
     for (ttl, tags) in

@@ -27,8 +27,9 @@ tags = ["page:{path}:{day}"]
 async fn a_tag_is_removed_by_the_text_that_one_would_write() {
     let host = Servers::shared().await.host(44, PAGES).await;
     let long = "x".repeat(200);
+    // `a%3Ab` comes before `a:b`: its text is also how the store has the other one's tag.
     for path in
-        ["/home", "\u{e9}", "a,b", long.as_str(), "a:b", "~", "%2F", "a b", "{x}", "%", "a%3Ab", ""]
+        ["/home", "\u{e9}", "a,b", long.as_str(), "a%3Ab", "a:b", "~", "%2F", "a b", "{x}", "%", ""]
     {
         let read = format!("/read/page?path={}", encode(path));
         for tag in
