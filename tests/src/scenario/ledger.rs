@@ -81,7 +81,7 @@ impl Ledger {
         let Some((subject, version, life)) = pages.writing.remove(&request) else { return };
         let change = match subject {
             Subject::Item(id) => crate::sim::truth::Change::Put(id),
-            Subject::Team(id) => crate::sim::truth::Change::Rename(id),
+            Subject::Team(id) | Subject::Roster(id) => crate::sim::truth::Change::Rename(id),
         };
         self.note(&mut pages, Event::Wrote { request, life, host: 0, change });
         self.note(&mut pages, Event::Committed { request, subject, version, there: true });
@@ -118,7 +118,14 @@ impl Ledger {
 
     /// Everything that breaks a promise; a near cache may answer for so long.
     pub(super) fn judge(&self, near: Duration) -> Vec<Violation> {
-        let promises = Promises { oldest: None, near, repairs: false, answers: true };
+        let promises = Promises {
+            oldest: None,
+            near,
+            repairs: false,
+            answers: true,
+            writes: true,
+            in_time: true,
+        };
         checker::check(promises, &self.pages().history)
     }
 }

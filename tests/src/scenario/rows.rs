@@ -81,7 +81,9 @@ pub(super) fn is_near(answer: &Answer) -> bool {
 pub(super) async fn version(postgres: &Postgres, subject: Subject) -> anyhow::Result<u64> {
     let sql = match subject {
         Subject::Item(id) => format!("SELECT version FROM items WHERE id = {id}"),
-        Subject::Team(id) => format!("SELECT version FROM teams WHERE id = {id}"),
+        Subject::Team(id) | Subject::Roster(id) => {
+            format!("SELECT version FROM teams WHERE id = {id}")
+        }
     };
     let rows = postgres.psql(&sql).await?;
     let version = rows.first().and_then(|row| row.first()?.clone()).context("a row")?;
@@ -92,7 +94,7 @@ pub(super) async fn version(postgres: &Postgres, subject: Subject) -> anyhow::Re
 pub(super) fn read_path(subject: Subject) -> String {
     match subject {
         Subject::Item(id) => format!("/read/item?id={id}"),
-        Subject::Team(id) => format!("/read/team?team={id}"),
+        Subject::Team(id) | Subject::Roster(id) => format!("/read/team?team={id}"),
     }
 }
 
@@ -103,7 +105,9 @@ pub(super) fn write_of(subject: Subject, version: u64, through: bool) -> (&'stat
             ("/write/item/through", json!({ "id": id, "version": version }))
         }
         Subject::Item(id) => ("/write/item/put", json!({ "id": id, "version": version })),
-        Subject::Team(id) => ("/write/team/rename", json!({ "team": id, "version": version })),
+        Subject::Team(id) | Subject::Roster(id) => {
+            ("/write/team/rename", json!({ "team": id, "version": version }))
+        }
     };
     (path, body.to_string())
 }

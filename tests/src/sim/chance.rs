@@ -19,6 +19,11 @@ impl Chance {
         draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Any number but 0.
+    pub(super) fn number(&self) -> u64 {
+        self.draw(|generator| generator.next_u64()).max(1)
+    }
+
     /// True in so many of a hundred cases.
     pub(super) fn percent(&self, percent: u32) -> bool {
         percent > 0 && self.draw(|generator| generator.random_range(0..100)) < percent

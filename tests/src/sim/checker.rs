@@ -9,9 +9,9 @@
 //!   [`REPAIRED`] after its commit, provided the store kept what it was told;
 //! * a near cache may answer what a write on another host made untrue for as long as word of that
 //!   takes, and not what a write on its own host did;
-//! * what was known before the store failed over to an old replica does not count any more: what
-//!   returns is bounded by its lifetime. So are values that returned without their place in a tag's
-//!   index, because the invalidation that was under way took it out: from then on tags prove nothing.
+//! * what a host had pending when it died counts as if nobody had acknowledged it;
+//! * a value of an epoch that is over may be answered when a load fails, marked as such: the one exception,
+//!   made only where a node was replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -37,7 +37,14 @@ pub(crate) struct Promises {
     pub(crate) repairs: bool,
     /// Nothing but a mistake of the cache can keep a request from its answer.
     pub(crate) answers: bool,
+    /// The same for a write.
+    pub(crate) writes: bool,
+    /// Every request is answered by its deadline, if only with an error.
+    pub(crate) in_time: bool,
 }
+
+/// A clock that was set is followed within this.
+const FOLLOWED_MS: u64 = 1_500;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +94,14 @@ struct Raised {
 
 struct Written {
     life: Life,
-    committed: Option<Commit>,
+    committed: Vec<Commit>,
 }
 
 #[derive(Clone, Copy)]
 struct Commit {
+    /// From when on its repair is waited for.
     at_ms: u64,
+    life: Life,
     subject: Subject,
     version: u64,
 }
@@ -107,8 +116,12 @@ struct Checker {
     asked: BTreeMap<RequestId, Asked>,
     written: BTreeMap<RequestId, Written>,
     /// Committed and not acknowledged.
-    unacknowledged: BTreeMap<RequestId, Commit>,
-    failed_over: bool,
+    unacknowledged: Vec<(RequestId, Commit)>,
+    dead: BTreeSet<Life>,
+    /// A node was replaced: values of its epoch may return when a load fails.
+    replaced: bool,
+    /// When a clock was set.
+    stepped_ms: Vec<u64>,
     at_rest: bool,
     violations: Vec<Violation>,
 }
@@ -123,8 +136,10 @@ impl Checker {
             absent: BTreeSet::new(),
             asked: BTreeMap::new(),
             written: BTreeMap::new(),
-            unacknowledged: BTreeMap::new(),
-            failed_over: false,
+            unacknowledged: Vec::new(),
+            dead: BTreeSet::new(),
+            replaced: false,
+            stepped_ms: Vec::new(),
             at_rest: false,
             violations: Vec::new(),
         }
@@ -147,14 +162,14 @@ impl Checker {
             }
             Event::Unanswered { request, why, late } => {
                 self.asked.remove(request);
-                if *late {
+                if *late && self.promises.in_time {
                     self.object(at_ms, format!("#{request} has no answer by its deadline"));
-                } else if self.at_rest || self.promises.answers {
+                } else if !*late && (self.at_rest || self.promises.answers) {
                     self.object(at_ms, format!("#{request} failed without a reason: {why}"));
                 }
             }
             Event::Wrote { request, life, .. } => {
-                self.written.insert(*request, Written { life: *life, committed: None });
+                self.written.insert(*request, Written { life: *life, committed: Vec::new() });
             }
             Event::Committed { request, subject, version, there } => {
                 self.commit(at_ms, *request, *subject, *version, *there);
@@ -163,7 +178,7 @@ impl Checker {
                 self.acknowledge(at_ms, *request, *pending);
             }
             Event::Failed { request, why, in_doubt } => {
-                if !*in_doubt && self.promises.answers {
+                if !*in_doubt && self.promises.writes {
                     self.object(at_ms, format!("#{request} failed without a reason: {why}"));
                 }
             }
@@ -172,15 +187,18 @@ impl Checker {
                     self.raise(Raised { at_ms, life: Some(*life), subject, version });
                 }
             }
-            // What it owed is lost with it: the lifetime bounds it.
-            Event::Crashed { life, .. } => drop(self.owed.remove(life)),
-            Event::FailedOver => self.forget(),
+            Event::Crashed { life, .. } => self.crash(at_ms, *life),
+            Event::Replaced => self.replaced = true,
+            Event::Stepped => self.stepped_ms.push(at_ms),
             Event::ClaimedInVain { .. }
             | Event::LeasedTwice { .. }
+            | Event::LeaseLapsed { .. }
+            | Event::HeldByNobody { .. }
+            | Event::WrongRow { .. }
             | Event::LoadedTwiceAtOnce { .. } => {
                 self.object(at_ms, event.to_string());
             }
-            Event::AtRest => self.at_rest = true,
+            Event::AtRest => self.rest(at_ms),
         }
     }
 
@@ -211,11 +229,10 @@ impl Checker {
         body: Option<&Body>,
         stale_if_error: bool,
     ) {
-        let floors = &asked.floors;
-        let failed_over = self.failed_over;
-        let counts = |subject| !(failed_over && matches!(subject, Subject::Team(_)));
-        let floor =
-            |subject| floors.get(&subject).copied().filter(|_| counts(subject)).unwrap_or(0);
+        if stale_if_error && self.replaced {
+            return self.check_age(at_ms, request, asked, body, true);
+        }
+        let floor = |subject| asked.floors.get(&subject).copied().unwrap_or(0);
         let Some(body) = body else {
             let (from, to) = ((asked.subject, floor(asked.subject)), (asked.subject, u64::MAX));
             if self.absent.range(from..=to).next().is_none() {
@@ -224,14 +241,33 @@ impl Checker {
             return;
         };
         let rows = [(asked.subject, body.version), (Subject::Team(body.team), body.team_version)];
-        // A team's body says the same twice.
-        let rows = if rows[0] == rows[1] { &rows[..1] } else { &rows };
+        // A team's body says the same twice, and a roster's nothing of the team.
+        let is_one = rows[0] == rows[1] || matches!(asked.subject, Subject::Roster(_));
+        let rows = if is_one { &rows[..1] } else { &rows };
         for (subject, version) in rows.iter().copied() {
             if version < floor(subject) {
                 let newest = floor(subject);
                 let what = format!("#{request} read version {version} of {subject}, not {newest}");
                 self.object(at_ms, what);
             }
+        }
+        self.check_age(at_ms, request, asked, Some(body), stale_if_error);
+    }
+
+    fn check_age(
+        &mut self,
+        at_ms: u64,
+        request: RequestId,
+        asked: &Asked,
+        body: Option<&Body>,
+        stale_if_error: bool,
+    ) {
+        let Some(body) = body else { return };
+        // Between a step of a node's clock and its end no lifetime means anything.
+        let loaded_ms = body.at_ms.saturating_sub(super::world::EPOCH_MS);
+        let is_set = |set_ms: &u64| loaded_ms < set_ms + FOLLOWED_MS && *set_ms <= at_ms;
+        if self.stepped_ms.iter().any(is_set) {
+            return;
         }
         let age_ms = self.age(at_ms, asked, body);
         if asked.fresh && !stale_if_error && age_ms > CLOCK_SLACK_MS {
@@ -266,21 +302,42 @@ impl Checker {
         if !there {
             self.absent.insert((subject, version));
         }
-        let commit = Commit { at_ms, subject, version };
-        if let Some(written) = self.written.get_mut(&request) {
-            written.committed = Some(commit);
-        }
-        self.unacknowledged.insert(request, commit);
+        let Some(written) = self.written.get_mut(&request) else { return };
+        let commit = Commit { at_ms, life: written.life, subject, version };
+        written.committed.push(commit);
+        self.unacknowledged.push((request, commit));
     }
 
     fn acknowledge(&mut self, at_ms: u64, request: RequestId, pending: bool) {
         let Some(Written { life, committed }) = self.written.remove(&request) else { return };
-        let Some(Commit { subject, version, .. }) = committed else { return };
-        self.unacknowledged.remove(&request);
-        if pending {
-            raise(self.owed.entry(life).or_default(), subject, version);
-        } else {
-            self.raise(Raised { at_ms, life: Some(life), subject, version });
+        self.unacknowledged.retain(|(of, _)| *of != request);
+        for Commit { subject, version, .. } in committed {
+            if pending {
+                raise(self.owed.entry(life).or_default(), subject, version);
+            } else {
+                self.raise(Raised { at_ms, life: Some(life), subject, version });
+            }
+        }
+    }
+
+    /// What it owed is announced, if the store took that.
+    fn crash(&mut self, at_ms: u64, life: Life) {
+        self.dead.insert(life);
+        let owed = self.owed.remove(&life).unwrap_or_default();
+        // No request has this number any more: nobody acknowledges it.
+        let lost = |(subject, version)| (usize::MAX, Commit { at_ms, life, subject, version });
+        self.unacknowledged.extend(owed.into_iter().map(lost));
+    }
+
+    /// What was committed through a host that lives is known everywhere.
+    fn rest(&mut self, at_ms: u64) {
+        self.at_rest = true;
+        let repairs = self.promises.repairs;
+        let dead = &self.dead;
+        let known = |commit: &Commit| repairs || !dead.contains(&commit.life);
+        let known: Vec<_> = self.unacknowledged.extract_if(.., |(_, c)| known(c)).collect();
+        for (_, Commit { subject, version, .. }) in known {
+            self.raise(Raised { at_ms, life: None, subject, version });
         }
     }
 
@@ -291,23 +348,9 @@ impl Checker {
         }
         let repaired_ms = u64::try_from(REPAIRED.as_millis()).unwrap_or(u64::MAX);
         let due = |commit: &Commit| commit.at_ms + repaired_ms <= at_ms;
-        let due: Vec<_> = self.unacknowledged.extract_if(.., |_, commit| due(commit)).collect();
+        let due: Vec<_> = self.unacknowledged.extract_if(.., |(_, c)| due(c)).collect();
         for (_, Commit { subject, version, .. }) in due {
             self.raise(Raised { at_ms, life: None, subject, version });
-        }
-    }
-
-    /// Writes under way count as little: the replica may lack half of an invalidation.
-    fn forget(&mut self) {
-        self.failed_over = true;
-        self.written.clear();
-        self.floors.clear();
-        self.raised.clear();
-        self.owed.clear();
-        self.unacknowledged.clear();
-        for asked in self.asked.values_mut() {
-            asked.floors.clear();
-            asked.near_floors.clear();
         }
     }
 

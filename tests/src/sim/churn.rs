@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use corral_host::cache::Loader;
-use corral_host::origin::{OriginError, Value};
+use corral_host::origin::{Fetched, OriginError, Value};
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use super::chance::Chance;
 use super::climate::Climate;
-use super::host::Host;
-use super::truth::Body;
+use super::host::{Host, Terms};
+use super::truth::{Body, Labelled, Subject};
 use super::world::World;
 
 /// Tags that the keys carry, evenly.
@@ -68,9 +67,11 @@ struct Row(u64);
 
 #[async_trait]
 impl Loader for Row {
-    async fn load(&self, _: &[Value], _: Duration) -> Result<Option<Bytes>, OriginError> {
+    async fn load(&self, _: &[Value], _: &[String], _: Duration) -> Result<Fetched, OriginError> {
         let team = u8::try_from(self.0 % TAGS).unwrap_or(0);
-        Ok(Some(Body { version: self.0, team, team_version: 1, at_ms: 0 }.encode()))
+        let body = Body { version: self.0, team, team_version: 1, at_ms: 0 };
+        let rows = vec![vec![Some(team.to_string())]];
+        Ok(Fetched { body: Some(Labelled::encode(Subject::Item(0), body)), rows })
     }
 }
 
@@ -93,7 +94,9 @@ impl Churn {
     #[expect(clippy::expect_used, reason = "a read that fails here is what this is to show")]
     async fn play(self) -> Churned {
         let world = Arc::new(World::new(climate(), Chance::new(self.keys), None, false));
-        let host = Host::start(&world, 0, 0, 1);
+        let host = Host::start(&world, 0, 0, Terms { naming: 1, configuration: 0 });
+        host.cache.trust().judged().await;
+        sleep(Duration::from_secs(1)).await;
         let batches = self.keys.div_ceil(BATCH);
         let pause = self.within / u32::try_from(batches).unwrap_or(u32::MAX);
         let (mut most_alive, mut most_members, mut missing) = (0, 0, 0);
@@ -102,7 +105,7 @@ impl Churn {
                 host.read_row(number, Arc::new(Row(number))).await.expect("a row");
             }
             if batch % 1_000 == 999 {
-                let census = world.shelf().census(world.now_ms());
+                let census = world.peek(0, |node, now_ms| node.shelf.census(now_ms));
                 most_alive = most_alive.max(census.alive);
                 most_members = most_members.max(census.members);
                 missing += census.missing;
@@ -111,7 +114,7 @@ impl Churn {
         }
         let seconds = world.elapsed().as_secs_f64();
         sleep(KEPT + DEADLINE).await;
-        let left = world.shelf().census(world.now_ms()).members_alive;
+        let left = world.peek(0, |node, now_ms| node.shelf.census(now_ms)).members_alive;
         let trimmed_after = seconds * TAGS as f64 / self.keys as f64;
         let rate = self.keys as f64 / seconds;
         let keys = rate * (KEPT.as_secs_f64() + trimmed_after) + BATCH as f64;
@@ -130,8 +133,7 @@ fn climate() -> Climate {
         early_refresh: 0,
         deadline: DEADLINE,
         slow_link: Duration::ZERO,
-        lost: 0,
         near: Duration::ZERO,
-        ..Climate::draw(&Chance::new(0))
+        ..Climate::calm(&Chance::new(0))
     }
 }

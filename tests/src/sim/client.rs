@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::history::{Event, RequestId};
 use super::host::{Host, is_pending};
 use super::schedule::Fleet;
-use super::truth::{Body, Change, ITEMS, Subject, TEAMS};
+use super::truth::{Change, Changed, ITEMS, Labelled, Subject, TEAMS};
 use super::world::World;
 
 /// What a caller allows beyond the deadline, for the messages that are on their way when it comes.
@@ -17,7 +17,7 @@ const SLACK: Duration = Duration::from_millis(200);
 
 /// Beyond the deadline of a write, its invalidation may take a time budget of the store for each of
 /// its exchanges.
-const WRITE_SLACK: Duration = Duration::from_secs(20);
+const WRITE_SLACK: Duration = Duration::from_secs(30);
 
 /// Sends its requests and ends.
 pub(super) async fn run(world: Arc<World>, fleet: Arc<Fleet>) {
@@ -29,6 +29,8 @@ pub(super) async fn run(world: Arc<World>, fleet: Arc<Fleet>) {
             write(&world, &fleet, &host).await;
         } else if world.chance.percent(5) {
             invalidate(&world, &host).await;
+        } else if world.climate.flushes && world.chance.percent(8) {
+            flush(&world, &fleet, &host).await;
         } else {
             let fresh = world.chance.percent(10);
             read(&world, &fleet, &host, any_subject(&world), fresh).await;
@@ -45,10 +47,10 @@ fn any_team(world: &World) -> u8 {
 }
 
 fn any_subject(world: &World) -> Subject {
-    if world.chance.percent(25) {
-        Subject::Team(any_team(world))
-    } else {
-        Subject::Item(any_item(world))
+    match world.chance.below(100) {
+        0..20 => Subject::Team(any_team(world)),
+        20..40 => Subject::Roster(any_team(world)),
+        _ => Subject::Item(any_item(world)),
     }
 }
 
@@ -81,19 +83,25 @@ pub(super) async fn read(
         answer = answer => answer,
     };
     world.note(match answer {
-        Ok(answer) => answered(request, answer),
+        Ok(answer) => answered(request, subject, answer),
         Err(_elapsed) => Event::Unanswered { request, why: "nothing came".to_owned(), late: true },
     });
 }
 
-fn answered(request: RequestId, answer: Result<Answer, ReadError>) -> Event {
+fn answered(request: RequestId, subject: Subject, answer: Result<Answer, ReadError>) -> Event {
     match answer {
-        Ok(answer) => Event::Answered {
-            request,
-            stale_if_error: answer.via == Via::StaleIfError,
-            near: answer.via == Via::Near,
-            body: answer.body.as_deref().and_then(Body::decode),
-        },
+        Ok(answer) => {
+            let body = answer.body.as_deref().map(|body| Labelled::decode(body, subject));
+            match body {
+                Some(None) => Event::WrongRow { request },
+                body @ (None | Some(Some(_))) => Event::Answered {
+                    request,
+                    stale_if_error: answer.via == Via::StaleIfError,
+                    near: answer.via == Via::Near,
+                    body: body.flatten(),
+                },
+            }
+        }
         Err(error) => Event::Unanswered { request, why: error.to_string(), late: false },
     }
 }
@@ -108,6 +116,27 @@ async fn invalidate(world: &World, host: &Arc<Host>) {
         () = died => {}
         () = host.invalidate(subject) => {}
     }
+}
+
+/// A row changes behind the cache's back, and an operator flushes everything: who asks after that was done
+/// gets the new row.
+async fn flush(world: &World, fleet: &Fleet, host: &Arc<Host>) {
+    let (request, change) = (fleet.next_request(), Change::Behind(any_item(world)));
+    let (number, life) = (host.number, host.life);
+    world.remark(|| format!("{change:?}, and host {number} is told to flush"));
+    let changed = world.truth().commit(change);
+    let died = host.died.notified();
+    let done = tokio::select! {
+        biased;
+        () = died => return,
+        done = host.flush() => done,
+    };
+    // Nobody was promised anything before.
+    world.note(Event::Wrote { request, life, host: number, change });
+    for Changed { subject, version, there } in changed {
+        world.note(Event::Committed { request, subject, version, there });
+    }
+    world.note(Event::Acknowledged { request, pending: !done });
 }
 
 async fn write(world: &World, fleet: &Fleet, host: &Arc<Host>) {

@@ -44,22 +44,46 @@ pub struct Climate {
     pub outages: bool,
     /// The store is flushed, or evicts values and leases.
     pub evictions: bool,
-    /// The store fails over to a replica that lags behind.
+    /// The store is out of memory for a while and takes nothing.
+    pub refusals: bool,
+    /// The store crashes and comes back from a snapshot.
+    pub restarts: bool,
+    /// The store's node has replicas, one of which is promoted: it lags behind, and the old node may live
+    /// on.
     pub failovers: bool,
-    /// The origin fails, freezes or slows down; commits end in doubt.
+    /// The origin fails, freezes or slows down.
     pub origin_faults: bool,
+    /// The longest that a commit takes, whether its client hears of its end or not; zero: none is slow.
+    pub slow_commit: Duration,
+    /// Transactions have no id.
+    pub anonymous: bool,
     /// Hosts die, and start again.
     pub crashes: bool,
+    /// Hosts freeze and thaw.
+    pub pauses: bool,
+    /// The clocks of nodes are set.
+    pub steps: bool,
     /// How long a near cache may answer; zero: there is none.
     pub near: Duration,
     /// Connections to the store break, and are replaced at once.
     pub breaks: bool,
-    /// The policy is exchanged for one that names every key differently, on all hosts.
+    /// The policy is exchanged for one that names every key differently, on one host after the other.
     pub swaps: bool,
+    /// Hosts have different definitions of the entities.
+    pub configurations: bool,
+    /// The policy gives two rows one key.
+    pub collides: bool,
+    /// Rows change behind the cache's back, and operators flush everything then.
+    pub flushes: bool,
+    /// The store evicts indexes, marks, intents and its range, which is outside the promise.
+    pub volatile: bool,
 }
 
 /// The store's time budget for an exchange.
 pub(super) const BUDGET: Duration = Duration::from_millis(50);
+
+/// How long a host believes what it knew, without word from the store.
+const BELIEVED: Duration = Duration::from_millis(1_100);
 
 /// Jitter of lifetimes, as a fraction.
 const JITTER: f64 = 0.2;
@@ -70,13 +94,13 @@ impl Climate {
         let often = |percent| chance.percent(percent);
         // Crashes with a store that keeps what it is told show what intents are for.
         let sound_store = often(35);
-        // A host that starts after a swap knows one naming only: the two are apart.
-        let swaps = often(20);
+        let origin_faults = often(35);
+        let failovers = !sound_store && often(20);
         Self {
             hosts: 1 + chance.below(3),
             clients: 2 + chance.below(5),
             requests: 6 + chance.below(10),
-            pause: chance.one_of(&[ms(5), ms(40), ms(200)]),
+            pause: chance.one_of(&[ms(5), ms(40), ms(200), ms(if failovers { 1_500 } else { 40 })]),
             writes: chance.one_of(&[10, 30, 60]),
             ttl: chance.one_of(&[ms(300), ms(2_000), ms(60_000)]),
             stale_while_revalidate: chance.one_of(&[ms(0), ms(0), ms(1_000)]),
@@ -90,12 +114,46 @@ impl Climate {
             lost: if sound_store { 0 } else { chance.one_of(&[0, 5, 30]) },
             outages: !sound_store && often(50),
             evictions: !sound_store && often(30),
-            failovers: !sound_store && often(15),
-            origin_faults: often(35),
-            crashes: !swaps && often(50),
+            refusals: !sound_store && often(20),
+            restarts: !sound_store && often(25),
+            failovers,
+            origin_faults,
+            slow_commit: chance.one_of(&[ms(0), ms(0), ms(1_500), ms(8_000), ms(60_000)]),
+            anonymous: often(20),
+            crashes: often(50),
+            pauses: often(20),
+            steps: !sound_store && often(15),
             near: chance.one_of(&[ms(0), ms(0), ms(0), ms(300), ms(5_000)]),
             breaks: often(40),
-            swaps,
+            swaps: often(20),
+            configurations: often(25),
+            collides: often(10),
+            flushes: often(20),
+            volatile: !sound_store && often(5),
+        }
+    }
+
+    /// Nothing goes wrong in it.
+    pub(super) fn calm(chance: &Chance) -> Self {
+        Self {
+            lost: 0,
+            outages: false,
+            evictions: false,
+            refusals: false,
+            restarts: false,
+            failovers: false,
+            origin_faults: false,
+            slow_commit: Duration::ZERO,
+            crashes: false,
+            pauses: false,
+            steps: false,
+            breaks: false,
+            swaps: false,
+            configurations: false,
+            collides: false,
+            flushes: false,
+            volatile: false,
+            ..Self::draw(chance)
         }
     }
 
@@ -104,28 +162,45 @@ impl Climate {
         Promises {
             oldest: Some(self.oldest()),
             near: self.near_lags(),
-            repairs: self.sound_store(),
+            repairs: self.sound_store() && !self.pauses,
             answers: self.leaves_time(),
+            writes: self.leaves_time() && self.slow_commit.is_zero() && !self.crashes,
+            in_time: !self.pauses,
         }
     }
 
     /// Whether the store keeps and answers everything.
     fn sound_store(&self) -> bool {
-        self.lost == 0 && !self.outages && !self.evictions && !self.failovers
+        self.forgets_nothing()
+            && self.lost == 0
+            && !self.outages
+            && !self.evictions
+            && !self.refusals
+            && !self.steps
+    }
+
+    /// Whether the store is one node that never goes back to what it was.
+    pub(super) fn forgets_nothing(&self) -> bool {
+        !self.failovers && !self.restarts
+    }
+
+    /// Whether nothing keeps a host from renewing its lease.
+    pub(super) fn keeps_leases(&self) -> bool {
+        self.sound_store() && !self.pauses && !self.crashes && !self.breaks
     }
 
     /// How long a near cache may answer what was invalidated on another host: while the link is sound,
-    /// until word has come, or the break of the connection that lost it; and never longer than it may
-    /// answer at all.
+    /// until word has come, or the break of the connection that lost it; otherwise until it believes nothing
+    /// any more; and never longer than it may answer at all.
     fn near_lags(&self) -> Duration {
-        let silent = self.lost > 0 || self.outages || self.failovers;
-        if silent { self.near } else { self.near.min(self.slow_link * 2) }
+        let is_sound = self.sound_store() && !self.pauses;
+        self.near.min(if is_sound { self.slow_link * 2 } else { BELIEVED })
     }
 
     /// Whether nothing but a mistake of the cache can keep a request from its answer: the origin is
     /// sound, and the deadline has room for the loads of others and for loads that are repeated.
     fn leaves_time(&self) -> bool {
-        !self.origin_faults && self.slow_load * 20 <= self.deadline
+        !self.origin_faults && !self.pauses && self.slow_load * 20 <= self.deadline
     }
 
     /// The longest that a value may be answered after it was loaded.
@@ -137,7 +212,7 @@ impl Climate {
     /// The policy's settings for the naming of this number.
     pub(super) fn settings(&self, naming: u32) -> String {
         let millis = |duration: Duration| duration.as_millis() as u64;
-        let write = |param: &str, then: &str, touches: &str| json!({ "params": [param], "then": then, "touches": [touches] });
+        let write = |param: &str, then: &str, touches: &[&str]| json!({ "params": [param], "then": then, "touches": touches });
         let terms = |params: &str, tags: &[&str]| {
             json!({
                 "params": [params],
@@ -150,9 +225,14 @@ impl Climate {
         };
         let mut item = terms("id", &["item:{id}", "team:{row.team}"]);
         item["writes"] = json!({
-            "put": write("id", "invalidate", "item(id)"),
-            "through": write("id", "write-through", "item(id)"),
-            "rename": write("team", "invalidate", "tag team:{team}"),
+            "put": write("id", "invalidate", &["item(id)", "tag roster:{row.team}"]),
+            "through": write("id", "write-through", &["item(id)", "tag roster:{row.team}"]),
+            "rename": write("team", "invalidate", &["tag team:{team}"]),
+        });
+        let entities = json!({
+            "item": item,
+            "team": terms("team", &["team:{team}"]),
+            "roster": terms("team", &["roster:{team}"]),
         });
         json!({
             "namespace": format!("v{naming}"),
@@ -160,7 +240,7 @@ impl Climate {
             "early_refresh": self.early_refresh,
             "lease_ms": millis(self.lease),
             "patience_ms": millis(self.patience),
-            "entities": { "item": item, "team": terms("team", &["team:{team}"]) },
+            "entities": entities,
         })
         .to_string()
     }

@@ -31,8 +31,16 @@ pub(crate) enum Event {
     Drained { life: Life },
     /// A host died; what it had pending is lost with it.
     Crashed { host: usize, life: Life },
-    /// The store failed over to a replica that did not know everything.
-    FailedOver,
+    /// The store is another one than before: restarted from a snapshot, or a replica that was promoted.
+    Replaced,
+    /// A node's clock was set.
+    Stepped,
+    /// A read was answered with what belongs to another row.
+    WrongRow { request: RequestId },
+    /// A lease ran out under a host that had it in its hands.
+    LeaseLapsed { host: usize, key: String },
+    /// A lease is held although it was given back.
+    HeldByNobody { host: usize, key: String },
     /// A claim was granted although a value newer than the one that its reader knew was there.
     ClaimedInVain { host: usize, key: String },
     /// A claim was granted although somebody else held the lease and had lost it to nobody.
@@ -143,7 +151,18 @@ impl fmt::Display for Event {
             }
             Self::Drained { life } => write!(f, "life {life} has nothing pending"),
             Self::Crashed { host, life } => write!(f, "host {host} dies (life {life})"),
-            Self::FailedOver => write!(f, "the store fails over to a replica"),
+            Self::Replaced => write!(f, "the store is another one than before"),
+            Self::Stepped => write!(f, "a node's clock is set"),
+            Self::WrongRow { request } => write!(f, "#{request} is answered with another row"),
+            Self::LeaseLapsed { host, key } => {
+                write!(
+                    f,
+                    "host {host} is granted the lease of {key}, which ran out under its holder"
+                )
+            }
+            Self::HeldByNobody { host, key } => {
+                write!(f, "host {host} waits for the lease of {key}, which was given back")
+            }
             Self::ClaimedInVain { host, key } => {
                 write!(f, "host {host} is granted the lease of {key}, whose value is there")
             }
@@ -163,6 +182,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Item(id) => write!(f, "item {id}"),
             Self::Team(id) => write!(f, "team {id}"),
+            Self::Roster(id) => write!(f, "the roster of team {id}"),
         }
     }
 }

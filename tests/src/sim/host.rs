@@ -1,22 +1,22 @@
 //! One life of a host: the real cache between a link and a lane.
 
+mod naive;
+mod policies;
+
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use corral_host::cache::{
-    Answer, Cache, CacheEffect, Invalidation, Loader, Parts, Read, ReadError, WriteCall,
-    WriteError, Wrote,
+    Answer, Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, Loader, Parts,
+    Read, ReadError, Watched, WriteCall, WriteError, Wrote,
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
-use corral_host::origin::{ParamType, Rows, Value, WriteStatement};
-use corral_host::policy::{
-    self, Argument, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Slot, Target, Trap,
-    Turn,
-};
-use corral_host::store::Store;
-use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell};
+use corral_host::origin::{Origin, ParamType, ReadStatement, Rows, Value, WriteStatement};
+use corral_host::policy::{Argument, Slot};
+use corral_host::store::{Prefix, Store};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::chance::Chance;
@@ -24,14 +24,16 @@ use super::climate::Climate;
 use super::history::{Life, RequestId};
 use super::lane::{Lane, RowLoader, Writing};
 use super::link::Link;
+use super::pauses::HostClock;
 use super::protection::Protection;
 use super::truth::{Change, Subject};
 use super::world::World;
-use crate::native::{Native, named};
+use naive::Naive;
+use policies::policy;
 
 /// Of all hosts of this process: what is counted is judged at the end of a campaign.
 pub(super) static METRICS: LazyLock<Arc<Metrics>> =
-    LazyLock::new(|| Arc::new(Metrics::new(["item", "team"])));
+    LazyLock::new(|| Arc::new(Metrics::new(["item", "team", "roster"])));
 
 /// Loads at once, of one host.
 const LOADS_AT_ONCE: usize = 4;
@@ -39,7 +41,18 @@ const LOADS_AT_ONCE: usize = 4;
 /// Room for everything there is.
 const NEAR_BYTES: u64 = 1 << 16;
 
-type NaiveFlight = OnceCell<Result<Answer, ReadError>>;
+/// What a host starts with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// Of its policy.
+    pub(super) naming: u32,
+    /// Of its entities.
+    pub(super) configuration: usize,
+}
+
+/// Definitions of one entity that a fleet may have: the first, one with another statement, and one whose
+/// parameter has another type.
+pub(super) const CONFIGURATIONS: usize = 3;
 
 /// One life of a host.
 pub(super) struct Host {
@@ -53,51 +66,56 @@ pub(super) struct Host {
     slot: Arc<Slot>,
     link: Arc<Link>,
     lane: Arc<Lane>,
-    item: Arc<Entity>,
-    team: Arc<Entity>,
+    item: Arc<Definition>,
+    team: Arc<Definition>,
+    roster: Arc<Definition>,
+    naming: AtomicU32,
     tasks: Vec<JoinHandle<()>>,
-    /// Where a naive single-flight keeps who shares what.
-    shared: AsyncMutex<BTreeMap<Subject, Arc<NaiveFlight>>>,
+    naive: Arc<Naive>,
 }
 
 impl Host {
-    pub(super) fn start(world: &Arc<World>, number: usize, life: Life, naming: u32) -> Arc<Self> {
+    pub(super) fn start(world: &Arc<World>, number: usize, life: Life, terms: Terms) -> Arc<Self> {
         let link = Arc::new(Link::new(world, number));
-        let slot = Arc::new(Slot::native(policy(world, naming)));
+        let lane = Arc::new(Lane::new(world, number));
+        let slot = Arc::new(Slot::native(policy(world, terms.naming)));
         let climate = &world.climate;
+        let prefix = Prefix::default();
+        let define = |name: &str, param: &str| {
+            Definition::new(Arc::new(entity(name, param, climate, terms.configuration)), &prefix)
+        };
+        let (item, team) = (define("item", "id"), define("team", "team"));
+        let roster = define("roster", "team");
         let cache = Arc::new(Cache::new(Parts {
             store: Arc::clone(&link) as Arc<dyn Store>,
+            prefix: prefix.clone(),
+            definitions: vec![Arc::clone(&item), Arc::clone(&team), Arc::clone(&roster)],
+            origin: Some(Watched::new(Arc::clone(&lane) as Arc<dyn Origin>, "simulated")),
             slot: Arc::clone(&slot),
             metrics: Arc::clone(&METRICS),
             entropy: Arc::new(Chance::new(world.chance.below(usize::MAX) as u64)),
+            clock: Arc::new(HostClock { world: Arc::clone(world), host: number }),
             loads_at_once: LOADS_AT_ONCE,
-            longest_load: climate.deadline,
             near_bytes: if climate.near.is_zero() { 0 } else { NEAR_BYTES },
         }));
-        let tasks = vec![
-            tokio::spawn({
-                let store = Arc::clone(cache.store());
-                async move { store.probe().await }
-            }),
-            tokio::spawn({
-                let cache = Arc::clone(&cache);
-                async move { cache.carry_out_intents().await }
-            }),
-        ];
+        let naive = Naive::new(climate.near);
+        link.listen(naive.as_listener());
         Arc::new(Self {
             number,
             life,
+            tasks: keep(&cache),
             cache,
             died: Notify::new(),
             dead: AtomicBool::new(false),
             world: Arc::clone(world),
             slot,
             link,
-            lane: Arc::new(Lane::new(world, number)),
-            item: Arc::new(entity("item", "id", climate)),
-            team: Arc::new(entity("team", "team", climate)),
-            tasks,
-            shared: AsyncMutex::default(),
+            lane,
+            item,
+            team,
+            roster,
+            naming: AtomicU32::new(terms.naming),
+            naive,
         })
     }
 
@@ -121,23 +139,34 @@ impl Host {
 
     /// Puts the policy of this naming in force.
     pub(super) fn swap(&self, naming: u32) {
+        self.naming.store(naming, Ordering::Relaxed);
         self.slot.activate_native(policy(&self.world, naming));
     }
 
-    pub(super) fn pending(&self) -> usize {
-        self.cache.store().state().1
+    /// The naming that it has.
+    pub(super) fn naming(&self) -> u32 {
+        self.naming.load(Ordering::Relaxed)
+    }
+
+    /// Whether an invalidation waits until it trusts the store.
+    pub(super) fn owes(&self) -> bool {
+        let standing = self.cache.standing();
+        standing.owed > 0 || standing.store != Breaker::Closed
     }
 
     fn read_of(&self, subject: Subject, fresh: bool, counted: bool) -> Read {
-        let (entity, number) = match subject {
+        let (definition, number) = match subject {
             Subject::Item(id) => (&self.item, id),
             Subject::Team(id) => (&self.team, id),
+            Subject::Roster(id) => (&self.roster, id),
         };
         // A renamed row is another key, with a flight of its own.
         let counted = counted && !self.world.climate.swaps;
         let loader = Arc::new(RowLoader { lane: Arc::clone(&self.lane), subject, counted });
+        let blind = self.world.lacks(Protection::FingerprintsAreCompared);
+        let number = if blind && self.world.climate.collides { 0 } else { number };
         let values = vec![Value::from(i64::from(number))];
-        Read::new(Arc::clone(entity), values, loader).bypassing(fresh)
+        Read::new(Arc::clone(definition), values, loader).bypassing(fresh)
     }
 
     /// Reads a row that no other part of the simulation knows.
@@ -155,24 +184,15 @@ impl Host {
         subject: Subject,
         fresh: bool,
     ) -> Result<Answer, ReadError> {
-        if self.world.lacks(Protection::LateJoinersWait) && !fresh {
-            return self.read_naively(subject).await;
+        let read = || self.cache.read(self.read_of(subject, fresh, true));
+        match self.world.missing {
+            Some(Protection::LateJoinersWait) if !fresh => self.naive.share(subject, read).await,
+            Some(Protection::LateJoinersCompareStamps) if !fresh => {
+                self.naive.share_fills(subject, self.link.fills(), read).await
+            }
+            Some(Protection::NearComparesStamps) if !fresh => self.naive.near(subject, read).await,
+            _ => read().await,
         }
-        self.cache.read(self.read_of(subject, fresh, true)).await
-    }
-
-    /// A single-flight as it is usually made: who comes while a read runs gets its answer.
-    async fn read_naively(self: &Arc<Self>, subject: Subject) -> Result<Answer, ReadError> {
-        let flight = Arc::clone(self.shared.lock().await.entry(subject).or_default());
-        let answer = flight
-            .get_or_init(|| self.cache.read(self.read_of(subject, false, true)))
-            .await
-            .clone();
-        let mut shared = self.shared.lock().await;
-        if shared.get(&subject).is_some_and(|known| Arc::ptr_eq(known, &flight)) {
-            shared.remove(&subject);
-        }
-        answer
     }
 
     pub(super) async fn write(
@@ -182,7 +202,7 @@ impl Host {
     ) -> Result<Wrote, WriteError> {
         let (param, number) = match change.subject() {
             Subject::Item(id) => ("id", id),
-            Subject::Team(id) => ("team", id),
+            Subject::Team(id) | Subject::Roster(id) => ("team", id),
         };
         let writing = Writing { lane: Arc::clone(&self.lane), change, request };
         let host = Arc::clone(self);
@@ -192,9 +212,16 @@ impl Host {
             arguments: vec![Argument { name: param.to_owned(), value: Some(number.to_string()) }],
             statement: Arc::new(WriteStatement { sql: String::new(), params: vec![] }),
             values: vec![],
-            needs: vec![],
+            needs: match change {
+                Change::Rename(_) => vec![],
+                Change::Put(_)
+                | Change::Through(_)
+                | Change::Move(..)
+                | Change::Delete(_)
+                | Change::Behind(_) => vec!["team".to_owned(), "old.team".to_owned()],
+            },
             origin: Arc::new(writing),
-            deadline: self.item.deadline,
+            deadline: self.world.climate.deadline,
             resolve: Arc::new(move |_| Some(host.read_of(change.subject(), false, false))),
         };
         self.cache.write(call).await
@@ -207,6 +234,21 @@ impl Host {
         // It promises the writer of a row nothing: no write is waiting for it.
         let _ = self.cache.invalidate(invalidation).await;
     }
+
+    /// An operator flushes everything; true: it was done, false: it is owed.
+    pub(super) async fn flush(&self) -> bool {
+        self.cache.flush().await != Invalidated::Pending
+    }
+}
+
+/// What runs for as long as a host does.
+fn keep(cache: &Arc<Cache>) -> Vec<JoinHandle<()>> {
+    let (trusting, listing, carrying) = (Arc::clone(cache), Arc::clone(cache), Arc::clone(cache));
+    vec![
+        tokio::spawn(async move { trusting.keep_trust().await }),
+        tokio::spawn(async move { listing.keep_listed().await }),
+        tokio::spawn(async move { carrying.carry_out_intents().await }),
+    ]
 }
 
 /// Whether a write's invalidation waits for the store.
@@ -214,11 +256,17 @@ pub(super) fn is_pending(wrote: &Wrote) -> bool {
     wrote.cache == CacheEffect::Pending
 }
 
-fn entity(name: &str, param: &str, climate: &Climate) -> Entity {
+fn entity(name: &str, param: &str, climate: &Climate, configuration: usize) -> Entity {
+    let ty = if configuration == 2 { ParamType::Numeric } else { ParamType::Text };
+    let read = ReadStatement {
+        sql: format!("SELECT {}", if configuration == 1 { "another" } else { "one" }),
+        params: vec![ty.clone()],
+        rows: Rows::One,
+    };
     Entity {
         name: name.to_owned(),
-        params: vec![Param { name: param.to_owned(), ty: ParamType::Text }],
-        read: None,
+        params: vec![Param { name: param.to_owned(), ty }],
+        read: Some(read),
         rows: Rows::One,
         ttl: climate.ttl,
         stale_while_revalidate: climate.stale_while_revalidate,
@@ -228,48 +276,5 @@ fn entity(name: &str, param: &str, climate: &Climate) -> Entity {
         deadline: climate.deadline,
         near: climate.near,
         writes: BTreeMap::new(),
-    }
-}
-
-/// The default policy under this naming.
-#[expect(clippy::expect_used, reason = "a schedule whose settings are wrong proves nothing")]
-fn policy(world: &Arc<World>, naming: u32) -> policy::NativePolicy {
-    let settings = world.climate.settings(naming);
-    let policy = Native::try_new(&settings).expect("settings that the policy accepts");
-    if world.lacks(Protection::BothGenerationsNamed) {
-        return named(Arc::new(Forgotten { policy, naming, world: Arc::clone(world) }), &settings);
-    }
-    named(Arc::new(policy), &settings)
-}
-
-/// A policy that is no longer asked what a write touches once another one is in force.
-struct Forgotten {
-    policy: Native,
-    naming: u32,
-    world: Arc<World>,
-}
-
-impl Policy for Forgotten {
-    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.policy.plan(request)
-    }
-
-    fn row_tags(
-        &self,
-        request: &Request,
-        rows: &[Row],
-    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        self.policy.row_tags(request, rows)
-    }
-
-    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        self.policy.step(memo, moment, event)
-    }
-
-    fn invalidate(&self, change: &policy::Change) -> Result<Vec<Target>, Trap> {
-        if self.naming == self.world.naming() {
-            return self.policy.invalidate(change);
-        }
-        Ok(Vec::new())
     }
 }

@@ -9,24 +9,32 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
-    CommitError, Origin, OriginError, OriginIdentity, Prepared, ReadStatement, Transaction, Value,
-    WriteStatement, Written, Xid,
+    CommitError, Fetched, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
+    Transaction, Value, WriteStatement, Written, Xid,
 };
-use tokio::time::{Instant, sleep};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::history::{Event, RequestId};
-use super::truth::{Change, Subject};
+use super::protection::Protection;
+use super::truth::{Change, Changed, Labelled, Subject};
 use super::weather::Way;
 use super::world::World;
 
 /// A transaction that is idle for longer is ended by the database.
 const IDLE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A commit in doubt is decided within this.
-const DOUBT: u64 = 1_500;
+/// A commit in doubt is decided within this where commits are not slow.
+const DOUBT: Duration = Duration::from_millis(1_500);
 
-/// There is one origin, always the same.
-const IDENTITY: OriginIdentity = OriginIdentity { database: [1; 16], timeline: 1 };
+/// A client waits so long for the answer to a commit, and not longer.
+const COMMIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a write that waits for a row looks whether it is free.
+const LOCKED: Duration = Duration::from_millis(2);
+
+/// For how long a commit is taken to last by somebody who guesses.
+const GUESS: Duration = Duration::from_secs(1);
 
 /// A host's way to the origin. It ends with its host.
 pub(super) struct Lane {
@@ -52,6 +60,7 @@ impl Lane {
 
     /// One way of an exchange with the origin.
     async fn leg(&self, deadline: Duration) -> Result<(), OriginError> {
+        self.thawed().await;
         let world = &self.world;
         let slow = u64::try_from(world.climate.slow_load.as_millis()).unwrap_or(0);
         let way = world.weather().origin;
@@ -64,6 +73,7 @@ impl Lane {
                 return Err(OriginError::Timeout(deadline));
             }
         }
+        self.thawed().await;
         if self.is_cut() { std::future::pending().await } else { Ok(()) }
     }
 
@@ -112,16 +122,20 @@ impl Loader for RowLoader {
     async fn load(
         &self,
         _values: &[Value],
+        columns: &[String],
         deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
+    ) -> Result<Fetched, OriginError> {
         let _running = Running::begin(self);
         let Self { lane, subject, .. } = self;
         let world = &lane.world;
-        lane.leg(deadline).await?;
+        let failed = |_: &OriginError| world.note_failure(lane.host);
+        lane.leg(deadline).await.inspect_err(failed)?;
         let body = world.truth().read(*subject, world.now_ms());
         world.remark(|| format!("origin: host {} reads {subject}: {body:?}", lane.host));
-        lane.leg(deadline).await?;
-        Ok(body.map(|body| body.encode()))
+        lane.leg(deadline).await.inspect_err(failed)?;
+        let row = |team: u8| columns.iter().map(|_| Some(team.to_string())).collect();
+        let rows = body.map(|body| row(body.team)).into_iter().collect();
+        Ok(Fetched { body: body.map(|body| Labelled::encode(*subject, body)), rows })
     }
 }
 
@@ -137,53 +151,159 @@ struct Open {
     change: Change,
     request: RequestId,
     idle_since: Instant,
+    id: Id,
+}
+
+/// A transaction that ends when this is dropped.
+struct Id {
+    world: Arc<World>,
+    xid: u64,
+}
+
+impl Drop for Id {
+    fn drop(&mut self) {
+        self.world.truth().transactions().end(self.xid);
+    }
+}
+
+/// How a commit goes.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
+    /// It takes so long beyond the ordinary.
+    lasts: Duration,
+    commits: bool,
+    /// The connection breaks meanwhile.
+    breaks: bool,
+}
+
+impl Open {
+    fn fate(&self) -> Fate {
+        let world = &self.lane.world;
+        let climate = &world.climate;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(0);
+        let in_doubt = climate.origin_faults && !climate.anonymous && world.chance.percent(10);
+        let is_slow = !climate.slow_commit.is_zero() && world.chance.percent(10);
+        let longest = if is_slow { climate.slow_commit } else { DOUBT };
+        let longest = if climate.anonymous { longest.min(COMMIT_LIMIT / 2) } else { longest };
+        match (in_doubt, is_slow) {
+            (false, false) => Fate { lasts: Duration::ZERO, commits: true, breaks: false },
+            (breaks, _) => Fate {
+                lasts: world.chance.millis(0, millis(longest)),
+                commits: !breaks || world.chance.percent(50),
+                breaks,
+            },
+        }
+    }
+}
+
+/// Notes what a commit changed.
+fn commit(world: &World, request: RequestId, change: Change) {
+    let changed = world.truth().commit(change);
+    for Changed { subject, version, there } in changed {
+        world.note(Event::Committed { request, subject, version, there });
+    }
 }
 
 #[async_trait]
 impl Transaction for Open {
     async fn commit(self: Box<Self>) -> Result<(), CommitError> {
-        let Self { lane, change, request, idle_since } = *self;
+        let fate = self.fate();
+        let Self { lane, change, request, idle_since, id } = *self;
         let world = Arc::clone(&lane.world);
-        let commit = {
-            let world = Arc::clone(&world);
-            move || {
-                let (subject, mut truth) = (change.subject(), world.truth());
-                let version = truth.commit(change);
-                let there = truth.read(subject, 0).is_some();
-                drop(truth);
-                world.note(Event::Committed { request, subject, version, there });
-            }
-        };
-        if world.climate.origin_faults && world.chance.percent(10) {
-            if world.chance.percent(50) {
-                let after = world.chance.millis(0, DOUBT);
-                tokio::spawn(async move {
-                    sleep(after).await;
-                    commit();
-                });
-            }
-            sleep(world.chance.millis(0, 20)).await;
-            let broke = OriginError::Unavailable("the connection broke".into());
-            return Err(CommitError::InDoubt(broke));
-        }
+        lane.thawed().await;
         sleep(world.chance.millis(0, 5)).await;
         if lane.is_cut() && world.chance.percent(50) {
             return std::future::pending().await;
         }
         if idle_since.elapsed() > IDLE_LIMIT {
             let message = "the transaction was idle for too long".to_owned();
-            let ended = OriginError::Rejected { code: "25P03".into(), message };
-            return Err(CommitError::InDoubt(ended));
+            let idle = OriginError::Rejected { code: "25P03".into(), message };
+            return Err(CommitError::RolledBack(idle));
         }
-        commit();
+        world.truth().transactions().send(id.xid);
+        let (tell, mut told) = oneshot::channel();
+        // The database goes on, whoever waits for it.
+        tokio::spawn(async move {
+            sleep(fate.lasts).await;
+            if fate.commits {
+                commit(&id.world, request, change);
+            }
+            drop(id);
+            let _gone = tell.send(());
+        });
+        let doubt = |why: &str| Err(CommitError::InDoubt(OriginError::Unavailable(why.into())));
+        let answered = tokio::select! {
+            biased;
+            () = sleep(world.chance.millis(0, 20)), if fate.breaks => doubt("the connection broke"),
+            _ = &mut told => Ok(()),
+            () = sleep(COMMIT_LIMIT) => doubt("no answer"),
+        };
         sleep(world.chance.millis(0, 5)).await;
-        if lane.is_cut() { std::future::pending().await } else { Ok(()) }
+        lane.thawed().await;
+        if lane.is_cut() { std::future::pending().await } else { answered }
     }
 }
 
+impl Lane {
+    /// A frozen host sends nothing and looks at nothing.
+    async fn thawed(&self) {
+        if self.world.climate.pauses {
+            self.world.pauses.over(self.host).await;
+        }
+    }
+
+    async fn ask_ended(&self, xid: Xid) -> Result<bool, OriginError> {
+        self.leg(Duration::from_secs(1)).await?;
+        let guess = self.world.lacks(Protection::DoubtWaits).then_some(GUESS);
+        let is_running = self.world.truth().transactions().is_running(xid.0, IDLE_LIMIT, guess);
+        self.leg(Duration::from_secs(1)).await?;
+        Ok(!is_running)
+    }
+}
+
+/// Begins a transaction as soon as nobody else writes its row.
+async fn locked(world: &World, row: Subject) -> u64 {
+    loop {
+        let xid = world.truth().transactions().begin(row, IDLE_LIMIT);
+        match xid {
+            Some(xid) => return xid,
+            None => sleep(LOCKED).await,
+        }
+    }
+}
+
+/// The columns that a write returns: the team of its row, and what that was before.
+fn returned(world: &World, change: Change, columns: &[String]) -> Vec<Vec<Option<String>>> {
+    let Change::Rename(_) = change else {
+        let before = world.truth().team(change.number());
+        let after = match change {
+            Change::Move(_, team) => team,
+            Change::Put(_)
+            | Change::Through(_)
+            | Change::Delete(_)
+            | Change::Rename(_)
+            | Change::Behind(_) => before,
+        };
+        let column = |name: &String| if name.starts_with("old.") { before } else { after };
+        return vec![columns.iter().map(|name| Some(column(name).to_string())).collect()];
+    };
+    Vec::new()
+}
+
+/// The origin as a host asks it for transactions.
 #[async_trait]
-impl Origin for Writing {
+impl Origin for Lane {
     async fn load(
+        &self,
+        _read: &ReadStatement,
+        _values: &[Value],
+        _columns: &[String],
+        _deadline: Duration,
+    ) -> Result<Fetched, OriginError> {
+        Err(OriginError::Unavailable("rows are read by their loaders".into()))
+    }
+
+    async fn query(
         &self,
         _read: &ReadStatement,
         _values: &[Value],
@@ -192,25 +312,18 @@ impl Origin for Writing {
         Err(OriginError::Unavailable("rows are read by their loaders".into()))
     }
 
-    async fn query(
-        &self,
-        read: &ReadStatement,
-        values: &[Value],
-        deadline: Duration,
-    ) -> Result<Option<Bytes>, OriginError> {
-        self.load(read, values, deadline).await
-    }
-
     async fn execute(
         &self,
         _write: &WriteStatement,
         _values: &[Value],
-        deadline: Duration,
+        _columns: &[String],
+        _deadline: Duration,
     ) -> Result<Written, OriginError> {
-        self.lane.leg(deadline).await?;
-        let (lane, change, request) = (Arc::clone(&self.lane), self.change, self.request);
-        let transaction = Open { lane, change, request, idle_since: Instant::now() };
-        Ok(Written { rows: 1, returned: vec![], xid: None, transaction: Box::new(transaction) })
+        Err(OriginError::Unavailable("a write has an origin of its own".into()))
+    }
+
+    async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError> {
+        self.ask_ended(xid).await
     }
 
     async fn prepare_read(&self, _read: &ReadStatement) -> Result<Prepared, OriginError> {
@@ -221,20 +334,89 @@ impl Origin for Writing {
         Ok(Prepared::default())
     }
 
+    async fn identity(&self) -> Result<OriginIdentity, OriginError> {
+        Err(OriginError::Unavailable("it does not say who it is".into()))
+    }
+
+    fn last_identity(&self) -> Option<OriginIdentity> {
+        None
+    }
+
     async fn ping(&self) -> Result<(), OriginError> {
         Ok(())
     }
 
-    async fn has_ended(&self, _xid: Xid) -> Result<bool, OriginError> {
-        Ok(true)
+    fn kind(&self) -> &'static str {
+        "simulated"
+    }
+}
+
+#[async_trait]
+impl Origin for Writing {
+    async fn load(
+        &self,
+        read: &ReadStatement,
+        values: &[Value],
+        columns: &[String],
+        deadline: Duration,
+    ) -> Result<Fetched, OriginError> {
+        self.lane.load(read, values, columns, deadline).await
+    }
+
+    async fn query(
+        &self,
+        read: &ReadStatement,
+        values: &[Value],
+        deadline: Duration,
+    ) -> Result<Option<Bytes>, OriginError> {
+        self.lane.query(read, values, deadline).await
+    }
+
+    async fn execute(
+        &self,
+        _write: &WriteStatement,
+        _values: &[Value],
+        columns: &[String],
+        deadline: Duration,
+    ) -> Result<Written, OriginError> {
+        self.lane.leg(deadline).await?;
+        let (lane, change, request) = (Arc::clone(&self.lane), self.change, self.request);
+        let world = Arc::clone(&lane.world);
+        let xid = timeout(deadline, locked(&world, change.subject())).await;
+        let xid = xid.map_err(|_| OriginError::Timeout(deadline))?;
+        let id = Id { world: Arc::clone(&world), xid };
+        let returned = returned(&world, change, columns);
+        Ok(Written {
+            rows: 1,
+            returned,
+            missing: vec![],
+            xid: (!world.climate.anonymous).then_some(Xid(xid)),
+            transaction: Box::new(Open { lane, change, request, idle_since: Instant::now(), id }),
+        })
+    }
+
+    async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError> {
+        self.lane.ask_ended(xid).await
+    }
+
+    async fn prepare_read(&self, read: &ReadStatement) -> Result<Prepared, OriginError> {
+        self.lane.prepare_read(read).await
+    }
+
+    async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {
+        self.lane.prepare_write(write).await
     }
 
     async fn identity(&self) -> Result<OriginIdentity, OriginError> {
-        Ok(IDENTITY)
+        Err(OriginError::Unavailable("it does not say who it is".into()))
     }
 
     fn last_identity(&self) -> Option<OriginIdentity> {
-        Some(IDENTITY)
+        None
+    }
+
+    async fn ping(&self) -> Result<(), OriginError> {
+        Ok(())
     }
 
     fn kind(&self) -> &'static str {

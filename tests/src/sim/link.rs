@@ -1,25 +1,33 @@
-//! One host's link to the simulated store: messages take time, get lost, arrive late. What they ask
-//! for, and where a protection is switched off, stands in [`operations`].
+//! One host's link to the simulated store: messages take time, get lost, arrive late, and connections end
+//! with the node at their other end. What they ask for, and where a protection is switched off, stands in
+//! [`operations`].
 
+mod clock;
+mod node;
 mod operation;
 mod operations;
+mod removal;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use corral_host::store::{Key, Store, StoreError, Tag, Token};
+use corral_host::store::{
+    Doomed, Envelope, LinkId, Name, Over, Scope, Stamp, Store, StoreError, Tag, Token,
+};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::chance::Chance;
 use super::climate::{BUDGET, Climate};
+use super::nodes::Node;
 use super::protection::Protection;
-use super::shelf::Shelf;
 use super::weather::Way;
 use super::wire::{Ears, Wire};
 use super::world::World;
-use operation::Operation;
+use clock::Estimate;
+use operation::{Kind, Operation};
 
 /// A host's link. It ends with its host.
 pub(super) struct Link {
@@ -28,44 +36,81 @@ pub(super) struct Link {
     dead: AtomicBool,
     /// How far the host's estimate of the store's clock lags behind.
     lag_ms: u64,
-    latest_ms: AtomicU64,
+    estimate: Estimate,
     ears: Arc<Ears>,
-    wire: Mutex<Wire>,
+    open: Mutex<Open>,
+    /// The number of the link that is open.
+    opened: watch::Sender<LinkId>,
+    /// Fills that were sent.
+    fills: AtomicU64,
     sabotage: Mutex<Sabotage>,
+}
+
+/// The connections of one link.
+struct Open {
+    id: LinkId,
+    end: End,
+    wire: Wire,
+}
+
+/// What a connection leads to: a node in one of its lives.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    node: usize,
+    life: u64,
 }
 
 /// What a missing protection has to remember.
 #[derive(Default)]
 struct Sabotage {
     /// Index writes kept back until the fill.
-    unindexed: BTreeMap<Key, Vec<(Tag, u64)>>,
+    unindexed: BTreeMap<Name, Vec<(Tag, u64)>>,
     /// Tokens whose fills are accepted, whatever became of their leases.
     privileged: HashSet<Token>,
-    /// Keys and tags whose invalidation failed here.
-    owed_keys: BTreeSet<Key>,
-    owed_tags: BTreeSet<Tag>,
+    /// What an invalidation that failed here should have removed.
+    owed: HashSet<Doomed>,
+    /// Intents that were announced once.
+    announced: HashSet<String>,
+    /// Namings that this host published.
+    published: HashSet<Scope>,
+    /// Claims that were answered.
+    answered: HashSet<Token>,
+    /// What each name's first look brought.
+    seen: HashMap<Name, Envelope>,
+    /// The newest stamp with which this host filled, by the naming of the name.
+    stamps: HashMap<String, Stamp>,
 }
 
 impl Link {
     pub(super) fn new(world: &Arc<World>, host: usize) -> Self {
         let ears = Ears::new(world, host);
+        let open = Open::new(world, &ears);
         Self {
             world: Arc::clone(world),
             host,
             dead: AtomicBool::new(false),
             lag_ms: world.chance.below(4) as u64,
-            latest_ms: AtomicU64::new(0),
-            wire: Mutex::new(Wire::open(world, &ears)),
+            estimate: Estimate::default(),
+            opened: watch::Sender::new(open.id),
+            open: Mutex::new(open),
             ears,
+            fills: AtomicU64::new(0),
             sabotage: Mutex::default(),
         }
     }
 
-    /// The connection breaks, and a moment later the host knows; by then it has the next one.
+    /// How many fills were sent.
+    pub(super) fn fills(&self) -> u64 {
+        self.fills.load(Ordering::Relaxed)
+    }
+
+    /// The connections break, and a moment later the host knows; by then it has the next ones.
     pub(super) fn reconnect(&self) {
-        let next = Wire::open(&self.world, &self.ears);
-        let lost = std::mem::replace(&mut *self.wire(), next);
-        lost.cut(&self.world);
+        let next = Open::new(&self.world, &self.ears);
+        let id = next.id;
+        let lost = std::mem::replace(&mut *self.open(), next);
+        lost.wire.cut(&self.world);
+        self.opened.send_replace(id);
         self.world.remark(|| format!("host {} loses its connection", self.host));
         if self.lacks(Protection::NearDropsOnABreak) {
             return;
@@ -77,8 +122,8 @@ impl Link {
         });
     }
 
-    fn wire(&self) -> MutexGuard<'_, Wire> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on no message leaves or arrives.
@@ -102,12 +147,69 @@ impl Link {
         self.world.leg()
     }
 
-    /// One exchange: the request travels, is carried out in one piece, and the answer travels back.
+    /// One exchange: the request travels, is carried out in one piece, and the answer travels back. A host
+    /// may freeze before it is sent and before its answer is looked at.
     async fn exchange<R: Send + 'static>(
         &self,
         what: Operation,
-        apply: impl FnOnce(&mut Shelf, u64) -> R + Send + 'static,
-    ) -> Result<R, StoreError> {
+        apply: impl FnOnce(&mut Node, u64) -> R + Send + 'static,
+    ) -> Result<Over<R>, StoreError> {
+        self.thawed().await;
+        let over = self.talk(what, apply).await;
+        self.thawed().await;
+        over
+    }
+
+    async fn talk<R: Send + 'static>(
+        &self,
+        what: Operation,
+        apply: impl FnOnce(&mut Node, u64) -> R + Send + 'static,
+    ) -> Result<Over<R>, StoreError> {
+        let (link, end) = {
+            let open = self.open();
+            (open.id, open.end)
+        };
+        let Some((there, back)) = self.legs(&what).await? else {
+            return self.time_out(&what, "is lost").await;
+        };
+        if there + back >= BUDGET {
+            self.arrive_late(what.clone(), end, there, apply);
+            return self.time_out(&what, "takes too long").await;
+        }
+        sleep(there).await;
+        if self.is_cut() && self.world.chance.percent(50) {
+            return std::future::pending().await;
+        }
+        let sent_before = self.open().wire.sent_before();
+        let answer = carry_out(&self.world, self.host, &what, end, apply);
+        self.pass(back).await;
+        if let Some(sent_before) = sent_before
+            && timeout(BUDGET, sent_before).await.is_err()
+        {
+            self.reconnect_from(link);
+            return Err(StoreError::Timeout(BUDGET));
+        }
+        match answer {
+            Ok((answer, offset_ms)) => {
+                self.estimate.observe(offset_ms);
+                Ok(Over { link, answer })
+            }
+            Err(Failed::Refused) => Err(StoreError::Refused(
+                "OOM command not allowed when used memory > 'maxmemory'".into(),
+            )),
+            Err(Failed::Closed) => {
+                self.reconnect_from(link);
+                Err(StoreError::Unavailable("the connection was closed".into()))
+            }
+            Err(Failed::Follows) => {
+                self.reconnect_from(link);
+                Err(StoreError::Unavailable("READONLY".into()))
+            }
+        }
+    }
+
+    /// How long the ways there and back take; nothing: the message is lost.
+    async fn legs(&self, what: &Operation) -> Result<Option<(Duration, Duration)>, StoreError> {
         if self.is_cut() {
             return std::future::pending().await;
         }
@@ -119,52 +221,28 @@ impl Link {
             Way::Refuses => {
                 self.pass(there).await;
                 self.reconnect();
+                world.remark(|| format!("store: {what}, by host {}, is refused", self.host));
                 return Err(StoreError::Unavailable("refused".into()));
             }
-            Way::Frozen => {
-                if world.chance.percent(50) {
-                    there += world.chance.millis(60, 600);
-                } else {
-                    return self.time_out(&what, "is lost").await;
-                }
-            }
+            Way::Frozen if world.chance.percent(50) => there += world.chance.millis(60, 600),
+            Way::Frozen => return Ok(None),
             Way::Slow(more) => (there, back) = (there + more, back + more),
         }
         if world.chance.below(1000) < world.climate.lost as usize {
             match world.chance.below(3) {
-                0 => return self.time_out(&what, "is lost").await,
+                0 => return Ok(None),
                 1 => back = BUDGET,
                 _ => there += world.chance.millis(60, 400),
             }
         }
-        if there + back >= BUDGET {
-            self.arrive_late(what.clone(), there, apply);
-            return self.time_out(&what, "takes too long").await;
-        }
-        sleep(there).await;
-        if self.is_cut() && world.chance.percent(50) {
-            return std::future::pending().await;
-        }
-        let sent_before = self.wire().sent_before();
-        let answer = self.carry_out(&what, apply);
-        self.pass(back).await;
-        if let Some(sent_before) = sent_before
-            && timeout(BUDGET, sent_before).await.is_err()
-        {
-            self.reconnect();
-            return Err(StoreError::Timeout(BUDGET));
-        }
-        Ok(answer)
+        Ok(Some((there, back)))
     }
 
-    fn carry_out<R>(&self, what: &Operation, apply: impl FnOnce(&mut Shelf, u64) -> R) -> R {
-        self.world.count_operation();
-        let now_ms = self.world.now_ms();
-        let answer = apply(&mut self.world.shelf(), now_ms);
-        self.world.publish();
-        self.world.remark(|| format!("store: {what}, by host {}", self.host));
-        self.world.settled.notify_waiters();
-        answer
+    /// Replaces the link of this number, unless that was done.
+    fn reconnect_from(&self, link: LinkId) {
+        if self.open().id == link {
+            self.reconnect();
+        }
     }
 
     /// Time passes; for a dead host it never ends.
@@ -177,31 +255,77 @@ impl Link {
         }
     }
 
+    /// A frozen host sends nothing and looks at nothing.
+    async fn thawed(&self) {
+        if self.world.climate.pauses {
+            self.world.pauses.over(self.host).await;
+            self.pass(Duration::ZERO).await;
+        }
+    }
+
+    /// Some connections break of silence, and others are kept.
     async fn time_out<R>(&self, what: &Operation, how: &str) -> Result<R, StoreError> {
         self.world.remark(|| format!("store: {what}, by host {}, {how}", self.host));
         self.pass(BUDGET).await;
-        self.reconnect();
+        if self.world.chance.percent(50) {
+            self.reconnect();
+        }
         Err(StoreError::Timeout(BUDGET))
     }
 
-    /// Nobody waits for it any more, but it arrives.
+    /// Nobody waits for it any more, but it arrives, if the node lives.
     fn arrive_late<R: 'static>(
         &self,
         what: Operation,
+        end: End,
         there: Duration,
-        apply: impl FnOnce(&mut Shelf, u64) -> R + Send + 'static,
+        apply: impl FnOnce(&mut Node, u64) -> R + Send + 'static,
     ) {
         let (world, host) = (Arc::clone(&self.world), self.host);
         tokio::spawn(async move {
             sleep(there).await;
-            world.count_operation();
-            let now_ms = world.now_ms();
-            apply(&mut world.shelf(), now_ms);
-            world.publish();
             world.remark(|| format!("store: {what}, by host {host}, arrives late"));
-            world.settled.notify_waiters();
+            let _nobody = carry_out(&world, host, &what, end, apply);
         });
     }
+}
+
+impl Open {
+    fn new(world: &Arc<World>, ears: &Arc<Ears>) -> Self {
+        let (node, life) = {
+            let nodes = world.nodes();
+            let (node, at) = nodes.of(ears.host);
+            (node, at.life)
+        };
+        let wire = Wire::open(world, ears, node);
+        Self { id: LinkId(world.next_link()), end: End { node, life }, wire }
+    }
+}
+
+/// Why a node did not do what it was asked.
+enum Failed {
+    Closed,
+    Follows,
+    Refused,
+}
+
+/// The answer, and by how much the node's clock differs.
+fn carry_out<R>(
+    world: &World,
+    host: usize,
+    what: &Operation,
+    end: End,
+    apply: impl FnOnce(&mut Node, u64) -> R,
+) -> Result<(R, i64), Failed> {
+    world.count_operation();
+    let kind = what.kind();
+    let answer = world.at_node(end.node, Some(end.life), |node, now_ms| match kind {
+        Kind::Removes | Kind::Adds if node.follows => Err(Failed::Follows),
+        Kind::Adds if node.full => Err(Failed::Refused),
+        Kind::Reads | Kind::Removes | Kind::Adds => Ok((apply(node, now_ms), node.offset_ms)),
+    });
+    world.remark(|| format!("store: {what}, by host {host}, at node {}", end.node));
+    answer.unwrap_or(Err(Failed::Closed))
 }
 
 /// A store without disturbances, for the suite that every store passes. It needs a runtime.
@@ -214,12 +338,8 @@ pub fn calm_store(seed: u64) -> Arc<dyn Store> {
 #[must_use]
 pub fn calm_pair(seed: u64) -> (Arc<dyn Store>, Arc<dyn Store>) {
     let chance = Chance::new(seed);
-    let climate = Climate {
-        hosts: 2,
-        lost: 0,
-        slow_link: Duration::from_millis(2),
-        ..Climate::draw(&chance)
-    };
+    let climate =
+        Climate { hosts: 2, slow_link: Duration::from_millis(2), ..Climate::calm(&chance) };
     let world = Arc::new(World::new(climate, chance, None, false));
     (Arc::new(Link::new(&world, 0)), Arc::new(Link::new(&world, 1)))
 }

@@ -2,7 +2,7 @@
 //!
 //! It runs the real reader, writer, flights, leases and breaker of several hosts in virtual time on
 //! one thread, over a simulated store and origin that delay, lose, reorder, refuse, expire, evict,
-//! flush, fail over and crash. Chance comes from one seed, so a seed is a run. What the clients saw
+//! flush, crash, restart from snapshots, fail over, disagree about the time and freeze. Chance comes from one seed, so a seed is a run. What the clients saw
 //! is a `history`, and the `checker` says whether it could have come from a cache that keeps its
 //! promises.
 //!
@@ -13,7 +13,7 @@
 //!
 //! It is able to fail: every [`Protection`] of the protocol can be switched off, and then the checker
 //! has to find what it was for. The switches stand at the edges (what a link does with an operation,
-//! what an old policy answers), so the cache itself has none.
+//! what a host's clock counts), so the cache itself has none.
 
 mod campaign;
 mod chance;
@@ -25,9 +25,14 @@ pub(crate) mod history;
 mod host;
 mod lane;
 mod link;
+mod nodes;
+mod pauses;
 mod protection;
+mod register;
 mod schedule;
 mod shelf;
+mod tokens;
+mod trouble;
 pub(crate) mod truth;
 mod weather;
 mod wire;

@@ -13,22 +13,34 @@ pub enum Protection {
     MissingLeaseRejects,
     /// A fill compares its token with the lease's.
     FillComparesToken,
+    /// A lease is renewed while its holder loads.
+    LeasesAreRenewed,
     /// A release compares its token with the lease's.
     ReleaseComparesToken,
+    /// A lease that is dropped is given back.
+    DroppedLeasesAreGivenBack,
+    /// A claim whose answer never came is given back, too.
+    UnansweredClaimsAreGivenBack,
     /// A write-through revokes the lease that it takes over.
     TakeOverRevokes,
     /// A key stands in the index of its tags before it is loaded.
     IndexBeforeLoad,
     /// A tag that was invalidated a short while ago makes a late member load again.
     MarkLoadsAgain,
+    /// A mark lives longer than any load.
+    MarksOutliveLoads,
     /// A claim looks whether the value has come meanwhile.
     ClaimLooksAgain,
     /// A store that is back is trusted only after the pending invalidations.
     PendingComesFirst,
     /// A refresh takes a lease like every other load.
     RefreshTakesLease,
-    /// After a swap, invalidations name keys under both generations.
-    BothGenerationsNamed,
+    /// Invalidations name keys under the namings of every host.
+    NamingsArePublished,
+    /// A naming is filled only after others have learned of it.
+    NewNamingsWait,
+    /// Where a naming's names can't be made, its floor is raised.
+    FloorsOfNamings,
     /// A near cache hears of every change under what it keeps.
     NearHearsOfChanges,
     /// A near cache is emptied when word of changes may have been lost.
@@ -37,10 +49,44 @@ pub enum Protection {
     NearLooksBeforeItKeeps,
     /// Another host carries out what a dead one announced.
     IntentsAreCarriedOut,
+    /// An intent is announced again while a commit lasts.
+    IntentsAreAnnouncedAgain,
     /// Who joins a flight late shares only an accepted fill.
     LateJoinersWait,
+    /// A flight whose load failed looks again before it answers something stale.
+    LooksAgainAfterFailure,
     /// Times in an envelope are the store's.
     StoreClock,
+    /// A clock that was set back is followed.
+    StepsAreFollowed,
+    /// A value of another epoch is not believed.
+    EpochsAreToldApart,
+    /// A value is stamped with what was in force when its lease was granted.
+    StampIsTheClaims,
+    /// A new connection through the address confirms the node.
+    AddressIsAskedAgain,
+    /// A node with replicas is watched before it is used.
+    NewNodesAreWatched,
+    /// A node whose replica is silent is not trusted.
+    SilentReplicasCount,
+    /// Trust runs out while a host is frozen.
+    ClockCountsPauses,
+    /// A commit in doubt is waited for until it has ended, not for a guess of how long it takes.
+    DoubtWaits,
+    /// An intent is carried out only when its transaction has ended.
+    IntentCarriesTransaction,
+    /// A walker forgets a member only while its own mark is the newest.
+    OnlyOwnMarkForgets,
+    /// A walker forgets a member only with the score that it read.
+    WalkComparesScores,
+    /// A flush raises the floor of everything.
+    FloorOfEverything,
+    /// Who joins a flight late shares its fill only while its stamp is in force.
+    LateJoinersCompareStamps,
+    /// A near cache answers only while the stamp is in force.
+    NearComparesStamps,
+    /// A value answers only the read that it was loaded for.
+    FingerprintsAreCompared,
 }
 
 impl Protection {
@@ -50,26 +96,40 @@ impl Protection {
         Self::value_variants()
     }
 
-    /// The race of the protocol that it closes.
+    /// The race of the protocol that it closes; `-`: none that has a letter.
     #[must_use]
     pub fn race(self) -> char {
         match self {
             Self::FillNeedsLease | Self::InvalidationTakesLease => 'A',
             Self::MissingLeaseRejects => 'B',
-            Self::FillComparesToken => 'C',
-            Self::ReleaseComparesToken => 'D',
+            Self::FillComparesToken | Self::LeasesAreRenewed => 'C',
+            Self::ReleaseComparesToken
+            | Self::DroppedLeasesAreGivenBack
+            | Self::UnansweredClaimsAreGivenBack => 'D',
             Self::TakeOverRevokes => 'E',
-            Self::IndexBeforeLoad | Self::MarkLoadsAgain => 'F',
+            Self::IndexBeforeLoad | Self::MarkLoadsAgain | Self::MarksOutliveLoads => 'F',
             Self::ClaimLooksAgain => 'G',
             Self::PendingComesFirst => 'H',
             Self::RefreshTakesLease => 'I',
-            Self::BothGenerationsNamed => 'J',
+            Self::NamingsArePublished | Self::NewNamingsWait | Self::FloorsOfNamings => 'J',
             Self::NearHearsOfChanges | Self::NearDropsOnABreak | Self::NearLooksBeforeItKeeps => {
                 'K'
             }
-            Self::IntentsAreCarriedOut => 'L',
-            Self::LateJoinersWait => 'M',
-            Self::StoreClock => 'N',
+            Self::IntentsAreCarriedOut | Self::IntentsAreAnnouncedAgain => 'L',
+            Self::LateJoinersWait | Self::LooksAgainAfterFailure => 'M',
+            Self::StoreClock | Self::StepsAreFollowed => 'N',
+            Self::EpochsAreToldApart
+            | Self::StampIsTheClaims
+            | Self::AddressIsAskedAgain
+            | Self::NewNodesAreWatched
+            | Self::SilentReplicasCount
+            | Self::ClockCountsPauses => 'O',
+            Self::DoubtWaits | Self::IntentCarriesTransaction => 'P',
+            Self::OnlyOwnMarkForgets | Self::WalkComparesScores => 'Q',
+            Self::FloorOfEverything | Self::LateJoinersCompareStamps | Self::NearComparesStamps => {
+                'V'
+            }
+            Self::FingerprintsAreCompared => '-',
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use corral_host::store::Epoch;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
@@ -12,17 +13,15 @@ use super::checker::{self, Violation};
 use super::client;
 use super::climate::Climate;
 use super::history::{Entry, Event, RequestId};
-use super::host::Host;
+use super::host::{CONFIGURATIONS, Host, Terms};
 use super::protection::Protection;
+use super::trouble::{self, trouble};
 use super::truth::{ITEMS, Subject, TEAMS};
-use super::weather::{Way, Weather};
+use super::weather::Weather;
 use super::world::World;
 
-/// Namings in one schedule: invalidations cover so many, and a host warns when it forgets one.
-const NAMINGS: u32 = 8;
-
-/// After the last disturbance: time for probes, pending invalidations, commits in doubt and intents.
-const REST: Duration = Duration::from_secs(6);
+/// How often it is looked whether every commit has ended.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What to simulate.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +44,8 @@ pub struct Outcome {
     pub store_operations: u64,
     /// What the checker objects to.
     pub violations: Vec<Violation>,
+    /// What it would object to if indexes, marks, intents and the range were not evicted in it.
+    pub outside: usize,
     /// What happened.
     pub entries: Vec<Entry>,
 }
@@ -80,11 +81,13 @@ impl Scene {
         trouble.abort();
         rest(&world, &fleet).await;
         let history = world.take_history();
+        let violations = checker::check(climate.promises(), &history);
         Outcome {
             climate,
             requests: fleet.requests.load(Ordering::Relaxed),
             store_operations: world.operations(),
-            violations: checker::check(climate.promises(), &history),
+            violations: if climate.volatile { Vec::new() } else { violations.clone() },
+            outside: if climate.volatile { violations.len() } else { 0 },
             entries: history.into_entries(),
         }
     }
@@ -93,6 +96,8 @@ impl Scene {
 /// The hosts, each in its present life.
 pub(super) struct Fleet {
     hosts: Mutex<Vec<Arc<Host>>>,
+    /// What each host starts with.
+    terms: Mutex<Vec<Terms>>,
     lives: AtomicUsize,
     requests: AtomicUsize,
     /// Lives that had something pending when last looked at.
@@ -102,9 +107,17 @@ pub(super) struct Fleet {
 impl Fleet {
     fn start(world: &Arc<World>) -> Self {
         let number = world.climate.hosts;
-        let host = |number| Host::start(world, number, number, world.naming());
+        let configuration = |_| match world.climate.configurations {
+            true => world.chance.below(CONFIGURATIONS),
+            false => 0,
+        };
+        let terms: Vec<Terms> = (0..number)
+            .map(|number| Terms { naming: 1, configuration: configuration(number) })
+            .collect();
+        let host = |number: usize| Host::start(world, number, number, terms[number]);
         Self {
             hosts: Mutex::new((0..number).map(host).collect()),
+            terms: Mutex::new(terms),
             lives: AtomicUsize::new(number),
             requests: AtomicUsize::new(0),
             owing: Mutex::new(vec![false; number]),
@@ -131,14 +144,38 @@ impl Fleet {
     pub(super) fn note_drained(&self, world: &World) {
         let mut owing = self.owing.lock().unwrap_or_else(PoisonError::into_inner);
         for host in self.hosts().iter().filter(|host| !host.is_dead()) {
-            let owes = host.pending() > 0;
+            let owes = host.owes();
             if std::mem::replace(&mut owing[host.life], owes) && !owes {
                 world.note(Event::Drained { life: host.life });
             }
         }
     }
 
-    fn kill(&self, world: &World, number: usize) {
+    pub(super) fn disconnect(&self, host: usize) {
+        self.hosts()[host].disconnect();
+    }
+
+    fn terms(&self) -> MutexGuard<'_, Vec<Terms>> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From its next start on, a host has this configuration.
+    pub(super) fn configure(&self, host: usize, configuration: usize) {
+        self.terms()[host].configuration = configuration;
+    }
+
+    /// The naming that a host has.
+    pub(super) fn naming(&self, host: usize) -> u32 {
+        self.hosts()[host].naming()
+    }
+
+    /// Puts a naming in force, now and at every start.
+    pub(super) fn swap(&self, host: usize, naming: u32) {
+        self.terms()[host].naming = naming;
+        self.hosts()[host].swap(naming);
+    }
+
+    pub(super) fn kill(&self, world: &World, number: usize) {
         self.note_drained(world);
         let host = Arc::clone(&self.hosts()[number]);
         if !host.is_dead() {
@@ -147,149 +184,55 @@ impl Fleet {
         }
     }
 
-    fn restart(&self, world: &Arc<World>, number: usize) {
+    pub(super) fn restart(&self, world: &Arc<World>, number: usize) {
         if self.hosts()[number].is_dead() {
             let life = self.lives.fetch_add(1, Ordering::Relaxed);
             self.owing.lock().unwrap_or_else(PoisonError::into_inner).push(false);
             world.remark(|| format!("host {number} starts (life {life})"));
-            let host = Host::start(world, number, life, world.naming());
+            let terms = self.terms()[number];
+            let host = Host::start(world, number, life, terms);
             self.hosts()[number] = host;
         }
-    }
-}
-
-/// What may happen to a fleet.
-#[derive(Debug, Clone, Copy)]
-enum Trouble {
-    Store,
-    Link,
-    Eviction,
-    Flush,
-    FailOver,
-    Origin,
-    Break,
-    Crash,
-    Swap,
-}
-
-async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
-    let climate = world.climate;
-    let possible: Vec<Trouble> = [
-        (climate.outages, Trouble::Store),
-        (climate.outages, Trouble::Link),
-        (climate.evictions, Trouble::Eviction),
-        (climate.evictions, Trouble::Eviction),
-        (climate.evictions, Trouble::Flush),
-        (climate.failovers, Trouble::FailOver),
-        (climate.origin_faults, Trouble::Origin),
-        (climate.breaks, Trouble::Break),
-        (climate.crashes, Trouble::Crash),
-        (climate.swaps, Trouble::Swap),
-    ]
-    .into_iter()
-    .filter_map(|(possible, trouble)| possible.then_some(trouble))
-    .collect();
-    if possible.is_empty() {
-        return;
-    }
-    loop {
-        sleep(world.chance.millis(0, 300)).await;
-        let host = world.chance.below(climate.hosts);
-        let lasts = world.chance.millis(5, 800);
-        let way = world.chance.one_of(&[
-            Way::Refuses,
-            Way::Frozen,
-            Way::Frozen,
-            Way::Slow(world.chance.millis(5, 120)),
-        ]);
-        match world.chance.one_of(&possible) {
-            Trouble::Store => {
-                world.remark(|| format!("the store: {way:?}"));
-                world.weather().store = way;
-                sleep(lasts).await;
-                world.weather().store = Way::Open;
-                world.remark(|| "the store: open".to_owned());
-            }
-            Trouble::Link => {
-                world.remark(|| format!("the link of host {host}: {way:?}"));
-                world.weather().links[host] = way;
-                sleep(lasts).await;
-                world.weather().links[host] = Way::Open;
-                world.remark(|| format!("the link of host {host}: open"));
-            }
-            Trouble::Eviction => evict(&world),
-            Trouble::Flush => {
-                world.remark(|| "the store is flushed".to_owned());
-                world.shelf().flush();
-                world.publish();
-            }
-            Trouble::FailOver => {
-                let replica = world.shelf().clone();
-                sleep(world.chance.millis(1, 200)).await;
-                world.note(Event::FailedOver);
-                *world.shelf() = replica;
-                fleet.hosts().iter().for_each(|host| host.disconnect());
-            }
-            Trouble::Origin => {
-                world.remark(|| format!("the origin: {way:?}"));
-                world.weather().origin = way;
-                sleep(lasts).await;
-                world.weather().origin = Way::Open;
-                world.remark(|| "the origin: open".to_owned());
-            }
-            Trouble::Break => fleet.hosts()[host].disconnect(),
-            Trouble::Crash => {
-                fleet.kill(&world, host);
-                sleep(world.chance.millis(0, 500)).await;
-                fleet.restart(&world, host);
-            }
-            Trouble::Swap => swap(&world, &fleet),
-        }
-    }
-}
-
-fn evict(world: &World) {
-    let mut shelf = world.shelf();
-    let (values, leases) = shelf.names();
-    if !values.is_empty() && (leases.is_empty() || world.chance.percent(50)) {
-        let key = &values[world.chance.below(values.len())];
-        shelf.remove_value(key);
-        world.remark(|| format!("the value of {key} is evicted"));
-    } else if !leases.is_empty() {
-        let key = &leases[world.chance.below(leases.len())];
-        shelf.remove_lease(key);
-        world.remark(|| format!("the lease of {key} is evicted"));
-    }
-    drop(shelf);
-    world.publish();
-}
-
-/// All hosts at one moment, as a fleet has to: to a new naming, or back to the one before.
-fn swap(world: &World, fleet: &Fleet) {
-    let naming = match world.naming() {
-        naming if naming > 1 && (naming == NAMINGS || world.chance.percent(50)) => naming - 1,
-        naming => naming + 1,
-    };
-    world.set_naming(naming);
-    world.remark(|| format!("naming {naming} is in force"));
-    for host in fleet.hosts().iter() {
-        host.swap(naming);
     }
 }
 
 /// Ends every disturbance, waits, and reads everything once more through every host.
 async fn rest(world: &Arc<World>, fleet: &Arc<Fleet>) {
     *world.weather() = Weather::clear(world.climate.hosts);
+    for node in &mut world.nodes().all {
+        node.full = false;
+    }
+    revive(world);
+    trouble::heal(world);
     for number in 0..world.climate.hosts {
         fleet.restart(world, number);
     }
-    sleep(REST).await;
+    while world.truth().transactions().any_committing() {
+        sleep(LOOK).await;
+    }
+    for host in 0..world.climate.hosts {
+        world.pauses.over(host).await;
+    }
+    sleep(trouble::settling(world)).await;
     fleet.note_drained(world);
     world.note(Event::AtRest);
     let hosts = fleet.hosts().clone();
     for host in hosts {
-        for subject in (0..ITEMS).map(Subject::Item).chain((0..TEAMS).map(Subject::Team)) {
+        let of_teams = (0..TEAMS).flat_map(|id| [Subject::Team(id), Subject::Roster(id)]);
+        for subject in (0..ITEMS).map(Subject::Item).chain(of_teams) {
             client::read(world, fleet, &host, subject, false).await;
         }
+    }
+}
+
+/// A node that was down when the disturbances ended comes back.
+fn revive(world: &World) {
+    let epoch = Epoch(world.chance.number());
+    let mut nodes = world.nodes();
+    let node = nodes.serving();
+    if !node.up {
+        (node.up, node.epoch) = (true, epoch);
+        drop(nodes);
+        world.note(Event::Replaced);
     }
 }

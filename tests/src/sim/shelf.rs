@@ -6,22 +6,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Mode, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, Mark, Marking, Mode, Name, Tag, Token,
 };
 use std::time::Duration;
 
+use super::register::Register;
 use super::wire::Change;
 
 /// Everything that a store holds. A clone of it is a replica.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shelf {
-    values: BTreeMap<Key, Envelope>,
-    leases: BTreeMap<Key, Lease>,
+    values: BTreeMap<Name, Envelope>,
+    leases: BTreeMap<Name, Lease>,
     /// Who may rely on being the only holder: as the leases, unless one was ended by a stranger.
-    tenures: BTreeMap<Key, Lease>,
-    indexes: BTreeMap<Tag, BTreeMap<Key, u64>>,
-    marks: BTreeMap<Tag, u64>,
+    tenures: BTreeMap<Name, Lease>,
+    indexes: BTreeMap<Tag, BTreeMap<Name, u64>>,
+    marks: BTreeMap<Tag, Marked>,
+    /// Marks that were set until now.
+    marked: u64,
     intents: Vec<(Intent, u64)>,
+    /// The range.
+    pub(super) register: Register,
     /// Since they were taken last.
     changes: Vec<Change>,
 }
@@ -30,6 +35,14 @@ pub(super) struct Shelf {
 struct Lease {
     token: Token,
     until_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Marked {
+    mark: Mark,
+    until_ms: u64,
+    /// Of the invalidation that set it.
+    walk: u64,
 }
 
 /// What is there.
@@ -44,70 +57,86 @@ pub(super) struct Census {
     pub(super) missing: usize,
 }
 
+/// What a walk does not look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blindly {
+    /// It looks at everything.
+    Not,
+    /// Whether another invalidation marked the tag.
+    OfMarks,
+    /// Whether a member was indexed again.
+    OfScores,
+}
+
 /// A member of an index, and the score it had when it was read.
-pub(super) type Member = (Key, u64);
+pub(super) type Member = (Name, u64);
 
 impl Shelf {
-    pub(super) fn get(&self, key: &Key, now_ms: u64) -> Option<&Envelope> {
-        self.values.get(key).filter(|envelope| now_ms < envelope.stale_until_ms)
+    pub(super) fn get(&self, name: &Name, now_ms: u64) -> Option<&Envelope> {
+        self.values.get(name).filter(|envelope| now_ms < envelope.stale_until_ms)
     }
 
-    pub(super) fn holder(&self, key: &Key, now_ms: u64) -> Option<Token> {
-        self.lease(key, now_ms).map(|lease| lease.token)
+    pub(super) fn holder(&self, name: &Name, now_ms: u64) -> Option<Token> {
+        self.lease(name, now_ms).map(|lease| lease.token)
     }
 
-    /// How long the lease on `key` lasts unless renewed, if anybody holds it.
-    pub(super) fn lease_left(&self, key: &Key, now_ms: u64) -> Option<Duration> {
-        self.lease(key, now_ms).map(|lease| Duration::from_millis(lease.until_ms - now_ms))
+    /// How long the lease on `name` lasts unless renewed, if anybody holds it.
+    pub(super) fn lease_left(&self, name: &Name, now_ms: u64) -> Option<Duration> {
+        self.lease(name, now_ms).map(|lease| Duration::from_millis(lease.until_ms - now_ms))
     }
 
-    fn lease(&self, key: &Key, now_ms: u64) -> Option<Lease> {
-        self.leases.get(key).copied().filter(|lease| now_ms < lease.until_ms)
+    fn lease(&self, name: &Name, now_ms: u64) -> Option<Lease> {
+        self.leases.get(name).copied().filter(|lease| now_ms < lease.until_ms)
+    }
+
+    /// The token of a lease that ran out and was not ended by anybody.
+    pub(super) fn lapsed(&self, name: &Name, now_ms: u64) -> Option<Token> {
+        self.leases.get(name).filter(|lease| lease.until_ms <= now_ms).map(|lease| lease.token)
     }
 
     pub(super) fn claim(&mut self, claim: Claim<'_>, now_ms: u64) -> Claimed {
         if claim.mode == Mode::IfFree {
-            if let Some(value) = self.get(claim.key, now_ms)
+            if let Some(value) = self.get(claim.name, now_ms)
                 && value.loaded_at_ms > claim.seen_ms
             {
                 return Claimed::Found(value.clone());
             }
-            if let Some(remaining) = self.lease_left(claim.key, now_ms) {
+            if let Some(remaining) = self.lease_left(claim.name, now_ms) {
                 return Claimed::Held { remaining };
             }
         }
-        self.grant(claim.key, claim.token, claim.lease, now_ms);
+        self.grant(claim.name, claim.token, claim.lease, now_ms);
         Claimed::Granted { now_ms }
     }
 
-    pub(super) fn grant(&mut self, key: &Key, token: Token, lease: Duration, now_ms: u64) {
+    pub(super) fn grant(&mut self, name: &Name, token: Token, lease: Duration, now_ms: u64) {
         let until_ms = now_ms.saturating_add(millis(lease));
-        self.leases.insert(key.clone(), Lease { token, until_ms });
-        self.tenures.insert(key.clone(), Lease { token, until_ms });
+        self.leases.insert(name.clone(), Lease { token, until_ms });
+        self.tenures.insert(name.clone(), Lease { token, until_ms });
     }
 
     /// Whether somebody relies on being the only holder.
-    pub(super) fn has_tenant(&self, key: &Key, now_ms: u64) -> bool {
-        self.tenures.get(key).is_some_and(|lease| now_ms < lease.until_ms)
+    pub(super) fn has_tenant(&self, name: &Name, now_ms: u64) -> bool {
+        self.tenures.get(name).is_some_and(|lease| now_ms < lease.until_ms)
     }
 
     pub(super) fn fill(
         &mut self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
         now_ms: u64,
     ) -> Filled {
-        if !self.release(key, token, now_ms) {
+        if !self.release(name, token, now_ms) {
             return Filled::Rejected;
         }
-        self.put(key, envelope);
+        self.put(name, envelope);
         Filled::Stored
     }
 
-    pub(super) fn put(&mut self, key: &Key, envelope: &Envelope) {
-        self.values.insert(key.clone(), envelope.clone());
-        self.changes.push(Change::Key(key.clone()));
+    pub(super) fn put(&mut self, name: &Name, envelope: &Envelope) {
+        self.values.insert(name.clone(), envelope.clone());
+        self.changes.push(Change::Key(name.clone()));
     }
 
     /// What was replaced or removed since this was asked last.
@@ -115,71 +144,100 @@ impl Shelf {
         std::mem::take(&mut self.changes)
     }
 
-    pub(super) fn renew(&mut self, key: &Key, token: Token, lease: Duration, now_ms: u64) -> bool {
-        let ours = self.holder(key, now_ms) == Some(token);
+    pub(super) fn renew(
+        &mut self,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+        now_ms: u64,
+    ) -> bool {
+        let ours = self.holder(name, now_ms) == Some(token);
         if ours {
-            self.grant(key, token, lease, now_ms);
+            self.grant(name, token, lease, now_ms);
         }
         ours
     }
 
-    pub(super) fn release(&mut self, key: &Key, token: Token, now_ms: u64) -> bool {
-        let ours = self.holder(key, now_ms) == Some(token);
+    pub(super) fn release(&mut self, name: &Name, token: Token, now_ms: u64) -> bool {
+        let ours = self.holder(name, now_ms) == Some(token);
         if ours {
-            self.remove_lease(key);
+            self.remove_lease(name);
         }
         ours
     }
 
     /// Ends a lease, whoever holds it, behind the holder's back.
-    pub(super) fn release_anybodys(&mut self, key: &Key) -> bool {
-        self.leases.remove(key).is_some()
+    pub(super) fn release_anybodys(&mut self, name: &Name) -> bool {
+        self.leases.remove(name).is_some()
     }
 
     /// Removes value and lease; whether there was one.
-    pub(super) fn remove(&mut self, key: &Key, now_ms: u64) -> bool {
-        let value = self.take_value(key).is_some_and(|value| now_ms < value.stale_until_ms);
-        let lease = self.holder(key, now_ms).is_some();
-        self.remove_lease(key);
+    pub(super) fn remove(&mut self, name: &Name, now_ms: u64) -> bool {
+        let value = self.take_value(name).is_some_and(|value| now_ms < value.stale_until_ms);
+        let lease = self.holder(name, now_ms).is_some();
+        self.remove_lease(name);
         value || lease
     }
 
-    pub(super) fn remove_value(&mut self, key: &Key) {
-        self.take_value(key);
+    pub(super) fn remove_value(&mut self, name: &Name) {
+        self.take_value(name);
     }
 
-    fn take_value(&mut self, key: &Key) -> Option<Envelope> {
-        let value = self.values.remove(key)?;
-        self.changes.push(Change::Key(key.clone()));
+    fn take_value(&mut self, name: &Name) -> Option<Envelope> {
+        let value = self.values.remove(name)?;
+        self.changes.push(Change::Key(name.clone()));
         Some(value)
     }
 
-    pub(super) fn remove_lease(&mut self, key: &Key) {
-        self.leases.remove(key);
-        self.tenures.remove(key);
+    pub(super) fn remove_lease(&mut self, name: &Name) {
+        self.leases.remove(name);
+        self.tenures.remove(name);
     }
 
-    /// Sets the mark; the members of the index at that moment.
-    pub(super) fn mark(&mut self, tag: &Tag, mark: Duration, now_ms: u64) -> Vec<Member> {
-        self.marks.insert(tag.clone(), now_ms.saturating_add(millis(mark)));
+    /// Sets the mark; its number, and the members of the index at that moment.
+    pub(super) fn mark(&mut self, tag: &Tag, marking: Marking, now_ms: u64) -> (u64, Vec<Member>) {
+        self.marked += 1;
+        let mark = Mark { at_ms: now_ms, epoch: marking.epoch };
+        let until_ms = now_ms.saturating_add(millis(marking.lasts));
+        self.marks.insert(tag.clone(), Marked { mark, until_ms, walk: self.marked });
+        (self.marked, self.members(tag))
+    }
+
+    /// The members of an index, with their scores.
+    pub(super) fn members(&self, tag: &Tag) -> Vec<Member> {
         let members = self.indexes.get(tag).into_iter().flatten();
-        members.map(|(key, score)| (key.clone(), *score)).collect()
+        members.map(|(name, score)| (name.clone(), *score)).collect()
     }
 
-    pub(super) fn index(&mut self, tag: &Tag, key: &Key, until_ms: u64, now_ms: u64) -> Indexed {
+    /// The index write of one tag; the tag's mark, if it has one.
+    pub(super) fn index_under(&mut self, tag: &Tag, name: &Name, until_ms: u64, now_ms: u64) {
         let members = self.indexes.entry(tag.clone()).or_default();
         members.retain(|_, score| now_ms < *score);
-        let score = members.entry(key.clone()).or_default();
+        let score = members.entry(name.clone()).or_default();
         // Higher than before: whoever read the old score must not remove the new member.
         *score = until_ms.max(*score + 1);
-        let marked = self.marks.get(tag).is_some_and(|until_ms| now_ms < *until_ms);
-        if marked { Indexed::Marked } else { Indexed::Clear }
     }
 
-    /// Takes a member out of an index, unless it was indexed again since.
-    pub(super) fn forget(&mut self, tag: &Tag, member: &Member) {
+    pub(super) fn index(
+        &mut self,
+        name: &Name,
+        tags: &[Tag],
+        until_ms: u64,
+        now_ms: u64,
+    ) -> Indexed {
+        tags.iter().for_each(|tag| self.index_under(tag, name, until_ms, now_ms));
+        let marks = tags.iter().filter_map(|tag| self.marks.get(tag));
+        let marks = marks.filter(|marked| now_ms < marked.until_ms).map(|marked| marked.mark);
+        Indexed { now_ms, marks: marks.collect() }
+    }
+
+    /// Takes a member out of an index, unless it was indexed again since, or another invalidation marked
+    /// the tag since. `blindly`: without the one look or the other.
+    pub(super) fn forget(&mut self, tag: &Tag, member: &Member, walk: u64, blindly: Blindly) {
+        let newest = self.marks.get(tag).is_some_and(|marked| marked.walk == walk);
         if let Some(members) = self.indexes.get_mut(tag)
-            && members.get(&member.0) == Some(&member.1)
+            && (newest || blindly == Blindly::OfMarks)
+            && (members.get(&member.0) == Some(&member.1) || blindly == Blindly::OfScores)
         {
             members.remove(&member.0);
         }
@@ -209,15 +267,15 @@ impl Shelf {
     pub(super) fn census(&self, now_ms: u64) -> Census {
         let alive = || self.values.iter().filter(|(_, value)| now_ms < value.stale_until_ms);
         // An index lives as long as its longest-lived member.
-        let lives = |index: &&BTreeMap<Key, u64>| index.values().any(|score| now_ms < *score);
+        let lives = |index: &&BTreeMap<Name, u64>| index.values().any(|score| now_ms < *score);
         let members = || self.indexes.values().filter(lives).flatten();
-        let held: BTreeSet<&Key> =
-            members().filter(|(_, score)| now_ms < **score).map(|(key, _)| key).collect();
+        let held: BTreeSet<&Name> =
+            members().filter(|(_, score)| now_ms < **score).map(|(name, _)| name).collect();
         Census {
             alive: alive().count(),
             members: members().count(),
             members_alive: held.len(),
-            missing: alive().filter(|(key, _)| !held.contains(key)).count(),
+            missing: alive().filter(|(name, _)| !held.contains(name)).count(),
         }
     }
 
@@ -225,8 +283,18 @@ impl Shelf {
         *self = Self { changes: vec![Change::All], ..Self::default() };
     }
 
-    /// The keys that have a value, and those that have a lease.
-    pub(super) fn names(&self) -> (Vec<Key>, Vec<Key>) {
+    /// Loses an index, a mark, an intent or the range, which no store that evicts only values does.
+    pub(super) fn lose(&mut self, draw: usize) {
+        match draw % 4 {
+            0 => drop(self.indexes.pop_first()),
+            1 => drop(self.marks.pop_first()),
+            2 => drop(self.intents.pop()),
+            _ => self.register = Register::default(),
+        }
+    }
+
+    /// The names that have a value, and those that have a lease.
+    pub(super) fn names(&self) -> (Vec<Name>, Vec<Name>) {
         (self.values.keys().cloned().collect(), self.leases.keys().cloned().collect())
     }
 }

@@ -1,10 +1,12 @@
 //! The simulated origin's rows: items, each of a team. Every commit gives what it changes a higher
 //! version, so that a version says how old an answer is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// How many items and teams there are: few, so that operations meet.
 pub(crate) const ITEMS: u8 = 3;
@@ -23,15 +25,19 @@ pub(crate) enum Change {
     Delete(u8),
     /// A team's row is written: what carries its tag is untrue from then on.
     Rename(u8),
+    /// An item's row is written behind the cache's back; then everything is flushed.
+    Behind(u8),
 }
 
 /// What a read asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Subject {
     /// An item with its team: the team's tag is known only from the row.
     Item(u8),
     /// A team: its tag is known from the request.
     Team(u8),
+    /// The items of a team. Its version grows when one comes, goes or changes.
+    Roster(u8),
 }
 
 /// What a body says.
@@ -56,6 +62,23 @@ struct Item {
 pub(crate) struct Truth {
     items: BTreeMap<u8, Item>,
     teams: BTreeMap<u8, u64>,
+    rosters: BTreeMap<u8, u64>,
+    transactions: Transactions,
+}
+
+/// A row that a commit gave a new version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) subject: Subject,
+    pub(crate) version: u64,
+    pub(crate) there: bool,
+}
+
+/// A body with the subject that it is of, as the simulated origin writes it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Labelled {
+    of: Subject,
+    body: Body,
 }
 
 impl Truth {
@@ -64,6 +87,8 @@ impl Truth {
         Self {
             items: (0..ITEMS).map(item).collect(),
             teams: (0..TEAMS).map(|id| (id, 1)).collect(),
+            rosters: (0..TEAMS).map(|id| (id, 1)).collect(),
+            transactions: Transactions::default(),
         }
     }
 
@@ -79,6 +104,9 @@ impl Truth {
                 let version = self.version(subject);
                 Some(Body { version, team, team_version: version, at_ms })
             }
+            Subject::Roster(team) => {
+                Some(Body { version: self.version(subject), team, team_version: 0, at_ms })
+            }
         }
     }
 
@@ -87,33 +115,126 @@ impl Truth {
         match subject {
             Subject::Item(id) => self.items.get(&id).map_or(0, |item| item.version),
             Subject::Team(id) => self.teams.get(&id).copied().unwrap_or(0),
+            Subject::Roster(id) => self.rosters.get(&id).copied().unwrap_or(0),
         }
     }
 
-    /// Commits a change; the version it made.
-    pub(crate) fn commit(&mut self, change: Change) -> u64 {
+    /// The team of an item, there or not.
+    pub(crate) fn team(&self, item: u8) -> u8 {
+        self.items.get(&item).map_or(0, |item| item.team)
+    }
+
+    pub(super) fn transactions(&mut self) -> &mut Transactions {
+        &mut self.transactions
+    }
+
+    /// Commits a change; the rows that have a new version.
+    pub(crate) fn commit(&mut self, change: Change) -> Vec<Changed> {
         if let Change::Rename(team) = change {
-            let version = self.teams.entry(team).or_default();
-            *version += 1;
-            return *version;
+            *self.teams.entry(team).or_default() += 1;
+            return vec![self.changed(Subject::Team(team))];
         }
-        let Some(item) = change.item().and_then(|id| self.items.get_mut(&id)) else { return 0 };
+        let Some(id) = change.item() else { return Vec::new() };
+        let Some(item) = self.items.get_mut(&id) else { return Vec::new() };
         item.version += 1;
+        let before = item.team;
         match change {
-            Change::Put(_) | Change::Through(_) => item.there = true,
+            Change::Put(_) | Change::Through(_) | Change::Behind(_) => item.there = true,
             Change::Move(_, team) => (item.there, item.team) = (true, team),
             Change::Delete(_) => item.there = false,
             Change::Rename(_) => {}
         }
-        item.version
+        let teams: BTreeSet<u8> = [before, item.team].into();
+        let mut changed = vec![self.changed(Subject::Item(id))];
+        for team in teams {
+            *self.rosters.entry(team).or_default() += 1;
+            changed.push(self.changed(Subject::Roster(team)));
+        }
+        changed
+    }
+
+    fn changed(&self, subject: Subject) -> Changed {
+        let there = self.read(subject, 0).is_some();
+        Changed { subject, version: self.version(subject), there }
+    }
+}
+
+/// Transactions that have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Transactions {
+    last: u64,
+    running: BTreeMap<u64, Running>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    /// The row that it has locked.
+    locks: Subject,
+    since: Instant,
+    /// Its commit was sent.
+    committing: bool,
+}
+
+impl Transactions {
+    /// Begins one that writes a row; its id. `None`: another one has the row locked.
+    pub(super) fn begin(&mut self, row: Subject, idle: Duration) -> Option<u64> {
+        let others: Vec<u64> = self
+            .running
+            .iter()
+            .filter(|(_, other)| other.locks == row)
+            .map(|(id, _)| *id)
+            .collect();
+        if others.into_iter().any(|other| self.is_running(other, idle, None)) {
+            return None;
+        }
+        self.last += 1;
+        let running = Running { locks: row, since: Instant::now(), committing: false };
+        self.running.insert(self.last, running);
+        Some(self.last)
+    }
+
+    /// Its commit was sent: it is not idle any more.
+    pub(super) fn send(&mut self, xid: u64) {
+        if let Some(running) = self.running.get_mut(&xid) {
+            (running.since, running.committing) = (Instant::now(), true);
+        }
+    }
+
+    pub(super) fn end(&mut self, xid: u64) {
+        self.running.remove(&xid);
+    }
+
+    /// Whether one runs for less than `idle`, or its commit was sent no longer than `guess` ago; no guess:
+    /// however long ago.
+    pub(super) fn is_running(&self, xid: u64, idle: Duration, guess: Option<Duration>) -> bool {
+        self.running.get(&xid).is_some_and(|running| {
+            let lasts = running.since.elapsed();
+            if running.committing { guess.is_none_or(|guess| lasts < guess) } else { lasts <= idle }
+        })
+    }
+
+    /// Whether a commit is under way.
+    pub(super) fn any_committing(&self) -> bool {
+        self.running.values().any(|running| running.committing)
     }
 }
 
 impl Change {
     fn item(self) -> Option<u8> {
         match self {
-            Self::Put(id) | Self::Through(id) | Self::Move(id, _) | Self::Delete(id) => Some(id),
+            Self::Put(id)
+            | Self::Through(id)
+            | Self::Move(id, _)
+            | Self::Delete(id)
+            | Self::Behind(id) => Some(id),
             Self::Rename(_) => None,
+        }
+    }
+
+    /// The number of its row.
+    pub(super) fn number(self) -> u8 {
+        match self.subject() {
+            Subject::Item(id) | Subject::Team(id) | Subject::Roster(id) => id,
         }
     }
 
@@ -121,28 +242,38 @@ impl Change {
     pub(crate) fn subject(self) -> Subject {
         match self {
             Self::Rename(team) => Subject::Team(team),
-            Self::Put(id) | Self::Through(id) | Self::Move(id, _) | Self::Delete(id) => {
-                Subject::Item(id)
-            }
+            Self::Put(id)
+            | Self::Through(id)
+            | Self::Move(id, _)
+            | Self::Delete(id)
+            | Self::Behind(id) => Subject::Item(id),
         }
     }
 
     /// The name of the write in the configuration.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Put(_) | Self::Move(..) | Self::Delete(_) => "put",
+            Self::Put(_) | Self::Move(..) | Self::Delete(_) | Self::Behind(_) => "put",
             Self::Through(_) => "through",
             Self::Rename(_) => "rename",
         }
     }
 }
 
-impl Body {
-    pub(crate) fn encode(self) -> Bytes {
-        serde_json::to_vec(&self).unwrap_or_default().into()
+impl Labelled {
+    pub(super) fn encode(of: Subject, body: Body) -> Bytes {
+        serde_json::to_vec(&Self { of, body }).unwrap_or_default().into()
     }
 
-    /// None: not one of ours, which no answer may be.
+    /// The body, if it is one of ours and of this subject, which every answer has to be.
+    pub(super) fn decode(bytes: &[u8], asked: Subject) -> Option<Body> {
+        let Self { of, body } = serde_json::from_slice(bytes).ok()?;
+        (of == asked).then_some(body)
+    }
+}
+
+impl Body {
+    /// `None`: not one of ours, which no answer may be.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use corral_host::store::{Key, Listener};
+use corral_host::store::{Listener, Name};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -22,7 +22,7 @@ const HELD_UP: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     /// What stands under a key.
-    Key(Key),
+    Key(Name),
     /// Everything: the store was emptied.
     All,
 }
@@ -30,7 +30,7 @@ pub(super) enum Change {
 /// Who asked for word of what.
 #[derive(Default)]
 pub(super) struct Tracking {
-    asked: BTreeMap<Key, BTreeSet<usize>>,
+    asked: BTreeMap<Name, BTreeSet<usize>>,
     wires: Vec<Option<Sender>>,
 }
 
@@ -38,6 +38,8 @@ pub(super) struct Tracking {
 struct Sender {
     words: mpsc::UnboundedSender<Word>,
     sent: Arc<AtomicU64>,
+    /// The node at the other end.
+    node: usize,
 }
 
 struct Word {
@@ -59,26 +61,36 @@ pub(super) struct Ears {
     pub(super) host: usize,
     listeners: Mutex<Vec<Weak<dyn Listener>>>,
     /// Keys whose tracked get is on its way.
-    awaited: Mutex<BTreeMap<Key, usize>>,
+    awaited: Mutex<BTreeMap<Name, usize>>,
 }
 
 impl Tracking {
     /// The wire of this number wants word of the next change of `key`.
-    pub(super) fn ask(&mut self, wire: usize, key: &Key) {
+    pub(super) fn ask(&mut self, wire: usize, key: &Name) {
         if self.wires.get(wire).is_some_and(Option::is_some) {
             self.asked.entry(key.clone()).or_default().insert(wire);
         }
     }
 
-    /// Sends word of a change to those who asked for it, each with a delay of its own.
-    pub(super) fn tell(&mut self, change: &Change, delay: impl Fn() -> Duration) {
-        let told = match change {
-            Change::Key(key) => self.asked.remove(key).unwrap_or_default(),
-            Change::All => {
-                self.asked.clear();
-                (0..self.wires.len()).collect()
+    /// Sends word of a change in a node to those who asked it for that, each with a delay of its own.
+    pub(super) fn tell(&mut self, node: usize, change: &Change, delay: impl Fn() -> Duration) {
+        let wires = &self.wires;
+        let is_here =
+            |wire: &usize| wires[*wire].as_ref().is_some_and(|sender| sender.node == node);
+        let mut told = BTreeSet::new();
+        match change {
+            Change::Key(key) => {
+                if let Some(asked) = self.asked.get_mut(key) {
+                    told = asked.extract_if(.., |wire| is_here(wire)).collect();
+                }
             }
-        };
+            Change::All => {
+                told = (0..wires.len()).filter(is_here).collect();
+                for asked in self.asked.values_mut() {
+                    asked.retain(|wire| !is_here(wire));
+                }
+            }
+        }
         for wire in told {
             if let Some(Some(sender)) = self.wires.get(wire) {
                 let word = Word { change: change.clone(), arrives: Instant::now() + delay() };
@@ -98,13 +110,13 @@ impl Tracking {
 }
 
 impl Wire {
-    /// Opens a connection for a host. Needs a runtime.
-    pub(super) fn open(world: &Arc<World>, ears: &Arc<Ears>) -> Self {
+    /// Opens a connection of a host to a node. Needs a runtime.
+    pub(super) fn open(world: &Arc<World>, ears: &Arc<Ears>, node: usize) -> Self {
         let (words, arriving) = mpsc::unbounded_channel();
         let (sent, (told, heard)) = (Arc::new(AtomicU64::new(0)), watch::channel(0));
         let mut tracking = world.tracking();
         let number = tracking.wires.len();
-        tracking.wires.push(Some(Sender { words, sent: Arc::clone(&sent) }));
+        tracking.wires.push(Some(Sender { words, sent: Arc::clone(&sent), node }));
         drop(tracking);
         let delivery = tokio::spawn(deliver(Arc::clone(ears), arriving, told));
         Self { number, sent, heard, delivery }
@@ -195,7 +207,7 @@ impl Ears {
     }
 
     /// A tracked get of `key` is on its way until the answer is dropped.
-    pub(super) fn await_answer(self: &Arc<Self>, key: &Key) -> Awaited {
+    pub(super) fn await_answer(self: &Arc<Self>, key: &Name) -> Awaited {
         *self.awaited().entry(key.clone()).or_default() += 1;
         Awaited { ears: Arc::clone(self), key: key.clone() }
     }
@@ -209,7 +221,7 @@ impl Ears {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn awaited(&self) -> MutexGuard<'_, BTreeMap<Key, usize>> {
+    fn awaited(&self) -> MutexGuard<'_, BTreeMap<Name, usize>> {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -217,7 +229,7 @@ impl Ears {
 /// A tracked get on its way.
 pub(super) struct Awaited {
     ears: Arc<Ears>,
-    key: Key,
+    key: Name,
 }
 
 impl Drop for Awaited {

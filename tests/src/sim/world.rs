@@ -1,22 +1,27 @@
 //! What the hosts of one schedule share.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use corral_host::store::Epoch;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::chance::Chance;
 use super::climate::Climate;
 use super::history::{Event, History};
+use super::nodes::{Node, Nodes, Shown};
+use super::pauses::Pauses;
 use super::protection::Protection;
 use super::shelf::Shelf;
+use super::tokens::Tokens;
 use super::truth::Truth;
 use super::weather::Weather;
 use super::wire::Tracking;
 
-/// The store's clock when a schedule begins.
+/// The origin's clock when a schedule begins, and the store's.
 pub(crate) const EPOCH_MS: u64 = 1_000_000_000;
 
 /// The world of one schedule. Its locks are never contended: everything runs on one thread, and none
@@ -26,13 +31,16 @@ pub(super) struct World {
     pub(super) chance: Chance,
     /// The protection that is missing.
     pub(super) missing: Option<Protection>,
-    /// Which naming the policy in force gives.
-    naming: AtomicU32,
     operations: AtomicU64,
     /// A lease ended, perhaps.
     pub(super) settled: Notify,
     began: Instant,
-    shelf: Mutex<Shelf>,
+    pub(super) pauses: Pauses,
+    pub(super) tokens: Mutex<Tokens>,
+    /// Hosts with a load that has just failed.
+    failures: Mutex<BTreeSet<usize>>,
+    links: AtomicU64,
+    nodes: Mutex<Nodes>,
     tracking: Mutex<Tracking>,
     truth: Mutex<Truth>,
     weather: Mutex<Weather>,
@@ -46,15 +54,21 @@ impl World {
         missing: Option<Protection>,
         detailed: bool,
     ) -> Self {
+        let shown = if climate.failovers { Shown::Something } else { Shown::Nothing };
+        let first = Node::new(Shelf::default(), Epoch(chance.number()), shown);
+        let nodes = Nodes::new(first, climate.hosts);
         Self {
             climate,
             chance,
             missing,
-            naming: AtomicU32::new(1),
             operations: AtomicU64::new(0),
             settled: Notify::new(),
             began: Instant::now(),
-            shelf: Mutex::default(),
+            pauses: Pauses::new(climate.hosts),
+            tokens: Mutex::default(),
+            failures: Mutex::default(),
+            links: AtomicU64::new(0),
+            nodes: Mutex::new(nodes),
             tracking: Mutex::default(),
             truth: Mutex::new(Truth::new()),
             weather: Mutex::new(Weather::clear(climate.hosts)),
@@ -71,25 +85,69 @@ impl World {
         self.began.elapsed()
     }
 
-    /// The store's clock. The origin's is the same: the schedule's own.
+    /// The origin's clock, and that of a node which was never set: the schedule's own.
     pub(super) fn now_ms(&self) -> u64 {
         EPOCH_MS + u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX >> 1)
     }
 
-    pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what a node holds, by its own clock, and sends word of it. `None`: the node is not in that
+    /// life any more.
+    pub(super) fn at_node<R>(
+        &self,
+        node: usize,
+        life: Option<u64>,
+        apply: impl FnOnce(&mut Node, u64) -> R,
+    ) -> Option<R> {
+        let now_ms = self.now_ms();
+        let mut nodes = self.nodes();
+        let at = &mut nodes.all[node];
+        if !at.up || life.is_some_and(|life| life != at.life) {
+            return None;
+        }
+        let now_ms = now_ms.saturating_add_signed(at.offset_ms);
+        let answer = apply(at, now_ms);
+        let changes = at.shelf.take_changes();
+        drop(nodes);
+        for change in &changes {
+            self.tracking().tell(node, change, || self.leg());
+        }
+        self.settled.notify_waiters();
+        Some(answer)
+    }
+
+    /// Looks at what a node holds, by its own clock, whether it is up or not.
+    pub(super) fn peek<R>(&self, node: usize, look: impl FnOnce(&mut Node, u64) -> R) -> R {
+        let now_ms = self.now_ms();
+        let at = &mut self.nodes().all[node];
+        let now_ms = now_ms.saturating_add_signed(at.offset_ms);
+        look(at, now_ms)
+    }
+
+    /// A load of a host failed.
+    pub(super) fn note_failure(&self, host: usize) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+    }
+
+    /// Whether a load of a host failed since this was asked last.
+    pub(super) fn take_failure(&self, host: usize) -> bool {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&host)
+    }
+
+    /// A number that no link of this schedule had before.
+    pub(super) fn next_link(&self) -> u64 {
+        self.links.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn tracking(&self) -> MutexGuard<'_, Tracking> {
         self.tracking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// After the shelf was changed: sends word to those who asked for it.
-    pub(super) fn publish(&self) {
-        let changes = self.shelf().take_changes();
-        for change in &changes {
-            self.tracking().tell(change, || self.leg());
-        }
     }
 
     /// How long a message takes over an undisturbed link.
@@ -113,14 +171,6 @@ impl World {
 
     pub(super) fn count_operation(&self) {
         self.operations.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn naming(&self) -> u32 {
-        self.naming.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_naming(&self, naming: u32) {
-        self.naming.store(naming, Ordering::Relaxed);
     }
 
     /// Notes what happened.

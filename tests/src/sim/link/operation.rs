@@ -1,46 +1,57 @@
-//! The name of an operation on its way, for whoever reads a trace.
+//! An operation on its way: its name for whoever reads a trace, and what it asks of a node.
 
 use std::fmt;
 
-use corral_host::store::{Key, Tag};
+use corral_host::store::{Name, Tag};
 
 /// An operation on its way: its name, and of what.
 #[derive(Clone)]
 pub(super) struct Operation {
     verb: &'static str,
     of: Subject,
+    kind: Kind,
+}
+
+/// What a node does for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It changes nothing: a replica answers it, too.
+    Reads,
+    /// It needs no memory: a full node does it.
+    Removes,
+    /// It adds something.
+    Adds,
 }
 
 #[derive(Clone)]
 enum Subject {
-    Key(Key),
+    Name(Name),
     Tag(Tag),
     Store,
 }
 
 impl Operation {
-    pub(super) fn on_key(verb: &'static str, key: &Key) -> Self {
-        Self { verb, of: Subject::Key(key.clone()) }
+    pub(super) fn on_name(kind: Kind, verb: &'static str, name: &Name) -> Self {
+        Self { verb, of: Subject::Name(name.clone()), kind }
     }
 
-    /// Named by the first of them.
-    pub(super) fn on_keys(verb: &'static str, keys: &[Key]) -> Self {
-        keys.first().map_or_else(|| Self::on_store(verb), |key| Self::on_key(verb, key))
+    pub(super) fn on_tag(kind: Kind, verb: &'static str, tag: &Tag) -> Self {
+        Self { verb, of: Subject::Tag(tag.clone()), kind }
     }
 
-    pub(super) fn on_tag(verb: &'static str, tag: &Tag) -> Self {
-        Self { verb, of: Subject::Tag(tag.clone()) }
+    pub(super) fn on_store(kind: Kind, verb: &'static str) -> Self {
+        Self { verb, of: Subject::Store, kind }
     }
 
-    pub(super) fn on_store(verb: &'static str) -> Self {
-        Self { verb, of: Subject::Store }
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.of {
-            Subject::Key(key) => write!(f, "{} {key}", self.verb),
+            Subject::Name(name) => write!(f, "{} {name}", self.verb),
             Subject::Tag(tag) => write!(f, "{} the tag {tag}", self.verb),
             Subject::Store => f.write_str(self.verb),
         }

@@ -1,171 +1,198 @@
 //! The operations of the store, each an exchange over the link; without a protection, differently.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Key, Listener, Mode, Removed, Store,
-    StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId, Listener,
+    Marking, Mode, Name, Naming, Over, Range, Removed, Scope, Stamp, Store, StoreError, Tag, Token,
+    Tracked,
 };
 use tokio::time::timeout;
 
-use super::operation::Operation;
-use super::{Link, Sabotage};
+use super::operation::{Kind, Operation};
+use super::{Doomed, Link};
 use crate::sim::history::Event;
 use crate::sim::protection::Protection;
-use crate::sim::shelf::Member;
 use crate::sim::weather::Way;
 use crate::sim::wire::Change;
-
-/// How many members of an index one exchange removes: few, so that a walk has several.
-const CHUNK: usize = 1;
 
 /// An hour: what the clock of a host without the store's is wrong by.
 const WRONG_MS: u64 = 3_600_000;
 
 impl Link {
-    /// Whether the drain of the pending invalidations is to be answered before it is carried out.
-    fn answers_too_early(&self, owed: impl FnOnce(&mut Sabotage) -> bool) -> bool {
-        self.lacks(Protection::PendingComesFirst) && owed(&mut self.sabotage())
-    }
-
-    fn owe(&self, owe: impl FnOnce(&mut Sabotage)) {
-        if self.lacks(Protection::PendingComesFirst) {
-            owe(&mut self.sabotage());
-        }
-    }
-
-    async fn remove(&self, keys: Vec<Key>) -> Result<u64, StoreError> {
-        let spares_leases = self.lacks(Protection::InvalidationTakesLease);
-        let changes: Vec<Change> = keys.iter().cloned().map(Change::Key).collect();
-        let removed =
-            self.exchange(Operation::on_keys("invalidate", &keys), move |shelf, now_ms| {
-                let remove = |key: &Key| {
-                    if spares_leases {
-                        shelf.remove_value(key);
-                        return false;
-                    }
-                    shelf.remove(key, now_ms)
-                };
-                keys.iter().map(remove).filter(|gone| *gone).count() as u64
-            });
-        let removed = removed.await?;
-        changes.iter().for_each(|change| self.ears.hear(change));
-        Ok(removed)
-    }
-
-    async fn remove_tagged(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
-        let (of, mut removed) = (tag.clone(), Removed::default());
-        let members = self.exchange(Operation::on_tag("mark", tag), move |shelf, now_ms| {
-            shelf.mark(&of, mark, now_ms)
-        });
-        for chunk in members.await?.chunks(CHUNK) {
-            let keys = chunk.iter().map(|(key, _)| key.clone()).collect();
-            removed.keys += self.remove(keys).await?;
-            let (of, chunk): (Tag, Vec<Member>) = (tag.clone(), chunk.to_vec());
-            self.exchange(Operation::on_tag("forget a member of", tag), move |shelf, _| {
-                chunk.iter().for_each(|member| shelf.forget(&of, member));
-            })
-            .await?;
-        }
-        Ok(removed)
-    }
-
     /// A lease for a refresh that the store never hears of.
-    fn grant_unheard(&self, claim: Claim<'_>) -> Option<Claimed> {
-        let now_ms = self.world.now_ms();
-        let refreshes = claim.mode == Mode::IfFree
-            && claim.seen_ms > 0
-            && self.world.shelf().get(claim.key, now_ms).is_some();
-        if !self.lacks(Protection::RefreshTakesLease) || !refreshes {
+    fn grant_unheard(&self, claim: Claim<'_>) -> Option<Over<Claimed>> {
+        if !self.lacks(Protection::RefreshTakesLease) {
+            return None;
+        }
+        let end = self.open().end;
+        let (now_ms, has_value) =
+            self.world.at_node(end.node, Some(end.life), |node, now_ms| {
+                (now_ms, node.shelf.get(claim.name, now_ms).is_some())
+            })?;
+        if claim.mode != Mode::IfFree || claim.seen_ms == 0 || !has_value {
             return None;
         }
         self.sabotage().privileged.insert(claim.token);
-        Some(Claimed::Granted { now_ms })
+        Some(Over { link: self.open().id, answer: Claimed::Granted { now_ms } })
     }
 
-    fn note_claimed_in_vain(&self, key: &Key, seen_ms: u64, newer: Option<u64>) {
-        if newer.is_some_and(|loaded_ms| loaded_ms > seen_ms) {
-            let (host, key) = (self.host, key.to_string());
-            self.world.note(Event::ClaimedInVain { host, key });
+    /// What a grant says of those who had the lease before.
+    fn note_grant(&self, claim: Claim<'_>, before: &Before) {
+        let (host, key) = (self.host, claim.name.to_string());
+        if before.newer.is_some_and(|loaded_ms| loaded_ms > claim.seen_ms) {
+            self.world.note(Event::ClaimedInVain { host, key: key.clone() });
+        }
+        if before.tenant {
+            self.world.note(Event::LeasedTwice { host, key: key.clone() });
+        }
+        let keeps = self.world.climate.keeps_leases();
+        if keeps && before.lapsed.is_some_and(|token| self.world.tokens().is_held(token)) {
+            self.world.note(Event::LeaseLapsed { host, key });
         }
     }
+
+    /// The stamp of the moment at which a fill arrives, where the lease's is not kept.
+    fn restamped(&self, name: &Name, envelope: &Envelope, token: Token) -> Envelope {
+        let naming: String = name.as_str().splitn(5, ':').take(4).collect();
+        let newest = remember(&mut self.sabotage().stamps, naming, envelope.stamp);
+        let mut envelope = envelope.clone();
+        if self.lacks(Protection::StampIsTheClaims) {
+            envelope.stamp = newest;
+        }
+        self.world.tokens().ended(token);
+        envelope
+    }
+
+    /// Before the load failed, somebody may have looked already.
+    fn first_look(&self, name: &Name, found: Option<Envelope>) -> Option<Envelope> {
+        if !self.lacks(Protection::LooksAgainAfterFailure) {
+            return found;
+        }
+        let mut sabotage = self.sabotage();
+        let after_failure = self.world.take_failure(self.host);
+        if after_failure && let Some(seen) = sabotage.seen.get(name) {
+            return Some(seen.clone());
+        }
+        if let Some(found) = &found {
+            sabotage.seen.insert(name.clone(), found.clone());
+        }
+        found
+    }
+}
+
+/// What stood under a name before a claim was carried out.
+struct Before {
+    newer: Option<u64>,
+    tenant: bool,
+    lapsed: Option<Token>,
+    holder: Option<Token>,
+}
+
+/// The newest of the stamps of one naming.
+fn remember(stamps: &mut HashMap<String, Stamp>, naming: String, stamp: Stamp) -> Stamp {
+    let known = stamps.entry(naming).or_insert(stamp);
+    std::mem::replace(known, stamp)
 }
 
 #[async_trait]
 impl Store for Link {
-    async fn get(&self, key: &Key) -> Result<Option<Envelope>, StoreError> {
-        let of = key.clone();
-        self.exchange(Operation::on_key("get", key), move |shelf, now_ms| {
-            shelf.get(&of, now_ms).cloned()
-        })
-        .await
+    async fn get(&self, name: &Name) -> Result<Over<Option<Envelope>>, StoreError> {
+        let of = name.clone();
+        let get = Operation::on_name(Kind::Reads, "get", name);
+        let over = self.exchange(get, move |node, now_ms| node.shelf.get(&of, now_ms).cloned());
+        Ok(over.await?.map(|found| self.first_look(name, found)))
     }
 
-    async fn get_tracked(&self, key: &Key) -> Result<Tracked, StoreError> {
-        let (of, awaited) = (key.clone(), self.ears.await_answer(key));
-        let (world, wire) = (Arc::clone(&self.world), self.wire().number());
-        let envelope = self.exchange(Operation::on_key("get", key), move |shelf, now_ms| {
+    async fn get_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
+        let (of, awaited) = (name.clone(), self.ears.await_answer(name));
+        let (world, wire) = (Arc::clone(&self.world), self.open().wire.number());
+        let get = Operation::on_name(Kind::Reads, "get", name);
+        let over = self.exchange(get, move |node, now_ms| {
             world.tracking().ask(wire, &of);
-            shelf.get(&of, now_ms).cloned()
+            node.shelf.get(&of, now_ms).cloned()
         });
-        let envelope = envelope.await;
+        let over = over.await;
         drop(awaited);
-        Ok(Tracked { envelope: envelope?, heard: true })
+        let over = over?.map(|found| self.first_look(name, found));
+        Ok(over.map(|envelope| Tracked { envelope, heard: true }))
     }
 
     fn listen(&self, listener: Weak<dyn Listener>) {
         self.ears.add(listener);
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed, StoreError> {
+    async fn claim(&self, claim: Claim<'_>) -> Result<Over<Claimed>, StoreError> {
         if let Some(granted) = self.grant_unheard(claim) {
             return Ok(granted);
         }
-        let Claim { key, token, lease, seen_ms, mode } = claim;
-        let of = key.clone();
+        let Claim { name, token, lease, seen_ms, mode } = claim;
+        let (of, world) = (name.clone(), Arc::clone(&self.world));
         let blind = self.lacks(Protection::ClaimLooksAgain);
-        let claimed = self.exchange(Operation::on_key("claim", key), move |shelf, now_ms| {
-            let newer = shelf.get(&of, now_ms).map(|value| value.loaded_at_ms);
-            let tenant = shelf.has_tenant(&of, now_ms);
+        let ask = Operation::on_name(Kind::Adds, "claim", name);
+        let over = self.exchange(ask, move |node, now_ms| {
+            let shelf = &mut node.shelf;
+            let before = Before {
+                newer: shelf.get(&of, now_ms).map(|value| value.loaded_at_ms),
+                tenant: shelf.has_tenant(&of, now_ms),
+                lapsed: shelf.lapsed(&of, now_ms),
+                holder: shelf.holder(&of, now_ms),
+            };
             let seen_ms = if blind { u64::MAX } else { seen_ms };
-            (shelf.claim(Claim { key: &of, token, lease, seen_ms, mode }, now_ms), newer, tenant)
+            let claim = Claim { name: &of, token, lease, seen_ms, mode };
+            let claimed = shelf.claim(claim, now_ms);
+            if matches!(claimed, Claimed::Granted { .. }) {
+                world.tokens().granted(token);
+            }
+            (claimed, before)
         });
-        let (claimed, newer, tenant) = claimed.await?;
-        if matches!(claimed, Claimed::Granted { .. }) {
-            match mode {
-                Mode::IfFree => {
-                    self.note_claimed_in_vain(key, seen_ms, newer);
-                    if tenant {
-                        let (host, key) = (self.host, key.to_string());
-                        self.world.note(Event::LeasedTwice { host, key });
-                    }
-                }
-                Mode::TakeOver if self.lacks(Protection::TakeOverRevokes) => {
+        let Over { link, answer: (claimed, before) } = over.await?;
+        self.sabotage().answered.insert(token);
+        match (&claimed, mode) {
+            (Claimed::Granted { .. }, Mode::IfFree) => {
+                self.world.tokens().held(token);
+                self.note_grant(claim, &before);
+            }
+            (Claimed::Granted { .. }, Mode::TakeOver) => {
+                self.world.tokens().held(token);
+                if self.lacks(Protection::TakeOverRevokes) {
                     self.sabotage().privileged.insert(token);
                 }
-                Mode::TakeOver => {}
             }
+            (Claimed::Held { .. }, _) => {
+                let given_back = |holder| self.world.tokens().is_given_back(holder);
+                if self.world.climate.forgets_nothing() && before.holder.is_some_and(given_back) {
+                    let (host, key) = (self.host, name.to_string());
+                    self.world.note(Event::HeldByNobody { host, key });
+                }
+            }
+            (Claimed::Found(_), _) => {}
         }
-        Ok(claimed)
+        Ok(Over { link, answer: claimed })
     }
 
     async fn fill(
         &self,
-        key: &Key,
+        name: &Name,
         token: Token,
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
-        let (of, envelope) = (key.clone(), envelope.clone());
-        let change = Change::Key(key.clone());
-        let unindexed = self.sabotage().unindexed.remove(key).unwrap_or_default();
+        self.fills.fetch_add(1, Ordering::Relaxed);
+        let (of, envelope) = (name.clone(), self.restamped(name, envelope, token));
+        let change = Change::Key(name.clone());
+        let unindexed = self.sabotage().unindexed.remove(name).unwrap_or_default();
         let privileged = self.sabotage().privileged.remove(&token);
         let missing = self.world.missing;
-        let filled = self.exchange(Operation::on_key("fill", key), move |shelf, now_ms| {
+        let fill = Operation::on_name(Kind::Adds, "fill", name);
+        let filled = self.exchange(fill, move |node, now_ms| {
+            let shelf = &mut node.shelf;
             for (tag, until_ms) in unindexed {
-                shelf.index(&tag, &of, until_ms, now_ms);
+                shelf.index_under(&tag, &of, until_ms, now_ms);
             }
             let holder = shelf.holder(&of, now_ms);
             let accepts = match missing {
@@ -180,136 +207,127 @@ impl Store for Link {
             }
             shelf.fill(&of, token, &envelope, now_ms)
         });
-        let filled = filled.await?;
+        let filled = filled.await?.answer;
         if filled == Filled::Stored {
             self.ears.hear(&change);
         }
         Ok(filled)
     }
 
-    async fn renew(&self, key: &Key, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        if self.lacks(Protection::RefreshTakesLease) && self.sabotage().privileged.contains(&token)
-        {
+    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+        let unheard = self.lacks(Protection::RefreshTakesLease)
+            && self.sabotage().privileged.contains(&token);
+        if unheard || self.lacks(Protection::LeasesAreRenewed) {
             return Ok(true);
         }
-        let of = key.clone();
-        self.exchange(Operation::on_key("renew", key), move |shelf, now_ms| {
-            shelf.renew(&of, token, lease, now_ms)
-        })
-        .await
+        let of = name.clone();
+        let renew = Operation::on_name(Kind::Adds, "renew", name);
+        let over =
+            self.exchange(renew, move |node, now_ms| node.shelf.renew(&of, token, lease, now_ms));
+        Ok(over.await?.answer)
     }
 
-    async fn release(&self, key: &Key, token: Token) -> Result<bool, StoreError> {
-        let of = key.clone();
+    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+        self.world.tokens().ended(token);
+        let answered = self.sabotage().answered.contains(&token);
+        if self.lacks(Protection::DroppedLeasesAreGivenBack)
+            || (self.lacks(Protection::UnansweredClaimsAreGivenBack) && !answered)
+        {
+            self.world.tokens().given_back(token);
+            return Ok(true);
+        }
+        let of = name.clone();
         let anybodys = self.lacks(Protection::ReleaseComparesToken);
-        self.exchange(Operation::on_key("release", key), move |shelf, now_ms| {
+        let release = Operation::on_name(Kind::Removes, "release", name);
+        let over = self.exchange(release, move |node, now_ms| {
+            let shelf = &mut node.shelf;
             shelf.release(&of, token, now_ms) || (anybodys && shelf.release_anybodys(&of))
-        })
-        .await
+        });
+        let released = over.await?.answer;
+        self.world.tokens().given_back(token);
+        Ok(released)
     }
 
-    async fn lease_left(&self, key: &Key) -> Result<Option<Duration>, StoreError> {
-        let of = key.clone();
-        let look = Operation::on_key("look at the lease of", key);
-        self.exchange(look, move |shelf, now_ms| shelf.lease_left(&of, now_ms)).await
+    async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError> {
+        let of = name.clone();
+        let look = Operation::on_name(Kind::Reads, "look at the lease of", name);
+        let over = self.exchange(look, move |node, now_ms| node.shelf.lease_left(&of, now_ms));
+        Ok(over.await?.answer)
     }
 
-    async fn invalidate_keys(&self, keys: &[Key]) -> Result<Removed, StoreError> {
-        let owed = |sabotage: &mut Sabotage| keys.iter().any(|key| sabotage.owed_keys.remove(key));
-        if self.answers_too_early(owed) {
-            let keys = keys.to_vec();
-            self.arrive_late(
-                Operation::on_store("invalidate"),
-                self.world.chance.millis(100, 500),
-                move |shelf, now_ms| {
-                    keys.iter().for_each(|key| {
-                        shelf.remove(key, now_ms);
-                    });
-                },
-            );
-            return Ok(Removed::default());
-        }
-        match self.remove(keys.to_vec()).await {
-            Ok(keys) => Ok(Removed { keys }),
-            Err(error) => {
-                self.owe(|sabotage| sabotage.owed_keys.extend(keys.iter().cloned()));
-                Err(error)
-            }
-        }
-    }
-
-    async fn invalidate_tag(&self, tag: &Tag, mark: Duration) -> Result<Removed, StoreError> {
-        if self.answers_too_early(|sabotage| sabotage.owed_tags.remove(tag)) {
-            let of = tag.clone();
-            self.arrive_late(
-                Operation::on_tag("invalidate", tag),
-                self.world.chance.millis(100, 500),
-                move |shelf, now_ms| {
-                    for member in shelf.mark(&of, mark, now_ms) {
-                        shelf.remove(&member.0, now_ms);
-                        shelf.forget(&of, &member);
-                    }
-                },
-            );
-            return Ok(Removed::default());
-        }
-        let removed = self.remove_tagged(tag, mark).await;
-        if removed.is_err() {
-            self.owe(|sabotage| {
-                sabotage.owed_tags.insert(tag.clone());
-            });
-        }
-        removed
-    }
-
-    async fn index(&self, tag: &Tag, key: &Key, expires_at_ms: u64) -> Result<Indexed, StoreError> {
+    async fn index(
+        &self,
+        name: &Name,
+        tags: &[Tag],
+        expires_at_ms: u64,
+    ) -> Result<Over<Indexed>, StoreError> {
         if self.lacks(Protection::IndexBeforeLoad) {
             let mut sabotage = self.sabotage();
-            let kept_back = sabotage.unindexed.entry(key.clone()).or_default();
-            kept_back.push((tag.clone(), expires_at_ms));
-            return Ok(Indexed::Clear);
+            let kept_back = sabotage.unindexed.entry(name.clone()).or_default();
+            kept_back.extend(tags.iter().map(|tag| (tag.clone(), expires_at_ms)));
+            let indexed = Indexed { now_ms: u64::MAX, marks: vec![] };
+            return Ok(Over { link: self.open().id, answer: indexed });
         }
-        let (of, key) = (tag.clone(), key.clone());
-        let indexed = self.exchange(Operation::on_tag("index under", tag), move |shelf, now_ms| {
-            shelf.index(&of, &key, expires_at_ms, now_ms)
+        let (of, tags) = (name.clone(), tags.to_vec());
+        let index = Operation::on_name(Kind::Adds, "index", name);
+        let over = self.exchange(index, move |node, now_ms| {
+            node.shelf.index(&of, &tags, expires_at_ms, now_ms)
         });
-        let indexed = indexed.await?;
-        Ok(if self.lacks(Protection::MarkLoadsAgain) { Indexed::Clear } else { indexed })
+        let mut over = over.await?;
+        if self.lacks(Protection::MarkLoadsAgain) {
+            over.answer.marks.clear();
+        }
+        Ok(over)
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<(), StoreError> {
-        let intent = intent.clone();
-        self.exchange(Operation::on_store("announce"), move |shelf, now_ms| {
-            shelf.announce(&intent, hold, now_ms);
-        })
-        .await
+    async fn invalidate(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        self.carry_out_invalidation(doomed, marking).await
+    }
+
+    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
+        let again = !self.sabotage().announced.insert(intent.encode());
+        if again && self.lacks(Protection::IntentsAreAnnouncedAgain) {
+            return Ok(Over { link: self.open().id, answer: () });
+        }
+        let intent = self.as_announced(intent);
+        let announce = Operation::on_store(Kind::Adds, "announce");
+        self.exchange(announce, move |node, now_ms| node.shelf.announce(&intent, hold, now_ms))
+            .await
     }
 
     async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
-        let intent = intent.clone();
-        self.exchange(Operation::on_store("withdraw"), move |shelf, _| shelf.withdraw(&intent))
-            .await
+        let intent = self.as_announced(intent);
+        let withdraw = Operation::on_store(Kind::Removes, "withdraw");
+        self.exchange(withdraw, move |node, _| node.shelf.withdraw(&intent)).await.map(drop)
     }
 
     async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
         if self.lacks(Protection::IntentsAreCarriedOut) {
             return Ok(Vec::new());
         }
-        self.exchange(Operation::on_store("due"), move |shelf, now_ms| shelf.due(hold, now_ms))
-            .await
+        let due = Operation::on_store(Kind::Removes, "due");
+        Ok(self.exchange(due, move |node, now_ms| node.shelf.due(hold, now_ms)).await?.answer)
     }
 
-    async fn settled(&self, key: &Key, at_most: Duration) {
+    async fn settled(&self, name: &Name, at_most: Duration) {
         let deaf = self.world.weather().link(self.host) != Way::Open
             || self.world.chance.below(1000) < self.world.climate.lost as usize;
+        let end = self.open().end;
+        let left = || {
+            let look = |node: &mut super::Node, now_ms| node.shelf.lease_left(name, now_ms);
+            self.world.peek(end.node, look)
+        };
         let ended = async {
             if deaf {
                 return std::future::pending().await;
             }
             loop {
                 let changed = self.world.settled.notified();
-                let left = self.world.shelf().lease_left(key, self.world.now_ms());
-                let Some(left) = left else { return };
+                let Some(left) = left() else { return };
                 // Changed or over: look again.
                 let _ = timeout(left, changed).await;
             }
@@ -319,18 +337,69 @@ impl Store for Link {
         self.pass(self.leg()).await;
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.exchange(Operation::on_store("ping"), |_, _| ()).await
+    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+        self.ask_beat().await
+    }
+
+    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+        self.ask_confirmation().await
+    }
+
+    async fn relinked(&self, since: LinkId) {
+        self.await_relinking(since).await;
+    }
+
+    fn relink(&self, _why: &str) {
+        self.reconnect();
+    }
+
+    async fn range(&self) -> Result<Over<Range>, StoreError> {
+        self.read_range().await
+    }
+
+    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
+        self.publish_namings(namings).await
+    }
+
+    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+        self.raise_floors(scopes).await
+    }
+
+    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.write_watched(epoch).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+        self.list_host(card).await
+    }
+
+    async fn delist(&self, id: &str) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        let delist = Operation::on_store(Kind::Removes, "delist");
+        self.exchange(delist, move |node, _| node.shelf.register.delist(&id)).await.map(drop)
+    }
+
+    async fn note(&self, of: &str) -> Result<Option<Bytes>, StoreError> {
+        let of = of.to_owned();
+        let read = Operation::on_store(Kind::Reads, "read a note");
+        Ok(self.exchange(read, move |node, _| node.shelf.register.note(&of)).await?.answer)
+    }
+
+    async fn write_note(&self, of: &str, note: &[u8], _lasts: Duration) -> Result<(), StoreError> {
+        let (of, note) = (of.to_owned(), note.to_vec());
+        let write = Operation::on_store(Kind::Adds, "write a note");
+        let over = self.exchange(write, move |node, _| node.shelf.register.write_note(&of, &note));
+        over.await.map(drop)
     }
 
     fn now_ms(&self) -> u64 {
-        let now_ms = self.world.now_ms();
+        let now_ms = self.world.now_ms().saturating_sub(self.lag_ms);
+        let now_ms = self.estimate.now_ms(now_ms, self.lacks(Protection::StepsAreFollowed));
         if self.lacks(Protection::StoreClock) {
             // Every other host is an hour ahead.
             return now_ms + (self.host as u64 % 2) * WRONG_MS;
         }
-        let estimate_ms = now_ms.saturating_sub(self.lag_ms);
-        self.latest_ms.fetch_max(estimate_ms, Ordering::Relaxed).max(estimate_ms)
+        now_ms
     }
 
     fn kind(&self) -> &'static str {

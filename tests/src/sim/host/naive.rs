@@ -1,0 +1,131 @@
+//! What is usually made in front of a cache, and lacks a protection: a single-flight whose late joiners share
+//! too much, and a near cache that knows of changes and not of floors.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use corral_host::cache::{Answer, ReadError, Via};
+use corral_host::store::Listener;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::time::Instant;
+
+use crate::sim::truth::Subject;
+
+type Shared = Result<Answer, ReadError>;
+type Flight = OnceCell<Shared>;
+
+/// Both of them, for one host.
+pub(super) struct Naive {
+    /// With the fills that the host had sent when each began.
+    flights: AsyncMutex<BTreeMap<Subject, (Arc<Flight>, u64)>>,
+    at_most: Duration,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    answers: BTreeMap<Subject, (Answer, Instant)>,
+    changes: u64,
+}
+
+impl Naive {
+    /// `near`: how long the near cache keeps an answer.
+    pub(super) fn new(near: Duration) -> Arc<Self> {
+        let (flights, kept) = (AsyncMutex::default(), Mutex::default());
+        Arc::new(Self { flights, at_most: near, kept })
+    }
+
+    pub(super) fn as_listener(self: &Arc<Self>) -> Weak<dyn Listener> {
+        Arc::downgrade(self) as Weak<dyn Listener>
+    }
+
+    /// Who comes while a read runs gets its answer.
+    pub(super) async fn share<F>(&self, subject: Subject, read: impl FnOnce() -> F) -> Shared
+    where
+        F: Future<Output = Shared>,
+    {
+        self.join(subject, 0, read).await.0
+    }
+
+    /// Who comes while a read runs, and before its fill is sent, gets its answer if that was stored. `fills`:
+    /// how many the host has sent.
+    pub(super) async fn share_fills<F>(
+        &self,
+        subject: Subject,
+        fills: u64,
+        read: impl Fn() -> F,
+    ) -> Shared
+    where
+        F: Future<Output = Shared>,
+    {
+        let (shared, came_before) = self.join(subject, fills, &read).await;
+        let is_stored = |answer: &Answer| matches!(answer.via, Via::Loaded { .. });
+        let may_share = came_before && shared.as_ref().is_ok_and(is_stored);
+        if may_share { shared } else { read().await }
+    }
+
+    /// The answer, and whether the caller came before any fill.
+    async fn join<F>(
+        &self,
+        subject: Subject,
+        fills: u64,
+        read: impl FnOnce() -> F,
+    ) -> (Shared, bool)
+    where
+        F: Future<Output = Shared>,
+    {
+        let mut flights = self.flights.lock().await;
+        let (flight, sent) = flights.entry(subject).or_insert_with(|| (Arc::default(), fills));
+        let (flight, mut came_before) = (Arc::clone(flight), *sent == fills);
+        drop(flights);
+        let answer = flight.get_or_init(|| {
+            came_before = true;
+            read()
+        });
+        let answer = answer.await.clone();
+        let mut flights = self.flights.lock().await;
+        if flights.get(&subject).is_some_and(|(known, _)| Arc::ptr_eq(known, &flight)) {
+            flights.remove(&subject);
+        }
+        (answer, came_before)
+    }
+
+    /// Answers again what it heard no change of.
+    pub(super) async fn near<F>(&self, subject: Subject, read: impl FnOnce() -> F) -> Shared
+    where
+        F: Future<Output = Shared>,
+    {
+        let now = Instant::now();
+        let changes = {
+            let kept = self.kept();
+            let known = kept.answers.get(&subject).filter(|(_, until)| now < *until);
+            if let Some((answer, _)) = known {
+                return Ok(Answer { via: Via::Near, ..answer.clone() });
+            }
+            kept.changes
+        };
+        let answer = read().await?;
+        let mut kept = self.kept();
+        if answer.via == Via::Store && kept.changes == changes {
+            kept.answers.insert(subject, (answer.clone(), now + self.at_most));
+        }
+        Ok(answer)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener for Naive {
+    fn changed(&self, _name: &str) {
+        self.all_changed();
+    }
+
+    fn all_changed(&self) {
+        let mut kept = self.kept();
+        kept.answers.clear();
+        kept.changes += 1;
+    }
+}

@@ -1,0 +1,168 @@
+//! Invalidations: names at once, and the names of a tag's index chunk by chunk.
+
+use std::time::Duration;
+
+use corral_host::store::{Doomed, Intent, LinkId, Marking, Name, Over, Removed, StoreError, Tag};
+
+use super::operation::{Kind, Operation};
+use super::{Link, Sabotage};
+use crate::sim::nodes::Node;
+use crate::sim::protection::Protection;
+use crate::sim::shelf::{Blindly, Member};
+use crate::sim::wire::Change;
+
+/// How many members of an index one exchange removes: few, so that a walk has several.
+const CHUNK: usize = 1;
+
+impl Link {
+    pub(super) async fn carry_out_invalidation(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        if let Some(over) = self.answer_too_early(doomed, marking) {
+            return Ok(over);
+        }
+        let removed = self.remove_doomed(doomed, marking).await;
+        if removed.is_err() && self.lacks(Protection::PendingComesFirst) {
+            self.sabotage().owed.extend(doomed.iter().cloned());
+        }
+        removed
+    }
+
+    async fn remove_doomed(
+        &self,
+        doomed: &[Doomed],
+        marking: Marking,
+    ) -> Result<Over<Removed>, StoreError> {
+        let (mut link, mut names, mut refused) = (None, 0, None);
+        for doomed in doomed {
+            match doomed {
+                Doomed::Name(name) => names += self.remove(name.clone(), &mut link).await?,
+                Doomed::Tag(tag) => match self.remove_tagged(tag, marking, &mut link).await {
+                    Ok(removed) => names += removed,
+                    Err(error @ StoreError::Refused(_)) => refused = Some(error),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        let link = link.unwrap_or_else(|| self.open().id);
+        refused.map_or(Ok(Over { link, answer: Removed { names } }), Err)
+    }
+
+    async fn remove(&self, name: Name, link: &mut Option<LinkId>) -> Result<u64, StoreError> {
+        let spares_leases = self.lacks(Protection::InvalidationTakesLease);
+        let change = Change::Key(name.clone());
+        let remove = Operation::on_name(Kind::Removes, "invalidate", &name);
+        let over = self.exchange(remove, move |node, now_ms| {
+            if spares_leases {
+                node.shelf.remove_value(&name);
+                return false;
+            }
+            node.shelf.remove(&name, now_ms)
+        });
+        let gone = same(link, over.await?)?;
+        self.ears.hear(&change);
+        Ok(u64::from(gone))
+    }
+
+    /// A node that takes no mark removes all the same, and the caller repeats it for the mark.
+    async fn remove_tagged(
+        &self,
+        tag: &Tag,
+        mut marking: Marking,
+        link: &mut Option<LinkId>,
+    ) -> Result<u64, StoreError> {
+        if self.lacks(Protection::MarksOutliveLoads) {
+            marking.lasts = Duration::from_millis(1);
+        }
+        let (of, blindly) = (tag.clone(), self.blindly());
+        let mark = Operation::on_tag(Kind::Adds, "mark", tag);
+        let marked = self.exchange(mark, move |node, now_ms| node.shelf.mark(&of, marking, now_ms));
+        let (mut removed, mut refused) = (0, None);
+        let (walk, members) = match marked.await {
+            Ok(over) => same(link, over)?,
+            Err(error @ StoreError::Refused(_)) => {
+                refused = Some(error);
+                let of = tag.clone();
+                let look = Operation::on_tag(Kind::Reads, "look at the index of", tag);
+                let over = self.exchange(look, move |node, _| node.shelf.members(&of)).await?;
+                (0, same(link, over)?)
+            }
+            Err(error) => return Err(error),
+        };
+        for chunk in members.chunks(CHUNK) {
+            for (name, _) in chunk {
+                removed += self.remove(name.clone(), link).await?;
+            }
+            let (of, chunk): (Tag, Vec<Member>) = (tag.clone(), chunk.to_vec());
+            let forget = Operation::on_tag(Kind::Removes, "forget a member of", tag);
+            let over = self.exchange(forget, move |node, _| {
+                chunk.iter().for_each(|member| node.shelf.forget(&of, member, walk, blindly));
+            });
+            same(link, over.await?)?;
+        }
+        refused.map_or(Ok(removed), Err)
+    }
+
+    fn blindly(&self) -> Blindly {
+        if self.lacks(Protection::OnlyOwnMarkForgets) {
+            Blindly::OfMarks
+        } else if self.lacks(Protection::WalkComparesScores) {
+            Blindly::OfScores
+        } else {
+            Blindly::Not
+        }
+    }
+
+    /// What was owed is answered at once and carried out later, where debts do not come first.
+    fn answer_too_early(&self, doomed: &[Doomed], marking: Marking) -> Option<Over<Removed>> {
+        let was_owed = |sabotage: &mut Sabotage| {
+            doomed.iter().filter(|doomed| sabotage.owed.remove(*doomed)).count() > 0
+        };
+        if !self.lacks(Protection::PendingComesFirst) || !was_owed(&mut self.sabotage()) {
+            return None;
+        }
+        let (doomed, delay) = (doomed.to_vec(), self.world.chance.millis(100, 500));
+        let (id, end) = {
+            let open = self.open();
+            (open.id, open.end)
+        };
+        let late = Operation::on_store(Kind::Removes, "invalidate");
+        self.arrive_late(late, end, delay, move |node, now_ms| {
+            doomed.iter().for_each(|doomed| remove_at_once(node, doomed, marking, now_ms));
+        });
+        Some(Over { link: id, answer: Removed::default() })
+    }
+
+    /// An intent as it reaches the store.
+    pub(super) fn as_announced(&self, intent: &Intent) -> Intent {
+        if !self.lacks(Protection::IntentCarriesTransaction) {
+            return intent.clone();
+        }
+        let transaction = intent.transaction().map(|xid| format!("\"transaction\":{xid},"));
+        let text = intent.encode().replace(&transaction.unwrap_or_default(), "");
+        Intent::decode(&text).unwrap_or_else(|_| intent.clone())
+    }
+}
+
+fn remove_at_once(node: &mut Node, doomed: &Doomed, marking: Marking, now_ms: u64) {
+    match doomed {
+        Doomed::Name(name) => _ = node.shelf.remove(name, now_ms),
+        Doomed::Tag(tag) => {
+            let (walk, members) = node.shelf.mark(tag, marking, now_ms);
+            for member in members {
+                node.shelf.remove(&member.0, now_ms);
+                node.shelf.forget(tag, &member, walk, Blindly::Not);
+            }
+        }
+    }
+}
+
+/// The answer, if it came over the link of those before it.
+fn same<T>(link: &mut Option<LinkId>, over: Over<T>) -> Result<T, StoreError> {
+    if *link.get_or_insert(over.link) == over.link {
+        return Ok(over.answer);
+    }
+    Err(StoreError::Unavailable("the connection was replaced".to_owned()))
+}

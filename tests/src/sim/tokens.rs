@@ -1,0 +1,57 @@
+//! What became of every lease's token: to tell a lease that nobody holds any more, or that ran out under
+//! somebody who was there.
+
+use std::collections::HashMap;
+
+use corral_host::store::Token;
+
+/// The fates of tokens.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(HashMap<Token, Fate>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// A claim with it was carried out by the store.
+    Granted,
+    /// Its host was told.
+    Held,
+    /// Its host spent it or gave it back.
+    Ended,
+    /// The store said that it was given back, after it had been granted.
+    GivenBack,
+}
+
+impl Tokens {
+    pub(super) fn granted(&mut self, token: Token) {
+        self.0.insert(token, Fate::Granted);
+    }
+
+    pub(super) fn held(&mut self, token: Token) {
+        let fate = self.0.entry(token).or_insert(Fate::Held);
+        if *fate == Fate::Granted {
+            *fate = Fate::Held;
+        }
+    }
+
+    pub(super) fn ended(&mut self, token: Token) {
+        if let Some(fate) = self.0.get_mut(&token) {
+            *fate = Fate::Ended;
+        }
+    }
+
+    pub(super) fn given_back(&mut self, token: Token) {
+        if let Some(fate) = self.0.get_mut(&token) {
+            *fate = Fate::GivenBack;
+        }
+    }
+
+    /// Whether its host has the lease in its hands.
+    pub(super) fn is_held(&self, token: Token) -> bool {
+        self.0.get(&token) == Some(&Fate::Held)
+    }
+
+    /// Whether the store said that the lease was given back.
+    pub(super) fn is_given_back(&self, token: Token) -> bool {
+        self.0.get(&token) == Some(&Fate::GivenBack)
+    }
+}

@@ -1,0 +1,256 @@
+//! What happens to a fleet while clients use it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corral_host::store::Epoch;
+use tokio::time::sleep;
+
+use super::history::Event;
+use super::host::CONFIGURATIONS;
+use super::nodes::{Node, Shown};
+use super::schedule::Fleet;
+use super::weather::Way;
+use super::world::World;
+
+/// Namings in one schedule.
+const NAMINGS: u32 = 8;
+
+/// By how much clocks are set.
+const STEPS_MS: [i64; 6] = [-3_600_000, -60_000, -5_000, 5_000, 60_000, 3_600_000];
+
+/// What may happen.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Store,
+    Link,
+    Eviction,
+    Flush,
+    Full,
+    Restart,
+    Failover,
+    Step,
+    Pause,
+    Origin,
+    Break,
+    Crash,
+    Swap,
+    Configuration,
+    Lose,
+}
+
+/// Goes on until it is ended.
+pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
+    let possible = possible(&world);
+    if possible.is_empty() {
+        return;
+    }
+    loop {
+        sleep(world.chance.millis(0, 300)).await;
+        let host = world.chance.below(world.climate.hosts);
+        match world.chance.one_of(&possible) {
+            Trouble::Store => disturb(&world, "the store", |weather| &mut weather.store).await,
+            Trouble::Link => {
+                let of = format!("the link of host {host}");
+                disturb(&world, &of, |weather| &mut weather.links[host]).await;
+            }
+            Trouble::Origin => disturb(&world, "the origin", |weather| &mut weather.origin).await,
+            Trouble::Eviction => evict(&world),
+            Trouble::Flush => {
+                world.remark(|| "the store is flushed".to_owned());
+                at_serving(&world, |node| node.shelf.flush());
+            }
+            Trouble::Full => {
+                world.remark(|| "the store is out of memory".to_owned());
+                at_serving(&world, |node| node.full = true);
+                sleep(world.chance.millis(5, 800)).await;
+                at_serving(&world, |node| node.full = false);
+                world.remark(|| "the store has memory again".to_owned());
+            }
+            Trouble::Restart => restart(&world).await,
+            Trouble::Failover => fail_over(&world).await,
+            Trouble::Step => {
+                let by_ms = world.chance.one_of(&STEPS_MS);
+                world.remark(|| format!("the clock of the node is set by {by_ms} ms"));
+                world.note(Event::Stepped);
+                at_serving(&world, |node| node.offset_ms += by_ms);
+            }
+            Trouble::Pause => {
+                let lasts = world.chance.millis(100, 10_000);
+                world.remark(|| format!("host {host} freezes for {lasts:?}"));
+                world.pauses.freeze(host, lasts);
+                // Others go on meanwhile, and not for ever.
+                sleep(world.chance.millis(0, 2_000)).await;
+            }
+            Trouble::Break => fleet.disconnect(host),
+            Trouble::Crash => {
+                fleet.kill(&world, host);
+                sleep(world.chance.millis(0, 500)).await;
+                fleet.restart(&world, host);
+            }
+            Trouble::Swap => swap(&world, &fleet, host),
+            Trouble::Configuration => {
+                let configuration = world.chance.below(CONFIGURATIONS);
+                fleet.kill(&world, host);
+                fleet.configure(host, configuration);
+                fleet.restart(&world, host);
+            }
+            Trouble::Lose => {
+                let draw = world.chance.below(64);
+                world.remark(|| "the store evicts what is no value".to_owned());
+                at_serving(&world, |node| node.shelf.lose(draw));
+            }
+        }
+    }
+}
+
+fn possible(world: &World) -> Vec<Trouble> {
+    let climate = world.climate;
+    let possible = [
+        (climate.outages, Trouble::Store),
+        (climate.outages, Trouble::Link),
+        (climate.evictions, Trouble::Eviction),
+        (climate.evictions, Trouble::Eviction),
+        (climate.evictions, Trouble::Flush),
+        (climate.refusals, Trouble::Full),
+        (climate.restarts, Trouble::Restart),
+        (climate.failovers, Trouble::Failover),
+        (climate.steps, Trouble::Step),
+        (climate.pauses, Trouble::Pause),
+        (climate.origin_faults, Trouble::Origin),
+        (climate.breaks, Trouble::Break),
+        (climate.crashes, Trouble::Crash),
+        (climate.swaps, Trouble::Swap),
+        (climate.configurations, Trouble::Configuration),
+        (climate.volatile, Trouble::Lose),
+    ];
+    possible.into_iter().filter_map(|(may, trouble)| may.then_some(trouble)).collect()
+}
+
+async fn disturb(world: &World, what: &str, of: impl Fn(&mut super::weather::Weather) -> &mut Way) {
+    let lasts = world.chance.millis(5, 800);
+    let slow = Way::Slow(world.chance.millis(5, 120));
+    let way = world.chance.one_of(&[Way::Refuses, Way::Frozen, Way::Frozen, slow]);
+    world.remark(|| format!("{what}: {way:?}"));
+    *of(&mut world.weather()) = way;
+    sleep(lasts).await;
+    *of(&mut world.weather()) = Way::Open;
+    world.remark(|| format!("{what}: open"));
+}
+
+fn at_serving(world: &World, change: impl FnOnce(&mut Node)) {
+    let serving = world.nodes().serving;
+    let _down = world.at_node(serving, None, |node, _| change(node));
+}
+
+fn evict(world: &World) {
+    let draw = (world.chance.percent(50), world.chance.below(usize::MAX));
+    at_serving(world, |node| {
+        let (values, leases) = node.shelf.names();
+        if !values.is_empty() && (leases.is_empty() || draw.0) {
+            node.shelf.remove_value(&values[draw.1 % values.len()]);
+        } else if !leases.is_empty() {
+            node.shelf.remove_lease(&leases[draw.1 % leases.len()]);
+        }
+    });
+    world.remark(|| "a value or a lease is evicted".to_owned());
+}
+
+/// The node crashes and comes back with what it held a while ago.
+async fn restart(world: &World) {
+    let (serving, snapshot) = {
+        let mut nodes = world.nodes();
+        (nodes.serving, nodes.serving().shelf.clone())
+    };
+    sleep(world.chance.millis(1, 3_000)).await;
+    world.remark(|| "the node crashes".to_owned());
+    {
+        let mut nodes = world.nodes();
+        let node = &mut nodes.all[serving];
+        (node.up, node.life) = (false, node.life + 1);
+    }
+    sleep(world.chance.millis(0, 500)).await;
+    world.note(Event::Replaced);
+    let epoch = Epoch(world.chance.number());
+    let mut nodes = world.nodes();
+    let node = &mut nodes.all[serving];
+    (node.up, node.epoch, node.shelf) = (true, epoch, snapshot);
+}
+
+/// How the node before the promoted one goes on.
+#[derive(Debug, Clone, Copy)]
+enum Old {
+    /// It is dead.
+    Dies,
+    /// It lives, and so do the connections to it: the name was moved.
+    Lives,
+    /// It lives together with one host, apart from all others.
+    CutOff,
+    /// It follows the promoted one, and answers reads.
+    Follows,
+}
+
+/// A replica that lags behind takes the node's place.
+async fn fail_over(world: &World) {
+    let old = world.chance.one_of(&[Old::Dies, Old::Lives, Old::CutOff, Old::Follows]);
+    let (before, replica) = {
+        let mut nodes = world.nodes();
+        let (before, now) = (nodes.serving, world.elapsed());
+        if matches!(old, Old::CutOff) {
+            nodes.serving().replicas = Shown::SilentSince(now);
+        }
+        (before, nodes.serving().shelf.clone())
+    };
+    sleep(world.chance.millis(1, 2_000)).await;
+    world.remark(|| format!("a replica is promoted; the old node: {old:?}"));
+    world.note(Event::Replaced);
+    let (epoch, other) = (Epoch(world.chance.number()), Epoch(world.chance.number()));
+    let stays = world.chance.below(world.climate.hosts);
+    {
+        let mut nodes = world.nodes();
+        let promoted = nodes.all.len();
+        let offset_ms = nodes.all[before].offset_ms;
+        nodes.all.push(Node { offset_ms, ..Node::new(replica, epoch, Shown::Something) });
+        nodes.serving = promoted;
+        let old_node = &mut nodes.all[before];
+        match old {
+            Old::Dies => (old_node.up, old_node.life) = (false, old_node.life + 1),
+            Old::Lives => old_node.replicas = Shown::Nothing,
+            Old::CutOff => {}
+            Old::Follows => (old_node.follows, old_node.epoch) = (true, other),
+        }
+        let cut_off = matches!(old, Old::CutOff);
+        for (host, route) in nodes.routes.iter_mut().enumerate() {
+            if !(cut_off && host == stays) {
+                *route = promoted;
+            }
+        }
+    }
+    // The fence, and some time under the new node.
+    sleep(world.chance.millis(0, 8_000)).await;
+    if matches!(old, Old::CutOff) {
+        heal(world);
+    }
+}
+
+/// Every address leads to the node that serves.
+pub(super) fn heal(world: &World) {
+    let mut nodes = world.nodes();
+    let serving = nodes.serving;
+    nodes.routes.fill(serving);
+}
+
+/// One host goes to a new naming, or back to the one before.
+fn swap(world: &World, fleet: &Fleet, host: usize) {
+    let naming = match fleet.naming(host) {
+        naming if naming > 1 && (naming == NAMINGS || world.chance.percent(50)) => naming - 1,
+        naming => naming + 1,
+    };
+    world.remark(|| format!("naming {naming} is in force on host {host}"));
+    fleet.swap(host, naming);
+}
+
+/// How long everything takes that follows the last disturbance: beats, the fence, debts and intents.
+pub(super) fn settling(world: &World) -> Duration {
+    if world.climate.forgets_nothing() { Duration::from_secs(6) } else { Duration::from_secs(10) }
+}
