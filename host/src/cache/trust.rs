@@ -250,9 +250,10 @@ impl Trust {
             (state.breaker == Breaker::Closed, state.link, pause)
         };
         tokio::select! {
-            () = sleep(pause) => {}
-            () = self.store.relinked(link) => {}
+            biased;
             () = self.lost.notified(), if trusted => {}
+            () = self.store.relinked(link) => {}
+            () = sleep(pause) => {}
         }
     }
 

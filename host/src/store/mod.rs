@@ -110,6 +110,10 @@ pub enum Replicas {
     Silent,
 }
 
+/// The longest lease that anybody may ask for. One that has longer to live is held by nobody: the node's
+/// clock was set back since it was granted (race N).
+pub const LONGEST_LEASE: Duration = Duration::from_secs(60);
+
 /// What a host asks with `claim`.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {

@@ -186,7 +186,8 @@ impl Climate {
 
     /// Whether nothing keeps a host from renewing its lease.
     pub(super) fn keeps_leases(&self) -> bool {
-        self.sound_store() && !self.pauses && !self.crashes && !self.breaks
+        let quiet = !self.pauses && !self.crashes && !self.configurations && !self.breaks;
+        self.sound_store() && quiet
     }
 
     /// How long a near cache may answer what was invalidated on another host: while the link is sound,
@@ -200,7 +201,7 @@ impl Climate {
     /// Whether nothing but a mistake of the cache can keep a request from its answer: the origin is
     /// sound, and the deadline has room for the loads of others and for loads that are repeated.
     fn leaves_time(&self) -> bool {
-        !self.origin_faults && !self.pauses && self.slow_load * 20 <= self.deadline
+        !self.origin_faults && !self.pauses && !self.steps && self.slow_load * 20 <= self.deadline
     }
 
     /// The longest that a value may be answered after it was loaded.

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, Mark, Marking, Mode, Name, Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, LONGEST_LEASE, Mark, Marking, Mode, Name,
+    Tag, Token,
 };
 use std::time::Duration;
 
@@ -101,7 +102,8 @@ impl Shelf {
             {
                 return Claimed::Found(value.clone());
             }
-            if let Some(remaining) = self.lease_left(claim.name, now_ms) {
+            let left = self.lease_left(claim.name, now_ms);
+            if let Some(remaining) = left.filter(|left| *left <= LONGEST_LEASE) {
                 return Claimed::Held { remaining };
             }
         }
@@ -117,7 +119,10 @@ impl Shelf {
 
     /// Whether somebody relies on being the only holder.
     pub(super) fn has_tenant(&self, name: &Name, now_ms: u64) -> bool {
-        self.tenures.get(name).is_some_and(|lease| now_ms < lease.until_ms)
+        let longest_ms = now_ms + millis(LONGEST_LEASE);
+        self.tenures
+            .get(name)
+            .is_some_and(|lease| (now_ms..=longest_ms).contains(&(lease.until_ms - 1)))
     }
 
     pub(super) fn fill(

@@ -18,8 +18,8 @@ use super::reply::Reply;
 use super::{LATEST_MS, RedisStore, lifetime_ms, readable};
 use crate::store::envelope::{PREFIX, Stored};
 use crate::store::{
-    Claim, Claimed, Envelope, Epoch, Filled, Indexed, Mark, Mode, Name, Over, StoreError, Tag,
-    Token, Tracked,
+    Claim, Claimed, Envelope, Epoch, Filled, Indexed, LONGEST_LEASE, Mark, Mode, Name, Over,
+    StoreError, Tag, Token, Tracked,
 };
 
 /// The code of an error: what stands under the name is no string.
@@ -165,6 +165,7 @@ impl RedisStore {
             Mode::TakeOver => "take-over",
         };
         let (token, seen_ms) = (claim.token.to_string(), claim.seen_ms.to_string());
+        let longest_ms = lifetime_ms(LONGEST_LEASE);
         let (over, now_ms) = self
             .run_timed::<ClaimAnswer>(
                 &self.scripts.claim,
@@ -175,6 +176,7 @@ impl RedisStore {
                     &PREFIX,
                     seen_ms.as_bytes(),
                     mode.as_bytes(),
+                    longest_ms.as_bytes(),
                 ],
             )
             .await?;

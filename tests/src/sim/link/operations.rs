@@ -91,7 +91,8 @@ struct Before {
     newer: Option<u64>,
     tenant: bool,
     lapsed: Option<Token>,
-    holder: Option<Token>,
+    /// Who has the lease was told that it is given back.
+    is_given_back: bool,
 }
 
 /// The newest of the stamps of one naming.
@@ -141,7 +142,8 @@ impl Store for Link {
                 newer: shelf.get(&of, now_ms).map(|value| value.loaded_at_ms),
                 tenant: shelf.has_tenant(&of, now_ms),
                 lapsed: shelf.lapsed(&of, now_ms),
-                holder: shelf.holder(&of, now_ms),
+                is_given_back: world.climate.forgets_nothing()
+                    && shelf.holder(&of, now_ms).is_some_and(|of| world.tokens().is_given_back(of)),
             };
             let seen_ms = if blind { u64::MAX } else { seen_ms };
             let claim = Claim { name: &of, token, lease, seen_ms, mode };
@@ -164,13 +166,11 @@ impl Store for Link {
                     self.sabotage().privileged.insert(token);
                 }
             }
-            (Claimed::Held { .. }, _) => {
-                let given_back = |holder| self.world.tokens().is_given_back(holder);
-                if self.world.climate.forgets_nothing() && before.holder.is_some_and(given_back) {
-                    let (host, key) = (self.host, name.to_string());
-                    self.world.note(Event::HeldByNobody { host, key });
-                }
+            (Claimed::Held { .. }, _) if before.is_given_back => {
+                let (host, key) = (self.host, name.to_string());
+                self.world.note(Event::HeldByNobody { host, key });
             }
+            (Claimed::Held { .. }, _) => {}
             (Claimed::Found(_), _) => {}
         }
         Ok(Over { link, answer: claimed })

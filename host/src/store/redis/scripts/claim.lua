@@ -1,6 +1,7 @@
 -- Grants the lease on a name, or says why not.
 -- KEYS: value, lease. ARGV: token, lease in ms, prefix of a readable envelope, newest loaded_at
--- known to the caller, and whether a held lease is respected ('if-free' or 'take-over').
+-- known to the caller, whether a held lease is respected ('if-free' or 'take-over'), and the longest lease
+-- that may be asked for, in ms.
 -- Answers {'granted'}, {'held', ms left} or {'found', envelope}.
 local now = now_ms()
 
@@ -14,9 +15,10 @@ if ARGV[5] == 'if-free' then
       return {now, {'found', redis.call('GETEX', KEYS[1])}}
     end
   end
-  -- A lease without a lifetime (-1) is none of ours and would be held for ever: it counts as free.
+  -- A lease without a lifetime (-1) is none of ours and would be held for ever: it counts as free. So does
+  -- one that outlasts every lease that may be asked for, because the server's clock was set back (race N).
   local left = redis.call('PTTL', KEYS[2])
-  if left >= 0 then
+  if left >= 0 and left <= tonumber(ARGV[6]) then
     return {now, {'held', left}}
   end
 end
