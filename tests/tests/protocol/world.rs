@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::cache::{
-    Answer, Breaker, Cache, Definition, Invalidated, Invalidation, Parts, Read, ReadError, Resolve,
-    RuntimeClock, SystemEntropy, WriteCall, WriteError, Wrote,
+    Answer, Breaker, Cache, Clock, Definition, Invalidated, Invalidation, Parts, Read, ReadError,
+    Resolve, SystemEntropy, WriteCall, WriteError, Wrote,
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
@@ -30,6 +30,16 @@ const NEAR_BYTES: u64 = 1 << 20;
 
 /// Only reached when a test fails.
 const SOON: Duration = Duration::from_secs(15);
+
+/// The clock by which trust is measured. Here trust ends by a failure and never by its time, which a busy
+/// machine, or a panic whose trace is written, may take.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
 
 /// Under which terms the item is kept. Without jitter, so that a test can say what it expects.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +149,7 @@ impl World {
             slot: Arc::clone(&slot),
             metrics: Arc::clone(&metrics),
             entropy: Arc::new(SystemEntropy),
-            clock: Arc::new(RuntimeClock::default()),
+            clock: Arc::new(Stopped),
             loads_at_once: 100,
             near_bytes: NEAR_BYTES,
         }));
