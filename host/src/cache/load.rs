@@ -59,11 +59,12 @@ impl Loader for QueryLoader {
     async fn load(
         &self,
         values: &[Value],
-        _columns: &[String],
+        columns: &[String],
         deadline: Duration,
     ) -> Result<Fetched, OriginError> {
         let body = self.origin.query(&self.statement, values, deadline).await?;
-        Ok(Fetched { body, rows: Vec::new() })
+        // A client names its tags itself: none of them is built from a column.
+        Ok(Fetched { body, rows: Vec::new(), missing: columns.to_vec() })
     }
 }
 
@@ -156,8 +157,8 @@ impl Loads {
         let loaded = timeout_at(end, loader.load(values, columns, left)).await;
         let cost = began.elapsed();
         self.learn(cost);
-        let Fetched { body, rows } = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
-        Ok(Loaded { body, rows: Some(rows), cost })
+        let Fetched { body, rows, missing } = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
+        Ok(Loaded { body, rows: missing.is_empty().then_some(rows), cost })
     }
 
     async fn turn(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, LoadError> {

@@ -79,6 +79,11 @@ impl Failure {
         Self { error, connection: Condition::Dirty }
     }
 
+    /// An answer that ended before the database had said that it ends.
+    pub(super) fn broken() -> Self {
+        Self::dirty(OriginError::Unavailable("the answer broke off".to_owned()))
+    }
+
     /// Whether the connection is ready for a next statement.
     pub(super) fn is_usable(&self) -> bool {
         self.connection == Condition::Usable

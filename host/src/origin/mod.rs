@@ -6,6 +6,7 @@
 mod attempt;
 mod connect;
 mod doubt;
+mod fetched;
 mod identity;
 mod pool;
 mod postgres;
@@ -20,9 +21,9 @@ use bytes::Bytes;
 
 pub use connect::{ConnectError, OriginOptions, connect};
 pub use doubt::{CommitError, Xid};
+pub use fetched::Fetched;
 pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
-pub(crate) use rows::texts;
 pub use sqlite::SqliteOrigin;
 pub use value::{Element, InvalidValue, ParamType, UnknownType, Value};
 
@@ -56,23 +57,15 @@ pub struct WriteStatement {
     pub params: Vec<ParamType>,
 }
 
-/// What a read brought.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fetched {
-    /// JSON text; `None`: there is no such row.
-    pub body: Option<Bytes>,
-    /// Of each row the canonical texts of the columns that were asked for.
-    pub rows: Vec<Vec<Option<String>>>,
-}
-
 /// What an executed and not yet committed write did.
 pub struct Written {
     /// Rows that the statement changed.
     pub rows: u64,
-    /// Of each row that it returned the canonical texts of the columns that were asked for; empty without
-    /// `RETURNING`.
+    /// The canonical texts of the asked columns, in the order asked, for each row that the
+    /// statement returned; none: null. Empty when no columns were asked.
     pub returned: Vec<Vec<Option<String>>>,
-    /// Those of the columns that the statement does not return.
+    /// The asked columns that gave no text: the statement does not return them, returns them twice,
+    /// or returns a value that has none. Empty when no row was changed.
     pub missing: Vec<String>,
     /// The transaction's id, by which can be told whether it has ended. `None`: it has written nothing,
     /// or the database is SQLite, where a commit has an end that is seen at once.
@@ -128,16 +121,42 @@ pub const BODY_LIMIT: usize = 16 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
     /// Columns of the answer, in order.
-    pub columns: Vec<String>,
-    /// What does not fit: parameter count, parameter types, duplicate columns. Sentences.
+    pub columns: Vec<Column>,
+    /// What does not fit: parameter count, parameter types, duplicate columns, what would stay
+    /// behind in the session. Sentences.
     pub complaints: Vec<String>,
+    /// What preparing can't know, for people. Sentences.
+    pub notes: Vec<String>,
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Whether names can be built from its values.
+    pub ty: ColumnType,
+}
+
+/// What names can be built from a column's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnType {
+    /// Equal values have one text, that of a parameter of this type.
+    Named(ParamType),
+    /// SQLite only: an expression, or a column without a declared type. Each value has the text of
+    /// its storage class.
+    Dynamic,
+    /// None: values that the database takes for equal can have different texts, or the type is not
+    /// known here. The database's own name of it.
+    Opaque(String),
 }
 
 /// A database.
 #[async_trait]
 pub trait Origin: Send + Sync {
-    /// Runs a read, and takes from each row the canonical texts of `columns`. The statement ends by
-    /// `deadline`, in the database too; waiting for a connection counts.
+    /// Runs a read, and brings the canonical texts of `columns` with its rows. The statement ends by
+    /// `deadline`, in the database too; waiting for a connection counts. It can't write, and nothing
+    /// that it did to its session is there for the next statement.
     ///
     /// # Errors
     /// Any [`OriginError`]. A read that met a connection that had died while idle is tried once more.
@@ -149,8 +168,8 @@ pub trait Origin: Send + Sync {
         deadline: Duration,
     ) -> Result<Fetched, OriginError>;
 
-    /// Runs a read that a client wrote, as [`Origin::load`] runs those of the configuration. It can't
-    /// write, and nothing that it did to its session is there for the next statement.
+    /// Runs a read that a client wrote, as [`Origin::load`] runs those of the configuration; it is
+    /// not kept prepared. None: `Rows::One` and there is no row.
     ///
     /// # Errors
     /// As [`Origin::load`].
@@ -161,7 +180,8 @@ pub trait Origin: Send + Sync {
         deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError>;
 
-    /// Runs a write in a transaction and leaves it open, for [`WRITE_IDLE_LIMIT`] at most.
+    /// Runs a write in a transaction and leaves it open, for [`WRITE_IDLE_LIMIT`] at most. Brings the
+    /// canonical texts of `columns` of the rows that the statement returns.
     ///
     /// # Errors
     /// Any [`OriginError`]; nothing has changed then.

@@ -1,13 +1,10 @@
-//! Rows on their way out: collected within the limit, or taken apart without losing digits.
+//! Rows on their way out, collected within the limit: as JSON, and as the texts that names need.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value as Json};
 
-use super::value::Decimal;
-use super::{BODY_LIMIT, OriginError, Rows};
+use super::{BODY_LIMIT, Column, OriginError, Rows};
 
 /// The answer of a read, in the making.
 #[derive(Debug)]
@@ -64,73 +61,82 @@ impl Body {
     }
 }
 
-/// A row as a map. A number with more digits than a binary float keeps becomes a string: a tag
-/// that is named after it must be that row's and no other's.
-pub(super) fn object(row: &str) -> Result<Map<String, Json>, serde_json::Error> {
-    let columns: Map<String, Json> = serde_json::from_str(row)?;
-    if !columns.values().any(Json::is_f64) {
-        return Ok(columns);
+/// The canonical texts of asked columns, in the making.
+#[derive(Debug)]
+pub(super) struct Texts<'a> {
+    asked: &'a [String],
+    rows: Vec<Vec<Option<String>>>,
+    is_missing: Vec<bool>,
+    size: usize,
+}
+
+/// A value as names see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Text {
+    Null,
+    Canonical(String),
+    /// It has no text, or there is no such column.
+    Missing,
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn new(asked: &'a [String]) -> Self {
+        Self { asked, rows: Vec::new(), is_missing: vec![false; asked.len()], size: 0 }
     }
-    let tokens: HashMap<String, &RawValue> = serde_json::from_str(row)?;
-    let faithful = |(name, value): (String, Json)| {
-        let token = tokens.get(&name).map_or("", |token| token.get());
-        let is_rounded =
-            value.is_f64() && Decimal::parse(token) != Decimal::parse(&value.to_string());
-        let value = if is_rounded { Json::from(token) } else { value };
-        (name, value)
-    };
-    Ok(columns.into_iter().map(faithful).collect())
-}
 
-/// The texts of columns, of every row of a body.
-pub(crate) fn texts(body: Option<&[u8]>, columns: &[String]) -> Vec<Vec<Option<String>>> {
-    let Some(body) = body.filter(|_| !columns.is_empty()) else { return Vec::new() };
-    let rows = match serde_json::from_slice(body) {
-        Ok(Json::Array(rows)) => rows,
-        Ok(row) => vec![row],
-        Err(_) => return Vec::new(),
-    };
-    let row = |row: &Json| columns.iter().map(|name| row.get(name).and_then(text)).collect();
-    rows.iter().map(row).collect()
-}
-
-/// A column as a policy sees it: texts as they are, null as none, the rest as JSON text.
-pub(super) fn text(value: &Json) -> Option<String> {
-    match value {
-        Json::Null => None,
-        Json::String(text) => Some(text.clone()),
-        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
-            Some(value.to_string())
+    /// Adds a row: a text for each of the asked columns.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub(super) fn push(&mut self, row: impl Iterator<Item = Text>) -> Result<(), OriginError> {
+        if self.asked.is_empty() {
+            return Ok(());
         }
+        let mut texts = Vec::with_capacity(self.asked.len());
+        for (text, is_missing) in row.zip(&mut self.is_missing) {
+            texts.push(match text {
+                Text::Canonical(text) => {
+                    self.size += text.len();
+                    Some(text)
+                }
+                Text::Null => None,
+                Text::Missing => {
+                    *is_missing = true;
+                    None
+                }
+            });
+        }
+        if self.size > BODY_LIMIT {
+            return Err(OriginError::TooLarge);
+        }
+        self.rows.push(texts);
+        Ok(())
     }
-}
 
-/// Of returned rows the texts of columns, and the columns that they do not have.
-pub(super) fn returned(
-    rows: &[Map<String, Json>],
-    columns: &[String],
-) -> (Vec<Vec<Option<String>>>, Vec<String>) {
-    let first = rows.first();
-    let is_missing = |name: &&String| first.is_some_and(|row| !row.contains_key(*name));
-    let missing = columns.iter().filter(is_missing).cloned().collect();
-    let row =
-        |row: &Map<String, Json>| columns.iter().map(|name| row.get(name).and_then(text)).collect();
-    (rows.iter().map(row).collect(), missing)
+    /// Says of every asked column that there is none.
+    pub(super) fn miss_all(&mut self) {
+        self.is_missing.fill(true);
+    }
+
+    /// The rows, and the columns that gave no text.
+    pub(super) fn finish(self) -> (Vec<Vec<Option<String>>>, Vec<String>) {
+        let missing = self.asked.iter().zip(self.is_missing).filter(|(_, is_missing)| *is_missing);
+        (self.rows, missing.map(|(name, _)| name.clone()).collect())
+    }
 }
 
 /// A complaint for each column that is answered more than once: a JSON object would have the key
 /// twice.
-pub(super) fn duplicates(columns: &[String]) -> Vec<String> {
+pub(super) fn duplicates(columns: &[Column]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let twice: BTreeSet<_> = columns.iter().filter(|name| !seen.insert(*name)).collect();
+    let names = columns.iter().map(|column| &column.name);
+    let twice: BTreeSet<_> = names.filter(|name| !seen.insert(*name)).collect();
     let complaint = |name| format!("the column `{name}` is answered more than once: rename one");
     twice.into_iter().map(complaint).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -164,12 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_a_float_would_round_keeps_its_digits_as_a_string() {
-        let row =
-            r#"{"id": 123456789012345678901234567890, "n": 12.3400, "i": 9223372036854775807}"#;
-        let columns = object(row).unwrap();
-        assert_eq!(columns["id"], json!("123456789012345678901234567890"));
-        assert_eq!(columns["n"], json!(12.34));
-        assert_eq!(columns["i"], json!(i64::MAX));
+    fn a_value_without_a_text_makes_its_column_missing_and_no_other() {
+        let asked = ["a".to_owned(), "b".to_owned()];
+        let mut texts = Texts::new(&asked);
+        texts.push([Text::Canonical("1".to_owned()), Text::Null].into_iter()).unwrap();
+        texts.push([Text::Canonical("2".to_owned()), Text::Missing].into_iter()).unwrap();
+        let (rows, missing) = texts.finish();
+        assert_eq!(rows, [[Some("1".to_owned()), None], [Some("2".to_owned()), None]]);
+        assert_eq!(missing, ["b"]);
+    }
+
+    #[test]
+    fn rows_are_not_counted_when_no_columns_are_asked() {
+        let mut texts = Texts::new(&[]);
+        texts.push(std::iter::empty()).unwrap();
+        assert_eq!(texts.finish(), (vec![], vec![]));
     }
 }

@@ -15,6 +15,7 @@ mod identity;
 mod plan;
 mod row;
 mod scan;
+mod text;
 mod transaction;
 
 use std::path::Path;
@@ -25,22 +26,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use quick_cache::sync::Cache;
-use serde_json::{Map, Value as Json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Either, Sqlite, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Either, Executor as _, Row as _, Sqlite, SqliteConnection,
+};
 use tokio::time::Instant;
 
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
 use super::identity::Newest;
 use super::pool::{Identify, Lease, Pool};
-use super::rows::{Body, object, returned as returned_texts, texts};
+use super::rows::{Body, Texts};
 use super::{
-    BODY_LIMIT, ConnectError, Fetched, Origin, OriginError, OriginIdentity, OriginOptions,
-    Prepared, ReadStatement, Value, WriteStatement, Written, Xid,
+    ConnectError, Fetched, Origin, OriginError, OriginIdentity, OriginOptions, Prepared,
+    ReadStatement, Value, WriteStatement, Written, Xid,
 };
 use errors::{classify, unreadable};
 use plan::Plan;
+use scan::Scan;
 use transaction::{Doubts, SqliteTransaction};
 
 /// Virtual machine steps between two looks at the clock: some ten microseconds.
@@ -49,6 +53,11 @@ const STEPS_BETWEEN_LOOKS: i32 = 1000;
 /// How long a statement waits for another process's lock. Less than most deadlines, so that the
 /// caller hears the reason.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
+
+/// Begin a transaction and answer, last, the version of the schema.
+const BEGIN_READ: &str = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1; PRAGMA schema_version";
+const BEGIN_WRITE: &str =
+    "BEGIN IMMEDIATE; SELECT 1 FROM sqlite_schema LIMIT 1; PRAGMA schema_version";
 
 /// Statements whose plan is remembered.
 const PLANS_LIMIT: usize = 1024;
@@ -61,7 +70,8 @@ pub struct SqliteOrigin {
     options: SqliteConnectOptions,
     newest: Arc<Newest>,
     doubts: Doubts,
-    plans: Cache<String, Arc<Plan>>,
+    /// By file, schema version and text.
+    plans: Cache<(Option<OriginIdentity>, i64, String), Arc<Plan>>,
     deadline: Duration,
 }
 
@@ -96,75 +106,91 @@ impl SqliteOrigin {
 
     async fn read(
         &self,
-        connection: &mut SqliteConnection,
+        lease: &mut Lease<Sqlite>,
         read: &ReadStatement,
         values: &[Value],
+        columns: &[String],
         patience: Patience,
-    ) -> Result<Option<Bytes>, Failure> {
-        let _alarm = Alarm::set(connection, patience).await?;
-        let plan = self.plan(connection, &read.sql, patience).await?;
-        plan.check_read()?;
+    ) -> Result<Fetched, Failure> {
+        plan::scan_read(&read.sql)?;
         let arguments = bind::arguments(values)?;
-        let query = sqlx::query_with(AssertSqlSafe(read.sql.as_str()), arguments);
-        let mut rows = query.fetch(connection);
-        let (mut body, mut text) = (Body::new(read.rows), Vec::new());
+        let _alarm = Alarm::set(lease.connection(), patience).await?;
+        let version = begin(lease.connection(), BEGIN_READ, patience).await?;
+        let plan = self.plan(lease, &read.sql, version, patience).await?;
+        let places = plan.places(columns);
+        let (mut body, mut texts) = (Body::new(read.rows), Texts::new(columns));
+        let mut text = Vec::new();
+        let mut events = lease.connection().fetch_many(statement(&plan, arguments));
+        let mut is_ended = false;
         while !body.is_complete() {
-            let row = rows.try_next().await.map_err(|e| classify(&e, patience.deadline()))?;
-            let Some(row) = row else { break };
-            write_row(&row, &plan, &mut text)?;
-            body.push(&text).map_err(Failure::usable)?;
+            let event = events.try_next().await.map_err(|e| classify(&e, patience.deadline()))?;
+            match event {
+                Some(Either::Right(row)) => {
+                    write_row(&row, &plan, &mut text)?;
+                    body.push(&text).map_err(Failure::usable)?;
+                    read_texts(&row, &plan, &places, &mut texts)?;
+                }
+                Some(Either::Left(_)) => is_ended = true,
+                None if is_ended => break,
+                None => return Err(Failure::broken()),
+            }
         }
-        Ok(body.finish())
+        let (rows, missing) = texts.finish();
+        Ok(Fetched { body: body.finish(), rows, missing })
     }
 
     async fn write(
         &self,
-        connection: &mut SqliteConnection,
+        lease: &mut Lease<Sqlite>,
         write: &WriteStatement,
         values: &[Value],
+        columns: &[String],
         patience: Patience,
-    ) -> Result<(u64, Vec<Map<String, Json>>), Failure> {
-        let deadline = patience.deadline();
-        let _alarm = Alarm::set(connection, patience).await?;
-        let plan = self.plan(connection, &write.sql, patience).await?;
-        plan.check_write()?;
+    ) -> Result<Done, Failure> {
+        plan::scan_write(&write.sql)?;
         let arguments = bind::arguments(values)?;
-        command(connection, "BEGIN IMMEDIATE", patience).await?;
-        let query = sqlx::query_with(AssertSqlSafe(write.sql.as_str()), arguments);
-        #[expect(deprecated, reason = "the only call that yields both rows and the count")]
-        let mut events = query.fetch_many(connection);
-        let (mut returned, mut changed, mut size) = (Vec::new(), 0, 0);
-        let mut text = Vec::new();
-        while let Some(event) = events.try_next().await.map_err(|e| classify(&e, deadline))? {
+        let _alarm = Alarm::set(lease.connection(), patience).await?;
+        let version = begin(lease.connection(), BEGIN_WRITE, patience).await?;
+        let plan = self.plan(lease, &write.sql, version, patience).await?;
+        let places = plan.places(columns);
+        let mut texts = Texts::new(columns);
+        let (mut changed, mut returned) = (None, 0);
+        let mut events = lease.connection().fetch_many(statement(&plan, arguments));
+        while let Some(event) =
+            events.try_next().await.map_err(|e| classify(&e, patience.deadline()))?
+        {
             match event {
-                Either::Left(done) => changed = done.rows_affected(),
+                Either::Left(done) => changed = Some(done.rows_affected()),
                 Either::Right(row) => {
-                    write_row(&row, &plan, &mut text)?;
-                    size += text.len();
-                    if size > BODY_LIMIT {
-                        return Err(Failure::dirty(OriginError::TooLarge));
-                    }
-                    let row = std::str::from_utf8(&text).map_err(|e| unreadable(&e))?;
-                    returned.push(object(row).map_err(|e| unreadable(&e))?);
+                    returned += 1;
+                    read_texts(&row, &plan, &places, &mut texts)?;
                 }
             }
         }
-        let rows = if plan.is_returning() { returned.len() as u64 } else { changed };
-        Ok((rows, returned))
+        let Some(changed) = changed else { return Err(Failure::broken()) };
+        let rows = if plan.is_returning() { returned } else { changed };
+        if rows > 0 && !plan.is_returning() {
+            texts.miss_all();
+        }
+        let (returned, missing) = texts.finish();
+        Ok(Done { rows, returned, missing })
     }
 
-    /// What is known of a statement, found out once.
+    /// What is known of a statement in this version of the schema, found out once.
     async fn plan(
         &self,
-        connection: &mut SqliteConnection,
+        lease: &mut Lease<Sqlite>,
         sql: &str,
+        version: i64,
         patience: Patience,
     ) -> Result<Arc<Plan>, Failure> {
-        if let Some(plan) = self.plans.get(sql) {
+        let key = (lease.identity(), version, sql.to_owned());
+        if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
-        let plan = Arc::new(Plan::find(connection, sql, patience.deadline()).await?);
-        self.plans.insert(sql.to_owned(), Arc::clone(&plan));
+        let plan = Plan::find(lease.connection(), sql, version, patience.deadline()).await?;
+        let plan = Arc::new(plan);
+        self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
     }
 
@@ -173,15 +199,17 @@ impl SqliteOrigin {
         pool: &Arc<Pool<Sqlite>>,
         sql: &str,
         declared: usize,
-        check: fn(&Plan) -> Result<(), Failure>,
+        scan: fn(&str) -> Result<Scan, Failure>,
     ) -> Result<Prepared, OriginError> {
         let patience = Patience::new(self.deadline);
         let mut lease = pool.lease(patience.left()).await?;
         let work = async {
-            let _alarm = Alarm::set(lease.connection(), patience).await?;
-            let plan = Plan::find(lease.connection(), sql, patience.deadline()).await?;
-            check(&plan)?;
-            Ok(plan.compare(declared))
+            let scan = scan(sql)?;
+            let connection = lease.connection();
+            let _alarm = Alarm::set(connection, patience).await?;
+            let version = begin(connection, BEGIN_READ, patience).await?;
+            let plan = Plan::find(connection, sql, version, patience.deadline()).await?;
+            Ok(plan.compare(&scan, declared))
         };
         patience.guard(work).await.map_err(|failure| failure.error)
     }
@@ -198,18 +226,13 @@ impl Origin for SqliteOrigin {
     ) -> Result<Fetched, OriginError> {
         let patience = Patience::new(deadline);
         let mut lease = self.reads.lease(patience.left()).await?;
-        let work = self.read(lease.connection(), read, values, patience);
-        match patience.guard(work).await {
-            Ok(body) => {
-                lease.give_back();
-                let rows = texts(body.as_deref(), columns);
-                Ok(Fetched { body, rows })
-            }
-            Err(failure) => {
-                failure.settle(lease);
-                Err(failure.error)
-            }
+        let work = self.read(&mut lease, read, values, columns, patience);
+        let fetched = patience.guard(work).await;
+        if fetched.as_ref().err().is_none_or(Failure::is_usable) {
+            // If that fails, closing the connection ends the transaction.
+            let _ = end(lease, "ROLLBACK", patience).await;
         }
+        fetched.map_err(|failure| failure.error)
     }
 
     /// No different from a read of the configuration: the file is open for reading alone, and what
@@ -232,12 +255,11 @@ impl Origin for SqliteOrigin {
     ) -> Result<Written, OriginError> {
         let patience = Patience::new(deadline);
         let mut lease = self.writer.lease(patience.left()).await?;
-        let work = self.write(lease.connection(), write, values, patience);
+        let work = self.write(&mut lease, write, values, columns, patience);
         match patience.guard(work).await {
-            Ok((rows, returned)) => {
+            Ok(Done { rows, returned, missing }) => {
                 let (reads, doubts) = (Arc::clone(&self.reads), self.doubts.clone());
                 let transaction = Box::new(SqliteTransaction { lease, deadline, reads, doubts });
-                let (returned, missing) = returned_texts(&returned, columns);
                 Ok(Written { rows, returned, missing, xid: None, transaction })
             }
             Err(failure) => {
@@ -251,11 +273,11 @@ impl Origin for SqliteOrigin {
     }
 
     async fn prepare_read(&self, read: &ReadStatement) -> Result<Prepared, OriginError> {
-        self.examine(&self.reads, &read.sql, read.params.len(), Plan::check_read).await
+        self.examine(&self.reads, &read.sql, read.params.len(), plan::scan_read).await
     }
 
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {
-        self.examine(&self.writer, &write.sql, write.params.len(), Plan::check_write).await
+        self.examine(&self.writer, &write.sql, write.params.len(), plan::scan_write).await
     }
 
     async fn ping(&self) -> Result<(), OriginError> {
@@ -295,6 +317,13 @@ impl Origin for SqliteOrigin {
     fn kind(&self) -> &'static str {
         "sqlite"
     }
+}
+
+/// What a write's statement did.
+struct Done {
+    rows: u64,
+    returned: Vec<Vec<Option<String>>>,
+    missing: Vec<String>,
 }
 
 /// Ends the transaction and gives the connection back. If that fails, the transaction may still be
@@ -341,6 +370,34 @@ async fn command(
 ) -> Result<(), Failure> {
     let done = sqlx::raw_sql(sql).execute(connection).await;
     done.map(|_| ()).map_err(|e| classify(&e, patience.deadline()))
+}
+
+/// Begins a transaction and returns the version of the schema in it. Reading the schema makes the
+/// connection notice a change of another process, and keeps the transaction to what it found.
+async fn begin(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    patience: Patience,
+) -> Result<i64, Failure> {
+    let rows = sqlx::query(sql).fetch_all(connection).await;
+    let rows = rows.map_err(|e| classify(&e, patience.deadline()))?;
+    let version = rows.last().map(|row| row.try_get(0));
+    version.ok_or_else(Failure::broken)?.map_err(|e| unreadable(&e))
+}
+
+fn statement(plan: &Plan, arguments: SqliteArguments) -> Query<'_, Sqlite, SqliteArguments> {
+    sqlx::query_with(AssertSqlSafe(plan.sql()), arguments)
+}
+
+/// Adds the texts of the asked columns.
+fn read_texts(
+    row: &SqliteRow,
+    plan: &Plan,
+    places: &[Option<usize>],
+    texts: &mut Texts<'_>,
+) -> Result<(), Failure> {
+    let read = text::read(row, plan, places, texts).map_err(|e| unreadable(e.as_ref()))?;
+    read.map_err(Failure::dirty)
 }
 
 /// Replaces `text` with the row as a JSON object.

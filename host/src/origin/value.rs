@@ -6,6 +6,7 @@
 
 mod canonical;
 mod from_json;
+pub(super) mod held;
 mod json;
 mod numeric;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::timeout;
 
 use crate::cache::{Loader, Read};
-use crate::origin::{self, Fetched, OriginError, Value};
+use crate::origin::{Fetched, OriginError, Value};
 
 use super::Corral;
 use super::requests::{Arguments, RequestError, typed};
@@ -57,9 +57,7 @@ where
             code: "serialize".to_owned(),
             message: error.to_string(),
         };
-        let body = text.map_err(rejected)?.map(Bytes::from);
-        let rows = origin::texts(body.as_deref(), columns);
-        Ok(Fetched { body, rows })
+        Ok(Fetched::of_json(text.map_err(rejected)?.map(Bytes::from), columns))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use corral_host::origin::{
     Origin, OriginError, ParamType, ReadStatement, Rows, Value, WriteStatement,
 };
@@ -33,9 +34,28 @@ pub(crate) fn null(ty: &str) -> Value {
     Value::null(ty.parse().unwrap())
 }
 
+/// What a read answers.
+pub(crate) async fn load(
+    origin: &dyn Origin,
+    read: &ReadStatement,
+    values: &[Value],
+) -> Result<Option<Bytes>, OriginError> {
+    load_within(origin, read, values, AMPLE).await
+}
+
+/// What a read answers by a deadline.
+pub(crate) async fn load_within(
+    origin: &dyn Origin,
+    read: &ReadStatement,
+    values: &[Value],
+    deadline: Duration,
+) -> Result<Option<Bytes>, OriginError> {
+    Ok(origin.load(read, values, &[], deadline).await?.body)
+}
+
 /// The answer's text.
 pub(crate) async fn text(origin: &dyn Origin, read: &ReadStatement, values: &[Value]) -> String {
-    let body = origin.load(read, values, AMPLE).await.unwrap().unwrap();
+    let body = load(origin, read, values).await.unwrap().unwrap();
     String::from_utf8(body.to_vec()).unwrap()
 }
 
@@ -46,9 +66,19 @@ pub(crate) async fn json(origin: &dyn Origin, read: &ReadStatement, values: &[Va
 
 /// Runs a write and commits it; the number of rows.
 pub(crate) async fn commit(origin: &dyn Origin, sql: &str) -> u64 {
-    let written = origin.execute(&write(sql, &[]), &[], AMPLE).await.unwrap();
+    let written = origin.execute(&write(sql, &[]), &[], &[], AMPLE).await.unwrap();
     written.transaction.commit().await.unwrap();
     written.rows
+}
+
+/// Names, as columns are asked for.
+pub(crate) fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// A row of texts, none of them null.
+pub(crate) fn texts(texts: &[&str]) -> Vec<Option<String>> {
+    texts.iter().map(|text| Some(text.to_string())).collect()
 }
 
 pub(crate) fn code(error: &OriginError) -> &str {

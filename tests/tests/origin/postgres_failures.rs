@@ -22,7 +22,7 @@ async fn a_slow_read_ends_by_its_deadline_in_the_database_too() {
         let marker = format!("/* slow {} */", session.as_millis());
         let read = one(&format!("SELECT pg_sleep(60) {marker}"), &[]);
         let start = Instant::now();
-        let error = origin.load(&read, &[], SHORT).await.unwrap_err();
+        let error = origin.load(&read, &[], &[], SHORT).await.unwrap_err();
         assert!(matches!(error, OriginError::Timeout(SHORT)), "{error}");
         assert!(start.elapsed() < AMPLE / 2);
         until("the statement has ended", async || running(&mut admin, &marker).await == 0).await;
@@ -40,7 +40,7 @@ async fn a_read_that_nobody_waits_for_does_not_spoil_the_next() {
         let origin = Arc::clone(&origin);
         async move {
             let read = one("SELECT pg_sleep(60) AS s /* abandoned */", &[]);
-            let _ = origin.load(&read, &[], AMPLE).await;
+            let _ = origin.load(&read, &[], &[], AMPLE).await;
         }
     });
     until("it runs", async || running(&mut admin, "/* abandoned */").await == 1).await;
@@ -61,12 +61,12 @@ async fn a_full_pool_is_unavailable_and_never_exceeded() {
             let origin = Arc::clone(&origin);
             tokio::spawn(async move {
                 let read = one("SELECT pg_sleep(60) /* full pool */", &[]);
-                origin.load(&read, &[], AMPLE).await.map_err(|error| error.to_string())
+                origin.load(&read, &[], &[], AMPLE).await.map_err(|error| error.to_string())
             })
         })
         .collect();
     until("both run", async || running(&mut admin, "/* full pool */").await == 2).await;
-    let error = origin.load(&one("SELECT 1", &[]), &[], SHORT).await.unwrap_err();
+    let error = origin.load(&one("SELECT 1", &[]), &[], &[], SHORT).await.unwrap_err();
     assert!(
         matches!(&error, OriginError::Unavailable(m) if m.contains("all 2 connections")),
         "{error}"
@@ -97,7 +97,7 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_write_is_unavailable() {
     let server = Server::shared().await;
     let origin = single(&server.url(), AMPLE);
     let sql = "SELECT pg_terminate_backend(pg_backend_pid()) AS done";
-    let error = origin.execute(&write(sql, &[]), &[], AMPLE).await.err().unwrap();
+    let error = origin.execute(&write(sql, &[]), &[], &[], AMPLE).await.err().unwrap();
     assert_eq!(code(&error), "unavailable", "{error}");
 }
 
@@ -107,9 +107,11 @@ async fn a_server_that_hangs_is_left_by_the_deadline_and_its_connection_not_used
     let origin = single(&server.url(), AMPLE);
     let read = one("SELECT pg_backend_pid() AS pid", &[]);
     let pid = json(&origin, &read, &[]).await["pid"].to_string();
+    let mut admin = server.admin().await;
+    until("the read's transaction has ended", async || is_idle(&mut admin, &pid).await).await;
     let frozen = Frozen::new(&pid);
     let start = Instant::now();
-    let error = origin.load(&read, &[], SHORT).await.unwrap_err();
+    let error = origin.load(&read, &[], &[], SHORT).await.unwrap_err();
     assert!(matches!(error, OriginError::Timeout(SHORT)), "{error}");
     assert!(start.elapsed() < AMPLE / 2);
     let fresh = json(&origin, &read, &[]).await["pid"].to_string();
@@ -128,8 +130,8 @@ async fn a_server_that_stops_is_unavailable_at_once_and_used_again_when_it_retur
     server.stop().await;
     let start = Instant::now();
     for _ in 0..3 {
-        assert_eq!(code(&origin.load(&read, &[], AMPLE).await.unwrap_err()), "unavailable");
-        let error = origin.execute(&write("SELECT 1", &[]), &[], AMPLE).await.err().unwrap();
+        assert_eq!(code(&origin.load(&read, &[], &[], AMPLE).await.unwrap_err()), "unavailable");
+        let error = origin.execute(&write("SELECT 1", &[]), &[], &[], AMPLE).await.err().unwrap();
         assert_eq!(code(&error), "unavailable");
         assert_eq!(code(&origin.ping().await.unwrap_err()), "unavailable");
     }
@@ -145,7 +147,7 @@ async fn a_server_that_takes_no_more_connections_is_unavailable() {
     let mut admin = server.admin().await;
     run(&mut admin, "CREATE ROLE narrow LOGIN CONNECTION LIMIT 0").await;
     let origin = single(&server.url().replace("postgres@", "narrow@"), AMPLE);
-    let error = origin.load(&one("SELECT 1", &[]), &[], AMPLE).await.unwrap_err();
+    let error = origin.load(&one("SELECT 1", &[]), &[], &[], AMPLE).await.unwrap_err();
     assert_eq!(code(&error), "unavailable", "{error}");
 }
 
@@ -168,6 +170,11 @@ impl Drop for Frozen {
 fn single(url: &str, deadline: Duration) -> PostgresOrigin {
     let options = OriginOptions { max_loads: 1, max_writes: 1, deadline };
     PostgresOrigin::connect(url, &options).unwrap()
+}
+
+async fn is_idle(admin: &mut PgConnection, pid: &str) -> bool {
+    let sql = "SELECT state = 'idle' FROM pg_stat_activity WHERE pid::text = $1";
+    sqlx::query_scalar(sql).bind(pid).fetch_one(admin).await.unwrap()
 }
 
 async fn running(admin: &mut PgConnection, marker: &str) -> i64 {

@@ -1,9 +1,8 @@
 //! Reads: rows, order, limits, and what `check` is told.
 
 use corral_host::origin::{BODY_LIMIT, Origin, OriginOptions, PostgresOrigin, connect};
-use serde_json::json;
 
-use crate::kit::{AMPLE, code, json, many, one, text, value, write};
+use crate::kit::{AMPLE, code, json, many, names, one, text, texts, value, write};
 use crate::server::{Server, connection, run};
 
 #[tokio::test]
@@ -12,7 +11,7 @@ async fn one_row_none_and_several() {
     let origin = origin(&server.url());
     let sql = "SELECT n FROM generate_series(1, $1) AS n ORDER BY n DESC";
     let read = one(sql, &["int4"]);
-    assert!(origin.load(&read, &[value("int4", "0")], AMPLE).await.unwrap().is_none());
+    assert!(origin.load(&read, &[value("int4", "0")], &[], AMPLE).await.unwrap().body.is_none());
     // The first in the statement's order, of several.
     assert_eq!(text(&origin, &read, &[value("int4", "3")]).await, r#"{"n":3}"#);
 
@@ -52,10 +51,10 @@ async fn an_answer_beyond_the_limit_is_refused_and_the_next_read_is_answered() {
     let origin = single(&server.url());
     // 100 GB, if it were read to its end.
     let read = many("SELECT repeat('x', 100000) AS x FROM generate_series(1, 1000000)", &[]);
-    assert_eq!(code(&origin.load(&read, &[], AMPLE).await.unwrap_err()), "too large");
+    assert_eq!(code(&origin.load(&read, &[], &[], AMPLE).await.unwrap_err()), "too large");
     let read = one("SELECT repeat('x', $1) AS x", &["int4"]);
     let too_much = value("int4", &BODY_LIMIT.to_string());
-    assert_eq!(code(&origin.load(&read, &[too_much], AMPLE).await.unwrap_err()), "too large");
+    assert_eq!(code(&origin.load(&read, &[too_much], &[], AMPLE).await.unwrap_err()), "too large");
     assert_eq!(text(&origin, &one("SELECT 1 AS a", &[]), &[]).await, r#"{"a":1}"#);
 }
 
@@ -68,11 +67,11 @@ async fn a_read_can_not_write() {
     let sql = "SELECT nextval('s') AS n";
     // Also where the deadline differs from the session's, and a transaction is opened for it.
     for deadline in [OriginOptions::default().deadline, AMPLE] {
-        let error = origin.load(&one(sql, &[]), &[], deadline).await.unwrap_err();
+        let error = origin.load(&one(sql, &[]), &[], &[], deadline).await.unwrap_err();
         assert_eq!(code(&error), "25006", "{error}");
     }
-    let written = origin.execute(&write(sql, &[]), &[], AMPLE).await.unwrap();
-    assert_eq!(written.returned[0]["n"], json!(1), "as a write, the same statement runs");
+    let written = origin.execute(&write(sql, &[]), &[], &names(&["n"]), AMPLE).await.unwrap();
+    assert_eq!(written.returned, [texts(&["1"])], "as a write, the same statement runs");
 }
 
 #[tokio::test]
@@ -90,7 +89,7 @@ async fn errors_of_the_statement_keep_their_code_and_the_connection_its_use() {
     let before = json(&origin, &pid, &[]).await;
     for (sql, expected) in errors {
         for deadline in [OriginOptions::default().deadline, AMPLE] {
-            let error = origin.load(&one(sql, &[]), &[], deadline).await.unwrap_err();
+            let error = origin.load(&one(sql, &[]), &[], &[], deadline).await.unwrap_err();
             assert_eq!(code(&error), expected, "{sql}: {error}");
         }
     }
@@ -102,7 +101,7 @@ async fn too_few_or_too_many_values_are_an_error_and_not_a_hang() {
     let server = Server::shared().await;
     let origin = single(&server.url());
     let read = one("SELECT $1::int4 AS a, $2::int4 AS b", &["int4"]);
-    assert!(origin.load(&read, &[value("int4", "1")], AMPLE).await.is_err());
+    assert!(origin.load(&read, &[value("int4", "1")], &[], AMPLE).await.is_err());
     assert_eq!(text(&origin, &one("SELECT 1 AS a", &[]), &[]).await, r#"{"a":1}"#);
 }
 
@@ -124,7 +123,7 @@ async fn a_statement_that_fits_its_declaration_is_prepared_without_complaint() {
     for (sql, params) in fitting {
         let prepared = origin.prepare_read(&many(sql, params)).await.unwrap();
         assert_eq!(prepared.complaints, Vec::<String>::new(), "{sql}");
-        assert_eq!(prepared.columns[0], "id");
+        assert_eq!(prepared.columns[0].name, "id");
     }
 }
 

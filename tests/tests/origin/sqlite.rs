@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corral_host::origin::{Origin, OriginError, OriginOptions, SqliteOrigin};
-use serde_json::{Value as Json, json};
+use corral_host::origin::{Column, ColumnType, Origin, OriginError, OriginOptions, SqliteOrigin};
+use serde_json::json;
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::kit::{AMPLE, SHORT, code, commit, json, many, null, one, text, until, value, write};
+use crate::kit::{
+    AMPLE, SHORT, code, commit, json, many, names, null, one, text, until, value, write,
+};
 
 /// Runs until it is stopped, and looks at a table first, so that it holds a snapshot of the file.
 const ENDLESS: &str =
@@ -109,7 +111,7 @@ async fn one_row_none_and_several() {
     let mut shop = Shop::new().await;
     let (first, all) =
         (one("SELECT id FROM t ORDER BY id DESC", &[]), many("SELECT id FROM t", &[]));
-    assert!(shop.origin.load(&first, &[], AMPLE).await.unwrap().is_none());
+    assert!(shop.origin.load(&first, &[], &[], AMPLE).await.unwrap().body.is_none());
     assert_eq!(text(&*shop.origin, &all, &[]).await, "[]");
     shop.run("INSERT INTO t VALUES (1, 'a'), (2, 'b')").await;
     assert_eq!(text(&*shop.origin, &first, &[]).await, r#"{"id":2}"#);
@@ -121,7 +123,7 @@ async fn an_answer_beyond_the_limit_is_refused() {
     let shop = Shop::new().await;
     let sql = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r)
                SELECT hex(zeroblob(50000)) AS x FROM r";
-    let error = shop.origin.load(&many(sql, &[]), &[], AMPLE).await.unwrap_err();
+    let error = shop.origin.load(&many(sql, &[]), &[], &[], AMPLE).await.unwrap_err();
     assert_eq!(code(&error), "too large");
     assert_eq!(text(&*shop.origin, &one("SELECT 1 AS a", &[]), &[]).await, r#"{"a":1}"#);
 }
@@ -130,7 +132,7 @@ async fn an_answer_beyond_the_limit_is_refused() {
 async fn an_endless_read_ends_by_its_deadline() {
     let mut shop = Shop::new().await;
     let start = Instant::now();
-    let error = shop.origin.load(&one(ENDLESS, &[]), &[], SHORT).await.unwrap_err();
+    let error = shop.origin.load(&one(ENDLESS, &[]), &[], &[], SHORT).await.unwrap_err();
     assert!(matches!(error, OriginError::Timeout(SHORT)), "{error}");
     assert!(start.elapsed() < AMPLE / 2);
     until("the statement has ended", async || shop.is_unread().await).await;
@@ -143,7 +145,7 @@ async fn an_endless_read_that_nobody_waits_for_ends_too() {
     let origin = Arc::clone(&shop.origin);
     let forever = Duration::from_secs(3600);
     let task = tokio::spawn(async move {
-        let _ = origin.load(&one(ENDLESS, &[]), &[], forever).await;
+        let _ = origin.load(&one(ENDLESS, &[]), &[], &[], forever).await;
     });
     until("it runs", async || !shop.is_unread().await).await;
     task.abort();
@@ -155,7 +157,7 @@ async fn an_endless_read_that_nobody_waits_for_ends_too() {
 async fn an_endless_write_ends_by_its_deadline_and_leaves_nothing() {
     let shop = Shop::new().await;
     let sql = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) INSERT INTO t SELECT n, '' FROM r";
-    let error = shop.origin.execute(&write(sql, &[]), &[], SHORT).await.err().unwrap();
+    let error = shop.origin.execute(&write(sql, &[]), &[], &[], SHORT).await.err().unwrap();
     assert_eq!(code(&error), "timeout");
     assert_eq!(shop.count().await, 0);
     assert_eq!(commit(&*shop.origin, "INSERT INTO t VALUES (1, 'x')").await, 1);
@@ -177,7 +179,7 @@ async fn a_read_can_neither_write_nor_leave_its_file() {
         "",
     ];
     for sql in refused {
-        let error = shop.origin.load(&one(sql, &[]), &[], AMPLE).await.unwrap_err();
+        let error = shop.origin.load(&one(sql, &[]), &[], &[], AMPLE).await.unwrap_err();
         assert!(matches!(error, OriginError::Rejected { .. }), "{sql}: {error}");
     }
     assert_eq!(shop.count().await, 1);
@@ -188,17 +190,18 @@ async fn a_read_can_neither_write_nor_leave_its_file() {
 async fn a_write_reports_its_rows_and_is_seen_once_committed() {
     let shop = Shop::new().await;
     let insert = write("INSERT INTO t VALUES ($1, 'x'), ($1 + 1, 'y')", &["int8"]);
-    let written = shop.origin.execute(&insert, &[value("int8", "1")], AMPLE).await.unwrap();
+    let written = shop.origin.execute(&insert, &[value("int8", "1")], &[], AMPLE).await.unwrap();
     assert_eq!((written.rows, written.returned.len()), (2, 0));
     assert_eq!(shop.count().await, 0);
     written.transaction.commit().await.unwrap();
     assert_eq!(shop.count().await, 2);
 
     let update = write("UPDATE t SET v = 'z' RETURNING id, v", &[]);
-    let written = shop.origin.execute(&update, &[], AMPLE).await.unwrap();
-    let rows: Vec<Json> = written.returned.into_iter().map(Json::Object).collect();
-    assert_eq!(json!(rows), json!([{"id": 1, "v": "z"}, {"id": 2, "v": "z"}]));
-    assert_eq!(written.rows, 2);
+    let asked = names(&["v", "id", "old.id"]);
+    let written = shop.origin.execute(&update, &[], &asked, AMPLE).await.unwrap();
+    let row = |id: &str| vec![Some("z".to_owned()), Some(id.to_owned()), None];
+    assert_eq!(written.returned, [row("1"), row("2")]);
+    assert_eq!((written.rows, written.missing), (2, names(&["old.id"])));
 }
 
 #[tokio::test]
@@ -206,14 +209,14 @@ async fn a_dropped_or_failed_write_leaves_nothing_and_the_next_one_runs() {
     let mut shop = Shop::new().await;
     shop.run("CREATE TABLE child (id INTEGER REFERENCES t DEFERRABLE INITIALLY DEFERRED)").await;
     let insert = write("INSERT INTO t VALUES (1, 'x')", &[]);
-    drop(shop.origin.execute(&insert, &[], AMPLE).await.unwrap());
+    drop(shop.origin.execute(&insert, &[], &[], AMPLE).await.unwrap());
     assert_eq!(commit(&*shop.origin, "INSERT INTO t VALUES (1, 'x')").await, 1);
 
-    let error = shop.origin.execute(&insert, &[], AMPLE).await.err().unwrap();
+    let error = shop.origin.execute(&insert, &[], &[], AMPLE).await.err().unwrap();
     assert_eq!(code(&error), "1555", "{error}");
 
     let orphan = write("INSERT INTO child VALUES (99)", &[]);
-    let written = shop.origin.execute(&orphan, &[], AMPLE).await.unwrap();
+    let written = shop.origin.execute(&orphan, &[], &[], AMPLE).await.unwrap();
     let error = written.transaction.commit().await.unwrap_err();
     assert_eq!(code(error.cause()), "787", "{error}");
     assert_eq!(commit(&*shop.origin, "INSERT INTO t VALUES (2, 'x')").await, 1);
@@ -225,7 +228,7 @@ async fn a_lock_of_another_process_is_unavailable_and_hinders_no_reader() {
     let mut shop = Shop::new().await;
     shop.run("BEGIN IMMEDIATE").await;
     let insert = write("INSERT INTO t VALUES (1, 'x')", &[]);
-    let error = shop.origin.execute(&insert, &[], AMPLE).await.err().unwrap();
+    let error = shop.origin.execute(&insert, &[], &[], AMPLE).await.err().unwrap();
     assert!(matches!(error, OriginError::Unavailable(_)), "{error}");
     assert_eq!(shop.count().await, 0);
     shop.run("ROLLBACK").await;
@@ -238,7 +241,12 @@ async fn preparing_compares_numbers_and_columns() {
     let fitting =
         shop.origin.prepare_read(&one("SELECT id, v FROM t WHERE id = $1", &["int8"])).await;
     let fitting = fitting.unwrap();
-    assert_eq!((fitting.columns, fitting.complaints), (vec!["id".into(), "v".into()], vec![]));
+    let typed = |name: &str, ty: &str| Column {
+        name: name.to_owned(),
+        ty: ColumnType::Named(ty.parse().unwrap()),
+    };
+    let columns = vec![typed("id", "int8"), typed("v", "text")];
+    assert_eq!((fitting.columns, fitting.complaints), (columns, vec![]));
 
     let misfits: [(&str, &[&str], &str); 3] = [
         ("SELECT id FROM t WHERE id = $2", &["int8"], "$2 is used"),
@@ -252,7 +260,7 @@ async fn preparing_compares_numbers_and_columns() {
     let error = shop.origin.prepare_read(&one("SELECT nothing FROM t", &[])).await.unwrap_err();
     assert_eq!(code(&error), "1");
     let prepared = shop.origin.prepare_write(&write("DELETE FROM t RETURNING id", &[])).await;
-    assert_eq!(prepared.unwrap().columns, ["id"]);
+    assert_eq!(prepared.unwrap().columns, [typed("id", "int8")]);
 }
 
 #[tokio::test]
@@ -263,7 +271,7 @@ async fn a_file_that_is_missing_is_unavailable_until_it_is_there() {
     let origin = SqliteOrigin::connect(&url, &OriginOptions::default()).unwrap();
     let read = one("SELECT count(*) AS n FROM sqlite_schema", &[]);
     for _ in 0..2 {
-        assert_eq!(code(&origin.load(&read, &[], AMPLE).await.unwrap_err()), "unavailable");
+        assert_eq!(code(&origin.load(&read, &[], &[], AMPLE).await.unwrap_err()), "unavailable");
         assert_eq!(code(&origin.ping().await.unwrap_err()), "unavailable");
     }
     assert!(!path.exists(), "a mistyped path must not become a database");
@@ -288,25 +296,33 @@ async fn a_file_that_nobody_else_has_open_is_read_and_written() {
     assert_eq!(json(&origin, &read, &[]).await, json!({"n": 1}));
 }
 
-struct Shop {
-    origin: Arc<SqliteOrigin>,
+pub(crate) struct Shop {
+    pub(crate) origin: Arc<SqliteOrigin>,
     other: SqliteConnection,
     _directory: TempDir,
 }
 
 impl Shop {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::with(OriginOptions { max_loads: 1, ..OriginOptions::default() }).await
+    }
+
+    pub(crate) async fn with(options: OriginOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("shop.db").display());
         let mut other = open(&url).await;
         let table = "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)";
         sqlx::raw_sql(table).execute(&mut other).await.unwrap();
-        let options = OriginOptions { max_loads: 1, ..OriginOptions::default() };
         let origin = Arc::new(SqliteOrigin::connect(&url, &options).unwrap());
         Self { origin, other, _directory: directory }
     }
 
-    async fn run(&mut self, sql: &str) {
+    /// A connection of another process, as it were.
+    pub(crate) fn other(&mut self) -> &mut SqliteConnection {
+        &mut self.other
+    }
+
+    pub(crate) async fn run(&mut self, sql: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.other).await.unwrap();
     }
 

@@ -1,17 +1,20 @@
 //! `corral check`: everything that serving needs, looked at without serving.
 
+mod columns;
+
 use std::path::Path;
 
 use anyhow::anyhow;
 
 use crate::config::{Config, Environment, ProblemAt, locate, locate_key};
-use crate::origin::{OriginError, Prepared};
+use crate::origin::{Column, OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
 use crate::policy::{Engine, builtin};
 use crate::service::{connect_origin, connect_store, terms};
 use crate::store::{Audit, Digest, Key, Name, Store, audit};
 
 use super::{Failed, load, say};
+use columns::Answers;
 
 /// What was looked at, and what was found.
 struct Findings<'a> {
@@ -139,44 +142,60 @@ impl Findings<'_> {
             return self.add_key("origin.url", error.to_string());
         }
         say(format_args!("origin: {} answers", origin.kind()));
+        let config = self.config;
+        let mut answers = Answers::new(config, origin.kind());
         let mut prepared = 0;
-        for (name, entity) in &self.config.entities {
+        for (name, entity) in &config.entities {
             if let Some(read) = &entity.read {
                 let result = origin.prepare_read(read).await;
                 let needed = entity.tagged_columns();
-                self.statement(&format!("entities.{name}.read"), result, &needed, "tags");
+                let path = format!("entities.{name}.read");
+                if let Some(columns) = self.statement(&path, result, &needed, "tags") {
+                    answers.read(name, columns);
+                }
                 prepared += 1;
             }
             for (write, declared) in &entity.writes {
                 let result = origin.prepare_write(&declared.statement).await;
                 let (path, needed) =
                     (format!("entities.{name}.writes.{write}.sql"), declared.touched_columns());
-                self.statement(&path, result, &needed, "touches");
+                if let Some(columns) = self.statement(&path, result, &needed, "touches") {
+                    answers.write(name, write, columns);
+                }
                 prepared += 1;
             }
+        }
+        for (path, message) in answers.problems() {
+            self.add(&path, message);
         }
         say(format_args!("statements: {prepared} prepared"));
     }
 
-    /// `needed` are the columns that its tags or touches name.
+    /// The columns that a statement answers. `needed` are those that its tags or touches name.
     fn statement(
         &mut self,
         path: &str,
         result: Result<Prepared, OriginError>,
         needed: &[&str],
         of: &str,
-    ) {
+    ) -> Option<Vec<Column>> {
         match result {
-            Ok(Prepared { columns, complaints }) => {
+            Ok(Prepared { columns, complaints, notes }) => {
                 complaints.into_iter().for_each(|c| self.add(path, c));
-                let missing = needed.iter().filter(|name| !columns.iter().any(|c| c == **name));
+                notes.iter().for_each(|note| say(format_args!("{path}: {note}")));
+                let missing =
+                    needed.iter().filter(|name| !columns.iter().any(|c| c.name == **name));
                 for name in missing {
                     let how = if of == "touches" { "with RETURNING" } else { "in its SELECT" };
                     let why = format!("its {of} need the column `{name}`: answer it, {how}");
                     self.add(path, why);
                 }
+                Some(columns)
             }
-            Err(error) => self.add(path, error.to_string()),
+            Err(error) => {
+                self.add(path, error.to_string());
+                None
+            }
         }
     }
 

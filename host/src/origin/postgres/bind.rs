@@ -15,10 +15,10 @@ use crate::origin::value::{bytes, elements};
 use crate::origin::{Element, ParamType, Value};
 
 /// Days from chrono's epoch, 0000-12-31, to Postgres', 2000-01-01.
-const EPOCH_DAY: i32 = 730_120;
+pub(super) const EPOCH_DAY: i32 = 730_120;
 
 /// Microseconds from the Unix epoch to Postgres', 2000-01-01.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// The values as arguments.
 pub(super) fn arguments(values: &[Value]) -> Result<PgArguments, Failure> {
@@ -67,6 +67,41 @@ pub(super) fn oid(ty: ParamType) -> Oid {
             Element::Timestamp => 1115,
             Element::TimestampTz => 1185,
         },
+    })
+}
+
+/// The type whose parameters have the canonical texts of this built-in type's values. None: there
+/// is none, as for `json`, whose values are not comparable.
+pub(super) fn named(oid: u32) -> Option<ParamType> {
+    Some(match oid {
+        16 => ParamType::Bool,
+        21 => ParamType::Int2,
+        23 => ParamType::Int4,
+        20 => ParamType::Int8,
+        700 => ParamType::Float4,
+        701 => ParamType::Float8,
+        1700 => ParamType::Numeric,
+        // text, varchar, bpchar, name
+        25 | 1043 | 1042 | 19 => ParamType::Text,
+        2950 => ParamType::Uuid,
+        1082 => ParamType::Date,
+        1114 => ParamType::Timestamp,
+        1184 => ParamType::TimestampTz,
+        3802 => ParamType::Jsonb,
+        17 => ParamType::Bytea,
+        1000 => ParamType::Array(Element::Bool),
+        1005 => ParamType::Array(Element::Int2),
+        1007 => ParamType::Array(Element::Int4),
+        1016 => ParamType::Array(Element::Int8),
+        1021 => ParamType::Array(Element::Float4),
+        1022 => ParamType::Array(Element::Float8),
+        1231 => ParamType::Array(Element::Numeric),
+        1009 | 1015 | 1014 | 1003 => ParamType::Array(Element::Text),
+        2951 => ParamType::Array(Element::Uuid),
+        1182 => ParamType::Array(Element::Date),
+        1115 => ParamType::Array(Element::Timestamp),
+        1185 => ParamType::Array(Element::TimestampTz),
+        _ => return None,
     })
 }
 

@@ -18,6 +18,14 @@ const UNKNOWN_STATEMENT: &str = "26000";
 /// `character_not_in_repertoire`, for an answer that is no UTF-8.
 const UNDECODABLE: &str = "22021";
 
+/// `feature_not_supported`: among others, a statement whose result has other columns than when it
+/// was prepared.
+const OUTDATED: &str = "0A000";
+
+/// `undefined_column`, `ambiguous_column`, and `undefined_function`: that of a type without a binary
+/// form.
+const OF_COLUMNS: [&str; 3] = ["42703", "42702", "42883"];
+
 /// Sorts an error by what the caller can do about it.
 pub(super) fn classify(error: sqlx::Error, deadline: Duration) -> Failure {
     if let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref()) {
@@ -38,6 +46,20 @@ pub(super) fn classify(error: sqlx::Error, deadline: Duration) -> Failure {
 /// An answer or a value that can't be converted.
 pub(super) fn undecodable(error: &(dyn StdError + 'static)) -> OriginError {
     OriginError::Rejected { code: UNDECODABLE.to_owned(), message: error.to_string() }
+}
+
+/// Whether the statement may only have to be prepared anew.
+pub(super) fn is_outdated(failure: &Failure) -> bool {
+    is_rejected(&failure.error, &[OUTDATED])
+}
+
+/// Whether a column that was asked for beside the statement's rows may be the reason.
+pub(super) fn is_of_columns(error: &OriginError) -> bool {
+    is_rejected(error, &OF_COLUMNS)
+}
+
+fn is_rejected(error: &OriginError, codes: &[&str]) -> bool {
+    matches!(error, OriginError::Rejected { code, .. } if codes.contains(&code.as_str()))
 }
 
 fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {

@@ -1,52 +1,55 @@
-//! What a read runs in, so that it ends in time and leaves nothing behind.
+//! The transaction that a read runs in, so that it ends in time and leaves nothing behind.
+//!
+//! Going back to a savepoint takes back every setting that was made since, whether for the
+//! transaction or for the session, and works after an error too. The transaction itself commits: a
+//! server counts its rollbacks, and people watch that count. All of it is one transaction, so that a
+//! pooler which lends its connections by transaction sees nothing of it.
+//!
+//! Nothing that SQL has takes these back:
+//! - locks of the session, which are given up by a call;
+//! - a setting of one's own (`app.tenant`) stays known, as an empty text where it was null, and
+//!   random numbers stay seeded: a statement whose text names a function that does so costs its
+//!   connection;
+//! - what a function keeps that is written in a language of its own, or that hides such a call.
 
 use std::time::Duration;
 
 use super::millis;
 
-/// A rollback takes back every setting that was made in the transaction, also those made for the
-/// session. Advisory locks of the session are the one thing that a SELECT can take and a rollback
-/// leaves.
-const UNDO: &str = "ROLLBACK; SELECT pg_advisory_unlock_all()";
+/// What ends it, also after an error.
+pub(super) const END: &str =
+    "ROLLBACK TO SAVEPOINT _corral; SELECT pg_advisory_unlock_all(); COMMIT";
 
-/// What a read runs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
-    /// The session as it is, with its statement timeout.
-    Session,
-    /// A transaction with a statement timeout of its own.
-    Transaction(Duration),
-    /// The same, and everything that the statement did is undone.
-    Undone(Duration),
+/// What goes back to its beginning, also after an error.
+pub(super) const UNDO: &str = "ROLLBACK TO SAVEPOINT _corral";
+
+/// Functions whose effect on a session can't be taken back.
+const LASTING: [&str; 2] = ["set_config", "setseed"];
+
+/// What precedes the statement, which may take so long. A statement of its own snapshot sees tables
+/// that were rewritten while it waited for them; one of an older snapshot sees them empty.
+pub(super) fn begin(limit: Duration) -> String {
+    let limit = millis(limit);
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = {limit}; \
+         SAVEPOINT _corral"
+    )
 }
 
-impl Frame {
-    /// What precedes the statement.
-    pub(super) fn begin(self) -> Option<String> {
-        match self {
-            Self::Session => None,
-            Self::Transaction(limit) | Self::Undone(limit) => {
-                let limit = millis(limit);
-                Some(format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {limit}"))
-            }
-        }
-    }
+/// Whether the session is another one after the statement, whatever is taken back.
+pub(super) fn is_lasting(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    LASTING.iter().any(|function| sql.contains(function))
+}
 
-    /// What follows it, also when it failed: COMMIT makes a rollback of a failed transaction.
-    pub(super) fn end(self) -> Option<&'static str> {
-        match self {
-            Self::Session => None,
-            Self::Transaction(_) => Some("COMMIT"),
-            Self::Undone(_) => Some(UNDO),
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Whether the session keeps the statement prepared: it has room for some hundred, and what a
-    /// client wrote may never come again.
-    pub(super) fn is_remembered(self) -> bool {
-        match self {
-            Self::Session | Self::Transaction(_) => true,
-            Self::Undone(_) => false,
-        }
+    #[test]
+    fn a_statement_that_names_a_lasting_function_is_known_however_it_is_spelled() {
+        assert!(is_lasting("SELECT Pg_Catalog.SET_CONFIG ('a.b', '', true)"));
+        assert!(is_lasting("SELECT setseed(0)"));
+        assert!(!is_lasting("SELECT current_setting('a.b', true)"));
     }
 }

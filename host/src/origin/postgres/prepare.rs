@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgStatement, PgTypeInfo};
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgColumn, PgStatement, PgTypeInfo};
 use sqlx::{
-    AssertSqlSafe, Column, Either, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo,
+    AssertSqlSafe, Column as _, Either, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo,
 };
 
 use super::bind::{oid, types};
 use super::errors::classify;
-use super::statement;
+use super::text::column_type;
+use super::{session, statement};
 use crate::origin::attempt::Failure;
 use crate::origin::rows::duplicates;
-use crate::origin::{OriginError, ParamType, Prepared, ReadStatement, WriteStatement};
+use crate::origin::{
+    Column, ColumnType, OriginError, ParamType, Prepared, ReadStatement, WriteStatement,
+};
 
 /// `indeterminate_datatype` and `ambiguous_parameter`: the server can't tell a parameter's type
 /// unless it is declared.
@@ -54,7 +58,8 @@ pub(super) async fn examine(
             if prepared.complaints.is_empty() && used > params.len() {
                 prepared.complaints.push(miscounted(params.len(), used));
             }
-            examine_rows(connection, subject, deadline, &mut prepared).await?;
+            examine_collations(connection, &declared, deadline, &mut prepared.columns).await?;
+            examine_rows(connection, subject, &declared, deadline, &mut prepared).await?;
         }
         Err(failure) if prepared.columns.is_empty() && prepared.complaints.is_empty() => {
             return Err(failure);
@@ -65,26 +70,91 @@ pub(super) async fn examine(
     Ok(prepared)
 }
 
-/// Whether its rows can be had as JSON, in the form that will run.
+/// Whether its rows can be had in the form in which they are asked for, and what a read leaves
+/// behind.
 async fn examine_rows(
     connection: &mut PgConnection,
     subject: Subject<'_>,
+    statement: &PgStatement,
     deadline: Duration,
     prepared: &mut Prepared,
 ) -> Result<(), Failure> {
-    let (sql, params) = match subject {
+    match subject {
         Subject::Read(_) if prepared.columns.is_empty() => {
             prepared.complaints.push("the statement returns no columns".to_owned());
-            return Ok(());
+            Ok(())
         }
-        Subject::Read(read) => (statement::read_rows(read), &read.params),
-        Subject::Write(_) if prepared.columns.is_empty() => return Ok(()),
-        Subject::Write(write) => (statement::write_rows(&write.sql, &write.params), &write.params),
-    };
-    match prepare(connection, sql, &types(params), deadline).await {
-        Ok(_) => Ok(()),
-        Err(failure) => complain(prepared, "as a source of rows", failure),
+        Subject::Read(read) => {
+            let sql = statement::read_rows(read, &[]);
+            match prepare(connection, sql, &types(&read.params), deadline).await {
+                Ok(_) => {
+                    session::examine(connection, &read.sql, &read.params, deadline, prepared).await
+                }
+                Err(failure) => complain(prepared, "as a source of rows", failure),
+            }
+        }
+        Subject::Write(_) => examine_forms(connection, statement, deadline, prepared).await,
     }
+}
+
+/// What a write returns comes in binary.
+async fn examine_forms(
+    connection: &mut PgConnection,
+    statement: &PgStatement,
+    deadline: Duration,
+    prepared: &mut Prepared,
+) -> Result<(), Failure> {
+    let oids: Vec<Oid> =
+        statement.columns().iter().filter_map(|column| column.type_info().oid()).collect();
+    let sql = "SELECT oid FROM pg_catalog.pg_type WHERE oid = ANY ($1) AND typsend = 0";
+    let formless: Vec<Oid> = sqlx::query_scalar(sql)
+        .bind(oids)
+        .fetch_all(connection)
+        .await
+        .map_err(|e| classify(e, deadline))?;
+    for column in statement.columns() {
+        if column.type_info().oid().is_some_and(|oid| formless.contains(&oid)) {
+            prepared.complaints.push(format!(
+                "it returns `{}`, of a type without a binary form ({}): return only the columns \
+                 that touches need",
+                column.name(),
+                column.type_info().name()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Texts that a collation takes for equal can differ, so they give no names. Known for the columns
+/// of tables and views; an expression has the collation that its statement gives it.
+async fn examine_collations(
+    connection: &mut PgConnection,
+    statement: &PgStatement,
+    deadline: Duration,
+    columns: &mut [Column],
+) -> Result<(), Failure> {
+    let origin = |column: &PgColumn| Some((column.relation_id()?, column.relation_attribute_no()?));
+    let (relations, numbers): (Vec<Oid>, Vec<i16>) =
+        statement.columns().iter().filter_map(origin).unzip();
+    let sql = "SELECT attrelid, attnum, collname::text FROM pg_catalog.pg_attribute
+               JOIN pg_catalog.pg_collation ON pg_collation.oid = attcollation
+               WHERE NOT collisdeterministic
+                 AND (attrelid, attnum) IN (SELECT * FROM unnest($1::oid[], $2::int2[]))";
+    let found: Vec<(Oid, i16, String)> = sqlx::query_as(sql)
+        .bind(relations)
+        .bind(numbers)
+        .fetch_all(connection)
+        .await
+        .map_err(|e| classify(e, deadline))?;
+    for (column, described) in columns.iter_mut().zip(statement.columns()) {
+        let collation = found
+            .iter()
+            .find(|(relation, number, _)| origin(described) == Some((*relation, *number)));
+        if let Some((_, _, collation)) = collation {
+            column.ty = ColumnType::Opaque(format!("text collate {collation}"));
+        }
+    }
+    Ok(())
 }
 
 /// Turns what the server says of the statement into a complaint; passes on everything else.
@@ -108,8 +178,12 @@ fn is_undecided(failure: &Failure) -> bool {
     matches!(&failure.error, OriginError::Rejected { code, .. } if UNDECIDED.contains(&code.as_str()))
 }
 
-fn columns(statement: &PgStatement) -> Vec<String> {
-    statement.columns().iter().map(|column| column.name().to_owned()).collect()
+fn columns(statement: &PgStatement) -> Vec<Column> {
+    let column = |column: &PgColumn| Column {
+        name: column.name().to_owned(),
+        ty: column_type(column.type_info()),
+    };
+    statement.columns().iter().map(column).collect()
 }
 
 fn parameters(statement: &PgStatement) -> &[PgTypeInfo] {

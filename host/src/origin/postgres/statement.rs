@@ -6,30 +6,30 @@
 
 use crate::origin::{ParamType, ReadStatement, Rows};
 
-/// The rows of a read as JSON objects, one text column.
+/// The rows of a read as JSON objects, one text column; and after it `columns`, as they are.
 ///
 /// `_corral.*` rather than `_corral`: a column of that name would be taken instead of the row. The
 /// subquery's order is the outer one's, as nothing sorts or joins above it.
-pub(super) fn read_rows(read: &ReadStatement) -> String {
+pub(super) fn read_rows(read: &ReadStatement, columns: &[String]) -> String {
     let limit = match read.rows {
         Rows::One => " LIMIT 1",
         Rows::Many => "",
     };
+    let asked: String =
+        columns.iter().map(|name| format!(", _corral.{}", quoted_identifier(name))).collect();
     let (sql, types) = (&read.sql, signature(&read.params));
-    format!("SELECT row_to_json(_corral.*)::text FROM (\n{sql}\n) AS _corral{limit} /* {types} */")
-}
-
-/// The rows that a write returns as JSON objects, one text column.
-pub(super) fn write_rows(sql: &str, params: &[ParamType]) -> String {
-    let types = signature(params);
     format!(
-        "WITH _corral AS (\n{sql}\n) SELECT row_to_json(_corral.*)::text FROM _corral /* {types} */"
+        "SELECT row_to_json(_corral.*)::text{asked} FROM (\n{sql}\n) AS _corral{limit} /* {types} */"
     )
 }
 
 /// The statement itself.
 pub(super) fn plain(sql: &str, params: &[ParamType]) -> String {
     format!("{sql}\n/* {} */", signature(params))
+}
+
+fn quoted_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn signature(params: &[ParamType]) -> String {

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::errors::unreadable;
 use crate::origin::attempt::Failure;
-use crate::origin::value::{Decimal, bytes};
+use crate::origin::value::{Decimal, bytes, held};
 use crate::origin::{ParamType, Value};
 
 /// The values as arguments.
@@ -26,7 +26,7 @@ fn add(arguments: &mut SqliteArguments, value: &Value) -> Result<(), BoxDynError
         ParamType::Float4 | ParamType::Float8 => arguments.add(text.parse::<f64>()?),
         ParamType::Numeric => match Decimal::parse(text).and_then(|number| number.to_i64()) {
             Some(whole) => arguments.add(whole),
-            None => arguments.add(text.parse::<f64>()?),
+            None => arguments.add(rounded(text)?),
         },
         ParamType::Bytea => arguments.add(bytes(text)?),
         ParamType::Text
@@ -38,4 +38,16 @@ fn add(arguments: &mut SqliteArguments, value: &Value) -> Result<(), BoxDynError
         | ParamType::Jsonb
         | ParamType::Array(_) => arguments.add(text.to_owned()),
     }
+}
+
+/// A decimal number as SQLite holds it. Two numbers that it rounds to one would be two names of one
+/// value.
+fn rounded(text: &str) -> Result<f64, BoxDynError> {
+    let number: f64 = text.parse()?;
+    if held::float8(number) == text {
+        return Ok(number);
+    }
+    let reason = "SQLite holds a number that is not whole, or is beyond 64 bits, as a binary float, \
+                  which rounds this one; numbers of at most 15 digits are exact";
+    Err(reason.into())
 }

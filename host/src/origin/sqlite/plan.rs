@@ -1,29 +1,35 @@
 //! What must be known of a statement before its rows can be read.
+//!
+//! A plan is of one schema version, and so is the statement that the driver keeps prepared: it
+//! remembers the columns that a statement had when it was prepared, while SQLite silently prepares
+//! it anew when another process changes the schema. The version stands in a comment at the end of the
+//! text, so that another version is another statement.
 
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteColumn;
 use sqlx::{
-    AssertSqlSafe, Column, ColumnOrigin, Executor, SqlSafeStr, SqliteConnection, Statement,
+    AssertSqlSafe, Column as _, ColumnOrigin, Executor, SqlSafeStr, SqliteConnection, Statement,
     TypeInfo,
 };
 
 use super::errors::{classify, refused};
 use super::scan::Scan;
-use crate::origin::Prepared;
+use super::text::column_type;
 use crate::origin::attempt::Failure;
 use crate::origin::rows::duplicates;
+use crate::origin::{Column, ColumnType, ParamType, Prepared};
 
-/// A statement's columns and parameters.
+/// A statement's text and columns, in one version of the schema.
 #[derive(Debug)]
 pub(super) struct Plan {
-    columns: Vec<PlannedColumn>,
-    scan: Scan,
+    sql: String,
+    columns: Vec<Planned>,
 }
 
 #[derive(Debug)]
-struct PlannedColumn {
-    name: String,
+struct Planned {
+    column: Column,
     kind: Kind,
 }
 
@@ -39,39 +45,28 @@ pub(super) enum Kind {
 }
 
 impl Plan {
-    /// Prepares the statement and looks up what its columns were declared as.
+    /// Prepares the statement and looks up what its columns were declared as. The connection has
+    /// seen this version of the schema, and is in a transaction that keeps to it.
     pub(super) async fn find(
         connection: &mut SqliteConnection,
         sql: &str,
+        version: i64,
         deadline: Duration,
     ) -> Result<Self, Failure> {
-        let scan = Scan::of(sql);
-        scan.check().map_err(refused)?;
-        let text = AssertSqlSafe(sql).into_sql_str();
+        let sql = format!("{sql}\n/* schema {version} */");
+        let text = AssertSqlSafe(sql.as_str()).into_sql_str();
         let statement = connection.prepare(text).await.map_err(|e| classify(&e, deadline))?;
         let mut columns = Vec::new();
         for column in statement.columns() {
-            let kind = kind(connection, column).await.map_err(|e| classify(&e, deadline))?;
-            columns.push(PlannedColumn { name: column.name().to_owned(), kind });
+            let planned = planned(connection, column).await;
+            columns.push(planned.map_err(|e| classify(&e, deadline))?);
         }
-        Ok(Self { columns, scan })
+        Ok(Self { sql, columns })
     }
 
-    /// Whether it is a read. The read-only connection keeps it from writing; this keeps it from
-    /// opening other files (`ATTACH`) and changing the connection (`PRAGMA`).
-    pub(super) fn check_read(&self) -> Result<(), Failure> {
-        match self.scan.first_word() {
-            "SELECT" | "WITH" | "VALUES" => Ok(()),
-            _ => Err(refused("a read begins with SELECT, WITH or VALUES")),
-        }
-    }
-
-    /// Whether it is a write, and not something that would end its transaction.
-    pub(super) fn check_write(&self) -> Result<(), Failure> {
-        match self.scan.first_word() {
-            "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "WITH" | "SELECT" => Ok(()),
-            _ => Err(refused("a write begins with INSERT, UPDATE, DELETE, REPLACE or WITH")),
-        }
+    /// The statement's text in this version of the schema.
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
     }
 
     /// Whether rows come back.
@@ -81,35 +76,124 @@ impl Plan {
 
     /// How a column's values are written.
     pub(super) fn kind(&self, index: usize) -> Kind {
-        self.columns.get(index).map_or(Kind::Plain, |column| column.kind)
+        self.columns.get(index).map_or(Kind::Plain, |planned| planned.kind)
+    }
+
+    /// What names can be built from a column's values.
+    pub(super) fn ty(&self, index: usize) -> Option<&ColumnType> {
+        self.columns.get(index).map(|planned| &planned.column.ty)
+    }
+
+    /// Where the columns of these names stand. One that is answered twice can't be told from its
+    /// namesake.
+    pub(super) fn places(&self, asked: &[String]) -> Vec<Option<usize>> {
+        let only = |name: &String| {
+            let is_it = |planned: &Planned| planned.column.name == *name;
+            let first = self.columns.iter().position(is_it)?;
+            self.columns.iter().skip(first + 1).all(|planned| !is_it(planned)).then_some(first)
+        };
+        asked.iter().map(only).collect()
     }
 
     /// Compares with a declaration of so many parameters. Types are not compared: SQLite has none
     /// for parameters.
-    pub(super) fn compare(&self, declared: usize) -> Prepared {
-        let columns: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
-        let mut complaints = self.scan.compare(declared);
+    pub(super) fn compare(self, scan: &Scan, declared: usize) -> Prepared {
+        let columns: Vec<Column> = self.columns.into_iter().map(|planned| planned.column).collect();
+        let mut complaints = scan.compare(declared);
         complaints.extend(duplicates(&columns));
-        Prepared { columns, complaints }
+        Prepared { columns, complaints, notes: Vec::new() }
     }
 }
 
-async fn kind(
+/// Looks at a read's words. The read-only connection keeps it from writing; this keeps it from
+/// opening other files (`ATTACH`) and changing the connection (`PRAGMA`).
+pub(super) fn scan_read(sql: &str) -> Result<Scan, Failure> {
+    let scan = Scan::of(sql);
+    scan.check().map_err(refused)?;
+    match scan.first_word() {
+        "SELECT" | "WITH" | "VALUES" => Ok(scan),
+        _ => Err(refused("a read begins with SELECT, WITH or VALUES")),
+    }
+}
+
+/// Looks at a write's words: it is one, and not something that would end its transaction.
+pub(super) fn scan_write(sql: &str) -> Result<Scan, Failure> {
+    let scan = Scan::of(sql);
+    scan.check().map_err(refused)?;
+    match scan.first_word() {
+        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "WITH" | "SELECT" => Ok(scan),
+        _ => Err(refused("a write begins with INSERT, UPDATE, DELETE, REPLACE or WITH")),
+    }
+}
+
+async fn planned(
     connection: &mut SqliteConnection,
     column: &SqliteColumn,
-) -> Result<Kind, sqlx::Error> {
-    if column.type_info().name() == "BOOLEAN" {
-        return Ok(Kind::Bool);
+) -> Result<Planned, sqlx::Error> {
+    let name = column.name().to_owned();
+    let known = column.type_info().name();
+    let mut declared = (known != "NULL").then(|| known.to_owned());
+    let mut collation = None;
+    if let ColumnOrigin::Table(origin) = column.origin() {
+        let (table, column) = (&*origin.table, &*origin.name);
+        let found: Option<String> =
+            sqlx::query_scalar("SELECT type FROM pragma_table_xinfo($1) WHERE name = $2")
+                .bind(table.to_owned())
+                .bind(column.to_owned())
+                .fetch_optional(&mut *connection)
+                .await?;
+        declared = found.or(declared);
+        if is_collated(&column_type(declared.as_deref())) {
+            collation = loose_collation(connection, table, column).await?;
+        }
     }
-    let ColumnOrigin::Table(origin) = column.origin() else { return Ok(Kind::Plain) };
-    let declared: Option<String> =
-        sqlx::query_scalar("SELECT type FROM pragma_table_info($1) WHERE name = $2")
-            .bind(origin.table.to_string())
-            .bind(origin.name.to_string())
-            .fetch_optional(connection)
-            .await?;
-    let is_json = declared.is_some_and(|declared| {
-        declared.eq_ignore_ascii_case("JSON") || declared.eq_ignore_ascii_case("JSONB")
-    });
-    Ok(if is_json { Kind::Json } else { Kind::Plain })
+    let kind = kind(declared.as_deref());
+    let ty = match collation {
+        Some(collation) => ColumnType::Opaque(format!("TEXT COLLATE {collation}")),
+        None => column_type(declared.as_deref()),
+    };
+    Ok(Planned { column: Column { name, ty }, kind })
+}
+
+fn kind(declared: Option<&str>) -> Kind {
+    match declared.unwrap_or_default().to_ascii_uppercase().as_str() {
+        "BOOLEAN" | "BOOL" => Kind::Bool,
+        "JSON" | "JSONB" => Kind::Json,
+        _ => Kind::Plain,
+    }
+}
+
+/// Whether a column can hold text that is compared as text.
+fn is_collated(ty: &ColumnType) -> bool {
+    match ty {
+        ColumnType::Dynamic => true,
+        ColumnType::Named(ty) => {
+            matches!(ty, ParamType::Text | ParamType::Date | ParamType::Timestamp)
+        }
+        ColumnType::Opaque(_) => false,
+    }
+}
+
+/// The collation of a column, if it takes texts for equal that differ in case or in spaces at the
+/// end. SQLite tells it to C programs alone; so two texts are compared in its name.
+async fn loose_collation(
+    connection: &mut SqliteConnection,
+    table: &str,
+    column: &str,
+) -> Result<Option<&'static str>, sqlx::Error> {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let (table, column) = (quoted(table), quoted(column));
+    // The first part of the union gives the column its collation, and the limit keeps the two parts
+    // together.
+    let sql = format!(
+        "SELECT c = 'A', c = 'a ' FROM \
+         (SELECT {table}.{column} AS c FROM {table} WHERE 0 UNION ALL SELECT 'a' LIMIT 1)"
+    );
+    let compared: (bool, bool) =
+        sqlx::query_as(AssertSqlSafe(sql)).persistent(false).fetch_one(connection).await?;
+    Ok(match compared {
+        (true, _) => Some("NOCASE"),
+        (false, true) => Some("RTRIM"),
+        (false, false) => None,
+    })
 }

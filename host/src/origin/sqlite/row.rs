@@ -43,7 +43,10 @@ fn write_value(
     }
 }
 
-fn decode<'r, T: Decode<'r, Sqlite>>(value: SqliteValueRef<'r>) -> Result<T, BoxDynError> {
+/// A value as a type that its storage class has.
+pub(super) fn decode<'r, T: Decode<'r, Sqlite>>(
+    value: SqliteValueRef<'r>,
+) -> Result<T, BoxDynError> {
     T::decode(value)
 }
 

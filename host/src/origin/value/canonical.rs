@@ -1,4 +1,8 @@
 //! From any spelling of a value to its canonical text.
+//!
+//! The text is that of the value and not of its type: the numbers 10, 10.00 and 1e1 are `10` as
+//! `int8`, as `numeric` and as `float8`. A `float4` has its own shortest digits, so 0.1 is `0.1`
+//! there too although no other type holds that very number.
 
 use std::num::ParseIntError;
 
@@ -45,14 +49,19 @@ where
         if index > 0 {
             text.push(',');
         }
-        match item {
-            Some(bare) if element.is_bare_in_json() => text.push_str(&bare),
-            Some(quoted) => text.push_str(&json::quoted(&quoted)),
-            None => text.push_str("null"),
-        }
+        push_item(&mut text, element, item.as_deref());
     }
     text.push(']');
     Ok(text)
+}
+
+/// Appends an element's canonical text as an array's text has it. None: null.
+pub(crate) fn push_item(text: &mut String, element: Element, item: Option<&str>) {
+    match item {
+        Some(bare) if element.is_bare_in_json() => text.push_str(bare),
+        Some(quoted) => text.push_str(&json::quoted(quoted)),
+        None => text.push_str("null"),
+    }
 }
 
 /// The elements of an array's text, as their own texts. None: null.
@@ -128,16 +137,16 @@ const FINITE: &str = "write a finite number in its range, such as 1.5 or 2e10";
 
 fn float4(text: &str) -> Result<String, InvalidValue> {
     match text.parse::<f32>() {
-        Ok(0.0) if is_zero(text) => Ok("0.0".to_owned()),
-        Ok(number) if number.is_finite() && number != 0.0 => Ok(format!("{number:?}")),
+        Ok(0.0) if is_zero(text) => Ok("0".to_owned()),
+        Ok(number) if number.is_finite() && number != 0.0 => Ok(number.to_string()),
         Ok(_) | Err(_) => Err(refused(ParamType::Float4, text, FINITE)),
     }
 }
 
 fn float8(text: &str) -> Result<String, InvalidValue> {
     match text.parse::<f64>() {
-        Ok(0.0) if is_zero(text) => Ok("0.0".to_owned()),
-        Ok(number) if number.is_finite() && number != 0.0 => Ok(format!("{number:?}")),
+        Ok(0.0) if is_zero(text) => Ok("0".to_owned()),
+        Ok(number) if number.is_finite() && number != 0.0 => Ok(number.to_string()),
         Ok(_) | Err(_) => Err(refused(ParamType::Float8, text, FINITE)),
     }
 }
@@ -163,13 +172,22 @@ fn uuid(text: &str) -> Result<String, InvalidValue> {
 }
 
 fn date(text: &str) -> Result<String, InvalidValue> {
+    let expected = "write a day from 0001-01-01 to 9999-12-31";
+    let refused = || refused(ParamType::Date, text, expected);
     match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        Ok(date) if has_plain_year(&date) => Ok(date.format("%Y-%m-%d").to_string()),
-        Ok(_) | Err(_) => {
-            let expected = "write a day from 0001-01-01 to 9999-12-31";
-            Err(refused(ParamType::Date, text, expected))
-        }
+        Ok(date) => day(&date).ok_or_else(refused),
+        Err(_) => Err(refused()),
     }
+}
+
+/// The text of a day. None: its year is not one to 9999, which ISO 8601 writes with four digits.
+pub(crate) fn day(date: &NaiveDate) -> Option<String> {
+    (1..=9999).contains(&date.year()).then(|| date.format("%Y-%m-%d").to_string())
+}
+
+/// The text of a moment without a zone, to the microsecond. None: as [`day`].
+pub(crate) fn moment(time: &NaiveDateTime) -> Option<String> {
+    day(&time.date()).map(|day| format!("{day}T{}", time.format("%H:%M:%S%.6f")))
 }
 
 fn timestamp(text: &str) -> Result<String, InvalidValue> {
@@ -179,10 +197,7 @@ fn timestamp(text: &str) -> Result<String, InvalidValue> {
     let time = NaiveDateTime::parse_from_str(&iso, "%Y-%m-%dT%H:%M:%S%.f")
         .or_else(|_| NaiveDateTime::parse_from_str(&iso, "%Y-%m-%dT%H:%M"))
         .map_err(|_| refused())?;
-    if !has_plain_year(&time.date()) || !is_whole_micros(&time, text) {
-        return Err(refused());
-    }
-    Ok(time.format("%Y-%m-%dT%H:%M:%S%.6f").to_string())
+    moment(&time).filter(|_| is_whole_micros(&time, text)).ok_or_else(refused)
 }
 
 fn timestamptz(text: &str) -> Result<String, InvalidValue> {
@@ -196,10 +211,8 @@ fn timestamptz(text: &str) -> Result<String, InvalidValue> {
     }
     let time = DateTime::parse_from_str(&iso, "%Y-%m-%dT%H:%M:%S%.f%#z").map_err(|_| refused())?;
     let utc = time.with_timezone(&Utc).naive_utc();
-    if !has_plain_year(&utc.date()) || !is_whole_micros(&utc, text) {
-        return Err(refused());
-    }
-    Ok(utc.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
+    let moment = moment(&utc).filter(|_| is_whole_micros(&utc, text)).ok_or_else(refused)?;
+    Ok(format!("{moment}Z"))
 }
 
 /// SQL writes a space between date and time where ISO 8601 has a `T`.
@@ -211,11 +224,6 @@ fn with_separator(text: &str) -> String {
         }
         Some(_) | None => text.to_owned(),
     }
-}
-
-/// A year that ISO 8601 writes with four digits.
-fn has_plain_year(date: &NaiveDate) -> bool {
-    (1..=9999).contains(&date.year())
 }
 
 /// Postgres keeps microseconds and has no leap seconds; anything finer would be rounded there, and

@@ -13,12 +13,24 @@ use super::Decimal;
 /// exhausts the stack.
 const DEPTH_LIMIT: usize = 128;
 
+/// Reads a number inside a document. None: it has too many digits.
+type Numbers = fn(&str) -> Option<Decimal>;
+
 /// The canonical text of a document. The error says what is wrong, to follow a colon.
 pub(super) fn canonical(text: &str) -> Result<String, String> {
+    document(text, Decimal::parse)
+}
+
+/// The same for a document that the database holds. None: it is nested too deeply for this host.
+pub(crate) fn held(text: &str) -> Option<String> {
+    document(text, Decimal::parse_held).ok()
+}
+
+fn document(text: &str, numbers: Numbers) -> Result<String, String> {
     let mut canonical = String::with_capacity(text.len());
     let document: &RawValue =
         serde_json::from_str(text).map_err(|error| format!("it is no JSON ({error})"))?;
-    write(document.get(), DEPTH_LIMIT, &mut canonical)?;
+    write(document.get(), numbers, DEPTH_LIMIT, &mut canonical)?;
     Ok(canonical)
 }
 
@@ -27,19 +39,19 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn write(token: &str, depth: usize, out: &mut String) -> Result<(), String> {
+fn write(token: &str, numbers: Numbers, depth: usize, out: &mut String) -> Result<(), String> {
     let token = token.trim();
     let inner = || depth.checked_sub(1).ok_or_else(|| "it is nested too deeply".to_owned());
     match token.bytes().next() {
-        Some(b'{') => write_object(token, inner()?, out),
-        Some(b'[') => write_array(token, inner()?, out),
+        Some(b'{') => write_object(token, numbers, inner()?, out),
+        Some(b'[') => write_array(token, numbers, inner()?, out),
         Some(b'"') => write_string(&parsed::<String>(token)?, out),
         Some(b't' | b'f' | b'n') => {
             out.push_str(token);
             Ok(())
         }
         Some(_) | None => {
-            let number = Decimal::parse(token)
+            let number = numbers(token)
                 .ok_or("it holds a number of more than 1000 digits; write that as a string")?;
             out.push_str(&number.to_string());
             Ok(())
@@ -47,7 +59,12 @@ fn write(token: &str, depth: usize, out: &mut String) -> Result<(), String> {
     }
 }
 
-fn write_object(token: &str, depth: usize, out: &mut String) -> Result<(), String> {
+fn write_object(
+    token: &str,
+    numbers: Numbers,
+    depth: usize,
+    out: &mut String,
+) -> Result<(), String> {
     out.push('{');
     for (index, (key, value)) in parsed::<BTreeMap<String, &RawValue>>(token)?.iter().enumerate() {
         if index > 0 {
@@ -55,19 +72,24 @@ fn write_object(token: &str, depth: usize, out: &mut String) -> Result<(), Strin
         }
         write_string(key, out)?;
         out.push(':');
-        write(value.get(), depth, out)?;
+        write(value.get(), numbers, depth, out)?;
     }
     out.push('}');
     Ok(())
 }
 
-fn write_array(token: &str, depth: usize, out: &mut String) -> Result<(), String> {
+fn write_array(
+    token: &str,
+    numbers: Numbers,
+    depth: usize,
+    out: &mut String,
+) -> Result<(), String> {
     out.push('[');
     for (index, value) in parsed::<Vec<&RawValue>>(token)?.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        write(value.get(), depth, out)?;
+        write(value.get(), numbers, depth, out)?;
     }
     out.push(']');
     Ok(())

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-/// Digits allowed on either side of the point: what Postgres lets a column declare.
-const DIGITS_LIMIT: i64 = 1000;
+/// Digits allowed on either side of the point of a parameter: what Postgres lets a column declare.
+const DECLARED_DIGITS: i64 = 1000;
+
+/// Digits that a value of the database may have there: what Postgres can hold.
+const HELD_DIGITS: i64 = 131_072;
 
 /// A decimal number: `digits` × 10^-`scale`. Equal numbers are equal, however they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +19,24 @@ pub(crate) struct Decimal {
 }
 
 impl Decimal {
-    /// Parses `-12.340`, `.5`, `1e3`. None: that is no number, or has too many digits.
+    /// Parses `-12.340`, `.5`, `1e3`. None: that is no number, or has more digits than a parameter
+    /// may have.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::parse_within(text, DECLARED_DIGITS)
+    }
+
+    /// The same for a number that the database holds, which may be longer.
+    pub(crate) fn parse_held(text: &str) -> Option<Self> {
+        Self::parse_within(text, HELD_DIGITS)
+    }
+
+    /// A number that the database holds: these ASCII digits × 10^-`scale`. None: it is longer than
+    /// what Postgres can hold.
+    pub(crate) fn held(negative: bool, digits: &str, scale: i64) -> Option<Self> {
+        Self::normal(negative, digits, scale, HELD_DIGITS)
+    }
+
+    fn parse_within(text: &str, limit: i64) -> Option<Self> {
         let (negative, unsigned) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -33,7 +52,7 @@ impl Decimal {
             return None;
         }
         let scale = i64::try_from(fraction.len()).ok()? - exponent;
-        Self::normal(negative, &format!("{whole}{fraction}"), scale)
+        Self::normal(negative, &format!("{whole}{fraction}"), scale, limit)
     }
 
     /// How many digits carry information.
@@ -46,7 +65,7 @@ impl Decimal {
         if self.scale > 0 { None } else { self.to_string().parse().ok() }
     }
 
-    fn normal(negative: bool, digits: &str, scale: i64) -> Option<Self> {
+    fn normal(negative: bool, digits: &str, scale: i64, limit: i64) -> Option<Self> {
         let digits = digits.trim_start_matches('0');
         let trimmed = digits.trim_end_matches('0');
         if trimmed.is_empty() {
@@ -54,7 +73,7 @@ impl Decimal {
         }
         let scale = scale - i64::try_from(digits.len() - trimmed.len()).ok()?;
         let before_point = i64::try_from(trimmed.len()).ok()? - scale;
-        if scale > DIGITS_LIMIT || before_point > DIGITS_LIMIT {
+        if scale > limit || before_point > limit {
             return None;
         }
         Some(Self { negative, digits: trimmed.to_owned(), scale })

@@ -1,0 +1,333 @@
+//! Whether the texts that names are built from are the same on both sides.
+//!
+//! A tag of a read and the same tag of a write's touch meet when equal values have equal texts. That
+//! holds for columns and parameters of one family of types, and for no others: the number 10 is `10`
+//! as `int8` and as `numeric`, a `date` and a `timestamp` of one day have two texts.
+
+use std::collections::BTreeMap;
+
+use crate::config::template::{Piece, Source, Touch, pieces, touch};
+use crate::config::{Config, Entity, Param, Write};
+use crate::origin::{Column, ColumnType, ParamType};
+
+/// A problem: the path in the settings, and a sentence.
+pub(super) type Problem = (String, String);
+
+/// What the database says of the statements of a configuration.
+pub(super) struct Answers<'c> {
+    config: &'c Config,
+    /// SQLite compares as text whatever is neither a number nor bytes.
+    texts_are_one: bool,
+    reads: BTreeMap<&'c str, Vec<Column>>,
+    writes: BTreeMap<(&'c str, &'c str), Vec<Column>>,
+}
+
+/// What stands in a hole of a template.
+struct Hole<'t> {
+    /// As the template has it: `id`, `row.team_id`.
+    name: String,
+    /// None: it is not known, so it fits everything.
+    ty: Option<&'t ColumnType>,
+    /// The parameter's type, where it is one.
+    param: Option<ParamType>,
+}
+
+impl<'c> Answers<'c> {
+    /// None yet. `kind` is the origin's.
+    pub(super) fn new(config: &'c Config, kind: &str) -> Self {
+        let texts_are_one = kind == "sqlite";
+        Self { config, texts_are_one, reads: BTreeMap::new(), writes: BTreeMap::new() }
+    }
+
+    /// A read answers these columns.
+    pub(super) fn read(&mut self, entity: &'c str, columns: Vec<Column>) {
+        self.reads.insert(entity, columns);
+    }
+
+    /// A write returns these columns.
+    pub(super) fn write(&mut self, entity: &'c str, write: &'c str, columns: Vec<Column>) {
+        self.writes.insert((entity, write), columns);
+    }
+
+    /// Every name that can't be built, or that would be another one on the other side.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for entity in self.config.entities.values() {
+            for (at, tag) in entity.tags.iter().enumerate() {
+                let path = format!("entities.{}.tags[{at}]", entity.name);
+                let holes = holes(tag, &entity.params, self.reads.get(&*entity.name));
+                problems.extend(opaque(&path, &holes));
+            }
+            for write in entity.writes.values() {
+                for (at, text) in write.touches.iter().enumerate() {
+                    let path =
+                        format!("entities.{}.writes.{}.touches[{at}]", entity.name, write.name);
+                    problems.extend(self.touch(&path, entity, write, text));
+                }
+            }
+        }
+        problems
+    }
+
+    fn touch(&self, path: &str, entity: &Entity, write: &Write, text: &str) -> Vec<Problem> {
+        let columns = self.writes.get(&(&*entity.name, &*write.name));
+        match touch(text) {
+            Ok(Touch::Tag(tag)) => {
+                let holes = holes(tag, &write.params, columns);
+                let mut problems = opaque(path, &holes);
+                problems.extend(self.carriers(path, tag, &holes));
+                problems
+            }
+            Ok(Touch::Read { entity, arguments }) => {
+                let holes: Vec<_> = arguments
+                    .iter()
+                    .map(|argument| hole(*argument, &write.params, columns))
+                    .collect();
+                let mut problems = opaque(path, &holes);
+                if let Some(read) = self.config.entities.get(entity) {
+                    problems.extend(self.arguments(path, &holes, read));
+                }
+                problems
+            }
+            // What does not parse was refused with the configuration.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Arguments whose text is not the one that the read's parameter has.
+    fn arguments(&self, path: &str, holes: &[Hole<'_>], read: &Entity) -> Vec<Problem> {
+        let misfits = holes.iter().zip(&read.params).filter_map(|(hole, param)| {
+            let theirs = Hole { name: param.name.clone(), ty: None, param: Some(param.ty) };
+            (!self.fit(hole, &theirs)).then(|| {
+                format!(
+                    "`{}` is of type {}, and {}({}) is read with {}: one value would have two \
+                     texts, and the key would be another one; convert it, or touch a tag",
+                    hole.name,
+                    hole.shown(),
+                    read.name,
+                    param.name,
+                    param.ty
+                )
+            })
+        });
+        misfits.map(|message| (path.to_owned(), message)).collect()
+    }
+
+    /// Reads that carry this tag, built from another type.
+    fn carriers(&self, path: &str, tag: &str, holes: &[Hole<'_>]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for entity in self.config.entities.values() {
+            for carried in entity.tags.iter().filter(|carried| shape(carried) == shape(tag)) {
+                let theirs = holes(carried, &entity.params, self.reads.get(&*entity.name));
+                for (hole, their) in holes.iter().zip(&theirs) {
+                    if !self.fit(hole, their) {
+                        problems.push((
+                            path.to_owned(),
+                            format!(
+                                "`{}` is of type {}, and {} carries the tag with `{}` of type \
+                                 {}: one value would have two texts; convert one of them",
+                                hole.name,
+                                hole.shown(),
+                                entity.name,
+                                their.name,
+                                their.shown()
+                            ),
+                        ));
+                    }
+                }
+            }
+        }
+        problems
+    }
+
+    /// Whether equal values have equal texts. What has no text at all is a problem of its own.
+    fn fit(&self, left: &Hole<'_>, right: &Hole<'_>) -> bool {
+        match (left.family(self.texts_are_one), right.family(self.texts_are_one)) {
+            (Family::Unknown, _) | (_, Family::Unknown) => true,
+            (Family::Dynamic, other) | (other, Family::Dynamic) => other != Family::Bool,
+            (left, right) => left == right,
+        }
+    }
+}
+
+impl Hole<'_> {
+    fn family(&self, texts_are_one: bool) -> Family {
+        match (self.param, self.ty) {
+            (Some(param), _) => family(param, texts_are_one),
+            (None, Some(ColumnType::Named(ty))) => family(*ty, texts_are_one),
+            (None, Some(ColumnType::Dynamic)) => Family::Dynamic,
+            (None, Some(ColumnType::Opaque(_)) | None) => Family::Unknown,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match (self.param, self.ty) {
+            (Some(param), _) => param.to_string(),
+            (None, Some(ColumnType::Named(ty))) => ty.to_string(),
+            (None, Some(ColumnType::Opaque(name))) => name.clone(),
+            (None, Some(ColumnType::Dynamic) | None) => "no declared type".to_owned(),
+        }
+    }
+}
+
+fn holes<'t>(tag: &str, params: &[Param], columns: Option<&'t Vec<Column>>) -> Vec<Hole<'t>> {
+    let piece = |piece| match piece {
+        Piece::Text(_) => None,
+        Piece::Hole(source) => Some(hole(source, params, columns)),
+    };
+    pieces(tag).unwrap_or_default().into_iter().filter_map(piece).collect()
+}
+
+fn hole<'t>(source: Source<'_>, params: &[Param], columns: Option<&'t Vec<Column>>) -> Hole<'t> {
+    let named = |name: &str| {
+        let column = columns.and_then(|columns| columns.iter().find(|c| c.name == name));
+        column.map(|column| &column.ty)
+    };
+    match source {
+        Source::Param(name) => {
+            let param = params.iter().find(|param| param.name == name).map(|param| param.ty);
+            Hole { name: name.to_owned(), ty: None, param }
+        }
+        Source::Column(name) => Hole { name: format!("row.{name}"), ty: named(name), param: None },
+        Source::Old(name) => Hole { name: name.to_owned(), ty: named(name), param: None },
+    }
+}
+
+/// Columns that give no text.
+fn opaque(path: &str, holes: &[Hole<'_>]) -> Vec<Problem> {
+    let problem = |hole: &Hole<'_>| match hole.ty {
+        Some(ColumnType::Opaque(ty)) => Some((
+            path.to_owned(),
+            format!(
+                "`{}` is of type {ty}, in which equal values can have different texts, so no name \
+                 can be built from it: let the statement convert it to a type that has one",
+                hole.name
+            ),
+        )),
+        Some(ColumnType::Named(_) | ColumnType::Dynamic) | None => None,
+    };
+    holes.iter().filter_map(problem).collect()
+}
+
+/// A tag with its holes emptied: two templates of one shape can be one tag.
+fn shape(tag: &str) -> Vec<Option<&str>> {
+    let piece = |piece| match piece {
+        Piece::Text(text) => Some(text),
+        Piece::Hole(_) => None,
+    };
+    pieces(tag).unwrap_or_default().into_iter().map(piece).collect()
+}
+
+/// Types whose equal values have equal texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Unknown,
+    Dynamic,
+    Bool,
+    Numbers,
+    Texts,
+    Documents,
+    NumberLists,
+    TextLists,
+    /// A type that has this in common with no other.
+    Alone(ParamType),
+}
+
+fn family(ty: ParamType, texts_are_one: bool) -> Family {
+    let apart = if texts_are_one { Family::Texts } else { Family::Alone(ty) };
+    match ty {
+        ParamType::Bool => Family::Bool,
+        ParamType::Int2
+        | ParamType::Int4
+        | ParamType::Int8
+        | ParamType::Float8
+        | ParamType::Numeric => Family::Numbers,
+        // Its 0.1 is another number than that of the others.
+        ParamType::Float4 if texts_are_one => Family::Numbers,
+        ParamType::Float4 | ParamType::Bytea => Family::Alone(ty),
+        ParamType::Text => Family::Texts,
+        ParamType::Uuid | ParamType::Date | ParamType::Timestamp | ParamType::TimestampTz => apart,
+        ParamType::Json | ParamType::Jsonb if texts_are_one => Family::Texts,
+        ParamType::Json | ParamType::Jsonb => Family::Documents,
+        ParamType::Array(_) if texts_are_one => Family::Texts,
+        ParamType::Array(element) => match family(element.scalar(), false) {
+            Family::Numbers => Family::NumberLists,
+            Family::Texts => Family::TextLists,
+            Family::Unknown
+            | Family::Dynamic
+            | Family::Bool
+            | Family::Documents
+            | Family::NumberLists
+            | Family::TextLists
+            | Family::Alone(_) => Family::Alone(ty),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    const CONFIG: &str = r#"
+[origin]
+url = "postgres://app@localhost/shop"
+[entity.account]
+params = ["number:int8"]
+read = "SELECT 1"
+ttl = "1m"
+tags = ["owner:{row.owner}", "all"]
+[entity.account.write.move]
+params = ["owner:uuid", "day:date"]
+sql = "UPDATE 1"
+touches = ["tag owner:{owner}", "tag owner:{row.owner}", "tag all"]
+"#;
+
+    #[test]
+    fn columns_and_parameters_of_one_family_have_no_problem() {
+        let uuid = ColumnType::Named(ParamType::Uuid);
+        assert_eq!(problems("postgres", &uuid, &uuid), Vec::<Problem>::new());
+    }
+
+    #[test]
+    fn a_tag_that_is_built_from_two_types_is_refused_where_it_is_touched() {
+        let (text, uuid) = (ColumnType::Named(ParamType::Text), ColumnType::Named(ParamType::Uuid));
+        let found = problems("postgres", &text, &uuid);
+        let places: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
+        let touches = "entities.account.writes.move.touches";
+        assert_eq!(places, [format!("{touches}[0]"), format!("{touches}[1]")]);
+        assert!(found[0].1.contains("`owner` is of type uuid"), "{found:?}");
+        assert!(found[0].1.contains("`row.owner` of type text"), "{found:?}");
+        // There, both are texts.
+        assert_eq!(problems("sqlite", &text, &uuid), Vec::<Problem>::new());
+    }
+
+    #[test]
+    fn a_column_that_gives_no_text_is_refused_on_both_sides() {
+        let citext = ColumnType::Opaque("citext".to_owned());
+        let found = problems("postgres", &citext, &citext);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[0].0, "entities.account.tags[0]");
+        assert!(found[0].1.contains("`row.owner` is of type citext"), "{found:?}");
+    }
+
+    #[test]
+    fn every_numeric_type_but_the_short_float_is_of_one_family() {
+        let numbers = ["int2", "int4", "int8", "numeric", "float8"];
+        let family = |ty: &str| family(ty.parse().unwrap(), false);
+        assert!(numbers.iter().all(|ty| family(ty) == Family::Numbers));
+        assert_ne!(family("float4"), Family::Numbers);
+        assert_eq!(family("int2[]"), family("numeric[]"));
+        assert_ne!(family("date"), family("timestamp"));
+        assert_ne!(family("timestamp[]"), family("timestamptz[]"));
+    }
+
+    fn problems(kind: &str, read: &ColumnType, returned: &ColumnType) -> Vec<Problem> {
+        let config = Config::parse(CONFIG, "corral.toml", &Environment::default()).unwrap();
+        let column = |ty: &ColumnType| vec![Column { name: "owner".to_owned(), ty: ty.clone() }];
+        let mut answers = Answers::new(&config, kind);
+        answers.read("account", column(read));
+        answers.write("account", "move", column(returned));
+        answers.problems()
+    }
+}

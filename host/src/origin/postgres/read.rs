@@ -1,0 +1,156 @@
+//! Reads: a statement in its frame, tried again where that can help.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Either, Executor as _, Postgres, Row as _, ValueRef as _,
+};
+
+use super::errors::{classify, is_of_columns, is_outdated, undecodable};
+use super::text::Places;
+use super::{PostgresOrigin, bind, frame, simple, statement};
+use crate::origin::attempt::{Failure, Patience};
+use crate::origin::pool::Lease;
+use crate::origin::rows::{Body, Texts};
+use crate::origin::{Fetched, OriginError, ReadStatement, Value};
+
+/// A connection whose frame takes longer to end is closed: ending it is no work for a server that
+/// answers.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
+/// Who wrote a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Author {
+    /// It stands in the configuration.
+    Operator,
+    /// It came with a request, and may never come again: the session does not keep it prepared, as
+    /// it has room for some hundred.
+    Client,
+}
+
+/// A read with everything it needs.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'q> {
+    pub(super) read: &'q ReadStatement,
+    pub(super) values: &'q [Value],
+    /// The columns whose texts are asked for.
+    pub(super) columns: &'q [String],
+    pub(super) author: Author,
+    pub(super) patience: Patience,
+}
+
+/// The connection had died while it was idle, so another one may do.
+struct IsStale(bool);
+
+impl PostgresOrigin {
+    /// Answers a read. Asked columns that the statement does not have are no reason not to.
+    pub(super) async fn read(&self, question: Question<'_>) -> Result<Fetched, OriginError> {
+        match self.answer(question).await {
+            Err(error) if !question.columns.is_empty() && is_of_columns(&error) => {
+                let fetched = self.answer(Question { columns: &[], ..question }).await?;
+                Ok(Fetched { missing: question.columns.to_vec(), ..fetched })
+            }
+            done => done,
+        }
+    }
+
+    async fn answer(&self, question: Question<'_>) -> Result<Fetched, OriginError> {
+        match self.attempt(question).await {
+            Err((_, IsStale(true))) => self.attempt(question).await,
+            done => done,
+        }
+        .map_err(|(error, _)| error)
+    }
+
+    async fn attempt(&self, question: Question<'_>) -> Result<Fetched, (OriginError, IsStale)> {
+        let Question { read, patience, .. } = question;
+        let mut lease = self.reads.lease(patience.left()).await.map_err(|e| (e, IsStale(false)))?;
+        match patience.guard(run(lease.connection(), question)).await {
+            Ok(fetched) => {
+                leave(lease, &read.sql);
+                Ok(fetched)
+            }
+            Err(failure) if failure.is_usable() => {
+                leave(lease, &read.sql);
+                Err((failure.error, IsStale(false)))
+            }
+            Err(failure) => {
+                let is_stale = failure.settle(lease);
+                Err((failure.error, IsStale(is_stale)))
+            }
+        }
+    }
+}
+
+/// Ends the frame and gives the connection back; the answer does not wait for that.
+fn leave(mut lease: Lease<Postgres>, sql: &str) {
+    if frame::is_lasting(sql) {
+        return;
+    }
+    tokio::spawn(async move {
+        let patience = Patience::new(END_LIMIT);
+        let end = simple(lease.connection(), frame::END.to_owned(), patience);
+        if patience.guard(end).await.is_ok() {
+            lease.give_back();
+        }
+    });
+}
+
+async fn run(connection: &mut PgConnection, question: Question<'_>) -> Result<Fetched, Failure> {
+    let patience = question.patience;
+    simple(connection, frame::begin(patience.left()), patience).await?;
+    match fetch(connection, question).await {
+        Err(failure) if is_outdated(&failure) => {
+            simple(connection, frame::UNDO.to_owned(), patience).await?;
+            forget_statements(connection, patience).await?;
+            fetch(connection, question).await
+        }
+        done => done,
+    }
+}
+
+/// Makes the session prepare anew what it runs next.
+pub(super) async fn forget_statements(
+    connection: &mut PgConnection,
+    patience: Patience,
+) -> Result<(), Failure> {
+    let forgotten = connection.clear_cached_statements().await;
+    forgotten.map_err(|e| classify(e, patience.deadline()))
+}
+
+/// Runs the statement. Its rows are believed once the server has said that there are no more.
+async fn fetch(connection: &mut PgConnection, question: Question<'_>) -> Result<Fetched, Failure> {
+    let Question { read, values, columns, author, patience } = question;
+    let sql = AssertSqlSafe(statement::read_rows(read, columns));
+    let query = sqlx::query_with(sql, bind::arguments(values)?);
+    let query = query.persistent(author == Author::Operator);
+    let mut events = connection.fetch_many(query);
+    let (mut body, mut texts) = (Body::new(read.rows), Texts::new(columns));
+    let (mut places, mut is_ended) = (None, false);
+    while let Some(event) = events.try_next().await.map_err(|e| classify(e, patience.deadline()))? {
+        match event {
+            Either::Left(_) => is_ended = true,
+            Either::Right(row) => {
+                body.push(json(&row)?.as_bytes()).map_err(Failure::dirty)?;
+                let places = places.get_or_insert_with(|| Places::after_first(row.columns()));
+                places.read(&row, &mut texts)?;
+            }
+        }
+    }
+    if !is_ended {
+        return Err(Failure::broken());
+    }
+    let (rows, missing) = texts.finish();
+    Ok(Fetched { body: body.finish(), rows, missing })
+}
+
+/// The JSON in a wrapped statement's first column.
+fn json(row: &PgRow) -> Result<&str, Failure> {
+    let value = row.try_get_raw(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
+    if value.is_null() {
+        return Ok("null");
+    }
+    value.as_str().map_err(|e| Failure::dirty(undecodable(e.as_ref())))
+}
