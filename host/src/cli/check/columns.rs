@@ -114,12 +114,12 @@ impl<'c> Answers<'c> {
     }
 
     /// Reads that carry this tag, built from another type.
-    fn carriers(&self, path: &str, tag: &str, holes: &[Hole<'_>]) -> Vec<Problem> {
+    fn carriers(&self, path: &str, tag: &str, ours: &[Hole<'_>]) -> Vec<Problem> {
         let mut problems = Vec::new();
         for entity in self.config.entities.values() {
             for carried in entity.tags.iter().filter(|carried| shape(carried) == shape(tag)) {
                 let theirs = holes(carried, &entity.params, self.reads.get(&*entity.name));
-                for (hole, their) in holes.iter().zip(&theirs) {
+                for (hole, their) in ours.iter().zip(&theirs) {
                     if !self.fit(hole, their) {
                         problems.push((
                             path.to_owned(),
