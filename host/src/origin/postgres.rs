@@ -14,6 +14,7 @@ mod frame;
 mod identity;
 mod prepare;
 mod questions;
+mod relations;
 mod statement;
 mod transaction;
 
@@ -39,8 +40,8 @@ use super::identity::Newest;
 use super::pool::{Lease, Pool};
 use super::rows::{Body, object};
 use super::{
-    BODY_LIMIT, ConnectError, Origin, OriginError, OriginIdentity, OriginOptions, Prepared,
-    ReadStatement, Value, WRITE_IDLE_LIMIT, WriteStatement, Written, Xid,
+    BODY_LIMIT, Changes, ConnectError, Footprint, Origin, OriginError, OriginIdentity,
+    OriginOptions, Prepared, ReadStatement, Value, WRITE_IDLE_LIMIT, WriteStatement, Written, Xid,
 };
 use errors::{classify, undecodable};
 use frame::Frame;
@@ -284,6 +285,14 @@ impl Origin for PostgresOrigin {
 
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {
         self.prepare(&self.writes, prepare::Subject::Write(write)).await
+    }
+
+    async fn reads_from(&self, read: &ReadStatement) -> Result<Footprint, OriginError> {
+        self.footprint(read).await
+    }
+
+    async fn changes(&self, write: &WriteStatement) -> Result<Changes, OriginError> {
+        self.consequences(write).await
     }
 
     async fn ping(&self) -> Result<(), OriginError> {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
-    CommitError, Origin, OriginError, OriginIdentity, Prepared, ReadStatement, Transaction, Value,
-    WriteStatement, Written, Xid,
+    Changes, CommitError, Footprint, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
+    Transaction, Value, WriteStatement, Written, Xid,
 };
 use tokio::time::{Instant, sleep};
 
@@ -219,6 +219,14 @@ impl Origin for Writing {
 
     async fn prepare_write(&self, _write: &WriteStatement) -> Result<Prepared, OriginError> {
         Ok(Prepared::default())
+    }
+
+    async fn reads_from(&self, _read: &ReadStatement) -> Result<Footprint, OriginError> {
+        Ok(Footprint::default())
+    }
+
+    async fn changes(&self, _write: &WriteStatement) -> Result<Changes, OriginError> {
+        Ok(Changes::default())
     }
 
     async fn ping(&self) -> Result<(), OriginError> {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use corral_host::cache::{Loader, Read};
 use corral_host::config::Entity;
 use corral_host::origin::{
-    CommitError, Origin, OriginError, OriginIdentity, Prepared, ReadStatement, Transaction, Value,
-    WriteStatement, Written, Xid,
+    Changes, CommitError, Footprint, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
+    Transaction, Value, WriteStatement, Written, Xid,
 };
 use serde_json::{Map, json};
 use tokio::sync::{oneshot, watch};
@@ -223,6 +223,14 @@ impl Origin for Writes {
 
     async fn prepare_write(&self, _write: &WriteStatement) -> Result<Prepared, OriginError> {
         Ok(Prepared::default())
+    }
+
+    async fn reads_from(&self, _read: &ReadStatement) -> Result<Footprint, OriginError> {
+        Ok(Footprint::default())
+    }
+
+    async fn changes(&self, _write: &WriteStatement) -> Result<Changes, OriginError> {
+        Ok(Changes::default())
     }
 
     async fn ping(&self) -> Result<(), OriginError> {
