@@ -361,13 +361,11 @@ fn connect(url: &str) -> PostgresOrigin {
 }
 
 async fn footprint(origin: &PostgresOrigin, sql: &str, params: &[&str]) -> Footprint {
-    let read = origin.reads_from(&many(sql, params)).await;
-    read.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    origin.reads_from(&many(sql, params)).await.map_err(|error| (sql, error)).unwrap()
 }
 
 async fn changes(origin: &PostgresOrigin, sql: &str, params: &[&str]) -> Changes {
-    let changes = origin.changes(&write(sql, params)).await;
-    changes.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    origin.changes(&write(sql, params)).await.map_err(|error| (sql, error)).unwrap()
 }
 
 async fn reads(origin: &PostgresOrigin, sql: &str, params: &[&str]) -> String {
