@@ -1,6 +1,6 @@
 //! How a value is written inside a name.
 //!
-//! The text that [`value`] writes is one *segment*: it holds safe bytes and `%XX` alone, or it is
+//! The text that [`push_segment`] writes is one *segment*: it holds safe bytes and `%XX` alone, or it is
 //! [`NULL`]. So a segment contains none of the bytes that names are put together with (`:`, `~`),
 //! none that the store reserves (`{`, `}`, space, control characters), and two values never share
 //! one.
@@ -18,8 +18,9 @@ pub(crate) fn is_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'+' | b'-')
 }
 
-/// Appends the segment of `value`, where `None` is null.
-pub(crate) fn value(out: &mut String, value: Option<&str>) {
+/// Appends a value as every key and tag spells it; `None` is null and becomes `~`. Letters, digits
+/// and `. _ @ + -` stand for themselves, every other byte of the UTF-8 text becomes `%XX`.
+pub fn push_segment(out: &mut String, value: Option<&str>) {
     match value {
         Some(text) => escape(out, text),
         None => out.push(NULL),
@@ -69,7 +70,7 @@ mod tests {
 
     fn segment(value: Option<&str>) -> String {
         let mut out = String::new();
-        super::value(&mut out, value);
+        push_segment(&mut out, value);
         out
     }
 }

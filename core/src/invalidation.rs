@@ -3,7 +3,8 @@
 //! A write declares what it touches: reads, with the values of its own parameters or of the rows
 //! that it returned (`user.profile(id)`, `order.list(row.user_id)`), and tags (`tag team:{id}`).
 //! What depends on a row is touched for every row as it was and as it is: who moves from one team
-//! to another changes both.
+//! to another changes both. `{old.team}` is the value that the row had, whichever side the others
+//! are of.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -77,10 +78,8 @@ impl Touch {
 
     fn depends_on_row(&self) -> bool {
         match self {
-            Self::Read { arguments, .. } => {
-                arguments.iter().any(|(_, source)| source.column().is_some())
-            }
-            Self::Tag(template) => template.columns().next().is_some(),
+            Self::Read { arguments, .. } => arguments.iter().any(|(_, source)| source.is_of_row()),
+            Self::Tag(template) => template.sources().any(Source::is_of_row),
         }
     }
 
@@ -103,19 +102,34 @@ impl Touch {
     }
 }
 
+/// A row as it was or as it is, and as it was.
+struct Side<'c> {
+    columns: &'c [Argument],
+    before: &'c [Argument],
+}
+
+impl Side<'_> {
+    /// For what depends on no row.
+    const NONE: Self = Self { columns: &[], before: &[] };
+}
+
 /// What `change` makes untrue, sorted, none twice. A touch whose value the change does not know (a
 /// write without `RETURNING`, for a column) names nothing.
 pub(crate) fn targets(write: &Write, change: &Change) -> Vec<Target> {
-    let sides = change.rows.iter().flat_map(|row| [&row.before, &row.after]);
-    let sides: Vec<&[Argument]> =
-        sides.map(Vec::as_slice).filter(|columns| !columns.is_empty()).collect();
+    let sides =
+        change.rows.iter().flat_map(|row| [&row.before, &row.after].map(|side| (row, side)));
+    let sides: Vec<Side<'_>> = sides
+        .filter(|(_, side)| !side.is_empty())
+        .map(|(row, columns)| Side { columns, before: &row.before })
+        .collect();
     let mut targets = Vec::new();
     for touch in &write.touches {
-        let sides = if touch.depends_on_row() { sides.as_slice() } else { &[&[] as &[Argument]] };
-        for columns in sides {
+        let sides = if touch.depends_on_row() { sides.as_slice() } else { &[Side::NONE] };
+        for side in sides {
             targets.extend(touch.target(write.way, &|source| match source {
                 Source::Parameter(index) => find(&change.arguments, write.params.get(*index)?),
-                Source::Column(name) => find(columns, name),
+                Source::Column(name) => find(side.columns, name),
+                Source::Old(name) => find(side.before, name),
             }));
         }
     }
@@ -159,6 +173,18 @@ mod tests {
         let expected =
             [tag("team:a"), tag("team:b"), read("user.profile", &[("id", "1")], Way::Removed)];
         assert_eq!(targets(&write, &change(&[], rows)), expected);
+    }
+
+    #[test]
+    fn an_old_column_is_what_the_row_was_and_the_others_are_of_either_side() {
+        let touches =
+            ["tag team:{old.team}", "tag at:{old.team}:{row.at}", "user.profile(old.lead)"];
+        let write = write(Way::Removed, &touches);
+        let moved = row(&[("team", "a"), ("lead", "1")], &[("team", "b"), ("at", "x")]);
+        let made = row(&[], &[("team", "c"), ("at", "y")]);
+        let expected =
+            [tag("at:a:x"), tag("team:a"), read("user.profile", &[("id", "1")], Way::Removed)];
+        assert_eq!(targets(&write, &change(&[], vec![moved, made])), expected);
     }
 
     #[test]

@@ -4,17 +4,17 @@
 //! |---|---|
 //! | entity | `v1:user.profile:42`, one segment an argument, in declared order |
 //! | entity, long | `v1:user.profile:~9f86…`, a digest in place of the arguments |
-//! | ad-hoc query | `v1:~query:~2c26…`, a digest of statement and arguments |
+//! | ad-hoc query | `v1:~query:~2c26…`, a digest of statement, lifetime, tags and arguments |
 //!
 //! Two different requests never share a key: segments are injective and free of `:` and `~` (see
 //! `escape`), the only segment with a `~` is null's, which has nothing after it, no entity's name
 //! begins with `~`, and what is digested is canonical (see `digest`).
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 use crate::digest::{self, Canonical};
-use crate::escape;
+use crate::{Tag, escape};
 
 /// Longest key that spells its arguments out. Keys are repeated in leases, tag indexes and logs, so
 /// a digest is cheaper than the text from about here on; and with everything else that a name can
@@ -62,12 +62,22 @@ impl Key {
         Self(key)
     }
 
-    /// The key of an ad-hoc query with these arguments, sorted by name.
-    pub(crate) fn query(namespace: &str, sql: &str, sorted: &[(&str, Option<&str>)]) -> Self {
+    /// The key of an ad-hoc query. Its lifetime and its tags are part of what the caller asked for: a
+    /// value that is kept for longer, or that another tag removes, is not the answer to it. The tags
+    /// and the arguments are sorted, the latter by name.
+    pub(crate) fn query(
+        namespace: &str,
+        (sql, ttl_ms): (&str, u32),
+        tags: &[Tag],
+        arguments: &[(&str, Option<&str>)],
+    ) -> Self {
         let mut key = String::from(namespace);
         key.push_str(":~query:~");
-        let form = Canonical::of("corral:key:query:1").text(sql);
-        sorted
+        let form = Canonical::of("corral:key:query:2").text(sql);
+        // With their number before them, no tag can be taken for the name of an argument.
+        let form = form.text(&ttl_ms.to_string()).text(&tags.len().to_string());
+        let form = tags.iter().fold(form, |form, tag| form.text(tag.as_str()));
+        arguments
             .iter()
             .fold(form, |form, (name, value)| form.text(name).value(*value))
             .write_hex(&mut key);
@@ -85,7 +95,7 @@ impl Key {
 fn spell_out(key: &mut String, values: &[Option<&str>]) -> bool {
     values.iter().all(|value| {
         key.push(':');
-        escape::value(key, *value);
+        escape::push_segment(key, *value);
         key.len() <= PLAIN_BYTES_MAX
     })
 }
@@ -172,7 +182,7 @@ mod tests {
         let long = "x".repeat(1_000);
         let of_user = Key::entity("v1", "user", &[Some(&long)]);
         let of_order = Key::entity("v1", "order", &[Some(&long)]);
-        let of_query = Key::query("v1", "user", &[("", Some(&long))]);
+        let of_query = Key::query("v1", ("user", 0), &[], &[("", Some(&long))]);
         let digests = [&of_user, &of_order, &of_query].map(|key| key.as_str().rsplit(':').next());
         assert_ne!(digests[0], digests[1]);
         assert_ne!(digests[0], digests[2]);
@@ -184,7 +194,8 @@ mod tests {
         let name = "e".repeat(ENTITY_BYTES_MAX);
         let many = [Some("é"); 500];
         assert_legal(Key::entity(&namespace, &name, &many).as_str());
-        assert_legal(Key::query(&namespace, &"x".repeat(10_000), &[("p", None)]).as_str());
+        let sql = "x".repeat(10_000);
+        assert_legal(Key::query(&namespace, (&sql, u32::MAX), &[], &[("p", None)]).as_str());
     }
 
     proptest! {
@@ -196,8 +207,8 @@ mod tests {
         }
 
         #[test]
-        fn query_keys_are_equal_exactly_when_statement_and_arguments_are(
-            a in (texts(), named()), b in (texts(), named())
+        fn query_keys_are_equal_exactly_when_everything_asked_for_is(
+            a in asked(), b in asked()
         ) {
             let (key_a, key_b) = (query(&a), query(&b));
             assert_legal(&key_a);
@@ -205,6 +216,8 @@ mod tests {
         }
     }
 
+    /// Statement, lifetime, tags and arguments.
+    type Asked = (String, u32, Vec<String>, Named);
     type Named = Vec<(String, Option<String>)>;
 
     /// Few distinct texts, so that pairs are often equal or nearly so, and some long ones.
@@ -227,6 +240,10 @@ mod tests {
         prop::collection::vec(("[a:]{0,1}", prop::option::of("[a:]{0,1}")), 0..3)
     }
 
+    fn asked() -> impl Strategy<Value = Asked> {
+        (texts(), 0_u32..3, prop::collection::vec("[a:]{0,1}", 0..3), named())
+    }
+
     fn borrowed(values: &[Option<String>]) -> Vec<Option<&str>> {
         values.iter().map(Option::as_deref).collect()
     }
@@ -235,10 +252,11 @@ mod tests {
         Key::entity("v1", "user.profile", values).to_string()
     }
 
-    fn query((sql, arguments): &(String, Named)) -> String {
+    fn query((sql, ttl_ms, tags, arguments): &Asked) -> String {
         let arguments: Vec<_> =
             arguments.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
-        Key::query("v1", sql, &arguments).to_string()
+        let tags: Vec<Tag> = tags.iter().map(|tag| Tag::given(tag)).collect();
+        Key::query("v1", (sql, *ttl_ms), &tags, &arguments).to_string()
     }
 
     fn is_digest(key: &str) -> bool {

@@ -18,6 +18,8 @@
 //!   led to, until the action is [`Action::Answer`], [`Action::AnswerAndRefresh`] or
 //!   [`Action::Fail`].
 //! * Writes: [`Policy::invalidate`] says what a [`Change`] makes untrue.
+//! * Tags by hand: [`push_segment`] and [`Tag::rendered`] spell a tag as the policy does, for whoever
+//!   is told its text or its values by a person.
 //!
 //! After `try_new` they may be called in any order, from any thread, for any number of flights.
 //!
@@ -60,6 +62,7 @@ mod tag;
 mod template;
 
 pub use contract::*;
+pub use escape::push_segment;
 pub use key::Key;
 pub use policy::Policy;
 pub use tag::Tag;

@@ -102,13 +102,15 @@ impl Policy {
 
     fn plan_query(&self, query: &Query, arguments: &[Argument]) -> Result<Plan, Refusal> {
         let sorted = sort(arguments)?;
+        let tags = distinct(query.tags.iter().map(|tag| Tag::given(tag)).collect());
         let ttl_ms = match query.ttl_ms {
             0 => self.settings.query_ttl_ms,
             ttl_ms => ttl_ms.min(DURATION_MAX_MS),
         };
+        let asked = (query.sql.as_str(), query.ttl_ms);
         Ok(Plan {
-            key: Key::query(&self.settings.namespace, &query.sql, &sorted),
-            tags: distinct(query.tags.iter().map(|tag| Tag::given(tag)).collect()),
+            key: Key::query(&self.settings.namespace, asked, &tags, &sorted),
+            tags,
             row_columns: Vec::new(),
             memo: flight::begin(SPARE_QUERY + ttl_ms),
         })
@@ -167,6 +169,8 @@ fn lookup<'v>(
 ) -> Option<Option<&'v str>> {
     match source {
         Source::Parameter(index) => values.get(*index).copied(),
+        // The settings have none in a read's tags.
+        Source::Old(_) => None,
         Source::Column(name) => {
             let index = entity.row_columns.iter().position(|column| column == name)?;
             Some(row.get(index).and_then(Option::as_deref))

@@ -18,10 +18,16 @@ const KEPT_BYTES: usize = PLAIN_BYTES_MAX + 1 - "~".len() - digest::HEX_BYTES;
 pub struct Tag(String);
 
 impl Tag {
-    /// The tag that a template rendered: `text` as it is or, where it is too long, its beginning
-    /// and a digest. The tag depends on the text alone, so a read and a write whose templates
-    /// differ in the names of their parameters meet all the same.
-    pub(crate) fn rendered(mut text: String) -> Self {
+    /// The tag that a template rendered: `text` as it is or, where it is longer than 192 bytes, its
+    /// beginning and a digest. The tag depends on the text alone, so a read and a write whose
+    /// templates differ in the names of their parameters meet all the same.
+    ///
+    /// `text` is a template's literal text with each value in its place as [`push_segment`] spells
+    /// it; nothing is checked here.
+    ///
+    /// [`push_segment`]: crate::push_segment
+    #[must_use]
+    pub fn rendered(mut text: String) -> Self {
         if text.len() > PLAIN_BYTES_MAX {
             let digest = Canonical::of("corral:tag:1").text(&text);
             text.truncate(KEPT_BYTES);

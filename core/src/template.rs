@@ -1,4 +1,5 @@
-//! Templates of tags: literal text with `{parameter}` and `{row.column}` in it.
+//! Templates of tags: literal text with `{parameter}`, `{row.column}` and, where a write is touched,
+//! `{old.column}` in it.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -13,6 +14,9 @@ const SOURCE_BYTES_MAX: usize = 128;
 /// What marks a column of the row, as against a parameter.
 const ROW_PREFIX: &str = "row.";
 
+/// What marks a column of the row as it was before a write.
+const OLD_PREFIX: &str = "old.";
+
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -20,15 +24,18 @@ pub(crate) enum Source {
     Parameter(usize),
     /// The column of this name.
     Column(String),
+    /// The column of this name, of the row as it was before a write.
+    Old(String),
 }
 
 impl Source {
-    /// Reads `id` or `row.team_id`.
+    /// Reads `id`, `row.team_id` or `old.team_id`.
     pub(crate) fn parse(name: &str, params: &[String]) -> Result<Self, Malformed> {
-        match name.strip_prefix(ROW_PREFIX) {
-            Some("") => Err(Malformed::UnnamedColumn),
-            Some(column) => Ok(Self::Column(column.to_owned())),
-            None => params
+        match (name.strip_prefix(ROW_PREFIX), name.strip_prefix(OLD_PREFIX)) {
+            (Some(""), _) | (_, Some("")) => Err(Malformed::UnnamedColumn),
+            (Some(column), _) => Ok(Self::Column(column.to_owned())),
+            (_, Some(column)) => Ok(Self::Old(column.to_owned())),
+            (None, None) => params
                 .iter()
                 .position(|param| param == name)
                 .map(Self::Parameter)
@@ -36,11 +43,11 @@ impl Source {
         }
     }
 
-    /// The column's name, for a column.
-    pub(crate) fn column(&self) -> Option<&str> {
+    /// Whether a row has to be known for its value.
+    pub(crate) fn is_of_row(&self) -> bool {
         match self {
-            Self::Parameter(_) => None,
-            Self::Column(name) => Some(name),
+            Self::Parameter(_) => false,
+            Self::Column(_) | Self::Old(_) => true,
         }
     }
 }
@@ -84,11 +91,26 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The columns that it needs, in the order in which it names them.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+    /// Reads a template of a read's tag, whose row is one: there was none before it.
+    pub(crate) fn parse_of_read(source: &str, params: &[String]) -> Result<Self, Malformed> {
+        let template = Self::parse(source, params)?;
+        let is_old = |source: &Source| matches!(source, Source::Old(_));
+        if template.sources().any(is_old) { Err(Malformed::OldColumn) } else { Ok(template) }
+    }
+
+    /// Where its values come from, in the order in which it names them.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Text(_) => None,
-            Piece::Value(source) => source.column(),
+            Piece::Value(source) => Some(source),
+        })
+    }
+
+    /// The columns that it needs, in the order in which it names them.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(|source| match source {
+            Source::Parameter(_) | Source::Old(_) => None,
+            Source::Column(name) => Some(name.as_str()),
         })
     }
 
@@ -99,7 +121,7 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Text(literal) => text.push_str(literal),
-                Piece::Value(source) => escape::value(&mut text, lookup(source)?),
+                Piece::Value(source) => escape::push_segment(&mut text, lookup(source)?),
             }
         }
         Some(Tag::rendered(text))
@@ -123,6 +145,7 @@ pub(crate) enum Malformed {
     IllegalCharacter(char),
     UnknownParameter(String),
     UnnamedColumn,
+    OldColumn,
     UnknownEntity(String),
     WrongArgumentCount { entity: String, declared: usize, given: usize },
     NotATouch,
@@ -138,7 +161,12 @@ impl fmt::Display for Malformed {
                 write!(f, "{c:?} can't be in a tag; letters, digits and `. _ @ + - : /` can")
             }
             Self::UnknownParameter(name) => write!(f, "there is no parameter `{name}`"),
-            Self::UnnamedColumn => f.write_str("`row.` needs the name of a column after it"),
+            Self::UnnamedColumn => {
+                f.write_str("`row.` and `old.` need the name of a column after them")
+            }
+            Self::OldColumn => {
+                f.write_str("`old.` is what a row was before a write: only touches know it")
+            }
             Self::UnknownEntity(name) => write!(f, "there is no entity `{name}`"),
             Self::WrongArgumentCount { entity, declared, given } => {
                 write!(f, "`{entity}` has {declared} parameter(s), not {given}")
@@ -182,6 +210,10 @@ mod tests {
         assert_eq!(parse("user:{name}"), Err(Malformed::UnknownParameter("name".into())));
         assert_eq!(parse("user:{}"), Err(Malformed::UnknownParameter("".into())));
         assert_eq!(parse("team:{row.}"), Err(Malformed::UnnamedColumn));
+        assert_eq!(parse("team:{old.}"), Err(Malformed::UnnamedColumn));
+        let params = ["id".to_string()];
+        assert_eq!(Template::parse_of_read("t:{old.t}", &params), Err(Malformed::OldColumn));
+        assert!(Template::parse_of_read("t:{row.t}:{id}", &params).is_ok());
         assert_eq!(parse(&"x".repeat(SOURCE_BYTES_MAX + 1)), Err(Malformed::TooLong));
         for (source, character) in
             [("a b", ' '), ("a}b", '}'), ("~", '~'), ("50%", '%'), ("\t{id}", '\t'), ("é", 'é')]

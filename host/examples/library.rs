@@ -44,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
     }
     ensure!(asked.load(Ordering::Relaxed) == 1, "100 readers of one cold key cost one load");
 
-    corral.invalidate(&[], &["forecasts".to_owned()], &[]).await?;
+    corral.invalidate(&[], &["forecasts".into()], &[]).await?;
     forecast(&corral, &asked, "Oslo").await?;
     ensure!(asked.load(Ordering::Relaxed) == 2, "what was invalidated is loaded again");
 

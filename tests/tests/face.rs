@@ -27,5 +27,9 @@ mod operations;
 mod query;
 #[path = "face/shutdown.rs"]
 mod shutdown;
+#[path = "face/tags.rs"]
+mod tags;
+#[path = "face/touches.rs"]
+mod touches;
 #[path = "face/wire.rs"]
 mod wire;

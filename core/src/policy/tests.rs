@@ -79,6 +79,20 @@ fn a_query_has_the_tags_it_came_with() {
 }
 
 #[test]
+fn a_query_with_other_tags_or_another_lifetime_has_another_key() {
+    let key = |ttl_ms, tags: &[&str]| {
+        let mut request = query("SELECT 1", ttl_ms, &[]);
+        if let Subject::Query(query) = &mut request.subject {
+            query.tags = tags.iter().map(|tag| tag.to_string()).collect();
+        }
+        policy().plan(&request).unwrap().key
+    };
+    let keys = [key(0, &[]), key(1, &[]), key(0, &["a"]), key(0, &["b"]), key(0, &["a", "b"])];
+    assert_eq!(distinct(keys.to_vec()).len(), keys.len());
+    assert_eq!(key(0, &["a", "b"]), key(0, &["b", "a", "b"]));
+}
+
+#[test]
 fn each_entity_is_kept_under_its_own_terms() {
     let memo = |name, arguments: &[_]| policy().plan(&entity(name, arguments)).unwrap().memo;
     let orders = filled(memo("orders", &[("user", None), ("page", None)]));
@@ -132,7 +146,7 @@ proptest! {
             key(entity("orders", &[user, page])),
             key(entity("orders", &[page, user]))
         );
-        prop_assert_eq!(key(query("q", 0, &[user, page])), key(query("q", 1, &[page, user])));
+        prop_assert_eq!(key(query("q", 1, &[user, page])), key(query("q", 1, &[page, user])));
     }
 
     #[test]

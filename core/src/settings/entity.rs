@@ -51,7 +51,7 @@ pub(super) fn read(name: &str, mut fields: Fields<'_, '_>, entities: &[Signature
     }
     let params = read_params(&mut fields);
     let terms = read_terms(&mut fields);
-    let templates = fields.parsed("tags", |text| Template::parse(text, &params));
+    let templates = fields.parsed("tags", |text| Template::parse_of_read(text, &params));
     let (row_tags, tags): (Vec<_>, Vec<_>) =
         templates.into_iter().partition(|template| template.columns().next().is_some());
     let mut row_columns: Vec<String> = Vec::new();
@@ -95,7 +95,8 @@ fn read_params(fields: &mut Fields<'_, '_>) -> Vec<String> {
     params
 }
 
-/// Templates write a parameter as `{name}` and a column as `{row.name}`: a name has no dot.
+/// Templates write a parameter as `{name}`, a column as `{row.name}` or `{old.name}`: a name has no
+/// dot.
 fn is_parameter(name: &str) -> bool {
     is_name(name, NAME_BYTES_MAX) && !name.contains(['.', '-'])
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::origin::{CommitError, Origin, OriginError, Value, WriteStatement, Written};
 use crate::policy::guard::{self, Illegal};
 use crate::policy::{
-    Argument, Change, Generation, Named, Policy, Request, RowChange, Scope, Target, Way,
+    Argument, Change, Generation, Named, Policy, Request, Scope, Target, Way, row_change,
 };
 use crate::store::{Doomed, Key, Tag};
 
@@ -327,7 +327,7 @@ fn change(call: &WriteCall, written: &Written) -> Change {
         entity: call.entity.clone(),
         write: call.write.clone(),
         arguments: call.arguments.clone(),
-        rows: written.returned.iter().map(row_change).collect(),
+        rows: written.returned.iter().map(|row| row_change(columns(row))).collect(),
     }
 }
 
@@ -347,8 +347,6 @@ fn name(generation: &Generation, request: &Request) -> Result<Arc<Named>, WriteE
     })
 }
 
-fn row_change(row: &Map<String, Json>) -> RowChange {
-    let after =
-        row.iter().map(|(name, value)| Argument { name: name.clone(), value: as_text(value) });
-    RowChange { before: Vec::new(), after: after.collect() }
+fn columns(row: &Map<String, Json>) -> impl Iterator<Item = Argument> {
+    row.iter().map(|(name, value)| Argument { name: name.clone(), value: as_text(value) })
 }

@@ -102,7 +102,7 @@ pub(super) fn spelled<S: AsRef<str>>(path: &[S]) -> String {
 }
 
 /// The known word that was probably meant: at most a third of its letters differ.
-pub(super) fn suggestion<'k>(
+pub(crate) fn suggestion<'k>(
     word: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {

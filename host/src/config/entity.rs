@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::document::{Spot, suggestion};
 use super::fixed::{DEADLINE, DEFAULT_DEADLINE, LIFETIME, WINDOW};
 use super::section::{Item, Raw, Section};
-use super::template::{self, Touch};
+use super::template::{self, Of, Source, Touch};
 use super::values::{self, Bounds, shown};
-use super::{Entity, Param, Then, Write};
+use super::{Allowed, Entity, Param, Then, Write};
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 
 /// A row that does not exist now may exist soon.
@@ -25,6 +25,15 @@ const MAX_NAME: usize = 64;
 const ROWS: [(&str, Rows); 2] = [("one", Rows::One), ("many", Rows::Many)];
 const THEN: [(&str, Then); 2] =
     [("invalidate", Then::Invalidate), ("write-through", Then::WriteThrough)];
+
+/// In the place of a list: the write touches nothing, and that is meant.
+const NOTHING: &str = "nothing";
+
+const ALLOWED: [(&str, Allowed); 3] = [
+    ("unread-tags", Allowed::UnreadTags),
+    ("stale-absence", Allowed::StaleAbsence),
+    ("stale-moves", Allowed::StaleMoves),
+];
 
 /// A parameter as it was declared.
 struct Declared {
@@ -108,7 +117,7 @@ fn tags(section: &mut Section<'_>, declared: Option<&Vec<Declared>>) -> Vec<Stri
     let names = declared.map(|declared| names(declared));
     let mut tags = Vec::new();
     for Item { text, spot } in section.texts("tags") {
-        match template::check_tag(&text, names.as_deref()) {
+        match template::check_tag(&text, names.as_deref(), Of::Read) {
             Ok(()) => tags.push(text),
             Err(message) => section.complain_at(&spot, message),
         }
@@ -138,18 +147,63 @@ fn write(
     let declared = params(&mut section);
     let sql = section.require("sql", "the statement that writes", sql);
     let then = section.take("then", |raw| values::choice(raw, &THEN)).unwrap_or(Then::Invalidate);
-    let mut touches = Vec::new();
-    for Item { text, spot } in section.texts("touches") {
-        match check_touch(&text, declared.as_deref(), entities) {
-            Ok(()) => touches.push(text),
-            Err(message) => section.complain_at(&spot, message),
+    let word = section.word("touches");
+    let touches = match word {
+        None => touches(&mut section, declared.as_deref(), entities),
+        Some(word) => {
+            if word != NOTHING {
+                section.complain(
+                    "touches",
+                    format!(
+                        "{} doesn't do; write a list such as [\"user.profile(id)\"], or \
+                         {NOTHING:?} for a write that makes no read untrue",
+                        shown(word)
+                    ),
+                );
+            }
+            Vec::new()
         }
-    }
+    };
+    let allowed = allowed(&mut section);
     section.finish();
 
     let params: Vec<Param> = declared?.into_iter().map(|declared| declared.param).collect();
     let statement = WriteStatement { sql: sql?, params: types(&params) };
-    Some(Write { name: name.to_owned(), params, statement, then, touches })
+    Some(Write {
+        name: name.to_owned(),
+        params,
+        statement,
+        then,
+        touches,
+        touches_nothing: word.is_some(),
+        allowed,
+    })
+}
+
+fn touches(
+    section: &mut Section<'_>,
+    declared: Option<&[Declared]>,
+    entities: &BTreeMap<String, Params>,
+) -> Vec<String> {
+    let mut touches = Vec::new();
+    for Item { text, spot } in section.texts("touches") {
+        match check_touch(&text, declared, entities) {
+            Ok(()) => touches.push(text),
+            Err(message) => section.complain_at(&spot, message),
+        }
+    }
+    touches
+}
+
+fn allowed(section: &mut Section<'_>) -> Vec<Allowed> {
+    let mut allowed = Vec::new();
+    for Item { text, spot } in section.texts("allow") {
+        match values::choice(Raw::Text(&text), &ALLOWED) {
+            Ok(word) => allowed.push(word),
+            Err(message) => section.complain_at(&spot, message),
+        }
+    }
+    allowed
 }
 
 fn check_touch(
@@ -158,7 +212,9 @@ fn check_touch(
     entities: &BTreeMap<String, Params>,
 ) -> Result<(), String> {
     let (entity, arguments) = match template::touch(text)? {
-        Touch::Tag(tag) => return template::check_tag(tag, own.map(names).as_deref()),
+        Touch::Tag(tag) => {
+            return template::check_tag(tag, own.map(names).as_deref(), Of::Write);
+        }
         Touch::Read { entity, arguments } => (entity, arguments),
     };
     let Some(params) = entities.get(entity) else {
@@ -167,31 +223,36 @@ fn check_touch(
             None => format!("no entity {}; write the name of one", shown(entity)),
         });
     };
+    arguments.iter().try_for_each(|source| source.check(Of::Write))?;
     let (Some(own), Some(params)) = (own, params) else { return Ok(()) };
     if arguments.len() != params.len() {
         let wanted = names(params).join(", ");
         return Err(format!("{} arguments, and the read is {entity}({wanted})", arguments.len()));
     }
-    arguments.iter().zip(params).try_for_each(|(argument, param)| {
-        let own = own.iter().find(|own| own.param.name == **argument);
-        check_argument(argument, own, entity, param)
+    arguments.iter().zip(params).try_for_each(|(source, param)| match source {
+        Source::Param(name) => {
+            let own = own.iter().find(|own| own.param.name == **name);
+            check_argument(name, own, entity, param)
+        }
+        // The database knows its type.
+        Source::Column(_) | Source::Old(_) => Ok(()),
     })
 }
 
-/// An argument has the type of the parameter that it is for: two types may print one value in two
-/// ways (`1` and `1.0`), and the key would be another one than the read's.
+/// A parameter has the type of the one that it is for: two types may print one value in two ways
+/// (`1` and `1.0`), and the key would be another one than the read's.
 fn check_argument(
     argument: &str,
     own: Option<&Declared>,
     entity: &str,
     param: &Declared,
 ) -> Result<(), String> {
-    if argument.starts_with("row.") {
-        let remedy = format!("touch a tag instead, such as \"tag x:{{{argument}}}\"");
-        return Err(format!("{}: nobody declares a column's type; {remedy}", shown(argument)));
-    }
     let Some(own) = own else {
-        return Err(format!("{} is no parameter of this write; declare it", shown(argument)));
+        return Err(format!(
+            "{} is no parameter of this write; declare it, or write \"row.{argument}\" for a column \
+             that its statement returns",
+            shown(argument)
+        ));
     };
     if own.param.ty == param.param.ty {
         return Ok(());

@@ -25,6 +25,7 @@ use toml::de::DeTable;
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 use crate::policy::Limits;
 use document::Document;
+pub(crate) use document::suggestion;
 pub use environment::Environment;
 pub use locate::{locate, locate_key};
 pub use problem::{ConfigErrors, Place, ProblemAt};
@@ -287,14 +288,30 @@ pub struct Write {
     pub then: Then,
     /// Templates: `user.profile(id)`, `tag user:{id}`.
     pub touches: Vec<String>,
+    /// `touches = "nothing"`: it touches nothing, and that is meant.
+    pub touches_nothing: bool,
+    /// What `corral check` would refuse of it, and is meant.
+    pub allowed: Vec<Allowed>,
 }
 
 impl Write {
-    /// The columns that its touches need: its statement has to return them.
+    /// The columns that its touches need, under the names by which its statement has to return them:
+    /// `team_id`, and `old.team_id` for the value before the write.
     #[must_use]
     pub fn touched_columns(&self) -> Vec<&str> {
         template::touch_columns(&self.touches)
     }
+}
+
+/// What a write may leave stale, because its author says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// `unread-tags`: it touches tags that no read of this configuration carries.
+    UnreadTags,
+    /// `stale-absence`: reads that found nothing go on to find nothing, for their lifetime.
+    StaleAbsence,
+    /// `stale-moves`: what lists a row under the value that a column had goes on to list it.
+    StaleMoves,
 }
 
 /// What a write does with the keys it touched.

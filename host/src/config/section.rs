@@ -145,6 +145,15 @@ impl<'a> Section<'a> {
         items
     }
 
+    /// A text where a list could stand; if there is one, it is taken.
+    pub(super) fn word(&mut self, key: &str) -> Option<&'a str> {
+        let word = match self.document.ask(&self.path_of(key)) {
+            Some((_, text)) => (!text.trim_start().starts_with('[')).then_some(text),
+            None => self.entry(key)?.get_ref().as_str(),
+        };
+        word.inspect(|_| self.know(key))
+    }
+
     /// Where a key's value comes from; for an absent one, where it would stand.
     pub(super) fn spot(&self, key: &str) -> Spot {
         let path = self.path_of(key);

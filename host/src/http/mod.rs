@@ -6,6 +6,7 @@ mod admin;
 mod alarms;
 mod cache_status;
 mod problem;
+mod query_string;
 mod read;
 mod server;
 mod stream;

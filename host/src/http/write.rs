@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::cache::{Invalidated, Wrote};
+use crate::service::GivenTag;
 
 use super::access::Scope;
 use super::problem::Problem;
@@ -34,7 +35,7 @@ pub(super) struct Named {
     #[serde(default)]
     keys: Vec<String>,
     #[serde(default)]
-    tags: Vec<String>,
+    tags: Vec<GivenTag>,
     #[serde(default)]
     reads: Vec<NamedRead>,
 }

@@ -8,6 +8,7 @@ pub mod bindings;
 pub mod build;
 mod builtin;
 mod calls;
+mod changes;
 pub mod compare;
 mod compiled;
 mod configuration;
@@ -30,6 +31,7 @@ use std::fmt;
 
 pub use builtin::builtin;
 pub use calls::Calls;
+pub use changes::{OLD, row_change};
 pub use engine::{Engine, EngineError, Limits};
 pub use generation::{Counts, Generation, Origin, Summary, Undecided};
 pub use guard::Named;

@@ -6,11 +6,13 @@
 mod closures;
 mod explain;
 mod policies;
+mod query;
 mod questions;
 mod readiness;
 mod requests;
 mod shadow;
 mod shapes;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,13 +34,15 @@ pub use explain::{ExplainError, Explained};
 pub use policies::{
     Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
 };
+pub use query::QueryRequest;
 pub use questions::{
     QuestionError, TraceRequests, generated_questions, recorded_questions, trace_requests,
 };
 pub use readiness::Readiness;
-pub use requests::{Arguments, InvalidArgument, QueryRequest, ReadRequest, RequestError};
+pub use requests::{Arguments, InvalidArgument, ReadRequest, RequestError};
 pub use shadow::ShadowError;
 pub use shapes::terms;
+pub use tags::{FilledTag, GivenTag};
 
 /// How often the near cache is swept.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -59,6 +63,7 @@ pub struct Corral {
 struct Inner {
     config: Config,
     entities: BTreeMap<String, Arc<Bound>>,
+    tags: tags::Templates,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
     policies: Policies,
@@ -123,6 +128,7 @@ impl Corral {
         let entities = config.entities.values().map(|e| Bound::of(e, origin.as_ref())).collect();
         let inner = Arc::new(Inner {
             entities,
+            tags: tags::Templates::of(&config),
             cache,
             origin,
             policies,

@@ -9,7 +9,7 @@ use crate::cache::lifetimes;
 use crate::config::{Config, Entity, Param, Write};
 use crate::origin::{ParamType, Value};
 use crate::policy::compare::Questions;
-use crate::policy::{Argument, Change, Request, RowChange, Subject};
+use crate::policy::{Argument, Change, OLD, Request, Subject, row_change};
 
 use super::requests::{Arguments, RequestError, named, typed};
 
@@ -172,10 +172,15 @@ fn read(entity: &Entity, values: &[Value]) -> Request {
 
 /// A write whose statement returned one row, as far as its touches need columns.
 fn change(entity: &Entity, write: &Write, values: &[Value], number: u32) -> Change {
-    let column = |name: &str| Argument { name: name.to_owned(), value: Some(number.to_string()) };
-    let after: Vec<Argument> = write.touched_columns().into_iter().map(column).collect();
-    let rows =
-        if after.is_empty() { Vec::new() } else { vec![RowChange { before: Vec::new(), after }] };
+    // What the row was is another value than what it is.
+    let value = |name: &str| if name.starts_with(OLD) { number + 1 } else { number };
+    let column =
+        |name: &str| Argument { name: name.to_owned(), value: Some(value(name).to_string()) };
+    let columns = write.touched_columns();
+    let rows = match columns.is_empty() {
+        true => Vec::new(),
+        false => vec![row_change(columns.into_iter().map(column))],
+    };
     Change {
         entity: entity.name.clone(),
         write: write.name.clone(),

@@ -1,20 +1,20 @@
 //! Requests by name: from what a client sent to what the cache works with.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
 use crate::cache::{
-    Answer, Invalidated, Invalidation, LoadError, QueryLoader, Read, ReadError, WriteCall,
-    WriteError, Wrote,
+    Answer, Invalidated, Invalidation, Read, ReadError, WriteCall, WriteError, Wrote,
 };
-use crate::config::{Entity, Param};
-use crate::name::{InvalidName, Key, Tag};
-use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
-use crate::policy::{Argument, Query, Request, Subject};
+use crate::config::Param;
+use crate::name::{Key, Tag};
+use crate::origin::Value;
+use crate::policy::{Argument, Request, Subject};
 
+use super::tags::{GivenTag, NoTag};
 use super::{Bound, Corral};
 
 /// Parameters as a client sent them.
@@ -46,23 +46,6 @@ pub struct ReadRequest<'a> {
     pub no_cache: bool,
 }
 
-/// An ad-hoc query.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QueryRequest {
-    /// One statement that reads.
-    pub sql: String,
-    /// `$1`, `$2`, …: booleans, integers, floats, texts, null.
-    #[serde(default)]
-    pub params: Vec<Json>,
-    /// Tags by which the answer shall be invalidated.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// How long the answer may be kept (`30s`); none: as configured.
-    #[serde(default)]
-    pub ttl: Option<String>,
-}
-
 /// A parameter that is missing, surplus or of another type.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct InvalidArgument {
@@ -70,6 +53,14 @@ pub struct InvalidArgument {
     pub parameter: String,
     /// What is wrong with it, as a sentence.
     pub problem: String,
+}
+
+impl InvalidArgument {
+    /// What is wrong with a parameter; of a long name, its beginning is kept.
+    #[must_use]
+    pub fn new(parameter: &str, problem: impl Into<String>) -> Self {
+        Self { parameter: parameter.chars().take(64).collect(), problem: problem.into() }
+    }
 }
 
 /// Why a request was not served.
@@ -115,49 +106,6 @@ impl Corral {
         Ok(self.inner.cache.read(read).await?)
     }
 
-    /// Answers an ad-hoc query.
-    ///
-    /// # Errors
-    /// [`RequestError`]
-    pub async fn query(&self, request: QueryRequest) -> Result<Answer, RequestError> {
-        let config = &self.inner.config.query;
-        let Some(origin) = self.inner.origin.as_ref().filter(|_| config.enabled) else {
-            return Err(RequestError::NotAllowed("ad-hoc queries are off (query.enabled)"));
-        };
-        if request.sql.contains('\0') {
-            let problem = "it holds the character U+0000".to_owned();
-            return Err(RequestError::Arguments(vec![wrong("sql", problem)]));
-        }
-        let ttl = match &request.ttl {
-            None => config.ttl,
-            Some(text) => query_ttl(text)?,
-        };
-        for tag in &request.tags {
-            Tag::try_new(tag).map_err(|problem| invalid_name("tags", tag, &problem))?;
-        }
-        let values = request.params.iter().enumerate().map(query_value);
-        let values = values.collect::<Result<Vec<Value>, _>>()?;
-        let entity = Arc::new(query_entity(&values, ttl, config.deadline));
-        let statement = ReadStatement {
-            sql: request.sql.trim().trim_end_matches(';').to_owned(),
-            params: values.iter().map(Value::ty).collect(),
-            rows: Rows::Many,
-        };
-        let query = Query {
-            sql: statement.sql.clone(),
-            ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
-            tags: request.tags,
-        };
-        let loader = Arc::new(QueryLoader { origin: Arc::clone(origin), statement });
-        let read = Read::new(entity, values, loader).of_query(query);
-        self.inner.cache.read(read).await.map_err(|error| {
-            if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
-                return RequestError::Query(code);
-            }
-            error.into()
-        })
-    }
-
     /// Runs a configured write.
     ///
     /// # Errors
@@ -188,29 +136,46 @@ impl Corral {
         Ok(self.inner.cache.write(call).await?)
     }
 
-    /// Invalidates keys, tags and reads.
+    /// Invalidates keys, tags and reads. A tag that can mean several is all of them.
     ///
     /// # Errors
     /// [`RequestError`] when one of them can't be named; then nothing was invalidated.
     pub async fn invalidate(
         &self,
         keys: &[String],
-        tags: &[String],
+        tags: &[GivenTag],
         reads: &[(String, Map<String, Json>)],
     ) -> Result<Invalidated, RequestError> {
-        let key =
-            |key: &String| Key::try_new(key).map_err(|problem| invalid_name("keys", key, &problem));
-        let tag =
-            |tag: &String| Tag::try_new(tag).map_err(|problem| invalid_name("tags", tag, &problem));
+        let key = |(at, key): (usize, &String)| {
+            let no_key = |problem| {
+                InvalidArgument::new(&format!("keys[{at}]"), format!("it is no key: {problem}"))
+            };
+            Key::try_new(key).map_err(|problem| RequestError::Arguments(vec![no_key(problem)]))
+        };
         let invalidation = Invalidation {
-            keys: keys.iter().map(key).collect::<Result<_, _>>()?,
-            tags: tags.iter().map(tag).collect::<Result<_, _>>()?,
+            keys: keys.iter().enumerate().map(key).collect::<Result<_, _>>()?,
+            tags: self.tags(tags)?,
             reads: reads
                 .iter()
                 .map(|(entity, params)| self.named_read(entity, params))
                 .collect::<Result<_, _>>()?,
         };
         Ok(self.inner.cache.invalidate(invalidation).await?)
+    }
+
+    /// Every tag of the store that a client can have meant.
+    pub(super) fn tags(&self, given: &[GivenTag]) -> Result<Vec<Tag>, RequestError> {
+        let mut tags = BTreeSet::new();
+        for (place, given) in given.iter().enumerate() {
+            let readings = self.inner.tags.readings(given).map_err(|NoTag { at, problem }| {
+                RequestError::Arguments(vec![InvalidArgument::new(
+                    &format!("tags[{place}]{at}"),
+                    problem,
+                )])
+            })?;
+            tags.extend(readings);
+        }
+        Ok(tags.into_iter().collect())
     }
 
     pub(super) fn entity(&self, name: &str) -> Result<&Arc<Bound>, RequestError> {
@@ -269,8 +234,13 @@ pub(super) fn typed(
         };
         match value {
             Some(Ok(value)) => values.push(value),
-            Some(Err(invalid)) => problems.push(wrong(&param.name, invalid.to_string())),
-            None => problems.push(wrong(&param.name, format!("it is missing; it is {}", param.ty))),
+            Some(Err(invalid)) => {
+                problems.push(InvalidArgument::new(&param.name, invalid.to_string()))
+            }
+            None => problems.push(InvalidArgument::new(
+                &param.name,
+                format!("it is missing; it is {}", param.ty),
+            )),
         }
     }
     // As many arguments as parameters, and each parameter has one: there is none to spare.
@@ -289,21 +259,12 @@ fn surplus(params: &[Param], arguments: Arguments<'_>) -> Vec<InvalidArgument> {
     let mut problems = Vec::new();
     for (at, name) in names.iter().enumerate() {
         if !params.iter().any(|param| param.name == *name) {
-            problems.push(wrong(name, "there is no such parameter".to_owned()));
+            problems.push(InvalidArgument::new(name, "there is no such parameter".to_owned()));
         } else if names[..at].contains(name) {
-            problems.push(wrong(name, "it is given twice".to_owned()));
+            problems.push(InvalidArgument::new(name, "it is given twice".to_owned()));
         }
     }
     problems
-}
-
-fn wrong(parameter: &str, problem: String) -> InvalidArgument {
-    InvalidArgument { parameter: parameter.chars().take(64).collect(), problem }
-}
-
-fn invalid_name(list: &str, name: &str, problem: &InvalidName) -> RequestError {
-    let shown: String = name.chars().take(64).collect();
-    RequestError::Arguments(vec![wrong(list, format!("{shown:?} is no legal name: {problem}"))])
 }
 
 pub(super) fn named(params: &[Param], values: &[Value]) -> Vec<Argument> {
@@ -314,48 +275,4 @@ pub(super) fn named(params: &[Param], values: &[Value]) -> Vec<Argument> {
             value: value.canonical().map(str::to_owned),
         })
         .collect()
-}
-
-/// The contract counts in milliseconds of 32 bits, and what is kept for ever is no cache.
-const QUERY_TTL_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
-
-fn query_ttl(text: &str) -> Result<Duration, RequestError> {
-    let problem = |problem: String| RequestError::Arguments(vec![wrong("ttl", problem)]);
-    let ttl = humantime::parse_duration(text)
-        .map_err(|_error| problem("it is no duration; write \"30s\" or \"5m\"".to_owned()))?;
-    if ttl < Duration::from_millis(1) || ttl > QUERY_TTL_LIMIT {
-        return Err(problem("it is to lie between 1ms and 30days".to_owned()));
-    }
-    Ok(ttl)
-}
-
-fn query_value((at, json): (usize, &Json)) -> Result<Value, RequestError> {
-    let ty = match json {
-        Json::Bool(_) => ParamType::Bool,
-        Json::Number(number) if number.is_f64() => ParamType::Float8,
-        Json::Number(_) => ParamType::Int8,
-        Json::Null | Json::String(_) | Json::Array(_) | Json::Object(_) => ParamType::Text,
-    };
-    Value::from_json(ty, json).map_err(|invalid| {
-        RequestError::Arguments(vec![wrong(&format!("params[{at}]"), invalid.to_string())])
-    })
-}
-
-fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {
-    let param =
-        |(at, value): (usize, &Value)| Param { name: format!("{:03}", at + 1), ty: value.ty() };
-    Entity {
-        name: "~query".to_owned(),
-        params: values.iter().enumerate().map(param).collect(),
-        read: None,
-        rows: Rows::Many,
-        ttl,
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-        negative_ttl: ttl,
-        tags: Vec::new(),
-        deadline,
-        near: Duration::ZERO,
-        writes: std::collections::BTreeMap::new(),
-    }
 }

@@ -1,7 +1,7 @@
 //! The configuration in the gate's words.
 
 use crate::cache::lifetimes;
-use crate::config::template::{Piece, Touch, pieces, touch};
+use crate::config::template::{self, Piece, Touch, pieces, touch};
 use crate::config::{Config, Entity, Param, QueryConfig, Write};
 use crate::policy::gate::{self, EntityShape, QueryShape, Source, Template, Terms, WriteShape};
 use crate::policy::guard::Lifetimes;
@@ -21,7 +21,7 @@ fn entity(entity: &Entity) -> EntityShape {
     EntityShape {
         name: entity.name.clone(),
         params: names(&entity.params),
-        tags: entity.tags.iter().map(|tag| template(tag)).collect(),
+        tags: entity.tags.iter().map(|tag| tag_template(tag)).collect(),
         lifetimes: lifetimes(entity),
         deadline: entity.deadline,
         writes: entity.writes.values().map(write).collect(),
@@ -49,25 +49,28 @@ fn write(write: &Write) -> WriteShape {
 
 fn touched(touch: Touch<'_>) -> gate::Touch {
     match touch {
-        Touch::Tag(tag) => gate::Touch::Tag(template(tag)),
+        Touch::Tag(tag) => gate::Touch::Tag(tag_template(tag)),
         Touch::Read { entity, arguments } => {
-            let source = |name: &str| match name.strip_prefix("row.") {
-                Some(column) => Source::Column(column.to_owned()),
-                None => Source::Param(name.to_owned()),
-            };
             let arguments = arguments.into_iter().map(source).collect();
             gate::Touch::Read { entity: entity.to_owned(), arguments }
         }
     }
 }
 
-fn template(tag: &str) -> Template {
+fn tag_template(tag: &str) -> Template {
     let piece = |piece: Piece<'_>| match piece {
         Piece::Text(text) => gate::Piece::Text(text.to_owned()),
-        Piece::Param(name) => gate::Piece::Hole(Source::Param(name.to_owned())),
-        Piece::Column(name) => gate::Piece::Hole(Source::Column(name.to_owned())),
+        Piece::Hole(from) => gate::Piece::Hole(source(from)),
     };
     Template(pieces(tag).unwrap_or_default().into_iter().map(piece).collect())
+}
+
+fn source(source: template::Source<'_>) -> Source {
+    match source {
+        template::Source::Param(name) => Source::Param(name.to_owned()),
+        template::Source::Column(name) => Source::Column(name.to_owned()),
+        template::Source::Old(name) => Source::Old(template::old_column(name).to_owned()),
+    }
 }
 
 fn names(params: &[Param]) -> Vec<String> {

@@ -35,12 +35,15 @@ def plan_query(settings, query, given):
     for one, next_one in zip(given, given[1:]):
         if one.name == next_one.name:
             raise Err(t.Refusal_SurplusArgument(one.name))
-    digest = Digest("corral:key:query:1").text(query.sql)
+    tags = sorted(set(query.tags))
+    digest = Digest("corral:key:query:2")
+    for text in [query.sql, str(query.ttl_ms), str(len(tags)), *tags]:
+        digest.text(text)
     for argument in given:
         digest.text(argument.name).value(argument.value)
     return t.Plan(
         key=f"{settings.namespace}:~query:~{digest.hex()}",
-        tags=sorted(set(query.tags)),
+        tags=tags,
         row_columns=[],
         memo=begin(settings.spare_of_query(query.ttl_ms)),
     )

@@ -31,10 +31,12 @@ function planQuery(settings, { sql, ttlMs, tags }, given) {
   const sorted = [...given].sort((a, b) => byteOrder(a.name, b.name));
   const twice = sorted.find((argument, at) => argument.name === sorted[at + 1]?.name);
   if (twice) throw { tag: "surplus-argument", val: twice.name };
+  const carried = distinct(tags);
+  const asked = [sql, `${ttlMs}`, `${carried.length}`, ...carried];
   const fields = sorted.flatMap(({ name, value }) => [name, { value: value ?? null }]);
   return {
-    key: `${settings.namespace}:~query:~${digest(["corral:key:query:1", sql, ...fields])}`,
-    tags: distinct(tags),
+    key: `${settings.namespace}:~query:~${digest(["corral:key:query:2", ...asked, ...fields])}`,
+    tags: carried,
     rowColumns: [],
     memo: begin(settings.spareOfQuery(ttlMs)),
   };

@@ -54,7 +54,32 @@ const CASES: &[Case] = &[
     case(
         "POST /invalidate",
         r#"{"keys": ["a b"]}"#,
-        r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"keys","problem":"\"a b\" is no legal name: it has ' ' at byte 1"}]}"#,
+        r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"keys[0]","problem":"it is no key: it has ' ' at byte 1"}]}"#,
+    ),
+    case(
+        "POST /invalidate",
+        r#"{"tags": ["user:7", ""]}"#,
+        r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"tags[1]","problem":"it is empty"}]}"#,
+    ),
+    case(
+        "POST /invalidate",
+        r#"{"tags": ["user:{id}"]}"#,
+        r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"tags[0]","problem":"it is a template, without values; name it exactly, {\"tag\": \"user:{id}\", \"values\": {\"id\": 42}}"}]}"#,
+    ),
+    case(
+        "POST /invalidate",
+        r#"{"tags": [{"tag": "user:{id}", "values": {"id": "seven"}}]}"#,
+        r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"tags[0].values.id","problem":"`seven` is no int8: write a whole number from -9223372036854775808 to 9223372036854775807"}]}"#,
+    ),
+    case(
+        "GET /read/user.profile?id=%FF",
+        "",
+        r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"id","problem":"its value is no text: its bytes are no UTF-8"}]}"#,
+    ),
+    case(
+        "GET /read/user.profile?id=7&%E2%82=1",
+        "",
+        r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"%E2%82","problem":"its name is no text: its bytes are no UTF-8"}]}"#,
     ),
     // 400: what can't be read at all
     case(

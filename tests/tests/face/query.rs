@@ -52,6 +52,34 @@ async fn a_query_is_cached_under_a_hashed_key() {
 }
 
 #[tokio::test]
+async fn queries_that_differ_in_anything_that_was_asked_for_have_answers_of_their_own() {
+    let servers = Servers::shared().await;
+    let host = servers.host(47, "[query]\nenabled = true\n").await;
+    let types = "SELECT $1 AS v, pg_typeof($1)::text AS type";
+    let mut keys = Vec::new();
+    for (value, ty) in
+        [(json!(1), "bigint"), (json!("1"), "text"), (json!(1.0), "double precision")]
+    {
+        let body = json!({"sql": types, "params": [value]}).to_string();
+        let answer = post(&host, "/query", &body).await;
+        assert_eq!(answer.json().unwrap()[0]["type"], ty, "{body}");
+        keys.push(status_parameter(&answer, "key").unwrap().to_owned());
+    }
+    for (ttl, tags) in
+        [("1m", json!([])), ("2m", json!([])), ("1m", json!(["a"])), ("1m", json!(["b"]))]
+    {
+        let body = json!({"sql": "SELECT 1 AS one", "tags": tags, "ttl": ttl}).to_string();
+        let answer = post(&host, "/query", &body).await;
+        assert!(!answer.is_hit(), "{body}");
+        keys.push(status_parameter(&answer, "key").unwrap().to_owned());
+        assert!(post(&host, "/query", &body).await.is_hit(), "{body}");
+    }
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 7, "{keys:?}");
+}
+
+#[tokio::test]
 async fn no_query_writes_and_none_changes_the_session_for_the_next() {
     let servers = Servers::shared().await;
     let config = format!(
@@ -138,7 +166,7 @@ async fn a_query_is_refused_where_they_are_off_or_it_is_malformed() {
     for (body, parameter) in [
         (json!({"sql": "SELECT 1", "ttl": "soon"}), "ttl"),
         (json!({"sql": "SELECT 1", "ttl": "0s"}), "ttl"),
-        (json!({"sql": "SELECT 1", "tags": ["a b"]}), "tags"),
+        (json!({"sql": "SELECT 1", "tags": ["a b", ""]}), "tags[1]"),
         (json!({"sql": "SELECT $1::text", "params": ["a\0b"]}), "params[0]"),
         (json!({"sql": "SELECT '\0'"}), "sql"),
     ] {

@@ -131,7 +131,7 @@ impl Stage<'_> {
             keys.extend(read(&self.corral, "product.page", Some(id)).await?.key);
         }
         let stored = self.count(&keys).await?;
-        self.corral.invalidate(&[], &["catalogue".to_owned()], &[]).await?;
+        self.corral.invalidate(&[], &["catalogue".into()], &[]).await?;
         let left = self.count(&keys).await?;
         self.narrator.tell(format_args!(
             "Tags: {stored} keys carried the tag \"catalogue\"; after one invalidation {left} are left."

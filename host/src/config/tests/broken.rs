@@ -220,7 +220,12 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ),
     (
         "[entity.a]\nttl = '1s'\ntags = ['a:{row.}']",
-        r#":3:9 entity.a.tags[0]: "a:{row.}" names no column; write {row.team_id}"#,
+        r#":3:9 entity.a.tags[0]: "a:{row.}": row. names no column; write row.team_id"#,
+    ),
+    (
+        "[entity.a]\nttl = '1s'\ntags = ['a:{old.team}']",
+        ":3:9 entity.a.tags[0]: {old.team} is what a row was before a write, and only a write's \
+         touches know it; write {row.team}",
     ),
     (
         "[entity.a]\nttl = '1s'\ntags = ['a:{team}']",
@@ -263,12 +268,27 @@ const ONE_PROBLEM_IN_WRITE: &[(&str, &str)] = &[
     (
         "{ sql = 'x', touches = ['user.profile(id)'] }",
         ":6:35 entity.\"user.profile\".write.w.touches[0]: \"id\" is no parameter of this write; \
-         declare it",
+         declare it, or write \"row.id\" for a column that its statement returns",
     ),
     (
-        "{ sql = 'x', touches = ['user.profile(row.id)'] }",
-        ":6:35 entity.\"user.profile\".write.w.touches[0]: \"row.id\": nobody declares a column's \
-         type; touch a tag instead, such as \"tag x:{row.id}\"",
+        "{ sql = 'x', touches = ['user.profile(row.)'] }",
+        ":6:35 entity.\"user.profile\".write.w.touches[0]: \"user.profile(row.)\": row. names no \
+         column; write row.team_id",
+    ),
+    (
+        "{ sql = 'x', touches = ['user.profile(row.old.id)'] }",
+        ":6:35 entity.\"user.profile\".write.w.touches[0]: {row.old.id} is what the row was; write \
+         {old.id}",
+    ),
+    (
+        "{ sql = 'x', touches = 'none' }",
+        ":6:34 entity.\"user.profile\".write.w.touches: \"none\" doesn't do; write a list such as \
+         [\"user.profile(id)\"], or \"nothing\" for a write that makes no read untrue",
+    ),
+    (
+        "{ sql = 'x', allow = ['stale-absense'] }",
+        ":6:33 entity.\"user.profile\".write.w.allow[0]: \"stale-absense\" doesn't do; write \
+         \"unread-tags\", \"stale-absence\" or \"stale-moves\"; did you mean \"stale-absence\"?",
     ),
     (
         "{ sql = 'x', params = ['id:text'], touches = ['user.profile(id)'] }",
@@ -294,8 +314,14 @@ fn each_mistake_of_a_write_is_told() {
         surprise(&format!("{BEFORE_WRITE}write.w = {write}"), expected)
     });
     assert_eq!(surprises.collect::<String>(), "");
-    let right = "{ sql = 'x', params = ['id:int8'], touches = ['user.profile(id)', 'tag u:{id}'] }";
-    assert!(parse(&format!("{BEFORE_WRITE}write.w = {right}")).is_ok());
+    for right in [
+        "{ sql = 'x', params = ['id:int8'], touches = ['user.profile(id)', 'tag u:{id}'] }",
+        "{ sql = 'x', touches = ['user.profile(row.id)', 'user.profile(old.id)', 'tag u:{old.id}'] }",
+        "{ sql = 'x', touches = 'nothing', allow = ['stale-moves'] }",
+    ] {
+        let read = parse(&format!("{BEFORE_WRITE}write.w = {right}"));
+        assert!(read.is_ok(), "{right}: {read:?}");
+    }
 }
 
 #[test]

@@ -351,6 +351,8 @@ fn rename() -> Write {
         },
         then: Then::Invalidate,
         touches: vec!["user.profile(id)".to_owned(), "tag user:{id}".to_owned()],
+        touches_nothing: false,
+        allowed: Vec::new(),
     }
 }
 

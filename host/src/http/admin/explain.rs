@@ -1,27 +1,23 @@
 //! `/admin/explain/{entity}`: what would become of a read, and why.
 
-use std::borrow::Cow;
-
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 
 use crate::service::{Arguments, ExplainError, Explained};
 
-use super::super::Face;
 use super::super::access::Scope;
 use super::super::problem::Problem;
+use super::super::{Face, query_string};
 use super::{component, refused};
-
-type Pairs = Vec<(Cow<'static, str>, Cow<'static, str>)>;
 
 /// `GET /admin/explain/{entity}?id=42`
 pub(in crate::http) async fn explain(
     State(face): State<Face>,
     path: Result<Path<String>, PathRejection>,
-    query: Result<Query<Pairs>, QueryRejection>,
+    query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Explained>, Problem> {
     face.gatekeeper.check(Scope::Admin, &headers)?;
@@ -32,7 +28,7 @@ pub(in crate::http) async fn explain(
 pub(in crate::http) async fn explain_candidate(
     State(face): State<Face>,
     path: Result<Path<String>, PathRejection>,
-    query: Result<Query<Pairs>, QueryRejection>,
+    query: RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Explained>, Problem> {
@@ -44,11 +40,12 @@ pub(in crate::http) async fn explain_candidate(
 async fn explained(
     face: &Face,
     path: Result<Path<String>, PathRejection>,
-    query: Result<Query<Pairs>, QueryRejection>,
+    query: RawQuery,
     candidate: Option<Vec<u8>>,
 ) -> Result<Json<Explained>, Problem> {
     let Path(entity) = path.map_err(|error| Problem::malformed(error.body_text()))?;
-    let Query(pairs) = query.map_err(|error| Problem::malformed(error.body_text()))?;
+    let query = query.0.unwrap_or_default();
+    let pairs = query_string::pairs(&query)?;
     match face.corral.explain(&entity, Arguments::Text(&pairs), candidate).await {
         Ok(explained) => Ok(Json(explained)),
         Err(ExplainError::Request(error)) => Err(error.into()),

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::generation::{Origin, Parts};
 use super::pool::{Instance, Pinned, Pool, Unready};
-use super::{Engine, Manifest, Policy, Trap};
+use super::{Engine, Manifest, Policy, Problem, Trap};
 
 pub(super) use artefact::encode;
 use explore::Learned;
@@ -104,8 +104,8 @@ pub fn examine(engine: &Engine, bytes: &[u8], terms: &Terms) -> Result<Passed, R
     let (first, manifest) = introduce(&pool)?;
     let (second, again) = introduce(&pool)?;
     check_manifest(&manifest, &again)?;
-    let first = configured(&pool, first)?;
-    let second = configured(&pool, second)?;
+    let first = configured(&pool, first, terms)?;
+    let second = configured(&pool, second, terms)?;
     let [first, second] = [first, second].map(|instance| Pinned::new(&pool, instance));
     let explores = Instant::now();
     let learned = explore::explore([&first, &second], terms, engine.limits().gate)?;
@@ -187,12 +187,20 @@ fn introduce(pool: &Pool) -> Result<(Box<Instance>, Manifest), Rejection> {
     Ok((instance, manifest))
 }
 
-fn configured(pool: &Pool, instance: Box<Instance>) -> Result<Box<Instance>, Rejection> {
+fn configured(
+    pool: &Pool,
+    instance: Box<Instance>,
+    terms: &Terms,
+) -> Result<Box<Instance>, Rejection> {
     pool.configure(instance).map_err(|unready| match unready {
         Unready::Trap(trap) => Rejection::reason(Stage::Settings, trap.to_string()),
         Unready::Settings(problems) => {
-            let findings =
-                problems.into_iter().map(|problem| Finding::new(problem.path, problem.message));
+            let findings = problems.into_iter().map(|Problem { path, message }| {
+                match terms.is_about_old_columns(&path) {
+                    true => Finding::new(path, format!("{message}; {}", Source::NO_OLD)),
+                    false => Finding::new(path, message),
+                }
+            });
             Rejection::findings(Stage::Settings, "it does not accept the settings", findings)
         }
     })

@@ -75,18 +75,26 @@ pub(super) fn requests(entity: &EntityShape) -> Vec<Request> {
     rows.into_iter().map(|values| entity.request(&values)).collect()
 }
 
-/// Ad-hoc queries, none twice: statements that differ in little, and what their parameters shift.
+/// Ad-hoc queries, none twice: statements, lifetimes and tags that differ in little, and what their
+/// parameters shift.
 pub(super) fn queries() -> Vec<Request> {
     const STATEMENTS: [&str; 3] = ["SELECT $1, $2", "select $1, $2", "SELECT $1,  $2"];
+    /// What is kept for longer, or is removed by another tag, is not what a caller asked for.
+    const KEPT: [(u32, &[&str]); 4] = [(1, &[]), (0, &["a"]), (0, &["b"]), (1, &["a", "b"])];
     let argument = |name: &str, value: Option<&str>| Argument {
         name: name.to_owned(),
         value: value.map(str::to_owned),
     };
-    let query = |sql: &str, arguments| {
-        let query = Query { sql: sql.to_owned(), ttl_ms: 0, tags: Vec::new() };
+    let kept = |sql: &str, ttl_ms, tags: &[&str], arguments| {
+        let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+        let query = Query { sql: sql.to_owned(), ttl_ms, tags };
         Request { subject: Subject::Query(query), arguments }
     };
+    let query = |sql: &str, arguments| kept(sql, 0, &[], arguments);
     let mut queries = Vec::new();
+    for (ttl_ms, tags) in KEPT {
+        queries.push(kept(STATEMENTS[0], ttl_ms, tags, Vec::new()));
+    }
     for sql in STATEMENTS {
         queries.push(query(sql, Vec::new()));
         for left in SHIFTING {
@@ -107,11 +115,16 @@ pub(super) fn reordered(request: &Request) -> Request {
 
 /// A request as a reader writes it: `user.profile(id="42:admin")`.
 pub(super) fn shown(request: &Request) -> String {
-    let name = match &request.subject {
-        Subject::Entity(name) => name.as_str(),
-        Subject::Query(query) => query.sql.as_str(),
-    };
-    format!("{name}({})", shown_arguments(&request.arguments))
+    let arguments = shown_arguments(&request.arguments);
+    match &request.subject {
+        Subject::Entity(name) => format!("{name}({arguments})"),
+        Subject::Query(Query { sql, ttl_ms: 0, tags }) if tags.is_empty() => {
+            format!("{sql}({arguments})")
+        }
+        Subject::Query(Query { sql, ttl_ms, tags }) => {
+            format!("{sql}({arguments}), for {ttl_ms} ms, with the tags {tags:?}")
+        }
+    }
 }
 
 /// `id="42:admin", day=null`

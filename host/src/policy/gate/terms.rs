@@ -77,6 +77,8 @@ pub enum Source {
     Param(String),
     /// A column of the row.
     Column(String),
+    /// A column of the row as it was before a write.
+    Old(String),
 }
 
 /// A tag's text with holes.
@@ -101,11 +103,59 @@ pub struct HotRead {
     pub key: Key,
 }
 
+impl Touch {
+    /// Where its values come from.
+    #[must_use]
+    pub fn sources(&self) -> Vec<&Source> {
+        match self {
+            Self::Read { arguments, .. } => arguments.iter().collect(),
+            Self::Tag(Template(pieces)) => pieces.iter().filter_map(Piece::hole).collect(),
+        }
+    }
+}
+
+impl Piece {
+    fn hole(&self) -> Option<&Source> {
+        match self {
+            Self::Text(_) => None,
+            Self::Hole(source) => Some(source),
+        }
+    }
+}
+
+impl Source {
+    /// Why a policy does not do what a touch of an old column asks of it, most likely, and the remedy.
+    pub(super) const NO_OLD: &'static str = "policies whose support code came before old columns \
+        don't know them; serve the built-in policy, or one that is built on its source, or name no \
+        old column in touches";
+
+    /// The column's name, for one of the row as it was before a write.
+    pub(super) fn old(&self) -> Option<&str> {
+        match self {
+            Self::Param(_) | Self::Column(_) => None,
+            Self::Old(name) => Some(name),
+        }
+    }
+}
+
 impl Terms {
     /// Terms of settings and entities alone: no ad-hoc queries, and nothing hot.
     #[must_use]
     pub fn new(settings: impl Into<String>, entities: Vec<EntityShape>) -> Self {
         Self { settings: settings.into(), entities, query: None, hot: Vec::new() }
+    }
+
+    /// Whether a path into the settings leads to a write that touches something by an old column.
+    pub(super) fn is_about_old_columns(&self, path: &str) -> bool {
+        let names_old = |write: &WriteShape| {
+            write.touches.iter().any(|touch| touch.sources().into_iter().any(|s| s.old().is_some()))
+        };
+        self.entities.iter().any(|EntityShape { name, writes, .. }| {
+            writes.iter().filter(|write| names_old(write)).any(|write| {
+                let rest = path.strip_prefix(&format!("entities.{name}.writes.{}", write.name));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            })
+        })
     }
 }
 

@@ -186,6 +186,30 @@ fn settings_that_are_not_accepted_are_refused_with_their_paths() {
 }
 
 #[test]
+fn a_policy_that_refuses_an_old_column_is_told_what_it_lacks() {
+    // One problem whose path is the text at 2048 and whose message is the policy's version.
+    let head = "(data (i32.const 2048) \"entities.user.profile.writes.move.touches[0]\")";
+    let configure = "(i32.store8 (i32.const 256) (i32.const 1))
+        (i32.store (i32.const 260) (i32.const 288)) (i32.store (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 288) (i32.const 2048)) (i32.store (i32.const 292) (i32.const 44))
+        (i32.store (i32.const 296) (i32.const 64)) (i32.store (i32.const 300) (i32.const 5))
+        (i32.const 256)";
+    let touched = "entities.user.profile.writes.move.touches[0]";
+    let bytes = Wat { head, configure, ..Wat::default() }.component();
+    let told = |source: Source| {
+        let mut terms = terms();
+        let touches = vec![Touch::Tag(Template(vec![Piece::Hole(source)]))];
+        let write = WriteShape { name: "move".to_owned(), params: Vec::new(), touches };
+        terms.entities[1].writes.push(write);
+        let rejection = examine(&engine(), &bytes, &terms).unwrap_err();
+        assert_eq!((rejection.stage, places(&rejection)), (Stage::Settings, vec![touched]));
+        rejection.findings[0].message.clone()
+    };
+    assert!(told(Source::Old("team".to_owned())).contains("serve the built-in policy"));
+    assert!(!told(Source::Column("team".to_owned())).contains("serve the built-in policy"));
+}
+
+#[test]
 fn a_configure_that_traps_is_refused() {
     let rejection = refused(&Wat { configure: "unreachable", ..Wat::default() }.component());
     assert_eq!(rejection.stage, Stage::Settings);

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Counterexample, Outcome, entity, plan, profile, query, require};
-use crate::policy::{Named, Policy, Refusal, Request};
+use super::{Counterexample, Outcome, entity, plan, profile, query, query_kept, require};
+use crate::policy::{Named, Policy, Refusal, Request, Subject};
 
 /// Values that a careless naming confuses with each other, or can't put into a key at all.
 pub(super) const NASTY: [Option<&str>; 26] = [
@@ -67,7 +67,10 @@ pub(super) fn every_key_and_tag_is_legal(policy: &dyn Policy) -> Outcome {
     Ok(())
 }
 
-pub(super) fn an_ad_hoc_query_is_named_by_statement_and_parameters(policy: &dyn Policy) -> Outcome {
+pub(super) fn an_ad_hoc_query_is_named_by_everything_that_was_asked_for(
+    policy: &dyn Policy,
+) -> Outcome {
+    let kept = |ttl_ms, tags: &[&str]| query_kept("SELECT 1", ttl_ms, tags);
     let requests = [
         query("SELECT 1", &[]),
         query("SELECT  1", &[]),
@@ -75,16 +78,23 @@ pub(super) fn an_ad_hoc_query_is_named_by_statement_and_parameters(policy: &dyn 
         query("SELECT $1", &[("1", None)]),
         query("SELECT $1", &[("1", Some("b"))]),
         query("SELECT $1", &[("2", Some("a"))]),
+        kept(1_000, &["reports"]),
+        kept(0, &["a"]),
+        kept(0, &["a", "reports"]),
     ];
     let mut keys = Vec::new();
     for request in &requests {
         let plan = plan(policy, request)?;
-        require!(plan.tags == ["reports"], "{:?}", plan.tags);
+        let Subject::Query(query) = &request.subject else { continue };
+        require!(plan.tags == query.tags, "{:?} instead of {:?}", plan.tags, query.tags);
         keys.push(plan.key);
     }
     keys.sort();
     keys.dedup();
     require!(keys.len() == requests.len(), "{keys:?}");
+    let [one, other] = [&["a", "b"], &["b", "a"]].map(|tags| plan(policy, &kept(0, tags)));
+    let (one, other) = (one?, other?);
+    require!(one == other, "{one:?} and, with its tags in another order, {other:?}");
     Ok(())
 }
 

@@ -121,7 +121,7 @@ checks! {
         two_different_reads_never_share_a_key,
         the_order_of_arguments_makes_no_difference,
         every_key_and_tag_is_legal,
-        an_ad_hoc_query_is_named_by_statement_and_parameters,
+        an_ad_hoc_query_is_named_by_everything_that_was_asked_for,
         a_request_that_does_not_fit_is_refused_by_name;
     lifetimes:
         what_is_filled_together_does_not_expire_together,
@@ -251,8 +251,13 @@ fn profile(id: Option<&str>) -> Request {
 }
 
 fn query(sql: &str, arguments: &[(&str, Option<&str>)]) -> Request {
-    let query = Query { sql: sql.into(), ttl_ms: 0, tags: vec!["reports".into()] };
-    Request { subject: Subject::Query(query), arguments: named(arguments) }
+    Request { arguments: named(arguments), ..query_kept(sql, 0, &["reports"]) }
+}
+
+fn query_kept(sql: &str, ttl_ms: u32, tags: &[&str]) -> Request {
+    let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+    let query = Query { sql: sql.into(), ttl_ms, tags };
+    Request { subject: Subject::Query(query), arguments: Vec::new() }
 }
 
 fn named(arguments: &[(&str, Option<&str>)]) -> Vec<Argument> {

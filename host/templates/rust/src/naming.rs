@@ -37,13 +37,18 @@ fn plan_query(settings: &Settings, query: &Query, given: &[Argument]) -> Result<
     if let Some(twice) = given.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(Refusal::SurplusArgument(twice[0].name.clone()));
     }
-    let digest = given.iter().fold(
-        Digest::of("corral:key:query:1").text(&query.sql),
-        |digest, argument| digest.text(&argument.name).value(argument.value.as_deref()),
-    );
+    let tags = distinct(query.tags.iter().cloned());
+    let digest = Digest::of("corral:key:query:2")
+        .text(&query.sql)
+        .text(&query.ttl_ms.to_string())
+        .text(&tags.len().to_string());
+    let digest = tags.iter().fold(digest, |digest, tag| digest.text(tag));
+    let digest = given.iter().fold(digest, |digest, argument| {
+        digest.text(&argument.name).value(argument.value.as_deref())
+    });
     Ok(Plan {
         key: format!("{}:~query:~{}", settings.namespace, digest.hex()),
-        tags: distinct(query.tags.iter().cloned()),
+        tags,
         row_columns: Vec::new(),
         memo: begin(settings.spare_of_query(query.ttl_ms)),
     })

@@ -1,9 +1,11 @@
 //! Keys and tags, in the default policy's form: segments that are injective and free of what names
 //! are put together with, and a digest in place of what is too long.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use sha2::{Digest, Sha256};
+
+use crate::Query;
 
 const KEY_PLAIN_BYTES: usize = 256;
 const KEY_PLAIN_ARGUMENTS: usize = 8;
@@ -31,10 +33,17 @@ pub(crate) fn key(namespace: &str, entity: &str, values: &[Option<&str>]) -> Str
 }
 
 /// Of an ad-hoc query, with its arguments sorted by name.
-pub(crate) fn query_key(namespace: &str, sql: &str, sorted: &[(&str, Option<&str>)]) -> String {
+pub(crate) fn query_key(
+    namespace: &str,
+    query: &Query,
+    tags: &[String],
+    sorted: &[(&str, Option<&str>)],
+) -> String {
     let mut key = String::from(namespace);
     key.push_str(":~query:~");
-    let form = Canonical::of("corral:key:query:1").text(sql);
+    let form = Canonical::of("corral:key:query:2").text(&query.sql);
+    let form = form.text(&query.ttl_ms.to_string()).text(&tags.len().to_string());
+    let form = tags.iter().fold(form, |form, tag| form.text(tag));
     let arguments = sorted.iter();
     arguments.fold(form, |form, (name, value)| form.text(name).value(*value)).write_hex(&mut key);
     key

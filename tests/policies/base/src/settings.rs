@@ -60,8 +60,9 @@ impl Settings {
                     arguments.map(|a| (a.name.as_str(), a.value.as_deref())).collect();
                 sorted.sort_unstable();
                 let memo = memo(self.entities.len());
-                let key = naming::query_key(&self.namespace, &query.sql, &sorted);
-                Ok(Plan { key, tags: query.tags.clone(), row_columns: Vec::new(), memo })
+                let tags = distinct(query.tags.iter().cloned());
+                let key = naming::query_key(&self.namespace, query, &tags, &sorted);
+                Ok(Plan { key, tags, row_columns: Vec::new(), memo })
             }
         }
     }

@@ -68,7 +68,7 @@ impl Bent {
 impl Policy for Bent {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         let (entity, tags) = match &request.subject {
-            Subject::Query(query) => (value(Some(&query.sql)), query.tags.clone()),
+            Subject::Query(query) => (value(Some(&format!("{query:?}"))), query.tags.clone()),
             Subject::Entity(name) => (name.clone(), tags(name, &request.arguments)),
         };
         let spare = u32::from(entity == "orders");

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::super::{HotRead, Terms};
+use super::super::{HotRead, Piece, Source, Template, Terms, Touch};
 use super::explore;
 use super::testing::{Bent, FILLING, LONG, explored, found, moves, terms};
 use crate::name::Key;
@@ -285,6 +285,29 @@ fn a_row_that_moved_has_to_be_invalidated_where_it_was() {
     let (message, findings) = found(&policy);
     assert_eq!(message, "the write rename leaves a read stale");
     assert!(findings[0].examples[0].contains("a row that was (team=\"70\")"), "{findings:#?}");
+}
+
+#[test]
+fn a_policy_that_knows_no_old_columns_is_found_and_told_so() {
+    let mut terms = terms();
+    let touches = &mut terms.entities[1].writes[0].touches;
+    let team = |source: &Source| *source == Source::Column("team".into());
+    touches.retain(|touch| !touch.sources().into_iter().any(team));
+    touches.push(Touch::Tag(Template(vec![
+        Piece::Text("team:".into()),
+        Piece::Hole(Source::Old("team".into())),
+    ])));
+    assert!(explore([&Bent::default(), &Bent::default()], &terms, LONG).is_ok());
+
+    let policy = Bent::touching(|_, mut targets| {
+        targets.retain(|target| !is_tag(&target.scope, "team:"));
+        targets
+    });
+    let findings = explore([&policy, &policy], &terms, LONG).unwrap_err().findings;
+    let (message, examples) = (&findings[0].message, &findings[0].examples);
+    let why = "the write rename leaves a read stale that it touches by {old.team}: policies whose";
+    assert!(message.starts_with(why) && findings.len() == 1, "{findings:#?}");
+    assert!(examples[0].contains("a row that was (team="), "{examples:?}");
 }
 
 #[test]

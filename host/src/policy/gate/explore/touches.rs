@@ -52,7 +52,10 @@ struct Doomed {
 /// Where a touch takes its values from.
 struct Values<'c> {
     arguments: &'c [Argument],
+    /// The row as it was or as it is.
     columns: &'c [Argument],
+    /// The row as it was.
+    before: &'c [Argument],
 }
 
 impl Exploration<'_> {
@@ -88,7 +91,7 @@ impl Exploration<'_> {
         for touch in &write.touches {
             for touched in touched(terms, touch, change) {
                 if !self.is_covered(change, &touched, &doomed) {
-                    let message = format!("the write {} leaves a read stale", write.name);
+                    let message = stale(write, touch);
                     self.wrong(change, Rule::Covers, message, Some(&touched.request));
                 }
             }
@@ -149,29 +152,47 @@ impl Exploration<'_> {
     }
 }
 
-/// Changes by one write: every parameter and column varied in turn, rows known and not.
+/// That a write does not invalidate what it touches. Most often a policy that does it by an old
+/// column knows none.
+fn stale(write: &WriteShape, touch: &Touch) -> String {
+    let message = format!("the write {} leaves a read stale", write.name);
+    match touch.sources().into_iter().find_map(Source::old) {
+        Some(column) => {
+            format!("{message} that it touches by {{old.{column}}}: {}", Source::NO_OLD)
+        }
+        None => message,
+    }
+}
+
+/// Changes by one write: every parameter and column varied in turn, rows known and not. Columns that
+/// a touch knows of the row as it was alone are returned with every row, as the host does it.
 fn changes(entity: &str, write: &WriteShape) -> Vec<Change> {
-    let columns = columns(write);
+    let (columns, old) = columns(write);
     let usual = |names: &[String], first: usize| -> Vec<Argument> {
         let values: Vec<String> = (0..names.len()).map(|at| (first + at).to_string()).collect();
         named(names, &values.iter().map(|value| Some(value.as_str())).collect::<Vec<_>>())
     };
-    let (arguments, row) = (usual(&write.params, 7), usual(&columns, 70));
+    let (arguments, row, was) = (usual(&write.params, 7), usual(&columns, 70), usual(&old, 170));
     let change = |arguments: &[Argument], rows| Change {
         entity: entity.to_owned(),
         write: write.name.clone(),
         arguments: arguments.to_vec(),
         rows,
     };
-    let after = |after: &[Argument]| RowChange { before: Vec::new(), after: after.to_vec() };
+    let after = |after: &[Argument]| RowChange { before: was.clone(), after: after.to_vec() };
     let mut changes = vec![change(&arguments, Vec::new()), change(&arguments, vec![after(&row)])];
     for varied in varied(&arguments) {
         changes.push(change(&varied, vec![after(&row)]));
     }
     for varied in varied(&row) {
         changes.push(change(&arguments, vec![after(&varied)]));
-        let moved = RowChange { before: row.clone(), after: varied };
+        let before = was.iter().chain(&row).cloned().collect();
+        let moved = RowChange { before, after: varied };
         changes.push(change(&arguments, vec![after(&row), moved]));
+    }
+    for varied in varied(&was) {
+        let moved = RowChange { before: varied, after: row.clone() };
+        changes.push(change(&arguments, vec![moved]));
     }
     changes
 }
@@ -186,26 +207,33 @@ fn varied(usual: &[Argument]) -> impl Iterator<Item = Vec<Argument>> {
     })
 }
 
-/// The columns that a write's touches need, each once.
-fn columns(write: &WriteShape) -> Vec<String> {
-    let sources = write.touches.iter().flat_map(|touch| match touch {
-        Touch::Read { arguments, .. } => arguments.iter().collect::<Vec<_>>(),
-        Touch::Tag(Template(pieces)) => pieces.iter().filter_map(hole).collect(),
-    });
-    let columns = sources.filter_map(|source| match source {
-        Source::Column(name) => Some(name.clone()),
-        Source::Param(_) => None,
-    });
-    columns.collect::<BTreeSet<_>>().into_iter().collect()
+/// The columns that a write's touches need, each once: of the row, and of the row as it was alone.
+fn columns(write: &WriteShape) -> (Vec<String>, Vec<String>) {
+    let (mut columns, mut old) = (BTreeSet::new(), BTreeSet::new());
+    for source in write.touches.iter().flat_map(Touch::sources) {
+        match source {
+            Source::Param(_) => {}
+            Source::Column(name) => _ = columns.insert(name.clone()),
+            Source::Old(name) => _ = old.insert(name.clone()),
+        }
+    }
+    let old = old.difference(&columns).cloned().collect();
+    (columns.into_iter().collect(), old)
 }
 
 /// The reads that a touch of this change means: once for each row as it was and as it is.
 fn touched(terms: &Terms, touch: &Touch, change: &Change) -> Vec<Touched> {
-    let sides = change.rows.iter().flat_map(|row| [&row.before, &row.after]);
-    let sides = sides.map(Vec::as_slice).filter(|columns| !columns.is_empty());
+    let arguments = change.arguments.as_slice();
+    let sides =
+        change.rows.iter().flat_map(|row| [&row.before, &row.after].map(|side| (row, side)));
+    let sides = sides.filter(|(_, columns)| !columns.is_empty()).map(|(row, columns)| Values {
+        arguments,
+        columns,
+        before: &row.before,
+    });
+    let no_row = Values { arguments, columns: &[], before: &[] };
     let mut touched: Vec<Touched> = Vec::new();
-    for columns in [&[] as &[Argument]].into_iter().chain(sides) {
-        let values = Values { arguments: &change.arguments, columns };
+    for values in std::iter::once(no_row).chain(sides) {
         let reads = match touch {
             Touch::Read { entity, arguments } => {
                 touched_read(terms, entity, arguments, &values).into_iter().collect()
@@ -276,6 +304,8 @@ fn carrier(
             (Piece::Hole(Source::Column(name)), Piece::Hole(source)) => {
                 row.push((name.clone(), values.of(source)?.map(str::to_owned)));
             }
+            // No read's tag has one.
+            (Piece::Hole(Source::Old(_)), _) => return None,
             (Piece::Text(_), _) | (Piece::Hole(_), Piece::Text(_)) => return None,
         }
     }
@@ -284,19 +314,13 @@ fn carrier(
     Some(Touched { request: entity.request(&arguments), row })
 }
 
-fn hole(piece: &Piece) -> Option<&Source> {
-    match piece {
-        Piece::Text(_) => None,
-        Piece::Hole(source) => Some(source),
-    }
-}
-
 impl<'c> Values<'c> {
     /// The value; `Some(None)` is null, none: it is not known.
     fn of(&self, source: &Source) -> Option<Option<&'c str>> {
         let (values, name) = match source {
             Source::Param(name) => (self.arguments, name),
             Source::Column(name) => (self.columns, name),
+            Source::Old(name) => (self.before, name),
         };
         let found = values.iter().find(|argument| argument.name == *name)?;
         Some(found.value.as_deref())

@@ -1,0 +1,127 @@
+//! Ad-hoc queries: statements that clients write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::cache::{Answer, LoadError, QueryLoader, Read, ReadError};
+use crate::config::{Entity, Param};
+use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
+use crate::policy::Query;
+
+use super::Corral;
+use super::requests::{InvalidArgument, RequestError};
+use super::tags::GivenTag;
+
+/// An ad-hoc query.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryRequest {
+    /// One statement that reads.
+    pub sql: String,
+    /// `$1`, `$2`, …: booleans, integers, floats, texts, null.
+    #[serde(default)]
+    pub params: Vec<Json>,
+    /// Tags by which the answer shall be invalidated.
+    #[serde(default)]
+    pub tags: Vec<GivenTag>,
+    /// How long the answer may be kept (`30s`); none: as configured.
+    #[serde(default)]
+    pub ttl: Option<String>,
+}
+
+impl Corral {
+    /// Answers an ad-hoc query.
+    ///
+    /// # Errors
+    /// [`RequestError`]
+    pub async fn query(&self, request: QueryRequest) -> Result<Answer, RequestError> {
+        let config = &self.inner.config.query;
+        let Some(origin) = self.inner.origin.as_ref().filter(|_| config.enabled) else {
+            return Err(RequestError::NotAllowed("ad-hoc queries are off (query.enabled)"));
+        };
+        if request.sql.contains('\0') {
+            let problem = "it holds the character U+0000".to_owned();
+            return Err(RequestError::Arguments(vec![InvalidArgument::new("sql", problem)]));
+        }
+        let ttl = match &request.ttl {
+            None => config.ttl,
+            Some(text) => query_ttl(text)?,
+        };
+        let tags = self.tags(&request.tags)?;
+        let values = request.params.iter().enumerate().map(query_value);
+        let values = values.collect::<Result<Vec<Value>, _>>()?;
+        let entity = Arc::new(query_entity(&values, ttl, config.deadline));
+        let statement = ReadStatement {
+            sql: request.sql.trim().trim_end_matches(';').to_owned(),
+            params: values.iter().map(Value::ty).collect(),
+            rows: Rows::Many,
+        };
+        let query = Query {
+            sql: statement.sql.clone(),
+            ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
+            tags: tags.iter().map(ToString::to_string).collect(),
+        };
+        let loader = Arc::new(QueryLoader { origin: Arc::clone(origin), statement });
+        let read = Read::new(entity, values, loader).of_query(query);
+        self.inner.cache.read(read).await.map_err(|error| {
+            if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
+                return RequestError::Query(code);
+            }
+            error.into()
+        })
+    }
+}
+
+/// The contract counts in milliseconds of 32 bits, and what is kept for ever is no cache.
+const QUERY_TTL_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn query_ttl(text: &str) -> Result<Duration, RequestError> {
+    let problem =
+        |problem: String| RequestError::Arguments(vec![InvalidArgument::new("ttl", problem)]);
+    let ttl = humantime::parse_duration(text)
+        .map_err(|_error| problem("it is no duration; write \"30s\" or \"5m\"".to_owned()))?;
+    if ttl < Duration::from_millis(1) || ttl > QUERY_TTL_LIMIT {
+        return Err(problem("it is to lie between 1ms and 30days".to_owned()));
+    }
+    Ok(ttl)
+}
+
+fn query_value((at, json): (usize, &Json)) -> Result<Value, RequestError> {
+    let ty = match json {
+        Json::Bool(_) => ParamType::Bool,
+        Json::Number(number) if number.is_f64() => ParamType::Float8,
+        Json::Number(_) => ParamType::Int8,
+        Json::Null | Json::String(_) | Json::Array(_) | Json::Object(_) => ParamType::Text,
+    };
+    Value::from_json(ty, json).map_err(|invalid| {
+        RequestError::Arguments(vec![InvalidArgument::new(
+            &format!("params[{at}]"),
+            invalid.to_string(),
+        )])
+    })
+}
+
+/// What a query is to the cache. A parameter's name carries its type: `1` and `"1"` are one text, and
+/// two values.
+fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {
+    let param = |(at, value): (usize, &Value)| {
+        let ty = value.ty();
+        Param { name: format!("{:03}:{ty}", at + 1), ty }
+    };
+    Entity {
+        name: "~query".to_owned(),
+        params: values.iter().enumerate().map(param).collect(),
+        read: None,
+        rows: Rows::Many,
+        ttl,
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        negative_ttl: ttl,
+        tags: Vec::new(),
+        deadline,
+        near: Duration::ZERO,
+        writes: std::collections::BTreeMap::new(),
+    }
+}
