@@ -3,6 +3,7 @@
 //! Rows come back as JSON text, faithfully; parameters go in typed. The origin knows nothing of
 //! policies or stores.
 
+mod assignments;
 mod attempt;
 mod connect;
 mod doubt;
@@ -10,8 +11,10 @@ mod fetched;
 mod identity;
 mod pool;
 mod postgres;
+mod relations;
 mod rows;
 mod sqlite;
+mod tokens;
 mod value;
 
 use std::time::Duration;
@@ -24,6 +27,7 @@ pub use doubt::{CommitError, Xid};
 pub use fetched::Fetched;
 pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
+pub use relations::{Cause, Change, Changes, Columns, Footprint, Table, Unseen, Usage};
 pub use sqlite::SqliteOrigin;
 pub use value::{Element, InvalidValue, ParamType, UnknownType, Value};
 
@@ -204,6 +208,21 @@ pub trait Origin: Send + Sync {
     /// # Errors
     /// As [`Origin::prepare_read`].
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError>;
+
+    /// What a read uses, as the database itself sees it; runs nothing. Postgres makes a temporary view
+    /// for it and takes it back.
+    ///
+    /// # Errors
+    /// The statement is wrong, the database does not answer, or this role may not make such a view;
+    /// the error says then what would allow it.
+    async fn reads_from(&self, read: &ReadStatement) -> Result<Footprint, OriginError>;
+
+    /// What a write changes, as the database itself sees it: the statement, and the foreign keys that
+    /// change other rows in its wake; runs nothing.
+    ///
+    /// # Errors
+    /// The statement is wrong, or the database does not answer.
+    async fn changes(&self, write: &WriteStatement) -> Result<Changes, OriginError>;
 
     /// Whether the database answers.
     ///

@@ -13,6 +13,7 @@ mod identity;
 mod prepare;
 mod questions;
 mod read;
+mod relations;
 mod session;
 mod statement;
 mod text;
@@ -33,8 +34,8 @@ use super::connect::invalid;
 use super::identity::Newest;
 use super::pool::{Lease, Pool};
 use super::{
-    ConnectError, Fetched, Origin, OriginError, OriginIdentity, OriginOptions, Prepared,
-    ReadStatement, Value, WRITE_IDLE_LIMIT, WriteStatement, Written, Xid,
+    Changes, ConnectError, Fetched, Footprint, Origin, OriginError, OriginIdentity, OriginOptions,
+    Prepared, ReadStatement, Value, WRITE_IDLE_LIMIT, WriteStatement, Written, Xid,
 };
 use errors::{classify, is_outdated};
 use read::{Author, Question};
@@ -209,6 +210,14 @@ impl Origin for PostgresOrigin {
 
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {
         self.prepare(&self.writes, prepare::Subject::Write(write)).await
+    }
+
+    async fn reads_from(&self, read: &ReadStatement) -> Result<Footprint, OriginError> {
+        self.footprint(read).await
+    }
+
+    async fn changes(&self, write: &WriteStatement) -> Result<Changes, OriginError> {
+        self.consequences(write).await
     }
 
     async fn ping(&self) -> Result<(), OriginError> {

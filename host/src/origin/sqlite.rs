@@ -13,6 +13,8 @@ mod bind;
 mod errors;
 mod identity;
 mod plan;
+mod program;
+mod relations;
 mod row;
 mod scan;
 mod text;
@@ -39,8 +41,8 @@ use super::identity::Newest;
 use super::pool::{Identify, Lease, Pool};
 use super::rows::{Body, Texts};
 use super::{
-    ConnectError, Fetched, Origin, OriginError, OriginIdentity, OriginOptions, Prepared,
-    ReadStatement, Value, WriteStatement, Written, Xid,
+    Changes, ConnectError, Fetched, Footprint, Origin, OriginError, OriginIdentity, OriginOptions,
+    Prepared, ReadStatement, Value, WriteStatement, Written, Xid,
 };
 use errors::{classify, unreadable};
 use plan::Plan;
@@ -278,6 +280,14 @@ impl Origin for SqliteOrigin {
 
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {
         self.examine(&self.writer, &write.sql, write.params.len(), plan::scan_write).await
+    }
+
+    async fn reads_from(&self, read: &ReadStatement) -> Result<Footprint, OriginError> {
+        self.footprint(read).await
+    }
+
+    async fn changes(&self, write: &WriteStatement) -> Result<Changes, OriginError> {
+        self.consequences(write).await
     }
 
     async fn ping(&self) -> Result<(), OriginError> {

@@ -71,7 +71,11 @@ impl Loader for Row {
         let team = u8::try_from(self.0 % TAGS).unwrap_or(0);
         let body = Body { version: self.0, team, team_version: 1, at_ms: 0 };
         let rows = vec![vec![Some(team.to_string())]];
-        Ok(Fetched { body: Some(Labelled::encode(Subject::Item(0), body)), rows })
+        Ok(Fetched {
+            body: Some(Labelled::encode(Subject::Item(0), body)),
+            rows,
+            ..Fetched::default()
+        })
     }
 }
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
-    CommitError, Fetched, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
-    Transaction, Value, WriteStatement, Written, Xid,
+    Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
+    ReadStatement, Transaction, Value, WriteStatement, Written, Xid,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -135,7 +135,11 @@ impl Loader for RowLoader {
         lane.leg(deadline).await.inspect_err(failed)?;
         let row = |team: u8| columns.iter().map(|_| Some(team.to_string())).collect();
         let rows = body.map(|body| row(body.team)).into_iter().collect();
-        Ok(Fetched { body: body.map(|body| Labelled::encode(*subject, body)), rows })
+        Ok(Fetched {
+            body: body.map(|body| Labelled::encode(*subject, body)),
+            rows,
+            ..Fetched::default()
+        })
     }
 }
 
@@ -334,6 +338,14 @@ impl Origin for Lane {
         Ok(Prepared::default())
     }
 
+    async fn reads_from(&self, _read: &ReadStatement) -> Result<Footprint, OriginError> {
+        Ok(Footprint::default())
+    }
+
+    async fn changes(&self, _write: &WriteStatement) -> Result<Changes, OriginError> {
+        Ok(Changes::default())
+    }
+
     async fn identity(&self) -> Result<OriginIdentity, OriginError> {
         Err(OriginError::Unavailable("it does not say who it is".into()))
     }
@@ -405,6 +417,14 @@ impl Origin for Writing {
 
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {
         self.lane.prepare_write(write).await
+    }
+
+    async fn reads_from(&self, _read: &ReadStatement) -> Result<Footprint, OriginError> {
+        Ok(Footprint::default())
+    }
+
+    async fn changes(&self, _write: &WriteStatement) -> Result<Changes, OriginError> {
+        Ok(Changes::default())
     }
 
     async fn identity(&self) -> Result<OriginIdentity, OriginError> {

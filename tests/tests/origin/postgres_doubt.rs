@@ -43,7 +43,7 @@ async fn a_question_waits_for_no_write_and_no_read() {
             first.transaction.commit(),
             second.transaction.commit(),
         ) } => committed.unwrap(),
-        _ = origin.load(&read, &[], AMPLE * 3) => unreachable!("it sleeps for a minute"),
+        _ = origin.load(&read, &[], &[], AMPLE * 3) => unreachable!("it sleeps for a minute"),
     }
 }
 
@@ -134,22 +134,22 @@ async fn what_the_database_refuses_at_commit_was_not_written_and_its_connection_
     let url = format!("{}?options=-c%20default_transaction_isolation%3Dserializable", server.url());
     let origin = connect(&url);
     let pid = write("SELECT pg_backend_pid() AS pid", &[]);
-    let written = origin.execute(&pid, &[], AMPLE).await.unwrap();
+    let written = origin.execute(&pid, &[], &["pid".to_owned()], AMPLE).await.unwrap();
     written.transaction.commit().await.unwrap();
     let before = written.returned;
     for (sql, expected) in
         [("INSERT INTO child VALUES (99)", "23503"), ("INSERT INTO t VALUES (13)", "P0001")]
     {
-        let written = origin.execute(&write(sql, &[]), &[], AMPLE).await.unwrap();
+        let written = origin.execute(&write(sql, &[]), &[], &[], AMPLE).await.unwrap();
         let refused = written.transaction.commit().await.unwrap_err();
         let CommitError::RolledBack(cause) = &refused else { panic!("{sql}: {refused:?}") };
         assert_eq!(code(cause), expected);
     }
-    assert_eq!(origin.execute(&pid, &[], AMPLE).await.unwrap().returned, before);
+    assert_eq!(origin.execute(&pid, &[], &["pid".to_owned()], AMPLE).await.unwrap().returned, before);
     // Each reads what the other writes.
     let next = write("INSERT INTO t SELECT $1 + count(*) FROM t", &["int8"]);
-    let first = origin.execute(&next, &[value("int8", "100")], AMPLE).await.unwrap();
-    let second = origin.execute(&next, &[value("int8", "200")], AMPLE).await.unwrap();
+    let first = origin.execute(&next, &[value("int8", "100")], &[], AMPLE).await.unwrap();
+    let second = origin.execute(&next, &[value("int8", "200")], &[], AMPLE).await.unwrap();
     first.transaction.commit().await.unwrap();
     let refused = second.transaction.commit().await.unwrap_err();
     let CommitError::RolledBack(cause) = &refused else { panic!("{refused:?}") };
@@ -160,7 +160,7 @@ async fn what_the_database_refuses_at_commit_was_not_written_and_its_connection_
 async fn what_has_written_nothing_has_no_id_and_its_commit_is_confirmed() {
     let server = Server::shared().await;
     let origin = connect(&server.url());
-    let written = origin.execute(&write("SELECT 1 AS a", &[]), &[], AMPLE).await.unwrap();
+    let written = origin.execute(&write("SELECT 1 AS a", &[]), &[], &[], AMPLE).await.unwrap();
     assert_eq!(written.xid, None);
     written.transaction.commit().await.unwrap();
 }
@@ -210,13 +210,13 @@ fn connect(url: &str) -> PostgresOrigin {
 
 async fn insert(origin: &PostgresOrigin, id: i64) -> Written {
     let insert = write("INSERT INTO t VALUES ($1)", &["int8"]);
-    origin.execute(&insert, &[value("int8", &id.to_string())], AMPLE).await.unwrap()
+    origin.execute(&insert, &[value("int8", &id.to_string())], &[], AMPLE).await.unwrap()
 }
 
 /// An insert whose commit does not end in its time.
 async fn hanging(origin: &PostgresOrigin, id: i64) -> (Xid, CommitError) {
     let insert = write("INSERT INTO t VALUES ($1)", &["int8"]);
-    let written = origin.execute(&insert, &[value("int8", &id.to_string())], SHORT).await.unwrap();
+    let written = origin.execute(&insert, &[value("int8", &id.to_string())], &[], SHORT).await.unwrap();
     (written.xid.unwrap(), written.transaction.commit().await.unwrap_err())
 }
 

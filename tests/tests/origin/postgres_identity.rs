@@ -53,7 +53,7 @@ async fn a_write_says_which_database_it_is_in() {
     let origin = connect(&server.url());
     // Opened while it was a standby, and kept.
     origin.ping().await.unwrap();
-    let error = origin.execute(&crate::kit::write("CREATE TABLE t ()", &[]), &[], AMPLE).await;
+    let error = origin.execute(&crate::kit::write("CREATE TABLE t ()", &[]), &[], &[], AMPLE).await;
     assert!(error.is_err(), "it is read-only");
     let before = origin.last_identity().unwrap();
     run(&mut server.admin().await, "SELECT pg_promote()").await;

@@ -42,7 +42,7 @@ async fn write_to_a_full_disk(path: &Path) {
     let origin = connect(path);
     commit(&origin, "INSERT INTO t VALUES (1, 'x')").await;
     let large = write("INSERT INTO t VALUES (2, randomblob(1000000))", &[]);
-    let written = origin.execute(&large, &[], AMPLE).await.unwrap();
+    let written = origin.execute(&large, &[], &[], AMPLE).await.unwrap();
     assert_eq!(written.xid, None);
     let error = written.transaction.commit().await.unwrap_err();
     assert!(matches!(error, CommitError::InDoubt(_)), "{error:?}");
@@ -60,7 +60,7 @@ async fn a_commit_that_meets_a_violated_constraint_was_rolled_back() {
     make(&path).await;
     let origin = connect(&path);
     let orphan = write("INSERT INTO child VALUES (99)", &[]);
-    let written = origin.execute(&orphan, &[], AMPLE).await.unwrap();
+    let written = origin.execute(&orphan, &[], &[], AMPLE).await.unwrap();
     let error = written.transaction.commit().await.unwrap_err();
     assert!(matches!(error, CommitError::RolledBack(_)), "{error:?}");
     assert!(origin.has_ended(Xid(0)).await.unwrap());

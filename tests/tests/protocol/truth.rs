@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::{Definition, Loader, Read};
 use corral_host::origin::{
-    CommitError, Fetched, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
-    Transaction, Value, WriteStatement, Written, Xid,
+    Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
+    ReadStatement, Transaction, Value, WriteStatement, Written, Xid,
 };
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
@@ -239,6 +239,14 @@ impl Origin for Writes {
 
     async fn prepare_write(&self, _write: &WriteStatement) -> Result<Prepared, OriginError> {
         Ok(Prepared::default())
+    }
+
+    async fn reads_from(&self, _read: &ReadStatement) -> Result<Footprint, OriginError> {
+        Ok(Footprint::default())
+    }
+
+    async fn changes(&self, _write: &WriteStatement) -> Result<Changes, OriginError> {
+        Ok(Changes::default())
     }
 
     async fn ping(&self) -> Result<(), OriginError> {

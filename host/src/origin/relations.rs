@@ -1,0 +1,257 @@
+//! What a read uses and what a write changes, as the database itself sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// A table. A partition, or a table that inherits, counts as the one at the top: a change of either
+/// may be a change of what is read through the other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+pub struct Table {
+    /// The schema; `main` in SQLite.
+    pub schema: String,
+    /// Its name there.
+    pub name: String,
+}
+
+/// Some of a table's columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Columns {
+    /// Every one, or it can't be told which.
+    All,
+    /// These; none at all where only the rows themselves count (`SELECT count(*)`).
+    Some(BTreeSet<String>),
+}
+
+/// How a read uses a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// The columns that its answer may depend on.
+    pub columns: Columns,
+    /// Whether row-level security decides which rows this role sees: another role may be answered
+    /// otherwise.
+    pub row_security: bool,
+}
+
+/// What a read uses, through views down to tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Each table that it uses.
+    pub tables: BTreeMap<Table, Usage>,
+    /// What else it may use.
+    pub unseen: Vec<Unseen>,
+}
+
+/// How the rows of a table change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Rows may appear.
+    pub inserts: bool,
+    /// Rows may disappear.
+    pub deletes: bool,
+    /// The columns that may get other values. What a trigger does to them beside is not among them.
+    pub updates: Columns,
+    /// What does it.
+    pub cause: Cause,
+}
+
+/// What changes a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The statement itself.
+    Statement,
+    /// A foreign key deletes or updates the rows that refer to a changed one. Its name; None: the
+    /// database does not tell it.
+    ForeignKey(Option<String>),
+    /// A trigger, by its name, into which the database lets one look.
+    Trigger(String),
+}
+
+/// What a write changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Each table that it changes.
+    pub tables: BTreeMap<Table, Change>,
+    /// What else it may change.
+    pub unseen: Vec<Unseen>,
+}
+
+/// What the database does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unseen {
+    /// A trigger on a changed table may change anything.
+    Trigger {
+        /// The table that it is on.
+        table: Table,
+        /// Its name.
+        name: String,
+    },
+    /// A rule on a table that is changed by a foreign key may change anything.
+    Rule {
+        /// The table that it is on.
+        table: Table,
+        /// Its name.
+        name: String,
+    },
+    /// A function may read, or in a write change, anything. The name is with its arguments' types.
+    Function(String),
+    /// The statement as a whole can't be looked into, for this reason.
+    Statement(String),
+}
+
+impl Columns {
+    /// These.
+    pub(super) fn some(names: impl IntoIterator<Item = String>) -> Self {
+        Self::Some(names.into_iter().collect())
+    }
+
+    /// No column.
+    pub(super) fn none() -> Self {
+        Self::Some(BTreeSet::new())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::Some(columns) => columns.is_empty(),
+        }
+    }
+
+    /// Whether one column is in both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, other) | (other, Self::All) => !other.is_empty(),
+            (Self::Some(these), Self::Some(those)) => !these.is_disjoint(those),
+        }
+    }
+
+    /// Adds those of another; true: they were not all there.
+    pub(super) fn add(&mut self, other: &Self) -> bool {
+        match (&mut *self, other) {
+            (Self::All, Self::All | Self::Some(_)) => false,
+            (Self::Some(_), Self::All) => {
+                *self = Self::All;
+                true
+            }
+            (Self::Some(these), Self::Some(those)) => {
+                let before = these.len();
+                these.extend(those.iter().cloned());
+                these.len() > before
+            }
+        }
+    }
+}
+
+impl Change {
+    /// Nothing yet.
+    pub(super) fn nothing(cause: Cause) -> Self {
+        Self { inserts: false, deletes: false, updates: Columns::none(), cause }
+    }
+
+    /// Adds another change of the same table, whose cause stays that of the first; true: it was not
+    /// all there.
+    pub(super) fn add(&mut self, other: &Self) -> bool {
+        let is_new = (other.inserts && !self.inserts) || (other.deletes && !self.deletes);
+        self.inserts |= other.inserts;
+        self.deletes |= other.deletes;
+        self.updates.add(&other.updates) | is_new
+    }
+
+    /// Whether what uses the table like this may be answered otherwise afterwards. Rows that appear
+    /// or disappear concern everybody.
+    #[must_use]
+    pub fn concerns(&self, usage: &Usage) -> bool {
+        self.inserts || self.deletes || self.updates.overlaps(&usage.columns)
+    }
+}
+
+impl Footprint {
+    /// Notes the use of some columns of a table.
+    pub(super) fn add(&mut self, table: Table, columns: &Columns, row_security: bool) {
+        let nothing = || Usage { columns: Columns::none(), row_security: false };
+        let usage = self.tables.entry(table).or_insert_with(nothing);
+        usage.columns.add(columns);
+        usage.row_security |= row_security;
+    }
+}
+
+impl Changes {
+    /// Notes a change; true: it was not known.
+    pub(super) fn add(&mut self, table: Table, change: &Change) -> bool {
+        let nothing = || Change::nothing(change.cause.clone());
+        let is_new = !self.tables.contains_key(&table);
+        self.tables.entry(table).or_insert_with(nothing).add(change) | is_new
+    }
+}
+
+/// Without the schema where it is the one that everybody has.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if ["public", "main"].contains(&self.schema.as_str()) {
+            return f.write_str(&self.name);
+        }
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trigger { table, name } => write!(f, "the trigger {name} on {table}"),
+            Self::Rule { table, name } => write!(f, "the rule {name} on {table}"),
+            Self::Function(name) => write!(f, "the function {name}"),
+            Self::Statement(reason) => write!(f, "the statement ({reason})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_concerns_who_uses_one_of_its_columns() {
+        let update = Change { updates: some(&["name"]), ..Change::nothing(Cause::Statement) };
+        assert!(update.concerns(&using(some(&["id", "name"]))));
+        assert!(update.concerns(&using(Columns::All)));
+        assert!(!update.concerns(&using(some(&["id", "email"]))));
+        assert!(!update.concerns(&using(Columns::none())), "it counts rows");
+        let unknown = Change { updates: Columns::All, ..Change::nothing(Cause::Statement) };
+        assert!(unknown.concerns(&using(some(&["id"]))));
+        assert!(!unknown.concerns(&using(Columns::none())));
+    }
+
+    #[test]
+    fn rows_that_come_or_go_concern_everybody() {
+        let insert = Change { inserts: true, ..Change::nothing(Cause::Statement) };
+        let delete = Change { deletes: true, ..Change::nothing(Cause::Statement) };
+        for change in [insert, delete] {
+            assert!(change.concerns(&using(Columns::none())));
+        }
+        assert!(!Change::nothing(Cause::Statement).concerns(&using(Columns::All)));
+    }
+
+    #[test]
+    fn what_was_known_already_is_not_new() {
+        let table = Table { schema: "public".into(), name: "t".into() };
+        let mut changes = Changes::default();
+        let update = Change { updates: some(&["a"]), ..Change::nothing(Cause::Statement) };
+        assert!(changes.add(table.clone(), &update));
+        assert!(!changes.add(table.clone(), &update));
+        let wider = Change { updates: some(&["b"]), ..update };
+        assert!(changes.add(table.clone(), &wider));
+        assert!(changes.add(table.clone(), &Change { updates: Columns::All, ..wider.clone() }));
+        assert!(!changes.add(table.clone(), &wider));
+        assert!(changes.add(table, &Change { deletes: true, ..wider }));
+    }
+
+    fn some(columns: &[&str]) -> Columns {
+        Columns::Some(columns.iter().map(ToString::to_string).collect())
+    }
+
+    fn using(columns: Columns) -> Usage {
+        Usage { columns, row_security: false }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a read uses and what a write changes, as SQLite's own programs show it: they open each table
+//! and index that they need, and those of triggers and foreign keys are listed with the statement's.
+
+use std::collections::BTreeMap;
+
+use sqlx::SqliteConnection;
+
+use super::errors::classify;
+use super::program::{Instruction, Programs, Schema, Shape, Tree, explain, has_word};
+use super::{Alarm, SqliteOrigin, command};
+use crate::origin::assignments;
+use crate::origin::attempt::{Failure, Patience};
+use crate::origin::relations::{Cause, Change, Changes, Columns, Footprint, Table, Unseen};
+use crate::origin::tokens::Dialect;
+use crate::origin::{OriginError, ReadStatement, WriteStatement};
+
+/// What a trigger's program begins with.
+const TRIGGER: &str = "-- TRIGGER ";
+
+impl SqliteOrigin {
+    /// What a read uses.
+    pub(super) async fn footprint(&self, read: &ReadStatement) -> Result<Footprint, OriginError> {
+        let (schema, programs) = self.look_into(&read.sql).await?;
+        let mut footprint = Footprint::default();
+        for program in &programs {
+            let mut opened: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
+            for instruction in program {
+                if let Some((table, columns)) = schema.opens(instruction) {
+                    footprint.add(named(table), &columns, false);
+                    opened.entry(instruction.p1).or_default().push(table);
+                }
+            }
+            for (cursor, columns) in program.iter().filter_map(used) {
+                for table in opened.get(&cursor).into_iter().flatten() {
+                    footprint.add(named(table), &schema.columns(table, columns), false);
+                }
+            }
+        }
+        footprint.unseen = virtual_tables(&programs);
+        Ok(footprint)
+    }
+
+    /// What a write changes.
+    pub(super) async fn consequences(
+        &self,
+        write: &WriteStatement,
+    ) -> Result<Changes, OriginError> {
+        let (schema, programs) = self.look_into(&write.sql).await?;
+        let mut changes = Changes::default();
+        for (index, program) in programs.iter().enumerate() {
+            for table in program.iter().filter_map(|i| schema.writes(i)) {
+                let change = match (index, schema.shapes.get(table)) {
+                    (0, Some(shape)) => of_statement(&write.sql, program, shape),
+                    (0, None) => anything(Cause::Statement),
+                    (_, _) => anything(cause(program)),
+                };
+                changes.add(named(table), &change);
+            }
+        }
+        changes.unseen = virtual_tables(&programs);
+        Ok(changes)
+    }
+
+    /// The statement's programs, and the schema that they are of. One snapshot shows both, and reading
+    /// the schema makes the connection notice that it has changed.
+    async fn look_into(&self, sql: &str) -> Result<(Schema, Programs), OriginError> {
+        let patience = Patience::new(self.deadline);
+        let mut lease = self.reads.lease(patience.left()).await?;
+        let work = async {
+            let connection: &mut SqliteConnection = lease.connection();
+            let _alarm = Alarm::set(connection, patience).await?;
+            command(connection, "BEGIN", patience).await?;
+            let failed = |error: sqlx::Error| classify(&error, patience.deadline());
+            let schema = Schema::read(connection).await.map_err(failed)?;
+            let programs = explain(connection, sql).await.map_err(failed)?;
+            command(connection, "ROLLBACK", patience).await?;
+            Ok((schema, programs))
+        };
+        // A connection that failed is in a transaction still: it is closed.
+        let found = patience.guard(work).await.map_err(|failure: Failure| failure.error)?;
+        lease.give_back();
+        Ok(found)
+    }
+}
+
+impl Schema {
+    /// The table that an instruction opens, itself or by an index, and the columns that this alone
+    /// needs.
+    fn opens(&self, instruction: &Instruction) -> Option<(&str, Columns)> {
+        if !["OpenRead", "OpenWrite", "ReopenIdx"].contains(&instruction.opcode.as_str()) {
+            return None;
+        }
+        match self.trees.get(&instruction.p2)? {
+            Tree::Index(table, columns) => Some((table, columns.clone())),
+            Tree::Table(table) => {
+                // A table without row numbers is an index of itself.
+                let is_index = instruction.p4.as_ref().is_some_and(|p4| p4.starts_with("k("));
+                let row_id = self.shapes.get(table).and_then(|shape| shape.row_id.clone());
+                let columns = if is_index { Columns::All } else { Columns::some(row_id) };
+                Some((table, columns))
+            }
+        }
+    }
+
+    /// The table that an instruction is about to change.
+    fn writes(&self, instruction: &Instruction) -> Option<&str> {
+        let page = match instruction.opcode.as_str() {
+            "OpenWrite" => instruction.p2,
+            "Clear" => instruction.p1,
+            _ => return None,
+        };
+        match self.trees.get(&page)? {
+            Tree::Table(table) | Tree::Index(table, _) => Some(table),
+        }
+    }
+
+    /// The column at a position of a table's rows; None: all of them.
+    fn columns(&self, table: &str, position: Option<i64>) -> Columns {
+        let stored = self.shapes.get(table).map(|shape| &shape.stored);
+        let position = position.and_then(|position| usize::try_from(position).ok());
+        let name = position.and_then(|position| stored?.get(position).cloned());
+        name.map_or(Columns::All, |name| Columns::some([name]))
+    }
+}
+
+/// The cursor whose row an instruction takes, and the position of the column; None: all of them.
+fn used(instruction: &Instruction) -> Option<(i64, Option<i64>)> {
+    match instruction.opcode.as_str() {
+        "Column" => Some((instruction.p1, Some(instruction.p2))),
+        "RowData" => Some((instruction.p1, None)),
+        "RowCell" => Some((instruction.p2, None)),
+        _ => None,
+    }
+}
+
+/// What the statement itself does to its table.
+fn of_statement(sql: &str, program: &[Instruction], shape: &Shape) -> Change {
+    let nothing = Change::nothing(Cause::Statement);
+    // Where a conflict replaces rows, a row that was there before is deleted.
+    let replaces = shape.may_replace || has_word(sql, "REPLACE");
+    match assignments::verb(sql, Dialect::Sqlite).as_deref() {
+        Some("DELETE") => Change { deletes: true, ..nothing },
+        Some("UPDATE") => Change { deletes: replaces, updates: assigned(sql, shape), ..nothing },
+        Some("INSERT") if !replaces && !has_word(sql, "CONFLICT") && !deletes(program) => {
+            Change { inserts: true, ..nothing }
+        }
+        _ => anything(Cause::Statement),
+    }
+}
+
+fn deletes(program: &[Instruction]) -> bool {
+    program.iter().any(|instruction| instruction.opcode == "Delete")
+}
+
+/// The columns that an UPDATE sets, and those that are computed from them and stored. One that is
+/// computed when it is read needs no mention: whoever reads it reads what it is computed from.
+fn assigned(sql: &str, shape: &Shape) -> Columns {
+    let Some(assigned) = assignments::of(sql, Dialect::Sqlite) else { return Columns::All };
+    let stored =
+        |name: &String| shape.stored.iter().find(|s| s.eq_ignore_ascii_case(name)).cloned();
+    let names: Option<Vec<String>> = assigned.columns.iter().map(stored).collect();
+    let generated = shape.generated.iter().cloned();
+    // `rowid` and its like are no columns.
+    names.map_or(Columns::All, |names| Columns::some(names.into_iter().chain(generated)))
+}
+
+/// Who is the reason for a program that is not the statement's.
+fn cause(program: &[Instruction]) -> Cause {
+    let first = program.first().and_then(|first| first.p4.as_deref());
+    match first.and_then(|first| first.strip_prefix(TRIGGER)) {
+        Some(name) => Cause::Trigger(name.to_owned()),
+        None => Cause::ForeignKey(None),
+    }
+}
+
+fn anything(cause: Cause) -> Change {
+    Change { inserts: true, deletes: true, updates: Columns::All, cause }
+}
+
+fn virtual_tables(programs: &Programs) -> Vec<Unseen> {
+    let opens = |i: &Instruction| ["VOpen", "VUpdate"].contains(&i.opcode.as_str());
+    let reason = "it uses a virtual table, and SQLite does not tell where its rows are";
+    match programs.iter().flatten().any(opens) {
+        true => vec![Unseen::Statement(reason.to_owned())],
+        false => Vec::new(),
+    }
+}
+
+fn named(table: &str) -> Table {
+    Table { schema: "main".to_owned(), name: table.to_owned() }
+}
