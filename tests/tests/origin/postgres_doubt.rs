@@ -145,7 +145,10 @@ async fn what_the_database_refuses_at_commit_was_not_written_and_its_connection_
         let CommitError::RolledBack(cause) = &refused else { panic!("{sql}: {refused:?}") };
         assert_eq!(code(cause), expected);
     }
-    assert_eq!(origin.execute(&pid, &[], &["pid".to_owned()], AMPLE).await.unwrap().returned, before);
+    assert_eq!(
+        origin.execute(&pid, &[], &["pid".to_owned()], AMPLE).await.unwrap().returned,
+        before
+    );
     // Each reads what the other writes.
     let next = write("INSERT INTO t SELECT $1 + count(*) FROM t", &["int8"]);
     let first = origin.execute(&next, &[value("int8", "100")], &[], AMPLE).await.unwrap();
@@ -216,7 +219,8 @@ async fn insert(origin: &PostgresOrigin, id: i64) -> Written {
 /// An insert whose commit does not end in its time.
 async fn hanging(origin: &PostgresOrigin, id: i64) -> (Xid, CommitError) {
     let insert = write("INSERT INTO t VALUES ($1)", &["int8"]);
-    let written = origin.execute(&insert, &[value("int8", &id.to_string())], &[], SHORT).await.unwrap();
+    let written =
+        origin.execute(&insert, &[value("int8", &id.to_string())], &[], SHORT).await.unwrap();
     (written.xid.unwrap(), written.transaction.commit().await.unwrap_err())
 }
 

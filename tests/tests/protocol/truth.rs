@@ -115,7 +115,11 @@ impl Truth {
         }
         let ending = *self.ending.lock().unwrap();
         match ending {
-            Ending::Row => Ok(Fetched { body: Some(row.body()), rows: vec![row.texts(columns)] }),
+            Ending::Row => Ok(Fetched {
+                body: Some(row.body()),
+                rows: vec![row.texts(columns)],
+                ..Fetched::default()
+            }),
             Ending::Missing => Ok(Fetched::default()),
             Ending::Failure => Err(OriginError::Unavailable("as the test wants it".into())),
             Ending::Panic => panic!("the loader panics, as the test wants it"),
