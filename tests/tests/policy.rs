@@ -90,7 +90,8 @@ const CONFIGURATIONS: [&str; 6] = [
         params = ["user:int8", "team:int8"]
         sql = "UPDATE users SET team_id = $2 WHERE id = $1 RETURNING team_id"
         then = "write-through"
-        touches = ["user.profile(user)", "tag team:{row.team_id}", "tag user:{user}"]
+        touches = ["user.profile(user)", "tag team:{row.team_id}", "tag team:{old.team_id}",
+                   "user.profile(old.lead)", "tag user:{user}"]
         [entity."order.list"]
         params = ["user:int8", "page:int4"]
         ttl = "1m"

@@ -58,7 +58,8 @@ pub(super) const WINDOW: Bounds = Bounds { least: Duration::ZERO, most: MAX_LIFE
 
 /// How long a caller is kept waiting unless the configuration says otherwise.
 pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
-/// No caller of an HTTP read waits longer than five minutes: proxies in between give up before.
+/// No caller of an HTTP read waits longer than five minutes: proxies in between give up before. And the
+/// mark of an invalidated tag lives for twice the longest deadline.
 pub(super) const DEADLINE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
 
 /// A call keeps a thread that serves: in a second, hundreds of readers wait behind it.

@@ -130,6 +130,7 @@ ttl = "1m"
 [entity."user.c".write.rename]
 params = ["name:text"]
 sql = "UPDATE users SET nam = $1"
+touches = "nothing"
 "#
     );
     let said = refused(&config, 1).await;
@@ -160,7 +161,7 @@ tags = ["team:{row.team_id}"]
 [entity.blind.write.move]
 params = ["id:int8"]
 sql = "UPDATE users SET team_id = 0 WHERE id = $1"
-touches = ["tag team:{row.team_id}"]
+touches = ["tag team:{row.team_id}", "tag team:{old.team_id}"]
 [entity.blind.write.rename]
 params = ["id:int8"]
 sql = "UPDATE users SET name = 'x' WHERE id = $1 RETURNING team_id"
@@ -174,7 +175,8 @@ async fn columns_that_tags_and_touches_need_are_missed() {
     for problem in [
         "entity.blind.read: its tags need the column `team_id`: answer it, in its SELECT",
         "entity.blind.write.move.sql: its touches need the column `team_id`: answer it, with RETURNING",
-        "2 problems",
+        "entity.blind.write.move.sql: its touches need the column `old.team_id`: answer it, with RETURNING",
+        "3 problems",
     ] {
         assert!(said.contains(problem), "{problem} is missing in {said}");
     }
@@ -191,6 +193,66 @@ async fn columns_that_tags_and_touches_need_are_missed() {
     assert_eq!(nobody.json().unwrap()["rows"], 0);
     let renamed = post(&host, "/write/blind/rename", r#"{"id": 9}"#).await;
     assert_eq!(renamed.json().unwrap()["cache"], "invalidated");
+}
+
+/// Of each kind one: nothing touched, a tag that nobody carries, a row that moved, a list that was
+/// empty, and what may be as meant.
+const STALE: &str = r#"
+[entity.members]
+params = ["team:int8"]
+read = "SELECT id, team_id FROM users WHERE team_id = $1"
+rows = "many"
+ttl = "1m"
+tags = ["at:{row.team_id}"]
+[entity.members.write.promote]
+params = ["id:int8"]
+sql = "UPDATE users SET role = 'admin' WHERE id = $1"
+[entity.members.write.rename]
+params = ["id:int8", "name:text"]
+sql = "UPDATE users SET name = $2 WHERE id = $1"
+touches = ["user.card(id)", "tag usr:{id}"]
+[entity.members.write.move]
+params = ["id:int8", "team:int8"]
+sql = "UPDATE users SET team_id = $2 WHERE id = $1"
+touches = ["user.card(id)", "tag at:{team}"]
+"#;
+
+/// Where each is found, in `STALE`.
+const STALE_AT: [&str; 4] = [
+    "entity.members.write.promote.touches: it touches nothing",
+    "entity.members.write.rename.touches: no read carries a tag of this form",
+    "entity.members.write.move.touches: the statement sets team_id",
+    "entity.members.write.move.touches: members carries this tag by its rows alone",
+];
+
+const NOTED: &str = r#"
+[entity."user.card".write.join]
+params = ["id:int8"]
+sql = "INSERT INTO users VALUES ($1, 'New', 'new@example.com', 'customer', 1)"
+touches = ["tag user:{id}"]
+"#;
+
+#[tokio::test]
+async fn what_a_write_would_leave_stale_is_a_problem_unless_it_is_meant() {
+    let servers = Servers::shared().await;
+    let said = refused(servers.config(48, "", STALE), 1).await;
+    for problem in STALE_AT.into_iter().chain(["4 problems"]) {
+        assert!(said.contains(problem), "{problem} is missing in {said}");
+    }
+    let meant = STALE
+        .replace("WHERE id = $1\"\n[", "WHERE id = $1\"\ntouches = \"nothing\"\n[")
+        .replace("\"tag usr:{id}\"]", "\"tag usr:{id}\"]\nallow = [\"unread-tags\"]")
+        .replace("at:{team}\"]", "at:{team}\"]\nallow = [\"stale-moves\", \"stale-absence\"]");
+    let output = File::new(&servers.config(48, "", &format!("{meant}{NOTED}"))).run("check").await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let problems = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{problems}");
+    let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
+    assert_eq!(notes.len(), 1, "{said}");
+    let note =
+        "entity.\"user.card\".write.join.touches: it makes rows, and touches nothing of user.card";
+    assert!(notes[0].contains(note), "{said}");
+    assert!(said.ends_with(": ready to serve\n"), "{said}");
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! `corral check`: everything that serving needs, looked at without serving.
 
 mod columns;
+mod forms;
+mod statement;
+mod touched;
+mod touches;
 
 use std::path::Path;
 
@@ -15,6 +19,7 @@ use crate::store::{Audit, Digest, Key, Name, Store, audit};
 
 use super::{Failed, load, say};
 use columns::Answers;
+use touches::Found;
 
 /// What was looked at, and what was found.
 struct Findings<'a> {
@@ -23,6 +28,8 @@ struct Findings<'a> {
     config: &'a Config,
     environment: Environment,
     problems: Vec<ProblemAt>,
+    /// What may be as meant, and is told all the same.
+    notes: Vec<ProblemAt>,
 }
 
 pub(super) async fn run(path: &Path) -> Result<(), Failed> {
@@ -33,7 +40,9 @@ pub(super) async fn run(path: &Path) -> Result<(), Failed> {
         config: &config,
         environment: Environment::of_process(),
         problems: Vec::new(),
+        notes: Vec::new(),
     };
+    findings.touches();
     findings.policy()?;
     findings.store().await;
     findings.origin().await;
@@ -45,6 +54,21 @@ impl Findings<'_> {
     fn add(&mut self, path: &str, message: impl Into<String>) {
         let found = locate(&self.text, &self.file, &self.environment, path, message.into());
         self.problems.push(found);
+    }
+
+    /// Something at a path of the settings that may be as meant.
+    fn note(&mut self, path: &str, message: impl Into<String>) {
+        let found = locate(&self.text, &self.file, &self.environment, path, message.into());
+        self.notes.push(found);
+    }
+
+    fn touches(&mut self) {
+        for Found { path, message, is_note } in touches::found(self.config) {
+            match is_note {
+                true => self.note(&path, message),
+                false => self.add(&path, message),
+            }
+        }
     }
 
     /// A problem at a key of the file, such as `store.url`.
@@ -199,7 +223,9 @@ impl Findings<'_> {
         }
     }
 
-    fn report(self) -> Result<(), Failed> {
+    fn report(mut self) -> Result<(), Failed> {
+        self.notes.sort();
+        self.notes.iter().for_each(|note| say(format_args!("note: {note}")));
         if self.problems.is_empty() {
             say(format_args!("{}: ready to serve", self.file));
             return Ok(());

@@ -105,6 +105,10 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
         r#":3:12 entity.a.deadline: "6m" is too long; write at most "5m""#,
     ),
     (
+        "[query]\ndeadline = '301s'",
+        r#":2:12 query.deadline: "301s" is too long; write at most "5m""#,
+    ),
+    (
         "[entity.a]\nttl = '1s'\ndeadline = '0'",
         r#":3:12 entity.a.deadline: "0" is too short; write at least "1ms""#,
     ),
