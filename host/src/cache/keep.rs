@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::store::{Doomed, Epoch, HostCard, Marking, Naming, Over, PolicyId, Scope, StoreError};
+use crate::store::{
+    Doomed, Epoch, HostCard, Marking, Naming, Over, PolicyId, Range, Scope, StoreError,
+};
 
 use super::namings::{Namer, Names};
 use super::trust::{GoodBeat, Watching};
@@ -61,13 +63,13 @@ impl Cache {
         Ok(())
     }
 
-    /// Namings are published, then this host lists itself, then it knows who is there.
+    /// Namings are published, then this host lists itself, then it reads who is there and which namings are
+    /// in use. In this order one of two hosts that start together knows of the other (race J): whoever is not
+    /// in the list yet reads the range after the other has published.
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
-        let Over { link, answer: range } = store.publish(&self.own_namings(policy)).await?;
-        if link != good.link {
-            return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
-        }
+        let published = store.publish(&self.own_namings(policy)).await?;
+        let mut range = Self::over_link_of(good, published)?;
         let mut fill_from = self.clock.now();
         if !range.new.is_empty() {
             let hosts = store.enlist(&self.card()).await?;
@@ -75,9 +77,19 @@ impl Cache {
             if hosts.iter().any(|host| host.id != self.host.id) {
                 fill_from += LEARNED_WITHIN;
             }
+            let known = Self::over_link_of(good, store.range().await?)?;
+            range = Range { new: range.new, ..known };
         }
         self.stamps.set(good.epoch, range, policy, fill_from);
         Ok(())
+    }
+
+    /// What was answered, if it came over the link of a beat.
+    fn over_link_of<T>(good: &GoodBeat, over: Over<T>) -> Result<T, StoreError> {
+        if over.link == good.link {
+            return Ok(over.answer);
+        }
+        Err(StoreError::Unavailable("the connection was replaced".to_owned()))
     }
 
     fn own_namings(&self, policy: PolicyId) -> Vec<Naming> {
@@ -119,21 +131,18 @@ impl Cache {
         while let Some(part) = self.debt.part(AT_ONCE) {
             if part.everything {
                 let raised = self.trust.store().raise(&[Scope::Everything]).await?;
-                if raised.link != good.link {
-                    return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
-                }
+                Self::over_link_of(good, raised)?;
             }
             let names = self.namer().names(part.targets());
             let marking = self.marking(good.epoch);
             if !names.doomed.is_empty() {
                 let removed = self.trust.store().invalidate(&names.doomed, marking).await;
                 self.count_doomed(&names.doomed, removed.is_ok());
-                if removed?.link != good.link {
-                    return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
-                }
+                Self::over_link_of(good, removed?)?;
             }
             if !names.scopes.is_empty() {
-                self.trust.store().raise(&names.scopes).await?;
+                let raised = self.trust.store().raise(&names.scopes).await?;
+                Self::over_link_of(good, raised)?;
             }
             self.debt.paid(part);
         }

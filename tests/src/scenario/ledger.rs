@@ -123,6 +123,7 @@ impl Ledger {
             near,
             repairs: false,
             answers: true,
+            answers_at_rest: true,
             writes: true,
             in_time: true,
         };

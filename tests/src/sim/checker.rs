@@ -37,7 +37,9 @@ pub(crate) struct Promises {
     pub(crate) repairs: bool,
     /// Nothing but a mistake of the cache can keep a request from its answer.
     pub(crate) answers: bool,
-    /// The same for a write.
+    /// The same, once all disturbances are over.
+    pub(crate) answers_at_rest: bool,
+    /// The same for a write, before that.
     pub(crate) writes: bool,
     /// Every request is answered by its deadline, if only with an error.
     pub(crate) in_time: bool,
@@ -164,7 +166,9 @@ impl Checker {
                 self.asked.remove(request);
                 if *late && self.promises.in_time {
                     self.object(at_ms, format!("#{request} has no answer by its deadline"));
-                } else if !*late && (self.at_rest || self.promises.answers) {
+                } else if !*late
+                    && (self.promises.answers || (self.at_rest && self.promises.answers_at_rest))
+                {
                     self.object(at_ms, format!("#{request} failed without a reason: {why}"));
                 }
             }

@@ -1,5 +1,7 @@
 //! One host's way to the simulated origin: loads, and transactions that commit, fail or end in doubt.
 
+mod commit;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,29 +11,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
-    Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
-    ReadStatement, Transaction, Value, WriteStatement, Written, Xid,
+    Changes, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
+    Value, WriteStatement, Written, Xid,
 };
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::history::{Event, RequestId};
 use super::protection::Protection;
-use super::truth::{Change, Changed, Labelled, Subject};
+use super::truth::{Change, Labelled, Subject};
 use super::weather::Way;
 use super::world::World;
-
-/// A transaction that is idle for longer is ended by the database.
-const IDLE_LIMIT: Duration = Duration::from_secs(1);
-
-/// A commit in doubt is decided within this where commits are not slow.
-const DOUBT: Duration = Duration::from_millis(1_500);
-
-/// A client waits so long for the answer to a commit, and not longer.
-const COMMIT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How often a write that waits for a row looks whether it is free.
-const LOCKED: Duration = Duration::from_millis(2);
+use commit::{IDLE_LIMIT, Id, Open, locked};
 
 /// For how long a commit is taken to last by somebody who guesses.
 const GUESS: Duration = Duration::from_secs(1);
@@ -150,104 +140,6 @@ pub(super) struct Writing {
     pub(super) request: RequestId,
 }
 
-struct Open {
-    lane: Arc<Lane>,
-    change: Change,
-    request: RequestId,
-    idle_since: Instant,
-    id: Id,
-}
-
-/// A transaction that ends when this is dropped.
-struct Id {
-    world: Arc<World>,
-    xid: u64,
-}
-
-impl Drop for Id {
-    fn drop(&mut self) {
-        self.world.truth().transactions().end(self.xid);
-    }
-}
-
-/// How a commit goes.
-#[derive(Debug, Clone, Copy)]
-struct Fate {
-    /// It takes so long beyond the ordinary.
-    lasts: Duration,
-    commits: bool,
-    /// The connection breaks meanwhile.
-    breaks: bool,
-}
-
-impl Open {
-    fn fate(&self) -> Fate {
-        let world = &self.lane.world;
-        let climate = &world.climate;
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(0);
-        let in_doubt = climate.origin_faults && !climate.anonymous && world.chance.percent(10);
-        let is_slow = !climate.slow_commit.is_zero() && world.chance.percent(10);
-        let longest = if is_slow { climate.slow_commit } else { DOUBT };
-        let longest = if climate.anonymous { longest.min(COMMIT_LIMIT / 2) } else { longest };
-        match (in_doubt, is_slow) {
-            (false, false) => Fate { lasts: Duration::ZERO, commits: true, breaks: false },
-            (breaks, _) => Fate {
-                lasts: world.chance.millis(0, millis(longest)),
-                commits: !breaks || world.chance.percent(50),
-                breaks,
-            },
-        }
-    }
-}
-
-/// Notes what a commit changed.
-fn commit(world: &World, request: RequestId, change: Change) {
-    let changed = world.truth().commit(change);
-    for Changed { subject, version, there } in changed {
-        world.note(Event::Committed { request, subject, version, there });
-    }
-}
-
-#[async_trait]
-impl Transaction for Open {
-    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
-        let fate = self.fate();
-        let Self { lane, change, request, idle_since, id } = *self;
-        let world = Arc::clone(&lane.world);
-        lane.thawed().await;
-        sleep(world.chance.millis(0, 5)).await;
-        if lane.is_cut() && world.chance.percent(50) {
-            return std::future::pending().await;
-        }
-        if idle_since.elapsed() > IDLE_LIMIT {
-            let message = "the transaction was idle for too long".to_owned();
-            let idle = OriginError::Rejected { code: "25P03".into(), message };
-            return Err(CommitError::RolledBack(idle));
-        }
-        world.truth().transactions().send(id.xid);
-        let (tell, mut told) = oneshot::channel();
-        // The database goes on, whoever waits for it.
-        tokio::spawn(async move {
-            sleep(fate.lasts).await;
-            if fate.commits {
-                commit(&id.world, request, change);
-            }
-            drop(id);
-            let _gone = tell.send(());
-        });
-        let doubt = |why: &str| Err(CommitError::InDoubt(OriginError::Unavailable(why.into())));
-        let answered = tokio::select! {
-            biased;
-            () = sleep(world.chance.millis(0, 20)), if fate.breaks => doubt("the connection broke"),
-            _ = &mut told => Ok(()),
-            () = sleep(COMMIT_LIMIT) => doubt("no answer"),
-        };
-        sleep(world.chance.millis(0, 5)).await;
-        lane.thawed().await;
-        if lane.is_cut() { std::future::pending().await } else { answered }
-    }
-}
-
 impl Lane {
     /// A frozen host sends nothing and looks at nothing.
     async fn thawed(&self) {
@@ -262,17 +154,6 @@ impl Lane {
         let is_running = self.world.truth().transactions().is_running(xid.0, IDLE_LIMIT, guess);
         self.leg(Duration::from_secs(1)).await?;
         Ok(!is_running)
-    }
-}
-
-/// Begins a transaction as soon as nobody else writes its row.
-async fn locked(world: &World, row: Subject) -> u64 {
-    loop {
-        let xid = world.truth().transactions().begin(row, IDLE_LIMIT);
-        match xid {
-            Some(xid) => return xid,
-            None => sleep(LOCKED).await,
-        }
     }
 }
 

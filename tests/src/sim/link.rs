@@ -3,6 +3,7 @@
 //! [`operations`].
 
 mod clock;
+mod grants;
 mod node;
 mod operation;
 mod operations;
