@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use sqlx::postgres::PgRow;
@@ -16,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::port::free_port;
 use super::process::{Process, Signal, children, is_alive, signal};
-use super::{READY_WITHIN, build_dir, eventually};
+use super::{READY_WITHIN, build_dir, copy, eventually, run};
 
 /// Enough for a handful of hosts with their pools, and a test's own connections.
 const MAX_CONNECTIONS: u16 = 200;
@@ -33,12 +34,18 @@ const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
 ];
 
+/// What a server needs whose commits can be made to wait for a standby.
+const REPLICATED: [&str; 2] = ["wal_level=replica", "max_wal_senders=2"];
+
+/// A commit takes a millisecond here; one that takes so much longer waits for its standby.
+const HANGS: Duration = Duration::from_millis(200);
+
 /// A private Postgres whose superuser `postgres` needs no password; ends on drop.
 pub struct Postgres {
     process: Option<Process>,
     installed: Installed,
     port: u16,
-    max_connections: u16,
+    settings: Vec<String>,
     home: TempDir,
 }
 
@@ -56,12 +63,30 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub async fn start_with(max_connections: u16) -> anyhow::Result<Self> {
+        Self::start_set(vec![format!("max_connections={max_connections}")]).await
+    }
+
+    /// One whose commits wait between [`Postgres::hold_commits`] and [`Postgres::release_commits`].
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub async fn start_replicated() -> anyhow::Result<Self> {
+        let settings = REPLICATED.iter().map(ToString::to_string);
+        let postgres = Self::start_set(
+            settings.chain([format!("max_connections={MAX_CONNECTIONS}")]).collect(),
+        )
+        .await?;
+        postgres.psql("CREATE TABLE commits (n int)").await?;
+        Ok(postgres)
+    }
+
+    async fn start_set(settings: Vec<String>) -> anyhow::Result<Self> {
         let installed = Installed::find()?;
         let template = installed.template().await?;
         let home = installed.owner.temp_dir()?;
         copy(&template, &home.path().join("data"))?;
         let port = free_port()?;
-        let mut postgres = Self { process: None, installed, port, max_connections, home };
+        let mut postgres = Self { process: None, installed, port, settings, home };
         postgres.restart().await?;
         Ok(postgres)
     }
@@ -152,6 +177,30 @@ impl Postgres {
         rows.iter().map(texts).collect()
     }
 
+    /// From now on every commit waits for a standby that is not there.
+    ///
+    /// # Errors
+    /// What Postgres says, and when commits go on.
+    pub async fn hold_commits(&self) -> anyhow::Result<()> {
+        self.psql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await?;
+        self.psql("SELECT pg_reload_conf()").await?;
+        eventually("commits wait for a standby", READY_WITHIN, || async {
+            let commit = self.psql("INSERT INTO commits VALUES (1)");
+            Ok(tokio::time::timeout(HANGS, commit).await.is_err().then_some(()))
+        })
+        .await
+    }
+
+    /// Commits that wait end, and others wait no more.
+    ///
+    /// # Errors
+    /// What Postgres says.
+    pub async fn release_commits(&self) -> anyhow::Result<()> {
+        self.psql("ALTER SYSTEM RESET synchronous_standby_names").await?;
+        self.psql("SELECT pg_reload_conf()").await?;
+        Ok(())
+    }
+
     fn signal_all(&self, which: Signal) -> anyhow::Result<()> {
         let process = self.process.as_ref().context("Postgres was killed")?;
         // The postmaster first: stopped, it starts no session that would be missed.
@@ -167,9 +216,8 @@ impl Postgres {
         let mut command = self.installed.command("postgres", self.home.path());
         command.arg("-D").arg(self.home.path().join("data"));
         command.args(["-p", &self.port.to_string()]);
-        command.arg("-c").arg(format!("max_connections={}", self.max_connections));
         command.arg("-c").arg(format!("unix_socket_directories={}", self.home.path().display()));
-        for setting in SETTINGS {
+        for setting in SETTINGS.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
         command
@@ -310,16 +358,4 @@ impl Owner {
         }
         Ok(dir)
     }
-}
-
-/// Copies a directory with its owners and modes.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to))
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} ended with {}: {said}", output.status);
-    Ok(())
 }
