@@ -232,7 +232,8 @@ impl Ending {
     /// An *error response* (`E`) in the database's form.
     fn bytes(self) -> Vec<u8> {
         let (severity, code) = match self {
-            Self::Fatal => ("FATAL", "57P01"),
+            // As poolers answer for a server that they have lost.
+            Self::Fatal => ("FATAL", "58000"),
             Self::Panic => ("PANIC", "XX000"),
             Self::Cut => return Vec::new(),
         };
