@@ -7,3 +7,5 @@
 
 #[path = "real/common.rs"]
 mod common;
+#[path = "real/restarts.rs"]
+mod restarts;

@@ -5,6 +5,7 @@
 //! Each scenario runs at full size as `scenario real …`, and shortened in `tests/real.rs`.
 
 mod desk;
+pub mod restarts;
 mod scene;
 
 use anyhow::ensure;
