@@ -7,5 +7,7 @@
 
 #[path = "real/common.rs"]
 mod common;
+#[path = "real/failovers.rs"]
+mod failovers;
 #[path = "real/restarts.rs"]
 mod restarts;

@@ -5,6 +5,8 @@
 //! Each scenario runs at full size as `scenario real …`, and shortened in `tests/real.rs`.
 
 mod desk;
+pub mod failovers;
+mod pair;
 pub mod restarts;
 mod scene;
 
