@@ -4,6 +4,7 @@
 //!
 //! Each scenario runs at full size as `scenario real …`, and shortened in `tests/real.rs`.
 
+pub mod campaign;
 mod desk;
 pub mod failovers;
 mod pair;
