@@ -7,6 +7,8 @@
 
 #[path = "real/campaign.rs"]
 mod campaign;
+#[path = "real/commits.rs"]
+mod commits;
 #[path = "real/common.rs"]
 mod common;
 #[path = "real/failovers.rs"]

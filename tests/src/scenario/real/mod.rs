@@ -5,6 +5,7 @@
 //! Each scenario runs at full size as `scenario real …`, and shortened in `tests/real.rs`.
 
 pub mod campaign;
+pub mod commits;
 mod desk;
 pub mod failovers;
 mod pair;
