@@ -13,5 +13,7 @@ mod commits;
 mod common;
 #[path = "real/failovers.rs"]
 mod failovers;
+#[path = "real/frozen.rs"]
+mod frozen;
 #[path = "real/restarts.rs"]
 mod restarts;

@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod commits;
 mod desk;
 pub mod failovers;
+pub mod frozen;
 mod pair;
 pub mod restarts;
 mod scene;
