@@ -5,6 +5,8 @@
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "real/balanced.rs"]
+mod balanced;
 #[path = "real/campaign.rs"]
 mod campaign;
 #[path = "real/commits.rs"]

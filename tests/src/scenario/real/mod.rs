@@ -4,6 +4,7 @@
 //!
 //! Each scenario runs at full size as `scenario real …`, and shortened in `tests/real.rs`.
 
+pub mod balanced;
 pub mod campaign;
 pub mod commits;
 mod desk;
