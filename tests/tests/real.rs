@@ -19,3 +19,5 @@ mod failovers;
 mod frozen;
 #[path = "real/restarts.rs"]
 mod restarts;
+#[path = "real/tags.rs"]
+mod tags;

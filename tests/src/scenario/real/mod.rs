@@ -13,6 +13,7 @@ pub mod frozen;
 mod pair;
 pub mod restarts;
 mod scene;
+pub mod tags;
 
 use anyhow::ensure;
 use serde::Serialize;
