@@ -17,6 +17,8 @@ mod common;
 mod failovers;
 #[path = "real/frozen.rs"]
 mod frozen;
+#[path = "real/large.rs"]
+mod large;
 #[path = "real/restarts.rs"]
 mod restarts;
 #[path = "real/tags.rs"]

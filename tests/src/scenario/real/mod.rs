@@ -10,6 +10,7 @@ pub mod commits;
 mod desk;
 pub mod failovers;
 pub mod frozen;
+pub mod large;
 mod pair;
 pub mod restarts;
 mod scene;
