@@ -21,5 +21,7 @@ mod frozen;
 mod large;
 #[path = "real/restarts.rs"]
 mod restarts;
+#[path = "real/rolling.rs"]
+mod rolling;
 #[path = "real/tags.rs"]
 mod tags;

@@ -13,6 +13,7 @@ pub mod frozen;
 pub mod large;
 mod pair;
 pub mod restarts;
+pub mod rolling;
 mod scene;
 pub mod tags;
 
