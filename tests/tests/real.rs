@@ -13,6 +13,8 @@ mod campaign;
 mod commits;
 #[path = "real/common.rs"]
 mod common;
+#[path = "real/debt.rs"]
+mod debt;
 #[path = "real/failovers.rs"]
 mod failovers;
 #[path = "real/frozen.rs"]

@@ -7,6 +7,7 @@
 pub mod balanced;
 pub mod campaign;
 pub mod commits;
+pub mod debt;
 mod desk;
 pub mod failovers;
 pub mod frozen;
