@@ -21,9 +21,13 @@ mod failovers;
 mod frozen;
 #[path = "real/large.rs"]
 mod large;
+#[path = "real/names.rs"]
+mod names;
 #[path = "real/restarts.rs"]
 mod restarts;
 #[path = "real/rolling.rs"]
 mod rolling;
+#[path = "real/spelling.rs"]
+mod spelling;
 #[path = "real/tags.rs"]
 mod tags;
