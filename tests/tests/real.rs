@@ -27,6 +27,8 @@ mod names;
 mod restarts;
 #[path = "real/rolling.rs"]
 mod rolling;
+#[path = "real/sessions.rs"]
+mod sessions;
 #[path = "real/spelling.rs"]
 mod spelling;
 #[path = "real/tags.rs"]
