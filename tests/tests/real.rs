@@ -21,6 +21,8 @@ mod failovers;
 mod frozen;
 #[path = "real/large.rs"]
 mod large;
+#[path = "real/moves.rs"]
+mod moves;
 #[path = "real/names.rs"]
 mod names;
 #[path = "real/restarts.rs"]
