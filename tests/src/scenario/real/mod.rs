@@ -6,6 +6,7 @@
 
 pub mod balanced;
 pub mod campaign;
+pub mod command;
 pub mod commits;
 pub mod debt;
 mod desk;
