@@ -24,17 +24,83 @@ const DOOMED: &str = "DOOMED_TEST_PROCESS";
 const ANNOUNCEMENT: &str = "watch ";
 
 #[tokio::test]
-async fn redis_comes_back_empty_on_the_same_port() {
+async fn redis_comes_back_with_its_snapshot_on_the_same_port() {
     let mut redis = Redis::start().await.unwrap();
     let (port, first) = (redis.port(), redis.pid().unwrap());
-    set(&redis, "key").await.unwrap();
+    set(&redis, "saved").await.unwrap();
+    redis.save().await.unwrap();
+    set(&redis, "lost").await.unwrap();
     redis.kill();
     assert!(!is_alive(first));
     assert!(redis.connect().await.is_err());
     redis.restart().await.unwrap();
     assert_eq!(redis.port(), port);
     assert_ne!(redis.pid(), Some(first));
+    assert_eq!(redis.keys("*").await.unwrap(), ["saved"]);
+}
+
+#[tokio::test]
+async fn redis_is_set_as_debian_sets_it() {
+    let redis = Redis::start().await.unwrap();
+    for (setting, value) in [("save", "3600 1 300 100 60 10000"), ("appendonly", "no")] {
+        assert_eq!(setting_of(&redis, setting).await.unwrap(), value);
+    }
+}
+
+#[tokio::test]
+async fn redis_comes_back_empty_where_that_is_asked_for() {
+    let mut redis = Redis::start().await.unwrap();
+    let port = redis.port();
+    set(&redis, "saved").await.unwrap();
+    redis.save().await.unwrap();
+    redis.restart_empty().await.unwrap();
+    assert_eq!(redis.port(), port);
     assert!(redis.keys("*").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_append_only_file_keeps_everything_but_what_came_after_the_image_of_the_disk() {
+    let mut redis = Redis::start_append_only().await.unwrap();
+    set(&redis, "on the disk").await.unwrap();
+    let image = redis.image().unwrap();
+    set(&redis, "with the kernel").await.unwrap();
+    redis.kill();
+    redis.restart().await.unwrap();
+    assert_eq!(redis.keys("*").await.unwrap(), ["on the disk", "with the kernel"]);
+    redis.restart_from(&image).await.unwrap();
+    assert_eq!(redis.keys("*").await.unwrap(), ["on the disk"]);
+}
+
+#[tokio::test]
+async fn a_replica_has_what_its_primary_had_and_takes_its_place() {
+    let primary = Redis::start().await.unwrap();
+    set(&primary, "before").await.unwrap();
+    let replica = Redis::start_replica(primary.port()).await.unwrap();
+    set(&primary, "after").await.unwrap();
+    let goal = primary.offset().await.unwrap();
+    eventually("the replica follows", SOON, || async {
+        Ok((replica.offset().await? >= goal).then_some(()))
+    })
+    .await
+    .unwrap();
+    assert_eq!(replica.keys("*").await.unwrap(), ["after", "before"]);
+    assert!(set(&replica, "refused").await.is_err());
+    replica.promote().await.unwrap();
+    set(&replica, "taken").await.unwrap();
+}
+
+#[tokio::test]
+async fn commits_of_postgres_wait_while_they_are_held_and_nobody_sees_them() {
+    let postgres = Postgres::start_replicated().await.unwrap();
+    postgres.psql("CREATE TABLE t (n int)").await.unwrap();
+    postgres.hold_commits().await.unwrap();
+    let write = postgres.psql("INSERT INTO t VALUES (1)");
+    let mut write = std::pin::pin!(write);
+    assert!(tokio::time::timeout(A_MOMENT, write.as_mut()).await.is_err());
+    assert!(postgres.psql("SELECT n FROM t").await.unwrap().is_empty());
+    postgres.release_commits().await.unwrap();
+    write.await.unwrap();
+    assert_eq!(postgres.psql("SELECT n FROM t").await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -51,14 +117,7 @@ async fn a_frozen_redis_answers_only_when_it_is_thawed() {
 #[tokio::test]
 async fn redis_takes_arguments() {
     let redis = Redis::start_with(&["--databases", "3"]).await.unwrap();
-    let mut connection = redis.connect().await.unwrap();
-    let answer: Vec<String> = redis::cmd("CONFIG")
-        .arg("GET")
-        .arg("databases")
-        .query_async(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(answer, ["databases", "3"]);
+    assert_eq!(setting_of(&redis, "databases").await.unwrap(), "3");
 }
 
 #[tokio::test]
@@ -250,6 +309,12 @@ fn announced(output: impl std::io::Read) -> anyhow::Result<Vec<u32>> {
         }
     }
     None.context("the process ended before it announced its servers")
+}
+
+async fn setting_of(redis: &Redis, setting: &str) -> anyhow::Result<String> {
+    let answer = redis.say(&["CONFIG", "GET", setting]).await?;
+    let [_name, value] = redis::from_redis_value::<[String; 2]>(answer)?;
+    Ok(value)
 }
 
 async fn set(redis: &Redis, key: &str) -> anyhow::Result<()> {

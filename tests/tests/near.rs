@@ -105,7 +105,7 @@ async fn a_redis_that_is_killed_takes_what_the_near_caches_hold_with_it() {
     assert_eq!(price_of(&product(&scene.hosts[0], 1).await), 11);
     sees(&scene.hosts[1], 1, 11).await;
     assert_ne!(detail(&product(&scene.hosts[1], 1).await), "near");
-    scene.redis.restart().await.unwrap();
+    scene.redis.restart_empty().await.unwrap();
     for host in &scene.hosts {
         keeps(host, 1).await;
         assert_eq!(price_of(&product(host, 1).await), 11);

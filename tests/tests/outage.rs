@@ -45,7 +45,7 @@ async fn a_store_that_is_frozen_or_killed_under_load_costs_no_answer() {
 
     scene.redis.kill();
     story.is_served_without_store(&scene.host).await.unwrap();
-    scene.redis.restart().await.unwrap();
+    scene.redis.restart_empty().await.unwrap();
     story.is_cached(&scene.host).await.unwrap();
 
     let reads = story.end().await.unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use corral_host::policy::build::Language;
 use corral_tests::authors;
+use corral_tests::scenario::real::command::Real;
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
     deaths, faults, lifetimes, loads, near, newcomer, outage, policies, predict, rename, report,
@@ -158,6 +159,9 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// Redis that comes back with what it had before, or is two at a time, and commits whose outcome
+    /// nobody is told: on each of these, whether anything stale is read.
+    Real(Real),
     /// A policy that renames every key comes into force on two hosts under load with writes.
     Rename {
         /// Seconds before and after.
@@ -267,6 +271,9 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             let report = policies::run(&cases, |what| eprintln!("{what}")).await?;
             show(&report, json)?;
             return Ok(report.holds());
+        }
+        Scenario::Real(real) => {
+            return real.play(|report| println!("{report:#}")).await;
         }
         Scenario::Rename { seconds, json } => {
             let lasts = Duration::from_secs(seconds);

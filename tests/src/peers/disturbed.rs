@@ -103,7 +103,7 @@ async fn disturb(
             ensure!(answer.status == StatusCode::OK, "{} {:?}", answer.status, answer.body);
             Ok(())
         }
-        Disturbance::RedisRestart => rig.redis.restart().await,
+        Disturbance::RedisRestart => rig.redis.restart_empty().await,
     }
 }
 

@@ -23,7 +23,8 @@ impl Rig {
     /// # Errors
     /// When one does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        let redis = Redis::start().await?;
+        // A snapshot taken meanwhile would be measured with whoever is under way then.
+        let redis = Redis::start_with(&["--save", ""]).await?;
         let mut connection = redis.connect().await?;
         let mut pipeline = redis::pipe();
         for id in 1..=item::KEYS {

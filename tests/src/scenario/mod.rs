@@ -14,6 +14,7 @@ pub mod newcomer;
 pub mod outage;
 pub mod policies;
 pub mod predict;
+pub mod real;
 pub mod rename;
 pub mod report;
 mod rows;

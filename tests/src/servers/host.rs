@@ -100,7 +100,6 @@ impl Host {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let admin = format!("127.0.0.1:{}", free_port()?);
         let home = tempfile::tempdir()?;
-        fs::write(home.path().join("corral.toml"), with_listen(config, &listen, &admin))?;
         let mut host = Self {
             process: None,
             listen,
@@ -111,6 +110,7 @@ impl Host {
             client: Client::new(),
             home,
         };
+        host.configure(config)?;
         host.restart().await?;
         Ok(host)
     }
@@ -127,6 +127,15 @@ impl Host {
     pub fn url(&self, path: &str) -> String {
         let address = if is_admin(path) { &self.admin } else { &self.listen };
         format!("http://{address}{path}")
+    }
+
+    /// Gives it another configuration, which it has from its next start on.
+    ///
+    /// # Errors
+    /// When its file can't be written.
+    pub fn configure(&self, config: &str) -> anyhow::Result<()> {
+        let config = with_listen(config, &self.listen, &self.admin);
+        Ok(fs::write(self.config_path(), config)?)
     }
 
     /// Its configuration file.

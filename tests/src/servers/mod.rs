@@ -11,10 +11,11 @@ mod program;
 mod redis;
 mod varnish;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral};
@@ -22,7 +23,7 @@ pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{is_alive, resident_bytes};
 pub use program::Program;
-pub use redis::Redis;
+pub use redis::{Image, Redis};
 pub use varnish::Varnish;
 
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
@@ -68,4 +69,16 @@ pub fn build_dir() -> anyhow::Result<PathBuf> {
         dir = dir.parent().context("cargo's `deps` lies in a directory")?;
     }
     Ok(dir.to_owned())
+}
+
+/// Copies a directory with its owners and modes.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to))
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} ended with {}: {said}", output.status);
+    Ok(())
 }

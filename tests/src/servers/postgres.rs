@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::port::free_port;
 use super::process::{Process, Signal, children, is_alive, signal};
-use super::{READY_WITHIN, build_dir, eventually};
+use super::{READY_WITHIN, build_dir, copy, eventually, run};
 
 /// Enough for a handful of hosts with their pools, and a test's own connections.
 const MAX_CONNECTIONS: u16 = 200;
@@ -371,16 +371,4 @@ impl Owner {
         }
         Ok(dir)
     }
-}
-
-/// Copies a directory with its owners and modes.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to))
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} ended with {}: {said}", output.status);
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! A private Redis.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,7 +10,8 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
 use super::port::free_port;
-use super::process::{Process, Signal};
+use super::process::{Process, Signal, children, signal};
+use super::{READY_WITHIN, copy, eventually};
 
 /// Keys asked for at a time, and commands in one pipeline: Redis answers other clients in between.
 const PAGE: usize = 1000;
@@ -17,7 +20,15 @@ const NO_LIFETIME: i64 = -1;
 /// A connection of the harness itself: generous, for it works on busy machines.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
-/// A private `redis-server` without persistence; ends on drop.
+/// As Debian ships it (`/etc/redis/redis.conf`): snapshots, and no append-only file.
+const SNAPSHOTS: [&str; 4] = ["--save", "3600 1 300 100 60 10000", "--appendonly", "no"];
+/// The log of every command, handed to the kernel at once and to the disk every second.
+const APPEND_ONLY: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "everysec"];
+/// How long a primary waits for more replicas before it sends the first one its data: Debian's five
+/// seconds only make tests longer.
+const SYNC_DELAY: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
+
+/// A private `redis-server` as Debian ships it; ends on drop.
 pub struct Redis {
     process: Option<Process>,
     port: u16,
@@ -41,8 +52,28 @@ impl Redis {
     pub async fn start_with(args: &[&str]) -> anyhow::Result<Self> {
         let args = args.iter().map(ToString::to_string).collect();
         let home = tempfile::tempdir()?;
+        fs::create_dir(home.path().join("data"))?;
         let mut redis = Self { process: None, port: free_port()?, args, home };
         redis.restart().await?;
+        Ok(redis)
+    }
+
+    /// The same, with an append-only file.
+    ///
+    /// # Errors
+    /// As [`Redis::start`].
+    pub async fn start_append_only() -> anyhow::Result<Self> {
+        Self::start_with(&APPEND_ONLY).await
+    }
+
+    /// A replica of the Redis that is reached at `port`, which has all of its data on return.
+    ///
+    /// # Errors
+    /// As [`Redis::start`], and when the primary does not send its data.
+    pub async fn start_replica(port: u16) -> anyhow::Result<Self> {
+        let redis = Self::start().await?;
+        redis.replicate(port).await?;
+        redis.until_replicated().await?;
         Ok(redis)
     }
 
@@ -64,12 +95,20 @@ impl Redis {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Kills it with SIGKILL. What it held is lost.
+    /// Kills it with SIGKILL. What it had not yet written to its folder is lost.
     pub fn kill(&mut self) {
-        self.process = None;
+        let Some(process) = self.process.take() else { return };
+        let writers = children(process.pid()).unwrap_or_default();
+        drop(process);
+        for writer in writers {
+            // It may have gone with its parent; a snapshot that it went on writing would come from
+            // a server that is dead.
+            let _ = signal(writer, Signal::Kill);
+        }
     }
 
-    /// Starts it again on the same port, empty; kills it before if it still runs.
+    /// Starts it again on the same port with what its folder holds; kills it before if it still
+    /// runs.
     ///
     /// # Errors
     /// As [`Redis::start`].
@@ -84,6 +123,107 @@ impl Redis {
         process.until_ready(answers).await?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts it again on the same port without anything; kills it before if it still runs.
+    ///
+    /// # Errors
+    /// As [`Redis::start`], and when its folder can't be emptied.
+    pub async fn restart_empty(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        fs::remove_dir_all(self.data())?;
+        fs::create_dir(self.data())?;
+        self.restart().await
+    }
+
+    /// Starts it again on the same port with what was on its disk when `image` was taken, as after
+    /// the end of the whole machine; kills it before if it still runs.
+    ///
+    /// # Errors
+    /// As [`Redis::restart_empty`].
+    pub async fn restart_from(&mut self, image: &Image) -> anyhow::Result<()> {
+        self.kill();
+        fs::remove_dir_all(self.data())?;
+        copy(&image.data(), &self.data())?;
+        self.restart().await
+    }
+
+    /// A copy of its folder: what a machine that ends now finds again, provided that the kernel has
+    /// written everything.
+    ///
+    /// # Errors
+    /// When the folder can't be copied.
+    pub fn image(&self) -> anyhow::Result<Image> {
+        let image = Image { home: tempfile::tempdir()? };
+        copy(&self.data(), &image.data())?;
+        Ok(image)
+    }
+
+    /// Writes a snapshot (`SAVE`).
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn save(&self) -> anyhow::Result<()> {
+        self.say(&["SAVE"]).await.map(drop)
+    }
+
+    /// Makes it a replica of the Redis that is reached at `port` (`REPLICAOF`).
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn replicate(&self, port: u16) -> anyhow::Result<()> {
+        self.say(&["REPLICAOF", "127.0.0.1", &port.to_string()]).await.map(drop)
+    }
+
+    /// Makes it a primary (`REPLICAOF NO ONE`).
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn promote(&self) -> anyhow::Result<()> {
+        self.say(&["REPLICAOF", "NO", "ONE"]).await.map(drop)
+    }
+
+    /// Waits until it has all that its primary had at some moment, and follows it.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_replicated(&self) -> anyhow::Result<()> {
+        eventually("a replica is in step", READY_WITHIN, || async {
+            let link = self.info("replication", "master_link_status").await?;
+            Ok((link == "up").then_some(()))
+        })
+        .await
+    }
+
+    /// How much of the replicated log it has.
+    ///
+    /// # Errors
+    /// When Redis does not say.
+    pub async fn offset(&self) -> anyhow::Result<u64> {
+        let replica = self.info("replication", "role").await? == "slave";
+        let field = if replica { "slave_repl_offset" } else { "master_repl_offset" };
+        Ok(self.info("replication", field).await?.parse()?)
+    }
+
+    /// A field of `INFO`; empty where there is none.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn info(&self, section: &str, field: &str) -> anyhow::Result<String> {
+        let mut connection = self.connect().await?;
+        let text: String = redis::cmd("INFO").arg(section).query_async(&mut connection).await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        Ok(value.unwrap_or_default().trim().to_owned())
+    }
+
+    /// Any command, and its answer.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn say(&self, words: &[&str]) -> anyhow::Result<redis::Value> {
+        let (first, others) = words.split_first().context("a command has a name")?;
+        let mut connection = self.connect().await?;
+        Ok(redis::cmd(first).arg(others).query_async(&mut connection).await?)
     }
 
     /// Freezes it (SIGSTOP): connections stay open, nothing is answered.
@@ -179,11 +319,27 @@ impl Redis {
     fn command(&self) -> Command {
         let mut command = Command::new("redis-server");
         command
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(SNAPSHOTS)
+            .args(SYNC_DELAY)
             .arg("--dir")
-            .arg(self.home.path())
+            .arg(self.data())
             .args(&self.args);
         command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+}
+
+/// What lay on the disk of a [`Redis`] at some moment.
+pub struct Image {
+    home: TempDir,
+}
+
+impl Image {
+    fn data(&self) -> PathBuf {
+        self.home.path().join("data")
     }
 }

@@ -104,7 +104,7 @@ impl Stage {
             StoreFault::Dies => {
                 self.redis.kill();
                 sleep(lasts).await;
-                self.redis.restart().await?;
+                self.redis.restart_empty().await?;
             }
             StoreFault::IsFlushed => self.say(&["FLUSHALL"]).await?,
             StoreFault::ScriptsAreFlushed => self.say(&["SCRIPT", "FLUSH"]).await?,

@@ -1,0 +1,75 @@
+//! One direction of one connection.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::link::{Link, TURN_BYTES};
+
+/// How much may be on its way at a time.
+const PIECES: usize = 1024;
+
+/// What one direction of one connection is subject to.
+pub(super) struct Lane {
+    pub(super) number: usize,
+    pub(super) delay: Duration,
+    pub(super) held: watch::Receiver<bool>,
+    pub(super) isolated: watch::Receiver<usize>,
+    pub(super) link: Link,
+}
+
+impl Lane {
+    /// Passes on what comes, each piece as late as the lane says, and then its end.
+    pub(super) async fn pump(
+        mut self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+    ) {
+        let (send, mut pieces) = mpsc::channel::<(Instant, Bytes)>(PIECES);
+        let delay = self.delay;
+        let reading = async move {
+            let mut buffer = BytesMut::new();
+            loop {
+                buffer.reserve(TURN_BYTES);
+                let read = (&mut from).take(TURN_BYTES as u64).read_buf(&mut buffer).await;
+                let Ok(1..) = read else { return };
+                let piece = (Instant::now() + delay, buffer.split().freeze());
+                if send.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let writing = async move {
+            while let Some((due, piece)) = pieces.recv().await {
+                sleep_until(due).await;
+                self.pass(piece.len()).await;
+                if to.write_all(&piece).await.is_err() {
+                    return;
+                }
+            }
+            // An end is as good as a byte: who is cut off hears of neither.
+            self.pass(0).await;
+            // Who has gone already needs no end.
+            let _ = to.shutdown().await;
+        };
+        // The writer drops its end of the channel when nobody takes bytes any more.
+        tokio::join!(reading, writing);
+    }
+
+    /// Waits until so many bytes may go on.
+    pub(super) async fn pass(&mut self, bytes: usize) {
+        let number = self.number;
+        if *self.isolated.borrow() > number {
+            std::future::pending::<()>().await;
+        }
+        // Whoever can tell us is there as long as the connection is.
+        let _ = self.held.wait_for(|held| !held).await;
+        self.link.carry(bytes).await;
+        if *self.isolated.borrow() > number {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Redis crashes and comes back from a snapshot, and fails over to a replica that lagged, again and
+//! again under load, at any moment: with values, leases and loads of every age.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::Verdict;
+use super::desk::Look;
+use super::pair::Pair;
+use super::scene::{SOON, Scene};
+use crate::forwarder::Forwarder;
+use crate::scenario::{median, millis};
+use crate::servers::{Redis, eventually};
+
+const HOSTS: usize = 3;
+const CLIENTS: u64 = 8;
+
+/// The longest pause of a client: what is measured is time, not throughput.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The stretch before a crash, and after the cache is used again, whose hits are counted.
+const STRETCH: Duration = Duration::from_millis(500);
+
+/// How old what Redis remembers is when it crashes.
+const REMEMBERED_MS: std::ops::Range<u64> = 50..1_500;
+
+/// For how long it is away.
+const AWAY_MS: std::ops::Range<u64> = 0..300;
+
+/// What happens again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Crash {
+    /// Redis is killed and comes back from its snapshot.
+    Restart,
+    /// Redis is killed, and a replica that did not get the last writes takes its place.
+    Failover,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What happened.
+    pub crash: Crash,
+    /// How often.
+    pub crashes: u32,
+    /// From each crash until the last of the hosts had its first hit again, in milliseconds, sorted.
+    pub origin_ms: Vec<f64>,
+    /// Its median.
+    pub median_origin_ms: f64,
+    /// The share of hits in a stretch before a crash, the median.
+    pub hits_before: f64,
+    /// The same after the cache is used again.
+    pub hits_after: f64,
+    /// Of all requests.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// One crash.
+struct Crashed {
+    before: f64,
+    origin: Duration,
+    after: f64,
+}
+
+/// Crashes so often.
+///
+/// # Errors
+/// When a server does not come up, or the cache is not used again.
+pub async fn run(crash: Crash, crashes: u32, seed: u64) -> anyhow::Result<Report> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut seen = Vec::new();
+    let mut stage = Stage::set(crash).await?;
+    stage.scene.fill().await?;
+    stage.scene.start_clients(CLIENTS, PAUSE, seed);
+    for number in 0..crashes {
+        if number > 0 {
+            stage.store.mend().await?;
+        }
+        stage.scene.first_hits(Instant::now()).await?;
+        stage.store.remember().await?;
+        sleep(Duration::from_millis(random.random_range(REMEMBERED_MS))).await;
+        let at = Instant::now();
+        let away = Duration::from_millis(random.random_range(AWAY_MS));
+        stage.store.crash(away).await?;
+        seen.push(stage.scene.back(at).await?);
+    }
+    let mut origin_ms: Vec<f64> = seen.iter().map(|one| millis(one.origin)).collect();
+    origin_ms.sort_by(f64::total_cmp);
+    Ok(Report {
+        crash,
+        crashes,
+        median_origin_ms: median(origin_ms.clone()),
+        origin_ms,
+        hits_before: median(seen.iter().map(|one| one.before).collect()),
+        hits_after: median(seen.iter().map(|one| one.after).collect()),
+        verdict: stage.scene.end().await?,
+    })
+}
+
+struct Stage {
+    scene: Scene,
+    store: Store,
+}
+
+/// A Redis that crashes.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+enum Store {
+    Alone(Redis),
+    Replicated { pair: Pair, name: Forwarder },
+}
+
+impl Stage {
+    async fn set(crash: Crash) -> anyhow::Result<Self> {
+        let (store, url) = match crash {
+            Crash::Restart => {
+                let redis = Redis::start().await?;
+                let url = redis.url();
+                (Store::Alone(redis), url)
+            }
+            Crash::Failover => {
+                let pair = Pair::start().await?;
+                let name = Forwarder::start(pair.primary.port()).await?;
+                let url = name.redis_url();
+                (Store::Replicated { pair, name }, url)
+            }
+        };
+        Ok(Self { scene: Scene::set(&vec![url; HOSTS]).await?, store })
+    }
+}
+
+impl Store {
+    /// What it has now is what comes back after the crash.
+    async fn remember(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Alone(redis) => redis.save().await,
+            Self::Replicated { pair, .. } => {
+                pair.in_step().await?;
+                pair.withhold();
+                Ok(())
+            }
+        }
+    }
+
+    async fn crash(&mut self, away: Duration) -> anyhow::Result<()> {
+        match self {
+            Self::Alone(redis) => {
+                redis.kill();
+                sleep(away).await;
+                redis.restart().await
+            }
+            Self::Replicated { pair, name } => {
+                pair.primary.kill();
+                sleep(away).await;
+                pair.promote().await?;
+                name.point_to(pair.replica.port());
+                name.cut();
+                Ok(())
+            }
+        }
+    }
+
+    async fn mend(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Alone(_) => Ok(()),
+            Self::Replicated { pair, .. } => pair.swap().await,
+        }
+    }
+}
+
+impl Scene {
+    /// Waits until every host has answered from the store after this moment; when the last of them
+    /// first did.
+    async fn first_hits(&self, after: Instant) -> anyhow::Result<Instant> {
+        let first_hits = eventually("every host uses the store", SOON, || async {
+            let looks = self.desk.looks(after, Instant::now());
+            let first = |host| looks.iter().find(|look| look.host == host && look.hit);
+            Ok((0..HOSTS).map(|host| Some(first(host)?.at)).collect::<Option<Vec<_>>>())
+        })
+        .await?;
+        Ok(first_hits.into_iter().max().unwrap_or(after))
+    }
+
+    /// How the cache was used before the crash at this moment, and how it came back.
+    async fn back(&self, crash: Instant) -> anyhow::Result<Crashed> {
+        let back = self.first_hits(crash).await?;
+        // Cold rows are filled one after the other.
+        sleep(2 * STRETCH).await;
+        let share = |from, to| {
+            let looks = self.desk.looks(from, to);
+            let hits = looks.iter().filter(|look: &&Look| look.hit).count();
+            hits as f64 / looks.len().max(1) as f64
+        };
+        Ok(Crashed {
+            before: share(crash - STRETCH, crash),
+            origin: back - crash,
+            after: share(back + STRETCH, back + 2 * STRETCH),
+        })
+    }
+}
+
+impl Report {
+    /// Fails with what was broken.
+    ///
+    /// # Errors
+    /// As [`Verdict::expect`], and when the cache was of no use before or after.
+    pub fn expect(&self) -> anyhow::Result<()> {
+        self.verdict.expect()?;
+        anyhow::ensure!(self.hits_before > 0.0 && self.hits_after > 0.0, "no hits: {self:#?}");
+        Ok(())
+    }
+}

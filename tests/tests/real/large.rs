@@ -1,0 +1,18 @@
+//! Large values beside small ones.
+
+use std::time::Duration;
+
+use corral_tests::scenario::real::large::run;
+
+use super::common::alone;
+
+/// What the machine does beside is not the cache's; the exact bar is the command's.
+const SLOWER: Duration = Duration::from_millis(40);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_value_is_nobody_elses_trouble() {
+    let _turn = alone().await;
+    let report = run(Duration::from_secs(4)).await.unwrap();
+    println!("{report:#?}");
+    report.expect(SLOWER).unwrap();
+}
