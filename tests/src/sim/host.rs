@@ -260,7 +260,7 @@ fn entity(name: &str, param: &str, climate: &Climate, configuration: usize) -> E
     let ty = if configuration == 2 { ParamType::Numeric } else { ParamType::Text };
     let read = ReadStatement {
         sql: format!("SELECT {}", if configuration == 1 { "another" } else { "one" }),
-        params: vec![ty.clone()],
+        params: vec![ty],
         rows: Rows::One,
     };
     Entity {
