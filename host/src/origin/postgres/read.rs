@@ -16,9 +16,9 @@ use crate::origin::pool::Lease;
 use crate::origin::rows::{Body, Texts};
 use crate::origin::{Fetched, OriginError, ReadStatement, Value};
 
-/// A connection whose frame takes longer to end is closed: ending it is no work for a server that
-/// answers.
-const END_LIMIT: Duration = Duration::from_secs(1);
+/// A connection whose frame takes longer to end is closed: it is no work for a server that answers,
+/// and the answer waits for it.
+const END_LIMIT: Duration = Duration::from_millis(500);
 
 /// Who wrote a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,11 +69,11 @@ impl PostgresOrigin {
         let mut lease = self.reads.lease(patience.left()).await.map_err(|e| (e, IsStale(false)))?;
         match patience.guard(run(lease.connection(), question)).await {
             Ok(fetched) => {
-                leave(lease, &read.sql);
+                leave(lease, &read.sql).await;
                 Ok(fetched)
             }
             Err(failure) if failure.is_usable() => {
-                leave(lease, &read.sql);
+                leave(lease, &read.sql).await;
                 Err((failure.error, IsStale(false)))
             }
             Err(failure) => {
@@ -84,18 +84,17 @@ impl PostgresOrigin {
     }
 }
 
-/// Ends the frame and gives the connection back; the answer does not wait for that.
-fn leave(mut lease: Lease<Postgres>, sql: &str) {
+/// Ends the frame and gives the connection back. If that can't be done, closing the connection does
+/// it; the answer is what it is.
+async fn leave(mut lease: Lease<Postgres>, sql: &str) {
     if frame::is_lasting(sql) {
         return;
     }
-    tokio::spawn(async move {
-        let patience = Patience::new(END_LIMIT);
-        let end = simple(lease.connection(), frame::END.to_owned(), patience);
-        if patience.guard(end).await.is_ok() {
-            lease.give_back();
-        }
-    });
+    let patience = Patience::new(END_LIMIT);
+    let end = simple(lease.connection(), frame::END.to_owned(), patience);
+    if patience.guard(end).await.is_ok() {
+        lease.give_back();
+    }
 }
 
 async fn run(connection: &mut PgConnection, question: Question<'_>) -> Result<Fetched, Failure> {
