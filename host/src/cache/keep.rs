@@ -65,11 +65,14 @@ impl Cache {
 
     /// Namings are published, then this host lists itself, then it reads who is there and which namings are
     /// in use. In this order one of two hosts that start together knows of the other (race J): whoever is not
-    /// in the list yet reads the range after the other has published.
+    /// in the list yet reads the range after the other has published. A naming that another host published
+    /// is no older for that: each host waits before it fills under it for the first time.
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
-        let published = store.publish(&self.own_namings(policy)).await?;
-        let mut range = Self::over_link_of(good, published)?;
+        let own = self.own_namings(policy);
+        let mut range = Self::over_link_of(good, store.publish(&own).await?)?;
+        let unused = own.iter().map(Naming::scope).filter(|scope| !self.stamps.has_used(scope));
+        range.new.extend(unused);
         let mut fill_from = self.clock.now();
         if !range.new.is_empty() {
             let hosts = store.enlist(&self.card()).await?;

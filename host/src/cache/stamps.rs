@@ -185,6 +185,11 @@ impl Stamps {
         is_of && table.range.version == version && version != 0
     }
 
+    /// Whether this host has used a naming before, as long as it is in use.
+    pub(super) fn has_used(&self, naming: &Scope) -> bool {
+        self.table().fill_from.contains_key(naming)
+    }
+
     /// From now on this is in force. Namings of this host that were unused until now are filled from
     /// `fill_from` on.
     pub(super) fn set(&self, epoch: Epoch, range: Range, published: PolicyId, fill_from: Duration) {
