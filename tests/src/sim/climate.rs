@@ -188,10 +188,10 @@ impl Climate {
         !self.failovers && !self.restarts
     }
 
-    /// Whether nothing keeps a host from renewing its lease.
+    /// Whether nothing keeps a host from renewing its lease: several exchanges fit into a third of it.
     pub(super) fn keeps_leases(&self) -> bool {
         let quiet = !self.pauses && !self.crashes && !self.configurations && !self.breaks;
-        self.sound_store() && quiet
+        self.sound_store() && quiet && self.slow_link * 8 <= self.lease / 3
     }
 
     /// How long a near cache may answer what was invalidated on another host: while the link is sound,
