@@ -317,6 +317,11 @@ impl Shop {
         Self { origin, other, _directory: directory }
     }
 
+    /// A connection of another process, as it were.
+    pub(crate) fn other(&mut self) -> &mut SqliteConnection {
+        &mut self.other
+    }
+
     pub(crate) async fn run(&mut self, sql: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.other).await.unwrap();
     }
