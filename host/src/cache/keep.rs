@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::store::{
     Doomed, Epoch, HostCard, Marking, Naming, Over, PolicyId, Range, Scope, StoreError,
@@ -10,7 +10,7 @@ use crate::store::{
 
 use super::namings::{Namer, Names};
 use super::trust::{GoodBeat, Watching};
-use super::{Cache, Invalidated};
+use super::{Cache, Definition, Invalidated};
 
 /// How often a host writes that it is alive and which namings it uses.
 const PUBLISH: Duration = Duration::from_secs(10);
@@ -18,6 +18,9 @@ const PUBLISH: Duration = Duration::from_secs(10);
 /// How long a naming that others must learn first is not filled: longer than any host believes what it
 /// knew before.
 const LEARNED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a load waits for the namings of its policy: a few round trips to the store.
+const PUBLISHED_WITHIN: Duration = Duration::from_millis(50);
 
 /// Targets that are paid in one go.
 const AT_ONCE: usize = 1024;
@@ -66,19 +69,24 @@ impl Cache {
     /// Namings are published, then this host lists itself, then it reads who is there and which namings are
     /// in use. In this order one of two hosts that start together knows of the other (race J): whoever is not
     /// in the list yet reads the range after the other has published. A naming that another host published
-    /// is no older for that: each host waits before it fills under it for the first time.
+    /// a moment ago is no better known for that: until one of them has noted that every host knows it, each
+    /// waits before it fills under it for the first time.
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
         let own = self.own_namings(policy);
         let mut range = Self::over_link_of(good, store.publish(&own).await?)?;
-        let unused = own.iter().map(Naming::scope).filter(|scope| !self.stamps.has_used(scope));
-        range.new.extend(unused);
+        let is_unknown =
+            |scope: &Scope| !self.stamps.has_used(scope) && !range.known.contains(scope);
+        let unknown: Vec<Scope> = own.iter().map(Naming::scope).filter(is_unknown).collect();
+        range.new.extend(unknown);
         let mut fill_from = self.clock.now();
         if !range.new.is_empty() {
             let hosts = store.enlist(&self.card()).await?;
             self.note_hosts(&hosts);
             if hosts.iter().any(|host| host.id != self.host.id) {
                 fill_from += LEARNED_WITHIN;
+            } else {
+                store.note_known(&range.new).await?;
             }
             let known = Self::over_link_of(good, store.range().await?)?;
             range = Range { new: range.new, ..known };
@@ -93,6 +101,17 @@ impl Cache {
             return Ok(over.answer);
         }
         Err(StoreError::Unavailable("the connection was replaced".to_owned()))
+    }
+
+    /// Returns once the namings of the policy in force are published, or soon after that failed: a policy that
+    /// has just come into force begins with them.
+    pub(super) async fn publish_policy(&self, definition: &Definition, policy: PolicyId) {
+        let changed = self.stamps.changed();
+        if definition.is_published(policy) {
+            return;
+        }
+        self.trust.hurry();
+        let _in_time = timeout(PUBLISHED_WITHIN, changed).await;
     }
 
     fn own_namings(&self, policy: PolicyId) -> Vec<Naming> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::config::Entity;
 use crate::name::{Fingerprint, Name, Place, hashed};
@@ -104,6 +105,11 @@ impl Definition {
         self.words.load().iter().any(|known| known.word == word)
     }
 
+    /// Whether the naming under this policy is published.
+    pub(super) fn is_published(&self, policy: PolicyId) -> bool {
+        self.words.load().iter().any(|known| known.policy == policy)
+    }
+
     /// Whether only its epoch makes a value untrue: its floors stand.
     pub(super) fn is_of_another_epoch(&self, stamp: Stamp) -> bool {
         let is = |known: &Word| word(stamp.epoch, known.floors) == stamp.word;
@@ -150,6 +156,7 @@ fn word(epoch: Epoch, floors: [u64; 2]) -> u64 {
 pub(super) struct Stamps {
     definitions: Vec<Arc<Definition>>,
     table: Mutex<Table>,
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -164,12 +171,19 @@ struct Table {
 impl Stamps {
     /// Nothing is in force yet.
     pub(super) fn new(definitions: Vec<Arc<Definition>>) -> Self {
-        Self { definitions, table: Mutex::default() }
+        Self { definitions, table: Mutex::default(), changed: Notify::new() }
     }
 
     /// The definitions of this host's configuration.
     pub(super) fn definitions(&self) -> &[Arc<Definition>] {
         &self.definitions
+    }
+
+    /// Returns when the table has changed since this was called.
+    pub(super) fn changed(&self) -> impl Future<Output = ()> {
+        let mut changed = Box::pin(self.changed.notified());
+        changed.as_mut().enable();
+        changed
     }
 
     /// The range as it was read last.
@@ -215,6 +229,7 @@ impl Stamps {
         table.fill_from.retain(|scope, _| range.floors.contains_key(scope));
         (table.epoch, table.published) = (Some(epoch), Some(published));
         table.range = Arc::new(range);
+        self.changed.notify_waiters();
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -241,6 +241,11 @@ impl Trust {
         self.lost.notify_one();
     }
 
+    /// The next beat is due now.
+    pub(super) fn hurry(&self) {
+        self.lost.notify_one();
+    }
+
     /// Returns when the next beat is due.
     pub(super) async fn due(&self) {
         let (trusted, link, pause) = {

@@ -74,7 +74,9 @@ fn explanation(text: &mut String, of: &Value) {
     if let Some(key) = of["key"].as_str() {
         line(text, 1, &format!("key: {key}"));
         line(text, 1, &format!("tags: {}", list(&of["tags"])));
-        if let Some(columns) = of.get("row_columns") {
+        if let Some(tags) = of.get("row_tags") {
+            line(text, 1, &format!("tags of the row: {}", list(tags)));
+        } else if let Some(columns) = of.get("row_columns") {
             line(text, 1, &format!("tags depend on columns: {}", list(columns)));
         }
         line(text, 1, &envelope(&of["envelope"]));

@@ -351,6 +351,13 @@ pub trait Store: Send + Sync {
     /// Notes in the range that this epoch has been watched for as long as its fence lasts.
     async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError>;
 
+    /// Notes in the range that every host knows these namings: whoever finds that need not wait before it
+    /// fills under them.
+    async fn note_known(&self, scopes: &[Scope]) -> Result<(), StoreError> {
+        let _ = scopes;
+        Ok(())
+    }
+
     /// Lists this host as alive, and answers everyone who is.
     async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError>;
 

@@ -3,7 +3,7 @@
 //! A single node is one range. A host publishes its namings before it fills under them, and makes the
 //! names that an invalidation removes from the namings of all hosts (race J).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,8 @@ pub struct Range {
     pub floors: BTreeMap<Scope, u64>,
     /// The namings in use.
     pub namings: Vec<Naming>,
+    /// Those of them that every host knows.
+    pub known: BTreeSet<Scope>,
     /// Epochs that were watched for as long as their fence lasts.
     pub watched: Vec<Epoch>,
     /// Namings of the caller that [`Store::publish`](super::Store::publish) found unused.
@@ -98,6 +100,7 @@ pub(super) const VERSION: &str = "version";
 pub(super) const FLOOR: &str = "floor";
 const NAMING: &str = "naming";
 const WATCHED: &str = "watched";
+const KNOWN: &str = "known";
 
 impl Scope {
     /// `floor` or `floor:digest:policy`.
@@ -113,6 +116,14 @@ impl Scope {
         match self {
             Self::Everything => VERSION.to_owned(),
             Self::Naming(digest, policy) => format!("{NAMING}:{digest}:{policy}"),
+        }
+    }
+
+    /// `known:digest:policy`; of everything, the version's field, which no naming has.
+    pub(super) fn known_field(&self) -> String {
+        match self {
+            Self::Everything => VERSION.to_owned(),
+            Self::Naming(digest, policy) => format!("{KNOWN}:{digest}:{policy}"),
         }
     }
 
@@ -154,6 +165,10 @@ impl Range {
                 }
             }
             [NAMING, digest, policy] => self.namings.extend(self.naming(digest, policy, value)),
+            [KNOWN, digest, policy] => {
+                let scope = Scope::read(digest, policy);
+                self.known.extend(scope.map(|(digest, policy)| Scope::Naming(digest, policy)));
+            }
             [WATCHED, epoch] => self.watched.extend(hex(epoch).map(Epoch)),
             _ => {}
         }

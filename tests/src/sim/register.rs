@@ -33,6 +33,7 @@ impl Register {
     pub(super) fn read(&self, now_ms: u64) -> Range {
         let in_use = self.namings.values().filter(|(n, used)| now_ms <= used + n.in_use_ms());
         Range {
+            known: Default::default(),
             version: self.version,
             now_ms,
             floors: self.floors.clone(),

@@ -73,7 +73,7 @@ async fn keys_that_live_for_ever_are_found_and_named() {
         tell(&redis, &["SET", key, "x"]).await;
     }
     tell(&redis, &["SET", "corral:1:abcdefgh:v1:user:2", "x", "EX", "100"]).await;
-    complains(&redis, &["3 keys of its namespace have no lifetime", VALUE, "EXPIRE"]).await;
+    complains(&redis, &["3 keys under its prefix have no lifetime", VALUE, "EXPIRE"]).await;
     assert!(!said(&redis.url()).await.1.contains("other:1"));
 }
 

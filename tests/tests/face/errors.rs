@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
     case(
         "POST /invalidate",
         r#"{"keys": [], "key": []}"#,
-        r#"{"type":"urn:corral:problem:malformed","title":"The request can't be read","status":400,"detail":"unknown field `key`, expected one of `keys`, `tags`, `reads` at line 1 column 18"}"#,
+        r#"{"type":"urn:corral:problem:malformed","title":"The request can't be read","status":400,"detail":"unknown field `key`, expected one of `keys`, `tags`, `reads`, `all` at line 1 column 18"}"#,
     ),
     case(
         "GET /read/%FF?id=7",

@@ -161,6 +161,8 @@ impl Flight {
             | State::Failed(_)
             | State::Settled(..) => return self.load_uncached().await,
         };
+        let policy = self.generation.policy_id();
+        self.cache.publish_policy(&self.read.definition, policy).await;
         let granted = (lease.epoch, lease.granted_ms);
         match lease.during(self.load_tagged(reason, granted)).await {
             Ok((loaded, Some(stamp))) => self.loaded(loaded, Right::Fill(lease, stamp)),

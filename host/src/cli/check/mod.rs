@@ -123,9 +123,24 @@ impl Findings<'_> {
         };
         match store.beat().await {
             Ok(_) => say(format_args!("store: {} answers", store.kind())),
-            Err(error) => return self.add_key("store.url", error.to_string()),
+            // What is wrong with the server says more than that it does not answer.
+            Err(error) if self.config.store.url.is_none() => {
+                return self.add_key("store.url", error.to_string());
+            }
+            Err(error) => {
+                let before = self.problems.len();
+                self.audit().await;
+                if self.problems.len() == before {
+                    self.add_key("store.url", error.to_string());
+                }
+                return;
+            }
         }
         self.near(&*store).await;
+        self.audit().await;
+    }
+
+    async fn audit(&mut self) {
         let Some(url) = &self.config.store.url else { return };
         match audit(&url.0, &self.config.store.prefix).await {
             Ok(Audit { version, keys, complaints, notes }) => {

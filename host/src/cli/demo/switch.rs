@@ -131,6 +131,10 @@ impl Store for Switch {
         self.reach().await?.note_watched(epoch).await
     }
 
+    async fn note_known(&self, scopes: &[Scope]) -> Answered<()> {
+        self.reach().await?.note_known(scopes).await
+    }
+
     async fn enlist(&self, card: &HostCard) -> Answered<Vec<HostCard>> {
         self.reach().await?.enlist(card).await
     }

@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use crate::cache::{Breaker, Entropy, Sight, lifetimes, millis, sighting};
+use crate::origin::Fetched;
 use crate::policy::compare::words;
 use crate::policy::gate::Rejection;
-use crate::policy::{Named, Policy, Request, Subject};
+use crate::policy::{Named, Policy, Request, Subject, guard};
 use crate::store::Envelope;
 
 use super::requests::{Arguments, RequestError, named, typed};
@@ -141,6 +142,7 @@ impl Corral {
             key: Some(plan.key.to_string()),
             name: Some(place.name.to_string()),
             tags: plan.tags.iter().map(ToString::to_string).collect(),
+            row_tags: found.and_then(|envelope| row_tags(policy, request, &plan, envelope)),
             row_columns: plan.row_columns.clone(),
             problem,
             envelope: found.map(|envelope| glance(envelope, now_ms, sight.believed)),
@@ -161,6 +163,10 @@ pub struct Explanation {
     pub name: Option<String>,
     /// The tags that the request alone determines.
     pub tags: Vec<String>,
+    /// The tags that depend on the row, of the row in the store, as its JSON spells it; `None`: there is
+    /// nothing to see them by, or no tag depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_tags: Option<Vec<String>>,
     /// Columns on which tags depend.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub row_columns: Vec<String>,
@@ -207,6 +213,7 @@ impl Explanation {
             key: None,
             name: None,
             tags: Vec::new(),
+            row_tags: None,
             row_columns: Vec::new(),
             problem: Some(format!("{problem}: loaded each time and never stored")),
             envelope: None,
@@ -214,6 +221,19 @@ impl Explanation {
             courses: Vec::new(),
         }
     }
+}
+
+fn row_tags(
+    policy: &dyn Policy,
+    request: &Request,
+    plan: &Named,
+    envelope: &Envelope,
+) -> Option<Vec<String>> {
+    let body = envelope.body.clone().filter(|_| !plan.row_columns.is_empty());
+    let rows = Fetched::of_json(Some(body?), &plan.row_columns).rows;
+    let tags = policy.row_tags(request, &rows).ok()?.ok()?;
+    let legal = guard::tags(&tags).ok()?;
+    Some(legal.iter().map(ToString::to_string).collect())
 }
 
 fn glance(envelope: &Envelope, now_ms: u64, believed: bool) -> Glance {

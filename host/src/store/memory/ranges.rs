@@ -28,6 +28,7 @@ impl Ranges {
             now_ms,
             floors: self.floors.clone(),
             namings: in_use.map(|(naming, _)| naming.clone()).collect(),
+            known: self.namings.keys().cloned().collect(),
             watched: self.watched.clone(),
             new: Vec::new(),
         }

@@ -372,6 +372,10 @@ impl Store for RedisStore {
         self.write_watched(epoch).await
     }
 
+    async fn note_known(&self, scopes: &[Scope]) -> Result<(), StoreError> {
+        self.write_known(scopes).await
+    }
+
     async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
         self.list_host(card).await
     }

@@ -64,6 +64,11 @@ impl RedisStore {
         self.write_fields(vec![(watched_field(epoch), "1".to_owned())]).await.map(drop)
     }
 
+    pub(super) async fn write_known(&self, scopes: &[Scope]) -> Result<(), StoreError> {
+        let fields = scopes.iter().map(|scope| (scope.known_field(), "1".to_owned()));
+        self.write_fields(fields.collect()).await.map(drop)
+    }
+
     async fn write_fields(&self, fields: Vec<(String, String)>) -> Result<Over<()>, StoreError> {
         let (kept, version) = (lifetime_ms(KEPT), random());
         let mut args = vec![kept.as_bytes(), version.as_bytes()];

@@ -12,7 +12,7 @@ for i = 1, #fields, 2 do
   if scope then
     local used, lasts = fields[i + 1]:match('^(%d+) (%d+) ')
     if not used or now > tonumber(used) + tonumber(lasts) then
-      redis.call('HDEL', range, fields[i], 'floor:' .. scope)
+      redis.call('HDEL', range, fields[i], 'floor:' .. scope, 'known:' .. scope)
       changed = true
     end
   end
