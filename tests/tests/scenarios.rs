@@ -65,10 +65,10 @@ async fn short_lived_keys_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_policies_make_of_a_trace_is_what_was_predicted() {
     let trace = match beside_the_project() {
-        Some(path) => Trace::read(&path).unwrap().limited(2_000),
-        None => synthetic(2_000, 1_000, 1),
+        Some(path) => Trace::read(&path).unwrap().limited(1_500),
+        None => synthetic(1_500, 750, 1),
     };
-    let report = predict::run(&trace, 150.0).await.unwrap();
+    let report = predict::run(&trace, 75.0).await.unwrap();
     println!("{report:#?}");
     assert!(report.holds(), "{report:#?}");
     // Control: the two are further apart than what is allowed, so the right one was predicted.

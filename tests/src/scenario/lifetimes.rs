@@ -200,8 +200,10 @@ pub async fn churn(keys: u64) -> anyhow::Result<Churn> {
     let immortal = scene.redis.keys_without_lifetime("*").await?.len();
     // The longest that an index keeps a member: ten times the base, and the deadline of its load.
     sleep(Duration::from_secs_f64(BASE_SECONDS * 10.0 + 2.0 + 1.0)).await;
-    // What says who is alive and how they name stays for as long as they are.
-    let is_about_hosts = |key: &String| key.ends_with("hosts") || key.ends_with("range:{0}");
+    // What says who is alive, how they name and which database they have stays for as long as they are.
+    let is_about_hosts = |key: &String| {
+        key.ends_with("hosts") || key.ends_with("range:{0}") || key.contains(":origin:")
+    };
     let left = scene.redis.keys("*").await?.iter().filter(|key| !is_about_hosts(key)).count();
     let lives_seconds = BASE_SECONDS * 1.2;
     Ok(Churn { keys, lives_seconds, seconds, most_alive, most_members, left, immortal })

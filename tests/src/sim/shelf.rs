@@ -58,6 +58,9 @@ pub(super) struct Census {
     pub(super) missing: usize,
 }
 
+/// The walk of a mark under which something was indexed.
+const NO_WALK: u64 = u64::MAX;
+
 /// What a walk does not look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blindly {
@@ -165,7 +168,8 @@ impl Shelf {
 
     pub(super) fn release(&mut self, name: &Name, token: Token, now_ms: u64) -> bool {
         let ours = self.holder(name, now_ms) == Some(token);
-        if ours {
+        // A lease that is over goes when it is looked at, and a clock that is set back brings none back.
+        if ours || self.leases.get(name).is_some_and(|lease| now_ms >= lease.until_ms) {
             self.remove_lease(name);
         }
         ours
@@ -182,6 +186,16 @@ impl Shelf {
         let lease = self.holder(name, now_ms).is_some();
         self.remove_lease(name);
         value || lease
+    }
+
+    /// Removes what is over.
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        let over = |(name, value): (&Name, &Envelope)| {
+            (now_ms >= value.stale_until_ms).then(|| name.clone())
+        };
+        let over: Vec<Name> = self.values.iter().filter_map(over).collect();
+        over.iter().for_each(|name| self.remove_value(name));
+        self.leases.retain(|_, lease| now_ms < lease.until_ms);
     }
 
     pub(super) fn remove_value(&mut self, name: &Name) {
@@ -231,6 +245,12 @@ impl Shelf {
         now_ms: u64,
     ) -> Indexed {
         tags.iter().for_each(|tag| self.index_under(tag, name, until_ms, now_ms));
+        for tag in tags {
+            if let Some(marked) = self.marks.get_mut(tag) {
+                // A walk that is under way forgets nothing any more (race Q).
+                marked.walk = NO_WALK;
+            }
+        }
         let marks = tags.iter().filter_map(|tag| self.marks.get(tag));
         let marks = marks.filter(|marked| now_ms < marked.until_ms).map(|marked| marked.mark);
         Indexed { now_ms, marks: marks.collect() }

@@ -73,7 +73,13 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 let by_ms = world.chance.one_of(&STEPS_MS);
                 world.remark(|| format!("the clock of the node is set by {by_ms} ms"));
                 world.note(Event::Stepped);
-                at_serving(&world, |node| node.offset_ms += by_ms);
+                let now_ms = world.now_ms();
+                at_serving(&world, |node| {
+                    node.offset_ms += by_ms;
+                    // What is over by the new clock is gone for good: a server removes it by and by,
+                    // whether somebody asks for it or not.
+                    node.shelf.expire(now_ms.saturating_add_signed(node.offset_ms));
+                });
             }
             Trouble::Pause => {
                 let lasts = world.chance.millis(100, 10_000);

@@ -65,7 +65,8 @@ async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
     let read = |labels: &[(&str, &str)]| metrics.sum_where("corral_reads_total", labels);
     assert_eq!(read(&[("entity", "user.profile"), ("outcome", "miss")]), 1.0);
     let invalidated = [("kind", "key"), ("result", "done")];
-    assert_eq!(metrics.sum_where("corral_invalidations_total", &invalidated), 1.0);
+    // A key without its entity is removed under every definition.
+    assert!(metrics.sum_where("corral_invalidations_total", &invalidated) >= 1.0);
     let plans = [("function", "plan"), ("result", "ok")];
     assert!(metrics.sum_where("corral_policy_calls_total", &plans) >= 1.0);
     assert!(metrics.sum("corral_policy_call_seconds_count") >= 1.0);

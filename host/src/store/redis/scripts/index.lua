@@ -17,4 +17,11 @@ if left < 0 or now + left < expires_at then
   redis.call('PEXPIREAT', KEYS[1], until_ms)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now))
-return {now, redis.call('GET', KEYS[2])}
+
+-- A walk that is under way may have read a member of the same score before this one came: no walk of this
+-- mark forgets anything any more (race Q). What stays in the index costs the next walk a removal.
+local mark = redis.call('GET', KEYS[2])
+if mark then
+  redis.call('SETRANGE', KEYS[2], 0, '~')
+end
+return {now, mark}
