@@ -154,6 +154,11 @@ impl Host {
         standing.owed > 0 || standing.store != Breaker::Closed
     }
 
+    /// A host serves nobody before the store's first beat is judged.
+    async fn started(&self) {
+        self.cache.trust().judged().await;
+    }
+
     fn read_of(&self, subject: Subject, fresh: bool, counted: bool) -> Read {
         let (definition, number) = match subject {
             Subject::Item(id) => (&self.item, id),
@@ -184,6 +189,7 @@ impl Host {
         subject: Subject,
         fresh: bool,
     ) -> Result<Answer, ReadError> {
+        self.started().await;
         let read = || self.cache.read(self.read_of(subject, fresh, true));
         match self.world.missing {
             Some(Protection::LateJoinersWait) if !fresh => self.naive.share(subject, read).await,
@@ -200,6 +206,7 @@ impl Host {
         change: Change,
         request: RequestId,
     ) -> Result<Wrote, WriteError> {
+        self.started().await;
         let (param, number) = match change.subject() {
             Subject::Item(id) => ("id", id),
             Subject::Team(id) | Subject::Roster(id) => ("team", id),
