@@ -148,14 +148,14 @@ impl Cache {
         }
     }
 
-    /// Pays what is owed, over the link of this beat.
+    /// Pays what is owed, over the link of this beat. A floor is paid once every host knows of it; the beat
+    /// is old by then, and the next one is trusted.
     async fn pay(&self, good: &GoodBeat) -> Result<(), StoreError> {
         while let Some(part) = self.debt.part(AT_ONCE) {
+            let mut names = self.namer().names(part.targets());
             if part.everything {
-                let raised = self.trust.store().raise(&[Scope::Everything]).await?;
-                Self::over_link_of(good, raised)?;
+                names.scopes.push(Scope::Everything);
             }
-            let names = self.namer().names(part.targets());
             let marking = self.marking(good.epoch);
             if !names.doomed.is_empty() {
                 let removed = self.trust.store().invalidate(&names.doomed, marking).await;
@@ -165,6 +165,7 @@ impl Cache {
             if !names.scopes.is_empty() {
                 let raised = self.trust.store().raise(&names.scopes).await?;
                 Self::over_link_of(good, raised)?;
+                sleep(LEARNED_WITHIN).await;
             }
             self.debt.paid(part);
         }
