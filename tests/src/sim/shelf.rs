@@ -195,7 +195,9 @@ impl Shelf {
         };
         let over: Vec<Name> = self.values.iter().filter_map(over).collect();
         over.iter().for_each(|name| self.remove_value(name));
-        self.leases.retain(|_, lease| now_ms < lease.until_ms);
+        for leases in [&mut self.leases, &mut self.tenures] {
+            leases.retain(|_, lease| now_ms < lease.until_ms);
+        }
     }
 
     pub(super) fn remove_value(&mut self, name: &Name) {
