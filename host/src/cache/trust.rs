@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce};
 use tokio::time::sleep;
 
 use super::Clock;
@@ -105,7 +105,7 @@ pub struct Trust {
     state: Mutex<State>,
     lost: Notify,
     /// The first beat was judged.
-    judged: watch::Sender<bool>,
+    judged: SetOnce<()>,
 }
 
 impl Trust {
@@ -134,7 +134,7 @@ impl Trust {
             answers: AtomicU64::new(0),
             state: Mutex::new(state),
             lost: Notify::new(),
-            judged: watch::Sender::new(false),
+            judged: SetOnce::new(),
         }
     }
 
@@ -164,9 +164,7 @@ impl Trust {
 
     /// Returns once the first beat was judged: until then nothing is trusted for want of a question.
     pub async fn judged(&self) {
-        // The sender is this one's own.
-        let mut judged = self.judged.subscribe();
-        let _ended = judged.wait_for(|judged| *judged).await.is_err();
+        self.judged.wait().await;
     }
 
     /// What is trusted at this moment.
@@ -365,7 +363,8 @@ impl Trust {
 
     fn enter(&self, state: &mut State, breaker: Breaker) {
         state.breaker = breaker;
-        self.judged.send_replace(true);
+        // Later beats are judged too.
+        let _was_judged = self.judged.set(()).is_err();
         self.metrics.breaker_state.set(match breaker {
             Breaker::Closed => 0.0,
             Breaker::HalfOpen => 1.0,

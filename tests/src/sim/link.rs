@@ -17,13 +17,13 @@ use std::time::Duration;
 use corral_host::store::{
     Doomed, Envelope, LinkId, Name, Over, Scope, Stamp, Store, StoreError, Tag, Token,
 };
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::chance::Chance;
 use super::climate::{BUDGET, Climate};
 use super::nodes::Node;
 use super::protection::Protection;
+use super::told::Told;
 use super::weather::Way;
 use super::wire::{Ears, Wire};
 use super::world::World;
@@ -41,7 +41,7 @@ pub(super) struct Link {
     ears: Arc<Ears>,
     open: Mutex<Open>,
     /// The number of the link that is open.
-    opened: watch::Sender<LinkId>,
+    opened: Told<LinkId>,
     /// Fills that were sent.
     fills: AtomicU64,
     sabotage: Mutex<Sabotage>,
@@ -92,7 +92,7 @@ impl Link {
             dead: AtomicBool::new(false),
             lag_ms: world.chance.below(4) as u64,
             estimate: Estimate::default(),
-            opened: watch::Sender::new(open.id),
+            opened: Told::new(open.id),
             open: Mutex::new(open),
             ears,
             fills: AtomicU64::new(0),
@@ -111,7 +111,7 @@ impl Link {
         let id = next.id;
         let lost = std::mem::replace(&mut *self.open(), next);
         lost.wire.cut(&self.world);
-        self.opened.send_replace(id);
+        self.opened.change(|open| *open = id);
         self.world.remark(|| format!("host {} loses its connection", self.host));
         if self.lacks(Protection::NearDropsOnABreak) {
             return;

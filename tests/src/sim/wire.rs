@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use corral_host::store::{Listener, Name};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::protection::Protection;
+use super::told::Told;
 use super::weather::Way;
 use super::world::World;
 
@@ -51,7 +52,7 @@ struct Word {
 pub(super) struct Wire {
     number: usize,
     sent: Arc<AtomicU64>,
-    heard: watch::Receiver<u64>,
+    heard: Arc<Told<u64>>,
     delivery: tokio::task::JoinHandle<()>,
 }
 
@@ -113,12 +114,12 @@ impl Wire {
     /// Opens a connection of a host to a node. Needs a runtime.
     pub(super) fn open(world: &Arc<World>, ears: &Arc<Ears>, node: usize) -> Self {
         let (words, arriving) = mpsc::unbounded_channel();
-        let (sent, (told, heard)) = (Arc::new(AtomicU64::new(0)), watch::channel(0));
+        let (sent, heard) = (Arc::new(AtomicU64::new(0)), Arc::new(Told::default()));
         let mut tracking = world.tracking();
         let number = tracking.wires.len();
         tracking.wires.push(Some(Sender { words, sent: Arc::clone(&sent), node }));
         drop(tracking);
-        let delivery = tokio::spawn(deliver(Arc::clone(ears), arriving, told));
+        let delivery = tokio::spawn(deliver(Arc::clone(ears), arriving, Arc::clone(&heard)));
         Self { number, sent, heard, delivery }
     }
 
@@ -129,19 +130,18 @@ impl Wire {
     /// What an answer that is sent now waits for; none: nothing is on its way.
     pub(super) fn sent_before(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let sent = self.sent.load(Ordering::Relaxed);
-        if *self.heard.borrow() >= sent {
+        if self.heard.get() >= sent {
             return None;
         }
-        let mut heard = self.heard.clone();
-        Some(async move {
-            // A connection that broke delivers nothing any more.
-            let _broke = heard.wait_for(|heard| *heard >= sent).await;
-        })
+        let heard = Arc::clone(&self.heard);
+        Some(async move { heard.wait_for(|heard| heard >= sent).await })
     }
 
     /// What is on its way is lost, and nothing is sent any more.
     pub(super) fn cut(self, world: &World) {
         self.delivery.abort();
+        // Nobody waits for what a broken connection does not deliver.
+        self.heard.change(|heard| *heard = u64::MAX);
         world.tracking().forget(self.number);
     }
 }
@@ -149,7 +149,7 @@ impl Wire {
 async fn deliver(
     ears: Arc<Ears>,
     mut arriving: mpsc::UnboundedReceiver<Word>,
-    told: watch::Sender<u64>,
+    heard: Arc<Told<u64>>,
 ) {
     while let Some(Word { change, arrives }) = arriving.recv().await {
         sleep_until(arrives).await;
@@ -166,7 +166,7 @@ async fn deliver(
         }
         ears.world.remark(|| format!("host {} hears of {change:?}", ears.host));
         ears.hear(&change);
-        told.send_modify(|heard| *heard += 1);
+        heard.change(|heard| *heard += 1);
     }
 }
 

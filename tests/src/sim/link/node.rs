@@ -70,9 +70,7 @@ impl Link {
     }
 
     pub(super) async fn await_relinking(&self, since: LinkId) {
-        let mut opened = self.opened.subscribe();
-        // The sender is this link's own.
-        let _ended = opened.wait_for(|open| *open != since).await.is_err();
+        self.opened.wait_for(|open| open != since).await;
         // Opening takes a way there and back, so what fails at once is not repeated at once.
         sleep(self.leg() + std::time::Duration::from_millis(1)).await;
     }
