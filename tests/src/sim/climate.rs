@@ -168,7 +168,7 @@ impl Climate {
             answers: self.leaves_time(),
             // A lease that was granted before its node's clock was set back may be held for a minute.
             answers_at_rest: !self.steps,
-            writes: self.leaves_time() && self.slow_commit.is_zero() && !self.crashes,
+            writes: self.leaves_time() && self.slow_commit.is_zero() && !self.ends_hosts(),
             in_time: !self.pauses,
         }
     }
@@ -183,6 +183,12 @@ impl Climate {
             && !self.steps
     }
 
+    /// Whether hosts end, and leave leases behind, and transactions that hold their rows until the database
+    /// gives them up.
+    fn ends_hosts(&self) -> bool {
+        self.crashes || self.configurations
+    }
+
     /// Whether the store is one node that never goes back to what it was.
     pub(super) fn forgets_nothing(&self) -> bool {
         !self.failovers && !self.restarts
@@ -190,7 +196,7 @@ impl Climate {
 
     /// Whether nothing keeps a host from renewing its lease: several exchanges fit into a third of it.
     pub(super) fn keeps_leases(&self) -> bool {
-        let quiet = !self.pauses && !self.crashes && !self.configurations && !self.breaks;
+        let quiet = !self.pauses && !self.ends_hosts() && !self.breaks;
         self.sound_store() && quiet && self.slow_link * 8 <= self.lease / 3
     }
 
