@@ -209,7 +209,9 @@ impl Stamps {
     pub(super) fn set(&self, epoch: Epoch, range: Range, published: PolicyId, fill_from: Duration) {
         let mut table = self.table();
         for scope in &range.new {
-            table.fill_from.insert(scope.clone(), fill_from);
+            // A store that was emptied forgets who has to learn of a naming; this host does not.
+            let from = table.fill_from.entry(scope.clone()).or_default();
+            *from = fill_from.max(*from);
         }
         let everything = range.floors.get(&Scope::Everything).copied();
         for definition in &self.definitions {

@@ -72,7 +72,7 @@ async fn read(
     reader: usize,
 ) {
     let sql = "SELECT * FROM t WHERE id = $1";
-    let read = if reader % 2 == 0 { one(sql, &["int8"]) } else { many(sql, &["int8"]) };
+    let read = if reader.is_multiple_of(2) { one(sql, &["int8"]) } else { many(sql, &["int8"]) };
     let asked: Vec<String> = match reader / 2 {
         0 => ASKED.map(str::to_owned).to_vec(),
         _ => Vec::new(),

@@ -172,3 +172,17 @@ fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() 
     stamps.set(EPOCH, self::range(&definition, 1, 2), policy("{}"), LATER * 2);
     assert_eq!((at(just_before), at(LATER)), (None, Some(stamp)));
 }
+
+#[test]
+fn an_emptied_store_hastens_no_fill_under_a_naming_that_others_must_learn() {
+    const LATER: Duration = Duration::from_secs(5);
+    let definition = definition(ENTITY);
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    for (fill_from, floor) in [(LATER, 2), (Duration::ZERO, 3)] {
+        let mut range = range(&definition, 1, floor);
+        range.new = vec![naming(&definition).scope()];
+        stamps.set(EPOCH, range, policy("{}"), fill_from);
+    }
+    assert_eq!(definition.stamp(policy("{}"), EPOCH, LATER - Duration::from_millis(1)), None);
+    assert!(definition.stamp(policy("{}"), EPOCH, LATER).is_some());
+}
