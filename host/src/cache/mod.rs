@@ -1,6 +1,6 @@
 //! The cache: the only part that knows policy, store and origin.
 //!
-//! A hit: [`reader`] looks into the near cache; else the policy names the read (remembered), [`Trust`] asks
+//! A hit: `reader` looks into the near cache; else the policy names the read (remembered), [`Trust`] asks
 //! the store, and the value is answered if its fingerprint is the read's and its stamp is in force.
 //!
 //! A miss: the flight of the read is joined or started; it claims the lease, writes the name into the

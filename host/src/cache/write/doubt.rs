@@ -14,7 +14,7 @@ use crate::origin::{Origin, OriginError, Xid};
 
 use super::super::Cache;
 use super::phases::Committed;
-use super::{Invalidated, Refill, WriteCall, WriteError};
+use super::{Refill, WriteCall, WriteError};
 
 /// How often the database is asked at first, and later.
 const ASK: Duration = Duration::from_millis(100);
@@ -79,12 +79,5 @@ async fn until_ended(origin: &dyn Origin, xid: Option<Xid>) -> Option<bool> {
             Err(error) => tracing::debug!(%error, "a transaction in doubt can't be asked for"),
         }
         sleep(if began.elapsed() < OFTEN { ASK } else { ASK_LATER }).await;
-    }
-}
-
-impl Cache {
-    /// Whether what is owed was invalidated, for a transaction that was asked for.
-    pub(super) async fn carry_out_ended(&self, targets: &[crate::store::Target]) -> bool {
-        matches!(self.carry_out(targets.to_vec()).await, Invalidated::Done(_))
     }
 }

@@ -5,6 +5,7 @@
 //! that is idle for [`WRITE_IDLE_LIMIT`]; the intent is held for longer than that; a writer that is late, or
 //! whose commit takes long, announces it again; and who carries it out asks for the transaction first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::origin::{WRITE_IDLE_LIMIT, Xid};
 use crate::store::{Intent, Target};
 
 use super::super::trust::Trust;
-use super::super::{Cache, Entropy};
+use super::super::{Cache, Entropy, Invalidated};
 
 /// How long an intent is left to the host that announced it: until its transaction has ended, and
 /// half a second more for the messages on their way.
@@ -100,17 +101,28 @@ impl Cache {
         loop {
             sleep(look(&*self.entropy)).await;
             let due = self.trust.watch(|store| store.due(HOLD)).await;
-            for intent in due.unwrap_or_default() {
-                if self.is_over(&intent).await && self.carry_out_ended(intent.targets()).await {
-                    tracing::info!(
-                        targets = intent.targets().len(),
-                        "carried out what another host announced"
-                    );
-                    self.metrics.intents("carried-out");
-                    // One that stays is carried out once more, for nothing.
-                    let _ = self.trust.watch(|store| store.withdraw(&intent)).await;
-                }
+            self.carry_out_due(due.unwrap_or_default()).await;
+        }
+    }
+
+    /// All at once: a floor that has to be learned by every host takes a second, and not one for each intent.
+    async fn carry_out_due(&self, due: Vec<Intent>) {
+        let (mut over, mut targets) = (Vec::new(), BTreeSet::new());
+        for intent in due {
+            if self.is_over(&intent).await {
+                targets.extend(intent.targets().iter().cloned());
+                over.push(intent);
             }
+        }
+        let invalidated = self.carry_out(targets.into_iter().collect()).await;
+        if over.is_empty() || !matches!(invalidated, Invalidated::Done(_)) {
+            return;
+        }
+        tracing::info!(intents = over.len(), "carried out what other hosts announced");
+        for intent in &over {
+            self.metrics.intents("carried-out");
+            // One that stays is carried out once more, for nothing.
+            let _ = self.trust.watch(|store| store.withdraw(intent)).await;
         }
     }
 
