@@ -72,6 +72,9 @@ pub(super) async fn read(
     subject: Subject,
     fresh: bool,
 ) {
+    if !host.has_started().await {
+        return;
+    }
     let request = fleet.next_request();
     fleet.note_drained(world);
     world.note(Event::Asked { request, host: host.number, life: host.life, subject, fresh });
@@ -140,6 +143,9 @@ async fn flush(world: &World, fleet: &Fleet, host: &Arc<Host>) {
 }
 
 async fn write(world: &World, fleet: &Fleet, host: &Arc<Host>) {
+    if !host.has_started().await {
+        return;
+    }
     let (request, change) = (fleet.next_request(), any_change(world));
     let (number, life) = (host.number, host.life);
     fleet.note_drained(world);

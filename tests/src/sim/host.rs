@@ -6,6 +6,7 @@ mod policies;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use corral_host::cache::{
     Answer, Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, Loader, Parts,
@@ -18,6 +19,7 @@ use corral_host::policy::{Argument, Slot};
 use corral_host::store::{Prefix, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::chance::Chance;
 use super::climate::Climate;
@@ -37,6 +39,9 @@ pub(super) static METRICS: LazyLock<Arc<Metrics>> =
 
 /// Loads at once, of one host.
 const LOADS_AT_ONCE: usize = 4;
+
+/// A host serves from then on, though its store has not answered.
+const FIRST_BEAT: Duration = Duration::from_millis(250);
 
 /// Room for everything there is.
 const NEAR_BYTES: u64 = 1 << 16;
@@ -154,9 +159,15 @@ impl Host {
         standing.owed > 0 || standing.store != Breaker::Closed
     }
 
-    /// A host serves nobody before the store's first beat is judged.
-    async fn started(&self) {
-        self.cache.trust().judged().await;
+    /// Waits until the host serves: the store's first beat is judged, or late. False: it died before.
+    pub(super) async fn has_started(&self) -> bool {
+        let died = self.died.notified();
+        tokio::select! {
+            biased;
+            () = died => return false,
+            _ = timeout(FIRST_BEAT, self.cache.trust().judged()) => {}
+        }
+        !self.is_dead()
     }
 
     fn read_of(&self, subject: Subject, fresh: bool, counted: bool) -> Read {
@@ -189,7 +200,6 @@ impl Host {
         subject: Subject,
         fresh: bool,
     ) -> Result<Answer, ReadError> {
-        self.started().await;
         let read = || self.cache.read(self.read_of(subject, fresh, true));
         match self.world.missing {
             Some(Protection::LateJoinersWait) if !fresh => self.naive.share(subject, read).await,
@@ -206,7 +216,6 @@ impl Host {
         change: Change,
         request: RequestId,
     ) -> Result<Wrote, WriteError> {
-        self.started().await;
         let (param, number) = match change.subject() {
             Subject::Item(id) => ("id", id),
             Subject::Team(id) | Subject::Roster(id) => ("team", id),
