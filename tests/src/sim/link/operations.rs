@@ -162,13 +162,14 @@ impl Store for Link {
         let of = name.clone();
         let anybodys = self.lacks(Protection::ReleaseComparesToken);
         let release = Operation::on_name(Kind::Removes, "release", name);
+        let world = Arc::clone(&self.world);
         let over = self.exchange(release, move |node, now_ms| {
+            // A claim that arrives later than that is another grant.
+            world.tokens().given_back(token);
             let shelf = &mut node.shelf;
             shelf.release(&of, token, now_ms) || (anybodys && shelf.release_anybodys(&of))
         });
-        let released = over.await?.answer;
-        self.world.tokens().given_back(token);
-        Ok(released)
+        Ok(over.await?.answer)
     }
 
     async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError> {
