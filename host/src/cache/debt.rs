@@ -24,18 +24,28 @@ struct Owed {
     /// With the number of their last addition: what is added while it is paid is owed still.
     targets: BTreeMap<Target, u64>,
     additions: u64,
-    /// Every value of the deployment.
-    everything: bool,
+    /// Every value of the deployment, likewise.
+    everything: Option<u64>,
+}
+
+impl Owed {
+    fn is_clear(&self) -> bool {
+        self.targets.is_empty() && self.everything.is_none()
+    }
 }
 
 /// A part of a debt that is being paid.
 pub(super) struct Part {
     targets: Vec<(Target, u64)>,
-    /// Every value of the deployment has to go.
-    pub(super) everything: bool,
+    everything: Option<u64>,
 }
 
 impl Part {
+    /// Whether every value of the deployment has to go.
+    pub(super) fn is_everything(&self) -> bool {
+        self.everything.is_some()
+    }
+
     pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.iter().map(|(target, _)| target)
     }
@@ -49,7 +59,7 @@ impl Debt {
     /// How many targets are owed.
     pub(super) fn len(&self) -> usize {
         let owed = self.lock();
-        owed.targets.len() + usize::from(owed.everything)
+        owed.targets.len() + usize::from(owed.everything.is_some())
     }
 
     /// Whether `more` targets may still be promised.
@@ -76,14 +86,15 @@ impl Debt {
     /// Owes everything.
     pub(super) fn add_everything(&self) {
         let mut owed = self.lock();
-        owed.everything = true;
+        owed.additions += 1;
+        owed.everything = Some(owed.additions);
         self.count(&owed);
     }
 
     /// At most so many of the targets; `None`: nothing is owed.
     pub(super) fn part(&self, at_most: usize) -> Option<Part> {
         let owed = self.lock();
-        if owed.targets.is_empty() && !owed.everything {
+        if owed.is_clear() {
             return None;
         }
         let targets = owed.targets.iter().take(at_most).map(|(t, at)| (t.clone(), *at)).collect();
@@ -98,14 +109,16 @@ impl Debt {
                 owed.targets.remove(&target);
             }
         }
-        owed.everything &= !part.everything;
+        if owed.everything == part.everything {
+            owed.everything = None;
+        }
         self.count(&owed);
     }
 
     /// Runs `when_clear` if nothing is owed; nothing is added while it runs.
     pub(super) fn if_clear(&self, when_clear: impl FnOnce()) -> bool {
         let owed = self.lock();
-        let is_clear = owed.targets.is_empty() && !owed.everything;
+        let is_clear = owed.is_clear();
         if is_clear {
             when_clear();
         }
@@ -154,5 +167,18 @@ mod tests {
         let left: Vec<_> = debt.part(10).unwrap().targets().cloned().collect();
         assert_eq!(left, [tag("a")]);
         assert!(!debt.if_clear(|| panic!("something is owed")));
+    }
+
+    #[test]
+    fn everything_that_is_added_while_it_is_paid_is_owed_still() {
+        let debt = debt();
+        debt.add_everything();
+        let part = debt.part(10).unwrap();
+        debt.add_everything();
+        debt.paid(part);
+        let part = debt.part(10).unwrap();
+        assert!(part.is_everything());
+        debt.paid(part);
+        assert!(debt.if_clear(|| {}));
     }
 }

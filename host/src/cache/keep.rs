@@ -153,7 +153,7 @@ impl Cache {
     async fn pay(&self, good: &GoodBeat) -> Result<(), StoreError> {
         while let Some(part) = self.debt.part(AT_ONCE) {
             let mut names = self.namer().names(part.targets());
-            if part.everything {
+            if part.is_everything() {
                 names.scopes.push(Scope::Everything);
             }
             let marking = self.marking(good.epoch);
