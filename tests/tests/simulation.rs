@@ -40,7 +40,9 @@ fn no_promise_is_broken() {
 #[test]
 fn every_protection_is_missed_when_it_is_missing() {
     let shown = |protection: &&Protection| !NOT_SHOWN.contains(&&*protection.name());
-    for protection in Protection::all().iter().filter(shown) {
+    let shown: Vec<_> = Protection::all().iter().filter(shown).collect();
+    assert_eq!(shown.len() + NOT_SHOWN.len(), Protection::all().len(), "a name of none");
+    for protection in shown {
         let found = find(*protection, FOUND_WITHIN);
         let (race, name) = (protection.race(), protection.name());
         let found = found.unwrap_or_else(|| panic!("race {race} stays hidden without {name}"));

@@ -196,11 +196,9 @@ impl Cache {
 
     /// Raises the floor of everything; owed if that can't be done now.
     pub(super) async fn raise_everything(&self) -> Invalidated {
-        match self.trust.ask(|store| store.raise(&[Scope::Everything])).await {
-            Ok(_) => {
-                sleep(LEARNED_WITHIN).await;
-                Invalidated::Done(0)
-            }
+        let names = Names { scopes: vec![Scope::Everything], ..Names::default() };
+        match self.remove(&names).await {
+            Ok(removed) => Invalidated::Done(removed),
             Err(error) => {
                 self.debt.add_everything();
                 self.trust.distrust(&format!("an invalidation is owed: {error}"));

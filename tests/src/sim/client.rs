@@ -25,6 +25,9 @@ pub(super) async fn run(world: Arc<World>, fleet: Arc<Fleet>) {
         let pause = u64::try_from(world.climate.pause.as_millis()).unwrap_or(0);
         sleep(world.chance.millis(0, pause)).await;
         let Some(host) = fleet.any_living() else { continue };
+        if !host.has_started().await {
+            continue;
+        }
         if world.chance.percent(world.climate.writes) {
             write(&world, &fleet, &host).await;
         } else if world.chance.percent(5) {
@@ -72,9 +75,6 @@ pub(super) async fn read(
     subject: Subject,
     fresh: bool,
 ) {
-    if !host.has_started().await {
-        return;
-    }
     let request = fleet.next_request();
     fleet.note_drained(world);
     world.note(Event::Asked { request, host: host.number, life: host.life, subject, fresh });
@@ -143,9 +143,6 @@ async fn flush(world: &World, fleet: &Fleet, host: &Arc<Host>) {
 }
 
 async fn write(world: &World, fleet: &Fleet, host: &Arc<Host>) {
-    if !host.has_started().await {
-        return;
-    }
     let (request, change) = (fleet.next_request(), any_change(world));
     let (number, life) = (host.number, host.life);
     fleet.note_drained(world);

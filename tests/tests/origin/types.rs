@@ -4,6 +4,8 @@
 //! argument of a write, a column of a row, and a column that a write returns. A run over ten
 //! thousand values a type takes minutes: `cargo test --test origin types -- --ignored --nocapture`.
 
+#![allow(clippy::print_stdout, reason = "the table is what a run is for")]
+
 mod draw;
 mod postgres;
 mod sqlite;
