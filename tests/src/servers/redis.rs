@@ -66,6 +66,16 @@ impl Redis {
         Self::start_with(&APPEND_ONLY).await
     }
 
+    /// The same in cluster mode, a cluster of its own. Its bus has a free port too: ten thousand above the
+    /// other one, where the server puts it, somebody's connection may have it.
+    ///
+    /// # Errors
+    /// As [`Redis::start`].
+    pub async fn start_cluster_node() -> anyhow::Result<Self> {
+        let bus = free_port()?.to_string();
+        Self::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await
+    }
+
     /// A replica of the Redis that is reached at `port`, which has all of its data on return.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ async fn a_server_that_can_not_do_it_is_found() {
     tell(&redis, &["REPLICAOF", "127.0.0.1", "1"]).await;
     complains(&redis, &["it is a replica (of 127.0.0.1)", "name the primary"]).await;
 
-    let redis = Redis::start_with(&["--cluster-enabled", "yes"]).await.unwrap();
+    let redis = Redis::start_cluster_node().await.unwrap();
     complains(&redis, &["cluster mode"]).await;
 
     let redis = Redis::start().await.unwrap();
