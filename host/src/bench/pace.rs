@@ -122,7 +122,7 @@ impl Desk {
     /// Ends the schedule at this time; answers how many requests were due before it and never
     /// sent.
     fn close(&self, end: Instant) -> u64 {
-        // Whoever keeps the schedule may come late to its end.
+        // The task that keeps the schedule may wake up after its end.
         self.tick(end - Duration::from_nanos(1));
         let mut due = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         due.closed = true;

@@ -19,7 +19,7 @@ const MAX_RATE: u64 = 5_000_000;
 /// A load: whom to ask, for what, how fast and for how long.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Whom to ask; connections are dealt to them in turn.
+    /// The hosts that are asked; connections go to them in turn.
     pub targets: Vec<Target>,
     /// Which share of the requests are writes, 0 to 1, where a target has any.
     pub writes: f64,

@@ -102,7 +102,7 @@ impl Throughput {
 pub struct Counted {
     pub origin_loads: u64,
     pub policy_calls: u64,
-    /// None: the hosts do not count them.
+    /// `None` where the hosts do not count store calls.
     pub store_calls: Option<u64>,
 }
 

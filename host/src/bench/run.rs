@@ -169,7 +169,7 @@ fn kept(
 ) -> Result<oneshot::Receiver<u64>, BenchError> {
     let (told, unsent) = oneshot::channel();
     let keep = move || {
-        // Nobody listens any more only when the load has broken off.
+        // The receiver is gone only when the load has broken off.
         let _broken = told.send(desk.keep(end, over));
     };
     let named = thread::Builder::new().name("bench-clock".to_owned());

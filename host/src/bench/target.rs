@@ -1,4 +1,4 @@
-//! Whom to ask: an address, and the bytes of a request with a number in it.
+//! A host that is asked: its address, and the bytes of a request with a number in it.
 
 use super::BenchError;
 

@@ -107,7 +107,7 @@ async fn tried(
     message: &[u8],
     is_idempotent: bool,
 ) -> Result<Reply, Fault> {
-    // Whoever gives up takes the connection along: what comes on it would be another's answer.
+    // A request that is given up closes its connection: the next answer on it would belong to that request.
     if let Some(stream) = kept.take() {
         match asked(stream, kept, buffer, message).await {
             Ok(Some(reply)) => return Ok(reply),
@@ -122,7 +122,7 @@ async fn tried(
     Ok(Reply { connections: 1, ..reply })
 }
 
-/// None: it was closed before the first byte of an answer.
+/// `None` when the connection was closed before the first byte of an answer.
 async fn asked(
     mut stream: TcpStream,
     kept: &mut Option<TcpStream>,

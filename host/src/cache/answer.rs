@@ -17,7 +17,7 @@ pub(super) struct Served {
     pub(super) body: Option<Bytes>,
     pub(super) etag: u128,
     pub(super) via: Via,
-    /// None: the value was not stored.
+    /// `None` when the value was not stored.
     pub(super) stored: Option<Stored>,
     pub(super) generation: Arc<Generation>,
 }
