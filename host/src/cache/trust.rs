@@ -13,7 +13,7 @@
 //! time budget, once, and a single slow call is none.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -102,6 +102,8 @@ pub struct Trust {
     grant: ArcSwapOption<Grant>,
     /// How often the store has answered.
     answers: AtomicU64,
+    /// It let a whole time budget pass, and has answered no beat since.
+    silent: AtomicBool,
     state: Mutex<State>,
     lost: Notify,
     /// The first beat was judged.
@@ -132,6 +134,7 @@ impl Trust {
             metrics,
             grant: ArcSwapOption::empty(),
             answers: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
             state: Mutex::new(state),
             lost: Notify::new(),
             judged: SetOnce::new(),
@@ -205,6 +208,32 @@ impl Trust {
         if self.grant.load().is_none() {
             return Err(StoreError::Distrusted);
         }
+        self.call(call).await
+    }
+
+    /// Runs a call that others need, whatever this host believes: nothing of a node that fails at once costs
+    /// more than a message, and a connection that broke has a successor, so it is tried twice. A node that is
+    /// silent is not asked before it answers a beat.
+    pub(super) async fn tell<'a, T, F>(
+        &'a self,
+        call: impl Fn(&'a dyn Store) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        if self.silent.load(Ordering::Relaxed) {
+            return Err(StoreError::Distrusted);
+        }
+        match self.call(&call).await {
+            Err(StoreError::Unavailable(_)) => self.call(&call).await,
+            told => told,
+        }
+    }
+
+    async fn call<'a, T, F>(&'a self, call: impl FnOnce(&'a dyn Store) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let before = self.answers.load(Ordering::Relaxed);
         let result = call(&*self.store).await;
         match &result {
@@ -214,11 +243,18 @@ impl Trust {
             // The store has answered somebody meanwhile: one slow call is no outage.
             Err(StoreError::Timeout(_)) if self.answers.load(Ordering::Relaxed) != before => {}
             Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
+                self.note_silence(error);
                 self.distrust(&error.to_string());
             }
             Err(StoreError::Distrusted) => {}
         }
         result
+    }
+
+    fn note_silence(&self, error: &StoreError) {
+        if matches!(error, StoreError::Timeout(_)) {
+            self.silent.store(true, Ordering::Relaxed);
+        }
     }
 
     /// ## Trusted, Fenced => Distrusted
@@ -272,7 +308,11 @@ impl Trust {
             self.store.confirm().await.map(Some)
         };
         let (beat, confirmation) = tokio::join!(self.store.beat(), confirming);
-        let Over { link, answer: beat } = beat.map_err(|error| error.to_string())?;
+        let Over { link, answer: beat } = beat.map_err(|error| {
+            self.note_silence(&error);
+            error.to_string()
+        })?;
+        self.silent.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.link = link;
         if let Ok(Some(epoch)) = confirmation {

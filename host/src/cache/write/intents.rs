@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, sleep};
 
 use crate::observe::Metrics;
 use crate::origin::{WRITE_IDLE_LIMIT, Xid};
@@ -21,6 +21,9 @@ use super::super::{Cache, Entropy, Invalidated};
 /// How long an intent is left to the host that announced it: until its transaction has ended, and
 /// half a second more for the messages on their way.
 const HOLD: Duration = WRITE_IDLE_LIMIT.saturating_add(Duration::from_millis(500));
+
+/// How often an intent is tried again that the store did not take.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Every host looks for due intents this often, give or take a quarter, so that hosts which started
 /// together do not ask together.
@@ -61,21 +64,24 @@ impl Announcement {
             self.announce().await;
         }
         tokio::pin!(commit);
-        let mut beat = interval_at(Instant::now() + HOLD / 3, HOLD / 3);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let pause = if self.since.is_some() { HOLD / 3 } else { RETRY };
+            let announce = async {
+                sleep(pause).await;
+                self.announce().await;
+            };
             tokio::select! {
                 biased;
                 committed = &mut commit => return committed,
-                _ = beat.tick() => {
-                    let announce = self.announce();
-                    tokio::select! {
-                        biased;
-                        committed = &mut commit => return committed,
-                        () = announce => {}
-                    }
-                }
+                () = announce => {}
             }
+        }
+    }
+
+    /// It is owed: this host does not trust the store. Others carry it out, should this host be lost.
+    pub(super) async fn leave(mut self) {
+        if self.since.is_none() && !self.intent.targets().is_empty() {
+            self.announce().await;
         }
     }
 
@@ -89,7 +95,7 @@ impl Announcement {
     }
 
     async fn announce(&mut self) {
-        if self.trust.ask(|store| store.announce(&self.intent, HOLD)).await.is_ok() {
+        if self.trust.tell(|store| store.announce(&self.intent, HOLD)).await.is_ok() {
             self.since = Some(Instant::now());
         }
     }

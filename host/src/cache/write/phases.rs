@@ -117,7 +117,8 @@ impl Committed {
         self.touch_under_newer(cache);
         let targets = std::mem::take(&mut self.touched.targets);
         if cache.carry_out(targets).await == Invalidated::Pending {
-            // The intent stands: a host that reaches the store before this one carries it out.
+            // The intent stands: a host that trusts the store before this one does carries it out.
+            self.announcement.leave().await;
             return None;
         }
         self.announcement.withdraw().await;
