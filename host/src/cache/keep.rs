@@ -1,5 +1,6 @@
 //! What keeps a host's trust: beats, the range, debts, and the namings that it publishes.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -27,6 +28,33 @@ const AT_ONCE: usize = 1024;
 
 /// Twice the longest deadline of any entity, unless hosts say otherwise: how long a mark lives.
 const MARK_AT_LEAST: Duration = Duration::from_secs(10);
+
+/// Since when this host has been on the list without a break, by its clock.
+#[derive(Debug, Default)]
+pub(super) struct Listed(Mutex<Option<Duration>>);
+
+impl Listed {
+    /// The list was emptied.
+    fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    /// The host is listed now.
+    fn since(&self, was_listed: bool, now: Duration) -> Duration {
+        let mut listed = self.lock();
+        let since = listed.filter(|_| was_listed).unwrap_or(now);
+        *listed = Some(since);
+        since
+    }
+
+    fn is_known(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Cache {
     /// Keeps the node trusted while it may be; runs for as long as the host does.
@@ -63,36 +91,58 @@ impl Cache {
             // Only newcomers read it: it may be lost.
             let _ = self.trust.store().note_watched(good.epoch).await;
         }
+        self.note_known().await;
         Ok(())
     }
 
-    /// Namings are published, then this host lists itself, then it reads who is there and which namings are
-    /// in use. In this order one of two hosts that start together knows of the other (race J): whoever is not
-    /// in the list yet reads the range after the other has published. A naming that another host published
-    /// a moment ago is no better known for that: until one of them has noted that every host knows it, each
-    /// waits before it fills under it for the first time.
+    /// Namings are published before they are filled (race J). One that nobody has noted as known is filled a
+    /// second later: by then every host that believes what it knows has read the range, or is the only one.
+    /// A naming that another host published a moment ago is no better known for that.
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
         let own = self.own_namings(policy);
         let mut range = Self::over_link_of(good, store.publish(&own).await?)?;
-        let is_unknown =
-            |scope: &Scope| !self.stamps.has_used(scope) && !range.known.contains(scope);
+        let is_unknown = |scope: &Scope| {
+            let is_new = range.new.contains(scope) || !self.stamps.has_used(scope);
+            is_new && !range.known.contains(scope)
+        };
         let unknown: Vec<Scope> = own.iter().map(Naming::scope).filter(is_unknown).collect();
-        range.new.extend(unknown);
         let mut fill_from = self.clock.now();
-        if !range.new.is_empty() {
-            let hosts = store.enlist(&self.card()).await?;
-            self.note_hosts(&hosts);
-            if hosts.iter().any(|host| host.id != self.host.id) {
-                fill_from += LEARNED_WITHIN;
-            } else {
-                store.note_known(&range.new).await?;
+        if !unknown.is_empty() || !self.listed.is_known() {
+            if range.was_empty {
+                // Its list of hosts was emptied with it.
+                self.listed.forget();
             }
-            let known = Self::over_link_of(good, store.range().await?)?;
-            range = Range { new: range.new, ..known };
+            let is_alone = self.enlist().await?;
+            // Who took itself to be alone before that has published what it fills at once.
+            let read = Self::over_link_of(good, store.range().await?)?;
+            range = Range { new: unknown, ..read };
+            if !is_alone {
+                fill_from += LEARNED_WITHIN;
+            }
+        } else {
+            range.new.clear();
         }
         self.stamps.set(good.epoch, range, policy, fill_from);
         Ok(())
+    }
+
+    /// Lists this host; whether no other can know less than the store says. A list that may have been emptied
+    /// is believed once every host has had the time to return to it.
+    async fn enlist(&self) -> Result<bool, StoreError> {
+        let listing = self.trust.store().enlist(&self.card()).await?;
+        self.note_hosts(&listing.alive);
+        let since = self.listed.since(listing.was_listed, self.clock.now());
+        Ok(listing.is_alone && self.clock.now() >= since + LEARNED_WITHIN)
+    }
+
+    /// Whoever starts under these namings from now on need not wait.
+    async fn note_known(&self) {
+        let learned = self.stamps.learned(self.clock.now());
+        if !learned.is_empty() {
+            // What fails is repeated with the next beat.
+            let _ = self.trust.store().note_known(&learned).await;
+        }
     }
 
     /// What was answered, if it came over the link of a beat.
@@ -131,20 +181,17 @@ impl Cache {
                 "hosts of another format are alive: writes of theirs do not reach the values of this one"
             );
         }
-        *self.strangers.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = others;
+        *self.strangers.lock().unwrap_or_else(PoisonError::into_inner) = others;
     }
 
     /// Writes that this host is alive and what it uses; runs for as long as the host does.
     pub async fn keep_listed(&self) {
         loop {
             sleep(PUBLISH).await;
-            let store = self.trust.store();
             // What fails is repeated, and the node is judged by beats.
             let policy = self.slot.peek().policy_id();
-            let _ = store.publish(&self.own_namings(policy)).await;
-            if let Ok(hosts) = store.enlist(&self.card()).await {
-                self.note_hosts(&hosts);
-            }
+            let _ = self.trust.store().publish(&self.own_namings(policy)).await;
+            let _ = self.enlist().await;
         }
     }
 

@@ -65,6 +65,7 @@ use database::Database;
 pub use database::Watched;
 use debt::Debt;
 use flights::Flights;
+use keep::Listed;
 use load::Loads;
 use near::Near;
 use stamps::Stamps;
@@ -199,6 +200,7 @@ pub struct Cache {
     doubts: Doubts,
     prefix: Prefix,
     host: HostCard,
+    listed: Listed,
     /// Hosts of another format that are alive.
     strangers: Mutex<usize>,
     database: Database,
@@ -227,6 +229,8 @@ pub struct Standing {
     pub in_doubt: usize,
     /// Hosts of another format that are alive.
     pub strangers: usize,
+    /// Nothing is stored yet: other hosts have still to learn the names.
+    pub is_new: bool,
 }
 
 /// What the store has under a name.
@@ -262,6 +266,7 @@ impl Cache {
             doubts: Doubts::default(),
             prefix,
             host,
+            listed: Listed::default(),
             strangers: Mutex::default(),
             database: Database::new(origin),
             near,
@@ -288,7 +293,8 @@ impl Cache {
         let (store, why) = self.trust.state();
         let strangers = *self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let in_doubt = self.doubts.0.load(Ordering::Relaxed);
-        Standing { store, why, owed: self.debt.len(), in_doubt, strangers }
+        let is_new = store == Breaker::Closed && self.stamps.is_new(self.clock.now());
+        Standing { store, why, owed: self.debt.len(), in_doubt, strangers, is_new }
     }
 
     /// The store's clock, as this host estimates it.

@@ -37,8 +37,9 @@ struct Word {
     word: u64,
     /// The floors alone, to tell a value that only its epoch makes untrue.
     floors: [u64; 2],
-    /// Nothing is filled before: others learn of the naming first.
-    fill_from: Duration,
+    /// Nothing is filled before: others learn of the naming first. `None`: another host uses it, and this one
+    /// has not published it.
+    fill_from: Option<Duration>,
 }
 
 impl Definition {
@@ -105,9 +106,10 @@ impl Definition {
         self.words.load().iter().any(|known| known.word == word)
     }
 
-    /// Whether the naming under this policy is published.
+    /// Whether this host has published the naming under this policy.
     pub(super) fn is_published(&self, policy: PolicyId) -> bool {
-        self.words.load().iter().any(|known| known.policy == policy)
+        let is = |known: &Word| known.policy == policy && known.fill_from.is_some();
+        self.words.load().iter().any(is)
     }
 
     /// Whether only its epoch makes a value untrue: its floors stand.
@@ -122,7 +124,8 @@ impl Definition {
         let known = words.iter().find(|known| known.policy == policy)?;
         let stamp = Stamp { epoch, word: word(epoch, known.floors) };
         // A table of another epoch is about to be replaced.
-        (known.word == stamp.word && known.fill_from <= now).then_some(stamp)
+        let may_be_filled = known.fill_from.is_some_and(|from| from <= now);
+        (known.word == stamp.word && may_be_filled).then_some(stamp)
     }
 }
 
@@ -204,21 +207,40 @@ impl Stamps {
         self.table().fill_from.contains_key(naming)
     }
 
+    /// Whether a naming of this host waits until others have learned of it.
+    pub(super) fn is_new(&self, now: Duration) -> bool {
+        self.table().fill_from.values().any(|from| now < *from)
+    }
+
+    /// Those of this host's namings that every host has had the time to learn, and nobody has noted as known;
+    /// with their floors.
+    pub(super) fn learned(&self, now: Duration) -> Vec<(Scope, u64)> {
+        let table = self.table();
+        let unnoted = table
+            .fill_from
+            .iter()
+            .filter(|(scope, from)| **from <= now && !table.range.known.contains(scope));
+        let floor = |scope: &Scope| table.range.floors.get(scope).copied();
+        unnoted.filter_map(|(scope, _)| Some((scope.clone(), floor(scope)?))).collect()
+    }
+
     /// From now on this is in force. Namings of this host that were unused until now are filled from
     /// `fill_from` on.
     pub(super) fn set(&self, epoch: Epoch, range: Range, published: PolicyId, fill_from: Duration) {
         let mut table = self.table();
-        for scope in &range.new {
+        for definition in &self.definitions {
+            let scope = Scope::Naming(definition.digest.clone(), published);
+            let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
             // A store that was emptied forgets who has to learn of a naming; this host does not.
-            let from = table.fill_from.entry(scope.clone()).or_default();
-            *from = fill_from.max(*from);
+            let known = table.fill_from.entry(scope).or_default();
+            *known = from.max(*known);
         }
         let everything = range.floors.get(&Scope::Everything).copied();
         for definition in &self.definitions {
             let words = range.floors.iter().filter_map(|(scope, floor)| {
                 let Scope::Naming(digest, policy) = scope else { return None };
                 let floors = [everything?, *floor];
-                let fill_from = table.fill_from.get(scope).copied().unwrap_or_default();
+                let fill_from = table.fill_from.get(scope).copied();
                 (*digest == definition.digest).then(|| Word {
                     policy: *policy,
                     word: word(epoch, floors),

@@ -230,7 +230,10 @@ impl Trust {
         }
     }
 
-    async fn call<'a, T, F>(&'a self, call: impl FnOnce(&'a dyn Store) -> F) -> Result<T, StoreError>
+    async fn call<'a, T, F>(
+        &'a self,
+        call: impl FnOnce(&'a dyn Store) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {

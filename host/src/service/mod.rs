@@ -77,6 +77,8 @@ struct Inner {
     policies: Policies,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
+    /// It has stored something, or might have.
+    begun: AtomicBool,
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
@@ -151,6 +153,7 @@ impl Corral {
             policies,
             metrics,
             draining: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
             tasks: std::sync::Mutex::default(),
             config,
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::cache::Breaker;
+use crate::cache::{Breaker, Standing};
 
 use super::Corral;
 
@@ -70,8 +70,24 @@ impl Corral {
                         loaded and not stored";
             reasons.push(what.to_owned());
         }
-        let ready = !draining && (origin || store == Breaker::Closed);
+        if standing.is_new {
+            reasons.push(
+                "nothing is stored for a second: other hosts have still to learn the names"
+                    .to_owned(),
+            );
+        }
+        let ready = !draining && (origin || store == Breaker::Closed) && self.has_begun(&standing);
         Readiness { ready, store, origin, pending_invalidations, reasons }
+    }
+
+    /// A host that is new takes no requests before it may store: a second at most. Later namings begin while
+    /// it serves.
+    fn has_begun(&self, standing: &Standing) -> bool {
+        let begun = &self.inner.begun;
+        if standing.store == Breaker::Closed && !standing.is_new {
+            begun.store(true, Ordering::Release);
+        }
+        !standing.is_new || begun.load(Ordering::Acquire)
     }
 
     /// From now on [`Corral::readiness`] says no.

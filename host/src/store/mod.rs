@@ -30,7 +30,7 @@ pub use crate::name::{
 pub use envelope::{Envelope, Stamp, Unreadable};
 pub use intent::{Intent, Target, UnreadableIntent};
 pub use memory::MemoryStore;
-pub use range::{HostCard, Naming, Range, Scope};
+pub use range::{HostCard, Listing, Naming, Range, Scope};
 
 /// The proof of a lease: 128 random bits, unique to one claim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -351,15 +351,12 @@ pub trait Store: Send + Sync {
     /// Notes in the range that this epoch has been watched for as long as its fence lasts.
     async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError>;
 
-    /// Notes in the range that every host knows these namings: whoever finds that need not wait before it
-    /// fills under them.
-    async fn note_known(&self, scopes: &[Scope]) -> Result<(), StoreError> {
-        let _ = scopes;
-        Ok(())
-    }
+    /// Notes in the range that every host knows these namings, with the floors that they have: whoever finds
+    /// that need not wait before it fills under them.
+    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError>;
 
-    /// Lists this host as alive, and answers everyone who is.
-    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError>;
+    /// Lists this host as alive, and answers who else is.
+    async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError>;
 
     /// Takes this host off the list.
     async fn delist(&self, id: &str) -> Result<(), StoreError>;

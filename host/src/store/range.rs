@@ -87,12 +87,14 @@ pub struct Range {
     pub floors: BTreeMap<Scope, u64>,
     /// The namings in use.
     pub namings: Vec<Naming>,
-    /// Those of them that every host knows.
+    /// Those of them that every host knows: it was noted under the floor that they have.
     pub known: BTreeSet<Scope>,
     /// Epochs that were watched for as long as their fence lasts.
     pub watched: Vec<Epoch>,
     /// Namings of the caller that [`Store::publish`](super::Store::publish) found unused.
     pub new: Vec<Scope>,
+    /// [`Store::publish`](super::Store::publish) found nothing at all: the store is new, or was emptied.
+    pub was_empty: bool,
 }
 
 /// The fields of a range's hash.
@@ -145,13 +147,18 @@ impl Range {
         fields: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let mut range = Self { now_ms, ..Self::default() };
+        let mut noted = Vec::new();
         for (field, value) in fields {
-            range.take(field, value);
+            range.take(field, value, &mut noted);
         }
+        let is_under_its_floor =
+            |(scope, floor): &(Scope, u64)| range.floors.get(scope) == Some(floor);
+        range.known =
+            noted.into_iter().filter(is_under_its_floor).map(|(scope, _)| scope).collect();
         range
     }
 
-    fn take(&mut self, field: &str, value: &str) {
+    fn take(&mut self, field: &str, value: &str, noted: &mut Vec<(Scope, u64)>) {
         let hex = |text: &str| u64::from_str_radix(text, 16).ok();
         let parts: Vec<&str> = field.split(':').collect();
         match parts[..] {
@@ -166,8 +173,8 @@ impl Range {
             }
             [NAMING, digest, policy] => self.namings.extend(self.naming(digest, policy, value)),
             [KNOWN, digest, policy] => {
-                let scope = Scope::read(digest, policy);
-                self.known.extend(scope.map(|(digest, policy)| Scope::Naming(digest, policy)));
+                let scope = Scope::read(digest, policy).map(|(d, p)| Scope::Naming(d, p));
+                noted.extend(scope.zip(hex(value)));
             }
             [WATCHED, epoch] => self.watched.extend(hex(epoch).map(Epoch)),
             _ => {}
@@ -190,6 +197,19 @@ impl Range {
         let longest_ms = self.namings.iter().map(|naming| naming.deadline_ms).max();
         Duration::from_millis(longest_ms.unwrap_or_default())
     }
+}
+
+/// Who uses a deployment's store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Who is alive, the caller too.
+    pub alive: Vec<HostCard>,
+    /// The caller was listed before.
+    pub was_listed: bool,
+    /// Nobody else was listed within the last two hours, and left in any other way than by
+    /// [`Store::delist`](super::Store::delist): longer than a step of the node's clock makes a host look
+    /// dead.
+    pub is_alone: bool,
 }
 
 /// A host that is alive.
@@ -228,6 +248,7 @@ mod tests {
             (scope.floor_field(), "ff".into()),
             (scope.naming_field(), format!("{used_ms} {} {}", naming.in_use_ms(), naming.encode())),
             (watched_field(Epoch(7)), "1".into()),
+            (scope.known_field(), "ff".into()),
             ("something:else".into(), "x".into()),
         ]
     }
@@ -251,6 +272,15 @@ mod tests {
     fn a_naming_is_in_use_for_the_lifetime_of_its_values_after_its_last_use() {
         assert_eq!(read(6_000, &fields(1_000)).namings.len(), 1);
         assert_eq!(read(6_001, &fields(1_000)).namings.len(), 0);
+    }
+
+    #[test]
+    fn a_naming_is_known_only_under_the_floor_that_it_was_noted_with() {
+        let mut fields = fields(1_000);
+        assert_eq!(read(1_000, &fields).known, [naming().scope()].into());
+        let known = naming().scope().known_field();
+        fields.iter_mut().filter(|(field, _)| *field == known).for_each(|f| f.1 = "fe".into());
+        assert!(read(1_000, &fields).known.is_empty());
     }
 
     #[test]

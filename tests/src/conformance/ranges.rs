@@ -17,6 +17,11 @@ impl Subject<'_> {
         }
     }
 
+    /// A memory store belongs to one host.
+    fn is_shared(&self) -> bool {
+        self.store.kind() != "memory"
+    }
+
     async fn publish(&self, namings: &[Naming]) -> Result<Range> {
         let range = self.store.publish(namings).await?.answer;
         let read = self.store.range().await?.answer;
@@ -130,11 +135,56 @@ pub(super) async fn a_host_that_is_listed_sees_itself(subject: Subject<'_>) -> R
         version: "1.2.3".to_owned(),
         policy: "corral-core@1.0.0;generation=1".to_owned(),
     };
-    ensure!(subject.store.enlist(&card).await?.contains(&card));
+    ensure!(subject.store.enlist(&card).await?.alive.contains(&card));
     let later = HostCard { policy: "another".to_owned(), ..card.clone() };
-    let hosts = subject.store.enlist(&later).await?;
+    let listing = subject.store.enlist(&later).await?;
+    let hosts = &listing.alive;
     ensure!(hosts.contains(&later) && !hosts.contains(&card), "one entry a host: {hosts:?}");
+    ensure!(listing.was_listed, "it was listed a moment ago");
     Ok(subject.store.delist(&card.id).await?)
+}
+
+pub(super) async fn a_host_is_not_alone_while_another_is_listed_or_left_without_a_word(
+    subject: Subject<'_>,
+) -> Result<()> {
+    if !subject.is_shared() {
+        return Ok(());
+    }
+    let card = |number: u32| HostCard {
+        id: format!("{}:{number}", subject.prefix),
+        format: 1,
+        version: "1.2.3".to_owned(),
+        policy: "corral-core@1.0.0;generation=1".to_owned(),
+    };
+    let (one, other) = (card(1), card(2));
+    ensure!(!subject.store.enlist(&one).await?.was_listed, "it is new");
+    ensure!(!subject.store.enlist(&other).await?.is_alone);
+    let listing = subject.store.enlist(&one).await?;
+    ensure!(!listing.is_alone && listing.was_listed && listing.alive.contains(&other));
+    subject.store.delist(&one.id).await?;
+    ensure!(!subject.store.enlist(&other).await?.alive.contains(&one), "it has left");
+    Ok(subject.store.delist(&other.id).await?)
+}
+
+pub(super) async fn a_naming_is_known_until_its_floor_is_another(
+    subject: Subject<'_>,
+) -> Result<()> {
+    if !subject.is_shared() {
+        return Ok(());
+    }
+    let naming = subject.naming("user", LONG);
+    let scope = naming.scope();
+    let before = subject.publish(std::slice::from_ref(&naming)).await?;
+    ensure!(!before.known.contains(&scope), "nobody has noted it");
+    let floor = before.floors[&scope];
+    subject.store.note_known(&[(scope.clone(), floor)]).await?;
+    let noted = subject.publish(std::slice::from_ref(&naming)).await?;
+    ensure!(noted.known.contains(&scope) && noted.version != before.version);
+    subject.store.raise(std::slice::from_ref(&scope)).await?;
+    ensure!(!subject.publish(&[]).await?.known.contains(&scope), "that was another floor");
+    subject.store.note_known(&[(scope.clone(), floor)]).await?;
+    ensure!(!subject.publish(&[]).await?.known.contains(&scope), "that was another floor");
+    Ok(())
 }
 
 pub(super) async fn a_note_is_read_back_under_its_name_alone(subject: Subject<'_>) -> Result<()> {

@@ -125,8 +125,7 @@ impl Climate {
             anonymous: often(20) && !pauses,
             crashes: often(50),
             pauses,
-            // A clock that is set ahead empties the list of hosts.
-            steps: !sound_store && !swaps && !configurations && often(20),
+            steps: !sound_store && often(20),
             near: chance.one_of(&[ms(0), ms(0), ms(0), ms(300), ms(5_000)]),
             breaks: often(40),
             swaps,
@@ -183,12 +182,6 @@ impl Climate {
             && !self.evictions
             && !self.refusals
             && !self.steps
-    }
-
-    /// Whether the list of hosts may be emptied: not where a naming begins within the same second, which
-    /// nobody promises against, since its host takes itself to be the only one.
-    pub(super) fn forgets_hosts(&self) -> bool {
-        self.evictions && !self.swaps && !self.configurations
     }
 
     /// Whether hosts end, and leave leases behind, and transactions that hold their rows until the database

@@ -1,13 +1,16 @@
 //! The range of a simulated node: floors, namings in use, watched epochs, and the hosts that are alive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use corral_host::store::{Epoch, HostCard, Naming, Range, Scope};
+use corral_host::store::{Epoch, HostCard, Listing, Naming, Range, Scope};
 
-/// A host is listed for so long after it was heard of.
+/// A host is listed as alive for so long after it was heard of.
 const LISTED: Duration = Duration::from_secs(30);
+
+/// A host is remembered for so long after that.
+const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// Draws a number for a floor or a version, never 0.
 pub(super) type Draw<'a> = &'a dyn Fn() -> u64;
@@ -20,6 +23,8 @@ pub(super) struct Register {
     /// With the time of their last use.
     namings: BTreeMap<Scope, (Naming, u64)>,
     watched: Vec<Epoch>,
+    /// Noted with the floor that they had.
+    known: BTreeMap<Scope, u64>,
     /// With the time until which they are listed.
     hosts: BTreeMap<String, (HostCard, u64)>,
     notes: BTreeMap<String, Bytes>,
@@ -33,14 +38,20 @@ impl Register {
     pub(super) fn read(&self, now_ms: u64) -> Range {
         let in_use = self.namings.values().filter(|(n, used)| now_ms <= used + n.in_use_ms());
         Range {
-            known: Default::default(),
+            known: self.known(),
             version: self.version,
             now_ms,
             floors: self.floors.clone(),
             namings: in_use.map(|(naming, _)| naming.clone()).collect(),
             watched: self.watched.clone(),
             new: Vec::new(),
+            was_empty: false,
         }
+    }
+
+    fn known(&self) -> BTreeSet<Scope> {
+        let is_so = |(scope, floor): &(&Scope, &u64)| self.floors.get(scope) == Some(floor);
+        self.known.iter().filter(is_so).map(|(scope, _)| scope.clone()).collect()
     }
 
     pub(super) fn publish(&mut self, namings: &[Naming], now_ms: u64, draw: Draw<'_>) -> Range {
@@ -48,7 +59,8 @@ impl Register {
             now_ms > *used_ms + naming.in_use_ms()
         };
         let over: Vec<Scope> = self.namings.iter().filter(over).map(|(s, _)| s.clone()).collect();
-        let mut changed = self.version == 0 || !over.is_empty();
+        let was_empty = self.version == 0;
+        let mut changed = was_empty || !over.is_empty();
         for scope in over {
             self.namings.remove(&scope);
             self.floors.remove(&scope);
@@ -71,7 +83,7 @@ impl Register {
         if changed {
             self.version = draw();
         }
-        Range { new, ..self.read(now_ms) }
+        Range { new, was_empty, ..self.read(now_ms) }
     }
 
     pub(super) fn raise(&mut self, scopes: &[Scope], draw: Draw<'_>) {
@@ -86,11 +98,22 @@ impl Register {
         self.version = draw();
     }
 
-    pub(super) fn enlist(&mut self, card: &HostCard, now_ms: u64) -> Vec<HostCard> {
+    pub(super) fn note_known(&mut self, namings: &[(Scope, u64)], draw: Draw<'_>) {
+        self.known.extend(namings.iter().cloned());
+        self.version = draw();
+    }
+
+    pub(super) fn enlist(&mut self, card: &HostCard, now_ms: u64) -> Listing {
         let until_ms = now_ms + LISTED.as_millis() as u64;
-        self.hosts.insert(card.id.clone(), (card.clone(), until_ms));
-        self.hosts.retain(|_, (_, until_ms)| now_ms < *until_ms);
-        self.hosts.values().map(|(card, _)| card.clone()).collect()
+        let was_listed = self.hosts.insert(card.id.clone(), (card.clone(), until_ms)).is_some();
+        let remembered_ms = REMEMBERED.as_millis() as u64;
+        self.hosts.retain(|_, (_, until_ms)| now_ms < *until_ms + remembered_ms);
+        let alive = self.hosts.values().filter(|(_, until_ms)| now_ms < *until_ms);
+        Listing {
+            alive: alive.map(|(card, _)| card.clone()).collect(),
+            was_listed,
+            is_alone: self.hosts.len() == 1,
+        }
     }
 
     pub(super) fn delist(&mut self, id: &str) {

@@ -117,7 +117,7 @@ fn possible(world: &World) -> Vec<Trouble> {
         (climate.outages, Trouble::Link),
         (climate.evictions, Trouble::Eviction),
         (climate.evictions, Trouble::Eviction),
-        (climate.forgets_hosts(), Trouble::Flush),
+        (climate.evictions, Trouble::Flush),
         (climate.refusals, Trouble::Full),
         (climate.restarts, Trouble::Restart),
         (climate.failovers, Trouble::Failover),

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
     Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope, Store,
-    StoreError, Tag, Token, Tracked,
+    Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope,
+    Store, StoreError, Tag, Token, Tracked,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -284,7 +284,11 @@ impl Store for Scripted {
         self.memory.note_watched(epoch).await
     }
 
-    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+        self.memory.note_known(namings).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {
         self.memory.enlist(card).await
     }
 

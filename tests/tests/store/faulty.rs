@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
     Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope, Store,
-    StoreError, Tag, Token, Tracked,
+    Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope,
+    Store, StoreError, Tag, Token, Tracked,
 };
 
 /// A protection to switch off.
@@ -210,7 +210,11 @@ impl Store for Faulty {
         self.inner.note_watched(epoch).await
     }
 
-    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+        self.inner.note_known(namings).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {
         self.inner.enlist(card).await
     }
 

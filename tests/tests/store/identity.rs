@@ -136,12 +136,12 @@ async fn hosts_see_each_other_until_they_leave() {
         version: "1.0.0".to_owned(),
         policy: "corral-core@1.0.0".to_owned(),
     };
-    assert_eq!(here.enlist(&card("a", 1)).await.unwrap(), [card("a", 1)]);
-    let mut hosts = there.enlist(&card("b", 2)).await.unwrap();
+    assert_eq!(here.enlist(&card("a", 1)).await.unwrap().alive, [card("a", 1)]);
+    let mut hosts = there.enlist(&card("b", 2)).await.unwrap().alive;
     hosts.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(hosts, [card("a", 1), card("b", 2)]);
     here.delist("a").await.unwrap();
-    assert_eq!(there.enlist(&card("b", 2)).await.unwrap(), [card("b", 2)]);
+    assert_eq!(there.enlist(&card("b", 2)).await.unwrap().alive, [card("b", 2)]);
     assert_eq!(server.keys_without_lifetime().await, Vec::<String>::new());
 }
 

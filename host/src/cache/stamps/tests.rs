@@ -145,7 +145,9 @@ fn each_policy_has_a_word_of_its_own_and_one_that_is_not_published_has_none() {
     let other = policy(r#"{"version":2}"#);
     let mut range = range(&definition, 1, 2);
     range.floors.insert(definition.naming(other).scope(), 3);
-    stamps.set(EPOCH, range, policy("{}"), Duration::ZERO);
+    stamps.set(EPOCH, range.clone(), policy("{}"), Duration::ZERO);
+    assert_eq!(definition.stamp(other, EPOCH, Duration::ZERO), None, "only another host uses it");
+    stamps.set(EPOCH, range, other, Duration::ZERO);
     let words = [policy("{}"), other].map(|policy| {
         let stamp = definition.stamp(policy, EPOCH, Duration::ZERO).unwrap();
         assert!(definition.is_in_force(stamp.word));

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::store::{
-    Claim, Claimed, Doomed, Envelope, Filled, HostCard, Indexed, Intent, Marking, Name, Naming,
-    Range, Removed, Scope, Tag, Token,
+    Claim, Claimed, Doomed, Envelope, Filled, HostCard, Indexed, Intent, Listing, Marking, Name,
+    Naming, Range, Removed, Scope, Tag, Token,
 };
 
 const EPOCH: Epoch = Epoch(7);
@@ -356,7 +356,11 @@ impl Store for Node {
         unasked()
     }
 
-    async fn enlist(&self, _: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+    async fn note_known(&self, _: &[(Scope, u64)]) -> Result<(), StoreError> {
+        unasked()
+    }
+
+    async fn enlist(&self, _: &HostCard) -> Result<Listing, StoreError> {
         unasked()
     }
 

@@ -11,8 +11,8 @@ use tokio::time::sleep;
 
 use crate::store::{
     Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Marking, Name, Naming, Over, Range, Removed, Scope, Store, StoreError, Tag, Token,
-    Tracked,
+    Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Scope, Store, StoreError, Tag,
+    Token, Tracked,
 };
 
 pub(super) struct Switch {
@@ -131,11 +131,11 @@ impl Store for Switch {
         self.reach().await?.note_watched(epoch).await
     }
 
-    async fn note_known(&self, scopes: &[Scope]) -> Answered<()> {
-        self.reach().await?.note_known(scopes).await
+    async fn note_known(&self, namings: &[(Scope, u64)]) -> Answered<()> {
+        self.reach().await?.note_known(namings).await
     }
 
-    async fn enlist(&self, card: &HostCard) -> Answered<Vec<HostCard>> {
+    async fn enlist(&self, card: &HostCard) -> Answered<Listing> {
         self.reach().await?.enlist(card).await
     }
 

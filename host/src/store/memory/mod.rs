@@ -15,8 +15,8 @@ use super::listeners::Listeners;
 use super::waiters::Waiters;
 use super::{
     Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Marking, Name, Naming, Over, Range, Removed, Replicas, Scope, Store, StoreError, Tag,
-    Token, Tracked,
+    Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Replicas, Scope, Store,
+    StoreError, Tag, Token, Tracked,
 };
 use ranges::Ranges;
 use shelves::Shelves;
@@ -211,8 +211,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
-        Ok(vec![card.clone()])
+    async fn note_known(&self, _namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {
+        Ok(Listing { alive: vec![card.clone()], was_listed: true, is_alone: true })
     }
 
     async fn delist(&self, _id: &str) -> Result<(), StoreError> {

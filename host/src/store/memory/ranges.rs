@@ -28,9 +28,11 @@ impl Ranges {
             now_ms,
             floors: self.floors.clone(),
             namings: in_use.map(|(naming, _)| naming.clone()).collect(),
+            // Nobody else has this store.
             known: self.namings.keys().cloned().collect(),
             watched: self.watched.clone(),
             new: Vec::new(),
+            was_empty: false,
         }
     }
 

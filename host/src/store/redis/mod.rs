@@ -42,8 +42,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Marking, Name, Naming, Over, Prefix, Range, Removed, Scope, Store, StoreError, Tag,
-    Token, Tracked,
+    Listener, Listing, Marking, Name, Naming, Over, Prefix, Range, Removed, Scope, Store,
+    StoreError, Tag, Token, Tracked,
 };
 pub use audit::{Audit, audit};
 use clock::StoreClock;
@@ -372,11 +372,11 @@ impl Store for RedisStore {
         self.write_watched(epoch).await
     }
 
-    async fn note_known(&self, scopes: &[Scope]) -> Result<(), StoreError> {
-        self.write_known(scopes).await
+    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+        self.write_known(namings).await
     }
 
-    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+    async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {
         self.list_host(card).await
     }
 

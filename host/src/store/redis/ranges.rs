@@ -6,14 +6,17 @@ use bytes::Bytes;
 
 use super::{RedisStore, lifetime_ms};
 use crate::store::range::{VERSION, watched_field};
-use crate::store::{Epoch, HostCard, Naming, Over, Range, Scope, StoreError};
+use crate::store::{Epoch, HostCard, Listing, Naming, Over, Range, Scope, StoreError};
 
 /// The range and the intents outlive the longest-lived value: what is lost with them concerns nothing
 /// that is still there. Every use prolongs them.
 pub(super) const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// A host is listed for so long after it was heard of.
+/// A host is listed as alive for so long after it was heard of.
 const LISTED: Duration = Duration::from_secs(30);
+
+/// A host that was not heard of any more is remembered for so long ([`Listing::is_alone`]).
+const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// A floor or a version: random, never 0, in hexadecimal.
 fn random() -> String {
@@ -43,15 +46,15 @@ impl RedisStore {
         }
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let (over, now_ms) = self
-            .run_timed::<(Vec<usize>, Vec<String>)>(
+            .run_timed::<(bool, Vec<usize>, Vec<String>)>(
                 &self.scripts.publish,
                 &[&self.names.range()],
                 &args,
             )
             .await?;
-        Ok(over.map(|(new, fields)| {
+        Ok(over.map(|(was_empty, new, fields)| {
             let new = new.into_iter().filter_map(|at| namings.get(at)).map(Naming::scope).collect();
-            Range { new, ..read(now_ms, &fields) }
+            Range { new, was_empty, ..read(now_ms, &fields) }
         }))
     }
 
@@ -64,8 +67,9 @@ impl RedisStore {
         self.write_fields(vec![(watched_field(epoch), "1".to_owned())]).await.map(drop)
     }
 
-    pub(super) async fn write_known(&self, scopes: &[Scope]) -> Result<(), StoreError> {
-        let fields = scopes.iter().map(|scope| (scope.known_field(), "1".to_owned()));
+    pub(super) async fn write_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+        let field = |(scope, floor): &(Scope, u64)| (scope.known_field(), format!("{floor:x}"));
+        let fields = namings.iter().map(field);
         self.write_fields(fields.collect()).await.map(drop)
     }
 
@@ -79,14 +83,16 @@ impl RedisStore {
         Ok(self.run::<u64>(&self.scripts.raise, &[&range], &args).await?.map(drop))
     }
 
-    pub(super) async fn list_host(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+    pub(super) async fn list_host(&self, card: &HostCard) -> Result<Listing, StoreError> {
         // Texts and a number: there is nothing in it that JSON can't say.
         let text = serde_json::to_string(card).unwrap_or_default();
-        let listed = lifetime_ms(LISTED);
-        let args = [card.id.as_bytes(), text.as_bytes(), listed.as_bytes()];
+        let (listed, remembered) = (lifetime_ms(LISTED), lifetime_ms(REMEMBERED));
+        let args = [&*card.id, &text, &listed, &remembered].map(str::as_bytes);
         let hosts = self.names.hosts();
-        let cards = self.run::<Vec<String>>(&self.scripts.enlist, &[&hosts], &args).await?.answer;
-        Ok(cards.iter().filter_map(|card| serde_json::from_str(card).ok()).collect())
+        let (was_listed, is_alone, cards): (bool, bool, Vec<String>) =
+            self.run(&self.scripts.enlist, &[&hosts], &args).await?.answer;
+        let alive = cards.iter().filter_map(|card| serde_json::from_str(card).ok()).collect();
+        Ok(Listing { alive, was_listed, is_alone })
     }
 
     pub(super) async fn unlist_host(&self, id: &str) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corral_host::store::{
-    Beat, Epoch, HostCard, LinkId, Naming, Over, Range, Replicas, Scope, StoreError,
+    Beat, Epoch, HostCard, LinkId, Listing, Naming, Over, Range, Replicas, Scope, StoreError,
 };
 use tokio::time::sleep;
 
@@ -132,7 +132,16 @@ impl Link {
         over.await.map(drop)
     }
 
-    pub(super) async fn list_host(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+    pub(super) async fn write_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+        let (world, namings) = (Arc::clone(&self.world), namings.to_vec());
+        let note = Operation::on_store(Kind::Adds, "note the namings known");
+        let over = self.exchange(note, move |node, _| {
+            node.shelf.register.note_known(&namings, &|| world.chance.number());
+        });
+        over.await.map(drop)
+    }
+
+    pub(super) async fn list_host(&self, card: &HostCard) -> Result<Listing, StoreError> {
         let card = card.clone();
         let enlist = Operation::on_store(Kind::Adds, "enlist");
         let over =

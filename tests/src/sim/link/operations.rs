@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
     Beat, Claim, Claimed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId, Listener,
-    Marking, Mode, Name, Naming, Over, Range, Removed, Scope, Store, StoreError, Tag, Token,
-    Tracked,
+    Listing, Marking, Mode, Name, Naming, Over, Range, Removed, Scope, Store, StoreError, Tag,
+    Token, Tracked,
 };
 use tokio::time::timeout;
 
@@ -293,7 +293,11 @@ impl Store for Link {
         self.write_watched(epoch).await
     }
 
-    async fn enlist(&self, card: &HostCard) -> Result<Vec<HostCard>, StoreError> {
+    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+        self.write_known(namings).await
+    }
+
+    async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {
         self.list_host(card).await
     }
 

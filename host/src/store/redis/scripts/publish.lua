@@ -1,10 +1,12 @@
 -- Writes namings into a range as used now, and floors where there are none.
 -- KEYS: range. ARGV: how long the range is kept in ms, a new version, a new floor of everything, and for
 -- each naming: its field, how long it is in use in ms, its JSON, the field of its floor, a new floor.
--- Answers the places of those namings that were not in use, and every field of the range.
+-- Answers whether the range was empty, the places of those namings that were not in use, and every field of
+-- the range.
 local now = now_ms()
 local range = KEYS[1]
-local changed = redis.call('HEXISTS', range, 'version') == 0
+local was_empty = redis.call('HEXISTS', range, 'version') == 0
+local changed = was_empty
 
 local fields = redis.call('HGETALL', range)
 for i = 1, #fields, 2 do
@@ -36,4 +38,4 @@ if changed then
   redis.call('HSET', range, 'version', ARGV[2])
 end
 redis.call('PEXPIRE', range, ARGV[1])
-return {now, {new, redis.call('HGETALL', range)}}
+return {now, {was_empty and 1 or 0, new, redis.call('HGETALL', range)}}

@@ -1,4 +1,4 @@
--- Writes fields of a range: new floors, or the note that an epoch was watched.
+-- Writes fields of a range: new floors, or notes of epochs and namings.
 -- KEYS: range. ARGV: how long the range is kept in ms, a new version, and for each field: its name and
 -- its content.
 local now = now_ms()
