@@ -4,6 +4,7 @@
 //! H). It is a set of targets: a hot row that is written ten thousand times during an outage is one entry.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::observe::Metrics;
@@ -35,6 +36,7 @@ impl Owed {
 }
 
 /// A part of a debt that is being paid.
+#[derive(Clone)]
 pub(super) struct Part {
     targets: Vec<(Target, u64)>,
     everything: Option<u64>,
@@ -91,25 +93,27 @@ impl Debt {
         self.count(&owed);
     }
 
-    /// At most so many of the targets; `None`: nothing is owed.
-    pub(super) fn part(&self, at_most: usize) -> Option<Part> {
+    /// At most so many of the targets, in their order: those behind the ones of `last`, or the first, and with
+    /// them everything. `None`: there are none.
+    pub(super) fn part(&self, at_most: usize, last: Option<&Part>) -> Option<Part> {
         let owed = self.lock();
-        if owed.is_clear() {
-            return None;
-        }
-        let targets = owed.targets.iter().take(at_most).map(|(t, at)| (t.clone(), *at)).collect();
-        Some(Part { targets, everything: owed.everything })
+        let from = last.and_then(|part| part.targets.last());
+        let from = from.map_or(Bound::Unbounded, |(target, _)| Bound::Excluded(target));
+        let targets = owed.targets.range((from, Bound::Unbounded)).take(at_most);
+        let targets: Vec<_> = targets.map(|(target, at)| (target.clone(), *at)).collect();
+        let everything = owed.everything.filter(|_| last.is_none());
+        (!targets.is_empty() || everything.is_some()).then_some(Part { targets, everything })
     }
 
     /// A part is paid. What was added meanwhile is owed still.
-    pub(super) fn paid(&self, part: Part) {
+    pub(super) fn paid(&self, part: &Part) {
         let mut owed = self.lock();
-        for (target, addition) in part.targets {
-            if owed.targets.get(&target) == Some(&addition) {
-                owed.targets.remove(&target);
+        for (target, addition) in &part.targets {
+            if owed.targets.get(target) == Some(addition) {
+                owed.targets.remove(target);
             }
         }
-        if owed.everything == part.everything {
+        if part.everything.is_some() && owed.everything == part.everything {
             owed.everything = None;
         }
         self.count(&owed);
@@ -161,24 +165,40 @@ mod tests {
     fn what_is_added_while_it_is_paid_is_owed_still() {
         let debt = debt();
         debt.add([tag("a"), tag("b")]);
-        let part = debt.part(10).unwrap();
+        let part = debt.part(10, None).unwrap();
         debt.add([tag("a")]);
-        debt.paid(part);
-        let left: Vec<_> = debt.part(10).unwrap().targets().cloned().collect();
+        debt.paid(&part);
+        let left: Vec<_> = debt.part(10, None).unwrap().targets().cloned().collect();
         assert_eq!(left, [tag("a")]);
         assert!(!debt.if_clear(|| panic!("something is owed")));
+    }
+
+    #[test]
+    fn parts_follow_each_other_and_everything_is_of_the_first() {
+        let debt = debt();
+        debt.add(["a", "b", "c"].map(tag));
+        debt.add_everything();
+        let first = debt.part(2, None).unwrap();
+        let second = debt.part(2, Some(&first)).unwrap();
+        assert!(first.is_everything() && !second.is_everything());
+        assert!(first.targets().chain(second.targets()).eq(&["a", "b", "c"].map(tag)));
+        assert!(debt.part(2, Some(&second)).is_none());
+        debt.paid(&second);
+        assert_eq!(debt.len(), 3, "everything is owed still");
+        debt.paid(&first);
+        assert_eq!(debt.len(), 0);
     }
 
     #[test]
     fn everything_that_is_added_while_it_is_paid_is_owed_still() {
         let debt = debt();
         debt.add_everything();
-        let part = debt.part(10).unwrap();
+        let part = debt.part(10, None).unwrap();
         debt.add_everything();
-        debt.paid(part);
-        let part = debt.part(10).unwrap();
+        debt.paid(&part);
+        let part = debt.part(10, None).unwrap();
         assert!(part.is_everything());
-        debt.paid(part);
+        debt.paid(&part);
         assert!(debt.if_clear(|| {}));
     }
 }

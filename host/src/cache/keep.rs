@@ -195,10 +195,11 @@ impl Cache {
         }
     }
 
-    /// Pays what is owed, over the link of this beat. A floor is paid once every host knows of it; the beat
-    /// is old by then, and the next one is trusted.
+    /// Pays what is owed, over the link of this beat. Floors are paid once every host knows of them, all
+    /// together; the beat is old by then, and the next one is trusted.
     async fn pay(&self, good: &GoodBeat) -> Result<(), StoreError> {
-        while let Some(part) = self.debt.part(AT_ONCE) {
+        let (mut last, mut unlearned) = (None, Vec::new());
+        while let Some(part) = self.debt.part(AT_ONCE, last.as_ref()) {
             let mut names = self.namer().names(part.targets());
             if part.is_everything() {
                 names.scopes.push(Scope::Everything);
@@ -209,13 +210,19 @@ impl Cache {
                 self.count_doomed(&names.doomed, removed.is_ok());
                 Self::over_link_of(good, removed?)?;
             }
-            if !names.scopes.is_empty() {
+            if names.scopes.is_empty() {
+                self.debt.paid(&part);
+            } else {
                 let raised = self.trust.store().raise(&names.scopes).await?;
                 Self::over_link_of(good, raised)?;
-                sleep(LEARNED_WITHIN).await;
+                unlearned.push(part.clone());
             }
-            self.debt.paid(part);
+            last = Some(part);
         }
+        if !unlearned.is_empty() {
+            sleep(LEARNED_WITHIN).await;
+        }
+        unlearned.iter().for_each(|part| self.debt.paid(part));
         Ok(())
     }
 

@@ -114,7 +114,7 @@ impl Definition {
 
     /// Whether only its epoch makes a value untrue: its floors stand.
     pub(super) fn is_of_another_epoch(&self, stamp: Stamp) -> bool {
-        let is = |known: &Word| word(stamp.epoch, known.floors) == stamp.word;
+        let is = |known: &Word| Stamp::new(stamp.epoch, known.floors) == stamp;
         self.words.load().iter().any(is)
     }
 
@@ -122,7 +122,7 @@ impl Definition {
     pub(super) fn stamp(&self, policy: PolicyId, epoch: Epoch, now: Duration) -> Option<Stamp> {
         let words = self.words.load();
         let known = words.iter().find(|known| known.policy == policy)?;
-        let stamp = Stamp { epoch, word: word(epoch, known.floors) };
+        let stamp = Stamp::new(epoch, known.floors);
         // A table of another epoch is about to be replaced.
         let may_be_filled = known.fill_from.is_some_and(|from| from <= now);
         (known.word == stamp.word && may_be_filled).then_some(stamp)
@@ -142,17 +142,6 @@ pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
         stale_while_revalidate: entity.stale_while_revalidate,
         stale_if_error: entity.stale_if_error,
     }
-}
-
-/// Mixes an epoch and two floors; never 0. The finalizer of SplitMix64 (Steele, Lea and Flood 2014).
-fn word(epoch: Epoch, floors: [u64; 2]) -> u64 {
-    let mix = |state: u64, value: u64| {
-        let mut mixed = state.wrapping_add(value).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
-    floors.into_iter().fold(mix(0, epoch.0), mix).max(1)
 }
 
 /// What is in force, as the last good beat said.
@@ -243,7 +232,7 @@ impl Stamps {
                 let fill_from = table.fill_from.get(scope).copied();
                 (*digest == definition.digest).then(|| Word {
                     policy: *policy,
-                    word: word(epoch, floors),
+                    word: Stamp::new(epoch, floors).word,
                     floors,
                     fill_from,
                 })

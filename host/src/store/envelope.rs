@@ -39,8 +39,22 @@ const HEADER_BYTES: usize = 103;
 pub struct Stamp {
     /// The epoch of the node that granted the lease.
     pub epoch: Epoch,
-    /// One word for the epoch and the floors, compared on every hit.
+    /// One word for the epoch and the floors, compared on every hit; never 0.
     pub word: u64,
+}
+
+impl Stamp {
+    /// Mixes an epoch and two floors, by the finalizer of SplitMix64 (Steele, Lea and Flood 2014).
+    #[must_use]
+    pub fn new(epoch: Epoch, floors: [u64; 2]) -> Self {
+        let mix = |state: u64, value: u64| {
+            let mut mixed = state.wrapping_add(value).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        };
+        Self { epoch, word: floors.into_iter().fold(mix(0, epoch.0), mix).max(1) }
+    }
 }
 
 /// A stored value. Times are the store's clock, in milliseconds since the Unix epoch.

@@ -98,11 +98,15 @@ impl Climate {
         let pauses = often(20);
         let failovers = !sound_store && often(20);
         let (swaps, configurations) = (often(20), often(25));
+        let pauses_between = match failovers {
+            true => [ms(40), ms(200), ms(1_500), ms(3_000)],
+            false => [ms(5), ms(40), ms(40), ms(200)],
+        };
         Self {
             hosts: 1 + chance.below(3),
             clients: 2 + chance.below(5),
             requests: 6 + chance.below(10),
-            pause: chance.one_of(&[ms(5), ms(40), ms(200), ms(if failovers { 1_500 } else { 40 })]),
+            pause: chance.one_of(&pauses_between),
             writes: chance.one_of(&[10, 30, 60]),
             ttl: chance.one_of(&[ms(300), ms(2_000), ms(60_000)]),
             stale_while_revalidate: chance.one_of(&[ms(0), ms(0), ms(1_000)]),

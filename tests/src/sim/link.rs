@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use corral_host::store::{
-    Doomed, Envelope, LinkId, Name, Over, Scope, Stamp, Store, StoreError, Tag, Token,
+    Doomed, Envelope, LinkId, Name, Over, Scope, Store, StoreError, Tag, Token,
 };
 use tokio::time::{sleep, timeout};
 
@@ -78,8 +78,6 @@ struct Sabotage {
     answered: HashSet<Token>,
     /// What each name's first look brought.
     seen: HashMap<Name, Envelope>,
-    /// The newest stamp with which this host filled, by the naming of the name.
-    stamps: HashMap<String, Stamp>,
 }
 
 impl Link {

@@ -75,10 +75,9 @@ pub enum Protection {
     DoubtWaits,
     /// An intent is carried out only when its transaction has ended.
     IntentCarriesTransaction,
-    /// A walker forgets a member only while its own mark is the newest.
-    OnlyOwnMarkForgets,
-    /// A walker forgets a member only with the score that it read.
-    WalkComparesScores,
+    /// A walker forgets a member only while its own mark is the newest, and with the score that it read:
+    /// either of the two alone hides nearly every race.
+    WalkCompares,
     /// A flush raises the floor of everything.
     FloorOfEverything,
     /// Who joins a flight late shares its fill only while its stamp is in force.
@@ -125,7 +124,7 @@ impl Protection {
             | Self::SilentReplicasCount
             | Self::ClockCountsPauses => 'O',
             Self::DoubtWaits | Self::IntentCarriesTransaction => 'P',
-            Self::OnlyOwnMarkForgets | Self::WalkComparesScores => 'Q',
+            Self::WalkCompares => 'Q',
             Self::FloorOfEverything | Self::LateJoinersCompareStamps | Self::NearComparesStamps => {
                 'V'
             }

@@ -75,10 +75,12 @@ impl Scene {
             .map(|_| tokio::spawn(client::run(Arc::clone(&world), Arc::clone(&fleet))))
             .collect();
         let trouble = tokio::spawn(trouble(Arc::clone(&world), Arc::clone(&fleet)));
+        let deaths = tokio::spawn(trouble::deaths(Arc::clone(&world), Arc::clone(&fleet)));
         for client in clients {
             client.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         }
         trouble.abort();
+        deaths.abort();
         rest(&world, &fleet).await;
         let history = world.take_history();
         let violations = checker::check(climate.promises(), &history);

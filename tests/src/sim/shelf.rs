@@ -61,17 +61,6 @@ pub(super) struct Census {
 /// The walk of a mark under which something was indexed.
 const NO_WALK: u64 = u64::MAX;
 
-/// What a walk does not look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blindly {
-    /// It looks at everything.
-    Not,
-    /// Whether another invalidation marked the tag.
-    OfMarks,
-    /// Whether a member was indexed again.
-    OfScores,
-}
-
 /// A member of an index, and the score it had when it was read.
 pub(super) type Member = (Name, u64);
 
@@ -260,11 +249,10 @@ impl Shelf {
 
     /// Takes a member out of an index, unless it was indexed again since, or another invalidation marked
     /// the tag since. `blindly`: without the one look or the other.
-    pub(super) fn forget(&mut self, tag: &Tag, member: &Member, walk: u64, blindly: Blindly) {
+    pub(super) fn forget(&mut self, tag: &Tag, member: &Member, walk: u64, compares: bool) {
         let newest = self.marks.get(tag).is_some_and(|marked| marked.walk == walk);
         if let Some(members) = self.indexes.get_mut(tag)
-            && (newest || blindly == Blindly::OfMarks)
-            && (members.get(&member.0) == Some(&member.1) || blindly == Blindly::OfScores)
+            && (!compares || (newest && members.get(&member.0) == Some(&member.1)))
         {
             members.remove(&member.0);
         }

@@ -68,7 +68,7 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 world.remark(|| "the store has memory again".to_owned());
             }
             Trouble::Restart => restart(&world).await,
-            Trouble::Failover => fail_over(&world).await,
+            Trouble::Failover => fail_over(&world, &fleet).await,
             Trouble::Step => {
                 let by_ms = world.chance.one_of(&STEPS_MS);
                 world.remark(|| format!("the clock of the node is set by {by_ms} ms"));
@@ -107,6 +107,16 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 at_serving(&world, |node| node.shelf.lose(draw));
             }
         }
+    }
+}
+
+/// Hosts that are doomed die, and start again later; goes on until it is ended.
+pub(super) async fn deaths(world: Arc<World>, fleet: Arc<Fleet>) {
+    loop {
+        let host = world.next_doomed().await;
+        fleet.kill(&world, host);
+        sleep(world.chance.millis(0, 500)).await;
+        fleet.restart(&world, host);
     }
 }
 
@@ -168,14 +178,15 @@ async fn restart(world: &World) {
         let mut nodes = world.nodes();
         (nodes.serving, nodes.serving().shelf.clone())
     };
-    sleep(world.chance.millis(1, 3_000)).await;
+    let seldom = world.chance.percent(50);
+    sleep(world.chance.millis(1, if seldom { 3_000 } else { 100 })).await;
     world.remark(|| "the node crashes".to_owned());
     {
         let mut nodes = world.nodes();
         let node = &mut nodes.all[serving];
         (node.up, node.life) = (false, node.life + 1);
     }
-    sleep(world.chance.millis(0, 500)).await;
+    sleep(world.chance.millis(0, if seldom { 500 } else { 20 })).await;
     world.note(Event::Replaced);
     let epoch = Epoch(world.chance.number());
     let mut nodes = world.nodes();
@@ -197,7 +208,7 @@ enum Old {
 }
 
 /// A replica that lags behind takes the node's place.
-async fn fail_over(world: &World) {
+async fn fail_over(world: &World, fleet: &Fleet) {
     let old = world.chance.one_of(&[Old::Dies, Old::Lives, Old::CutOff, Old::Follows]);
     let (before, replica) = {
         let mut nodes = world.nodes();
@@ -230,6 +241,12 @@ async fn fail_over(world: &World) {
             if !(cut_off && host == stays) {
                 *route = promoted;
             }
+        }
+    }
+    // Where the old node lives, some connections to it break.
+    for host in 0..world.climate.hosts {
+        if matches!(old, Old::Lives) && world.chance.percent(50) {
+            fleet.disconnect(host);
         }
     }
     // The fence, and some time under the new node.

@@ -39,6 +39,9 @@ pub(super) struct World {
     pub(super) tokens: Mutex<Tokens>,
     /// Hosts with a load that has just failed.
     failures: Mutex<BTreeSet<usize>>,
+    /// Hosts that die at this moment.
+    doomed: Mutex<Vec<usize>>,
+    dying: Notify,
     links: AtomicU64,
     nodes: Mutex<Nodes>,
     tracking: Mutex<Tracking>,
@@ -67,6 +70,8 @@ impl World {
             pauses: Pauses::new(climate.hosts),
             tokens: Mutex::default(),
             failures: Mutex::default(),
+            doomed: Mutex::default(),
+            dying: Notify::new(),
             links: AtomicU64::new(0),
             nodes: Mutex::new(nodes),
             tracking: Mutex::default(),
@@ -129,6 +134,23 @@ impl World {
         let at = &mut self.nodes().all[node];
         let now_ms = now_ms.saturating_add_signed(at.offset_ms);
         look(at, now_ms)
+    }
+
+    /// A host dies at this moment.
+    pub(super) fn doom(&self, host: usize) {
+        self.doomed.lock().unwrap_or_else(PoisonError::into_inner).push(host);
+        self.dying.notify_one();
+    }
+
+    /// Returns when a host is doomed.
+    pub(super) async fn next_doomed(&self) -> usize {
+        loop {
+            let doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match doomed {
+                Some(host) => return host,
+                None => self.dying.notified().await,
+            }
+        }
     }
 
     /// A load of a host failed.

@@ -22,6 +22,9 @@ const DOUBT: Duration = Duration::from_millis(1_500);
 /// A client waits so long for the answer to a commit, and not longer.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Where hosts die, one dies with so many commits of a hundred, before it hears of the commit.
+const DIES: u32 = 2;
+
 /// How often a write that waits for a row looks whether it is free.
 const LOCKED: Duration = Duration::from_millis(2);
 
@@ -110,6 +113,9 @@ impl Transaction for Open {
             let died = id.world.climate.anonymous && database.is_cut();
             if fate.commits && !died {
                 commit(&id.world, request, change);
+                if id.world.climate.crashes && id.world.chance.percent(DIES) {
+                    id.world.doom(database.host);
+                }
             }
             drop(id);
             let _gone = tell.send(());

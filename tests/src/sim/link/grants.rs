@@ -1,11 +1,10 @@
 //! What a link notes of claims, fills and looks, and how they go wrong without a protection.
 
-use std::collections::HashMap;
-
-use corral_host::store::{Claim, Claimed, Envelope, Mode, Name, Over, Stamp, Token};
+use corral_host::store::{Claim, Claimed, Envelope, Mode, Name, Over, Scope, Stamp, Token};
 
 use super::Link;
 use crate::sim::history::Event;
+use crate::sim::nodes::Node;
 use crate::sim::protection::Protection;
 
 impl Link {
@@ -41,18 +40,6 @@ impl Link {
         }
     }
 
-    /// The stamp of the moment at which a fill arrives, where the lease's is not kept.
-    pub(super) fn restamped(&self, name: &Name, envelope: &Envelope, token: Token) -> Envelope {
-        let naming: String = name.as_str().splitn(5, ':').take(4).collect();
-        let newest = remember(&mut self.sabotage().stamps, naming, envelope.stamp);
-        let mut envelope = envelope.clone();
-        if self.lacks(Protection::StampIsTheClaims) {
-            envelope.stamp = newest;
-        }
-        self.world.tokens().ended(token);
-        envelope
-    }
-
     /// Before the load failed, somebody may have looked already.
     pub(super) fn first_look(&self, name: &Name, found: Option<Envelope>) -> Option<Envelope> {
         if !self.lacks(Protection::LooksAgainAfterFailure) {
@@ -79,8 +66,11 @@ pub(super) struct Before {
     pub(super) is_given_back: bool,
 }
 
-/// The newest of the stamps of one naming.
-fn remember(stamps: &mut HashMap<String, Stamp>, naming: String, stamp: Stamp) -> Stamp {
-    let known = stamps.entry(naming).or_insert(stamp);
-    std::mem::replace(known, stamp)
+/// The stamp that a load has which begins at this moment at a node, if its floors are those of a stamp.
+pub(super) fn restamped(node: &Node, stamp: Stamp) -> Stamp {
+    let floors = &node.shelf.register.read(0).floors;
+    let everything = floors.get(&Scope::Everything).copied().unwrap_or_default();
+    let of_scopes = floors.values().map(|floor| [everything, *floor]);
+    let same = |floors: &[u64; 2]| Stamp::new(stamp.epoch, *floors) == stamp;
+    of_scopes.into_iter().find(same).map_or(stamp, |floors| Stamp::new(node.epoch, floors))
 }

@@ -91,15 +91,15 @@ impl Link {
         let over = self.exchange(publish, move |node, now_ms| {
             node.shelf.register.publish(&own, now_ms, &|| world.chance.number())
         });
-        let mut over = over.await?;
-        if self.lacks(Protection::NewNamingsWait) {
-            over.answer.new.clear();
-        }
+        let over = over.await?;
         Ok(over.map(|range| self.as_known(range)))
     }
 
-    /// A range as a host knows it that learns of nobody else's namings.
+    /// A range as a host knows it that learns of nobody else's namings, or takes its own for known.
     fn as_known(&self, mut range: Range) -> Range {
+        if self.lacks(Protection::NewNamingsWait) {
+            range.known = range.floors.keys().cloned().collect();
+        }
         if self.lacks(Protection::NamingsArePublished) {
             let published = &self.sabotage().published;
             range.namings.retain(|naming| published.contains(&naming.scope()));

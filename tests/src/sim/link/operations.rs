@@ -13,7 +13,7 @@ use corral_host::store::{
 };
 use tokio::time::timeout;
 
-use super::grants::Before;
+use super::grants::{Before, restamped};
 use super::operation::{Kind, Operation};
 use super::{Doomed, Link};
 use crate::sim::history::Event;
@@ -106,13 +106,17 @@ impl Store for Link {
         envelope: &Envelope,
     ) -> Result<Filled, StoreError> {
         self.fills.fetch_add(1, Ordering::Relaxed);
-        let (of, envelope) = (name.clone(), self.restamped(name, envelope, token));
+        self.world.tokens().ended(token);
+        let (of, mut envelope) = (name.clone(), envelope.clone());
         let change = Change::Key(name.clone());
         let unindexed = self.sabotage().unindexed.remove(name).unwrap_or_default();
         let privileged = self.sabotage().privileged.remove(&token);
         let missing = self.world.missing;
         let fill = Operation::on_name(Kind::Adds, "fill", name);
         let filled = self.exchange(fill, move |node, now_ms| {
+            if missing == Some(Protection::StampIsTheClaims) {
+                envelope.stamp = restamped(node, envelope.stamp);
+            }
             let shelf = &mut node.shelf;
             for (tag, until_ms) in unindexed {
                 shelf.index_under(&tag, &of, until_ms, now_ms);

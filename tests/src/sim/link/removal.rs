@@ -8,7 +8,7 @@ use super::operation::{Kind, Operation};
 use super::{Link, Sabotage};
 use crate::sim::nodes::Node;
 use crate::sim::protection::Protection;
-use crate::sim::shelf::{Blindly, Member};
+use crate::sim::shelf::Member;
 use crate::sim::wire::Change;
 
 /// How many members of an index one exchange removes: few, so that a walk has several.
@@ -76,7 +76,7 @@ impl Link {
         if self.lacks(Protection::MarksOutliveLoads) {
             marking.lasts = Duration::from_millis(1);
         }
-        let (of, blindly) = (tag.clone(), self.blindly());
+        let (of, compares) = (tag.clone(), !self.lacks(Protection::WalkCompares));
         let mark = Operation::on_tag(Kind::Adds, "mark", tag);
         let marked = self.exchange(mark, move |node, now_ms| node.shelf.mark(&of, marking, now_ms));
         let (mut removed, mut refused) = (0, None);
@@ -98,21 +98,11 @@ impl Link {
             let (of, chunk): (Tag, Vec<Member>) = (tag.clone(), chunk.to_vec());
             let forget = Operation::on_tag(Kind::Removes, "forget a member of", tag);
             let over = self.exchange(forget, move |node, _| {
-                chunk.iter().for_each(|member| node.shelf.forget(&of, member, walk, blindly));
+                chunk.iter().for_each(|member| node.shelf.forget(&of, member, walk, compares));
             });
             same(link, over.await?)?;
         }
         refused.map_or(Ok(removed), Err)
-    }
-
-    fn blindly(&self) -> Blindly {
-        if self.lacks(Protection::OnlyOwnMarkForgets) {
-            Blindly::OfMarks
-        } else if self.lacks(Protection::WalkComparesScores) {
-            Blindly::OfScores
-        } else {
-            Blindly::Not
-        }
     }
 
     /// What was owed is answered at once and carried out later, where debts do not come first.
@@ -153,7 +143,7 @@ fn remove_at_once(node: &mut Node, doomed: &Doomed, marking: Marking, now_ms: u6
             let (walk, members) = node.shelf.mark(tag, marking, now_ms);
             for member in members {
                 node.shelf.remove(&member.0, now_ms);
-                node.shelf.forget(tag, &member, walk, Blindly::Not);
+                node.shelf.forget(tag, &member, walk, true);
             }
         }
     }
