@@ -79,7 +79,7 @@ impl Cache {
         }
         let is_known = self.stamps.range().watched.contains(&good.epoch);
         if self.trust.watch_epoch(good, is_known) == Watching::UntilLater {
-            return self.pay(good).await;
+            return Ok(());
         }
         loop {
             self.pay(good).await?;
@@ -101,7 +101,7 @@ impl Cache {
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
         let own = self.own_namings(policy);
-        let mut range = Self::over_link_of(good, store.publish(&own).await?)?;
+        let mut range = self.under(good, store.publish(&own).await?)?;
         let is_unknown = |scope: &Scope| {
             let is_new = range.new.contains(scope) || !self.stamps.has_used(scope);
             is_new && !range.known.contains(scope)
@@ -115,7 +115,7 @@ impl Cache {
             }
             let is_alone = self.enlist().await?;
             // Who took itself to be alone before that has published what it fills at once.
-            let read = Self::over_link_of(good, store.range().await?)?;
+            let read = self.under(good, store.range().await?)?;
             range = Range { new: unknown, ..read };
             if !is_alone {
                 fill_from += LEARNED_WITHIN;
@@ -145,12 +145,16 @@ impl Cache {
         }
     }
 
-    /// What was answered, if it came over the link of a beat.
-    fn over_link_of<T>(good: &GoodBeat, over: Over<T>) -> Result<T, StoreError> {
-        if over.link == good.link {
-            return Ok(over.answer);
+    /// What was answered, if it came over the link of a beat and while that is worth something: a host that was
+    /// frozen may have paid a node that another one has replaced.
+    fn under<T>(&self, good: &GoodBeat, over: Over<T>) -> Result<T, StoreError> {
+        if over.link != good.link {
+            return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
         }
-        Err(StoreError::Unavailable("the connection was replaced".to_owned()))
+        if self.clock.now() >= good.until() {
+            return Err(StoreError::Unavailable("it answered too late after its beat".to_owned()));
+        }
+        Ok(over.answer)
     }
 
     /// Returns once the namings of the policy in force are published, or soon after that failed: a policy that
@@ -186,12 +190,22 @@ impl Cache {
 
     /// Writes that this host is alive and what it uses; runs for as long as the host does.
     pub async fn keep_listed(&self) {
+        self.trust.judged().await;
+        self.look_at_settings().await;
         loop {
             sleep(PUBLISH).await;
             // What fails is repeated, and the node is judged by beats.
             let policy = self.slot.peek().policy_id();
             let _ = self.trust.store().publish(&self.own_namings(policy)).await;
             let _ = self.enlist().await;
+            self.look_at_settings().await;
+        }
+    }
+
+    /// A server that does not answer, or hides it, leaves what was known before.
+    async fn look_at_settings(&self) {
+        if let Ok(concern) = self.trust.watch(|store| store.concern()).await {
+            *self.concern.lock().unwrap_or_else(PoisonError::into_inner) = concern;
         }
     }
 
@@ -208,13 +222,13 @@ impl Cache {
             if !names.doomed.is_empty() {
                 let removed = self.trust.store().invalidate(&names.doomed, marking).await;
                 self.count_doomed(&names.doomed, removed.is_ok());
-                Self::over_link_of(good, removed?)?;
+                self.under(good, removed?)?;
             }
             if names.scopes.is_empty() {
                 self.debt.paid(&part);
             } else {
                 let raised = self.trust.store().raise(&names.scopes).await?;
-                Self::over_link_of(good, raised)?;
+                self.under(good, raised)?;
                 unlearned.push(part.clone());
             }
             last = Some(part);

@@ -203,6 +203,8 @@ pub struct Cache {
     listed: Listed,
     /// Hosts of another format that are alive.
     strangers: Mutex<usize>,
+    /// What follows from the store's settings.
+    concern: Mutex<Option<String>>,
     database: Database,
     near: Arc<Near>,
     slot: Arc<Slot>,
@@ -231,6 +233,8 @@ pub struct Standing {
     pub strangers: usize,
     /// Nothing is stored yet: other hosts have still to learn the names.
     pub is_new: bool,
+    /// What follows from the store's settings that no promise covers, as a sentence about the server.
+    pub concern: Option<String>,
 }
 
 /// What the store has under a name.
@@ -268,6 +272,7 @@ impl Cache {
             host,
             listed: Listed::default(),
             strangers: Mutex::default(),
+            concern: Mutex::default(),
             database: Database::new(origin),
             near,
             slot,
@@ -294,7 +299,8 @@ impl Cache {
         let strangers = *self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let in_doubt = self.doubts.0.load(Ordering::Relaxed);
         let is_new = store == Breaker::Closed && self.stamps.is_new(self.clock.now());
-        Standing { store, why, owed: self.debt.len(), in_doubt, strangers, is_new }
+        let concern = self.concern.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Standing { store, why, owed: self.debt.len(), in_doubt, strangers, is_new, concern }
     }
 
     /// The store's clock, as this host estimates it.

@@ -76,6 +76,13 @@ pub(super) struct GoodBeat {
     sent: Duration,
 }
 
+impl GoodBeat {
+    /// What is answered from then on counts for nothing, by the host's clock.
+    pub(super) fn until(&self) -> Duration {
+        self.sent + TRUST
+    }
+}
+
 /// What is known of the node.
 #[derive(Debug)]
 struct State {
@@ -393,7 +400,7 @@ impl Trust {
     /// To be called while nothing new can be owed.
     pub(super) fn trust(&self, good: &GoodBeat) {
         let mut state = self.lock();
-        let until = good.sent + TRUST;
+        let until = good.until();
         if state.breaker != Breaker::Closed {
             tracing::info!("the store is trusted");
             state.said.clear();

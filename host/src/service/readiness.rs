@@ -62,6 +62,9 @@ impl Corral {
                  this one"
             ));
         }
+        if let Some(concern) = &standing.concern {
+            reasons.push(format!("of the store's server: {concern}"));
+        }
         if !origin {
             reasons.push("the origin does not answer: only stored values are served".to_owned());
         }

@@ -367,6 +367,11 @@ pub trait Store: Send + Sync {
     /// Writes a note, for `lasts`.
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError>;
 
+    /// What follows from how the server is set up that no promise of the cache covers, as a sentence about it.
+    async fn concern(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
     /// This host's estimate of the store's clock, milliseconds since the Unix epoch. Before the
     /// store answered for the first time it is this machine's clock, for want of a better one. It
     /// follows a step of the store's clock in either direction.

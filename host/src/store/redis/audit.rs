@@ -7,6 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
 use tokio::time::Instant;
 
+use super::eviction::Eviction;
 use super::{client, unavailable};
 use crate::store::{Prefix, StoreError};
 
@@ -56,7 +57,6 @@ pub async fn audit(url: &str, prefix: &Prefix) -> Result<Audit, StoreError> {
     let looked = async {
         auditor.server().await?;
         auditor.scripts().await?;
-        auditor.memory().await;
         auditor.contents(prefix).await
     };
     looked.await.map_err(|error| unavailable(&error))?;
@@ -116,6 +116,9 @@ impl Auditor {
                     .to_owned(),
             );
         }
+        let eviction = Eviction::read(&info);
+        self.audit.complaints.extend(eviction.as_ref().and_then(Eviction::complaint));
+        self.audit.notes.extend(eviction.as_ref().and_then(Eviction::note));
         if field("cluster_enabled") == "1" {
             self.complain("it runs in cluster mode, which is not built yet; name a single server");
         }
@@ -134,38 +137,6 @@ impl Auditor {
                 Ok(())
             }
         }
-    }
-
-    /// A server that does not tell its configuration is not asked twice: many providers hide it.
-    async fn memory(&mut self) {
-        let Ok((_, limit)) = self.ask::<(String, u64)>(&["CONFIG", "GET", "maxmemory"]).await
-        else {
-            return;
-        };
-        let policy = self.ask::<(String, String)>(&["CONFIG", "GET", "maxmemory-policy"]).await;
-        let (true, Ok((_, policy))) = (limit > 0, policy) else { return };
-        let why = match policy.as_str() {
-            "noeviction" => "refuses writes when it is full: nothing new is cached any more",
-            "volatile-ttl" => {
-                "evicts what ends soonest, leases first: when it is full, fills are rejected"
-            }
-            "volatile-random" | "allkeys-random" => {
-                "evicts the indexes of tags as readily as values: an invalidation of a tag then \
-                 misses what carried it, for as long as that lives"
-            }
-            _ => {
-                self.audit.notes.push(format!(
-                    "its maxmemory-policy {policy} may evict the index of a tag that is seldom used: an \
-                     invalidation of the tag then misses what carried it, for as long as that lives; \
-                     give it enough memory that it never evicts (maxmemory is {limit} bytes)"
-                ));
-                return;
-            }
-        };
-        self.complain(format!(
-            "its maxmemory-policy {policy} {why}; set allkeys-lfu, and enough memory that it seldom \
-             evicts"
-        ));
     }
 
     /// Every key of ours, page by page.

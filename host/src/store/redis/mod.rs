@@ -16,6 +16,7 @@
 
 mod audit;
 mod clock;
+mod eviction;
 mod identity;
 mod intents;
 mod lane;
@@ -47,6 +48,7 @@ use super::{
 };
 pub use audit::{Audit, audit};
 use clock::StoreClock;
+use eviction::Eviction;
 use link::{Link, Listening};
 use names::Names;
 use scripts::{Script, Scripts};
@@ -390,6 +392,12 @@ impl Store for RedisStore {
 
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
         self.set_note(of, note, lasts).await
+    }
+
+    async fn concern(&self) -> Result<Option<String>, StoreError> {
+        let info: Over<String> = self.send(redis::cmd("INFO").arg("memory").take()).await?;
+        let eviction = Eviction::read(&info.answer);
+        Ok(eviction.and_then(|eviction| eviction.complaint().or_else(|| eviction.note())))
     }
 
     fn now_ms(&self) -> u64 {
