@@ -6,16 +6,18 @@
 //! use what stands at the moment. While nothing was tried yet they wait, within their budget; while the
 //! server is known to be down they are told so at once.
 
+mod keeper;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Client, RedisError, RedisResult, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::clock::StoreClock;
 use super::identity::Identity;
@@ -24,17 +26,11 @@ use super::names::Names;
 use crate::store::listeners::Listeners;
 use crate::store::waiters::Waiters;
 use crate::store::{LinkId, Over, StoreError};
+use keeper::Keeper;
 
 /// How long opening a connection may take, TLS and greeting included: several round trips to
 /// another continent, and still half a second from the server's return to its use.
 const OPEN_LIMIT: Duration = Duration::from_millis(500);
-
-/// The pause between two attempts: ten a second burden nobody and find a returned server soon.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a large value may stand still on its way. Longer than a small answer: a full link loses
-/// packets, and repeating one takes a fifth of a second.
-const LARGE_SILENCE: Duration = Duration::from_millis(500);
 
 /// The connections and the task that keeps them; the task ends with it.
 pub(super) struct Link {
@@ -311,131 +307,6 @@ async fn ask_identity(connection: &mut MultiplexedConnection) -> RedisResult<Ide
     }
 }
 
-/// What the connection's task works with.
-struct Keeper {
-    parts: Parts,
-    announce: watch::Sender<Status>,
-}
-
-impl Keeper {
-    async fn run(self) {
-        let Listening { waiters, listeners } = self.parts.listening.clone();
-        loop {
-            match timeout(OPEN_LIMIT, self.connect()).await {
-                Ok(Ok(open)) => {
-                    self.announce.send_replace(Status::Open(open.clone()));
-                    until_broken(open).await;
-                    self.announce.send_replace(Status::Opening);
-                    // Word of leases that ended and of changes may have been lost with the
-                    // connection. Who asks from now on uses the next one.
-                    waiters.wake_all();
-                    listeners.all_changed();
-                }
-                Ok(Err(error)) => self.pause_after(error).await,
-                Err(_) => {
-                    self.pause_after(format!("no greeting within {OPEN_LIMIT:?}")).await;
-                }
-            }
-        }
-    }
-
-    async fn pause_after(&self, reason: String) {
-        self.announce.send_replace(Status::Down(reason));
-        sleep(RETRY_PAUSE).await;
-    }
-
-    async fn connect(&self) -> Result<Open, String> {
-        let Parts { client, budget, names, .. } = &self.parts;
-        let broken = Arc::new(Notify::new());
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_push_sender(self.listener(Arc::clone(&broken)));
-        let text = |error: &dyn std::error::Error| error.to_string();
-        let large_silence = LARGE_SILENCE.max(*budget);
-        let (connection, lane, large) = tokio::try_join!(
-            async {
-                let connecting = client.get_multiplexed_async_connection_with_config(&config);
-                connecting.await.map_err(|error| text(&error))
-            },
-            async { Lane::open(client, *budget).await.map_err(|error| text(&error)) },
-            async { Lane::open(client, large_silence).await.map_err(|error| text(&error)) },
-        )?;
-        let [mut subscriber, mut beside, mut timed, mut asked] =
-            [(); 4].map(|()| connection.clone());
-        // In one round trip: callers wait for this.
-        let (subscribed, tracks, time, identity, of_lane, of_large) = tokio::join!(
-            subscriber.subscribe(names.settled_channel()),
-            tracking(&mut beside),
-            ask_time(&mut timed, &self.parts.clock),
-            ask_identity(&mut asked),
-            Identity::ask(&lane),
-            Identity::ask(&large),
-        );
-        time.map_err(|error| text(&error))?;
-        let pushes = match subscribed {
-            Ok(()) => true,
-            Err(error) if error.is_io_error() => return Err(text(&error)),
-            // A user who may not subscribe: we poll.
-            Err(_) => false,
-        };
-        let identity = identity.map_err(|error| text(&error))?;
-        for other in [of_lane, of_large] {
-            let other = other.map_err(|error| text(&error))?;
-            if !other.is_same(&identity) {
-                return Err(changed(&identity, &other));
-            }
-        }
-        Ok(Open {
-            id: next_id(),
-            connection,
-            lane: Arc::new(lane),
-            large: Arc::new(large),
-            identity,
-            broken,
-            pushes,
-            tracks: tracks.map_err(|error| text(&error))?,
-            lane_is_due: Arc::default(),
-        })
-    }
-
-    /// Hears what the server says unasked. Runs inside the connection's own task: must not block.
-    fn listener(
-        &self,
-        broken: Arc<Notify>,
-    ) -> impl Fn(PushInfo) -> Result<(), std::convert::Infallible> + Send + Sync + 'static {
-        let (listening, names) = (self.parts.listening.clone(), self.parts.names.clone());
-        move |push| {
-            if push.kind == PushKind::Disconnection {
-                broken.notify_one();
-                listening.listeners.all_changed();
-            } else if push.kind == PushKind::Invalidate {
-                listening.hear_of_changes(&push.data);
-            } else if let (PushKind::Message, [_, Value::BulkString(name)]) =
-                (push.kind, push.data.as_slice())
-                && let Some(name) = std::str::from_utf8(name).ok().and_then(|n| names.read(n))
-            {
-                listening.waiters.wake(&name);
-            }
-            Ok(())
-        }
-    }
-}
-
-/// The next number; every link of this process has its own.
-fn next_id() -> LinkId {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    LinkId(NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-async fn until_broken(open: Open) {
-    tokio::select! {
-        () = open.broken.notified() => {}
-        () = open.lane.ended() => {}
-        () = open.large.ended() => {}
-    }
-}
-
 /// Asks the server for its time and takes it in; answers it in ms since the Unix epoch.
 pub(super) async fn ask_time(
     connection: &mut MultiplexedConnection,
@@ -446,32 +317,4 @@ pub(super) async fn ask_time(
     let now_ms = seconds * 1000 + micros / 1000;
     clock.observe(now_ms, sent);
     Ok(now_ms)
-}
-
-impl Listening {
-    /// The names that changed; none: the server was emptied.
-    fn hear_of_changes(&self, told: &[Value]) {
-        let [Value::Array(names)] = told else { return self.listeners.all_changed() };
-        for name in names {
-            // A name that is no text is none of ours.
-            if let Value::BulkString(name) = name
-                && let Ok(name) = std::str::from_utf8(name)
-            {
-                self.listeners.changed(name);
-            }
-        }
-    }
-}
-
-/// Asks the server to track the names that a connection asks it to track, each by itself: what our
-/// scripts look at, such as leases, shall not be told. False: a proxy or the user's rights forbid it.
-async fn tracking(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
-    let mut commands = redis::pipe();
-    commands.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").ignore();
-    commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
-    match commands.query_async::<()>(connection).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_io_error() => Err(error),
-        Err(_) => Ok(false),
-    }
 }

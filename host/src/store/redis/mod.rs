@@ -15,6 +15,7 @@
 //! All have a lifetime. The braces put a value's names on one cluster slot, and a tag's.
 
 mod audit;
+mod calls;
 mod clock;
 mod eviction;
 mod identity;
@@ -32,12 +33,12 @@ mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
@@ -47,11 +48,12 @@ use super::{
     StoreError, Tag, Token, Tracked,
 };
 pub use audit::{Audit, audit};
+use calls::has_code;
 use clock::StoreClock;
 use eviction::Eviction;
 use link::{Link, Listening};
 use names::Names;
-use scripts::{Script, Scripts};
+use scripts::Scripts;
 use url::{client, unavailable};
 
 /// How often a waiter looks when the server can't tell it that the lease has ended.
@@ -74,9 +76,6 @@ pub struct RedisStore {
     /// It was said that the server does not track names.
     untracked: AtomicBool,
 }
-
-/// A script's names and arguments.
-type Call = (Vec<String>, Vec<String>);
 
 impl RedisStore {
     /// A store on the server at `url` (`redis://` or `rediss://`), under names that begin with `prefix`.
@@ -108,93 +107,6 @@ impl RedisStore {
             unreadable: AtomicU64::new(0),
             untracked: AtomicBool::new(false),
         })
-    }
-
-    /// Runs a script and takes in the time of its answer.
-    async fn run<T: FromRedisValue>(
-        &self,
-        script: &Script,
-        names: &[&str],
-        args: &[&[u8]],
-    ) -> Result<Over<T>, StoreError> {
-        self.run_timed(script, names, args).await.map(|(over, _)| over)
-    }
-
-    /// The same, with the server's clock at that moment in ms.
-    async fn run_timed<T: FromRedisValue>(
-        &self,
-        script: &Script,
-        names: &[&str],
-        args: &[&[u8]],
-    ) -> Result<(Over<T>, u64), StoreError> {
-        let sent = Instant::now();
-        let answer: Over<(u64, T)> = self
-            .link
-            .exchange(|mut connection| async move {
-                let known = call("EVALSHA", &script.digest, names, args);
-                match known.query_async(&mut connection).await {
-                    Err(error) if is_unknown_script(&error) => {
-                        // Flushed or restarted. EVAL also loads it.
-                        call("EVAL", &script.code, names, args).query_async(&mut connection).await
-                    }
-                    answer => answer,
-                }
-            })
-            .await?;
-        let now_ms = answer.answer.0;
-        self.clock.observe(now_ms, sent);
-        Ok((answer.map(|(_, answer)| answer), now_ms))
-    }
-
-    /// Runs a script once for each call, in one exchange. A script may be repeated: when the server does
-    /// not know it, all calls are sent again, each with the script's code, for the server may be made to
-    /// forget it between any two of them. Answers the server's clock at each of them, too.
-    async fn run_each<T: FromRedisValue>(
-        &self,
-        script: &Script,
-        calls: Vec<Call>,
-    ) -> Result<Over<Vec<(u64, T)>>, StoreError> {
-        let commands = |command: &str, script: &str| {
-            let mut commands = Pipeline::with_capacity(calls.len());
-            for (names, args) in &calls {
-                commands.cmd(command).arg(script).arg(names.len()).arg(names).arg(args);
-            }
-            commands
-        };
-        let (known, whole) =
-            (commands("EVALSHA", &script.digest), || commands("EVAL", &script.code));
-        let sent = Instant::now();
-        let answers: Over<Vec<(u64, T)>> = self
-            .link
-            .exchange(|mut connection| async move {
-                match known.query_async(&mut connection).await {
-                    Err(error) if is_unknown_script(&error) => {
-                        whole().query_async(&mut connection).await
-                    }
-                    answers => answers,
-                }
-            })
-            .await?;
-        if let Some((now_ms, _)) = answers.answer.last() {
-            self.clock.observe(*now_ms, sent);
-        }
-        Ok(answers)
-    }
-
-    /// One command.
-    async fn send<T: FromRedisValue>(&self, command: Cmd) -> Result<Over<T>, StoreError> {
-        self.link
-            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
-            .await
-    }
-
-    async fn pipeline<T: FromRedisValue>(
-        &self,
-        commands: &Pipeline,
-    ) -> Result<Over<T>, StoreError> {
-        self.link
-            .exchange(|mut connection| async move { commands.query_async(&mut connection).await })
-            .await
     }
 
     fn count_unreadable(&self) {
@@ -411,22 +323,6 @@ impl Store for RedisStore {
     fn unreadable(&self) -> u64 {
         self.unreadable.load(Ordering::Relaxed)
     }
-}
-
-/// Of one command, or of one in a pipeline.
-fn is_unknown_script(error: &RedisError) -> bool {
-    let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
-    error.kind() == no_script || has_code(error, "NOSCRIPT")
-}
-
-/// Whether the server answered an error of this code, to one command or to one in a pipeline.
-fn has_code(error: &RedisError, code: &str) -> bool {
-    let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
-}
-
-fn call(command: &str, script: &str, names: &[&str], args: &[&[u8]]) -> Cmd {
-    redis::cmd(command).arg(script).arg(names.len()).arg(names).arg(args).take()
 }
 
 /// A lifetime as Redis takes it: at least a millisecond, and not so long that the end overflows.

@@ -1,0 +1,120 @@
+//! Exchanges with the server: commands, and scripts by their digest, whole where the server does not know them.
+
+use std::time::Instant;
+
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
+
+use super::RedisStore;
+use super::scripts::Script;
+use crate::store::{Over, StoreError};
+
+/// A script's names and arguments.
+pub(super) type Call = (Vec<String>, Vec<String>);
+
+impl RedisStore {
+    /// Runs a script and takes in the time of its answer.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        names: &[&str],
+        args: &[&[u8]],
+    ) -> Result<Over<T>, StoreError> {
+        self.run_timed(script, names, args).await.map(|(over, _)| over)
+    }
+
+    /// The same, with the server's clock at that moment in ms.
+    pub(super) async fn run_timed<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        names: &[&str],
+        args: &[&[u8]],
+    ) -> Result<(Over<T>, u64), StoreError> {
+        let sent = Instant::now();
+        let answer: Over<(u64, T)> = self
+            .link
+            .exchange(|mut connection| async move {
+                let known = call("EVALSHA", &script.digest, names, args);
+                match known.query_async(&mut connection).await {
+                    Err(error) if is_unknown_script(&error) => {
+                        // Flushed or restarted. EVAL also loads it.
+                        call("EVAL", &script.code, names, args).query_async(&mut connection).await
+                    }
+                    answer => answer,
+                }
+            })
+            .await?;
+        let now_ms = answer.answer.0;
+        self.clock.observe(now_ms, sent);
+        Ok((answer.map(|(_, answer)| answer), now_ms))
+    }
+
+    /// Runs a script once for each call, in one exchange. A script may be repeated: when the server does
+    /// not know it, all calls are sent again, each with the script's code, for the server may be made to
+    /// forget it between any two of them. Answers the server's clock at each of them, too.
+    pub(super) async fn run_each<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        calls: Vec<Call>,
+    ) -> Result<Over<Vec<(u64, T)>>, StoreError> {
+        let commands = |command: &str, script: &str| {
+            let mut commands = Pipeline::with_capacity(calls.len());
+            for (names, args) in &calls {
+                commands.cmd(command).arg(script).arg(names.len()).arg(names).arg(args);
+            }
+            commands
+        };
+        let (known, whole) =
+            (commands("EVALSHA", &script.digest), || commands("EVAL", &script.code));
+        let sent = Instant::now();
+        let answers: Over<Vec<(u64, T)>> = self
+            .link
+            .exchange(|mut connection| async move {
+                match known.query_async(&mut connection).await {
+                    Err(error) if is_unknown_script(&error) => {
+                        whole().query_async(&mut connection).await
+                    }
+                    answers => answers,
+                }
+            })
+            .await?;
+        if let Some((now_ms, _)) = answers.answer.last() {
+            self.clock.observe(*now_ms, sent);
+        }
+        Ok(answers)
+    }
+
+    /// One command.
+    pub(super) async fn send<T: FromRedisValue>(
+        &self,
+        command: Cmd,
+    ) -> Result<Over<T>, StoreError> {
+        self.link
+            .exchange(|mut connection| async move { command.query_async(&mut connection).await })
+            .await
+    }
+
+    pub(super) async fn pipeline<T: FromRedisValue>(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<Over<T>, StoreError> {
+        self.link
+            .exchange(|mut connection| async move { commands.query_async(&mut connection).await })
+            .await
+    }
+}
+
+/// Of one command, or of one in a pipeline.
+fn is_unknown_script(error: &RedisError) -> bool {
+    let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
+    error.kind() == no_script || has_code(error, "NOSCRIPT")
+}
+
+/// Whether the server answered an error of this code, to one command or to one in a pipeline.
+pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
+}
+
+fn call(command: &str, script: &str, names: &[&str], args: &[&[u8]]) -> Cmd {
+    redis::cmd(command).arg(script).arg(names.len()).arg(names).arg(args).take()
+}
