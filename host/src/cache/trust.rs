@@ -12,6 +12,8 @@
 //! the store has answered somebody else while the call that failed was waiting: so an outage costs one
 //! time budget, once, and a single slow call is none.
 
+mod beat;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +26,8 @@ use tokio::time::sleep;
 use super::Clock;
 use super::near::Near;
 use crate::observe::Metrics;
-use crate::store::{Beat, Epoch, LinkId, Over, Replicas, Store, StoreError};
+use crate::store::{Epoch, LinkId, Over, Replicas, Store, StoreError};
+pub(super) use beat::GoodBeat;
 
 /// How often a node that is trusted is asked for a beat.
 const BEAT: Duration = Duration::from_millis(250);
@@ -34,9 +37,6 @@ const PROBE_FIRST: Duration = Duration::from_millis(25);
 
 /// How long a good beat is worth something, from when it was sent.
 const TRUST: Duration = Duration::from_secs(1);
-
-/// How often a connection is opened anew, to see where the address leads now.
-const CONFIRM: Duration = Duration::from_millis(500);
 
 /// How long a node with replicas is watched under a new epoch before it is used. Another host may believe
 /// the node before it for as long as trust lasts (1 s), a confirmation counts (1 s more), and a replica may
@@ -64,23 +64,6 @@ pub(super) struct Grant {
     pub(super) beat_ms: u64,
     /// By the host's clock.
     until: Duration,
-}
-
-/// A beat that was good.
-#[derive(Debug, Clone)]
-pub(super) struct GoodBeat {
-    pub(super) link: LinkId,
-    pub(super) epoch: Epoch,
-    pub(super) beat: Beat,
-    /// When it was sent, by the host's clock.
-    sent: Duration,
-}
-
-impl GoodBeat {
-    /// What is answered from then on counts for nothing, by the host's clock.
-    pub(super) fn until(&self) -> Duration {
-        self.sent + TRUST
-    }
 }
 
 /// What is known of the node.
@@ -304,64 +287,6 @@ impl Trust {
             () = self.store.relinked(link) => {}
             () = sleep(pause) => {}
         }
-    }
-
-    /// Asks for a beat and judges it.
-    pub(super) async fn beat(&self) -> Result<GoodBeat, String> {
-        let sent = self.clock.now();
-        let confirmed = self.lock().confirmed;
-        let is_due = confirmed.is_none_or(|(_, at)| at + CONFIRM <= sent);
-        let confirming = async {
-            if !is_due {
-                return Ok(None);
-            }
-            self.store.confirm().await.map(Some)
-        };
-        let (beat, confirmation) = tokio::join!(self.store.beat(), confirming);
-        let Over { link, answer: beat } = beat.map_err(|error| {
-            self.note_silence(&error);
-            error.to_string()
-        })?;
-        self.silent.store(false, Ordering::Relaxed);
-        let mut state = self.lock();
-        state.link = link;
-        if let Ok(Some(epoch)) = confirmation {
-            state.confirmed = Some((epoch, sent));
-        }
-        let confirmed = state.confirmed;
-        drop(state);
-        self.judge(beat, link, sent, confirmed)
-    }
-
-    fn judge(
-        &self,
-        beat: Beat,
-        link: LinkId,
-        sent: Duration,
-        confirmed: Option<(Option<Epoch>, Duration)>,
-    ) -> Result<GoodBeat, String> {
-        if !beat.is_primary {
-            self.store.relink("it is a replica");
-            return Err("the address leads to a replica; name the primary".to_owned());
-        }
-        let (leads_to, at) = confirmed.ok_or("no new connection could be opened")?;
-        if leads_to != beat.epoch {
-            self.store.relink("the address leads elsewhere");
-            return Err(
-                "a new connection through the address reaches another server than the open \
-                        ones; if a balancer stands in between, name one server"
-                    .to_owned(),
-            );
-        }
-        if at + TRUST < sent {
-            return Err("no new connection could be opened for a second".to_owned());
-        }
-        if beat.replicas == Replicas::Silent {
-            return Err("a replica of the node is silent, so it may have been promoted".to_owned());
-        }
-        // A server that hides its identity has one epoch for ever; `check` says what that costs.
-        let epoch = beat.epoch.unwrap_or(Epoch(0));
-        Ok(GoodBeat { link, epoch, beat, sent })
     }
 
     /// Whether an epoch is used or watched already; if not, it is watched from now on.

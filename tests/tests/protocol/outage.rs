@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use corral_host::cache::{Breaker, CacheEffect, Invalidated, Via, Why};
+use tokio::time::sleep;
 
 use super::scripted::{Fault, Op};
 use super::world::{Host, Reading, World, until, version, versions};
@@ -72,6 +74,23 @@ async fn read_after_an_outage(world: &World, host: &Host) -> (u64, u64) {
     assert_eq!(host.standing(), (Breaker::Closed, 0));
     assert!(world.truth.loads() > 1);
     (acknowledged, oldest)
+}
+
+#[tokio::test]
+async fn what_is_paid_too_late_after_its_beat_is_owed_still() {
+    let world = World::default();
+    let host = world.host().await;
+    host.store.stop();
+    assert_eq!(host.write("put").await.unwrap().cache, CacheEffect::Pending);
+    let (paid, before) = (host.store.hold(Op::Invalidate), host.store.calls(Op::Invalidate));
+    host.store.start();
+    host.store.called(Op::Invalidate, before + 1).await;
+    // Longer than a beat counts: the node may have been replaced meanwhile.
+    sleep(Duration::from_millis(1_100)).await;
+    paid.release();
+    host.store.called(Op::Invalidate, before + 2).await;
+    host.until_trusted().await;
+    assert_eq!(host.standing(), (Breaker::Closed, 0));
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::store::{
-    Claim, Claimed, Doomed, Envelope, Filled, HostCard, Indexed, Intent, Listing, Marking, Name,
-    Naming, Range, Removed, Scope, Tag, Token,
+    Beat, Claim, Claimed, Doomed, Envelope, Filled, HostCard, Indexed, Intent, Listing, Marking,
+    Name, Naming, Range, Removed, Scope, Tag, Token,
 };
 
 const EPOCH: Epoch = Epoch(7);
