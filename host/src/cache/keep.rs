@@ -103,7 +103,8 @@ impl Cache {
         let own = self.own_namings(policy);
         let mut range = self.under(good, store.publish(&own).await?)?;
         let is_unknown = |scope: &Scope| {
-            let is_new = range.new.contains(scope) || !self.stamps.has_used(scope);
+            let is_new =
+                range.new.contains(scope) || !self.stamps.has_used(scope, good.epoch, &range);
             is_new && !range.known.contains(scope)
         };
         let unknown: Vec<Scope> = own.iter().map(Naming::scope).filter(is_unknown).collect();

@@ -191,9 +191,14 @@ impl Stamps {
         is_of && table.range.version == version && version != 0
     }
 
-    /// Whether this host has used a naming before, as long as it is in use.
-    pub(super) fn has_used(&self, naming: &Scope) -> bool {
-        self.table().fill_from.contains_key(naming)
+    /// Whether this host has used a naming before, in a store that has forgotten nothing since: a range that
+    /// was emptied has another floor of everything, and one that was restored another epoch. There others may
+    /// have read it before the naming was published again.
+    pub(super) fn has_used(&self, naming: &Scope, epoch: Epoch, range: &Range) -> bool {
+        let table = self.table();
+        let everything = |range: &Range| range.floors.get(&Scope::Everything).copied();
+        let is_same = table.epoch == Some(epoch) && everything(&table.range) == everything(range);
+        is_same && table.fill_from.contains_key(naming)
     }
 
     /// Whether a naming of this host waits until others have learned of it.

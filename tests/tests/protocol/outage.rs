@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use corral_host::cache::{Breaker, CacheEffect, Invalidated, Via, Why};
-use tokio::time::sleep;
 
 use super::scripted::{Fault, Op};
 use super::world::{Host, Reading, World, until, version, versions};
@@ -86,7 +85,7 @@ async fn what_is_paid_too_late_after_its_beat_is_owed_still() {
     host.store.start();
     host.store.called(Op::Invalidate, before + 1).await;
     // Longer than a beat counts: the node may have been replaced meanwhile.
-    sleep(Duration::from_millis(1_100)).await;
+    host.clock.pass(Duration::from_millis(1_100));
     paid.release();
     host.store.called(Op::Invalidate, before + 2).await;
     host.until_trusted().await;

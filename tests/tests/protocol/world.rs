@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use corral_host::cache::{
@@ -33,11 +34,19 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// The clock by which trust is measured. Here trust ends by a failure and never by its time, which a busy
 /// machine, or a panic whose trace is written, may take.
-struct Stopped;
+#[derive(Default)]
+pub(super) struct Stopped(AtomicU64);
+
+impl Stopped {
+    /// So much time passes at once.
+    pub(super) fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
+    }
+}
 
 impl Clock for Stopped {
     fn now(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -138,6 +147,7 @@ impl World {
     ) -> Host {
         let store = Scripted::new(Arc::clone(&self.memory), fault);
         let metrics = Arc::new(Metrics::new(["item"]));
+        let clock = Arc::new(Stopped::default());
         let slot = Arc::new(Slot::native(named(policy, "{}")));
         let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
         let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
@@ -149,7 +159,7 @@ impl World {
             slot: Arc::clone(&slot),
             metrics: Arc::clone(&metrics),
             entropy: Arc::new(SystemEntropy),
-            clock: Arc::new(Stopped),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             loads_at_once: 100,
             near_bytes: NEAR_BYTES,
         }));
@@ -157,7 +167,7 @@ impl World {
         let keeping = tokio::spawn(async move { kept.keep_trust().await });
         let lane = Lane::new(truth);
         let deadline = self.terms.deadline;
-        let host = Host { cache, store, lane, metrics, slot, definition, deadline, keeping };
+        let host = Host { cache, store, lane, clock, metrics, slot, definition, deadline, keeping };
         host.until_trusted().await;
         host
     }
@@ -220,6 +230,7 @@ pub(super) struct Host {
     pub(super) cache: Arc<Cache>,
     pub(super) store: Arc<Scripted>,
     pub(super) lane: Arc<Lane>,
+    pub(super) clock: Arc<Stopped>,
     metrics: Arc<Metrics>,
     slot: Arc<Slot>,
     definition: Arc<Definition>,
