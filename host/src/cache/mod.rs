@@ -233,6 +233,8 @@ pub struct Standing {
     pub strangers: usize,
     /// Nothing is stored yet: other hosts have still to learn the names.
     pub is_new: bool,
+    /// What is loaded now can be stored.
+    pub may_store: bool,
     /// What follows from the store's settings that no promise covers, as a sentence about the server.
     pub concern: Option<String>,
 }
@@ -299,8 +301,18 @@ impl Cache {
         let strangers = *self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let in_doubt = self.doubts.0.load(Ordering::Relaxed);
         let is_new = store == Breaker::Closed && self.stamps.is_new(self.clock.now());
+        let may_store = store == Breaker::Closed && !is_new && !self.is_of_another_database();
         let concern = self.concern.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Standing { store, why, owed: self.debt.len(), in_doubt, strangers, is_new, concern }
+        Standing {
+            store,
+            why,
+            owed: self.debt.len(),
+            in_doubt,
+            strangers,
+            is_new,
+            may_store,
+            concern,
+        }
     }
 
     /// The store's clock, as this host estimates it.

@@ -17,7 +17,7 @@ mod tags;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -77,8 +77,9 @@ struct Inner {
     policies: Policies,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
-    /// It has stored something, or might have.
+    /// It has been ready.
     begun: AtomicBool,
+    started: Instant,
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
@@ -154,6 +155,7 @@ impl Corral {
             metrics,
             draining: AtomicBool::new(false),
             begun: AtomicBool::new(false),
+            started: Instant::now(),
             tasks: std::sync::Mutex::default(),
             config,
         });

@@ -13,6 +13,9 @@ use super::Corral;
 /// Somebody waits for the answer; an origin that needs longer is not well.
 const ORIGIN_BUDGET: Duration = Duration::from_secs(1);
 
+/// A host that can't store by then serves without: its store is away, or its database.
+const BEGINS_WITHIN: Duration = Duration::from_secs(2);
+
 /// The answer to `GET /readyz`.
 ///
 /// A host without its store is ready: it serves from the origin. Taking every host out because
@@ -83,14 +86,13 @@ impl Corral {
         Readiness { ready, store, origin, pending_invalidations, reasons }
     }
 
-    /// A host that is new takes no requests before it may store: a second at most. Later namings begin while
-    /// it serves.
+    /// A host that is new takes no requests before it may store, or for so long. Later it serves all the same.
     fn has_begun(&self, standing: &Standing) -> bool {
         let begun = &self.inner.begun;
-        if standing.store == Breaker::Closed && !standing.is_new {
+        if standing.may_store || self.inner.started.elapsed() > BEGINS_WITHIN {
             begun.store(true, Ordering::Release);
         }
-        !standing.is_new || begun.load(Ordering::Acquire)
+        begun.load(Ordering::Acquire)
     }
 
     /// From now on [`Corral::readiness`] says no.
