@@ -1,0 +1,245 @@
+//! One host: the real cache, over the store and the rows that all of them share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use corral_host::cache::{
+    Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, Parts, Read, RuntimeClock,
+    Standing, SystemEntropy, Via, WriteCall,
+};
+use corral_host::config::{Entity, Param};
+use corral_host::observe::Metrics;
+use corral_host::origin::{ParamType, ReadStatement, Rows as Many, Value, WriteStatement};
+use corral_host::policy::{Argument, Slot};
+use corral_host::store::{Prefix, Store, Tag};
+use corral_tests::native::{Native, named};
+use serde_json::{Value as Json, json};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::rows::{RowLoader, Rows, Writing};
+use super::store::Shared;
+
+/// A host serves from then on, though its store has not answered.
+const FIRST_BEAT: Duration = Duration::from_millis(250);
+
+/// Of reads and writes of a row.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// What a host is configured with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// What its answers say of their form.
+    pub(super) form: u32,
+    /// What distinguishes its definition from another one.
+    pub(super) statement: &'static str,
+    pub(super) ttl: Duration,
+    /// The deadline of an entity that nobody reads.
+    pub(super) longest_deadline: Duration,
+}
+
+/// How a row is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way {
+    Invalidate,
+    Through,
+}
+
+pub(super) struct Host {
+    pub(super) number: usize,
+    terms: Terms,
+    pub(super) cache: Arc<Cache>,
+    began: Instant,
+    rows: Arc<Rows>,
+    item: Arc<Definition>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Host {
+    /// Starts; returns when it would answer.
+    pub(super) async fn start(
+        store: &Arc<Shared>,
+        rows: &Arc<Rows>,
+        number: usize,
+        terms: Terms,
+    ) -> Arc<Self> {
+        let prefix = Prefix::default();
+        let define = |entity| Definition::new(Arc::new(entity), &prefix);
+        let item = define(entity("item", terms.statement, terms.ttl, DEADLINE));
+        let patient = define(entity("patient", "", terms.ttl, terms.longest_deadline));
+        let settings = settings(terms.ttl);
+        let policy = Native::try_new(&settings).unwrap();
+        let cache = Arc::new(Cache::new(Parts {
+            store: Arc::clone(store) as Arc<dyn Store>,
+            prefix,
+            definitions: vec![Arc::clone(&item), patient],
+            origin: None,
+            slot: Arc::new(Slot::native(named(Arc::new(policy), &settings))),
+            metrics: Arc::new(Metrics::new(["item", "patient"])),
+            entropy: Arc::new(SystemEntropy),
+            clock: Arc::new(RuntimeClock::default()),
+            loads_at_once: 100,
+            near_bytes: 0,
+        }));
+        let began = Instant::now();
+        let tasks = keep(&cache);
+        // Late or not, it serves.
+        let _in_time = timeout(FIRST_BEAT, cache.trust().judged()).await;
+        Arc::new(Self { number, terms, cache, began, rows: Arc::clone(rows), item, tasks })
+    }
+
+    /// Ends as a service does: what runs may end, and it goes from the list.
+    pub(super) async fn stop(&self) {
+        while !self.cache.is_idle() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.cache.leave().await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+
+    /// Makes the read of a row, whenever that is wanted.
+    fn reading(&self, row: u32) -> impl Fn() -> Read + Send + Sync + 'static {
+        let (rows, item) = (Arc::clone(&self.rows), Arc::clone(&self.item));
+        let form = self.terms.form;
+        move || {
+            let loader = Arc::new(RowLoader { rows: Arc::clone(&rows), row, form });
+            Read::new(Arc::clone(&item), vec![Value::from(i64::from(row))], loader)
+        }
+    }
+
+    /// Reads a row; whether it was a hit. What is wrong with the answer is written down.
+    pub(super) async fn read(&self, row: u32) -> bool {
+        let floor = self.rows.floor(self.number, row);
+        let answer = match self.cache.read(self.reading(row)()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.rows.complain(format!("row {row} was not read: {error}"));
+                return false;
+            }
+        };
+        let body: Json = serde_json::from_slice(&answer.body.unwrap_or_default()).unwrap();
+        self.rows.judge(row, floor, &body);
+        if body["form"] != self.terms.form {
+            let form = self.terms.form;
+            self.rows.complain(format!("{body} was read of row {row}, not form {form}"));
+        }
+        answer.via == Via::Store
+    }
+
+    /// Writes a row; `None`: it failed, which is written down.
+    pub(super) async fn write(&self, row: u32, way: Way) -> Option<CacheEffect> {
+        let version = Arc::default();
+        let call = self.writing(row, way, Arc::clone(&version));
+        match self.cache.write(call).await {
+            Ok(wrote) => {
+                let pending = wrote.cache == CacheEffect::Pending;
+                let version = *version.lock().unwrap();
+                self.rows.acknowledge(self.number, row, version, pending);
+                Some(wrote.cache)
+            }
+            Err(error) => {
+                self.rows.complain(format!("row {row} was not written: {error}"));
+                None
+            }
+        }
+    }
+
+    fn writing(&self, row: u32, way: Way, version: Arc<Mutex<u64>>) -> WriteCall {
+        let write = match way {
+            Way::Invalidate => "put",
+            Way::Through => "through",
+        };
+        let (rows, reading) = (Arc::clone(&self.rows), self.reading(row));
+        WriteCall {
+            entity: "item".to_owned(),
+            write: write.to_owned(),
+            arguments: vec![Argument { name: "id".to_owned(), value: Some(row.to_string()) }],
+            statement: Arc::new(WriteStatement { sql: String::new(), params: vec![] }),
+            values: vec![],
+            needs: vec![],
+            origin: Arc::new(Writing { rows, row, version }),
+            deadline: DEADLINE,
+            resolve: Arc::new(move |_| Some(reading())),
+        }
+    }
+
+    /// An operator's invalidation of a tag; whether it was carried out.
+    pub(super) async fn invalidate_tag(&self, tag: &str) -> bool {
+        let tags = vec![Tag::try_new(tag).unwrap()];
+        let invalidation = Invalidation { tags, ..Invalidation::default() };
+        self.cache.invalidate(invalidation).await.is_ok_and(|how| how != Invalidated::Pending)
+    }
+
+    /// Whether a balancer would send requests here.
+    fn is_ready(&self) -> bool {
+        let standing = self.standing();
+        standing.store == Breaker::Closed && !standing.is_new
+    }
+
+    /// Waits until it is ready; how long after the host's start that was.
+    pub(super) async fn ready(&self) -> Duration {
+        while !self.is_ready() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.began.elapsed()
+    }
+
+    /// Reads a row until it is a hit; how long after the host's start that was.
+    pub(super) async fn first_hit(&self, row: u32) -> Duration {
+        while !self.read(row).await {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.began.elapsed()
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.cache.standing()
+    }
+}
+
+/// What runs for as long as a host does.
+fn keep(cache: &Arc<Cache>) -> Vec<JoinHandle<()>> {
+    let (trusting, listing, carrying) = (Arc::clone(cache), Arc::clone(cache), Arc::clone(cache));
+    vec![
+        tokio::spawn(async move { trusting.keep_trust().await }),
+        tokio::spawn(async move { listing.keep_listed().await }),
+        tokio::spawn(async move { carrying.carry_out_intents().await }),
+    ]
+}
+
+/// The policy's, without jitter, so that a load is one that had to be.
+fn settings(ttl: Duration) -> String {
+    let write = |then| json!({ "params": ["id"], "then": then, "touches": ["item(id)"] });
+    let terms =
+        |tags: &[&str]| json!({ "params": ["id"], "ttl_ms": ttl.as_millis() as u64, "tags": tags });
+    let mut item = terms(&["team:{row.team}"]);
+    item["writes"] = json!({ "put": write("invalidate"), "through": write("write-through") });
+    let entities = json!({ "item": item, "patient": terms(&[]) });
+    json!({ "jitter": 0, "early_refresh": 0, "entities": entities }).to_string()
+}
+
+fn entity(name: &str, statement: &str, ttl: Duration, deadline: Duration) -> Entity {
+    let ty = "int8".parse::<ParamType>().unwrap();
+    let read = ReadStatement { sql: statement.to_owned(), params: vec![ty], rows: Many::One };
+    Entity {
+        name: name.to_owned(),
+        params: vec![Param { name: "id".to_owned(), ty }],
+        read: Some(read),
+        rows: Many::One,
+        ttl,
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        negative_ttl: Duration::ZERO,
+        tags: vec![],
+        deadline,
+        near: Duration::ZERO,
+        writes: BTreeMap::new(),
+    }
+}
