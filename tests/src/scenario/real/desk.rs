@@ -65,6 +65,7 @@ pub(super) enum Told {
 /// An answer to a read, for what is told of a stretch of time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
+    pub(super) asked: Instant,
     pub(super) at: Instant,
     pub(super) host: usize,
     pub(super) hit: bool,
@@ -121,6 +122,7 @@ impl Desk {
             Read::Slow(id, ms) => (Subject::Item(id), format!("/read/slow?id={id}&ms={ms}")),
         };
         let request = self.ledger.asked(host, host, subject);
+        let asked = Instant::now();
         let answer = self.client.get(&format!("{}{path}", self.seats[host].url)).await;
         let answer = match answer {
             Ok(answer) if answer.status == StatusCode::OK => answer,
@@ -140,7 +142,7 @@ impl Desk {
             Event::Answered { request, body: Some(body), stale_if_error: false, near: false };
         self.ledger.event(answered);
         let hit = answer.is_hit();
-        lock(&self.looks).push(Look { at: Instant::now(), host, hit });
+        lock(&self.looks).push(Look { asked, at: Instant::now(), host, hit });
         Ok(Some(Seen { version: body.version, hit }))
     }
 
