@@ -11,6 +11,7 @@
 //! The policy says what to do next, the guard checks it, [`steps`] carries it out, and the policy is told
 //! what happened. A trap or a refused answer is decided by the conservative rule: load, do not store.
 
+mod state;
 mod steps;
 
 use std::sync::Arc;
@@ -19,64 +20,18 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
-use crate::policy::guard::{self, Bounds, Spent, Stage};
+use crate::policy::guard::{self, Bounds, Spent};
 use crate::policy::shadow::Trail;
 use crate::policy::{Action, Event, Generation, Memo, Moment, Named, Policy, Sighting};
-use crate::store::{Envelope, Mode, Stamp};
+use crate::store::{Envelope, Mode};
 
 use super::answer::{ReadError, Served, Via, Why};
 use super::flights::{Boarding, Observation};
-use super::lease::Lease;
-use super::load::{LoadError, Loaded};
+use super::load::LoadError;
 use super::near::{Found, Ticket};
 use super::{Cache, Read};
 use crate::name::Place;
-
-/// Where a flight stands, with what it has in its hands.
-enum State {
-    /// Nothing is known.
-    Begun,
-    /// The store was asked; perhaps it had something that is believed.
-    Looked(Option<Envelope>),
-    /// Somebody else holds the lease.
-    Held,
-    /// The lease is ours.
-    Leased(Lease),
-    /// A value was loaded.
-    Loaded(Loaded, Right),
-    /// A load failed; an envelope, looked up after the failure, is at hand perhaps.
-    Failed(Option<Envelope>),
-    /// A fill was tried, so there is a value to answer.
-    Settled(Loaded, Option<Envelope>),
-}
-
-/// What may be done with a loaded value.
-enum Right {
-    /// It may be filled: under this lease, with what was in force when its load began.
-    Fill(Lease, Stamp),
-    /// It was loaded under a lease, and can't be stored all the same: its tags or its stamp can't be relied
-    /// upon. The policy does not know of it, and a fill is rejected.
-    Spoiled,
-    /// It was loaded without a lease.
-    Answer,
-}
-
-impl State {
-    /// As the guard sees it.
-    fn stage(&self) -> Stage {
-        match self {
-            Self::Begun => Stage::Begun,
-            Self::Looked(at_hand) => Stage::Looked { at_hand: at_hand.is_some() },
-            Self::Held => Stage::Held,
-            Self::Leased(_) => Stage::Leased,
-            Self::Loaded(_, right) => {
-                Stage::Loaded { under_lease: !matches!(right, Right::Answer) }
-            }
-            Self::Failed(at_hand) => Stage::Failed { at_hand: at_hand.is_some() },
-            Self::Settled(..) => Stage::Settled,
-        }
-    }
-}
+use state::{Right, State};
 
 /// A read on its way. What is public to the reader is what it hands to others.
 pub(super) struct Flight {

@@ -1,11 +1,12 @@
 //! Single-flight: per read and host there is never more than one load at a time.
 //!
-//! Who may share what follows from one rule. An observation (a look, a claim, a load) belongs to
-//! those who were waiting when it *began*: they **board** it. Those who join later are **late**;
-//! they share it only if its fill was accepted and its stamp is in force, which proves that no invalidation
-//! came in between (race M), and only if they were there before the fill was sent. Everybody else waits for the next round.
+//! One rule says which requests share an observation (a look, a claim, a load). Requests that were waiting
+//! when the observation *began* **board** it. Requests that join later are **late**: they share it only if
+//! they joined before the fill was sent, the fill was accepted and the stamp is in force, which proves that
+//! no invalidation came in between (race M). All other requests wait for the next round.
 //!
-//! Who wants a value loaded after the request began (`no-cache`) boards what can bring no other.
+//! A request for a value that is loaded after the request began (`no-cache`) boards only an observation that
+//! can bring no older one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,7 +42,7 @@ pub(super) enum Observation {
 pub(super) enum Next {
     /// Any value that may be answered.
     Any,
-    /// Some of them a value loaded from now on.
+    /// At least one of them wants a value that is loaded from now on.
     Fresh,
 }
 
@@ -57,7 +58,7 @@ impl Observation {
 
 /// The flights of one host, by name and fingerprint.
 pub(super) struct Flights {
-    /// Who waits for a flight and has not boarded. An entry exists as long as its flight does.
+    /// Requests that wait for a flight and have not boarded. An entry exists as long as its flight does.
     waiting: Mutex<HashMap<Place, Vec<Waiter>>>,
     metrics: Arc<Metrics>,
 }
@@ -116,7 +117,7 @@ pub(super) struct Boarding {
     flights: Arc<Flights>,
     place: Place,
     aboard: Vec<Waiter>,
-    /// Who came during the load and shares it if its fill is accepted.
+    /// Requests that came during the load; they share it if its fill is accepted.
     late: Vec<Waiter>,
     open: bool,
 }

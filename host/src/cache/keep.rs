@@ -115,7 +115,8 @@ impl Cache {
                 self.listed.forget();
             }
             let is_alone = self.enlist().await?;
-            // Who took itself to be alone before that has published what it fills at once.
+            // A host that found itself alone before this one was listed has published what it fills at once,
+            // so this range has it.
             let read = self.under(good, store.range().await?)?;
             range = Range { new: unknown, ..read };
             if !is_alone {
@@ -137,7 +138,7 @@ impl Cache {
         Ok(listing.is_alone && self.clock.now() >= since + LEARNED_WITHIN)
     }
 
-    /// Whoever starts under these namings from now on need not wait.
+    /// A host that starts under these namings from now on fills at once.
     async fn note_known(&self) {
         let learned = self.stamps.learned(self.clock.now());
         if !learned.is_empty() {
@@ -257,7 +258,7 @@ impl Cache {
         }
         if !names.scopes.is_empty() {
             self.trust.ask(|store| store.raise(&names.scopes)).await?;
-            // Whoever has not read the new floors by then believes nothing there.
+            // A host that has not read the new floors by then trusts the node no more.
             sleep(LEARNED_WITHIN).await;
         }
         Ok(removed)

@@ -28,6 +28,7 @@ mod lease;
 mod load;
 mod namings;
 mod near;
+mod read;
 mod reader;
 mod stamps;
 mod trust;
@@ -40,14 +41,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::Entity;
 use crate::name::Place;
 use crate::observe::{LoadReason, Metrics};
-use crate::origin::Value;
-use crate::policy::{
-    Argument, Generation, Named, Query, Refusal, Request, Slot, Subject, Undecided,
-};
-use crate::read_name::ReadName;
+use crate::policy::{Generation, Slot};
 use crate::store::{Envelope, HostCard, Listener, Prefix, Store, StoreError};
 
 pub use answer::{Answer, ReadError, Via, Why};
@@ -56,6 +52,7 @@ pub use entropy::{Entropy, SystemEntropy};
 pub(crate) use flight::{millis, sighting};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
 pub use near::{Ready, etag_header};
+pub use read::Read;
 pub use stamps::Definition;
 pub(crate) use stamps::lifetimes;
 pub use trust::{Breaker, Trust};
@@ -78,76 +75,6 @@ const ANSWER_RESERVE: Duration = Duration::from_millis(150);
 #[must_use]
 pub fn load_time(deadline: Duration) -> Duration {
     deadline - ANSWER_RESERVE.min(deadline / 5)
-}
-
-/// A read with everything it needs.
-pub struct Read {
-    definition: Arc<Definition>,
-    /// That of the definition; of an ad-hoc query, one of its own.
-    entity: Arc<Entity>,
-    values: Vec<Value>,
-    name: ReadName,
-    query: Option<Query>,
-    loader: Arc<dyn Loader>,
-    bypass: bool,
-}
-
-impl Read {
-    /// A read of an entity; the values stand in the order of its parameters.
-    #[must_use]
-    pub fn new(definition: Arc<Definition>, values: Vec<Value>, loader: Arc<dyn Loader>) -> Self {
-        let name = ReadName::new(&definition.entity.name, values.iter().map(Value::canonical));
-        let entity = Arc::clone(&definition.entity);
-        Self { definition, entity, values, name, query: None, loader, bypass: false }
-    }
-
-    /// The same with a statement that no entity of the configuration has; `entity` stands for it. All that
-    /// the query asks for is part of its name.
-    #[must_use]
-    pub fn of_query(self, query: Query, entity: Arc<Entity>) -> Self {
-        let ttl = query.ttl_ms.to_string();
-        let types: Vec<String> = self.values.iter().map(|value| value.ty().to_string()).collect();
-        let values = types.iter().zip(&self.values);
-        let values = values.flat_map(|(ty, value)| [Some(&**ty), value.canonical()]);
-        let rest = [Some(&*query.sql), Some(&*ttl)].into_iter();
-        let tags = query.tags.iter().map(|tag| Some(tag.as_str()));
-        let texts: Vec<Option<&str>> = rest.chain(tags).chain([None]).chain(values).collect();
-        let name = ReadName::new(&self.definition.entity.name, texts.iter().copied());
-        Self { name, entity, query: Some(query), ..self }
-    }
-
-    /// The same for a caller who wants a value loaded after the request began, or does not.
-    #[must_use]
-    pub fn bypassing(self, bypass: bool) -> Self {
-        Self { bypass, ..self }
-    }
-
-    fn entity(&self) -> &Entity {
-        &self.entity
-    }
-
-    /// The read in the policy's words.
-    #[must_use]
-    pub fn request(&self) -> Request {
-        let entity = self.entity();
-        let subject = match &self.query {
-            Some(query) => Subject::Query(query.clone()),
-            None => Subject::Entity(entity.name.clone()),
-        };
-        let arguments = entity.params.iter().zip(&self.values).map(|(param, value)| Argument {
-            name: param.name.clone(),
-            value: value.canonical().map(str::to_owned),
-        });
-        Request { subject, arguments: arguments.collect() }
-    }
-
-    /// Its plan under `generation`.
-    fn plan(&self, generation: &Generation) -> Result<Result<Arc<Named>, Refusal>, Undecided> {
-        match self.query {
-            Some(_) => generation.name(&self.request()),
-            None => generation.name_read(&self.name, || self.request()),
-        }
-    }
 }
 
 /// What a cache is made of.

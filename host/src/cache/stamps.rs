@@ -160,6 +160,14 @@ struct Table {
     fill_from: BTreeMap<Scope, Duration>,
 }
 
+impl Table {
+    /// Whether the store has forgotten nothing since the table was set.
+    fn has_kept_all(&self, epoch: Epoch, range: &Range) -> bool {
+        let everything = |range: &Range| range.floors.get(&Scope::Everything).copied();
+        self.epoch == Some(epoch) && everything(&self.range) == everything(range)
+    }
+}
+
 impl Stamps {
     /// Nothing is in force yet.
     pub(super) fn new(definitions: Vec<Arc<Definition>>) -> Self {
@@ -196,9 +204,7 @@ impl Stamps {
     /// have read it before the naming was published again.
     pub(super) fn has_used(&self, naming: &Scope, epoch: Epoch, range: &Range) -> bool {
         let table = self.table();
-        let everything = |range: &Range| range.floors.get(&Scope::Everything).copied();
-        let is_same = table.epoch == Some(epoch) && everything(&table.range) == everything(range);
-        is_same && table.fill_from.contains_key(naming)
+        table.has_kept_all(epoch, range) && table.fill_from.contains_key(naming)
     }
 
     /// Whether a naming of this host waits until others have learned of it.
@@ -222,10 +228,13 @@ impl Stamps {
     /// `fill_from` on.
     pub(super) fn set(&self, epoch: Epoch, range: Range, published: PolicyId, fill_from: Duration) {
         let mut table = self.table();
+        if !table.has_kept_all(epoch, &range) {
+            table.fill_from.clear();
+        }
         for definition in &self.definitions {
             let scope = Scope::Naming(definition.digest.clone(), published);
             let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
-            // A store that was emptied forgets who has to learn of a naming; this host does not.
+            // That its range is read again hastens nothing.
             let known = table.fill_from.entry(scope).or_default();
             *known = from.max(*known);
         }

@@ -17,11 +17,12 @@ mod program;
 mod relations;
 mod row;
 mod scan;
+mod session;
 mod text;
 mod transaction;
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,10 +31,7 @@ use futures_util::TryStreamExt;
 use quick_cache::sync::Cache;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Either, Executor as _, Row as _, Sqlite, SqliteConnection,
-};
-use tokio::time::Instant;
+use sqlx::{AssertSqlSafe, ConnectOptions, Either, Executor as _, Sqlite};
 
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
@@ -47,10 +45,8 @@ use super::{
 use errors::{classify, unreadable};
 use plan::Plan;
 use scan::Scan;
+use session::{Alarm, begin, command, end};
 use transaction::{Doubts, SqliteTransaction};
-
-/// Virtual machine steps between two looks at the clock: some ten microseconds.
-const STEPS_BETWEEN_LOOKS: i32 = 1000;
 
 /// How long a statement waits for another process's lock. Less than most deadlines, so that the
 /// caller hears the reason.
@@ -334,65 +330,6 @@ struct Done {
     rows: u64,
     returned: Vec<Vec<Option<String>>>,
     missing: Vec<String>,
-}
-
-/// Ends the transaction and gives the connection back. If that fails, the transaction may still be
-/// open, and closing the connection ends it.
-async fn end(
-    mut lease: Lease<Sqlite>,
-    sql: &'static str,
-    patience: Patience,
-) -> Result<(), OriginError> {
-    let work = async {
-        let _alarm = Alarm::set(lease.connection(), patience).await?;
-        command(lease.connection(), sql, patience).await
-    };
-    patience.guard(work).await.map_err(|failure| failure.error)?;
-    lease.give_back();
-    Ok(())
-}
-
-/// Ends the connection's statement when its time is over or when nobody waits for it any more,
-/// which is when this is dropped. It stays in force until the next one is set, so every use of a
-/// connection sets one.
-struct Alarm {
-    _waiting: Arc<()>,
-}
-
-impl Alarm {
-    async fn set(connection: &mut SqliteConnection, patience: Patience) -> Result<Self, Failure> {
-        let waiting = Arc::new(());
-        let (watched, end): (Weak<()>, _) =
-            (Arc::downgrade(&waiting), Instant::now() + patience.left());
-        let mut handle =
-            connection.lock_handle().await.map_err(|e| classify(&e, patience.deadline()))?;
-        handle.set_progress_handler(STEPS_BETWEEN_LOOKS, move || {
-            watched.strong_count() > 0 && Instant::now() < end
-        });
-        Ok(Self { _waiting: waiting })
-    }
-}
-
-async fn command(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
-    patience: Patience,
-) -> Result<(), Failure> {
-    let done = sqlx::raw_sql(sql).execute(connection).await;
-    done.map(|_| ()).map_err(|e| classify(&e, patience.deadline()))
-}
-
-/// Begins a transaction and returns the version of the schema in it. Reading the schema makes the
-/// connection notice a change of another process, and keeps the transaction to what it found.
-async fn begin(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
-    patience: Patience,
-) -> Result<i64, Failure> {
-    let rows = sqlx::query(sql).fetch_all(connection).await;
-    let rows = rows.map_err(|e| classify(&e, patience.deadline()))?;
-    let version = rows.last().map(|row| row.try_get(0));
-    version.ok_or_else(Failure::broken)?.map_err(|e| unreadable(&e))
 }
 
 fn statement(plan: &Plan, arguments: SqliteArguments) -> Query<'_, Sqlite, SqliteArguments> {

@@ -1,5 +1,7 @@
 //! A generation: one activated policy with everything that belongs to it.
 
+mod summary;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -8,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use hyper::header::HeaderValue;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::name::{Key, PolicyId};
 use crate::read_name::ReadName;
@@ -21,6 +23,9 @@ use super::{
     Change, Event, Manifest, Memo, Moment, Plan, Policy, RESERVED_SETTINGS, Refusal, Request, Row,
     Target, Trap, Turn,
 };
+
+pub(super) use summary::rfc3339;
+pub use summary::{Counts, Summary};
 
 /// Where a policy came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -91,43 +96,6 @@ struct Counters {
     calls: AtomicU64,
     traps: AtomicU64,
     refused: AtomicU64,
-}
-
-/// What a generation was asked and how it went, since it was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Calls into the policy.
-    pub calls: u64,
-    /// Calls that gave no answer.
-    pub traps: u64,
-    /// Answers that the host did not act upon.
-    pub refused: u64,
-}
-
-/// A generation as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Its number.
-    pub generation: u64,
-    /// The policy's name.
-    pub name: String,
-    /// The policy's version.
-    pub version: String,
-    /// SHA-256 of the component, in hexadecimal.
-    pub digest: String,
-    /// Where it came from.
-    pub origin: Origin,
-    /// When it was first activated, RFC 3339.
-    #[serde(serialize_with = "rfc3339")]
-    pub activated_at: SystemTime,
-    /// Its counters.
-    #[serde(flatten)]
-    pub counts: Counts,
-    /// Plans it remembers.
-    pub plans: usize,
-    /// Its last failures, newest first: traps, and answers that the host did not act upon.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub failures: Vec<String>,
 }
 
 /// The settings that are the policy's own: what the host fills in, it says in namings.
@@ -404,8 +372,4 @@ impl std::fmt::Debug for Generation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Generation").field(&self.shared.label).finish()
     }
-}
-
-pub(super) fn rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_rfc3339_millis(*at))
 }

@@ -1,7 +1,7 @@
 //! A host: `corral serve` as a process of its own, as users run it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -24,11 +24,7 @@ const EXITS_WITHIN: Duration = Duration::from_secs(60);
 /// When it was not built.
 pub fn corral() -> anyhow::Result<Command> {
     let program = build_dir()?.join("corral");
-    ensure!(
-        program.exists(),
-        "{} is missing: `cargo build --workspace --bins` makes it",
-        program.display()
-    );
+    is_current(&program)?;
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CORRAL_") {
@@ -36,6 +32,28 @@ pub fn corral() -> anyhow::Result<Command> {
         }
     }
     Ok(command)
+}
+
+/// Fails when the program is missing, or older than a source that it was made of: cargo builds tests without
+/// it, and a test of another program than the one in the sources shows nothing.
+fn is_current(program: &Path) -> anyhow::Result<()> {
+    let advice = "`cargo build --workspace --bins` makes it";
+    let built = fs::metadata(program).and_then(|program| program.modified());
+    let built = built.with_context(|| format!("{} is missing: {advice}", program.display()))?;
+    let sources = fs::read_to_string(program.with_extension("d"))
+        .with_context(|| format!("what {} is made of: {advice}", program.display()))?;
+    // As make writes it: `program: source source …`, with escaped spaces.
+    let (_, sources) = sources.split_once(": ").context("cargo lists what a program is made of")?;
+    let sources = sources.trim_end().replace("\\ ", "\0");
+    for source in sources.split(' ').map(|source| source.replace('\0', " ")) {
+        let changed = fs::metadata(&source).and_then(|source| source.modified());
+        ensure!(
+            changed.is_ok_and(|changed| changed <= built),
+            "{} is older than {source}: {advice}",
+            program.display()
+        );
+    }
+    Ok(())
 }
 
 /// A running `corral serve`; killed on drop.

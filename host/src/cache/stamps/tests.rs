@@ -174,7 +174,31 @@ fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() 
 }
 
 #[test]
-fn an_emptied_store_hastens_no_fill_under_a_naming_that_others_must_learn() {
+fn what_was_learned_in_a_store_that_forgot_counts_no_more() {
+    let definition = definition(ENTITY);
+    let (ours, other) = (policy("{}"), policy(r#"{"version":2}"#));
+    let both = |everything, floor| {
+        let mut range = range(&definition, everything, floor);
+        range.floors.insert(definition.naming(other).scope(), floor);
+        range
+    };
+    for (epoch, everything) in [(Epoch(8), 1), (EPOCH, 9)] {
+        let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+        stamps.set(EPOCH, both(1, 2), other, Duration::ZERO);
+        stamps.set(EPOCH, both(1, 2), ours, Duration::ZERO);
+        assert_eq!(stamps.learned(Duration::ZERO).len(), 2, "both namings were published");
+        assert!(definition.stamp(other, EPOCH, Duration::ZERO).is_some());
+        // Another host has published the other one again, and somebody may not have read that.
+        let range = both(everything, 3);
+        assert!(!stamps.has_used(&naming(&definition).scope(), epoch, &range));
+        stamps.set(epoch, range, ours, Duration::ZERO);
+        assert_eq!(stamps.learned(Duration::ZERO), [(naming(&definition).scope(), 3)]);
+        assert_eq!(definition.stamp(other, epoch, Duration::ZERO), None);
+    }
+}
+
+#[test]
+fn a_naming_that_is_unused_again_is_filled_no_sooner_for_that() {
     const LATER: Duration = Duration::from_secs(5);
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
