@@ -8,12 +8,40 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 use super::OriginError;
 
-/// The id of a writing transaction, as `pg_current_xact_id` counts them: without wrap-around. It
-/// means nothing on another server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Xid(pub u64);
+/// The id of a writing transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Xid {
+    /// As `pg_current_xact_id` counts them: without wrap-around. It means nothing on another server.
+    pub number: u64,
+    /// The life of the server that gave it out; none: that is not known.
+    pub life: Option<ServerLife>,
+}
+
+/// A server between two starts or crashes. A server that crashes forgets the ids that its log did not
+/// hold yet and gives them out again, so whether an id *committed* can be asked within one life only.
+/// Whether it has *ended* can be asked of every life: what a crash forgot has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLife([u8; 16]);
+
+impl ServerLife {
+    /// Digests what a server says of its life.
+    pub(super) fn of(said: &str) -> Self {
+        let mut life = [0; 16];
+        life.copy_from_slice(&Sha256::digest(said)[..16]);
+        Self(life)
+    }
+}
+
+impl From<u64> for Xid {
+    /// An id of which only the number is known, as an intent has it.
+    fn from(number: u64) -> Self {
+        Self { number, life: None }
+    }
+}
 
 /// Why a commit was not confirmed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,7 +56,7 @@ pub enum CommitError {
 
 impl fmt::Display for Xid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.number.fmt(f)
     }
 }
 

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use connect::{ConnectError, OriginOptions, connect};
-pub use doubt::{CommitError, Xid};
+pub use doubt::{CommitError, ServerLife, Xid};
 pub use fetched::Fetched;
 pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
@@ -238,7 +238,8 @@ pub trait Origin: Send + Sync {
     /// The database does not answer, or is a standby, which can't tell.
     async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError>;
 
-    /// How a transaction ended that has ended: whether it committed. `None`: the database does not say.
+    /// How a transaction ended that has ended: whether it committed. `None`: the database does not say,
+    /// or it is not known that this is the life of the server that gave the id out.
     ///
     /// # Errors
     /// As [`Origin::has_ended`].

@@ -21,7 +21,7 @@ pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral};
 pub use port::free_port;
 pub use postgres::Postgres;
-pub use process::{is_alive, resident_bytes};
+pub use process::{Signal, is_alive, resident_bytes, signal};
 pub use program::Program;
 pub use redis::{Image, Redis};
 pub use varnish::Varnish;

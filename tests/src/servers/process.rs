@@ -21,7 +21,7 @@ const LOG_LINES: usize = 60;
 
 /// What can be sent to a process.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Signal {
+pub enum Signal {
     /// Freezes it.
     Stop,
     /// Thaws it.
@@ -47,7 +47,10 @@ impl Signal {
 }
 
 /// Sends a signal to a process, by the shell's `kill`: the standard library has only SIGKILL.
-pub(super) fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When there is no such process.
+pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
     let status = Command::new("sh")
         .args(["-c", r#"kill -"$1" "$2" 2>/dev/null"#, "sh", signal.name(), &pid.to_string()])
         .status()?;

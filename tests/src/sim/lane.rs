@@ -151,7 +151,8 @@ impl Lane {
     async fn ask_ended(&self, xid: Xid) -> Result<bool, OriginError> {
         self.leg(Duration::from_secs(1)).await?;
         let guess = self.world.lacks(Protection::DoubtWaits).then_some(GUESS);
-        let is_running = self.world.truth().transactions().is_running(xid.0, IDLE_LIMIT, guess);
+        let is_running =
+            self.world.truth().transactions().is_running(xid.number, IDLE_LIMIT, guess);
         self.leg(Duration::from_secs(1)).await?;
         Ok(!is_running)
     }
@@ -283,7 +284,7 @@ impl Origin for Writing {
             rows: 1,
             returned,
             missing: vec![],
-            xid: (!world.climate.anonymous).then_some(Xid(xid)),
+            xid: (!world.climate.anonymous).then_some(Xid::from(xid)),
             transaction: Box::new(Open { lane, change, request, idle_since: Instant::now(), id }),
         })
     }

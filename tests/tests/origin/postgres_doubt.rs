@@ -3,7 +3,8 @@
 use corral_host::origin::{
     CommitError, Origin, OriginError, OriginOptions, PostgresOrigin, Written, Xid,
 };
-use sqlx::PgConnection;
+use corral_tests::servers::{Signal, signal};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::kit::{AMPLE, SHORT, code, one, until, value, write};
 use crate::proxy::{Meddling, Proxy, error};
@@ -178,16 +179,96 @@ async fn an_id_has_ended_when_it_was_rolled_back_or_never_given_out() {
     assert!(!origin.has_ended(xid).await.unwrap(), "it is open");
     drop(written);
     until("it is rolled back", async || origin.has_ended(xid).await.unwrap()).await;
-    for never in [Xid(0), Xid(xid.0 + 1_000_000), Xid(u64::MAX)] {
+    for never in [0, xid.number + 1_000_000, u64::MAX].map(Xid::from) {
         assert!(origin.has_ended(never).await.unwrap(), "{never}");
     }
+}
+
+#[tokio::test]
+async fn how_a_transaction_ended_is_said_within_the_life_of_its_server() {
+    let server = Server::start().await;
+    run(&mut server.admin().await, "CREATE TABLE t (id int8 PRIMARY KEY)").await;
+    let origin = connect(&server.url());
+    let written = insert(&origin, 1).await;
+    let committed = written.xid.unwrap();
+    written.transaction.commit().await.unwrap();
+    assert_eq!(origin.has_committed(committed).await.unwrap(), Some(true));
+    let written = insert(&origin, 2).await;
+    let rolled_back = written.xid.unwrap();
+    drop(written);
+    until("it is rolled back", async || origin.has_ended(rolled_back).await.unwrap()).await;
+    assert_eq!(origin.has_committed(rolled_back).await.unwrap(), Some(false));
+    // Of whom it is not known who gave it out.
+    let anonymous = Xid::from(committed.number);
+    assert_eq!(origin.has_committed(anonymous).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_id_that_a_server_gives_out_again_after_a_crash_is_not_the_one_that_was_lost() {
+    for crash in [Crash::OfTheServer, Crash::OfABackend] {
+        let mut server = Server::start().await;
+        run(&mut server.admin().await, "CREATE TABLE t (id int8 PRIMARY KEY)").await;
+        let origin = connect(&server.url());
+        let log_writer = log_writer(&server).await;
+        signal(log_writer, Signal::Stop).unwrap();
+        let lost = insert(&origin, 1).await;
+        let xid = lost.xid.unwrap();
+        match crash {
+            Crash::OfTheServer => {
+                server.stop().await;
+                server.resume().await;
+            }
+            Crash::OfABackend => {
+                signal(log_writer, Signal::Kill).unwrap();
+                let is_up = async || server.postgres().connect().await.is_ok();
+                until("it goes down", async || !is_up().await).await;
+                until("it came up again", is_up).await;
+            }
+        }
+        assert!(matches!(lost.transaction.commit().await, Err(CommitError::InDoubt(_))));
+        assert_eq!(count(&mut server.admin().await).await, 0);
+        until("its id is given out again", async || {
+            let id = 2 + i64::try_from(xid.number).unwrap();
+            let sql = format!("INSERT INTO t SELECT count(*) + {id} FROM t");
+            run(&mut server.admin().await, &sql).await;
+            let sql = format!("SELECT pg_visible_in_snapshot('{xid}', pg_current_snapshot())");
+            sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_one(&mut server.admin().await)
+                .await
+                .unwrap()
+        })
+        .await;
+        // Control: the server itself takes the one for the other.
+        let sql = format!("SELECT pg_xact_status('{xid}')");
+        let status: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut server.admin().await)
+            .await
+            .unwrap();
+        assert_eq!(status.as_deref(), Some("committed"));
+        assert!(origin.has_ended(xid).await.unwrap());
+        assert_eq!(origin.has_committed(xid).await.unwrap(), None, "{crash:?}");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Crash {
+    OfTheServer,
+    /// Its postmaster survives, and ends all other backends.
+    OfABackend,
+}
+
+/// The process that writes the log of transactions that have not committed.
+async fn log_writer(server: &Server) -> u32 {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
+    let pid: i32 = sqlx::query_scalar(sql).fetch_one(&mut server.admin().await).await.unwrap();
+    u32::try_from(pid).unwrap()
 }
 
 #[tokio::test]
 async fn a_standby_does_not_say_whether_a_transaction_has_ended() {
     let server = Server::standby().await;
     let origin = connect(&server.url());
-    let error = origin.has_ended(Xid(3)).await.unwrap_err();
+    let error = origin.has_ended(Xid::from(3)).await.unwrap_err();
     assert!(matches!(&error, OriginError::Unavailable(m) if m.contains("standby")), "{error}");
 }
 

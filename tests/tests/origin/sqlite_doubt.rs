@@ -46,7 +46,7 @@ async fn write_to_a_full_disk(path: &Path) {
     assert_eq!(written.xid, None);
     let error = written.transaction.commit().await.unwrap_err();
     assert!(matches!(error, CommitError::InDoubt(_)), "{error:?}");
-    until("it has ended", async || origin.has_ended(Xid(0)).await.unwrap()).await;
+    until("it has ended", async || origin.has_ended(Xid::from(0)).await.unwrap()).await;
     let count = one("SELECT count(*) AS n FROM t", &[]);
     assert_eq!(json(&origin, &count, &[]).await, json!({"n": 1}));
     commit(&origin, "INSERT INTO t VALUES (2, 'x')").await;
@@ -63,7 +63,7 @@ async fn a_commit_that_meets_a_violated_constraint_was_rolled_back() {
     let written = origin.execute(&orphan, &[], &[], AMPLE).await.unwrap();
     let error = written.transaction.commit().await.unwrap_err();
     assert!(matches!(error, CommitError::RolledBack(_)), "{error:?}");
-    assert!(origin.has_ended(Xid(0)).await.unwrap());
+    assert!(origin.has_ended(Xid::from(0)).await.unwrap());
     commit(&origin, "INSERT INTO t VALUES (1, 'x')").await;
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Announcement {
 impl Announcement {
     /// Announces what is about to become untrue.
     pub(super) async fn new(cache: &Cache, targets: Vec<Target>, xid: Option<Xid>) -> Self {
-        let intent = Intent::new(cache.entropy.bits(), targets, xid.map(|xid| xid.0));
+        let intent = Intent::new(cache.entropy.bits(), targets, xid.map(|xid| xid.number));
         let (trust, metrics) = (Arc::clone(&cache.trust), Arc::clone(&cache.metrics));
         let mut announcement = Self { trust, metrics, intent, since: None };
         if !announcement.intent.targets().is_empty() {
@@ -136,7 +136,7 @@ impl Cache {
     /// again.
     async fn is_over(&self, intent: &Intent) -> bool {
         match (intent.transaction(), self.database.origin()) {
-            (Some(xid), Some(origin)) => origin.has_ended(Xid(xid)).await.unwrap_or(false),
+            (Some(xid), Some(origin)) => origin.has_ended(Xid::from(xid)).await.unwrap_or(false),
             (_, None) | (None, _) => true,
         }
     }

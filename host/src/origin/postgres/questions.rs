@@ -51,11 +51,19 @@ impl PostgresOrigin {
         }
     }
 
-    /// How a transaction ended that has ended; `None`: it is forgotten, or was lost by a crash.
+    /// How a transaction ended that has ended; `None`: it is forgotten, or a crash may have lost it, after
+    /// which another one has its id.
     pub(super) async fn xact_has_committed(&self, xid: Xid) -> Result<Option<bool>, OriginError> {
-        match self.ask(format!("SELECT pg_xact_status('{xid}'::xid8)::text")).await {
+        if xid.life.is_none() {
+            return Ok(None);
+        }
+        let sql = format!("SELECT pg_xact_status('{xid}'::xid8)::text, {}", identity::LIFE);
+        match self.ask(sql).await {
             Ok((row, lease, _)) => {
                 lease.give_back();
+                if identity::life(&row, 1)? != xid.life {
+                    return Ok(None);
+                }
                 Ok(match text(&row, 0)?.as_deref() {
                     Some("committed") => Some(true),
                     Some("aborted") => Some(false),
