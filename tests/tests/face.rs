@@ -25,6 +25,8 @@ mod generator;
 mod operations;
 #[path = "face/query.rs"]
 mod query;
+#[path = "face/relations.rs"]
+mod relations;
 #[path = "face/shutdown.rs"]
 mod shutdown;
 #[path = "face/tags.rs"]

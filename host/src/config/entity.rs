@@ -29,10 +29,11 @@ const THEN: [(&str, Then); 2] =
 /// In the place of a list: the write touches nothing, and that is meant.
 const NOTHING: &str = "nothing";
 
-const ALLOWED: [(&str, Allowed); 3] = [
+const ALLOWED: [(&str, Allowed); 4] = [
     ("unread-tags", Allowed::UnreadTags),
     ("stale-absence", Allowed::StaleAbsence),
     ("stale-moves", Allowed::StaleMoves),
+    ("stale-reads", Allowed::StaleReads),
 ];
 
 /// A parameter as it was declared.

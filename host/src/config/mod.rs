@@ -314,6 +314,9 @@ pub enum Allowed {
     StaleAbsence,
     /// `stale-moves`: what lists a row under the value that a column had goes on to list it.
     StaleMoves,
+    /// `stale-reads`: reads that use what it changes, and that it does not touch, stay as they were for
+    /// their lifetime.
+    StaleReads,
 }
 
 /// What a write does with the keys it touched.

@@ -166,6 +166,7 @@ touches = ["tag team:{row.team_id}", "tag team:{old.team_id}"]
 params = ["id:int8"]
 sql = "UPDATE users SET name = 'x' WHERE id = $1 RETURNING team_id"
 touches = ["tag team:{row.team_id}"]
+allow = ["stale-reads"]
 "#;
 
 #[tokio::test]
@@ -210,11 +211,11 @@ sql = "UPDATE users SET role = 'admin' WHERE id = $1"
 [entity.members.write.rename]
 params = ["id:int8", "name:text"]
 sql = "UPDATE users SET name = $2 WHERE id = $1"
-touches = ["user.card(id)", "tag usr:{id}"]
+touches = ["user.card(id)", "user.profile(id)", "tag usr:{id}"]
 [entity.members.write.move]
 params = ["id:int8", "team:int8"]
 sql = "UPDATE users SET team_id = $2 WHERE id = $1"
-touches = ["user.card(id)", "tag at:{team}"]
+touches = ["user.card(id)", "user.profile(id)", "tag at:{team}"]
 "#;
 
 /// Where each is found, in `STALE`.
@@ -230,6 +231,7 @@ const NOTED: &str = r#"
 params = ["id:int8"]
 sql = "INSERT INTO users VALUES ($1, 'New', 'new@example.com', 'customer', 1)"
 touches = ["tag user:{id}"]
+allow = ["stale-reads"]
 "#;
 
 #[tokio::test]
@@ -240,7 +242,10 @@ async fn what_a_write_would_leave_stale_is_a_problem_unless_it_is_meant() {
         assert!(said.contains(problem), "{problem} is missing in {said}");
     }
     let meant = STALE
-        .replace("WHERE id = $1\"\n[", "WHERE id = $1\"\ntouches = \"nothing\"\n[")
+        .replace(
+            "WHERE id = $1\"\n[",
+            "WHERE id = $1\"\ntouches = \"nothing\"\nallow = [\"stale-reads\"]\n[",
+        )
         .replace("\"tag usr:{id}\"]", "\"tag usr:{id}\"]\nallow = [\"unread-tags\"]")
         .replace("at:{team}\"]", "at:{team}\"]\nallow = [\"stale-moves\", \"stale-absence\"]");
     let output = File::new(&servers.config(48, "", &format!("{meant}{NOTED}"))).run("check").await;

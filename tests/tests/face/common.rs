@@ -18,9 +18,16 @@ pub(super) const PASSWORD: &str = "hunter2";
 /// On a busy machine 50 ms are no sign of an outage, and these tests are not about outages.
 pub(super) const PATIENT_STORE: &str = "[store]\ntimeout = \"5s\"\n";
 
-/// Beside the shop: a sequence, and a function that writes.
+/// What the shop's rename touches is all that shows names there. Here cards show them too, and are left
+/// stale by it.
+const SHOPS_TOUCHES: &str = "touches = [\"user.profile(id)\", \"tag user:{id}\"]\n";
+const OUR_TOUCHES: &str =
+    "touches = [\"user.profile(id)\", \"tag user:{id}\"]\nallow = [\"stale-reads\"]\n";
+
+/// Beside the shop: sequences, and a function that writes.
 const SCHEMA: &str = "
 CREATE SEQUENCE tickets;
+CREATE SEQUENCE joiners START 7000;
 CREATE FUNCTION scribble() RETURNS bigint LANGUAGE plpgsql AS
 $$ BEGIN UPDATE users SET name = 'scribbled'; RETURN 1; END $$;
 ";
@@ -37,16 +44,19 @@ params = ["id:int8", "name:text"]
 sql = "UPDATE users SET name = $2 WHERE id = $1"
 then = "write-through"
 touches = ["user.card(id)"]
+allow = ["stale-reads"]
 
 [entity."user.card".write.add]
 params = ["id:int8"]
 sql = "INSERT INTO users VALUES ($1, 'New', 'new@example.com', 'customer', 1)"
 touches = ["user.card(id)"]
+allow = ["stale-reads"]
 
 [entity."user.card".write.divide]
 params = ["id:int8", "by:int8"]
 sql = "UPDATE users SET team_id = team_id / $2 WHERE id = $1"
 touches = ["user.card(id)"]
+allow = ["stale-reads"]
 
 [entity."report.ratio"]
 params = ["by:int8"]
@@ -101,7 +111,7 @@ impl Servers {
     /// Every entity over these servers; `top` comes before all tables, `more` after them.
     pub(super) fn config(&self, database: u8, top: &str, more: &str) -> String {
         let shop = shop::config(Some(&self.store_url(database)), &self.origin_url());
-        let shop = shop.replace("[store]\n", PATIENT_STORE);
+        let shop = shop.replace("[store]\n", PATIENT_STORE).replace(SHOPS_TOUCHES, OUR_TOUCHES);
         format!("{top}\n{shop}{MORE_ENTITIES}{more}")
     }
 

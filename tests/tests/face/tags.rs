@@ -18,7 +18,7 @@ tags = ["page:{path}"]
 
 [entity.visits]
 params = ["path:text", "day:date"]
-read = "SELECT $1 AS path, $2 AS day"
+read = "SELECT $1 AS path, $2::date AS day"
 ttl = "5m"
 tags = ["page:{path}:{day}"]
 "#;

@@ -37,7 +37,8 @@ sql = """
 INSERT INTO users VALUES (nextval('joiners'), $1, 'new@example.com', 'customer', $2)
 RETURNING id AS user_id, team_id"""
 then = "write-through"
-touches = ["tag members:{team}", "team.size(row.team_id)", "user.profile(row.user_id)"]
+touches = ["tag members:{team}", "team.size(row.team_id)", "user.profile(row.user_id)",
+           "user.card(row.user_id)"]
 "#;
 
 #[tokio::test]
@@ -67,7 +68,6 @@ async fn a_row_that_moves_is_gone_from_where_it_was_and_is_where_it_is() {
 async fn a_row_that_was_asked_for_before_it_was_made_is_there_at_once() {
     let servers = Servers::shared().await;
     let [one, two] = [servers.host(42, TEAMS).await, servers.host(42, TEAMS).await];
-    servers.postgres.psql("CREATE SEQUENCE joiners START 7000").await.unwrap();
     let profile = "/read/user.profile?id=7000";
     for _ in 0..2 {
         assert_eq!(get(&one, profile).await.status, StatusCode::NOT_FOUND);

@@ -15,6 +15,7 @@ mod postgres_relations;
 mod postgres_types;
 mod postgres_writes;
 mod proxy;
+mod relations_hold;
 mod schemas;
 mod server;
 mod sessions;

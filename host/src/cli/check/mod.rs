@@ -2,6 +2,7 @@
 
 mod columns;
 mod forms;
+mod relations;
 mod statement;
 mod touched;
 mod touches;
@@ -19,6 +20,7 @@ use crate::store::{Audit, Digest, Key, Name, Store, audit};
 
 use super::{Failed, load, say};
 use columns::Answers;
+use relations::Relations;
 use touches::Found;
 
 /// What was looked at, and what was found.
@@ -63,11 +65,13 @@ impl Findings<'_> {
     }
 
     fn touches(&mut self) {
-        for Found { path, message, is_note } in touches::found(self.config) {
-            match is_note {
-                true => self.note(&path, message),
-                false => self.add(&path, message),
-            }
+        touches::found(self.config).into_iter().for_each(|found| self.found(found));
+    }
+
+    fn found(&mut self, Found { path, message, is_note }: Found) {
+        match is_note {
+            true => self.note(&path, message),
+            false => self.add(&path, message),
         }
     }
 
@@ -75,6 +79,12 @@ impl Findings<'_> {
     fn add_key(&mut self, path: &str, message: impl Into<String>) {
         let found = locate_key(&self.text, &self.file, &self.environment, path, message.into());
         self.problems.push(found);
+    }
+
+    /// Something at a key of the file that may be as meant.
+    fn note_key(&mut self, path: &str, message: impl Into<String>) {
+        let found = locate_key(&self.text, &self.file, &self.environment, path, message.into());
+        self.notes.push(found);
     }
 
     fn policy(&mut self) -> Result<(), Failed> {
@@ -183,6 +193,7 @@ impl Findings<'_> {
         say(format_args!("origin: {} answers", origin.kind()));
         let config = self.config;
         let mut answers = Answers::new(config, origin.kind());
+        let mut relations = Relations::new(config);
         let mut prepared = 0;
         for (name, entity) in &config.entities {
             if let Some(read) = &entity.read {
@@ -191,6 +202,7 @@ impl Findings<'_> {
                 let path = format!("entities.{name}.read");
                 if let Some(columns) = self.statement(&path, result, &needed, "tags") {
                     answers.read(name, columns);
+                    relations.ask_read(&*origin, entity).await;
                 }
                 prepared += 1;
             }
@@ -200,6 +212,7 @@ impl Findings<'_> {
                     (format!("entities.{name}.writes.{write}.sql"), declared.touched_columns());
                 if let Some(columns) = self.statement(&path, result, &needed, "touches") {
                     answers.write(name, write, columns);
+                    relations.ask_write(&*origin, entity, declared).await;
                 }
                 prepared += 1;
             }
@@ -207,7 +220,18 @@ impl Findings<'_> {
         for (path, message) in answers.problems() {
             self.add(&path, message);
         }
+        self.relations(&relations);
         say(format_args!("statements: {prepared} prepared"));
+    }
+
+    fn relations(&mut self, relations: &Relations<'_>) {
+        relations.found().into_iter().for_each(|found| self.found(found));
+        for (path, message) in relations.untold() {
+            match path {
+                Some(path) => self.note(path, message),
+                None => self.note_key("origin.url", message),
+            }
+        }
     }
 
     /// The columns that a statement answers. `needed` are those that its tags or touches name.

@@ -349,7 +349,7 @@ fn absent(entity: &Entity, write: &Write, stays: &Stays) -> String {
 }
 
 /// The read of an entity by what a write knows: its own parameters, and else columns.
-fn read_of(entity: &Entity, write: &Write) -> String {
+pub(super) fn read_of(entity: &Entity, write: &Write) -> String {
     let argument = |param: &Param| match write.params.iter().any(|own| own == param) {
         true => param.name.clone(),
         false => format!("row.{}", param.name),

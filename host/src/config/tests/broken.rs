@@ -292,7 +292,7 @@ const ONE_PROBLEM_IN_WRITE: &[(&str, &str)] = &[
     (
         "{ sql = 'x', allow = ['stale-absense'] }",
         ":6:33 entity.\"user.profile\".write.w.allow[0]: \"stale-absense\" doesn't do; write \
-         \"unread-tags\", \"stale-absence\" or \"stale-moves\"; did you mean \"stale-absence\"?",
+         \"unread-tags\", \"stale-absence\", \"stale-moves\" or \"stale-reads\"; did you mean \"stale-absence\"?",
     ),
     (
         "{ sql = 'x', params = ['id:text'], touches = ['user.profile(id)'] }",

@@ -90,16 +90,17 @@ impl Schema {
         if !["OpenRead", "OpenWrite", "ReopenIdx"].contains(&instruction.opcode.as_str()) {
             return None;
         }
-        match self.trees.get(&instruction.p2)? {
-            Tree::Index(table, columns) => Some((table, columns.clone())),
-            Tree::Table(table) => {
-                // A table without row numbers is an index of itself.
-                let is_index = instruction.p4.as_ref().is_some_and(|p4| p4.starts_with("k("));
-                let row_id = self.shapes.get(table).and_then(|shape| shape.row_id.clone());
-                let columns = if is_index { Columns::All } else { Columns::some(row_id) };
-                Some((table, columns))
-            }
-        }
+        // A table without row numbers is an index of itself.
+        let is_index = instruction.p4.as_ref().is_some_and(|p4| p4.starts_with("k("));
+        let (table, mut columns) = match self.trees.get(&instruction.p2)? {
+            Tree::Index(table, columns) => (table, columns.clone()),
+            Tree::Table(table) if is_index => (table, Columns::All),
+            Tree::Table(table) => (table, Columns::none()),
+        };
+        // The row's number is in every entry.
+        let row_id = self.shapes.get(table).and_then(|shape| shape.row_id.clone());
+        columns.add(&Columns::some(row_id));
+        Some((table, columns))
     }
 
     /// The table that an instruction is about to change.
