@@ -29,6 +29,7 @@ async fn near_caches_are_behind_by_no_more_than_they_may_while_servers_and_hosts
 
 async fn with_faults(near: Duration) -> Report {
     let (every, seed) = (Duration::from_millis(300), rand::random());
+    println!("scenario faults --requests 1500 --every-ms 300 --seed {seed} draws the same");
     let report = Faults { requests: 1_500, every, seed, near }.run().await.unwrap();
     report.expect().unwrap();
     assert!(report.disturbances.len() > 3, "too few disturbances: {report:?}");

@@ -1,5 +1,6 @@
 //! Clients read and write through three hosts over real servers, one of them an hour ahead of the
-//! others, while something breaks every second. No read may be stale, no acknowledged write lost, and no read fail that had an origin.
+//! others, while something breaks every second. No read may be stale, no acknowledged write lost, and no
+//! read fail that had an origin.
 
 mod strike;
 
@@ -71,6 +72,9 @@ pub struct Report {
     pub disturbances: BTreeMap<String, usize>,
     /// Promises broken.
     pub violations: Vec<String>,
+    /// Where promises were broken: when each disturbance struck and was over, in milliseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub struck: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -137,7 +141,7 @@ impl Faults {
                 tokio::spawn(client(Arc::clone(&stage.shared), number, seed))
             })
             .collect();
-        let mut disturbances = BTreeMap::new();
+        let (mut disturbances, mut struck) = (BTreeMap::new(), Vec::new());
         let mut random = rand::rngs::StdRng::seed_from_u64(self.seed);
         // Each of them once, in an order of the seed, and again.
         let mut left = Vec::new();
@@ -148,10 +152,13 @@ impl Faults {
             let fault = left.swap_remove(random.random_range(0..left.len()));
             *disturbances.entry(format!("{fault:?}")).or_default() += 1;
             let (host, lasts) = (random.random_range(0..HOSTS), random.random_range(100..900));
+            let at = stage.shared.ledger.elapsed();
             stage
                 .strike(fault, host, Duration::from_millis(lasts))
                 .await
                 .context(format!("{fault:?}"))?;
+            let over = stage.shared.ledger.elapsed();
+            struck.push(format!("{:>7}..{} {fault:?}", at.as_millis(), over.as_millis()));
             sleep(self.every).await;
         }
         for worked in try_join_all(clients).await? {
@@ -162,6 +169,9 @@ impl Faults {
         violations.extend(broken.iter().map(ToString::to_string));
         let immortal = rows::immortal(&stage.redis).await?;
         violations.extend(immortal.iter().map(|key| format!("{key} has no lifetime")));
+        if violations.is_empty() {
+            struck.clear();
+        }
         let shared = &stage.shared;
         Ok(Report {
             requests: shared.ledger.requests(),
@@ -171,6 +181,7 @@ impl Faults {
             lost_rows: shared.ledger.lost().len(),
             disturbances,
             violations,
+            struck,
             seconds: began.elapsed().as_secs_f64(),
         })
     }
@@ -366,7 +377,7 @@ impl Report {
     /// # Errors
     /// When a promise was broken.
     pub fn expect(&self) -> anyhow::Result<()> {
-        ensure!(self.holds(), "{:#?}", self.violations);
+        ensure!(self.holds(), "{:#?}\n{:#?}", self.violations, self.struck);
         Ok(())
     }
 }
