@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use corral_tests::scenario::faults::{Faults, Report};
 use corral_tests::scenario::loads::{EXACT, Loads};
 use corral_tests::scenario::report::{self, Reading};
@@ -29,9 +30,9 @@ async fn near_caches_are_behind_by_no_more_than_they_may_while_servers_and_hosts
 
 async fn with_faults(near: Duration) -> Report {
     let (every, seed) = (Duration::from_millis(300), rand::random());
-    println!("scenario faults --requests 1500 --every-ms 300 --seed {seed} draws the same");
     let report = Faults { requests: 1_500, every, seed, near }.run().await.unwrap();
-    report.expect().unwrap();
+    let again = "`scenario faults --requests 1500 --every-ms 300` draws the same with `--seed";
+    report.expect().with_context(|| format!("{again} {seed}`")).unwrap();
     assert!(report.disturbances.len() > 3, "too few disturbances: {report:?}");
     report
 }

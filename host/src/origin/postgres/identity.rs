@@ -91,7 +91,8 @@ pub(super) async fn transaction(
     }
     let (of_life, columns, source) =
         if may_identify { (LIFE, COLUMNS, SOURCE) } else { ("NULL", "NULL", "") };
-    let sql = format!("SELECT pg_current_xact_id_if_assigned()::text, {of_life}, {columns} {source}");
+    let sql =
+        format!("SELECT pg_current_xact_id_if_assigned()::text, {of_life}, {columns} {source}");
     let asked = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await;
     let row = asked.map_err(|e| classify(e, patience.deadline()))?;
     let id: Option<String> = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
