@@ -42,11 +42,18 @@ pub(super) async fn run(world: Arc<World>, fleet: Arc<Fleet>) {
 }
 
 fn any_item(world: &World) -> u8 {
-    u8::try_from(world.chance.below(ITEMS.into())).unwrap_or(0)
+    any_of(world, ITEMS)
 }
 
 fn any_team(world: &World) -> u8 {
-    u8::try_from(world.chance.below(TEAMS.into())).unwrap_or(0)
+    any_of(world, TEAMS)
+}
+
+fn any_of(world: &World, count: u8) -> u8 {
+    if world.chance.percent(world.climate.hot) {
+        return 0;
+    }
+    u8::try_from(world.chance.below(count.into())).unwrap_or(0)
 }
 
 fn any_subject(world: &World) -> Subject {

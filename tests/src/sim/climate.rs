@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::chance::Chance;
 use super::checker::Promises;
+use super::theme::Theme;
 
 /// Drawn from the seed before anything happens.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub struct Climate {
     pub requests: usize,
     /// The longest pause of a client between two requests.
     pub pause: Duration,
+    /// So many of a hundred requests are for the same row, list or team.
+    pub hot: u32,
     /// In so many of a hundred requests a client writes.
     pub writes: u32,
     /// How long values are fresh.
@@ -90,6 +93,12 @@ const JITTER: f64 = 0.2;
 
 impl Climate {
     pub(super) fn draw(chance: &Chance) -> Self {
+        let drawn = Self::draw_each(chance);
+        Theme::draw(chance).map_or(drawn, |theme| theme.of(drawn, chance))
+    }
+
+    /// Each thing by itself.
+    fn draw_each(chance: &Chance) -> Self {
         let ms = Duration::from_millis;
         let often = |percent| chance.percent(percent);
         // Crashes with a store that keeps what it is told show what intents are for.
@@ -107,6 +116,7 @@ impl Climate {
             clients: 2 + chance.below(5),
             requests: 6 + chance.below(10),
             pause: chance.one_of(&pauses_between),
+            hot: 0,
             writes: chance.one_of(&[10, 30, 60]),
             ttl: chance.one_of(&[ms(300), ms(2_000), ms(60_000)]),
             stale_while_revalidate: chance.one_of(&[ms(0), ms(0), ms(1_000)]),

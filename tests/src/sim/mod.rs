@@ -32,6 +32,7 @@ mod register;
 mod schedule;
 mod shelf;
 mod tokens;
+mod theme;
 mod told;
 mod trouble;
 pub(crate) mod truth;

@@ -201,6 +201,7 @@ impl Fleet {
 /// Ends every disturbance, waits, and reads everything once more through every host.
 async fn rest(world: &Arc<World>, fleet: &Arc<Fleet>) {
     *world.weather() = Weather::clear(world.climate.hosts);
+    world.pauses.end();
     for node in &mut world.nodes().all {
         node.full = false;
     }

@@ -10,6 +10,7 @@ use super::history::Event;
 use super::host::CONFIGURATIONS;
 use super::nodes::{Node, Shown};
 use super::schedule::Fleet;
+use super::shelf::Shelf;
 use super::weather::Way;
 use super::world::World;
 
@@ -18,6 +19,10 @@ const NAMINGS: u32 = 8;
 
 /// By how much clocks are set.
 const STEPS_MS: [i64; 6] = [-3_600_000, -60_000, -5_000, 5_000, 60_000, 3_600_000];
+
+/// How often, and how many times, it is looked whether a lease was lost.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 200;
 
 /// What may happen.
 #[derive(Debug, Clone, Copy)]
@@ -82,9 +87,7 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 });
             }
             Trouble::Pause => {
-                let lasts = world.chance.millis(100, 10_000);
-                world.remark(|| format!("host {host} freezes for {lasts:?}"));
-                world.pauses.freeze(host, lasts);
+                world.freeze(host, world.chance.millis(100, 10_000));
                 // Others go on meanwhile, and not for ever.
                 sleep(world.chance.millis(0, 2_000)).await;
             }
@@ -172,12 +175,26 @@ fn evict(world: &World) {
     world.remark(|| "a value or a lease is evicted".to_owned());
 }
 
+/// What the serving node holds now, or held before it lost a lease that somebody loads under.
+async fn snapshot(world: &World) -> (usize, Shelf) {
+    let serving = {
+        let mut nodes = world.nodes();
+        nodes.serving().shelf.want_loss();
+        nodes.serving
+    };
+    let looks = if world.chance.percent(70) { LOOKS } else { 0 };
+    for _ in 0..looks {
+        sleep(LOOK).await;
+        if let Some(before) = world.nodes().all[serving].shelf.take_before_loss() {
+            return (serving, before);
+        }
+    }
+    (serving, world.nodes().all[serving].shelf.clone())
+}
+
 /// The node crashes and comes back with what it held a while ago.
 async fn restart(world: &World) {
-    let (serving, snapshot) = {
-        let mut nodes = world.nodes();
-        (nodes.serving, nodes.serving().shelf.clone())
-    };
+    let (serving, snapshot) = snapshot(world).await;
     let seldom = world.chance.percent(50);
     sleep(world.chance.millis(1, if seldom { 3_000 } else { 100 })).await;
     world.remark(|| "the node crashes".to_owned());
@@ -210,6 +227,10 @@ enum Old {
 /// A replica that lags behind takes the node's place.
 async fn fail_over(world: &World, fleet: &Fleet) {
     let old = world.chance.one_of(&[Old::Dies, Old::Lives, Old::CutOff, Old::Follows]);
+    if world.chance.percent(50) {
+        // The first fence is over, and the node has values.
+        sleep(world.chance.millis(0, 7_000)).await;
+    }
     let (before, replica) = {
         let mut nodes = world.nodes();
         let (before, now) = (nodes.serving, world.elapsed());
@@ -219,6 +240,11 @@ async fn fail_over(world: &World, fleet: &Fleet) {
         (before, nodes.serving().shelf.clone())
     };
     sleep(world.chance.millis(1, 2_000)).await;
+    if world.climate.pauses && world.chance.percent(50) {
+        // It sees nothing of the fence, nor of what is written after it.
+        let host = world.chance.below(world.climate.hosts);
+        world.freeze(host, world.chance.millis(4_000, 9_000));
+    }
     world.remark(|| format!("a replica is promoted; the old node: {old:?}"));
     world.note(Event::Replaced);
     let (epoch, other) = (Epoch(world.chance.number()), Epoch(world.chance.number()));
@@ -250,7 +276,7 @@ async fn fail_over(world: &World, fleet: &Fleet) {
         }
     }
     // The fence, and some time under the new node.
-    sleep(world.chance.millis(0, 8_000)).await;
+    sleep(world.chance.millis(0, 10_000)).await;
     if matches!(old, Old::CutOff) {
         heal(world);
     }

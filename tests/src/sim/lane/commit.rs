@@ -25,6 +25,10 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 /// Where hosts die, one dies with so many commits of a hundred, before it hears of the commit.
 const DIES: u32 = 2;
 
+/// The same of commits that last longer than [`LONG`].
+const DIES_OF_LONG: u32 = 25;
+const LONG: Duration = Duration::from_secs(1);
+
 /// How often a write that waits for a row looks whether it is free.
 const LOCKED: Duration = Duration::from_millis(2);
 
@@ -113,7 +117,8 @@ impl Transaction for Open {
             let died = id.world.climate.anonymous && database.is_cut();
             if fate.commits && !died {
                 commit(&id.world, request, change);
-                if id.world.climate.crashes && id.world.chance.percent(DIES) {
+                let dies = if fate.lasts > LONG { DIES_OF_LONG } else { DIES };
+                if id.world.climate.crashes && id.world.chance.percent(dies) {
                     id.world.doom(database.host);
                 }
             }

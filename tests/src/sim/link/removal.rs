@@ -5,7 +5,7 @@ use std::time::Duration;
 use corral_host::store::{Doomed, Intent, LinkId, Marking, Name, Over, Removed, StoreError, Tag};
 
 use super::operation::{Kind, Operation};
-use super::{Link, Sabotage};
+use super::Link;
 use crate::sim::nodes::Node;
 use crate::sim::protection::Protection;
 use crate::sim::shelf::Member;
@@ -23,11 +23,7 @@ impl Link {
         if let Some(over) = self.answer_too_early(doomed, marking) {
             return Ok(over);
         }
-        let removed = self.remove_doomed(doomed, marking).await;
-        if removed.is_err() && self.lacks(Protection::PendingComesFirst) {
-            self.sabotage().owed.extend(doomed.iter().cloned());
-        }
-        removed
+        self.remove_doomed(doomed, marking).await
     }
 
     async fn remove_doomed(
@@ -105,12 +101,10 @@ impl Link {
         refused.map_or(Ok(removed), Err)
     }
 
-    /// What was owed is answered at once and carried out later, where debts do not come first.
+    /// What pays a debt is answered at once and carried out later, where debts do not come first. Nothing but
+    /// debts is sent while something is owed: trust ends with the first of them.
     fn answer_too_early(&self, doomed: &[Doomed], marking: Marking) -> Option<Over<Removed>> {
-        let was_owed = |sabotage: &mut Sabotage| {
-            doomed.iter().filter(|doomed| sabotage.owed.remove(*doomed)).count() > 0
-        };
-        if !self.lacks(Protection::PendingComesFirst) || !was_owed(&mut self.sabotage()) {
+        if !self.lacks(Protection::PendingComesFirst) || !self.owes() {
             return None;
         }
         let (doomed, delay) = (doomed.to_vec(), self.world.chance.millis(100, 500));
