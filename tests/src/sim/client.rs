@@ -57,9 +57,10 @@ fn any_of(world: &World, count: u8) -> u8 {
 }
 
 fn any_subject(world: &World) -> Subject {
+    let lists = world.climate.lists;
     match world.chance.below(100) {
-        0..20 => Subject::Team(any_team(world)),
-        20..40 => Subject::Roster(any_team(world)),
+        draw if draw < lists / 2 => Subject::Team(any_team(world)),
+        draw if draw < lists => Subject::Roster(any_team(world)),
         _ => Subject::Item(any_item(world)),
     }
 }

@@ -21,6 +21,8 @@ pub struct Climate {
     pub pause: Duration,
     /// So many of a hundred requests are for the same row, list or team.
     pub hot: u32,
+    /// So many of a hundred reads are of lists and teams.
+    pub lists: usize,
     /// In so many of a hundred requests a client writes.
     pub writes: u32,
     /// How long values are fresh.
@@ -58,12 +60,17 @@ pub struct Climate {
     pub origin_faults: bool,
     /// The longest that a commit takes, whether its client hears of its end or not; zero: none is slow.
     pub slow_commit: Duration,
+    /// So many of a hundred commits are slow then.
+    pub slow_commits: u32,
     /// Transactions have no id.
     pub anonymous: bool,
     /// Hosts die, and start again.
     pub crashes: bool,
     /// Hosts freeze and thaw.
     pub pauses: bool,
+    /// Where they do, so many of a hundred times between a value's removal and that of its member in an index;
+    /// and one time between any other check and the act that it allows.
+    pub freezes_in_walks: u32,
     /// The clocks of nodes are set.
     pub steps: bool,
     /// How long a near cache may answer; zero: there is none.
@@ -117,6 +124,7 @@ impl Climate {
             requests: 6 + chance.below(10),
             pause: chance.one_of(&pauses_between),
             hot: 0,
+            lists: 40,
             writes: chance.one_of(&[10, 30, 60]),
             ttl: chance.one_of(&[ms(300), ms(2_000), ms(60_000)]),
             stale_while_revalidate: chance.one_of(&[ms(0), ms(0), ms(1_000)]),
@@ -135,10 +143,12 @@ impl Climate {
             failovers,
             origin_faults,
             slow_commit: chance.one_of(&[ms(0), ms(0), ms(1_500), ms(8_000), ms(60_000)]),
+            slow_commits: 10,
             // A host that is frozen commits such a one when it thaws, which is not promised against.
             anonymous: often(20) && !pauses,
             crashes: often(50),
             pauses,
+            freezes_in_walks: 5,
             steps: !sound_store && often(20),
             near: chance.one_of(&[ms(0), ms(0), ms(0), ms(300), ms(5_000)]),
             breaks: often(40),

@@ -6,15 +6,16 @@ use super::chance::Chance;
 use super::climate::Climate;
 
 /// So many schedules of a hundred have a theme.
-const WITH_THEME: u32 = 50;
+const WITH_THEME: u32 = 60;
 
 /// What a schedule is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Theme {
-    /// Near caches keep a few hot rows, while connections break, everything is flushed and hosts freeze
-    /// (races K, V and O).
+    /// Near caches keep a hot row that is read and written at once, while connections break (race K).
     Near,
-    /// A few lists are invalidated and read at once by hosts that freeze between the steps of a walk (race Q).
+    /// Near caches keep rows for longer than a flush takes (race V).
+    Flushes,
+    /// Lists are invalidated and read at once by hosts that freeze between the steps of a walk (race Q).
     Walks,
     /// Commits take long, and hosts die with them (race L).
     Commits,
@@ -25,8 +26,14 @@ pub(super) enum Theme {
 }
 
 impl Theme {
-    const ALL: [Self; 5] =
-        [Self::Near, Self::Walks, Self::Commits, Self::Snapshots, Self::Partitions];
+    const ALL: [Self; 6] = [
+        Self::Near,
+        Self::Flushes,
+        Self::Walks,
+        Self::Commits,
+        Self::Snapshots,
+        Self::Partitions,
+    ];
 
     pub(super) fn draw(chance: &Chance) -> Option<Self> {
         chance.percent(WITH_THEME).then(|| chance.one_of(&Self::ALL))
@@ -44,34 +51,49 @@ impl Theme {
         };
         match self {
             Self::Near => Climate {
+                clients: 4 + chance.below(3),
+                requests: 15 + chance.below(15),
+                pause: chance.one_of(&[ms(5), ms(20), ms(40), ms(200)]),
                 near: ms(5_000),
-                slow_link: chance.one_of(&[ms(3), ms(20)]),
+                lists: 10,
+                slow_link: chance.one_of(&[ms(3), ms(20), ms(20)]),
+                slow_load: ms(2),
                 writes: chance.one_of(&[10, 30]),
-                pause: chance.one_of(&[ms(40), ms(200), ms(400)]),
                 breaks: chance.percent(60),
-                flushes: chance.percent(40),
-                ..base
+                ..perhaps_sound(base, chance)
+            },
+            Self::Flushes => Climate {
+                pause: chance.one_of(&[ms(200), ms(1_000)]),
+                near: ms(5_000),
+                writes: 5,
+                flushes: true,
+                ..perhaps_sound(base, chance)
             },
             Self::Walks => Climate {
+                clients: 4 + chance.below(3),
+                lists: 90,
                 ttl: chance.one_of(&[ms(300), ms(2_000), ms(60_000)]),
                 slow_link: chance.one_of(&[ms(3), ms(20)]),
                 slow_load: ms(2),
                 writes: chance.one_of(&[30, 60]),
-                pauses: true,
                 anonymous: false,
-                ..base
+                pauses: true,
+                freezes_in_walks: 40,
+                ..perhaps_sound(base, chance)
             },
             Self::Commits => Climate {
                 pause: chance.one_of(&[ms(200), ms(1_000)]),
                 slow_commit: chance.one_of(&[ms(8_000), ms(60_000)]),
+                slow_commits: 40,
                 crashes: true,
-                anonymous: drawn.anonymous || (!drawn.pauses && chance.percent(60)),
-                ..base
+                anonymous: drawn.anonymous || chance.percent(60),
+                pauses: false,
+                ..perhaps_sound(base, chance)
             },
             Self::Snapshots => Climate {
-                lease: ms(300),
+                lease: chance.one_of(&[ms(300), ms(1_000)]),
                 deadline: ms(3_000),
-                slow_load: chance.one_of(&[ms(150), ms(400)]),
+                slow_load: chance.one_of(&[ms(400), ms(800)]),
                 slow_link: chance.one_of(&[ms(0), ms(3)]),
                 restarts: true,
                 failovers: false,
@@ -86,5 +108,24 @@ impl Theme {
                 ..base
             },
         }
+    }
+}
+
+/// The same, mostly over a store that keeps and answers everything, where more is promised.
+fn perhaps_sound(climate: Climate, chance: &Chance) -> Climate {
+    if chance.percent(30) {
+        return climate;
+    }
+    Climate {
+        lost: 0,
+        outages: false,
+        evictions: false,
+        refusals: false,
+        restarts: false,
+        failovers: false,
+        pauses: false,
+        steps: false,
+        volatile: false,
+        ..climate
     }
 }

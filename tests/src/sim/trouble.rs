@@ -175,8 +175,8 @@ fn evict(world: &World) {
     world.remark(|| "a value or a lease is evicted".to_owned());
 }
 
-/// What the serving node holds now, or held before it lost a lease that somebody loads under.
-async fn snapshot(world: &World) -> (usize, Shelf) {
+/// What the serving node holds now, or held before it lost a lease that somebody loads under; whether it is that.
+async fn snapshot(world: &World) -> (usize, Shelf, bool) {
     let serving = {
         let mut nodes = world.nodes();
         nodes.serving().shelf.want_loss();
@@ -186,16 +186,16 @@ async fn snapshot(world: &World) -> (usize, Shelf) {
     for _ in 0..looks {
         sleep(LOOK).await;
         if let Some(before) = world.nodes().all[serving].shelf.take_before_loss() {
-            return (serving, before);
+            return (serving, before, true);
         }
     }
-    (serving, world.nodes().all[serving].shelf.clone())
+    (serving, world.nodes().all[serving].shelf.clone(), false)
 }
 
 /// The node crashes and comes back with what it held a while ago.
 async fn restart(world: &World) {
-    let (serving, snapshot) = snapshot(world).await;
-    let seldom = world.chance.percent(50);
+    let (serving, snapshot, is_chosen) = snapshot(world).await;
+    let seldom = !is_chosen && world.chance.percent(50);
     sleep(world.chance.millis(1, if seldom { 3_000 } else { 100 })).await;
     world.remark(|| "the node crashes".to_owned());
     {

@@ -69,7 +69,7 @@ impl Open {
         let climate = &world.climate;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(0);
         let in_doubt = climate.origin_faults && !climate.anonymous && world.chance.percent(10);
-        let is_slow = !climate.slow_commit.is_zero() && world.chance.percent(10);
+        let is_slow = !climate.slow_commit.is_zero() && world.chance.percent(climate.slow_commits);
         let longest = if is_slow { climate.slow_commit } else { DOUBT };
         let longest = if climate.anonymous { longest.min(COMMIT_LIMIT / 2) } else { longest };
         match (in_doubt, is_slow) {

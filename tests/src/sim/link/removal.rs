@@ -6,6 +6,7 @@ use corral_host::store::{Doomed, Intent, LinkId, Marking, Name, Over, Removed, S
 
 use super::operation::{Kind, Operation};
 use super::Link;
+use crate::sim::climate::Climate;
 use crate::sim::nodes::Node;
 use crate::sim::protection::Protection;
 use crate::sim::shelf::Member;
@@ -13,6 +14,9 @@ use crate::sim::wire::Change;
 
 /// How many members of an index one exchange removes: few, so that a walk has several.
 const CHUNK: usize = 1;
+
+/// How long a host freezes in the middle of a walk: others look, claim, load and fill meanwhile.
+const LONGEST_FREEZE_MS: u64 = 500;
 
 impl Link {
     pub(super) async fn carry_out_invalidation(
@@ -91,6 +95,7 @@ impl Link {
             for (name, _) in chunk {
                 removed += self.remove(name.clone(), link).await?;
             }
+            self.may_freeze_in_walk();
             let (of, chunk): (Tag, Vec<Member>) = (tag.clone(), chunk.to_vec());
             let forget = Operation::on_tag(Kind::Removes, "forget a member of", tag);
             let over = self.exchange(forget, move |node, _| {
@@ -99,6 +104,13 @@ impl Link {
             same(link, over.await?)?;
         }
         refused.map_or(Ok(removed), Err)
+    }
+
+    fn may_freeze_in_walk(&self) {
+        let Climate { pauses, freezes_in_walks, .. } = self.world.climate;
+        if pauses && self.world.chance.percent(freezes_in_walks) {
+            self.world.freeze(self.host, self.world.chance.millis(1, LONGEST_FREEZE_MS));
+        }
     }
 
     /// What pays a debt is answered at once and carried out later, where debts do not come first. Nothing but
