@@ -68,7 +68,9 @@ pub struct Climate {
     pub crashes: bool,
     /// Hosts freeze and thaw.
     pub pauses: bool,
-    /// Where they do, so many of a hundred times between a value's removal and that of its member in an index;
+    /// Some of them for seconds, whatever they do.
+    pub long_pauses: bool,
+    /// Where they freeze, so many of a hundred times between a value's removal and that of its member in an index;
     /// and one time between any other check and the act that it allows.
     pub freezes_in_walks: u32,
     /// The clocks of nodes are set.
@@ -148,6 +150,7 @@ impl Climate {
             anonymous: often(20) && !pauses,
             crashes: often(50),
             pauses,
+            long_pauses: true,
             freezes_in_walks: 5,
             steps: !sound_store && often(20),
             near: chance.one_of(&[ms(0), ms(0), ms(0), ms(300), ms(5_000)]),

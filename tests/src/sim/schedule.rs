@@ -202,6 +202,7 @@ impl Fleet {
 async fn rest(world: &Arc<World>, fleet: &Arc<Fleet>) {
     *world.weather() = Weather::clear(world.climate.hosts);
     world.pauses.end();
+    world.note(Event::OriginBack);
     for node in &mut world.nodes().all {
         node.full = false;
     }

@@ -78,6 +78,7 @@ impl Theme {
                 writes: chance.one_of(&[30, 60]),
                 anonymous: false,
                 pauses: true,
+                long_pauses: false,
                 freezes_in_walks: 40,
                 ..perhaps_sound(base, chance)
             },
@@ -91,13 +92,13 @@ impl Theme {
                 ..perhaps_sound(base, chance)
             },
             Self::Snapshots => Climate {
-                lease: chance.one_of(&[ms(300), ms(1_000)]),
+                lease: ms(1_000),
                 deadline: ms(3_000),
-                slow_load: chance.one_of(&[ms(400), ms(800)]),
+                slow_load: chance.one_of(&[ms(400), ms(1_200)]),
                 slow_link: chance.one_of(&[ms(0), ms(3)]),
                 restarts: true,
                 failovers: false,
-                ..base
+                ..perhaps_sound(base, chance)
             },
             Self::Partitions => Climate {
                 pause: chance.one_of(&[ms(200), ms(1_000)]),

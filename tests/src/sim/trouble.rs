@@ -59,7 +59,11 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 let of = format!("the link of host {host}");
                 disturb(&world, &of, |weather| &mut weather.links[host]).await;
             }
-            Trouble::Origin => disturb(&world, "the origin", |weather| &mut weather.origin).await,
+            Trouble::Origin => {
+                world.note(Event::OriginDisturbed);
+                disturb(&world, "the origin", |weather| &mut weather.origin).await;
+                world.note(Event::OriginBack);
+            }
             Trouble::Eviction => evict(&world),
             Trouble::Flush => {
                 world.remark(|| "the store is flushed".to_owned());
@@ -135,7 +139,7 @@ fn possible(world: &World) -> Vec<Trouble> {
         (climate.restarts, Trouble::Restart),
         (climate.failovers, Trouble::Failover),
         (climate.steps, Trouble::Step),
-        (climate.pauses, Trouble::Pause),
+        (climate.pauses && climate.long_pauses, Trouble::Pause),
         (climate.origin_faults, Trouble::Origin),
         (climate.breaks, Trouble::Break),
         (climate.crashes, Trouble::Crash),
