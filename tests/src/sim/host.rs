@@ -204,10 +204,16 @@ impl Host {
     ) -> Result<Answer, ReadError> {
         self.world.pauses.over(self.number).await;
         let read = || self.cache.read(self.read_of(subject, fresh, true));
+        // Who has waited for another's read and begins one of his own is no later for that.
+        let in_time = |answer: Result<_, _>| answer.unwrap_or(Err(ReadError::Deadline));
+        let deadline = self.world.climate.deadline;
         match self.world.missing {
-            Some(Protection::LateJoinersWait) if !fresh => self.naive.share(subject, read).await,
+            Some(Protection::LateJoinersWait) if !fresh => {
+                in_time(timeout(deadline, self.naive.share(subject, read)).await)
+            }
             Some(Protection::LateJoinersCompareStamps) if !fresh => {
-                self.naive.share_fills(subject, self.link.fills(), read).await
+                let shared = self.naive.share_fills(subject, self.link.fills(), read);
+                in_time(timeout(deadline, shared).await)
             }
             Some(Protection::NearComparesStamps) if !fresh => {
                 self.naive.near(subject, self.cache.trust().holds(), read).await

@@ -6,7 +6,11 @@ use super::chance::Chance;
 use super::climate::Climate;
 
 /// So many schedules of a hundred have a theme.
-const WITH_THEME: u32 = 60;
+const WITH_THEME: u32 = 70;
+
+/// A load that lasts seconds, once more for its tag, and the load of another host before it: by then they are
+/// over.
+const LONG_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What a schedule is about.
 #[derive(Debug, Clone, Copy)]
@@ -15,23 +19,29 @@ pub(super) enum Theme {
     Near,
     /// Near caches keep rows for longer than a flush takes (race V).
     Flushes,
+    /// Loads last longer than a flush (race V).
+    LongLoads,
     /// Lists are invalidated and read at once by hosts that freeze between the steps of a walk (race Q).
     Walks,
     /// Commits take long, and hosts die with them (race L).
     Commits,
     /// Loads take long, and the store comes back from a snapshot of a moment before (race O).
     Snapshots,
+    /// The node's clock is set while values of short lifetimes are read (race N).
+    Clocks,
     /// A node is cut off together with one host, and hosts freeze while another one is promoted (race O).
     Partitions,
 }
 
 impl Theme {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Near,
         Self::Flushes,
+        Self::LongLoads,
         Self::Walks,
         Self::Commits,
         Self::Snapshots,
+        Self::Clocks,
         Self::Partitions,
     ];
 
@@ -69,8 +79,21 @@ impl Theme {
                 flushes: true,
                 ..perhaps_sound(base, chance)
             },
+            Self::LongLoads => Climate {
+                pause: chance.one_of(&[ms(200), ms(1_000)]),
+                ttl: ms(2_000),
+                stale_while_revalidate: ms(0),
+                near: ms(0),
+                deadline: LONG_DEADLINE,
+                slow_load: ms(2_500),
+                writes: 10,
+                flushes: true,
+                ..perhaps_sound(base, chance)
+            },
             Self::Walks => Climate {
                 clients: 4 + chance.below(3),
+                requests: 20 + chance.below(15),
+                pause: chance.one_of(&[ms(20), ms(40), ms(200)]),
                 lists: 90,
                 ttl: chance.one_of(&[ms(300), ms(2_000), ms(60_000)]),
                 slow_link: chance.one_of(&[ms(3), ms(20)]),
@@ -92,13 +115,19 @@ impl Theme {
                 ..perhaps_sound(base, chance)
             },
             Self::Snapshots => Climate {
-                lease: ms(1_000),
-                deadline: ms(3_000),
+                lease: ms(3_000),
+                deadline: LONG_DEADLINE,
                 slow_load: chance.one_of(&[ms(400), ms(1_200)]),
                 slow_link: chance.one_of(&[ms(0), ms(3)]),
                 restarts: true,
                 failovers: false,
                 ..perhaps_sound(base, chance)
+            },
+            Self::Clocks => Climate {
+                pause: chance.one_of(&[ms(200), ms(1_000)]),
+                ttl: chance.one_of(&[ms(300), ms(2_000)]),
+                steps: true,
+                ..drawn
             },
             Self::Partitions => Climate {
                 pause: chance.one_of(&[ms(200), ms(1_000)]),

@@ -22,7 +22,7 @@ const STEPS_MS: [i64; 6] = [-3_600_000, -60_000, -5_000, 5_000, 60_000, 3_600_00
 
 /// How often, and how many times, it is looked whether a lease was lost.
 const LOOK: Duration = Duration::from_millis(5);
-const LOOKS: u32 = 200;
+const LOOKS: u32 = 400;
 
 /// What may happen.
 #[derive(Debug, Clone, Copy)]
@@ -186,7 +186,8 @@ async fn snapshot(world: &World) -> (usize, Shelf, bool) {
         nodes.serving().shelf.want_loss();
         nodes.serving
     };
-    let looks = if world.chance.percent(70) { LOOKS } else { 0 };
+    let waits = if world.climate.hot > 0 { 80 } else { 30 };
+    let looks = if world.chance.percent(waits) { LOOKS } else { 0 };
     for _ in 0..looks {
         sleep(LOOK).await;
         if let Some(before) = world.nodes().all[serving].shelf.take_before_loss() {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use corral_host::store::{Doomed, Intent, LinkId, Marking, Name, Over, Removed, StoreError, Tag};
 
-use super::operation::{Kind, Operation};
 use super::Link;
+use super::operation::{Kind, Operation};
 use crate::sim::climate::Climate;
 use crate::sim::nodes::Node;
 use crate::sim::protection::Protection;
