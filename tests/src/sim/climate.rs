@@ -66,6 +66,8 @@ pub struct Climate {
     pub anonymous: bool,
     /// Hosts die, and start again.
     pub crashes: bool,
+    /// Some of them at any moment, and not only with a commit.
+    pub sudden_crashes: bool,
     /// Hosts freeze and thaw.
     pub pauses: bool,
     /// Some of them for seconds, whatever they do.
@@ -149,6 +151,7 @@ impl Climate {
             // A host that is frozen commits such a one when it thaws, which is not promised against.
             anonymous: often(20) && !pauses,
             crashes: often(50),
+            sudden_crashes: true,
             pauses,
             long_pauses: true,
             freezes_in_walks: 5,

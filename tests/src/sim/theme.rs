@@ -80,12 +80,16 @@ impl Theme {
                 ..perhaps_sound(base, chance)
             },
             Self::LongLoads => Climate {
-                pause: chance.one_of(&[ms(200), ms(1_000)]),
+                hot: 95,
+                lists: 10,
+                pause: ms(200),
                 ttl: ms(2_000),
                 stale_while_revalidate: ms(0),
                 near: ms(0),
                 deadline: LONG_DEADLINE,
                 slow_load: ms(2_500),
+                crashes: false,
+                configurations: false,
                 writes: 10,
                 flushes: true,
                 ..perhaps_sound(base, chance)
@@ -110,6 +114,8 @@ impl Theme {
                 slow_commit: chance.one_of(&[ms(8_000), ms(60_000)]),
                 slow_commits: 40,
                 crashes: true,
+                sudden_crashes: false,
+                configurations: false,
                 anonymous: drawn.anonymous || chance.percent(60),
                 pauses: false,
                 ..perhaps_sound(base, chance)
@@ -121,6 +127,8 @@ impl Theme {
                 slow_link: chance.one_of(&[ms(0), ms(3)]),
                 restarts: true,
                 failovers: false,
+                crashes: false,
+                configurations: false,
                 ..perhaps_sound(base, chance)
             },
             Self::Clocks => Climate {

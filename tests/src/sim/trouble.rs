@@ -142,7 +142,7 @@ fn possible(world: &World) -> Vec<Trouble> {
         (climate.pauses && climate.long_pauses, Trouble::Pause),
         (climate.origin_faults, Trouble::Origin),
         (climate.breaks, Trouble::Break),
-        (climate.crashes, Trouble::Crash),
+        (climate.crashes && climate.sudden_crashes, Trouble::Crash),
         (climate.swaps, Trouble::Swap),
         (climate.configurations, Trouble::Configuration),
         (climate.volatile, Trouble::Lose),
