@@ -34,7 +34,7 @@ pub struct Found {
 /// What a campaign did.
 #[derive(Debug, Clone)]
 pub struct Tally {
-    /// Schedules that ran.
+    /// Schedules that ran, or were passed over because what is missing makes no difference in them.
     pub schedules: u64,
     /// Requests that clients made.
     pub requests: u64,
@@ -64,7 +64,12 @@ impl Campaign {
                 if seed >= self.seeds.end {
                     break;
                 }
-                let outcome = Scene { seed, missing: self.missing, detailed: false }.run();
+                let scene = Scene { seed, missing: self.missing, detailed: false };
+                if !scene.is_worth_running() {
+                    schedules.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                let outcome = scene.run();
                 let made = outcome.requests as u64;
                 requests.fetch_add(made, Ordering::Relaxed);
                 operations.fetch_add(outcome.store_operations, Ordering::Relaxed);

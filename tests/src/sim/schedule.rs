@@ -51,6 +51,13 @@ pub struct Outcome {
 }
 
 impl Scene {
+    /// Whether running it can show anything that it does not show with nothing missing.
+    #[must_use]
+    pub fn is_worth_running(&self) -> bool {
+        let climate = Climate::draw(&Chance::new(self.seed));
+        self.missing.is_none_or(|missing| missing.matters_in(&climate))
+    }
+
     /// Runs the schedule.
     ///
     /// # Panics
