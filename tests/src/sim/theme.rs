@@ -138,10 +138,12 @@ impl Theme {
                 ..drawn
             },
             Self::Partitions => Climate {
-                pause: chance.one_of(&[ms(200), ms(1_000)]),
+                pause: chance.one_of(&[ms(400), ms(1_000)]),
                 requests: 15 + chance.below(15),
                 failovers: true,
-                pauses: chance.percent(50),
+                outages: false,
+                pauses: chance.percent(70),
+                long_pauses: chance.percent(30),
                 anonymous: false,
                 ..base
             },

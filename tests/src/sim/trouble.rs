@@ -245,7 +245,7 @@ async fn fail_over(world: &World, fleet: &Fleet) {
         (before, nodes.serving().shelf.clone())
     };
     sleep(world.chance.millis(1, 2_000)).await;
-    if world.climate.pauses && world.chance.percent(50) {
+    if world.climate.pauses && world.chance.percent(80) {
         // It sees nothing of the fence, nor of what is written after it.
         let host = world.chance.below(world.climate.hosts);
         world.freeze(host, world.chance.millis(4_000, 9_000));
