@@ -147,15 +147,16 @@ impl Flight {
     /// The first look, without others: what it observed belongs to the one who asked.
     pub(super) async fn first_look(&mut self) -> Action {
         if self.read.bypass {
-            return self.first_bypass();
+            return self.first_bypass(0);
         }
         let event = self.look_tracked().await;
         self.decide(event)
     }
 
-    /// The first decision of a flight whose readers want a value loaded from now on.
-    pub(super) fn first_bypass(&mut self) -> Action {
-        self.seen_ms = self.cache.now_ms();
+    /// The first decision of a flight whose readers want a value loaded from now on, and came by `since_ms`. A
+    /// clock that was set back since must not let it claim what was loaded before they came, again and again.
+    pub(super) fn first_bypass(&mut self, since_ms: u64) -> Action {
+        self.seen_ms = self.cache.now_ms().max(since_ms);
         self.decide(Event::Bypassed)
     }
 

@@ -42,8 +42,9 @@ pub(super) enum Observation {
 pub(super) enum Next {
     /// Any value that may be answered.
     Any,
-    /// At least one of them wants a value that is loaded from now on.
-    Fresh,
+    /// At least one of them wants a value that is loaded from now on; none of them one that was loaded before
+    /// this, by the store's clock when they came.
+    Fresh { since_ms: u64 },
 }
 
 impl Observation {
@@ -179,8 +180,9 @@ impl Boarding {
         let waiting = flights.get_mut(&self.place);
         let next = waiting.and_then(|waiting| {
             waiting.retain(|waiter| !waiter.reply.is_closed());
-            let fresh = waiting.iter().any(|waiter| waiter.since_ms.is_some());
-            (!waiting.is_empty()).then_some(if fresh { Next::Fresh } else { Next::Any })
+            let since_ms = waiting.iter().filter_map(|waiter| waiter.since_ms).max();
+            let next = since_ms.map_or(Next::Any, |since_ms| Next::Fresh { since_ms });
+            (!waiting.is_empty()).then_some(next)
         });
         if next.is_none() {
             flights.remove(&self.place);

@@ -175,7 +175,7 @@ async fn fly(mut flight: Flight, mut action: Action, mut boarding: Boarding) {
         flight = flight.again();
         action = match next {
             Next::Any => Action::Look,
-            Next::Fresh => flight.first_bypass(),
+            Next::Fresh { since_ms } => flight.first_bypass(since_ms),
         };
     }
 }

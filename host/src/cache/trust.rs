@@ -168,7 +168,8 @@ impl Trust {
     }
 
     /// Whether anything is trusted at this moment.
-    pub(super) fn holds(&self) -> bool {
+    #[must_use]
+    pub fn holds(&self) -> bool {
         self.grant.load().as_ref().is_some_and(|grant| self.clock.now() < grant.until)
     }
 

@@ -25,7 +25,7 @@ pub struct Campaign {
 pub struct Found {
     /// Its seed.
     pub seed: u64,
-    /// How many schedules had run by then, this one included.
+    /// Its place among the seeds, from 1.
     pub schedules: u64,
     /// What was broken.
     pub violations: Vec<Violation>,
@@ -34,7 +34,7 @@ pub struct Found {
 /// What a campaign did.
 #[derive(Debug, Clone)]
 pub struct Tally {
-    /// Schedules that ran.
+    /// Schedules that ran, or were passed over because what is missing makes no difference in them.
     pub schedules: u64,
     /// Requests that clients made.
     pub requests: u64,
@@ -49,6 +49,9 @@ pub struct Tally {
 impl Campaign {
     /// Runs schedules until the seeds are used up, so many requests were made, or a promise is
     /// broken; `progress` hears of every schedule with the number of its requests.
+    ///
+    /// What is found is the same with any number of threads: seeds are given out in their order, and one that
+    /// was given out is run to its end.
     #[must_use]
     pub fn run(&self, at_most: u64, progress: impl Fn(u64) + Sync) -> Tally {
         let began = Instant::now();
@@ -61,14 +64,20 @@ impl Campaign {
                 if seed >= self.seeds.end {
                     break;
                 }
-                let outcome = Scene { seed, missing: self.missing, detailed: false }.run();
+                let scene = Scene { seed, missing: self.missing, detailed: false };
+                if !scene.is_worth_running() {
+                    schedules.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                let outcome = scene.run();
                 let made = outcome.requests as u64;
                 requests.fetch_add(made, Ordering::Relaxed);
                 operations.fetch_add(outcome.store_operations, Ordering::Relaxed);
-                let schedules = schedules.fetch_add(1, Ordering::Relaxed) + 1;
+                schedules.fetch_add(1, Ordering::Relaxed);
                 progress(made);
                 if !outcome.violations.is_empty() {
                     stop.store(true, Ordering::Relaxed);
+                    let schedules = seed - self.seeds.start + 1;
                     return Some(Found { seed, schedules, violations: outcome.violations });
                 }
             }
@@ -91,8 +100,8 @@ impl Campaign {
     }
 }
 
-/// Looks for a schedule that shows what a missing protection was for.
+/// Looks for the first schedule that shows what a missing protection was for.
 #[must_use]
 pub fn find(missing: Protection, at_most: u64) -> Option<Found> {
-    Campaign { seeds: 0..at_most, missing: Some(missing), threads: 1 }.run(u64::MAX, |_| {}).found
+    Campaign { seeds: 0..at_most, missing: Some(missing), threads: 2 }.run(u64::MAX, |_| {}).found
 }

@@ -6,7 +6,8 @@
 //! * an acknowledged write counts for every host at once; one that was acknowledged as *pending* for
 //!   the host that took it, and for the others when that host has drained what it had pending;
 //! * a write that nobody acknowledged (its host died, or its commit ended in doubt) counts
-//!   [`REPAIRED`] after its commit, provided the store kept what it was told;
+//!   [`REPAIRED`] after its commit, provided the store kept what it was told; while the origin is disturbed
+//!   nobody can tell that the commit has ended, so that time begins when the disturbance is over;
 //! * a near cache may answer what a write on another host made untrue for as long as word of that
 //!   takes, and not what a write on its own host did;
 //! * what a host had pending when it died counts as if nobody had acknowledged it;
@@ -122,6 +123,8 @@ struct Checker {
     dead: BTreeSet<Life>,
     /// A node was replaced: values of its epoch may return when a load fails.
     replaced: bool,
+    /// The origin can't be asked for transactions.
+    is_origin_disturbed: bool,
     /// When a clock was set.
     stepped_ms: Vec<u64>,
     at_rest: bool,
@@ -141,6 +144,7 @@ impl Checker {
             unacknowledged: Vec::new(),
             dead: BTreeSet::new(),
             replaced: false,
+            is_origin_disturbed: false,
             stepped_ms: Vec::new(),
             at_rest: false,
             violations: Vec::new(),
@@ -193,6 +197,8 @@ impl Checker {
             }
             Event::Crashed { life, .. } => self.crash(at_ms, *life),
             Event::Replaced => self.replaced = true,
+            Event::OriginDisturbed => self.is_origin_disturbed = true,
+            Event::OriginBack => self.origin_is_back(at_ms),
             Event::Stepped => self.stepped_ms.push(at_ms),
             Event::ClaimedInVain { .. }
             | Event::LeasedTwice { .. }
@@ -345,9 +351,17 @@ impl Checker {
         }
     }
 
+    /// The time for repairs begins anew.
+    fn origin_is_back(&mut self, at_ms: u64) {
+        self.is_origin_disturbed = false;
+        for (_, commit) in &mut self.unacknowledged {
+            commit.at_ms = at_ms;
+        }
+    }
+
     /// What nobody acknowledged counts after a while.
     fn repair(&mut self, at_ms: u64) {
-        if !self.promises.repairs {
+        if !self.promises.repairs || self.is_origin_disturbed {
             return;
         }
         let repaired_ms = u64::try_from(REPAIRED.as_millis()).unwrap_or(u64::MAX);

@@ -42,17 +42,25 @@ pub(super) async fn run(world: Arc<World>, fleet: Arc<Fleet>) {
 }
 
 fn any_item(world: &World) -> u8 {
-    u8::try_from(world.chance.below(ITEMS.into())).unwrap_or(0)
+    any_of(world, ITEMS)
 }
 
 fn any_team(world: &World) -> u8 {
-    u8::try_from(world.chance.below(TEAMS.into())).unwrap_or(0)
+    any_of(world, TEAMS)
+}
+
+fn any_of(world: &World, count: u8) -> u8 {
+    if world.chance.percent(world.climate.hot) {
+        return 0;
+    }
+    u8::try_from(world.chance.below(count.into())).unwrap_or(0)
 }
 
 fn any_subject(world: &World) -> Subject {
+    let lists = world.climate.lists;
     match world.chance.below(100) {
-        0..20 => Subject::Team(any_team(world)),
-        20..40 => Subject::Roster(any_team(world)),
+        draw if draw < lists / 2 => Subject::Team(any_team(world)),
+        draw if draw < lists => Subject::Roster(any_team(world)),
         _ => Subject::Item(any_item(world)),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::chance::Chance;
 use super::checker::Promises;
+use super::theme::Theme;
 
 /// Drawn from the seed before anything happens.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,10 @@ pub struct Climate {
     pub requests: usize,
     /// The longest pause of a client between two requests.
     pub pause: Duration,
+    /// So many of a hundred requests are for the same row, list or team.
+    pub hot: u32,
+    /// So many of a hundred reads are of lists and teams.
+    pub lists: usize,
     /// In so many of a hundred requests a client writes.
     pub writes: u32,
     /// How long values are fresh.
@@ -55,12 +60,21 @@ pub struct Climate {
     pub origin_faults: bool,
     /// The longest that a commit takes, whether its client hears of its end or not; zero: none is slow.
     pub slow_commit: Duration,
+    /// So many of a hundred commits are slow then.
+    pub slow_commits: u32,
     /// Transactions have no id.
     pub anonymous: bool,
     /// Hosts die, and start again.
     pub crashes: bool,
+    /// Some of them at any moment, and not only with a commit.
+    pub sudden_crashes: bool,
     /// Hosts freeze and thaw.
     pub pauses: bool,
+    /// Some of them for seconds, whatever they do.
+    pub long_pauses: bool,
+    /// Where they freeze, so many of a hundred times between a value's removal and that of its member in an index;
+    /// and one time between any other check and the act that it allows.
+    pub freezes_in_walks: u32,
     /// The clocks of nodes are set.
     pub steps: bool,
     /// How long a near cache may answer; zero: there is none.
@@ -90,6 +104,12 @@ const JITTER: f64 = 0.2;
 
 impl Climate {
     pub(super) fn draw(chance: &Chance) -> Self {
+        let drawn = Self::draw_each(chance);
+        Theme::draw(chance).map_or(drawn, |theme| theme.of(drawn, chance))
+    }
+
+    /// Each thing by itself.
+    fn draw_each(chance: &Chance) -> Self {
         let ms = Duration::from_millis;
         let often = |percent| chance.percent(percent);
         // Crashes with a store that keeps what it is told show what intents are for.
@@ -107,6 +127,8 @@ impl Climate {
             clients: 2 + chance.below(5),
             requests: 6 + chance.below(10),
             pause: chance.one_of(&pauses_between),
+            hot: 0,
+            lists: 40,
             writes: chance.one_of(&[10, 30, 60]),
             ttl: chance.one_of(&[ms(300), ms(2_000), ms(60_000)]),
             stale_while_revalidate: chance.one_of(&[ms(0), ms(0), ms(1_000)]),
@@ -125,10 +147,14 @@ impl Climate {
             failovers,
             origin_faults,
             slow_commit: chance.one_of(&[ms(0), ms(0), ms(1_500), ms(8_000), ms(60_000)]),
+            slow_commits: 10,
             // A host that is frozen commits such a one when it thaws, which is not promised against.
             anonymous: often(20) && !pauses,
             crashes: often(50),
+            sudden_crashes: true,
             pauses,
+            long_pauses: true,
+            freezes_in_walks: 5,
             steps: !sound_store && often(20),
             near: chance.one_of(&[ms(0), ms(0), ms(0), ms(300), ms(5_000)]),
             breaks: often(40),

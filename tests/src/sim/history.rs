@@ -35,6 +35,10 @@ pub(crate) enum Event {
     Replaced,
     /// A node's clock was set.
     Stepped,
+    /// The origin is disturbed: a transaction can't be asked for.
+    OriginDisturbed,
+    /// It is disturbed no more.
+    OriginBack,
     /// A read was answered with what belongs to another row.
     WrongRow { request: RequestId },
     /// A lease ran out under a host that had it in its hands.
@@ -152,6 +156,8 @@ impl fmt::Display for Event {
             Self::Drained { life } => write!(f, "life {life} has nothing pending"),
             Self::Crashed { host, life } => write!(f, "host {host} dies (life {life})"),
             Self::Replaced => write!(f, "the store is another one than before"),
+            Self::OriginDisturbed => write!(f, "the origin can't be asked"),
+            Self::OriginBack => write!(f, "the origin can be asked"),
             Self::Stepped => write!(f, "a node's clock is set"),
             Self::WrongRow { request } => write!(f, "#{request} is answered with another row"),
             Self::LeaseLapsed { host, key } => {

@@ -16,7 +16,7 @@ use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{Origin, ParamType, ReadStatement, Rows, Value, WriteStatement};
 use corral_host::policy::{Argument, Slot};
-use corral_host::store::{Prefix, Store};
+use corral_host::store::{Listener as _, Prefix, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -103,6 +103,7 @@ impl Host {
             loads_at_once: LOADS_AT_ONCE,
             near_bytes: if climate.near.is_zero() { 0 } else { NEAR_BYTES },
         }));
+        link.belongs_to(&cache);
         let naive = Naive::new(climate.near);
         link.listen(naive.as_listener());
         Arc::new(Self {
@@ -146,6 +147,7 @@ impl Host {
     pub(super) fn swap(&self, naming: u32) {
         self.naming.store(naming, Ordering::Relaxed);
         self.slot.activate_native(policy(&self.world, naming));
+        self.naive.all_changed();
     }
 
     /// The naming that it has.
@@ -200,13 +202,22 @@ impl Host {
         subject: Subject,
         fresh: bool,
     ) -> Result<Answer, ReadError> {
+        self.world.pauses.over(self.number).await;
         let read = || self.cache.read(self.read_of(subject, fresh, true));
+        // Who has waited for another's read and begins one of his own is no later for that.
+        let in_time = |answer: Result<_, _>| answer.unwrap_or(Err(ReadError::Deadline));
+        let deadline = self.world.climate.deadline;
         match self.world.missing {
-            Some(Protection::LateJoinersWait) if !fresh => self.naive.share(subject, read).await,
-            Some(Protection::LateJoinersCompareStamps) if !fresh => {
-                self.naive.share_fills(subject, self.link.fills(), read).await
+            Some(Protection::LateJoinersWait) if !fresh => {
+                in_time(timeout(deadline, self.naive.share(subject, read)).await)
             }
-            Some(Protection::NearComparesStamps) if !fresh => self.naive.near(subject, read).await,
+            Some(Protection::LateJoinersCompareStamps) if !fresh => {
+                let shared = self.naive.share_fills(subject, self.link.fills(), read);
+                in_time(timeout(deadline, shared).await)
+            }
+            Some(Protection::NearComparesStamps) if !fresh => {
+                self.naive.near(subject, self.cache.trust().holds(), read).await
+            }
             _ => read().await,
         }
     }

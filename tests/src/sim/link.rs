@@ -11,9 +11,10 @@ mod removal;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use corral_host::cache::Cache;
 use corral_host::store::{
     Doomed, Envelope, LinkId, Name, Over, Scope, Store, StoreError, Tag, Token,
 };
@@ -30,6 +31,9 @@ use super::world::World;
 use clock::Estimate;
 use operation::{Kind, Operation};
 
+/// Where hosts freeze, one does in so many of a hundred moments between a check and an act.
+const FREEZES: u32 = 1;
+
 /// A host's link. It ends with its host.
 pub(super) struct Link {
     world: Arc<World>,
@@ -42,6 +46,8 @@ pub(super) struct Link {
     open: Mutex<Open>,
     /// The number of the link that is open.
     opened: Told<LinkId>,
+    /// The cache that uses it.
+    cache: OnceLock<Weak<Cache>>,
     /// Fills that were sent.
     fills: AtomicU64,
     sabotage: Mutex<Sabotage>,
@@ -68,8 +74,6 @@ struct Sabotage {
     unindexed: BTreeMap<Name, Vec<(Tag, u64)>>,
     /// Tokens whose fills are accepted, whatever became of their leases.
     privileged: HashSet<Token>,
-    /// What an invalidation that failed here should have removed.
-    owed: HashSet<Doomed>,
     /// Intents that were announced once.
     announced: HashSet<String>,
     /// Namings that this host published.
@@ -91,11 +95,23 @@ impl Link {
             lag_ms: world.chance.below(4) as u64,
             estimate: Estimate::default(),
             opened: Told::new(open.id),
+            cache: OnceLock::new(),
             open: Mutex::new(open),
             ears,
             fills: AtomicU64::new(0),
             sabotage: Mutex::default(),
         }
+    }
+
+    /// Whose link it is.
+    pub(super) fn belongs_to(&self, cache: &Arc<Cache>) {
+        let _is_known = self.cache.set(Arc::downgrade(cache)).is_err();
+    }
+
+    /// Whether the host owes an invalidation.
+    fn owes(&self) -> bool {
+        let cache = self.cache.get().and_then(Weak::upgrade);
+        cache.is_some_and(|cache| cache.standing().owed > 0)
     }
 
     /// How many fills were sent.
@@ -117,8 +133,16 @@ impl Link {
         let (ears, noticed) = (Arc::clone(&self.ears), self.leg());
         tokio::spawn(async move {
             sleep(noticed).await;
+            ears.thawed().await;
             ears.all_changed();
         });
+    }
+
+    /// A near cache that compares no stamps is emptied all the same when trust ends.
+    fn forget_near(&self) {
+        if self.lacks(Protection::NearComparesStamps) {
+            self.ears.all_changed();
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -153,8 +177,13 @@ impl Link {
         what: Operation,
         apply: impl FnOnce(&mut Node, u64) -> R + Send + 'static,
     ) -> Result<Over<R>, StoreError> {
+        self.may_freeze();
         self.thawed().await;
         let over = self.talk(what, apply).await;
+        if over.is_err() {
+            self.forget_near();
+        }
+        self.may_freeze();
         self.thawed().await;
         over
     }
@@ -182,6 +211,7 @@ impl Link {
         let sent_before = self.open().wire.sent_before();
         let answer = carry_out(&self.world, self.host, &what, end, apply);
         self.pass(back).await;
+        self.thawed().await;
         if let Some(sent_before) = sent_before
             && timeout(BUDGET, sent_before).await.is_err()
         {
@@ -251,6 +281,15 @@ impl Link {
         }
         if self.is_cut() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// A host may freeze between any check and the act that it allows.
+    fn may_freeze(&self) {
+        let world = &self.world;
+        if world.climate.pauses && world.chance.percent(FREEZES) {
+            let longest_ms = world.chance.one_of(&[50, 300, 2_000]);
+            world.freeze(self.host, world.chance.millis(1, longest_ms));
         }
     }
 

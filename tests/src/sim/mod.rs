@@ -31,6 +31,7 @@ mod protection;
 mod register;
 mod schedule;
 mod shelf;
+mod theme;
 mod tokens;
 mod told;
 mod trouble;

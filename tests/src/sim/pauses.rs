@@ -1,5 +1,6 @@
 //! Hosts that are frozen: nothing that one does goes on until it thaws, and its clock counts that time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,11 @@ use super::protection::Protection;
 use super::world::World;
 
 /// When each host thaws, and how long it was frozen in all.
-pub(super) struct Pauses(Mutex<Vec<Pause>>);
+pub(super) struct Pauses {
+    by_host: Mutex<Vec<Pause>>,
+    /// No host freezes any more.
+    ended: AtomicBool,
+}
 
 #[derive(Clone, Copy)]
 struct Pause {
@@ -21,18 +26,32 @@ struct Pause {
 impl Pauses {
     pub(super) fn new(hosts: usize) -> Self {
         let none = Pause { until: Instant::now(), total: Duration::ZERO };
-        Self(Mutex::new(vec![none; hosts]))
+        Self { by_host: Mutex::new(vec![none; hosts]), ended: AtomicBool::new(false) }
     }
 
-    /// Freezes a host.
+    /// Freezes a host, or keeps it frozen.
     pub(super) fn freeze(&self, host: usize, lasts: Duration) {
-        let mut pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pauses[host].until = Instant::now() + lasts;
-        pauses[host].total += lasts;
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut pauses = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, pause) = (Instant::now(), &mut pauses[host]);
+        let (from, until) = (pause.until.max(now), pause.until.max(now + lasts));
+        *pause = Pause { until, total: pause.total + (until - from) };
+    }
+
+    /// From now on no host freezes.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a host is frozen now.
+    pub(super) fn is_frozen(&self, host: usize) -> bool {
+        Instant::now() < self.of(host).until
     }
 
     fn of(&self, host: usize) -> Pause {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[host]
+        self.by_host.lock().unwrap_or_else(PoisonError::into_inner)[host]
     }
 
     /// Returns when the host is not frozen.

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use super::climate::Climate;
+
 /// A protection of the protocol. In a simulation one of them may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Protection {
@@ -129,6 +131,52 @@ impl Protection {
                 'V'
             }
             Self::FingerprintsAreCompared => '-',
+        }
+    }
+
+    /// Whether a schedule has the trouble that it protects from: without that nothing is missing.
+    pub(super) fn matters_in(self, climate: &Climate) -> bool {
+        let is_replaced = climate.restarts || climate.failovers;
+        match self {
+            Self::NearHearsOfChanges | Self::NearDropsOnABreak | Self::NearLooksBeforeItKeeps => {
+                !climate.near.is_zero()
+            }
+            Self::NamingsArePublished | Self::NewNamingsWait | Self::FloorsOfNamings => {
+                climate.swaps || climate.configurations
+            }
+            Self::IntentsAreAnnouncedAgain => !climate.slow_commit.is_zero(),
+            Self::DoubtWaits | Self::IntentCarriesTransaction => {
+                !climate.anonymous && (climate.origin_faults || !climate.slow_commit.is_zero())
+            }
+            Self::StepsAreFollowed => climate.steps,
+            Self::EpochsAreToldApart | Self::StampIsTheClaims => is_replaced,
+            Self::AddressIsAskedAgain | Self::NewNodesAreWatched | Self::SilentReplicasCount => {
+                climate.failovers
+            }
+            Self::ClockCountsPauses => climate.pauses,
+            Self::FloorOfEverything | Self::LateJoinersCompareStamps => climate.flushes,
+            Self::NearComparesStamps => climate.flushes && !climate.near.is_zero(),
+            Self::FingerprintsAreCompared => climate.collides,
+            Self::FillNeedsLease
+            | Self::InvalidationTakesLease
+            | Self::MissingLeaseRejects
+            | Self::FillComparesToken
+            | Self::LeasesAreRenewed
+            | Self::ReleaseComparesToken
+            | Self::DroppedLeasesAreGivenBack
+            | Self::UnansweredClaimsAreGivenBack
+            | Self::TakeOverRevokes
+            | Self::IndexBeforeLoad
+            | Self::MarkLoadsAgain
+            | Self::MarksOutliveLoads
+            | Self::ClaimLooksAgain
+            | Self::PendingComesFirst
+            | Self::RefreshTakesLease
+            | Self::IntentsAreCarriedOut
+            | Self::LateJoinersWait
+            | Self::LooksAgainAfterFailure
+            | Self::StoreClock
+            | Self::WalkCompares => true,
         }
     }
 

@@ -51,6 +51,13 @@ pub struct Outcome {
 }
 
 impl Scene {
+    /// Whether running it can show anything that it does not show with nothing missing.
+    #[must_use]
+    pub fn is_worth_running(&self) -> bool {
+        let climate = Climate::draw(&Chance::new(self.seed));
+        self.missing.is_none_or(|missing| missing.matters_in(&climate))
+    }
+
     /// Runs the schedule.
     ///
     /// # Panics
@@ -201,6 +208,8 @@ impl Fleet {
 /// Ends every disturbance, waits, and reads everything once more through every host.
 async fn rest(world: &Arc<World>, fleet: &Arc<Fleet>) {
     *world.weather() = Weather::clear(world.climate.hosts);
+    world.pauses.end();
+    world.note(Event::OriginBack);
     for node in &mut world.nodes().all {
         node.full = false;
     }

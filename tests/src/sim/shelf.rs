@@ -30,6 +30,16 @@ pub(super) struct Shelf {
     pub(super) register: Register,
     /// Since they were taken last.
     changes: Vec<Change>,
+    before_loss: BeforeLoss,
+}
+
+/// What a store held before an invalidation removed a lease.
+#[derive(Debug, Clone, Default)]
+enum BeforeLoss {
+    #[default]
+    Unwanted,
+    Wanted,
+    Seen(Box<Shelf>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -169,8 +179,28 @@ impl Shelf {
         self.leases.remove(name).is_some()
     }
 
+    /// Waits for an invalidation that removes a lease.
+    pub(super) fn want_loss(&mut self) {
+        self.before_loss = BeforeLoss::Wanted;
+    }
+
+    /// What the store held before that, if there was one.
+    pub(super) fn take_before_loss(&mut self) -> Option<Self> {
+        match std::mem::take(&mut self.before_loss) {
+            BeforeLoss::Seen(before) => Some(*before),
+            wanted @ (BeforeLoss::Wanted | BeforeLoss::Unwanted) => {
+                self.before_loss = wanted;
+                None
+            }
+        }
+    }
+
     /// Removes value and lease; whether there was one.
     pub(super) fn remove(&mut self, name: &Name, now_ms: u64) -> bool {
+        if matches!(self.before_loss, BeforeLoss::Wanted) && self.holder(name, now_ms).is_some() {
+            self.before_loss = BeforeLoss::Unwanted;
+            self.before_loss = BeforeLoss::Seen(Box::new(self.clone()));
+        }
         let value = self.take_value(name).is_some_and(|value| now_ms < value.stale_until_ms);
         let lease = self.holder(name, now_ms).is_some();
         self.remove_lease(name);

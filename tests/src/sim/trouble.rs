@@ -10,6 +10,7 @@ use super::history::Event;
 use super::host::CONFIGURATIONS;
 use super::nodes::{Node, Shown};
 use super::schedule::Fleet;
+use super::shelf::Shelf;
 use super::weather::Way;
 use super::world::World;
 
@@ -18,6 +19,10 @@ const NAMINGS: u32 = 8;
 
 /// By how much clocks are set.
 const STEPS_MS: [i64; 6] = [-3_600_000, -60_000, -5_000, 5_000, 60_000, 3_600_000];
+
+/// How often, and how many times, it is looked whether a lease was lost.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 400;
 
 /// What may happen.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +59,11 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 let of = format!("the link of host {host}");
                 disturb(&world, &of, |weather| &mut weather.links[host]).await;
             }
-            Trouble::Origin => disturb(&world, "the origin", |weather| &mut weather.origin).await,
+            Trouble::Origin => {
+                world.note(Event::OriginDisturbed);
+                disturb(&world, "the origin", |weather| &mut weather.origin).await;
+                world.note(Event::OriginBack);
+            }
             Trouble::Eviction => evict(&world),
             Trouble::Flush => {
                 world.remark(|| "the store is flushed".to_owned());
@@ -82,9 +91,7 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 });
             }
             Trouble::Pause => {
-                let lasts = world.chance.millis(100, 10_000);
-                world.remark(|| format!("host {host} freezes for {lasts:?}"));
-                world.pauses.freeze(host, lasts);
+                world.freeze(host, world.chance.millis(100, 10_000));
                 // Others go on meanwhile, and not for ever.
                 sleep(world.chance.millis(0, 2_000)).await;
             }
@@ -132,10 +139,10 @@ fn possible(world: &World) -> Vec<Trouble> {
         (climate.restarts, Trouble::Restart),
         (climate.failovers, Trouble::Failover),
         (climate.steps, Trouble::Step),
-        (climate.pauses, Trouble::Pause),
+        (climate.pauses && climate.long_pauses, Trouble::Pause),
         (climate.origin_faults, Trouble::Origin),
         (climate.breaks, Trouble::Break),
-        (climate.crashes, Trouble::Crash),
+        (climate.crashes && climate.sudden_crashes, Trouble::Crash),
         (climate.swaps, Trouble::Swap),
         (climate.configurations, Trouble::Configuration),
         (climate.volatile, Trouble::Lose),
@@ -172,13 +179,28 @@ fn evict(world: &World) {
     world.remark(|| "a value or a lease is evicted".to_owned());
 }
 
+/// What the serving node holds now, or held before it lost a lease that somebody loads under; whether it is that.
+async fn snapshot(world: &World) -> (usize, Shelf, bool) {
+    let serving = {
+        let mut nodes = world.nodes();
+        nodes.serving().shelf.want_loss();
+        nodes.serving
+    };
+    let waits = if world.climate.hot > 0 { 80 } else { 30 };
+    let looks = if world.chance.percent(waits) { LOOKS } else { 0 };
+    for _ in 0..looks {
+        sleep(LOOK).await;
+        if let Some(before) = world.nodes().all[serving].shelf.take_before_loss() {
+            return (serving, before, true);
+        }
+    }
+    (serving, world.nodes().all[serving].shelf.clone(), false)
+}
+
 /// The node crashes and comes back with what it held a while ago.
 async fn restart(world: &World) {
-    let (serving, snapshot) = {
-        let mut nodes = world.nodes();
-        (nodes.serving, nodes.serving().shelf.clone())
-    };
-    let seldom = world.chance.percent(50);
+    let (serving, snapshot, is_chosen) = snapshot(world).await;
+    let seldom = !is_chosen && world.chance.percent(50);
     sleep(world.chance.millis(1, if seldom { 3_000 } else { 100 })).await;
     world.remark(|| "the node crashes".to_owned());
     {
@@ -210,6 +232,10 @@ enum Old {
 /// A replica that lags behind takes the node's place.
 async fn fail_over(world: &World, fleet: &Fleet) {
     let old = world.chance.one_of(&[Old::Dies, Old::Lives, Old::CutOff, Old::Follows]);
+    if world.chance.percent(50) {
+        // The first fence is over, and the node has values.
+        sleep(world.chance.millis(0, 7_000)).await;
+    }
     let (before, replica) = {
         let mut nodes = world.nodes();
         let (before, now) = (nodes.serving, world.elapsed());
@@ -219,6 +245,11 @@ async fn fail_over(world: &World, fleet: &Fleet) {
         (before, nodes.serving().shelf.clone())
     };
     sleep(world.chance.millis(1, 2_000)).await;
+    if world.climate.pauses && world.chance.percent(80) {
+        // It sees nothing of the fence, nor of what is written after it.
+        let host = world.chance.below(world.climate.hosts);
+        world.freeze(host, world.chance.millis(4_000, 9_000));
+    }
     world.remark(|| format!("a replica is promoted; the old node: {old:?}"));
     world.note(Event::Replaced);
     let (epoch, other) = (Epoch(world.chance.number()), Epoch(world.chance.number()));
@@ -250,7 +281,7 @@ async fn fail_over(world: &World, fleet: &Fleet) {
         }
     }
     // The fence, and some time under the new node.
-    sleep(world.chance.millis(0, 8_000)).await;
+    sleep(world.chance.millis(0, 10_000)).await;
     if matches!(old, Old::CutOff) {
         heal(world);
     }

@@ -19,6 +19,9 @@ use super::world::World;
 /// How often a word that is held up looks whether it may go on.
 const HELD_UP: Duration = Duration::from_millis(5);
 
+/// A host that thaws reads what came meanwhile within this, in milliseconds: not before everything else.
+const READS_WITHIN_MS: u64 = 5;
+
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
@@ -164,6 +167,7 @@ async fn deliver(
                 Way::Refuses | Way::Frozen => sleep(HELD_UP).await,
             }
         }
+        ears.thawed().await;
         ears.world.remark(|| format!("host {} hears of {change:?}", ears.host));
         ears.hear(&change);
         heard.change(|heard| *heard += 1);
@@ -178,6 +182,14 @@ impl Ears {
             listeners: Mutex::default(),
             awaited: Mutex::default(),
         })
+    }
+
+    /// A frozen host hears nothing before it has thawed, and then not at once.
+    pub(super) async fn thawed(&self) {
+        while self.world.pauses.is_frozen(self.host) {
+            self.world.pauses.over(self.host).await;
+            sleep(self.world.chance.millis(0, READS_WITHIN_MS)).await;
+        }
     }
 
     pub(super) fn add(&self, listener: Weak<dyn Listener>) {

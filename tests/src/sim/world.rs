@@ -142,6 +142,12 @@ impl World {
         self.dying.notify_one();
     }
 
+    /// A host freezes for so long.
+    pub(super) fn freeze(&self, host: usize, lasts: Duration) {
+        self.remark(|| format!("host {host} freezes for {lasts:?}"));
+        self.pauses.freeze(host, lasts);
+    }
+
     /// Returns when a host is doomed.
     pub(super) async fn next_doomed(&self) -> usize {
         loop {

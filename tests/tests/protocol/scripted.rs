@@ -1,7 +1,7 @@
 //! A store that fails, hangs and forgets on command, over one that does not. Each host has its own.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub(super) struct Scripted {
     memory: Arc<MemoryStore>,
     fault: Option<Fault>,
     down: AtomicBool,
+    /// How far this host's estimate of the store's clock was set back.
+    behind_ms: AtomicU64,
     held: Mutex<HashMap<Op, VecDeque<oneshot::Receiver<()>>>>,
     calls: watch::Sender<HashMap<Op, usize>>,
     granted: Mutex<HashSet<(Name, Token)>>,
@@ -74,12 +76,18 @@ impl Scripted {
             memory,
             fault,
             down: AtomicBool::new(false),
+            behind_ms: AtomicU64::new(0),
             held: Mutex::default(),
             calls: watch::Sender::default(),
             granted: Mutex::default(),
             fills: Mutex::default(),
             invalidated: Mutex::default(),
         })
+    }
+
+    /// From now on this host takes the store's clock to be so far behind.
+    pub(super) fn set_clock_back(&self, by: Duration) {
+        self.behind_ms.store(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// From now on no call is answered.
@@ -305,7 +313,7 @@ impl Store for Scripted {
     }
 
     fn now_ms(&self) -> u64 {
-        self.memory.now_ms()
+        self.memory.now_ms() - self.behind_ms.load(Ordering::SeqCst)
     }
 
     fn kind(&self) -> &'static str {

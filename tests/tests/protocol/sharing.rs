@@ -164,3 +164,21 @@ async fn who_asks_for_a_fresh_load_does_not_share_one_that_began_before() {
     load.release();
     assert_eq!(versions(vec![early, fresh]).await, [1, 2]);
 }
+
+#[tokio::test]
+async fn who_asked_for_a_fresh_load_before_the_clock_was_set_back_is_answered_by_the_next_load() {
+    let world = World::default();
+    let host = world.host().await;
+    let load = world.truth.hold_load();
+    let early = host.spawn_read();
+    world.truth.begun(1).await;
+    world.truth.commit();
+    world.pass(Duration::from_millis(2)).await;
+    let before = host.coalesced();
+    let fresh = host.spawn_bypass();
+    until("the reader to join", || host.coalesced() > before).await;
+    host.store.set_clock_back(Duration::from_secs(5));
+    load.release();
+    assert_eq!(versions(vec![early, fresh]).await, [1, 2]);
+    assert_eq!(host.store.calls(Op::Claim), 2);
+}

@@ -91,15 +91,20 @@ impl Naive {
         (answer, came_before)
     }
 
-    /// Answers again what it heard no change of.
-    pub(super) async fn near<F>(&self, subject: Subject, read: impl FnOnce() -> F) -> Shared
+    /// Answers again what it heard no change of, if the host trusts the store.
+    pub(super) async fn near<F>(
+        &self,
+        subject: Subject,
+        trusts: bool,
+        read: impl FnOnce() -> F,
+    ) -> Shared
     where
         F: Future<Output = Shared>,
     {
         let now = Instant::now();
         let changes = {
             let kept = self.kept();
-            let known = kept.answers.get(&subject).filter(|(_, until)| now < *until);
+            let known = kept.answers.get(&subject).filter(|(_, until)| trusts && now < *until);
             if let Some((answer, _)) = known {
                 return Ok(Answer { via: Via::Near, ..answer.clone() });
             }
@@ -108,7 +113,9 @@ impl Naive {
         let answer = read().await?;
         let mut kept = self.kept();
         if answer.via == Via::Store && kept.changes == changes {
-            kept.answers.insert(subject, (answer.clone(), now + self.at_most));
+            let fresh = Duration::from_millis(answer.ttl_ms.unwrap_or(0).try_into().unwrap_or(0));
+            let until = (now + self.at_most).min(Instant::now() + fresh);
+            kept.answers.insert(subject, (answer.clone(), until));
         }
         Ok(answer)
     }

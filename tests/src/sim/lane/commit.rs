@@ -25,6 +25,10 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 /// Where hosts die, one dies with so many commits of a hundred, before it hears of the commit.
 const DIES: u32 = 2;
 
+/// The same of commits that last longer than [`LONG`].
+const DIES_OF_LONG: u32 = 25;
+const LONG: Duration = Duration::from_secs(1);
+
 /// How often a write that waits for a row looks whether it is free.
 const LOCKED: Duration = Duration::from_millis(2);
 
@@ -65,7 +69,7 @@ impl Open {
         let climate = &world.climate;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(0);
         let in_doubt = climate.origin_faults && !climate.anonymous && world.chance.percent(10);
-        let is_slow = !climate.slow_commit.is_zero() && world.chance.percent(10);
+        let is_slow = !climate.slow_commit.is_zero() && world.chance.percent(climate.slow_commits);
         let longest = if is_slow { climate.slow_commit } else { DOUBT };
         let longest = if climate.anonymous { longest.min(COMMIT_LIMIT / 2) } else { longest };
         match (in_doubt, is_slow) {
@@ -113,7 +117,8 @@ impl Transaction for Open {
             let died = id.world.climate.anonymous && database.is_cut();
             if fate.commits && !died {
                 commit(&id.world, request, change);
-                if id.world.climate.crashes && id.world.chance.percent(DIES) {
+                let dies = if fate.lasts > LONG { DIES_OF_LONG } else { DIES };
+                if id.world.climate.crashes && id.world.chance.percent(dies) {
                     id.world.doom(database.host);
                 }
             }

@@ -34,6 +34,9 @@ impl Link {
         if self.lacks(Protection::NewNodesAreWatched) {
             beat.answer.replicas = Replicas::None;
         }
+        if beat.answer.replicas == Replicas::Silent {
+            self.forget_near();
+        }
         if self.lacks(Protection::SilentReplicasCount) && beat.answer.replicas == Replicas::Silent {
             beat.answer.replicas = Replicas::Answering;
         }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use corral_host::store::{Doomed, Intent, LinkId, Marking, Name, Over, Removed, StoreError, Tag};
 
+use super::Link;
 use super::operation::{Kind, Operation};
-use super::{Link, Sabotage};
+use crate::sim::climate::Climate;
 use crate::sim::nodes::Node;
 use crate::sim::protection::Protection;
 use crate::sim::shelf::Member;
@@ -13,6 +14,9 @@ use crate::sim::wire::Change;
 
 /// How many members of an index one exchange removes: few, so that a walk has several.
 const CHUNK: usize = 1;
+
+/// How long a host freezes in the middle of a walk: others look, claim, load and fill meanwhile.
+const LONGEST_FREEZE_MS: u64 = 500;
 
 impl Link {
     pub(super) async fn carry_out_invalidation(
@@ -23,11 +27,7 @@ impl Link {
         if let Some(over) = self.answer_too_early(doomed, marking) {
             return Ok(over);
         }
-        let removed = self.remove_doomed(doomed, marking).await;
-        if removed.is_err() && self.lacks(Protection::PendingComesFirst) {
-            self.sabotage().owed.extend(doomed.iter().cloned());
-        }
-        removed
+        self.remove_doomed(doomed, marking).await
     }
 
     async fn remove_doomed(
@@ -95,6 +95,7 @@ impl Link {
             for (name, _) in chunk {
                 removed += self.remove(name.clone(), link).await?;
             }
+            self.may_freeze_in_walk();
             let (of, chunk): (Tag, Vec<Member>) = (tag.clone(), chunk.to_vec());
             let forget = Operation::on_tag(Kind::Removes, "forget a member of", tag);
             let over = self.exchange(forget, move |node, _| {
@@ -105,12 +106,17 @@ impl Link {
         refused.map_or(Ok(removed), Err)
     }
 
-    /// What was owed is answered at once and carried out later, where debts do not come first.
+    fn may_freeze_in_walk(&self) {
+        let Climate { pauses, freezes_in_walks, .. } = self.world.climate;
+        if pauses && self.world.chance.percent(freezes_in_walks) {
+            self.world.freeze(self.host, self.world.chance.millis(1, LONGEST_FREEZE_MS));
+        }
+    }
+
+    /// What pays a debt is answered at once and carried out later, where debts do not come first. Nothing but
+    /// debts is sent while something is owed: trust ends with the first of them.
     fn answer_too_early(&self, doomed: &[Doomed], marking: Marking) -> Option<Over<Removed>> {
-        let was_owed = |sabotage: &mut Sabotage| {
-            doomed.iter().filter(|doomed| sabotage.owed.remove(*doomed)).count() > 0
-        };
-        if !self.lacks(Protection::PendingComesFirst) || !was_owed(&mut self.sabotage()) {
+        if !self.lacks(Protection::PendingComesFirst) || !self.owes() {
             return None;
         }
         let (doomed, delay) = (doomed.to_vec(), self.world.chance.millis(100, 500));
