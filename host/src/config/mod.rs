@@ -172,7 +172,7 @@ impl std::fmt::Debug for Secret {
 /// The shared cache.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoreConfig {
-    /// None: memory.
+    /// `None` means the memory of this process.
     pub url: Option<Secret>,
     /// How long the store may be silent in one call.
     pub timeout: Duration,
@@ -237,7 +237,7 @@ pub struct Entity {
     pub name: String,
     /// Its parameters, in order.
     pub params: Vec<Param>,
-    /// None: bound to a closure by the program that uses the library.
+    /// `None` if the program that uses the library binds a closure.
     pub read: Option<ReadStatement>,
     /// One object or an array.
     pub rows: Rows,

@@ -29,7 +29,7 @@ pub(super) struct Item {
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     path: Vec<String>,
-    /// None: the file has no such table; the environment may still know its keys.
+    /// `None` if the file has no such table; the environment may still know its keys.
     table: Option<&'a DeTable<'a>>,
     place: Place,
     known: Vec<String>,

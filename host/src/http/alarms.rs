@@ -53,7 +53,7 @@ impl Timer for Alarms {
 
 /// A timer in use. Returned when it is dropped.
 struct Alarm {
-    /// None: it was returned.
+    /// `None` once it was returned.
     inner: Option<Inner>,
     idle: Arc<ArrayQueue<Inner>>,
 }

@@ -27,7 +27,7 @@ fn not_text(name: &str, what: &str) -> RequestError {
     RequestError::Arguments(vec![InvalidArgument::new(name, problem)])
 }
 
-/// None: it is no UTF-8. A `%` without two digits after it stands for itself, as browsers have it.
+/// `None` if it is no UTF-8. A `%` without two digits after it stands for itself, as browsers have it.
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
     // Most have nothing to decode.
     if !text.contains(['%', '+']) {

@@ -17,7 +17,7 @@ pub(super) struct Assignments {
 }
 
 /// Reads `[WITH …] UPDATE [ONLY] table [[AS] alias] SET column = …, (column, …) = … [FROM … WHERE …]`.
-/// None: it is no UPDATE, or one of another form.
+/// `None` if the statement is no UPDATE, or one of another form.
 pub(super) fn of(sql: &str, dialect: Dialect) -> Option<Assignments> {
     let tokens = tokens(sql, dialect);
     let mut rest = Rest { tokens: &tokens };

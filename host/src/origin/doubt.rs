@@ -17,7 +17,7 @@ use super::OriginError;
 pub struct Xid {
     /// As `pg_current_xact_id` counts them: without wrap-around. It means nothing on another server.
     pub number: u64,
-    /// The life of the server that gave it out; none: that is not known.
+    /// The life of the server that gave the id out; `None` if that is not known.
     pub life: Option<ServerLife>,
 }
 

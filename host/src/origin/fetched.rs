@@ -38,7 +38,7 @@ impl Fetched {
     }
 }
 
-/// None: it is no object and no array of objects.
+/// `None` if the text is no object and no array of objects.
 fn read(body: &[u8], columns: &[String], texts: &mut Texts<'_>) -> Option<()> {
     let rows: Vec<HashMap<String, &RawValue>> = match body.first()? {
         b'[' => serde_json::from_slice(body).ok()?,

@@ -64,7 +64,7 @@ struct Said {
 }
 
 impl Newest {
-    /// None: no connection was opened yet, or the database does not say.
+    /// `None` if no connection was opened yet, or the database does not say.
     pub(super) fn get(&self) -> Option<OriginIdentity> {
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.as_ref().and_then(|said| said.identity)

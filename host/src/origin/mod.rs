@@ -150,8 +150,8 @@ pub enum ColumnType {
     /// SQLite only: an expression, or a column without a declared type. Each value has the text of
     /// its storage class.
     Dynamic,
-    /// None: values that the database takes for equal can have different texts, or the type is not
-    /// known here. The database's own name of it.
+    /// Values that the database takes for equal can have different texts, or the type is not known here.
+    /// The database's own name of it.
     Opaque(String),
 }
 

@@ -48,7 +48,7 @@ const FAILURE_SHOWN: usize = 240;
 /// One activated policy. Requests hold it until they end, so it lives as long as the last of them.
 pub struct Generation {
     shared: Arc<Shared>,
-    /// None: it only names, for invalidations, what it named while it was in force.
+    /// `None` if it only names, for invalidations, what it named while it was in force.
     plans: Option<Plans>,
 }
 

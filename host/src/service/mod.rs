@@ -87,7 +87,7 @@ struct Inner {
 struct Bound {
     entity: Arc<Entity>,
     definition: Arc<Definition>,
-    /// None: it has no statement, the program binds a closure.
+    /// `None` if it has no statement: the program binds a closure.
     loader: Option<Arc<dyn Loader>>,
     writes: BTreeMap<String, Arc<origin::WriteStatement>>,
 }

@@ -95,7 +95,7 @@ pub(super) struct Templates {
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Piece {
     Text(String),
-    /// None: a column's value, whose type nobody declares.
+    /// `None` for a column's value, whose type nobody declares.
     Hole(Option<ParamType>),
 }
 

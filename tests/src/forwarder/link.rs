@@ -15,7 +15,7 @@ const CREDIT: Duration = Duration::from_millis(2);
 /// One direction of a link.
 #[derive(Clone)]
 pub(super) struct Link {
-    /// None: as fast as bytes come.
+    /// `None` if bytes go on as fast as they come.
     bytes_per_second: Option<u64>,
     /// When everything that was sent so far is through. The lock is granted in the order in which it
     /// was asked for: whoever has more to send asks again, behind all others.

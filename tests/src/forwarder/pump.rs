@@ -52,7 +52,7 @@ impl Lane {
             }
             // An end is as good as a byte: who is cut off hears of neither.
             self.pass(0).await;
-            // Who has gone already needs no end.
+            // A connection that has gone already needs no end.
             let _ = to.shutdown().await;
         };
         // The writer drops its end of the channel when nobody takes bytes any more.

@@ -14,7 +14,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// None: of nothing.
+    /// `None` if there are none.
     #[must_use]
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);

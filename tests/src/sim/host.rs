@@ -204,7 +204,7 @@ impl Host {
     ) -> Result<Answer, ReadError> {
         self.world.pauses.over(self.number).await;
         let read = || self.cache.read(self.read_of(subject, fresh, true));
-        // Who has waited for another's read and begins one of his own is no later for that.
+        // A reader that waited for another read has no more time for its own.
         let in_time = |answer: Result<_, _>| answer.unwrap_or(Err(ReadError::Deadline));
         let deadline = self.world.climate.deadline;
         match self.world.missing {

@@ -134,15 +134,18 @@ async fn the_example_of_the_readme_is_ready_to_serve() {
     let config = example
         .replace("\"redis://127.0.0.1:6379\"", &format!("\"{}\"\ntimeout = \"5s\"", redis.url()))
         .replace("postgres://app@127.0.0.1/shop", &postgres.url());
-    let output = File::new(&config).run("check").await;
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success() && notes(&said) == 0, "{said}");
+    let (is_ready, said) = check(&config).await;
+    assert!(is_ready && notes(&said) == 0, "{said}");
 }
 
-/// Whether a configuration over this origin is ready to serve, and what `check` says of it.
+/// [`check`] of entities over this origin.
 async fn checked(origin: &str, entities: &str) -> (bool, String) {
-    let output = File::new(&format!("[origin]\nurl = \"{origin}\"\n{entities}")).run("check").await;
+    check(&format!("[origin]\nurl = \"{origin}\"\n{entities}")).await
+}
+
+/// Whether a configuration is ready to serve, and what `corral check` says of it.
+async fn check(config: &str) -> (bool, String) {
+    let output = File::new(config).run("check").await;
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }

@@ -171,14 +171,8 @@ async fn what_has_written_nothing_has_no_id_and_its_commit_is_confirmed() {
 
 #[tokio::test]
 async fn an_id_has_ended_when_it_was_rolled_back_or_never_given_out() {
-    let server = Server::start().await;
-    run(&mut server.admin().await, "CREATE TABLE t (id int8 PRIMARY KEY)").await;
-    let origin = connect(&server.url());
-    let written = insert(&origin, 1).await;
-    let xid = written.xid.unwrap();
-    assert!(!origin.has_ended(xid).await.unwrap(), "it is open");
-    drop(written);
-    until("it is rolled back", async || origin.has_ended(xid).await.unwrap()).await;
+    let (_server, origin) = private().await;
+    let xid = rolled_back(&origin, 1).await;
     for never in [0, xid.number + 1_000_000, u64::MAX].map(Xid::from) {
         assert!(origin.has_ended(never).await.unwrap(), "{never}");
     }
@@ -186,19 +180,14 @@ async fn an_id_has_ended_when_it_was_rolled_back_or_never_given_out() {
 
 #[tokio::test]
 async fn how_a_transaction_ended_is_said_within_the_life_of_its_server() {
-    let server = Server::start().await;
-    run(&mut server.admin().await, "CREATE TABLE t (id int8 PRIMARY KEY)").await;
-    let origin = connect(&server.url());
+    let (_server, origin) = private().await;
     let written = insert(&origin, 1).await;
     let committed = written.xid.unwrap();
     written.transaction.commit().await.unwrap();
     assert_eq!(origin.has_committed(committed).await.unwrap(), Some(true));
-    let written = insert(&origin, 2).await;
-    let rolled_back = written.xid.unwrap();
-    drop(written);
-    until("it is rolled back", async || origin.has_ended(rolled_back).await.unwrap()).await;
+    let rolled_back = rolled_back(&origin, 2).await;
     assert_eq!(origin.has_committed(rolled_back).await.unwrap(), Some(false));
-    // Of whom it is not known who gave it out.
+    // An intent carries the number alone.
     let anonymous = Xid::from(committed.number);
     assert_eq!(origin.has_committed(anonymous).await.unwrap(), None);
 }
@@ -206,10 +195,8 @@ async fn how_a_transaction_ended_is_said_within_the_life_of_its_server() {
 #[tokio::test]
 async fn an_id_that_a_server_gives_out_again_after_a_crash_is_not_the_one_that_was_lost() {
     for crash in [Crash::OfTheServer, Crash::OfABackend] {
-        let mut server = Server::start().await;
-        run(&mut server.admin().await, "CREATE TABLE t (id int8 PRIMARY KEY)").await;
-        let origin = connect(&server.url());
-        let log_writer = log_writer(&server).await;
+        let (mut server, origin) = private().await;
+        let log_writer = log_writer(&server).await.unwrap();
         signal(log_writer, Signal::Stop).unwrap();
         let lost = insert(&origin, 1).await;
         let xid = lost.xid.unwrap();
@@ -220,9 +207,10 @@ async fn an_id_that_a_server_gives_out_again_after_a_crash_is_not_the_one_that_w
             }
             Crash::OfABackend => {
                 signal(log_writer, Signal::Kill).unwrap();
-                let is_up = async || server.postgres().connect().await.is_ok();
-                until("it goes down", async || !is_up().await).await;
-                until("it came up again", is_up).await;
+                until("it has crashed and come back", async || {
+                    self::log_writer(&server).await.is_ok_and(|now| now != log_writer)
+                })
+                .await;
             }
         }
         assert!(matches!(lost.transaction.commit().await, Err(CommitError::InDoubt(_))));
@@ -258,10 +246,11 @@ enum Crash {
 }
 
 /// The process that writes the log of transactions that have not committed.
-async fn log_writer(server: &Server) -> u32 {
+async fn log_writer(server: &Server) -> anyhow::Result<u32> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
-    let pid: i32 = sqlx::query_scalar(sql).fetch_one(&mut server.admin().await).await.unwrap();
-    u32::try_from(pid).unwrap()
+    let mut connection = server.postgres().connect().await?;
+    let pid: i32 = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
+    Ok(u32::try_from(pid)?)
 }
 
 #[tokio::test]
@@ -277,6 +266,23 @@ async fn replicated() -> (Server, PostgresOrigin) {
     run(&mut server.admin().await, "CREATE TABLE t (id int8 PRIMARY KEY)").await;
     let origin = connect(&server.url());
     (server, origin)
+}
+
+async fn private() -> (Server, PostgresOrigin) {
+    let server = Server::start().await;
+    run(&mut server.admin().await, "CREATE TABLE t (id int8 PRIMARY KEY)").await;
+    let origin = connect(&server.url());
+    (server, origin)
+}
+
+/// An insert that is rolled back; it was open before.
+async fn rolled_back(origin: &PostgresOrigin, id: i64) -> Xid {
+    let written = insert(origin, id).await;
+    let xid = written.xid.unwrap();
+    assert!(!origin.has_ended(xid).await.unwrap(), "it is open");
+    drop(written);
+    until("it is rolled back", async || origin.has_ended(xid).await.unwrap()).await;
+    xid
 }
 
 async fn proxied() -> (Server, Proxy, PostgresOrigin) {

@@ -33,7 +33,7 @@ const TYPICAL_BYTES: u64 = 512;
 
 /// The answers that this process keeps.
 pub(super) struct Near {
-    /// None: the near cache is off.
+    /// `None` if the near cache is off.
     kept: Option<Kept>,
 }
 

@@ -55,7 +55,7 @@ impl InDoubt {
             // Whichever way it ended: that costs no more than a miss.
             let refills = committing.invalidate(&cache).await;
             cache.doubts.remove();
-            // Who waited may have gone.
+            // The request that waited may have gone.
             let _gone = tell.send((committed, refills));
             drop(unfinished);
         });

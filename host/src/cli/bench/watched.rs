@@ -11,7 +11,7 @@ use crate::bench::{BenchError, Soak, Usage};
 /// How often memory is looked at: reading it costs the kernel a walk over the process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Whom `--pid` names.
+/// The processes that `--pid` names.
 pub(super) struct Watched {
     pids: Vec<u32>,
 }
@@ -67,7 +67,7 @@ impl Watched {
 }
 
 impl Watching {
-    /// None: nobody was to be watched.
+    /// `None` if no process was to be watched.
     pub(super) async fn end(self) -> anyhow::Result<Option<Seen>> {
         let Some(Begun { end, seen }) = self.0 else { return Ok(None) };
         // One that ended already has found that its process is gone, and says so.

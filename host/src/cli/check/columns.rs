@@ -26,7 +26,7 @@ pub(super) struct Answers<'c> {
 struct Hole<'t> {
     /// As the template has it: `id`, `row.team_id`.
     name: String,
-    /// None: it is not known, so it fits everything.
+    /// `None` if the type is not known: it fits everything then.
     ty: Option<&'t ColumnType>,
     /// The parameter's type, where it is one.
     param: Option<ParamType>,

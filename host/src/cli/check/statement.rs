@@ -185,7 +185,7 @@ fn parameter(tokens: &[Token]) -> Option<usize> {
     }
 }
 
-/// None: quotes or comments do not end.
+/// `None` if a quote or a comment does not end.
 fn tokens(sql: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut rest = sql;

@@ -11,7 +11,7 @@ pub(super) struct Touched<'c> {
 }
 
 impl<'c> Touched<'c> {
-    /// None: it can't be read, and was refused with the configuration.
+    /// `None` if the text can't be read: the configuration is refused for it already.
     pub(super) fn of(text: &'c str) -> Option<Self> {
         let touch = template::touch(text).ok()?;
         let sources = touch.sources();

@@ -311,7 +311,7 @@ struct Stays {
     time: humantime::FormattedDuration,
 }
 
-/// None: what was not found is not kept.
+/// `None` if the entity does not keep what was not found.
 fn stays(entity: &Entity) -> Option<Stays> {
     let stays =
         |why, what, time: Duration| Stays { why, what, time: humantime::format_duration(time) };

@@ -388,7 +388,7 @@ fn a_column_counts_characters() {
     assert!(problems[0].starts_with(":1:44 policy.watch: "), "{}", problems[0]);
 }
 
-/// None: the text has this one problem, and no secret is told. The words of the TOML parser are its
+/// `None` if the text has this one problem, and no secret is told. The words of the TOML parser are its
 /// own.
 fn surprise(text: &str, expected: &str) -> Option<String> {
     let problems = problems_of(text);

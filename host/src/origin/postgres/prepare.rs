@@ -244,7 +244,7 @@ enum Family {
     Alone(u32),
 }
 
-/// None: no type of ours.
+/// `None` if no type of ours has this number.
 fn family(oid: u32) -> Option<Family> {
     match oid {
         20 | 21 | 23 => Some(Family::Integer),

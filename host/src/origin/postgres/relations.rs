@@ -28,7 +28,7 @@ const SYNTAX: &str = "42601";
 /// What the session is like.
 struct Session {
     dialect: Dialect,
-    /// None: it may create temporary objects. Otherwise what would allow it.
+    /// What would allow the role to create temporary objects; `None` if it may.
     missing_right: Option<String>,
 }
 
@@ -44,7 +44,7 @@ struct Used {
 struct UsedColumn {
     #[serde(flatten)]
     table: Table,
-    /// None: the table as such.
+    /// `None` if it is the table as such.
     column: Option<String>,
     is_whole: bool,
     row_security: bool,

@@ -17,7 +17,7 @@ const FAILED: &str = "25P02";
 pub(super) struct PostgresTransaction {
     pub(super) lease: Lease<Postgres>,
     pub(super) deadline: Duration,
-    /// None: it has written nothing.
+    /// `None` if the transaction has written nothing.
     pub(super) xid: Option<Xid>,
 }
 

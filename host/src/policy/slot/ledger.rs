@@ -42,7 +42,7 @@ pub(super) struct Ledger {
 /// named may still live.
 struct Naming {
     generation: Arc<Generation>,
-    /// None: it is in force.
+    /// `None` while it is in force.
     left: Option<Instant>,
 }
 

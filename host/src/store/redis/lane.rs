@@ -119,7 +119,7 @@ async fn serve(stream: Box<dyn Stream>, budget: Duration, queue: Arc<Queue>) {
         mem::take(&mut asked.answers)
     };
     for answer in waiting.into_iter().map(|waiting| waiting.answer).chain(unsent) {
-        // Who went away needs no answer.
+        // A caller that went away needs no answer.
         let _gone = answer.send(Err(error.clone()));
     }
     queue.ended.notify_one();
@@ -222,7 +222,7 @@ fn hand_out(incoming: &mut BytesMut, waiting: &mut VecDeque<Waiting>) -> io::Res
     while let Some(reply) = take_reply(incoming)? {
         let unasked = || io::Error::other("an answer that nobody asked for");
         let asked = waiting.pop_front().ok_or_else(unasked)?;
-        // Who went away needs no answer.
+        // A caller that went away needs no answer.
         let _gone = asked.answer.send(Ok(reply));
     }
     Ok(())
