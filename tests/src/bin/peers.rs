@@ -12,7 +12,7 @@ use corral_tests::peers::compare::{self, Effort};
 use corral_tests::peers::growth::{self, Sizes};
 use corral_tests::peers::peer::Peer;
 use corral_tests::peers::rig::Rig;
-use corral_tests::peers::{chart, disturbed, service, start, table};
+use corral_tests::peers::{against, chart, disturbed, service, start, table};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -42,6 +42,9 @@ struct Args {
     /// Instead: how soon a host that is started answers.
     #[arg(long, group = "what")]
     start: bool,
+    /// Instead: what a hit costs this `corral`, and the one that this file is.
+    #[arg(long, value_name = "FILE", group = "what")]
+    against: Option<PathBuf>,
     /// Where the figures go as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -97,6 +100,11 @@ async fn run(args: &Args) -> anyhow::Result<bool> {
         let lines = disturbed::run(args.time, &told).await?;
         save(args.json.as_deref(), &lines)?;
         (table::disturbed(&lines), true)
+    } else if let Some(earlier) = &args.against {
+        let effort = Effort { rounds: args.rounds, time: args.time };
+        let lines = against::run(earlier, effort, &told).await?;
+        save(args.json.as_deref(), &lines)?;
+        (table::against(&lines), true)
     } else if args.start {
         let start = start::run(&Rig::start().await?).await?;
         save(args.json.as_deref(), &start)?;

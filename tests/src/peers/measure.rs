@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use super::item;
 
+/// Connections that fill a cache.
+const FILL_CONNECTIONS: usize = 64;
+
 /// How a server is loaded.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -118,8 +121,16 @@ pub struct Sample {
 /// # Errors
 /// When a request fails.
 pub async fn fill(url: &str, size: u64) -> anyhow::Result<()> {
+    fill_over(FILL_CONNECTIONS, url, size).await
+}
+
+/// The same over so many connections.
+///
+/// # Errors
+/// As [`fill`].
+pub async fn fill_over(connections: usize, url: &str, size: u64) -> anyhow::Result<()> {
     let mut plan = Plan::new(vec![Target::get(url, &[])?], Keys::Trace((1..=size).collect()));
-    (plan.requests, plan.time) = (size, MAX_TIME);
+    (plan.connections, plan.requests, plan.time) = (connections, size, MAX_TIME);
     let work = move || run(&plan, &Arc::new(Watch::default()));
     let tally = tokio::task::spawn_blocking(work).await??;
     ensure!(tally.failed() == 0, "filling failed: {:?}", tally.errors);

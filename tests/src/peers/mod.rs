@@ -2,9 +2,11 @@
 //! turn within the same minutes, under the load generator of `corral bench`.
 //!
 //! [`peer`] knows how each one is installed and started, [`compare`] runs them in rounds,
-//! [`growth`] shows what Corral costs as it grows, and [`start`] how soon it answers. All servers
-//! give one and the same answer ([`item`]), which is checked before anything is measured.
+//! [`growth`] shows what Corral costs as it grows, [`start`] how soon it answers, and [`against`] what
+//! an earlier Corral cost. All servers give one and the same answer ([`item`]), which is checked before
+//! anything is measured.
 
+pub mod against;
 pub mod chart;
 pub mod claims;
 pub mod compare;

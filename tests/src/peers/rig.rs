@@ -1,6 +1,7 @@
 //! What all peers stand on: one Redis with every answer in it, the origin of Corral, and the origin
 //! of HTTP caches.
 
+use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -56,6 +57,19 @@ impl Rig {
     /// When it does not come up.
     pub async fn host_on(&self, threads: usize, entities: &str) -> anyhow::Result<Host> {
         Host::start(&format!("threads = {threads}\n{}", self.config(entities))).await
+    }
+
+    /// A host of another program, as [`Host::start_as`], on so many threads.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn host_as(
+        &self,
+        program: Vec<OsString>,
+        threads: usize,
+        entities: &str,
+    ) -> anyhow::Result<Host> {
+        Host::start_as(program, &format!("threads = {threads}\n{}", self.config(entities))).await
     }
 
     /// Its configuration.

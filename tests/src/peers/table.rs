@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::against;
 use super::claims::Bar;
 use super::compare::{Comparison, Outcome, Scenario};
 use super::disturbed;
@@ -140,6 +141,32 @@ pub fn disturbed(lines: &[disturbed::Line]) -> String {
         ]);
     }
     aligned(&rows)
+}
+
+/// The lines of two programs beside each other.
+#[must_use]
+pub fn against(lines: &[against::Line]) -> String {
+    let head = ["", "CPU us", "req/s", "instructions", "CPU of this to that"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for line in lines {
+        let name = |program| format!("{:?} hits, threads {}, {program}", line.layer, line.threads);
+        for (program, cost, ratio) in
+            [("that", &line.earlier, String::new()), ("this", &line.ours, exact(&line.cpu_ratio))]
+        {
+            rows.push(vec![
+                name(program),
+                spread(&cost.cpu_us),
+                spread(&cost.requests_per_second),
+                format!("{:.0}", cost.instructions),
+                ratio,
+            ]);
+        }
+    }
+    aligned(&rows)
+}
+
+fn exact(spread: &Spread) -> String {
+    format!("{:.3} ({:.3}-{:.3})", spread.median, spread.least, spread.most)
 }
 
 /// Columns as wide as their widest cell; the first one to the left, the others to the right.

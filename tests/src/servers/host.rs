@@ -1,5 +1,6 @@
 //! A host: `corral serve` as a process of its own, as users run it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -25,13 +26,16 @@ const EXITS_WITHIN: Duration = Duration::from_secs(60);
 pub fn corral() -> anyhow::Result<Command> {
     let program = build_dir()?.join("corral");
     is_current(&program)?;
-    let mut command = Command::new(program);
+    Ok(without_settings(Command::new(program)))
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CORRAL_") {
             command.env_remove(name);
         }
     }
-    Ok(command)
+    command
 }
 
 /// Fails when the program is missing, or older than a source that it was made of: cargo builds tests without
@@ -64,6 +68,8 @@ pub struct Host {
     admin_token: Option<String>,
     ready_path: &'static str,
     environment: Vec<(&'static str, String)>,
+    /// What runs in place of the `corral` of this build; empty: that.
+    program: Vec<OsString>,
     client: Client,
     home: TempDir,
 }
@@ -75,7 +81,16 @@ impl Host {
     /// # Errors
     /// When it does not become ready; with its log.
     pub async fn start(config: &str) -> anyhow::Result<Self> {
-        Self::start_until("/readyz", config, Vec::new()).await
+        Self::start_until("/readyz", config, Vec::new(), Vec::new()).await
+    }
+
+    /// The same of another program, with the arguments that come before `serve`: an earlier `corral`, or one
+    /// that another program runs.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn start_as(program: Vec<OsString>, config: &str) -> anyhow::Result<Self> {
+        Self::start_until("/readyz", config, Vec::new(), program).await
     }
 
     /// The same, with these variables in its environment.
@@ -86,7 +101,7 @@ impl Host {
         environment: Vec<(&'static str, String)>,
         config: &str,
     ) -> anyhow::Result<Self> {
-        Self::start_until("/readyz", config, environment).await
+        Self::start_until("/readyz", config, environment, Vec::new()).await
     }
 
     /// The same, with a wall clock that is an hour ahead; its monotonic clock is right.
@@ -107,13 +122,14 @@ impl Host {
     /// # Errors
     /// When it does not come up; with its log.
     pub async fn start_alive(config: &str) -> anyhow::Result<Self> {
-        Self::start_until("/healthz", config, Vec::new()).await
+        Self::start_until("/healthz", config, Vec::new(), Vec::new()).await
     }
 
     async fn start_until(
         ready_path: &'static str,
         config: &str,
         environment: Vec<(&'static str, String)>,
+        program: Vec<OsString>,
     ) -> anyhow::Result<Self> {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let admin = format!("127.0.0.1:{}", free_port()?);
@@ -125,6 +141,7 @@ impl Host {
             admin_token: None,
             ready_path,
             environment,
+            program,
             client: Client::new(),
             home,
         };
@@ -232,7 +249,14 @@ impl Host {
     /// As [`Host::start`].
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill();
-        let mut command = corral()?;
+        let mut command = match self.program.split_first() {
+            None => corral()?,
+            Some((program, arguments)) => {
+                let mut command = without_settings(Command::new(program));
+                command.args(arguments);
+                command
+            }
+        };
         command.args(["serve", "--config"]).arg(self.config_path());
         // What one test compiled shall not make another one fast.
         command.env("CORRAL_POLICY_CACHE", self.home.path().join("cache"));
