@@ -6,6 +6,8 @@
 
 #[path = "protocol/failing.rs"]
 mod failing;
+#[path = "protocol/host.rs"]
+mod host;
 #[path = "protocol/hostile.rs"]
 mod hostile;
 #[path = "protocol/near.rs"]

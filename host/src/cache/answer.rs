@@ -83,13 +83,13 @@ impl Via {
 
 impl Served {
     pub(super) fn stored(
-        envelope: &Envelope,
+        envelope: Envelope,
         now_ms: u64,
         via: Via,
         generation: &Arc<Generation>,
     ) -> Self {
         Self {
-            body: envelope.body.clone(),
+            body: envelope.body,
             etag: envelope.etag,
             via,
             stored: Some(Stored {

@@ -14,6 +14,7 @@
 mod state;
 mod steps;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::store::{Envelope, Mode};
 
 use super::answer::{ReadError, Served, Via, Why};
 use super::flights::{Boarding, Observation};
-use super::load::LoadError;
+use super::load::{LoadError, Loaded};
 use super::near::{Found, Ticket};
 use super::{Cache, Read};
 use crate::name::Place;
@@ -219,12 +220,13 @@ impl Flight {
         self.fill(lifetime).await == Event::Filled
     }
 
-    /// Ends with what is at hand.
-    pub(super) fn answer(&self) -> Result<Served, ReadError> {
-        let served = |envelope: &Envelope, now_ms, via| {
+    /// Ends with what is at hand, and gives it away.
+    pub(super) fn answer(&mut self) -> Result<Served, ReadError> {
+        let state = mem::replace(&mut self.state, State::Begun);
+        let served = |envelope: Envelope, now_ms, via| {
             Served::stored(envelope, now_ms, via, &self.generation)
         };
-        match &self.state {
+        match state {
             State::Looked(Some(envelope)) => {
                 let fresh = envelope.fresh_until_ms > self.looked_ms;
                 let via = match (fresh, self.waits > 0 || self.turns > 1) {
@@ -241,20 +243,20 @@ impl Flight {
                 let via = Via::Loaded { stale: self.had_value };
                 Ok(served(envelope, self.cache.now_ms(), via))
             }
-            State::Loaded(loaded, _) | State::Settled(loaded, None) => {
-                let why = match (&self.state, self.store_failed) {
-                    (_, true) => Why::StoreUnavailable,
-                    (State::Settled(..), false) => Why::FillRejected,
-                    (_, false) => Why::Uncached,
-                };
-                Ok(Served::loaded(loaded, why, &self.generation))
-            }
+            State::Loaded(loaded, _) => Ok(self.unstored(&loaded, Why::Uncached)),
+            State::Settled(loaded, None) => Ok(self.unstored(&loaded, Why::FillRejected)),
             State::Begun
             | State::Looked(None)
             | State::Held
             | State::Leased(_)
             | State::Failed(None) => Err(self.error()),
         }
+    }
+
+    /// A loaded value that was not stored; `why` counts unless the store could not be asked.
+    fn unstored(&self, loaded: &Loaded, why: Why) -> Served {
+        let why = if self.store_failed { Why::StoreUnavailable } else { why };
+        Served::loaded(loaded, why, &self.generation)
     }
 
     fn error(&self) -> ReadError {

@@ -254,7 +254,7 @@ impl Cache {
             let marking = self.marking(epoch);
             let asked = self.trust.ask(|store| store.invalidate(&names.doomed, marking)).await;
             self.count_doomed(&names.doomed, asked.is_ok());
-            removed = asked?.0.names;
+            removed = asked?.names;
         }
         if !names.scopes.is_empty() {
             self.trust.ask(|store| store.raise(&names.scopes)).await?;

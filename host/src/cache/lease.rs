@@ -68,7 +68,7 @@ impl Lease {
             unfinished,
         };
         let claim = Claim { name, token, lease: lasts, seen_ms, mode };
-        let (claimed, grant) = trust.ask(|store| store.claim(claim)).await?;
+        let (claimed, grant) = trust.ask_under(|store| store.claim(claim)).await?;
         right.may_be_ours = matches!(claimed, Claimed::Granted { .. });
         Ok(match claimed {
             Claimed::Granted { now_ms } => {

@@ -281,7 +281,7 @@ impl Cache {
         definition: &Definition,
         place: &Place,
     ) -> Result<Sight, StoreError> {
-        let (envelope, _) = self.trust.ask(|store| store.get(&place.name)).await?;
+        let envelope = self.trust.ask(|store| store.get(&place.name)).await?;
         let held = self.trust.watch(|store| store.lease_left(&place.name)).await?;
         let now_ms = self.now_ms();
         let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);

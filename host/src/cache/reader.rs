@@ -66,9 +66,8 @@ impl Cache {
         let action = flight.first_look().await;
         match action {
             Action::Answer => {
-                let served = flight.answer()?;
                 flight.keep_near();
-                Ok(finish(read, &plan, served, false))
+                Ok(finish(read, &plan, flight.answer()?, false))
             }
             Action::AnswerAndRefresh => {
                 self.refresh(&flight);

@@ -5,6 +5,7 @@
 //! makes many values untrue at once (a restart, a failover, a flush, an entity's floor) changes a word.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Definition {
     /// Everything that distinguishes this definition, hashed.
     seed: [u8; 32],
     words: ArcSwap<Vec<Word>>,
+    /// The word of the policy that this host published last: nearly every value has it. 0: there is none.
+    usual: AtomicU64,
 }
 
 /// What is in force for the values that one policy names.
@@ -54,8 +57,8 @@ impl Definition {
         texts.push("tags");
         texts.extend(entity.tags.iter().map(String::as_str));
         let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
-        let words = ArcSwap::default();
-        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words })
+        let (words, usual) = (ArcSwap::default(), AtomicU64::new(0));
+        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words, usual })
     }
 
     /// What distinguishes it from other definitions of the entity.
@@ -103,7 +106,15 @@ impl Definition {
 
     /// Whether this word is in force.
     pub(super) fn is_in_force(&self, word: u64) -> bool {
-        self.words.load().iter().any(|known| known.word == word)
+        let is_usual = word == self.usual.load(Ordering::Acquire) && word != 0;
+        is_usual || self.words.load().iter().any(|known| known.word == word)
+    }
+
+    /// From now on these are in force, and no others.
+    fn enforce(&self, words: Vec<Word>, published: PolicyId) {
+        let usual = words.iter().find(|word| word.policy == published).map_or(0, |word| word.word);
+        self.usual.store(usual, Ordering::Release);
+        self.words.store(Arc::new(words));
     }
 
     /// Whether this host has published the naming under this policy.
@@ -251,7 +262,7 @@ impl Stamps {
                     fill_from,
                 })
             });
-            definition.words.store(Arc::new(words.collect()));
+            definition.enforce(words.collect(), published);
         }
         table.fill_from.retain(|scope, _| range.floors.contains_key(scope));
         (table.epoch, table.published) = (Some(epoch), Some(published));

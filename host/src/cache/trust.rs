@@ -13,13 +13,13 @@
 //! time budget, once, and a single slow call is none.
 
 mod beat;
+mod granted;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::sleep;
 
@@ -28,6 +28,8 @@ use super::near::Near;
 use crate::observe::Metrics;
 use crate::store::{Epoch, LinkId, Over, Replicas, Store, StoreError};
 pub(super) use beat::GoodBeat;
+pub(super) use granted::Grant;
+use granted::Granted;
 
 /// How often a node that is trusted is asked for a beat.
 const BEAT: Duration = Duration::from_millis(250);
@@ -55,17 +57,6 @@ pub enum Breaker {
     Open,
 }
 
-/// Trust that was given, until it runs out.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Grant {
-    pub(super) link: LinkId,
-    pub(super) epoch: Epoch,
-    /// The node's clock in the beat, in ms since the Unix epoch.
-    pub(super) beat_ms: u64,
-    /// By the host's clock.
-    until: Duration,
-}
-
 /// What is known of the node.
 #[derive(Debug)]
 struct State {
@@ -89,7 +80,9 @@ pub struct Trust {
     clock: Arc<dyn Clock>,
     near: Arc<Near>,
     metrics: Arc<Metrics>,
-    grant: ArcSwapOption<Grant>,
+    granted: Granted,
+    /// The breaker is closed. No ground for belief: it spares calls whose answers could not count.
+    closed: AtomicBool,
     /// How often the store has answered.
     answers: AtomicU64,
     /// It let a whole time budget pass, and has answered no beat since.
@@ -122,7 +115,8 @@ impl Trust {
             clock,
             near,
             metrics,
-            grant: ArcSwapOption::empty(),
+            granted: Granted::default(),
+            closed: AtomicBool::new(false),
             answers: AtomicU64::new(0),
             silent: AtomicBool::new(false),
             state: Mutex::new(state),
@@ -162,26 +156,43 @@ impl Trust {
 
     /// What is trusted at this moment.
     pub(super) fn grant(&self) -> Option<Grant> {
-        let grant = self.grant.load();
-        let grant = **grant.as_ref()?;
-        (self.clock.now() < grant.until).then_some(grant)
+        self.granted.get(self.clock.now())
     }
 
     /// Whether anything is trusted at this moment.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.grant.load().as_ref().is_some_and(|grant| self.clock.now() < grant.until)
+        self.granted.holds(self.clock.now())
     }
 
     /// Runs a call; its answer counts only if it came over the trusted link while trust lasts.
     pub(super) async fn ask<'a, T, F>(
         &'a self,
         call: impl FnOnce(&'a dyn Store) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<Over<T>, StoreError>>,
+    {
+        let before = self.begin_call()?;
+        let asked = call(&*self.store).await;
+        self.end_call(before, &asked);
+        let Over { link, answer } = asked?;
+        let counts = self.granted.counts(link, self.clock.now());
+        if counts { Ok(answer) } else { Err(StoreError::Distrusted) }
+    }
+
+    /// The same, with the grant by which the answer counts.
+    pub(super) async fn ask_under<'a, T, F>(
+        &'a self,
+        call: impl FnOnce(&'a dyn Store) -> F,
     ) -> Result<(T, Grant), StoreError>
     where
         F: Future<Output = Result<Over<T>, StoreError>>,
     {
-        let Over { link, answer } = self.watch(call).await?;
+        let before = self.begin_call()?;
+        let asked = call(&*self.store).await;
+        self.end_call(before, &asked);
+        let Over { link, answer } = asked?;
         match self.grant() {
             Some(grant) if grant.link == link => Ok((answer, grant)),
             Some(_) | None => Err(StoreError::Distrusted),
@@ -196,10 +207,10 @@ impl Trust {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        if self.grant.load().is_none() {
-            return Err(StoreError::Distrusted);
-        }
-        self.call(call).await
+        let before = self.begin_call()?;
+        let asked = call(&*self.store).await;
+        self.end_call(before, &asked);
+        asked
     }
 
     /// Runs a call that others need, whatever this host believes: nothing of a node that fails at once costs
@@ -215,22 +226,29 @@ impl Trust {
         if self.silent.load(Ordering::Relaxed) {
             return Err(StoreError::Distrusted);
         }
-        match self.call(&call).await {
-            Err(StoreError::Unavailable(_)) => self.call(&call).await,
+        let tell = async || {
+            let before = self.answers.load(Ordering::Relaxed);
+            let told = call(&*self.store).await;
+            self.end_call(before, &told);
+            told
+        };
+        match tell().await {
+            Err(StoreError::Unavailable(_)) => tell().await,
             told => told,
         }
     }
 
-    async fn call<'a, T, F>(
-        &'a self,
-        call: impl FnOnce(&'a dyn Store) -> F,
-    ) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let before = self.answers.load(Ordering::Relaxed);
-        let result = call(&*self.store).await;
-        match &result {
+    /// Where nothing is trusted, nothing is asked: an outage costs no more than its first time budgets.
+    fn begin_call(&self) -> Result<u64, StoreError> {
+        if !self.closed.load(Ordering::Relaxed) {
+            return Err(StoreError::Distrusted);
+        }
+        Ok(self.answers.load(Ordering::Relaxed))
+    }
+
+    /// `before`: how often the store had answered when the call began.
+    fn end_call<T>(&self, before: u64, asked: &Result<T, StoreError>) {
+        match asked {
             Ok(_) | Err(StoreError::Refused(_)) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
             }
@@ -242,7 +260,6 @@ impl Trust {
             }
             Err(StoreError::Distrusted) => {}
         }
-        result
     }
 
     fn note_silence(&self, error: &StoreError) {
@@ -264,7 +281,7 @@ impl Trust {
         state.why = Some(why.to_owned());
         self.enter(&mut state, Breaker::Open);
         // Before the lock is left: nobody is told what he may not believe any more.
-        self.grant.store(None);
+        self.granted.set(None);
         self.near.forget_all();
         self.lost.notify_one();
     }
@@ -334,11 +351,12 @@ impl Trust {
         (state.why, state.pause) = (None, PROBE_FIRST);
         self.enter(&mut state, Breaker::Closed);
         let GoodBeat { link, epoch, ref beat, .. } = *good;
-        self.grant.store(Some(Arc::new(Grant { link, epoch, beat_ms: beat.now_ms, until })));
+        self.granted.set(Some(Grant { link, epoch, beat_ms: beat.now_ms, until }));
     }
 
     fn enter(&self, state: &mut State, breaker: Breaker) {
         state.breaker = breaker;
+        self.closed.store(breaker == Breaker::Closed, Ordering::Relaxed);
         // Later beats are judged too.
         let _was_judged = self.judged.set(()).is_err();
         self.metrics.breaker_state.set(match breaker {

@@ -185,7 +185,8 @@ impl Stored {
         };
         let flags = header.get_u8();
         let body_bytes = header.get_u64_le();
-        let body = bytes.slice(HEADER_BYTES..);
+        let mut body = bytes;
+        body.advance(HEADER_BYTES);
         if flags == APART && body.is_empty() {
             return Ok(Self::Apart(Header { envelope, body_bytes }));
         }

@@ -6,10 +6,11 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::compare::Effort;
 use super::measure::{Load, Sample, fill, fill_over};
@@ -76,7 +77,7 @@ pub struct Cost {
     pub cpu_us: Spread,
     /// Requests a second.
     pub requests_per_second: Spread,
-    /// Instructions, of the host's process alone, with what it does beside.
+    /// Instructions of the host's process, without what it does beside requests.
     pub instructions: f64,
 }
 
@@ -168,14 +169,18 @@ impl Kind<'_> {
         let pid = host.pid().context("the host runs")?;
         let before = host.metrics().await?;
         callgrind("--zero", pid)?;
+        let began = Instant::now();
         fill_over(1, &url, item::KEYS).await?;
+        let took = began.elapsed();
         callgrind("--dump", pid)?;
         self.were_hits(&before, &host.metrics().await?)?;
-        // The first dump has this number.
-        let text = std::fs::read_to_string(counted.with_extension("1"))?;
-        let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-        let total: f64 = total.context("callgrind counts a total")?.trim().parse()?;
-        Ok(total / item::KEYS as f64)
+        callgrind("--zero", pid)?;
+        // For as long as that took, it does only what it does beside requests.
+        sleep(took).await;
+        callgrind("--dump", pid)?;
+        // Dumps have numbers, from 1.
+        let dump = |number: u32| total(&counted.with_extension(number.to_string()));
+        Ok((dump(1)? - dump(2)?) / item::KEYS as f64)
     }
 
     async fn host(&self, program: Vec<OsString>) -> anyhow::Result<Host> {
@@ -192,6 +197,13 @@ impl Kind<'_> {
         ensure!(all > 0.0 && all == hits, "{hits} of {all} reads were {:?} hits", self.layer);
         Ok(())
     }
+}
+
+/// What was counted in a dump of callgrind's.
+fn total(dump: &Path) -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string(dump)?;
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
+    Ok(total.context("callgrind counts a total")?.trim().parse()?)
 }
 
 /// Has callgrind set its counts to zero, or write them down.

@@ -27,6 +27,8 @@ pub enum Protection {
     TakeOverRevokes,
     /// A key stands in the index of its tags before it is loaded.
     IndexBeforeLoad,
+    /// A key stays in the index of its tags for longer than its value can live.
+    IndexesOutliveValues,
     /// A tag that was invalidated a short while ago makes a late member load again.
     MarkLoadsAgain,
     /// A mark lives longer than any load.
@@ -108,7 +110,10 @@ impl Protection {
             | Self::DroppedLeasesAreGivenBack
             | Self::UnansweredClaimsAreGivenBack => 'D',
             Self::TakeOverRevokes => 'E',
-            Self::IndexBeforeLoad | Self::MarkLoadsAgain | Self::MarksOutliveLoads => 'F',
+            Self::IndexBeforeLoad
+            | Self::IndexesOutliveValues
+            | Self::MarkLoadsAgain
+            | Self::MarksOutliveLoads => 'F',
             Self::ClaimLooksAgain => 'G',
             Self::PendingComesFirst => 'H',
             Self::RefreshTakesLease => 'I',
@@ -167,6 +172,7 @@ impl Protection {
             | Self::UnansweredClaimsAreGivenBack
             | Self::TakeOverRevokes
             | Self::IndexBeforeLoad
+            | Self::IndexesOutliveValues
             | Self::MarkLoadsAgain
             | Self::MarksOutliveLoads
             | Self::ClaimLooksAgain

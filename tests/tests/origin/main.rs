@@ -7,6 +7,7 @@
 )]
 
 mod kit;
+mod postgres_changes;
 mod postgres_doubt;
 mod postgres_failures;
 mod postgres_identity;

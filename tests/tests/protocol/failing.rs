@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use corral_host::cache::{ReadError, Via};
 
+use super::host::{version, versions};
 use super::truth::Ending;
-use super::world::{Terms, World, version, versions};
+use super::world::{Terms, World};
 
 /// A lease so long that who does not get it back is noticed.
 const LONG_LEASE: Duration = Duration::from_secs(60);

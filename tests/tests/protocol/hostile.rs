@@ -12,8 +12,9 @@ use corral_tests::native::Native;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::host::{Host, version, versions};
 use super::scripted::Fills;
-use super::world::{Host, Terms, World, soon, version, versions};
+use super::world::{Terms, World, soon};
 
 type Step = dyn Fn(Turn, Event) -> Result<Turn, Trap> + Send + Sync;
 type Naming = dyn Fn(Plan) -> Result<Result<Plan, Refusal>, Trap> + Send + Sync;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use corral_host::cache::{CacheEffect, Invalidated, Via};
 
+use super::host::version;
 use super::scripted::Op;
-use super::world::{Terms, World, soon, version};
+use super::world::{Terms, World, soon};
 
 /// Far beyond the end of any test: nothing here ends by itself.
 const LONG: Duration = Duration::from_secs(3_600);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use corral_host::cache::{Breaker, CacheEffect, Invalidated, Via, Why};
 
+use super::host::{Host, Reading, version, versions};
 use super::scripted::{Fault, Op};
-use super::world::{Host, Reading, World, until, version, versions};
+use super::world::{World, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_store_a_host_loads_a_key_once_at_a_time() {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use corral_host::cache::{CacheEffect, Via, Why};
 
+use super::host::{Host, version, versions};
 use super::scripted::{Fault, Op};
-use super::world::{Host, World, until, version, versions};
+use super::world::{World, until};
 
 #[tokio::test]
 async fn who_joined_before_the_load_began_shares_it_though_its_fill_was_rejected() {

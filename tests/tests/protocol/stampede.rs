@@ -5,8 +5,9 @@ use std::time::Duration;
 use corral_host::cache::Via;
 use futures_util::FutureExt;
 
+use super::host::{Host, Reading, go_away, versions};
 use super::scripted::Op;
-use super::world::{Host, Reading, Terms, World, give_back, go_away, until, versions};
+use super::world::{Terms, World, give_back, until};
 
 const CROWD: usize = 250;
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::cache::{CacheEffect, WriteError};
-use corral_host::policy::Trap;
+use corral_host::policy::{Scope, Target, Trap, Way};
 
+use super::host::{Host, versions};
 use super::hostile::Fickle;
 use super::scripted::{Fault, Op};
 use super::truth::Ending;
-use super::world::{Host, Terms, World, give_back, versions};
+use super::world::{Terms, World, give_back};
 
 #[tokio::test]
 async fn a_write_is_seen_by_every_host_once_it_was_acknowledged() {
@@ -52,6 +53,37 @@ async fn a_write_whose_targets_the_policy_can_not_name_is_rolled_back() {
         .await;
     assert!(matches!(host.write("put").await, Err(WriteError::Undecided)));
     assert_eq!(host.read().await, 1);
+}
+
+/// A write under a policy that does not know what it touches, held between its statement and its commit;
+/// what the next read answers.
+async fn written_while(exchange: impl FnOnce(&World, &Host)) -> u64 {
+    let world = World::default();
+    let elsewhere = || Target { scope: Scope::Tag("elsewhere".to_owned()), way: Way::Removed };
+    let policy = Fickle {
+        invalidate: Some(Box::new(move || Ok(vec![elsewhere()]))),
+        ..Fickle::over(world.native())
+    };
+    let host = world.host_with(Arc::new(policy)).await;
+    assert_eq!(host.read().await, 1);
+    let announcement = host.store.hold(Op::Announce);
+    let writing = tokio::spawn(host.writing("put"));
+    host.store.called(Op::Announce, 1).await;
+    exchange(&world, &host);
+    announcement.release();
+    writing.await.unwrap().unwrap();
+    host.read().await
+}
+
+#[tokio::test]
+async fn a_write_touches_what_a_policy_says_that_came_into_force_before_its_commit() {
+    let newer = written_while(|world, host| host.exchange(Arc::new(world.native()))).await;
+    assert_eq!(newer, 2);
+}
+
+#[tokio::test]
+async fn the_check_of_newer_policies_notices_a_write_that_asks_none() {
+    assert_eq!(written_while(|_, _| {}).await, 1);
 }
 
 #[tokio::test]

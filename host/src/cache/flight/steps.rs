@@ -23,7 +23,7 @@ impl Flight {
         let name = self.place().name.clone();
         let found = self.cache.trust.ask(|store| store.get(&name)).await;
         match found {
-            Ok((envelope, _)) => self.looked_at(envelope),
+            Ok(envelope) => self.looked_at(envelope),
             Err(_) => self.store_failed(),
         }
     }
@@ -37,7 +37,7 @@ impl Flight {
         };
         let tracked = self.cache.trust.ask(|store| store.get_tracked(&place.name)).await;
         match tracked {
-            Ok((Tracked { envelope, heard }, _)) => {
+            Ok(Tracked { envelope, heard }) => {
                 self.ticket = heard.then_some(ticket);
                 self.looked_at(envelope)
             }
@@ -51,12 +51,14 @@ impl Flight {
 
     /// A value answers only the read that it was loaded for, while its stamp is in force. Of one that is not
     /// believed the flight remembers the age: a claim shall not hand it back.
-    fn looked_at(&mut self, found: Option<Envelope>) -> Event {
-        let believed = found.as_ref().is_some_and(|envelope| self.is_believed(envelope));
-        if let Some(disbelieved) = found.as_ref().filter(|_| !believed) {
-            self.seen_ms = self.seen_ms.max(disbelieved.loaded_at_ms);
+    fn looked_at(&mut self, mut found: Option<Envelope>) -> Event {
+        if let Some(envelope) = &found
+            && !self.is_believed(envelope)
+        {
+            self.seen_ms = self.seen_ms.max(envelope.loaded_at_ms);
+            found = None;
         }
-        self.looked(found.filter(|_| believed))
+        self.looked(found)
     }
 
     fn is_believed(&self, envelope: &Envelope) -> bool {
@@ -68,19 +70,21 @@ impl Flight {
         is_ours && self.read.definition.is_in_force(envelope.stamp.word)
     }
 
-    pub(super) fn looked(&mut self, envelope: Option<Envelope>) -> Event {
+    pub(super) fn looked(&mut self, mut found: Option<Envelope>) -> Event {
         let now_ms = self.cache.now_ms();
         self.looked_ms = now_ms;
-        let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);
-        let event = match &envelope {
-            Some(envelope) => {
+        let event = match &found {
+            Some(envelope) if envelope.stale_until_ms > now_ms => {
                 self.had_value = true;
                 self.seen_ms = self.seen_ms.max(envelope.loaded_at_ms);
                 Event::Found(sighting(envelope, now_ms))
             }
-            None => Event::Absent,
+            Some(_) | None => {
+                found = None;
+                Event::Absent
+            }
         };
-        self.state = State::Looked(envelope);
+        self.state = State::Looked(found);
         event
     }
 
@@ -241,8 +245,7 @@ impl Flight {
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX >> 1);
         let until_ms = self.cache.now_ms() + kept_ms;
         let name = &self.place().name;
-        let (indexed, _) = self.cache.trust.ask(|store| store.index(name, tags, until_ms)).await?;
-        Ok(indexed)
+        self.cache.trust.ask(|store| store.index(name, tags, until_ms)).await
     }
 
     fn loaded(&mut self, loaded: Loaded, right: Right) -> Event {
@@ -265,7 +268,7 @@ impl Flight {
         self.last_error = Some(error);
         let now_ms = self.cache.now_ms();
         let name = &self.place().name;
-        let found = self.cache.trust.ask(|store| store.get(name)).await.ok();
+        let found = self.cache.trust.ask_under(|store| store.get(name)).await.ok();
         let at_hand = found.and_then(|(envelope, grant)| {
             envelope.filter(|envelope| {
                 envelope.stale_until_ms > now_ms && self.may_be_stale(envelope, grant.epoch)

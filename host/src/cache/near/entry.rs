@@ -101,13 +101,23 @@ impl Entry {
     }
 }
 
+/// Every byte as two hexadecimal digits.
+const DIGITS: [[u8; 2]; 256] = {
+    let (mut digits, mut byte) = ([[0; 2]; 256], 0);
+    while byte < 256 {
+        let hexadecimal = b"0123456789abcdef";
+        digits[byte] = [hexadecimal[byte >> 4], hexadecimal[byte & 15]];
+        byte += 1;
+    }
+    digits
+};
+
 /// An entity tag as `ETag` carries it (RFC 9110): 32 hexadecimal digits in quotes.
 #[must_use]
 pub fn etag_header(etag: u128) -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut quoted = [b'"'; 34];
     for (pair, byte) in quoted[1..33].chunks_exact_mut(2).zip(etag.to_be_bytes()) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        pair.copy_from_slice(&DIGITS[usize::from(byte)]);
     }
     HeaderValue::from_bytes(&quoted).unwrap_or(HeaderValue::from_static("\"\""))
 }

@@ -125,7 +125,9 @@ fn boolean(text: &str) -> Result<String, InvalidValue> {
 
 fn integer(ty: ParamType, text: &str, least: i64, most: i64) -> Result<String, InvalidValue> {
     match text.parse::<i64>() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
+        Ok(number) if (least..=most).contains(&number) => {
+            Ok(itoa::Buffer::new().format(number).to_owned())
+        }
         Ok(_) | Err(_) => {
             let expected = format!("write a whole number from {least} to {most}");
             Err(refused(ty, text, &expected))

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use redis::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -144,9 +145,12 @@ async fn carry(
             read = reading.read_buf(&mut incoming) => match read {
                 Ok(0) => return failed(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {
-                    moved = Instant::now();
                     if let Err(error) = hand_out(&mut incoming, waiting) {
                         return failed(error);
+                    }
+                    // Who asks after this is silent to nobody yet.
+                    if !waiting.is_empty() {
+                        moved = Instant::now();
                     }
                 }
                 Err(error) => return failed(error),
@@ -162,6 +166,10 @@ async fn carry(
                     yield_now().await;
                 }
                 outgoing.take(queue, waiting);
+                // Nearly all leaves at once, which is no sign of life; the rest does while answers are read.
+                if let Some(Err(error)) = outgoing.send(&mut writing).now_or_never() {
+                    return failed(error);
+                }
             }
             () = &mut alarm, if !waiting.is_empty() => {
                 let now = Instant::now();
@@ -230,17 +238,24 @@ fn hand_out(incoming: &mut BytesMut, waiting: &mut VecDeque<Waiting>) -> io::Res
 
 /// A command as the server reads it: an array of strings, each after its length.
 pub(super) fn write_command(commands: &mut Vec<u8>, words: &[&[u8]]) {
-    let mut number = itoa::Buffer::new();
     commands.push(b'*');
-    commands.extend_from_slice(number.format(words.len()).as_bytes());
+    commands.extend_from_slice(itoa::Buffer::new().format(words.len()).as_bytes());
     commands.extend_from_slice(b"\r\n");
-    for word in words {
-        commands.push(b'$');
-        commands.extend_from_slice(number.format(word.len()).as_bytes());
-        commands.extend_from_slice(b"\r\n");
-        commands.extend_from_slice(word);
-        commands.extend_from_slice(b"\r\n");
-    }
+    words.iter().for_each(|word| write_word(commands, word));
+}
+
+/// The command of a hit, `GETEX name`.
+pub(super) fn write_read(commands: &mut Vec<u8>, name: &[u8]) {
+    commands.extend_from_slice(b"*2\r\n$5\r\nGETEX\r\n");
+    write_word(commands, name);
+}
+
+fn write_word(commands: &mut Vec<u8>, word: &[u8]) {
+    commands.push(b'$');
+    commands.extend_from_slice(itoa::Buffer::new().format(word.len()).as_bytes());
+    commands.extend_from_slice(b"\r\n");
+    commands.extend_from_slice(word);
+    commands.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -311,6 +326,21 @@ mod tests {
         assert_eq!(began.elapsed(), idle + BUDGET);
         lane.ended().await;
         assert!(matches!(get(&lane, "c").await, Ok(Err(StoreError::Timeout(BUDGET)))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_meanwhile_does_not_make_a_silent_server_look_alive() {
+        let (ours, _silent) = duplex(64 << 10);
+        let (lane, began) = (Lane::over(Box::new(ours), BUDGET), Instant::now());
+        let first = get(&lane, "a");
+        let more = async {
+            for name in ["b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+                sleep(BUDGET / 5).await;
+                drop(get(&lane, name));
+            }
+        };
+        let (answer, ()) = tokio::join!(async { (first.await, began.elapsed()) }, more);
+        assert!(matches!(answer, (Ok(Err(StoreError::Timeout(BUDGET))), BUDGET)), "{answer:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -123,7 +123,8 @@ impl Link {
         let (link, answered) = match (standing, write) {
             (Some(standing), _) => standing,
             (None, write) => {
-                let opened = timeout(self.budget, self.open()).await;
+                // Boxed: whoever finds it open does not move this about.
+                let opened = Box::pin(timeout(self.budget, self.open())).await;
                 let open = opened.map_err(|_| StoreError::Timeout(self.budget))??;
                 (open.id, lane(&open).ask(|commands| write.into_iter().for_each(|w| w(commands))))
             }

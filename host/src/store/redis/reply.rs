@@ -57,6 +57,7 @@ enum Parsed {
     Cut(usize),
 }
 
+#[inline]
 fn parse(bytes: &[u8], depth: usize) -> io::Result<Parsed> {
     let Some(line) = bytes.windows(END.len()).position(|two| two == END) else {
         return if bytes.len() > LONGEST_LINE { Err(garbage(bytes)) } else { Ok(Parsed::Cut(1)) };
@@ -90,6 +91,7 @@ fn parse(bytes: &[u8], depth: usize) -> io::Result<Parsed> {
     Ok(Parsed::Whole(reply, body))
 }
 
+#[inline(never)]
 fn list(bytes: &[u8], body: usize, count: usize, depth: usize) -> io::Result<Parsed> {
     let (mut at, mut replies) = (body, Vec::new());
     for _ in 0..count {

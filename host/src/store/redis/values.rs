@@ -13,10 +13,10 @@ use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use tokio::sync::watch;
 
-use super::lane::write_command;
+use super::lane::{write_command, write_read};
 use super::reply::Reply;
 use super::{LATEST_MS, RedisStore, lifetime_ms, readable};
-use crate::store::envelope::{PREFIX, Stored};
+use crate::store::envelope::{Header, PREFIX, Stored};
 use crate::store::{
     Claim, Claimed, Envelope, Epoch, Filled, Indexed, LONGEST_LEASE, Mark, Mode, Name, Over,
     StoreError, Tag, Token, Tracked,
@@ -30,6 +30,14 @@ pub(super) const WRONG_TYPE: &str = "WRONGTYPE";
 const SMALL_BYTES: usize = 16 << 10;
 
 type Answered = Result<Option<Bytes>, StoreError>;
+
+/// What the bytes under a name say.
+enum AtHand {
+    /// All of it, or nothing.
+    Whole(Option<Envelope>),
+    /// Its body lies apart.
+    Apart(Header),
+}
 
 /// Bodies that are on their way, by name.
 #[derive(Default)]
@@ -58,30 +66,43 @@ impl RedisStore {
         &self,
         name: &Name,
     ) -> Result<Over<Option<Envelope>>, StoreError> {
-        let words = [&b"GETEX"[..], name.as_str().as_bytes()];
-        let Over { link, answer } =
-            self.link.ask(|commands| write_command(commands, &words)).await?;
-        let bytes = self.string(answer)?;
-        Ok(Over { link, answer: self.whole(name, bytes).await? })
+        let read = name.as_str().as_bytes();
+        let Over { link, answer } = self.link.ask(|commands| write_read(commands, read)).await?;
+        let answer = match self.at_hand(self.string(answer)?) {
+            AtHand::Whole(envelope) => envelope,
+            // Boxed, so that a small value does not move about what only the large ones need.
+            AtHand::Apart(header) => Box::pin(self.with_body(name, header)).await?,
+        };
+        Ok(Over { link, answer })
     }
 
-    /// The envelope of these bytes, with its body if that lies apart. The body need not come over the same
-    /// link: it is tied to its header.
+    /// What these bytes say.
+    fn at_hand(&self, bytes: Option<Bytes>) -> AtHand {
+        match bytes.map(Stored::read) {
+            None => AtHand::Whole(None),
+            Some(Ok(Stored::Whole(envelope))) => AtHand::Whole(Some(envelope)),
+            Some(Ok(Stored::Apart(header))) => AtHand::Apart(header),
+            Some(Err(_unreadable)) => {
+                self.count_unreadable();
+                AtHand::Whole(None)
+            }
+        }
+    }
+
+    /// The body need not come over the link of its header: it is tied to it.
+    async fn with_body(&self, name: &Name, header: Header) -> Result<Option<Envelope>, StoreError> {
+        Ok(self.read_body(name).await?.and_then(|body| header.with(body)))
+    }
+
+    /// The envelope of these bytes, with its body if that lies apart.
     async fn whole(
         &self,
         name: &Name,
         bytes: Option<Bytes>,
     ) -> Result<Option<Envelope>, StoreError> {
-        match bytes.map(Stored::read) {
-            None => Ok(None),
-            Some(Ok(Stored::Whole(envelope))) => Ok(Some(envelope)),
-            Some(Ok(Stored::Apart(header))) => {
-                Ok(self.read_body(name).await?.and_then(|body| header.with(body)))
-            }
-            Some(Err(_unreadable)) => {
-                self.count_unreadable();
-                Ok(None)
-            }
+        match self.at_hand(bytes) {
+            AtHand::Whole(envelope) => Ok(envelope),
+            AtHand::Apart(header) => self.with_body(name, header).await,
         }
     }
 

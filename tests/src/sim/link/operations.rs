@@ -196,10 +196,13 @@ impl Store for Link {
             let indexed = Indexed { now_ms: u64::MAX, marks: vec![] };
             return Ok(Over { link: self.open().id, answer: indexed });
         }
-        let (of, tags) = (name.clone(), tags.to_vec());
+        let (of, tags, short) =
+            (name.clone(), tags.to_vec(), self.lacks(Protection::IndexesOutliveValues));
         let index = Operation::on_name(Kind::Adds, "index", name);
         let over = self.exchange(index, move |node, now_ms| {
-            node.shelf.index(&of, &tags, expires_at_ms, now_ms)
+            let half_ms = expires_at_ms.saturating_sub(now_ms) / 2;
+            let until_ms = if short { now_ms + half_ms } else { expires_at_ms };
+            node.shelf.index(&of, &tags, until_ms, now_ms)
         });
         let mut over = over.await?;
         if self.lacks(Protection::MarkLoadsAgain) {
