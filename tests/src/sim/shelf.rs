@@ -240,12 +240,13 @@ impl Shelf {
         let mark = Mark { at_ms: now_ms, epoch: marking.epoch };
         let until_ms = now_ms.saturating_add(millis(marking.lasts));
         self.marks.insert(tag.clone(), Marked { mark, until_ms, walk: self.marked });
-        (self.marked, self.members(tag))
+        (self.marked, self.members(tag, now_ms))
     }
 
     /// The members of an index, with their scores.
-    pub(super) fn members(&self, tag: &Tag) -> Vec<Member> {
-        let members = self.indexes.get(tag).into_iter().flatten();
+    pub(super) fn members(&self, tag: &Tag, now_ms: u64) -> Vec<Member> {
+        let index = self.indexes.get(tag).filter(|index| lives(index, now_ms));
+        let members = index.into_iter().flatten();
         members.map(|(name, score)| (name.clone(), *score)).collect()
     }
 
@@ -311,9 +312,7 @@ impl Shelf {
 
     pub(super) fn census(&self, now_ms: u64) -> Census {
         let alive = || self.values.iter().filter(|(_, value)| now_ms < value.stale_until_ms);
-        // An index lives as long as its longest-lived member.
-        let lives = |index: &&BTreeMap<Name, u64>| index.values().any(|score| now_ms < *score);
-        let members = || self.indexes.values().filter(lives).flatten();
+        let members = || self.indexes.values().filter(|index| lives(index, now_ms)).flatten();
         let held: BTreeSet<&Name> =
             members().filter(|(_, score)| now_ms < **score).map(|(name, _)| name).collect();
         Census {
@@ -342,6 +341,11 @@ impl Shelf {
     pub(super) fn names(&self) -> (Vec<Name>, Vec<Name>) {
         (self.values.keys().cloned().collect(), self.leases.keys().cloned().collect())
     }
+}
+
+/// An index lives as long as its longest-lived member.
+fn lives(index: &BTreeMap<Name, u64>, now_ms: u64) -> bool {
+    index.values().any(|score| now_ms < *score)
 }
 
 fn millis(duration: Duration) -> u64 {

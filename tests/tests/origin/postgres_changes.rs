@@ -1,9 +1,9 @@
 //! What writes change, as a real catalogue has it.
 
-use corral_host::origin::{Cause, Change, Changes, PostgresOrigin, Table};
+use corral_host::origin::{Cause, Change, Changes, Origin, PostgresOrigin, Table};
 
-use crate::kit::write;
-use crate::postgres_relations::{connect, listed, name, shop};
+use crate::kit::{code, write};
+use crate::postgres_relations::{SHOP, connect, listed, name, shop};
 use crate::server::{Server, connection, run};
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn triggers_and_rules_are_named_where_they_fire() {
     );
 }
 
-async fn changes(origin: &PostgresOrigin, sql: &str, params: &[&str]) -> Changes {
+pub(super) async fn changes(origin: &PostgresOrigin, sql: &str, params: &[&str]) -> Changes {
     origin.changes(&write(sql, params)).await.map_err(|error| (sql, error)).unwrap()
 }
 

@@ -1,15 +1,15 @@
 //! What reads use, as a real catalogue has it.
 
 use corral_host::origin::{
-    Columns, Footprint, OriginError, OriginOptions, PostgresOrigin, Table, Unseen, Usage,
+    Columns, Footprint, Origin, OriginError, OriginOptions, PostgresOrigin, Table, Unseen, Usage,
 };
 
 use crate::kit::{AMPLE, code, many};
-use crate::postgres_changes::changed;
+use crate::postgres_changes::{changed, changes};
 use crate::server::{Server, connection, run};
 
 /// Users, their orders and what is in them, in a schema of the test's own.
-const SHOP: &str = "
+pub(super) const SHOP: &str = "
 CREATE TABLE teams (id int8 PRIMARY KEY, name text);
 CREATE TABLE users (id int8 PRIMARY KEY, name text, email text, team_id int8 REFERENCES teams,
     shown text GENERATED ALWAYS AS (upper(name)) STORED);

@@ -200,8 +200,8 @@ impl Store for Link {
             (name.clone(), tags.to_vec(), self.lacks(Protection::IndexesOutliveValues));
         let index = Operation::on_name(Kind::Adds, "index", name);
         let over = self.exchange(index, move |node, now_ms| {
-            let half_ms = expires_at_ms.saturating_sub(now_ms) / 2;
-            let until_ms = if short { now_ms + half_ms } else { expires_at_ms };
+            let tenth_ms = expires_at_ms.saturating_sub(now_ms) / 10;
+            let until_ms = if short { now_ms + tenth_ms } else { expires_at_ms };
             node.shelf.index(&of, &tags, until_ms, now_ms)
         });
         let mut over = over.await?;

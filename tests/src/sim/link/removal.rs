@@ -86,7 +86,8 @@ impl Link {
                 refused = Some(error);
                 let of = tag.clone();
                 let look = Operation::on_tag(Kind::Reads, "look at the index of", tag);
-                let over = self.exchange(look, move |node, _| node.shelf.members(&of)).await?;
+                let over = self.exchange(look, move |node, now_ms| node.shelf.members(&of, now_ms));
+                let over = over.await?;
                 (0, same(link, over)?)
             }
             Err(error) => return Err(error),
