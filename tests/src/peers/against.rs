@@ -26,6 +26,9 @@ const CONNECTIONS: usize = 64;
 /// How long a host is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// The share of reads that may be answered by another layer: an entry that is refreshed early, or a sweep.
+const OTHERS: f64 = 0.001;
+
 /// How often everything is read before anything is measured: loaded, found in the store, found near.
 const PASSES: usize = 3;
 
@@ -187,14 +190,15 @@ impl Kind<'_> {
         self.rig.host_as(program, self.threads, self.layer.setting()).await
     }
 
-    /// Fails unless all reads in between were of this kind.
+    /// Fails unless the reads in between were of this kind, but for [`OTHERS`] of them.
     fn were_hits(&self, before: &Metrics, after: &Metrics) -> anyhow::Result<()> {
         let grown = |labels: &[(&str, &str)]| {
             let sum = |metrics: &Metrics| metrics.sum_where("corral_reads_total", labels);
             sum(after) - sum(before)
         };
         let (all, hits) = (grown(&[]), grown(&[("outcome", self.layer.outcome())]));
-        ensure!(all > 0.0 && all == hits, "{hits} of {all} reads were {:?} hits", self.layer);
+        let enough = all > 0.0 && hits >= all * (1.0 - OTHERS);
+        ensure!(enough, "{hits} of {all} reads were {:?} hits", self.layer);
         Ok(())
     }
 }
