@@ -254,8 +254,8 @@ pub trait Origin: Send + Sync {
     /// It does not answer, or this role may not ask it.
     async fn identity(&self) -> Result<OriginIdentity, OriginError>;
 
-    /// Which database the newest connection has, or what a write's transaction has said since. A
-    /// connection of another one is not used again. None: there was no connection yet, or the
+    /// Which database the newest connection has, or what [`Origin::identity`] or a write's transaction has
+    /// said since. A connection of another one is not used again. None: nobody has asked it yet, or the
     /// database does not say.
     fn last_identity(&self) -> Option<OriginIdentity>;
 

@@ -32,6 +32,7 @@ use quick_cache::sync::Cache;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Executor as _, Sqlite};
+use tokio::time::Instant;
 
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
@@ -310,10 +311,13 @@ impl Origin for SqliteOrigin {
     }
 
     async fn identity(&self) -> Result<OriginIdentity, OriginError> {
-        Sqlite::place(&self.options).ok_or_else(|| {
+        let asked = Instant::now();
+        let identity = Sqlite::place(&self.options).ok_or_else(|| {
             let file = self.options.get_filename().display();
             OriginError::Unavailable(format!("there is no file {file}"))
-        })
+        })?;
+        self.newest.hear(Some(identity), asked);
+        Ok(identity)
     }
 
     fn last_identity(&self) -> Option<OriginIdentity> {

@@ -92,6 +92,17 @@ async fn a_file_that_takes_the_place_of_another_is_another_database() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_asked_for_its_identity_is_known_before_anybody_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.db");
+    make(&path).await;
+    let origin = connect(&path);
+    assert_eq!(origin.last_identity(), None, "nobody has asked it yet");
+    let identity = origin.identity().await.unwrap();
+    assert_eq!(origin.last_identity(), Some(identity));
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_there_has_no_identity() {
     let directory = tempfile::tempdir().unwrap();
     let origin = connect(&directory.path().join("none.db"));
