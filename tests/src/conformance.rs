@@ -211,7 +211,7 @@ impl Subject<'_> {
     /// Puts a value under a name that must be free.
     async fn put(&self, name: &Name, envelope: &Envelope) -> Result<()> {
         let token = self.take(name, LONG).await?;
-        let filled = self.store.fill(name, token, envelope).await?;
+        let filled = self.store.fill(name, token, envelope).await?.answer;
         ensure!(filled == Filled::Stored, "a fill under a fresh lease was {filled:?}");
         Ok(())
     }

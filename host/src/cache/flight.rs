@@ -54,6 +54,8 @@ pub(super) struct Flight {
     /// A value was at hand before.
     had_value: bool,
     store_failed: bool,
+    /// Its fill proves that no invalidation came in since its claim.
+    is_proven: bool,
     last_error: Option<LoadError>,
     turns: u32,
     waits: u32,
@@ -94,6 +96,7 @@ impl Flight {
             seen_ms: 0,
             had_value: false,
             store_failed: false,
+            is_proven: false,
             last_error: None,
             turns: 0,
             waits: 0,
@@ -315,7 +318,7 @@ impl Flight {
             Action::Fill(lifetime) => {
                 boarding.admit_late();
                 let event = self.fill(lifetime).await;
-                boarding.settle(matches!(event, Event::Filled) && self.is_stored_in_force());
+                boarding.settle(self.is_proven && self.is_stored_in_force());
                 event
             }
             Action::Answer | Action::AnswerAndRefresh => return Next::End(self.answer()),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::store::{Claim, Claimed, Envelope, Epoch, Filled, Mode, Name, Store, StoreError, Token};
+use crate::store::{
+    Claim, Claimed, Envelope, Epoch, Filled, Mode, Name, Over, Store, StoreError, Token,
+};
 
 use super::Unfinished;
 use super::trust::Trust;
@@ -22,6 +24,14 @@ pub(super) struct Lease {
     /// The epoch of the node that granted it. A fill is stamped with this one, whatever node it reaches: a
     /// lease that came back with a snapshot stores nothing that is believed (race O).
     pub(super) epoch: Epoch,
+}
+
+/// A fill's answer.
+pub(super) struct Spent {
+    pub(super) filled: Filled,
+    /// No invalidation came in since the claim. A node that another one has replaced may accept a lease that
+    /// came back with a snapshot, and proves nothing.
+    pub(super) is_proof: bool,
 }
 
 /// A claim's answer.
@@ -104,12 +114,14 @@ impl Lease {
     }
 
     /// Spends the lease.
-    pub(super) async fn fill(mut self, envelope: &Envelope) -> Result<Filled, StoreError> {
+    pub(super) async fn fill(mut self, envelope: &Envelope) -> Result<Spent, StoreError> {
         let Right { trust, name, token, .. } = &self.right;
         let filled = trust.watch(|store| store.fill(name, *token, envelope)).await;
         // Without an answer it is unknown whether the lease is spent: the drop gives it back.
         self.right.may_be_ours = filled.is_err();
-        filled
+        let Over { link, answer } = filled?;
+        let is_proof = answer == Filled::Stored && self.right.trust.counts(link, self.epoch);
+        Ok(Spent { filled: answer, is_proof })
     }
 }
 

@@ -159,6 +159,11 @@ impl Trust {
         self.granted.get(self.clock.now())
     }
 
+    /// Whether what came over this link counts at this moment, as an answer of the node in this epoch.
+    pub(super) fn counts(&self, link: LinkId, epoch: Epoch) -> bool {
+        self.grant().is_some_and(|grant| grant.link == link && grant.epoch == epoch)
+    }
+
     /// Whether anything is trusted at this moment.
     #[must_use]
     pub fn holds(&self) -> bool {

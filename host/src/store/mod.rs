@@ -277,7 +277,7 @@ pub trait Store: Send + Sync {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError>;
+    ) -> Result<Over<Filled>, StoreError>;
 
     /// Extends a lease that is still `token`'s; false when it is not.
     async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError>;

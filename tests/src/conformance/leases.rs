@@ -33,7 +33,10 @@ pub(super) async fn who_looks_at_a_lease_sees_what_is_left_and_changes_nothing(
     let holder = subject.take(&name, LONG).await?;
     let left = store.lease_left(&name).await?;
     ensure!(left.is_some_and(|left| left <= LONG && left > LONG - PATIENCE), "{left:?} are left");
-    ensure!(store.fill(&name, holder, &subject.envelope(1)).await? == Filled::Stored, "still held");
+    ensure!(
+        store.fill(&name, holder, &subject.envelope(1)).await?.answer == Filled::Stored,
+        "still held"
+    );
     ensure!(store.lease_left(&name).await?.is_none(), "it was spent");
     Ok(())
 }
@@ -41,19 +44,25 @@ pub(super) async fn who_looks_at_a_lease_sees_what_is_left_and_changes_nothing(
 pub(super) async fn a_fill_without_a_lease_is_rejected(subject: Subject<'_>) -> Result<()> {
     let (store, name) = (subject.store, subject.name("k")?);
     let envelope = subject.envelope(1);
-    ensure!(store.fill(&name, token(), &envelope).await? == Filled::Rejected, "nobody's lease");
+    ensure!(
+        store.fill(&name, token(), &envelope).await?.answer == Filled::Rejected,
+        "nobody's lease"
+    );
     let holder = subject.take(&name, LONG).await?;
-    ensure!(store.fill(&name, token(), &envelope).await? == Filled::Rejected, "another's lease");
+    ensure!(
+        store.fill(&name, token(), &envelope).await?.answer == Filled::Rejected,
+        "another's lease"
+    );
     ensure!(!subject.has(&name).await?);
-    ensure!(store.fill(&name, holder, &envelope).await? == Filled::Stored, "its own lease");
+    ensure!(store.fill(&name, holder, &envelope).await?.answer == Filled::Stored, "its own lease");
     Ok(())
 }
 
 pub(super) async fn a_fill_spends_the_lease(subject: Subject<'_>) -> Result<()> {
     let (store, name) = (subject.store, subject.name("k")?);
     let token = subject.take(&name, LONG).await?;
-    ensure!(store.fill(&name, token, &subject.envelope(1)).await? == Filled::Stored);
-    ensure!(store.fill(&name, token, &subject.envelope(2)).await? == Filled::Rejected);
+    ensure!(store.fill(&name, token, &subject.envelope(1)).await?.answer == Filled::Stored);
+    ensure!(store.fill(&name, token, &subject.envelope(2)).await?.answer == Filled::Rejected);
     ensure!(store.get(&name).await?.answer.is_some_and(|value| value.loaded_at_ms == 1));
     ensure!(!subject.is_held(&name).await?);
     Ok(())
@@ -66,7 +75,7 @@ pub(super) async fn a_late_fill_after_an_invalidation_is_rejected(
     let (store, name) = (subject.store, subject.name("k")?);
     let token = subject.take(&name, LONG).await?;
     subject.remove_names(std::slice::from_ref(&name)).await?;
-    ensure!(store.fill(&name, token, &subject.envelope(1)).await? == Filled::Rejected);
+    ensure!(store.fill(&name, token, &subject.envelope(1)).await?.answer == Filled::Rejected);
     ensure!(!subject.has(&name).await?);
     Ok(())
 }
@@ -82,8 +91,8 @@ pub(super) async fn an_expired_lease_goes_to_the_second_claim_and_the_first_fill
         Ok(matches!(subject.claim(&name, second, LONG).await?, Claimed::Granted { .. }))
     })
     .await?;
-    ensure!(store.fill(&name, first, &subject.envelope(1)).await? == Filled::Rejected);
-    ensure!(store.fill(&name, second, &subject.envelope(2)).await? == Filled::Stored);
+    ensure!(store.fill(&name, first, &subject.envelope(1)).await?.answer == Filled::Rejected);
+    ensure!(store.fill(&name, second, &subject.envelope(2)).await?.answer == Filled::Stored);
     Ok(())
 }
 
@@ -151,9 +160,9 @@ pub(super) async fn a_take_over_revokes_the_lease_and_hands_nothing_back(
     let writer = token();
     let claim = Claim { name: &name, token: writer, lease: LONG, seen_ms: 0, mode: Mode::TakeOver };
     ensure!(matches!(store.claim(claim).await?.answer, Claimed::Granted { .. }));
-    ensure!(store.fill(&name, reader, &subject.envelope(2000)).await? == Filled::Rejected);
+    ensure!(store.fill(&name, reader, &subject.envelope(2000)).await?.answer == Filled::Rejected);
     ensure!(!store.renew(&name, reader, LONG).await?);
-    ensure!(store.fill(&name, writer, &subject.envelope(3000)).await? == Filled::Stored);
+    ensure!(store.fill(&name, writer, &subject.envelope(3000)).await?.answer == Filled::Stored);
     Ok(())
 }
 

@@ -120,7 +120,7 @@ async fn apply(subject: Subject<'_>, operation: &Operation) -> Result<Answer> {
         }
         Operation::Fill { name: k, token: t, loaded } => {
             let filled = store.fill(&name(k)?, token(t), &subject.envelope(*loaded)).await?;
-            Answer::Done(filled == Filled::Stored)
+            Answer::Done(filled.answer == Filled::Stored)
         }
         Operation::Renew(k, t) => Answer::Done(store.renew(&name(k)?, token(t), LONG).await?),
         Operation::Release(k, t) => Answer::Done(store.release(&name(k)?, token(t)).await?),

@@ -39,7 +39,9 @@ pub(super) async fn a_load_in_progress_is_revoked_by_its_tag(subject: Subject<'_
     let token = subject.take(&name, LONG).await?;
     subject.index_for(&tag, &name, LONG).await?;
     ensure!(subject.remove_tag(&tag, LONG).await? == 1, "a lease counts");
-    ensure!(subject.store.fill(&name, token, &subject.envelope(1)).await? == Filled::Rejected);
+    ensure!(
+        subject.store.fill(&name, token, &subject.envelope(1)).await?.answer == Filled::Rejected
+    );
     Ok(())
 }
 

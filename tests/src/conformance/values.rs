@@ -43,7 +43,7 @@ pub(super) async fn a_value_of_any_size_is_filled_read_and_found(
     }
     // Of the same size without a lease: nothing is stored.
     let late = Envelope { body: Some(Bytes::from(vec![b'y'; 40_000])), ..subject.envelope(99) };
-    ensure!(store.fill(&name, token(), &late).await? == Filled::Rejected);
+    ensure!(store.fill(&name, token(), &late).await?.answer == Filled::Rejected);
     ensure!(store.get(&name).await?.answer.is_some_and(|value| value.loaded_at_ms != 99));
     Ok(())
 }

@@ -120,7 +120,7 @@ impl Store for Shared {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
+    ) -> Result<Over<Filled>, StoreError> {
         self.enter("fill").await?;
         back(self.memory.fill(name, token, envelope).await).await
     }

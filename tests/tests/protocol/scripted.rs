@@ -52,6 +52,8 @@ pub(super) struct Scripted {
     memory: Arc<MemoryStore>,
     fault: Option<Fault>,
     down: AtomicBool,
+    /// Fills are answered over another link than everything else.
+    fills_elsewhere: AtomicBool,
     /// How far this host's estimate of the store's clock was set back.
     behind_ms: AtomicU64,
     held: Mutex<HashMap<Op, VecDeque<oneshot::Receiver<()>>>>,
@@ -76,6 +78,7 @@ impl Scripted {
             memory,
             fault,
             down: AtomicBool::new(false),
+            fills_elsewhere: AtomicBool::new(false),
             behind_ms: AtomicU64::new(0),
             held: Mutex::default(),
             calls: watch::Sender::default(),
@@ -88,6 +91,11 @@ impl Scripted {
     /// From now on this host takes the store's clock to be so far behind.
     pub(super) fn set_clock_back(&self, by: Duration) {
         self.behind_ms.store(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// From now on fills are answered over another link than everything else.
+    pub(super) fn fill_elsewhere(&self) {
+        self.fills_elsewhere.store(true, Ordering::SeqCst);
     }
 
     /// From now on no call is answered.
@@ -181,7 +189,7 @@ impl Store for Scripted {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
+    ) -> Result<Over<Filled>, StoreError> {
         {
             let leased = self.granted.lock().unwrap().contains(&(name.clone(), token));
             let mut fills = self.fills.lock().unwrap();
@@ -193,7 +201,10 @@ impl Store for Scripted {
         if self.fault == Some(Fault::FillWithoutLease) {
             seize(&self.memory, name, token, Duration::from_secs(60)).await;
         }
-        self.memory.fill(name, token, envelope).await
+        let filled = self.memory.fill(name, token, envelope).await?;
+        let elsewhere = self.fills_elsewhere.load(Ordering::SeqCst);
+        let link = if elsewhere { LinkId(u64::MAX) } else { filled.link };
+        Ok(Over { link, ..filled })
     }
 
     async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {

@@ -183,3 +183,26 @@ async fn who_asked_for_a_fresh_load_before_the_clock_was_set_back_is_answered_by
     assert_eq!(versions(vec![early, fresh]).await, [1, 2]);
     assert_eq!(host.store.calls(Op::Claim), 2);
 }
+
+/// A reader that joins while the load runs, before a fill that is answered in the way `prepare` says; how it
+/// is answered.
+async fn late(prepare: impl FnOnce(&Host)) -> Via {
+    let world = World::default();
+    let host = world.host().await;
+    prepare(&host);
+    let load = world.truth.hold_load();
+    let first = host.spawn_read();
+    world.truth.begun(1).await;
+    let late = host.join().await;
+    load.release();
+    assert_eq!(versions(vec![first]).await, [1]);
+    late.await.unwrap().unwrap().via
+}
+
+#[tokio::test]
+async fn who_joins_late_shares_a_fill_that_the_node_of_the_claim_accepted_and_no_other() {
+    assert_eq!(late(|_| {}).await, Via::Loaded { stale: false });
+    // The node that answers may be another one than before, whose snapshot had the lease: the late reader
+    // looks for itself.
+    assert_eq!(late(|host| host.store.fill_elsewhere()).await, Via::Store);
+}

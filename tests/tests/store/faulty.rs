@@ -98,7 +98,7 @@ impl Store for Faulty {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
+    ) -> Result<Over<Filled>, StoreError> {
         if self.fault == Fault::FillWithoutLease {
             self.seize(name, token).await;
         }

@@ -118,7 +118,7 @@ async fn put(store: &dyn Store, name: &Name) {
     let token = Token::new(rand::random());
     let claim = Claim { name, token, lease: PATIENCE, seen_ms: 0, mode: Mode::TakeOver };
     store.claim(claim).await.unwrap();
-    assert_eq!(store.fill(name, token, &envelope(store)).await.unwrap(), Filled::Stored);
+    assert_eq!(store.fill(name, token, &envelope(store)).await.unwrap().answer, Filled::Stored);
 }
 
 async fn claim_and_release(store: &dyn Store, name: &Name) {

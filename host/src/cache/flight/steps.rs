@@ -12,7 +12,7 @@ use crate::store::{
     Envelope, Epoch, Filled, Indexed, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked,
 };
 
-use super::super::lease::{Asked, Lease, Wanted};
+use super::super::lease::{Asked, Lease, Spent, Wanted};
 use super::super::load::{LoadError, Loaded};
 use super::super::trust::Grant;
 use super::{Flight, Right, State, millis, sighting};
@@ -303,10 +303,13 @@ impl Flight {
                 let envelope = self.envelope(&loaded, lifetime, lease.granted_ms, stamp);
                 (lease.fill(&envelope).await, Some(envelope))
             }
-            Right::Spoiled | Right::Answer => (Ok(Filled::Rejected), None),
+            Right::Spoiled | Right::Answer => {
+                (Ok(Spent { filled: Filled::Rejected, is_proof: false }), None)
+            }
         };
+        self.is_proven = filled.as_ref().is_ok_and(|spent| spent.is_proof);
         let metrics = &self.cache.metrics;
-        let (event, stored) = match filled {
+        let (event, stored) = match filled.map(|spent| spent.filled) {
             Ok(Filled::Stored) => {
                 metrics.fill_stored.increment(1);
                 (Event::Filled, envelope)

@@ -302,7 +302,7 @@ impl Store for Node {
         unasked()
     }
 
-    async fn fill(&self, _: &Name, _: Token, _: &Envelope) -> Result<Filled, StoreError> {
+    async fn fill(&self, _: &Name, _: Token, _: &Envelope) -> Result<Over<Filled>, StoreError> {
         unasked()
     }
 

@@ -59,7 +59,7 @@ impl Store for Switch {
         self.reach().await?.claim(claim).await
     }
 
-    async fn fill(&self, name: &Name, token: Token, envelope: &Envelope) -> Answered<Filled> {
+    async fn fill(&self, name: &Name, token: Token, envelope: &Envelope) -> Answered<Over<Filled>> {
         self.reach().await?.fill(name, token, envelope).await
     }
 

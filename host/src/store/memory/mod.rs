@@ -105,12 +105,12 @@ impl Store for MemoryStore {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
+    ) -> Result<Over<Filled>, StoreError> {
         let filled = self.shelves().fill(name, token, envelope, self.now_ms());
         if filled == Filled::Stored {
             self.changed(std::slice::from_ref(name));
         }
-        Ok(filled)
+        over(filled)
     }
 
     async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {

@@ -184,7 +184,7 @@ impl Store for RedisStore {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
+    ) -> Result<Over<Filled>, StoreError> {
         self.write_value(name, token, envelope).await
     }
 

@@ -220,30 +220,30 @@ impl RedisStore {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
+    ) -> Result<Over<Filled>, StoreError> {
         let of = name.as_str();
         let rest = [self.names.lease(of), self.names.waiters(of), self.names.body(of)];
         let [lease, waiters, body] = rest.each_ref().map(String::as_str);
         let (token, names) = (token.to_string(), [of, lease, waiters, body]);
         let until_ms = envelope.stale_until_ms.min(LATEST_MS).to_string();
         let bytes = envelope.encode();
-        let accepted = if bytes.len() <= SMALL_BYTES {
+        let Over { link, answer: accepted } = if bytes.len() <= SMALL_BYTES {
             let args = [token.as_bytes(), &bytes, until_ms.as_bytes(), b""];
-            self.run(&self.scripts.fill, &names, &args).await?.answer
+            self.run(&self.scripts.fill, &names, &args).await?
         } else {
             let (header, body) = envelope.encode_apart();
             let args = [token.as_bytes(), &header, until_ms.as_bytes(), &body];
             self.write_large(&names, &args).await?
         };
         if !accepted {
-            return Ok(Filled::Rejected);
+            return Ok(Over { link, answer: Filled::Rejected });
         }
         self.listening.listeners.changed(name.as_str());
-        Ok(Filled::Stored)
+        Ok(Over { link, answer: Filled::Stored })
     }
 
     /// The script of a fill over the connection of large values.
-    async fn write_large(&self, names: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
+    async fn write_large(&self, names: &[&str], args: &[&[u8]]) -> Result<Over<bool>, StoreError> {
         let script = &self.scripts.fill;
         let count = names.len().to_string();
         let send = async |command: &str, script: &str| {
@@ -252,12 +252,15 @@ impl RedisStore {
             words.extend(args);
             self.link.ask_large(|commands| write_command(commands, &words)).await
         };
-        let mut reply = send("EVALSHA", &script.digest).await?.answer;
-        if matches!(&reply, Reply::Error(error) if error.starts_with("NOSCRIPT")) {
-            reply = send("EVAL", &script.code).await?.answer;
+        let mut over = send("EVALSHA", &script.digest).await?;
+        if matches!(&over.answer, Reply::Error(error) if error.starts_with("NOSCRIPT")) {
+            over = send("EVAL", &script.code).await?;
         }
-        match reply {
-            Reply::List(parts) => Ok(matches!(parts[..], [_, Reply::Number(1)])),
+        let Over { link, answer } = over;
+        match answer {
+            Reply::List(parts) => {
+                Ok(Over { link, answer: matches!(parts[..], [_, Reply::Number(1)]) })
+            }
             Reply::Error(error) => Err(self.link.refusal(error)),
             other @ (Reply::Value(_) | Reply::Nothing | Reply::Word(_) | Reply::Number(_)) => {
                 Err(StoreError::Refused(format!("a fill is answered by {other:?}")))

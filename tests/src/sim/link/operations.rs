@@ -104,7 +104,7 @@ impl Store for Link {
         name: &Name,
         token: Token,
         envelope: &Envelope,
-    ) -> Result<Filled, StoreError> {
+    ) -> Result<Over<Filled>, StoreError> {
         self.fills.fetch_add(1, Ordering::Relaxed);
         self.world.tokens().ended(token);
         let (of, mut envelope) = (name.clone(), envelope.clone());
@@ -134,8 +134,8 @@ impl Store for Link {
             }
             shelf.fill(&of, token, &envelope, now_ms)
         });
-        let filled = filled.await?.answer;
-        if filled == Filled::Stored {
+        let filled = filled.await?;
+        if filled.answer == Filled::Stored {
             self.ears.hear(&change);
         }
         Ok(filled)
