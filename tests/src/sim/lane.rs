@@ -23,6 +23,10 @@ use super::weather::Way;
 use super::world::World;
 use commit::{IDLE_LIMIT, Id, Open, locked};
 
+/// Each way of a question after a transaction takes so long at most: a look into the catalogue, over a
+/// connection that no load has.
+const QUESTION: Duration = Duration::from_millis(150);
+
 /// For how long a commit is taken to last by somebody who guesses.
 const GUESS: Duration = Duration::from_secs(1);
 
@@ -48,11 +52,16 @@ impl Lane {
         self.dead.load(Ordering::Relaxed)
     }
 
-    /// One way of an exchange with the origin.
+    /// One way of an exchange with the origin that carries rows.
     async fn leg(&self, deadline: Duration) -> Result<(), OriginError> {
+        self.leg_of(self.world.climate.slow_load, deadline).await
+    }
+
+    /// One way of an exchange that takes no longer than this while the origin is well.
+    async fn leg_of(&self, slow: Duration, deadline: Duration) -> Result<(), OriginError> {
         self.thawed().await;
         let world = &self.world;
-        let slow = u64::try_from(world.climate.slow_load.as_millis()).unwrap_or(0);
+        let slow = u64::try_from(slow.as_millis()).unwrap_or(0);
         let way = world.weather().origin;
         match way {
             Way::Open => sleep(world.chance.millis(0, slow)).await,
@@ -149,11 +158,12 @@ impl Lane {
     }
 
     async fn ask_ended(&self, xid: Xid) -> Result<bool, OriginError> {
-        self.leg(Duration::from_secs(1)).await?;
+        let slow = QUESTION.min(self.world.climate.slow_load);
+        self.leg_of(slow, Duration::from_secs(1)).await?;
         let guess = self.world.lacks(Protection::DoubtWaits).then_some(GUESS);
         let is_running =
             self.world.truth().transactions().is_running(xid.number, IDLE_LIMIT, guess);
-        self.leg(Duration::from_secs(1)).await?;
+        self.leg_of(slow, Duration::from_secs(1)).await?;
         Ok(!is_running)
     }
 }
