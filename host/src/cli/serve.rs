@@ -55,7 +55,7 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     asked_to_stop().await?;
     tracing::info!("stopping: no new requests, those in progress may end");
     corral.drain();
-    // Nobody listens any more only when both servers have ended already.
+    // The message finds no receiver only when both servers have ended already.
     let _ended = stop.send(true);
     // What is cut off is told so, and its lease is given back, within the grace time too.
     let cut = Instant::now() + grace - FAREWELL.min(grace / 4);

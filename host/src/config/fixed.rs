@@ -66,7 +66,7 @@ pub(super) const DEADLINE: Bounds = Bounds { least: MILLISECOND, most: Duration:
 const CALL: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(1) };
 /// A read that finds no warm instance waits for this.
 const START: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(60) };
-/// Who pushes a policy waits for this.
+/// The push of a policy waits for this.
 const GATE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
 /// One page at least, and what 32 bits can address.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;

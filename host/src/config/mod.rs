@@ -45,7 +45,7 @@ pub struct Config {
     pub threads: usize,
     /// The admin face.
     pub admin: Admin,
-    /// Who may do what.
+    /// What applications may do: tokens by scope.
     pub access: Access,
     /// The shared cache.
     pub store: StoreConfig,

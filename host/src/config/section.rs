@@ -1,6 +1,6 @@
 //! A table of the configuration that knows which of its keys were used.
 //!
-//! Whoever reads a section takes every key that it knows and calls [`Section::finish`], which
+//! The reader of a section takes every key that it knows and calls [`Section::finish`], which
 //! reports the rest. A key's value comes from the environment before it comes from the file.
 
 use toml::Spanned;

@@ -40,7 +40,7 @@ pub(crate) enum Touch<'t> {
     Tag(&'t str),
 }
 
-/// Who has a tag.
+/// The kind of statement that has a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     /// A read carries it: its row is one.

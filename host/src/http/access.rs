@@ -1,4 +1,4 @@
-//! Who may do what: bearer tokens by scope.
+//! Access: bearer tokens by scope.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;

@@ -3,8 +3,8 @@
 use corral_host::origin::{Cause, Change, Changes, Origin, PostgresOrigin, Table};
 
 use crate::kit::{code, write};
-use crate::postgres_relations::{SHOP, connect, listed, name, shop};
-use crate::server::{Server, connection, run};
+use crate::postgres_relations::{connect, listed, name, shop, shop_with};
+use crate::server::{Server, run};
 
 #[tokio::test]
 async fn a_write_changes_what_its_plan_modifies() {
@@ -113,11 +113,7 @@ async fn foreign_keys_change_rows_in_the_wake_of_a_write() {
 #[tokio::test]
 async fn triggers_and_rules_are_named_where_they_fire() {
     let server = Server::shared().await;
-    let url = server.schema("triggers").await;
-    run(
-        &mut connection(&url).await,
-        &format!(
-            "{SHOP}
+    let more = "
          CREATE FUNCTION anything() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN RETURN NEW; END $$;
          CREATE TRIGGER on_name BEFORE UPDATE OF name ON users FOR EACH ROW
@@ -128,11 +124,8 @@ async fn triggers_and_rules_are_named_where_they_fire() {
          CREATE TRIGGER on_event AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION anything();
          CREATE RULE noted AS ON DELETE TO orders DO ALSO DELETE FROM teams;
          CREATE VIEW seen AS SELECT DISTINCT name FROM users;
-         CREATE TRIGGER instead INSTEAD OF UPDATE ON seen FOR EACH ROW EXECUTE FUNCTION anything()"
-        ),
-    )
-    .await;
-    let origin = connect(&url);
+         CREATE TRIGGER instead INSTEAD OF UPDATE ON seen FOR EACH ROW EXECUTE FUNCTION anything()";
+    let origin = shop_with(&server, "triggers", more).await;
     let unseen = async |sql: &str| {
         let unseen = changes(&origin, sql, &[]).await.unseen;
         let texts: Vec<String> = unseen.iter().map(ToString::to_string).collect();

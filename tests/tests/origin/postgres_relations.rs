@@ -9,7 +9,7 @@ use crate::postgres_changes::{changed, changes};
 use crate::server::{Server, connection, run};
 
 /// Users, their orders and what is in them, in a schema of the test's own.
-pub(super) const SHOP: &str = "
+const SHOP: &str = "
 CREATE TABLE teams (id int8 PRIMARY KEY, name text);
 CREATE TABLE users (id int8 PRIMARY KEY, name text, email text, team_id int8 REFERENCES teams,
     shown text GENERATED ALWAYS AS (upper(name)) STORED);
@@ -105,21 +105,14 @@ async fn backslashes_escape_where_the_database_says_so() {
 #[tokio::test]
 async fn a_function_that_may_read_tables_is_named_and_one_whose_body_is_known_is_followed() {
     let server = Server::shared().await;
-    let url = server.schema("functions").await;
-    run(
-        &mut connection(&url).await,
-        &format!(
-            "{SHOP}
+    let more = "
          CREATE FUNCTION hidden() RETURNS int8 LANGUAGE sql STABLE AS 'SELECT count(*) FROM orders';
          CREATE FUNCTION shown() RETURNS int8 LANGUAGE sql STABLE
              BEGIN ATOMIC SELECT sum(total) FROM orders; END;
          CREATE FUNCTION pure(int8) RETURNS int8 LANGUAGE sql IMMUTABLE AS 'SELECT $1';
          CREATE FUNCTION scribble() RETURNS int8 LANGUAGE sql AS
-             'DELETE FROM orders RETURNING id'"
-        ),
-    )
-    .await;
-    let origin = connect(&url);
+             'DELETE FROM orders RETURNING id'";
+    let origin = shop_with(&server, "functions", more).await;
     let footprint = footprint(&origin, "SELECT hidden(), shown(), pure(1)", &[]).await;
     assert_eq!(shape(&footprint), "orders(total)");
     assert_eq!(footprint.unseen, [Unseen::Function("hidden()".to_owned())]);
@@ -201,8 +194,13 @@ async fn looking_leaves_nothing_behind() {
 }
 
 pub(super) async fn shop(server: &Server, schema: &str) -> PostgresOrigin {
+    shop_with(server, schema, "").await
+}
+
+/// The same with more in its schema.
+pub(super) async fn shop_with(server: &Server, schema: &str, more: &str) -> PostgresOrigin {
     let url = server.schema(schema).await;
-    run(&mut connection(&url).await, SHOP).await;
+    run(&mut connection(&url).await, &format!("{SHOP}{more}")).await;
     connect(&url)
 }
 

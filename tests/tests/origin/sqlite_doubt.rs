@@ -55,10 +55,7 @@ async fn write_to_a_full_disk(path: &Path) {
 
 #[tokio::test]
 async fn a_commit_that_meets_a_violated_constraint_was_rolled_back() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("refused.db");
-    make(&path).await;
-    let origin = connect(&path);
+    let (_directory, origin) = made().await;
     let orphan = write("INSERT INTO child VALUES (99)", &[]);
     let written = origin.execute(&orphan, &[], &[], AMPLE).await.unwrap();
     let error = written.transaction.commit().await.unwrap_err();
@@ -93,10 +90,7 @@ async fn a_file_that_takes_the_place_of_another_is_another_database() {
 
 #[tokio::test]
 async fn a_file_that_was_asked_for_its_identity_is_known_before_anybody_reads() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("shop.db");
-    make(&path).await;
-    let origin = connect(&path);
+    let (_directory, origin) = made().await;
     assert_eq!(origin.last_identity(), None, "nobody has asked it yet");
     let identity = origin.identity().await.unwrap();
     assert_eq!(origin.last_identity(), Some(identity));
@@ -108,6 +102,15 @@ async fn a_file_that_is_not_there_has_no_identity() {
     let origin = connect(&directory.path().join("none.db"));
     assert!(origin.identity().await.is_err());
     assert_eq!(origin.last_identity(), None);
+}
+
+/// A database of the test's own, and the folder that it goes with.
+async fn made() -> (tempfile::TempDir, SqliteOrigin) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.db");
+    make(&path).await;
+    let origin = connect(&path);
+    (directory, origin)
 }
 
 fn connect(path: &Path) -> SqliteOrigin {

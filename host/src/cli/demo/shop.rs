@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::config::{Config, Environment, Secret};
 
-/// So many orders make a report that takes tens of milliseconds.
+/// Orders in the shop: a report over all of them takes tens of milliseconds.
 const ORDERS: u32 = 200_000;
 pub(super) const USERS: u32 = 10_000;
 pub(super) const PRODUCTS: u32 = 2_000;

@@ -80,7 +80,7 @@ struct Report {
     trace: Option<Traced>,
 }
 
-/// Who was compared.
+/// A policy that is compared.
 #[derive(Serialize)]
 struct Side {
     name: String,

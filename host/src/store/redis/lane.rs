@@ -148,7 +148,7 @@ async fn carry(
                     if let Err(error) = hand_out(&mut incoming, waiting) {
                         return failed(error);
                     }
-                    // Who asks after this is silent to nobody yet.
+                    // Silence counts only while somebody waits.
                     if !waiting.is_empty() {
                         moved = Instant::now();
                     }
