@@ -1,12 +1,12 @@
 //! What keeps a host's trust: beats, the range, debts, and the namings that it publishes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
 use crate::store::{
-    Doomed, Epoch, HostCard, Marking, Naming, Over, PolicyId, Range, Scope, StoreError,
+    Doomed, Epoch, HostCard, Marking, Naming, Over, PolicyId, Range, Scope, StoreError, Target,
 };
 
 use super::namings::{Namer, Names};
@@ -108,24 +108,24 @@ impl Cache {
             is_new && !range.known.contains(scope)
         };
         let unknown: Vec<Scope> = own.iter().map(Naming::scope).filter(is_unknown).collect();
-        let mut fill_from = self.clock.now();
+        let mut is_alone = true;
         if !unknown.is_empty() || !self.listed.is_known() {
             if range.was_empty {
                 // Its list of hosts was emptied with it.
                 self.listed.forget();
             }
-            let is_alone = self.enlist().await?;
+            is_alone = self.enlist().await?;
             // A host that found itself alone before this one was listed has published what it fills at once,
             // so this range has it.
             let read = self.under(good, store.range().await?)?;
             range = Range { new: unknown, ..read };
-            if !is_alone {
-                fill_from += LEARNED_WITHIN;
-            }
         } else {
             range.new.clear();
         }
-        self.stamps.set(good.epoch, range, policy, fill_from);
+        let now = self.clock.now();
+        let learned_by = now + LEARNED_WITHIN;
+        let fill_from = if is_alone { now } else { learned_by };
+        self.stamps.set(good.epoch, range, policy, fill_from, learned_by);
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Cache {
         }
     }
 
-    /// Pays what is owed, over the link of this beat. Floors are paid once every host knows of them, all
+    /// Pays what is owed, over the link of this beat. What every host has to learn first is paid after that, all
     /// together; the beat is old by then, and the next one is trusted.
     async fn pay(&self, good: &GoodBeat) -> Result<(), StoreError> {
         let (mut last, mut unlearned) = (None, Vec::new());
@@ -226,11 +226,13 @@ impl Cache {
                 self.count_doomed(&names.doomed, removed.is_ok());
                 self.under(good, removed?)?;
             }
-            if names.scopes.is_empty() {
-                self.debt.paid(&part);
-            } else {
+            if !names.scopes.is_empty() {
                 let raised = self.trust.store().raise(&names.scopes).await?;
                 self.under(good, raised)?;
+            }
+            if self.learning(&names).is_zero() {
+                self.debt.paid(&part);
+            } else {
                 unlearned.push(part.clone());
             }
             last = Some(part);
@@ -246,8 +248,31 @@ impl Cache {
         Namer::new(&self.prefix, &self.stamps, &self.slot)
     }
 
-    /// Removes names from the node as it is trusted now; how many had something to remove.
-    pub(super) async fn remove(&self, names: &Names) -> Result<u64, StoreError> {
+    /// How long every host needs to learn what these names rest on. A host that has not read a floor that was
+    /// raised, or a range that was emptied, trusts the node no more by then.
+    fn learning(&self, names: &Names) -> Duration {
+        match names.scopes.is_empty() {
+            true => self.stamps.incomplete_for(self.clock.now()),
+            false => LEARNED_WITHIN,
+        }
+    }
+
+    /// Removes what became untrue from the node as it is trusted now; how many names had something to remove.
+    /// A naming that this host learns of meanwhile is one that others fill already.
+    pub(super) async fn remove_all(&self, targets: &[Target]) -> Result<u64, StoreError> {
+        let (mut removed, mut sent) = (0, Names::default());
+        loop {
+            let range = self.stamps.range();
+            let names = self.namer().names(targets);
+            removed += self.remove(&names.beyond(&sent)).await?;
+            if Arc::ptr_eq(&range, &self.stamps.range()) {
+                return Ok(removed);
+            }
+            sent = names;
+        }
+    }
+
+    async fn remove(&self, names: &Names) -> Result<u64, StoreError> {
         let mut removed = 0;
         if !names.doomed.is_empty() {
             let epoch = self.trust.grant().ok_or(StoreError::Distrusted)?.epoch;
@@ -258,8 +283,10 @@ impl Cache {
         }
         if !names.scopes.is_empty() {
             self.trust.ask(|store| store.raise(&names.scopes)).await?;
-            // A host that has not read the new floors by then trusts the node no more.
-            sleep(LEARNED_WITHIN).await;
+        }
+        let learning = self.learning(names);
+        if !learning.is_zero() {
+            sleep(learning).await;
         }
         Ok(removed)
     }

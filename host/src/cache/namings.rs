@@ -12,12 +12,26 @@ use crate::store::{Digest, Doomed, Key, Name, Naming, PolicyId, Prefix, Range, S
 
 use super::stamps::{Definition, Stamps};
 
-/// What an invalidation sends.
+/// What an invalidation sends, each in its order.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) doomed: Vec<Doomed>,
     /// Floors to raise.
     pub(super) scopes: Vec<Scope>,
+}
+
+impl Names {
+    /// Those of them that were not sent before.
+    pub(super) fn beyond(&self, sent: &Self) -> Self {
+        Self {
+            doomed: beyond(&self.doomed, &sent.doomed),
+            scopes: beyond(&self.scopes, &sent.scopes),
+        }
+    }
+}
+
+fn beyond<T: Ord + Clone>(all: &[T], sent: &[T]) -> Vec<T> {
+    all.iter().filter(|one| sent.binary_search(one).is_err()).cloned().collect()
 }
 
 /// Makes names of targets.

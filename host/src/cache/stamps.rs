@@ -169,6 +169,8 @@ struct Table {
     published: Option<PolicyId>,
     range: Arc<Range>,
     fill_from: BTreeMap<Scope, Duration>,
+    /// Until then others may use namings that the range lacks.
+    incomplete_until: Duration,
 }
 
 impl Table {
@@ -235,12 +237,28 @@ impl Stamps {
         unnoted.filter_map(|(scope, _)| Some((scope.clone(), floor(scope)?))).collect()
     }
 
+    /// How long others may use namings yet that this range lacks: it was emptied a moment ago, or may have
+    /// been, and who has not read it since believes what stood in it before. A naming that somebody noted as
+    /// known shows that this is over.
+    pub(super) fn incomplete_for(&self, now: Duration) -> Duration {
+        self.table().incomplete_until.saturating_sub(now)
+    }
+
     /// From now on this is in force. Namings of this host that were unused until now are filled from
-    /// `fill_from` on.
-    pub(super) fn set(&self, epoch: Epoch, range: Range, published: PolicyId, fill_from: Duration) {
+    /// `fill_from` on; every host has read this range, or a later one, by `learned_by`.
+    pub(super) fn set(
+        &self,
+        epoch: Epoch,
+        range: Range,
+        published: PolicyId,
+        fill_from: Duration,
+        learned_by: Duration,
+    ) {
         let mut table = self.table();
         if !table.has_kept_all(epoch, &range) {
             table.fill_from.clear();
+            let may_be_incomplete = range.known.is_empty();
+            table.incomplete_until = if may_be_incomplete { learned_by } else { Duration::ZERO };
         }
         for definition in &self.definitions {
             let scope = Scope::Naming(definition.digest.clone(), published);

@@ -206,8 +206,7 @@ impl Cache {
         if targets.is_empty() {
             return Invalidated::Done(0);
         }
-        let names = self.namer().names(&targets);
-        match self.remove(&names).await {
+        match self.remove_all(&targets).await {
             Ok(removed) => Invalidated::Done(removed),
             Err(error) => {
                 self.debt.add(targets);

@@ -185,7 +185,7 @@ pub struct Indexed {
 }
 
 /// Something that an invalidation removes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Doomed {
     /// The value and the lease of one name.
     Name(Name),

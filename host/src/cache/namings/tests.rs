@@ -1,5 +1,7 @@
 //! Under which names a target is removed, and when a floor is raised instead.
 
+use std::time::Duration;
+
 use super::*;
 use crate::config::Config;
 use crate::policy::{
@@ -125,7 +127,7 @@ impl World {
 
     fn publish(&self, namings: Vec<Naming>) {
         let range = Range { version: 1, namings, ..Range::default() };
-        self.stamps.set(Epoch(1), range, self.policy(), std::time::Duration::ZERO);
+        self.stamps.set(Epoch(1), range, self.policy(), Duration::ZERO, Duration::ZERO);
     }
 
     fn names(&self, targets: &[Target]) -> Names {
