@@ -49,6 +49,8 @@ pub struct Climate {
     pub outages: bool,
     /// The store is flushed, or evicts values and leases.
     pub evictions: bool,
+    /// The store is flushed once hosts have filled it.
+    pub emptied: bool,
     /// The store is out of memory for a while and takes nothing.
     pub refusals: bool,
     /// The store crashes and comes back from a snapshot.
@@ -142,6 +144,7 @@ impl Climate {
             lost: if sound_store { 0 } else { chance.one_of(&[0, 5, 30]) },
             outages: !sound_store && often(50),
             evictions: !sound_store && often(30),
+            emptied: false,
             refusals: !sound_store && often(20),
             restarts: !sound_store && often(25),
             failovers,
@@ -172,6 +175,7 @@ impl Climate {
             lost: 0,
             outages: false,
             evictions: false,
+            emptied: false,
             refusals: false,
             restarts: false,
             failovers: false,
@@ -210,6 +214,7 @@ impl Climate {
             && self.lost == 0
             && !self.outages
             && !self.evictions
+            && !self.emptied
             && !self.refusals
             && !self.steps
     }

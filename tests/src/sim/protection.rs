@@ -43,6 +43,8 @@ pub enum Protection {
     NamingsArePublished,
     /// A naming is filled only after others have learned of it.
     NewNamingsWait,
+    /// A range that was emptied a moment ago is not taken for complete.
+    EmptiedRangesAreIncomplete,
     /// Where a naming's names can't be made, its floor is raised.
     FloorsOfNamings,
     /// A near cache hears of every change under what it keeps.
@@ -117,7 +119,10 @@ impl Protection {
             Self::ClaimLooksAgain => 'G',
             Self::PendingComesFirst => 'H',
             Self::RefreshTakesLease => 'I',
-            Self::NamingsArePublished | Self::NewNamingsWait | Self::FloorsOfNamings => 'J',
+            Self::NamingsArePublished
+            | Self::NewNamingsWait
+            | Self::EmptiedRangesAreIncomplete
+            | Self::FloorsOfNamings => 'J',
             Self::NearHearsOfChanges | Self::NearDropsOnABreak | Self::NearLooksBeforeItKeeps => {
                 'K'
             }
@@ -148,6 +153,9 @@ impl Protection {
             }
             Self::NamingsArePublished | Self::NewNamingsWait | Self::FloorsOfNamings => {
                 climate.swaps || climate.configurations
+            }
+            Self::EmptiedRangesAreIncomplete => {
+                climate.configurations && (climate.evictions || climate.emptied)
             }
             Self::IntentsAreAnnouncedAgain => !climate.slow_commit.is_zero(),
             Self::DoubtWaits | Self::IntentCarriesTransaction => {

@@ -29,12 +29,14 @@ pub(super) enum Theme {
     Snapshots,
     /// The node's clock is set while values of short lifetimes are read (race N).
     Clocks,
+    /// The store is emptied while hosts of two configurations read and write the same rows (race J).
+    Emptied,
     /// A node is cut off together with one host, and hosts freeze while another one is promoted (race O).
     Partitions,
 }
 
 impl Theme {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Near,
         Self::Flushes,
         Self::LongLoads,
@@ -42,6 +44,7 @@ impl Theme {
         Self::Commits,
         Self::Snapshots,
         Self::Clocks,
+        Self::Emptied,
         Self::Partitions,
     ];
 
@@ -136,6 +139,32 @@ impl Theme {
                 ttl: chance.one_of(&[ms(300), ms(2_000)]),
                 steps: true,
                 ..drawn
+            },
+            Self::Emptied => Climate {
+                hosts: 3,
+                clients: 8,
+                requests: 30 + chance.below(20),
+                pause: ms(100),
+                hot: 95,
+                lists: 10,
+                slow_link: ms(3),
+                slow_load: ms(2),
+                writes: 20,
+                emptied: true,
+                configurations: true,
+                crashes: false,
+                breaks: false,
+                origin_faults: false,
+                evictions: false,
+                lost: 0,
+                outages: false,
+                refusals: false,
+                restarts: false,
+                failovers: false,
+                pauses: false,
+                steps: false,
+                volatile: false,
+                ..base
             },
             Self::Partitions => Climate {
                 pause: chance.one_of(&[ms(400), ms(1_000)]),

@@ -31,6 +31,7 @@ enum Trouble {
     Link,
     Eviction,
     Flush,
+    Empty,
     Full,
     Restart,
     Failover,
@@ -65,9 +66,10 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 world.note(Event::OriginBack);
             }
             Trouble::Eviction => evict(&world),
-            Trouble::Flush => {
-                world.remark(|| "the store is flushed".to_owned());
-                at_serving(&world, |node| node.shelf.flush());
+            Trouble::Flush => flush(&world),
+            Trouble::Empty => {
+                sleep(world.chance.millis(1_000, 2_000)).await;
+                flush(&world);
             }
             Trouble::Full => {
                 world.remark(|| "the store is out of memory".to_owned());
@@ -135,6 +137,7 @@ fn possible(world: &World) -> Vec<Trouble> {
         (climate.evictions, Trouble::Eviction),
         (climate.evictions, Trouble::Eviction),
         (climate.evictions, Trouble::Flush),
+        (climate.emptied, Trouble::Empty),
         (climate.refusals, Trouble::Full),
         (climate.restarts, Trouble::Restart),
         (climate.failovers, Trouble::Failover),
@@ -164,6 +167,11 @@ async fn disturb(world: &World, what: &str, of: impl Fn(&mut super::weather::Wea
 fn at_serving(world: &World, change: impl FnOnce(&mut Node)) {
     let serving = world.nodes().serving;
     let _down = world.at_node(serving, None, |node, _| change(node));
+}
+
+fn flush(world: &World) {
+    world.remark(|| "the store is flushed".to_owned());
+    at_serving(world, |node| node.shelf.flush());
 }
 
 fn evict(world: &World) {

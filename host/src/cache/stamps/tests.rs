@@ -104,7 +104,13 @@ fn a_stamp_is_in_force_until_its_epoch_or_one_of_its_floors_is_another() {
     assert!(is_current(1, policy("{}")) && !is_current(2, policy("{}")));
     assert!(!is_current(1, policy("[]")), "its namings are not published");
     for (epoch, everything, floor) in [(Epoch(8), 1, 2), (EPOCH, 9, 2), (EPOCH, 1, 9)] {
-        stamps.set(epoch, range(&definition, everything, floor), policy("{}"), Duration::ZERO, Duration::ZERO);
+        stamps.set(
+            epoch,
+            range(&definition, everything, floor),
+            policy("{}"),
+            Duration::ZERO,
+            Duration::ZERO,
+        );
         assert!(!definition.is_in_force(stamp.word), "{epoch:?} {everything} {floor}");
         // If nothing but its epoch is over, it may be answered when a load fails.
         assert_eq!(definition.is_of_another_epoch(stamp), epoch != EPOCH);

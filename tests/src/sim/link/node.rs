@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use corral_host::store::{
-    Beat, Epoch, HostCard, LinkId, Listing, Naming, Over, Range, Replicas, Scope, StoreError,
+    Beat, Digest, Epoch, HostCard, LinkId, Listing, Naming, Over, PolicyId, Range, Replicas, Scope,
+    StoreError,
 };
 use tokio::time::sleep;
 
@@ -102,6 +103,10 @@ impl Link {
     fn as_known(&self, mut range: Range) -> Range {
         if self.lacks(Protection::NewNamingsWait) {
             range.known = range.floors.keys().cloned().collect();
+        }
+        if self.lacks(Protection::EmptiedRangesAreIncomplete) {
+            // Somebody is said to have found it complete.
+            range.known.insert(Scope::Naming(Digest::of(["nobody"]), PolicyId::of("", "")));
         }
         if self.lacks(Protection::NamingsArePublished) {
             let published = &self.sabotage().published;
