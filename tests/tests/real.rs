@@ -17,6 +17,8 @@ mod common;
 mod debt;
 #[path = "real/failovers.rs"]
 mod failovers;
+#[path = "real/flushed.rs"]
+mod flushed;
 #[path = "real/frozen.rs"]
 mod frozen;
 #[path = "real/large.rs"]

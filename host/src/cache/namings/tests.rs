@@ -204,3 +204,14 @@ impl Policy for Naive {
         trap("invalidate")
     }
 }
+
+#[test]
+fn what_was_sent_before_is_not_sent_again() {
+    let doomed = |texts: &[&str]| {
+        let tags = texts.iter().map(|text| Doomed::Tag(Tag::try_new(text).unwrap()));
+        Names { doomed: tags.collect(), scopes: vec![Scope::Everything] }
+    };
+    let beyond = doomed(&["a", "b", "c"]).beyond(&doomed(&["a", "c"]));
+    assert_eq!(beyond.doomed, doomed(&["b"]).doomed);
+    assert!(beyond.scopes.is_empty());
+}

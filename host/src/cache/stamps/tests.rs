@@ -216,3 +216,28 @@ fn a_naming_that_is_unused_again_is_filled_no_sooner_for_that() {
     assert_eq!(definition.stamp(policy("{}"), EPOCH, LATER - Duration::from_millis(1)), None);
     assert!(definition.stamp(policy("{}"), EPOCH, LATER).is_some());
 }
+
+#[test]
+fn a_range_that_was_emptied_is_complete_once_every_host_has_learned_of_it() {
+    const LATER: Duration = Duration::from_secs(5);
+    let definition = definition(ENTITY);
+    let known = |everything| {
+        let known = [naming(&definition).scope()].into();
+        Range { known, ..range(&definition, everything, 2) }
+    };
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    let set = |range, learned_by| {
+        stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, learned_by);
+        stamps.incomplete_for(Duration::ZERO)
+    };
+    // A host that starts can't tell a new range from one that was emptied a moment ago.
+    assert_eq!(set(range(&definition, 1, 2), LATER), LATER);
+    assert_eq!(stamps.incomplete_for(LATER), Duration::ZERO);
+    assert_eq!(
+        set(range(&definition, 1, 3), LATER * 2),
+        LATER,
+        "it is read again, and nothing is lost"
+    );
+    assert_eq!(set(range(&definition, 9, 2), LATER * 3), LATER * 3, "it was emptied");
+    assert_eq!(set(known(8), LATER * 4), Duration::ZERO, "a flush of everything, or one long over");
+}

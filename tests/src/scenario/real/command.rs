@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::campaign::Crash;
-use super::{balanced, campaign, commits, debt, failovers, frozen, large, restarts, rolling, tags};
+use super::{
+    balanced, campaign, commits, debt, failovers, flushed, frozen, large, restarts, rolling, tags,
+};
 
 /// What is asked for.
 #[derive(Debug, Clone, Args)]
@@ -38,6 +40,8 @@ enum Theme {
     Failovers,
     /// Commits that hang, and commits of which a pooler tells a failure.
     Commits,
+    /// Redis is emptied by hand while two configurations serve.
+    Flushed,
     /// Hosts and Redis freeze and resume under load.
     Frozen,
     /// An address behind which two servers answer in turn.
@@ -92,6 +96,10 @@ impl Real {
             }
             Theme::Failovers => return self.failovers().await,
             Theme::Commits => return self.commits().await,
+            Theme::Flushed => {
+                let report = flushed::run(self.rounds).await?;
+                reports.push(told(&report, report.expect())?);
+            }
             Theme::Frozen => {
                 for frozen in [frozen::Frozen::Host, frozen::Frozen::Store] {
                     let report = frozen::run(frozen, self.rounds, self.seed).await?;

@@ -11,6 +11,7 @@ pub mod commits;
 pub mod debt;
 mod desk;
 pub mod failovers;
+pub mod flushed;
 pub mod frozen;
 pub mod large;
 mod pair;

@@ -39,8 +39,7 @@ pub async fn run(pause: Duration) -> anyhow::Result<Report> {
     let redis = Redis::start().await?;
     let mut scene = Scene::set(&vec![redis.url(); HOSTS]).await?;
     let old = config(&redis.url(), &scene.postgres);
-    let new = old.replace(OLD, NEW);
-    ensure!(new != old, "the new configuration is the old one");
+    let new = newer(&old)?;
     scene.fill().await?;
     scene.change(0, &new, 2).await?;
     scene.desk.until_hits(0, SOON).await?;
@@ -60,10 +59,22 @@ pub async fn run(pause: Duration) -> anyhow::Result<Report> {
     Ok(Report { overwritten, verdict })
 }
 
+/// The configuration with the new statement in place of the old one.
+pub(super) fn newer(old: &str) -> anyhow::Result<String> {
+    let new = old.replace(OLD, NEW);
+    ensure!(new != old, "the new configuration is the old one");
+    Ok(new)
+}
+
 impl Scene {
     /// Restarts a host with another configuration, whose answers have this form. Nobody asks it
     /// meanwhile.
-    async fn change(&mut self, host: usize, config: &str, format: u64) -> anyhow::Result<()> {
+    pub(super) async fn change(
+        &mut self,
+        host: usize,
+        config: &str,
+        format: u64,
+    ) -> anyhow::Result<()> {
         self.desk.leave(host).await?;
         self.hosts[host].configure(config)?;
         self.hosts[host].term()?;
