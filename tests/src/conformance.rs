@@ -101,7 +101,7 @@ checks! {
         an_epoch_that_was_watched_is_noted,
         a_host_that_is_listed_sees_itself,
         a_host_is_not_alone_while_another_is_listed_or_left_without_a_word,
-        a_naming_is_known_until_its_floor_is_another,
+        a_naming_is_known_until_the_range_loses_one,
         a_note_is_read_back_under_its_name_alone;
     nodes:
         a_beat_and_a_new_connection_say_the_same_of_the_node,

@@ -10,15 +10,12 @@ use crate::store::{
 };
 
 use super::namings::{Namer, Names};
+use super::stamps::LEARNED_WITHIN;
 use super::trust::{GoodBeat, Watching};
 use super::{Cache, Definition, Invalidated};
 
 /// How often a host writes that it is alive and which namings it uses.
 const PUBLISH: Duration = Duration::from_secs(10);
-
-/// How long a naming that others must learn first is not filled: longer than any host believes what it
-/// knew before.
-const LEARNED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a load waits for the namings of its policy: a few round trips to the store.
 const PUBLISHED_WITHIN: Duration = Duration::from_millis(50);
@@ -123,9 +120,8 @@ impl Cache {
             range.new.clear();
         }
         let now = self.clock.now();
-        let learned_by = now + LEARNED_WITHIN;
-        let fill_from = if is_alone { now } else { learned_by };
-        self.stamps.set(good.epoch, range, policy, fill_from, learned_by);
+        let fill_from = if is_alone { now } else { now + LEARNED_WITHIN };
+        self.stamps.set(good.epoch, range, policy, fill_from, now);
         Ok(())
     }
 
@@ -245,7 +241,7 @@ impl Cache {
     }
 
     pub(super) fn namer(&self) -> Namer<'_> {
-        Namer::new(&self.prefix, &self.stamps, &self.slot)
+        Namer::new(&self.prefix, &self.stamps, &self.slot, self.clock.now())
     }
 
     /// How long every host needs to learn what these names rest on. A host that has not read a floor that was

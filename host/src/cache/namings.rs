@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::policy::{Argument, Generation, Request, Slot, Subject};
 use crate::store::{Digest, Doomed, Key, Name, Naming, PolicyId, Prefix, Range, Scope, Target};
@@ -39,6 +40,8 @@ pub(super) struct Namer<'a> {
     prefix: &'a Prefix,
     definitions: &'a [Arc<Definition>],
     range: Arc<Range>,
+    /// Namings that the range has lost and somebody may still use.
+    lost: Vec<Naming>,
     /// The generation in force, and every other whose keys may still live.
     generations: Vec<Arc<Generation>>,
 }
@@ -48,9 +51,14 @@ type ReadParts<'t> = (&'t str, &'t [(String, Option<String>)]);
 
 impl<'a> Namer<'a> {
     /// With what is in use at this moment.
-    pub(super) fn new(prefix: &'a Prefix, stamps: &'a Stamps, slot: &Slot) -> Self {
+    pub(super) fn new(prefix: &'a Prefix, stamps: &'a Stamps, slot: &Slot, now: Duration) -> Self {
         let (definitions, range) = (stamps.definitions(), stamps.range());
-        Self { prefix, definitions, range, generations: slot.naming() }
+        let (lost, generations) = (stamps.lost(now), slot.naming());
+        Self { prefix, definitions, range, lost, generations }
+    }
+
+    fn in_use(&self) -> impl Iterator<Item = &Naming> {
+        self.range.namings.iter().chain(&self.lost)
     }
 
     /// Every name of these targets, none twice.
@@ -73,7 +81,7 @@ impl<'a> Namer<'a> {
     fn of_key(&self, key: &Key) -> BTreeSet<Name> {
         let ours = self.definitions.iter().map(|definition| definition.digest());
         let all: BTreeSet<&Digest> =
-            self.range.namings.iter().map(|naming| &naming.digest).chain(ours).collect();
+            self.in_use().map(|naming| &naming.digest).chain(ours).collect();
         all.into_iter().map(|digest| Name::new(self.prefix, digest, key)).collect()
     }
 
@@ -94,7 +102,7 @@ impl<'a> Namer<'a> {
     /// The namings of an entity that are in use, and those of this host, used or not.
     fn of_entity(&self, entity: &str) -> Vec<Naming> {
         let mut namings: Vec<Naming> =
-            self.range.namings.iter().filter(|naming| naming.entity == entity).cloned().collect();
+            self.in_use().filter(|naming| naming.entity == entity).cloned().collect();
         for definition in self.definitions.iter().filter(|d| d.entity.name == entity) {
             for generation in &self.generations {
                 let ours = definition.naming(generation.policy_id());

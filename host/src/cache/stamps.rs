@@ -19,6 +19,13 @@ use crate::policy::{Named, Request};
 use crate::read_name::ReadName;
 use crate::store::{Digest, Epoch, Naming, PolicyId, Prefix, Range, Scope, Stamp};
 
+/// A naming is in use for so long at least after a host published it: several times as long as that host takes
+/// to publish it again.
+const IN_USE_AT_LEAST: Duration = Duration::from_secs(30);
+
+/// How long every host needs to learn what has changed: longer than any believes what it knew before.
+pub(super) const LEARNED_WITHIN: Duration = Duration::from_secs(1);
+
 /// An entity's definition as the store knows it: the digest in its names, the fingerprints of its reads,
 /// and the words that are in force for its values.
 pub struct Definition {
@@ -99,7 +106,7 @@ impl Definition {
             policy,
             entity: self.entity.name.clone(),
             params: self.entity.params.iter().map(param).collect(),
-            lasts_ms: millis(lifetimes(&self.entity).kept_at_most()),
+            lasts_ms: millis(lifetimes(&self.entity).kept_at_most().max(IN_USE_AT_LEAST)),
             deadline_ms: millis(self.entity.deadline),
         }
     }
@@ -169,8 +176,19 @@ struct Table {
     published: Option<PolicyId>,
     range: Arc<Range>,
     fill_from: BTreeMap<Scope, Duration>,
-    /// Until then others may use namings that the range lacks.
-    incomplete_until: Duration,
+    losses: Losses,
+}
+
+/// What the range may have lost a moment ago: it was emptied, or namings were taken for unused (the node's clock
+/// was set). A host that has not read it since believes what it knew.
+#[derive(Default)]
+struct Losses {
+    /// Every host has learned of them by then.
+    learned_by: Duration,
+    /// Namings that this host knew.
+    known: Vec<Naming>,
+    /// There may be others.
+    may_be_more: bool,
 }
 
 impl Table {
@@ -178,6 +196,24 @@ impl Table {
     fn has_kept_all(&self, epoch: Epoch, range: &Range) -> bool {
         let everything = |range: &Range| range.floors.get(&Scope::Everything).copied();
         self.epoch == Some(epoch) && everything(&self.range) == everything(range)
+    }
+
+    /// What this range has lost since the table was set. That any naming is noted as known shows that every host
+    /// has learned of all losses.
+    fn note_losses(&mut self, has_kept_all: bool, range: &Range, now: Duration) {
+        let is_lost = |old: &&Naming| !range.namings.iter().any(|new| new.scope() == old.scope());
+        let lost: Vec<Naming> = self.range.namings.iter().filter(is_lost).cloned().collect();
+        let (was_noted, is_noted) = (!self.range.known.is_empty(), !range.known.is_empty());
+        if self.losses.learned_by <= now {
+            self.losses = Losses::default();
+        }
+        if !has_kept_all {
+            self.losses.may_be_more = !is_noted;
+        }
+        if !has_kept_all || !lost.is_empty() || (was_noted && !is_noted) {
+            self.losses.learned_by = now + LEARNED_WITHIN;
+            self.losses.known.extend(lost);
+        }
     }
 }
 
@@ -215,9 +251,11 @@ impl Stamps {
     /// Whether this host has used a naming before, in a store that has forgotten nothing since: a range that
     /// was emptied has another floor of everything, and one that was restored another epoch. There others may
     /// have read it before the naming was published again.
+    /// Likewise a naming that was dropped and published again: it has another floor.
     pub(super) fn has_used(&self, naming: &Scope, epoch: Epoch, range: &Range) -> bool {
         let table = self.table();
-        table.has_kept_all(epoch, range) && table.fill_from.contains_key(naming)
+        let has_its_floor = table.range.floors.get(naming) == range.floors.get(naming);
+        table.has_kept_all(epoch, range) && has_its_floor && table.fill_from.contains_key(naming)
     }
 
     /// Whether a naming of this host waits until others have learned of it.
@@ -229,6 +267,9 @@ impl Stamps {
     /// with their floors.
     pub(super) fn learned(&self, now: Duration) -> Vec<(Scope, u64)> {
         let table = self.table();
+        if now < table.losses.learned_by {
+            return Vec::new();
+        }
         let unnoted = table
             .fill_from
             .iter()
@@ -237,28 +278,34 @@ impl Stamps {
         unnoted.filter_map(|(scope, _)| Some((scope.clone(), floor(scope)?))).collect()
     }
 
-    /// How long others may use namings yet that this range lacks: it was emptied a moment ago, or may have
-    /// been, and who has not read it since believes what stood in it before. A naming that somebody noted as
-    /// known shows that this is over.
+    /// How long others may use namings yet that neither the range has nor this host knows.
     pub(super) fn incomplete_for(&self, now: Duration) -> Duration {
-        self.table().incomplete_until.saturating_sub(now)
+        let losses = &self.table().losses;
+        let learned_by = if losses.may_be_more { losses.learned_by } else { Duration::ZERO };
+        learned_by.saturating_sub(now)
+    }
+
+    /// Namings that the range has lost and somebody may still use.
+    pub(super) fn lost(&self, now: Duration) -> Vec<Naming> {
+        let losses = &self.table().losses;
+        if now < losses.learned_by { losses.known.clone() } else { Vec::new() }
     }
 
     /// From now on this is in force. Namings of this host that were unused until now are filled from
-    /// `fill_from` on; every host has read this range, or a later one, by `learned_by`.
+    /// `fill_from` on.
     pub(super) fn set(
         &self,
         epoch: Epoch,
         range: Range,
         published: PolicyId,
         fill_from: Duration,
-        learned_by: Duration,
+        now: Duration,
     ) {
         let mut table = self.table();
-        if !table.has_kept_all(epoch, &range) {
+        let has_kept_all = table.has_kept_all(epoch, &range);
+        table.note_losses(has_kept_all, &range, now);
+        if !has_kept_all {
             table.fill_from.clear();
-            let may_be_incomplete = range.known.is_empty();
-            table.incomplete_until = if may_be_incomplete { learned_by } else { Duration::ZERO };
         }
         for definition in &self.definitions {
             let scope = Scope::Naming(definition.digest.clone(), published);

@@ -342,10 +342,10 @@ pub trait Store: Send + Sync {
 
     /// Writes these namings into the range as used at this moment, and a floor for each of them and for
     /// everything where there is none; answers the range as it is then. A naming that is not in use any
-    /// more is removed with its floor.
+    /// more is removed with its floor, and what was noted as known is noted no more: its host may be alive.
     async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError>;
 
-    /// Writes new floors.
+    /// Writes new floors. A naming that is known stays known.
     async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError>;
 
     /// Notes in the range that this epoch has been watched for as long as its fence lasts.

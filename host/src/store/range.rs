@@ -34,7 +34,7 @@ pub struct Naming {
     pub entity: String,
     /// Its parameters with their types, in order: `id:int8`.
     pub params: Vec<String>,
-    /// The longest that a value lives, in ms.
+    /// How long it is in use after a host used it last, in ms; what is beyond an hour counts as one.
     pub lasts_ms: u64,
     /// The entity's deadline, in ms.
     pub deadline_ms: u64,
@@ -87,7 +87,8 @@ pub struct Range {
     pub floors: BTreeMap<Scope, u64>,
     /// The namings in use.
     pub namings: Vec<Naming>,
-    /// Those of them that every host knows: it was noted under the floor that they have.
+    /// Those of them that every host knows: it was noted under the floor that they have. None is while the range
+    /// may have lost a naming that somebody uses.
     pub known: BTreeSet<Scope>,
     /// Epochs that were watched for as long as their fence lasts.
     pub watched: Vec<Epoch>,

@@ -166,7 +166,7 @@ pub(super) async fn a_host_is_not_alone_while_another_is_listed_or_left_without_
     Ok(subject.store.delist(&other.id).await?)
 }
 
-pub(super) async fn a_naming_is_known_until_its_floor_is_another(
+pub(super) async fn a_naming_is_known_until_the_range_loses_one(
     subject: Subject<'_>,
 ) -> Result<()> {
     if !subject.is_shared() {
@@ -181,7 +181,13 @@ pub(super) async fn a_naming_is_known_until_its_floor_is_another(
     let noted = subject.publish(std::slice::from_ref(&naming)).await?;
     ensure!(noted.known.contains(&scope) && noted.version != before.version);
     subject.store.raise(std::slice::from_ref(&scope)).await?;
-    ensure!(!subject.publish(&[]).await?.known.contains(&scope), "that was another floor");
+    let raised = subject.publish(&[]).await?;
+    ensure!(raised.known.contains(&scope), "a floor changes nothing in who knows it");
+    ensure!(raised.floors[&scope] != floor);
+    let short = subject.naming("short", SHORT);
+    let published = subject.publish(std::slice::from_ref(&short)).await?;
+    subject.pass(published.now_ms + SHORT.as_millis() as u64 + 1).await?;
+    ensure!(!subject.publish(&[]).await?.known.contains(&scope), "a naming was dropped");
     subject.store.note_known(&[(scope.clone(), floor)]).await?;
     ensure!(!subject.publish(&[]).await?.known.contains(&scope), "that was another floor");
     Ok(())

@@ -61,6 +61,9 @@ impl Register {
         let over: Vec<Scope> = self.namings.iter().filter(over).map(|(s, _)| s.clone()).collect();
         let was_empty = self.version == 0;
         let mut changed = was_empty || !over.is_empty();
+        if !over.is_empty() {
+            self.known.clear();
+        }
         for scope in over {
             self.namings.remove(&scope);
             self.floors.remove(&scope);
@@ -87,7 +90,14 @@ impl Register {
     }
 
     pub(super) fn raise(&mut self, scopes: &[Scope], draw: Draw<'_>) {
-        self.floors.extend(scopes.iter().map(|scope| (scope.clone(), draw())));
+        let known = self.known();
+        for scope in scopes {
+            let floor = draw();
+            self.floors.insert(scope.clone(), floor);
+            if known.contains(scope) {
+                self.known.insert(scope.clone(), floor);
+            }
+        }
         self.version = draw();
     }
 

@@ -1,7 +1,5 @@
 //! Under which names a target is removed, and when a floor is raised instead.
 
-use std::time::Duration;
-
 use super::*;
 use crate::config::Config;
 use crate::policy::{
@@ -131,7 +129,7 @@ impl World {
     }
 
     fn names(&self, targets: &[Target]) -> Names {
-        Namer::new(&self.prefix, &self.stamps, &self.slot).names(targets)
+        Namer::new(&self.prefix, &self.stamps, &self.slot, Duration::ZERO).names(targets)
     }
 
     fn doomed(&self, definition: &Definition, text: &str) -> Doomed {
@@ -203,6 +201,16 @@ impl Policy for Naive {
     fn invalidate(&self, _change: &Change) -> Result<Vec<Touched>, Trap> {
         trap("invalidate")
     }
+}
+
+#[test]
+fn a_naming_that_the_range_has_just_lost_is_named_still() {
+    let world = World::new();
+    let theirs = definition(&USER.replace("int8", "int8']\ntags = ['users")).naming(world.policy());
+    world.publish(vec![world.ours.naming(world.policy()), theirs.clone()]);
+    let before = world.names(&[read("7")]);
+    world.publish(vec![world.ours.naming(world.policy())]);
+    assert_eq!(world.names(&[read("7")]).doomed, before.doomed);
 }
 
 #[test]

@@ -84,6 +84,9 @@ fn a_naming_says_how_its_definition_names_and_for_how_long() {
     assert_eq!(naming.params, ["id:int8"]);
     assert_eq!(naming.deadline_ms, 3_000);
     assert!(naming.lasts_ms >= 5 * 60_000, "a value is kept for as long as it may be answered");
+    let short = definition(&ENTITY.replace("1m", "1s").replace("stale_if_error = '4m'\n", ""));
+    let published_every_ms = 10_000;
+    assert!(self::naming(&short).lasts_ms >= 3 * published_every_ms, "its host is alive");
 }
 
 #[test]
@@ -192,13 +195,13 @@ fn what_was_learned_in_a_store_that_forgot_counts_no_more() {
         let stamps = Stamps::new(vec![Arc::clone(&definition)]);
         stamps.set(EPOCH, both(1, 2), other, Duration::ZERO, Duration::ZERO);
         stamps.set(EPOCH, both(1, 2), ours, Duration::ZERO, Duration::ZERO);
-        assert_eq!(stamps.learned(Duration::ZERO).len(), 2, "both namings were published");
+        assert_eq!(stamps.learned(LEARNED_WITHIN).len(), 2, "both namings were published");
         assert!(definition.stamp(other, EPOCH, Duration::ZERO).is_some());
         // Another host has published the other one again, and somebody may not have read that.
         let range = both(everything, 3);
         assert!(!stamps.has_used(&naming(&definition).scope(), epoch, &range));
         stamps.set(epoch, range, ours, Duration::ZERO, Duration::ZERO);
-        assert_eq!(stamps.learned(Duration::ZERO), [(naming(&definition).scope(), 3)]);
+        assert_eq!(stamps.learned(LEARNED_WITHIN), [(naming(&definition).scope(), 3)]);
         assert_eq!(definition.stamp(other, epoch, Duration::ZERO), None);
     }
 }
@@ -219,25 +222,63 @@ fn a_naming_that_is_unused_again_is_filled_no_sooner_for_that() {
 
 #[test]
 fn a_range_that_was_emptied_is_complete_once_every_host_has_learned_of_it() {
-    const LATER: Duration = Duration::from_secs(5);
     let definition = definition(ENTITY);
-    let known = |everything| {
+    let noted = |everything| {
         let known = [naming(&definition).scope()].into();
         Range { known, ..range(&definition, everything, 2) }
     };
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    let set = |range, learned_by| {
-        stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, learned_by);
-        stamps.incomplete_for(Duration::ZERO)
+    let incomplete_for = |range, now_s| {
+        let now = Duration::from_secs(now_s);
+        stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, now);
+        assert_eq!(stamps.incomplete_for(now + LEARNED_WITHIN), Duration::ZERO);
+        stamps.incomplete_for(now)
     };
     // A host that starts can't tell a new range from one that was emptied a moment ago.
-    assert_eq!(set(range(&definition, 1, 2), LATER), LATER);
-    assert_eq!(stamps.incomplete_for(LATER), Duration::ZERO);
-    assert_eq!(
-        set(range(&definition, 1, 3), LATER * 2),
-        LATER,
-        "it is read again, and nothing is lost"
-    );
-    assert_eq!(set(range(&definition, 9, 2), LATER * 3), LATER * 3, "it was emptied");
-    assert_eq!(set(known(8), LATER * 4), Duration::ZERO, "a flush of everything, or one long over");
+    assert_eq!(incomplete_for(range(&definition, 1, 2), 10), LEARNED_WITHIN);
+    assert_eq!(incomplete_for(range(&definition, 1, 3), 20), Duration::ZERO, "nothing is lost");
+    assert_eq!(incomplete_for(range(&definition, 9, 2), 30), LEARNED_WITHIN, "it was emptied");
+    assert_eq!(incomplete_for(noted(8), 30), Duration::ZERO, "long ago, or a flush of everything");
+}
+
+#[test]
+fn namings_that_the_range_loses_are_known_until_every_host_has_learned_of_that() {
+    let definition = definition(ENTITY);
+    let (ours, other) = (naming(&definition), definition.naming(policy(r#"{"version":2}"#)));
+    let with = |namings: &[&Naming], everything| Range {
+        namings: namings.iter().copied().cloned().collect(),
+        ..range(&definition, everything, 2)
+    };
+    for everything in [1, 9] {
+        let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+        let set = |range| stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, LEARNED_WITHIN);
+        set(with(&[&ours, &other], 1));
+        assert!(stamps.lost(LEARNED_WITHIN).is_empty());
+        set(with(&[&ours], everything));
+        assert_eq!(stamps.lost(LEARNED_WITHIN), [other.clone()]);
+        assert!(stamps.lost(LEARNED_WITHIN * 2).is_empty());
+    }
+}
+
+#[test]
+fn nobody_notes_what_is_known_before_every_host_has_learned_of_a_loss() {
+    let definition = definition(ENTITY);
+    let noted = Range { known: [naming(&definition).scope()].into(), ..range(&definition, 1, 2) };
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    stamps.set(EPOCH, noted, policy("{}"), Duration::ZERO, Duration::ZERO);
+    let now = Duration::from_secs(10);
+    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO, now);
+    assert_eq!(stamps.learned(now), []);
+    assert_eq!(stamps.learned(now + LEARNED_WITHIN), [(naming(&definition).scope(), 2)]);
+    assert_eq!(stamps.incomplete_for(now), Duration::ZERO, "this host knows what was lost");
+}
+
+#[test]
+fn a_naming_that_was_dropped_and_published_again_is_not_used_before() {
+    let definition = definition(ENTITY);
+    let stamps = Stamps::new(vec![Arc::clone(&definition)]);
+    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO, Duration::ZERO);
+    let scope = naming(&definition).scope();
+    assert!(stamps.has_used(&scope, EPOCH, &range(&definition, 1, 2)));
+    assert!(!stamps.has_used(&scope, EPOCH, &range(&definition, 1, 3)));
 }

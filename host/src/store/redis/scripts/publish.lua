@@ -2,21 +2,27 @@
 -- KEYS: range. ARGV: how long the range is kept in ms, a new version, a new floor of everything, and for
 -- each naming: its field, how long it is in use in ms, its JSON, the field of its floor, a new floor.
 -- Answers whether the range was empty, the places of those namings that were not in use, and every field of
--- the range.
+-- the range. A range that loses a naming is known to nobody: its host may be alive, and the clock ahead.
 local now = now_ms()
 local range = KEYS[1]
 local was_empty = redis.call('HEXISTS', range, 'version') == 0
 local changed = was_empty
 
 local fields = redis.call('HGETALL', range)
+local lost = false
 for i = 1, #fields, 2 do
   local scope = fields[i]:match('^naming:(.*)$')
   if scope then
     local used, lasts = fields[i + 1]:match('^(%d+) (%d+) ')
     if not used or now > tonumber(used) + tonumber(lasts) then
-      redis.call('HDEL', range, fields[i], 'floor:' .. scope, 'known:' .. scope)
-      changed = true
+      redis.call('HDEL', range, fields[i], 'floor:' .. scope)
+      lost, changed = true, true
     end
+  end
+end
+for i = 1, lost and #fields or 0, 2 do
+  if fields[i]:match('^known:') then
+    redis.call('HDEL', range, fields[i])
   end
 end
 
