@@ -212,13 +212,24 @@ impl Store for Shared {
     async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
         self.enter("publish").await?;
         let was_empty = self.memory.beat().await?.answer.range_version == 0;
-        let over = self.shared(self.memory.publish(namings).await?);
+        let before = self.memory.range().await?.answer.floors;
+        let published = self.memory.publish(namings).await?;
+        if before.keys().any(|scope| !published.answer.floors.contains_key(scope)) {
+            self.known.lock().unwrap().clear();
+        }
+        let over = self.shared(published);
         back(Ok(over.map(|range| Range { was_empty, ..range }))).await
     }
 
     async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
         self.enter("raise").await?;
-        back(self.memory.raise(scopes).await).await
+        let known = self.shared(self.memory.range().await?).answer.known;
+        let raised = self.memory.raise(scopes).await?;
+        let floors = self.memory.range().await?.answer.floors;
+        let still = scopes.iter().filter(|scope| known.contains(scope));
+        let still = still.filter_map(|scope| Some((scope.clone(), *floors.get(scope)?)));
+        self.known.lock().unwrap().extend(still);
+        back(Ok(raised)).await
     }
 
     async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
