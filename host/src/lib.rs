@@ -23,6 +23,8 @@ pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod name;
 pub mod observe;

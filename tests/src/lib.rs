@@ -13,6 +13,7 @@ pub mod client;
 pub mod conformance;
 pub mod fleet;
 pub mod forwarder;
+pub mod fuzz;
 pub mod load;
 pub mod native;
 pub mod peers;

@@ -127,6 +127,11 @@ fn router(face: Face) -> Router {
         .with_state(face)
 }
 
+/// Whether a query string is understood.
+pub(crate) fn understands(query: &str) -> bool {
+    query_string::pairs(query).is_ok()
+}
+
 /// The policy and metrics, as operators see them.
 pub fn admin_router(corral: Corral) -> Router {
     let policy = get(admin::policy).put(admin::put_policy).fallback(|| only("GET, HEAD, PUT"));

@@ -10,6 +10,9 @@ const LONGEST_VALUE: usize = 512 << 20;
 /// Errors and lengths are lines; a longer one is something else than this protocol.
 const LONGEST_LINE: usize = 64 << 10;
 
+/// Room that is made at once for a value of which little has come.
+const ROOM: usize = 1 << 20;
+
 /// Answers within answers: our scripts have two levels.
 const DEEPEST: usize = 8;
 
@@ -44,8 +47,20 @@ pub(super) fn take_reply(arrived: &mut BytesMut) -> io::Result<Option<Reply>> {
             Ok(Some(reply))
         }
         Parsed::Cut(missing) => {
-            arrived.reserve(missing);
+            // What is announced may never come: room is made for as much again as has come.
+            arrived.reserve(missing.min(arrived.len().max(ROOM)));
             Ok(None)
+        }
+    }
+}
+
+/// Whether everything that has arrived is whole answers.
+pub(crate) fn understands(mut arrived: BytesMut) -> bool {
+    loop {
+        match take_reply(&mut arrived) {
+            Ok(Some(_reply)) => {}
+            Ok(None) => return arrived.is_empty(),
+            Err(_garbage) => return false,
         }
     }
 }
