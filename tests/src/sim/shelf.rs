@@ -121,10 +121,8 @@ impl Shelf {
 
     /// Whether somebody relies on being the only holder.
     pub(super) fn has_tenant(&self, name: &Name, now_ms: u64) -> bool {
-        let longest_ms = now_ms + millis(LONGEST_LEASE);
-        self.tenures
-            .get(name)
-            .is_some_and(|lease| (now_ms..=longest_ms).contains(&(lease.until_ms - 1)))
+        let within_ms = now_ms + 1..=now_ms + millis(LONGEST_LEASE);
+        self.tenures.get(name).is_some_and(|lease| within_ms.contains(&lease.until_ms))
     }
 
     pub(super) fn fill(

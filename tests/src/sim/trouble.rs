@@ -70,6 +70,11 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
             Trouble::Empty => {
                 sleep(world.chance.millis(1_000, 2_000)).await;
                 flush(&world);
+                // A host that starts now has never known what others use.
+                if world.chance.percent(70) {
+                    fleet.kill(&world, host);
+                    fleet.restart(&world, host);
+                }
             }
             Trouble::Full => {
                 world.remark(|| "the store is out of memory".to_owned());

@@ -255,7 +255,7 @@ fn namings_that_the_range_loses_are_known_until_every_host_has_learned_of_that()
         set(with(&[&ours, &other], 1));
         assert!(stamps.lost(LEARNED_WITHIN).is_empty());
         set(with(&[&ours], everything));
-        assert_eq!(stamps.lost(LEARNED_WITHIN), [other.clone()]);
+        assert_eq!(stamps.lost(LEARNED_WITHIN), std::slice::from_ref(&other));
         assert!(stamps.lost(LEARNED_WITHIN * 2).is_empty());
     }
 }
