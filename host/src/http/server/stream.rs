@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::pulse::Pulse;
-use super::unreadable;
+use super::unreadable::{self, Line};
 
 /// What is no longer than this is sent in one piece. hyper hands over the head of an answer and
 /// its body, and the kernel takes several times as long to gather them as it takes to copy them
@@ -22,8 +22,8 @@ const PIECE: usize = 4096;
 /// size, or for its sender. A client that sends more learns of the refusal by a broken connection.
 const FAREWELL_BYTES: usize = 64 << 20;
 
-/// So much of it at a time.
-const GULP: usize = 16 << 10;
+/// So much is read at a time of what is looked at, or thrown away: most heads.
+const GULP: usize = 8 << 10;
 
 /// A stream that sends small answers in one piece, counts what it moves, says why a request can't be
 /// read, and closes so that the last answer arrives.
@@ -35,6 +35,8 @@ pub(super) struct Stream {
     /// What stands in the place of hyper's answer to a request that it can't read, as far as it is
     /// not sent.
     refusal: Vec<u8>,
+    /// The request that is being read.
+    line: Line,
     /// How many answers have left hyper whole.
     flushed: u32,
     /// How much more is read after the last word; `None` before it.
@@ -48,6 +50,7 @@ impl Stream {
             pulse,
             piece: Vec::new(),
             refusal: Vec::new(),
+            line: Line::default(),
             flushed: 0,
             farewell: None,
         }
@@ -60,7 +63,7 @@ impl Stream {
         if beat.underway || beat.owed > 0 || beat.answered != self.flushed {
             return false;
         }
-        let Some(document) = unreadable::in_place_of(bytes) else { return false };
+        let Some(document) = unreadable::in_place_of(bytes, &self.line) else { return false };
         self.refusal = document;
         true
     }
@@ -117,14 +120,22 @@ impl Read for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        room: ReadBufCursor<'_>,
+        mut room: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let read = Pin::new(&mut this.inner).poll_read(cx, room);
-        if read.is_ready() {
-            this.pulse.hear();
+        // A body is read where hyper wants it; a head is looked at on its way.
+        if this.pulse.is_underway() {
+            ready!(Pin::new(&mut this.inner).poll_read(cx, room))?;
+        } else {
+            let mut gulp = [const { MaybeUninit::uninit() }; GULP];
+            let size = room.remaining().min(GULP);
+            let mut bytes = ReadBuf::uninit(&mut gulp[..size]);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, bytes.unfilled()))?;
+            this.line.read(bytes.filled(), this.pulse.answered());
+            room.put_slice(bytes.filled());
         }
-        read
+        this.pulse.hear();
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -182,6 +182,7 @@ async fn what_is_no_request_is_answered_with_a_document() {
         ("no request\r\n\r\n".to_owned(), 400),
         ("GET / HTTP/1.1\r\nhost corral\r\n\r\n".to_owned(), 400),
         (format!("GET /{long} HTTP/1.1\r\nhost: corral\r\n\r\n"), 414),
+        (format!("GET /{long}{long} HTTP/1.1\r\nhost: corral\r\n\r\n"), 414),
         (format!("GET / HTTP/1.1\r\nhost: corral\r\nx: {long}{long}\r\n\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nhost: corral\r\n{}\r\n", "x: y\r\n".repeat(101)), 431),
         ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), 400),

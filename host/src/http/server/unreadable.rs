@@ -6,9 +6,38 @@ use axum::http::StatusCode;
 use super::HEAD_BYTES;
 use crate::http::Problem;
 
+/// How a request begins, as far as it is read.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// How many requests were answered before it.
+    number: u32,
+    method: [u8; 5],
+    length: usize,
+    is_whole: bool,
+}
+
+impl Line {
+    /// Takes what was read while no request was under way; `answered`: how many were before.
+    pub(super) fn read(&mut self, bytes: &[u8], answered: u32) {
+        if self.number != answered {
+            *self = Self { number: answered, ..Self::default() };
+        }
+        let room = &mut self.method[self.length..];
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.length += count;
+        self.is_whole = self.is_whole || bytes.contains(&b'\n');
+    }
+
+    /// Whether its answer has no body.
+    fn is_head(&self) -> bool {
+        self.method == *b"HEAD "
+    }
+}
+
 /// A problem document in the place of these bytes, if they are hyper's answer to a request that it can't
 /// read: a head without a body that closes the connection.
-pub(super) fn in_place_of(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn in_place_of(bytes: &[u8], line: &Line) -> Option<Vec<u8>> {
     let head = std::str::from_utf8(bytes).ok()?;
     let (code, rest) =
         head.strip_prefix("HTTP/1.1 ").or(head.strip_prefix("HTTP/1.0 "))?.split_once(' ')?;
@@ -17,18 +46,22 @@ pub(super) fn in_place_of(bytes: &[u8]) -> Option<Vec<u8>> {
     }
     let problem = match code {
         "400" => Problem::malformed("this is no request of HTTP/1.1, or its head is malformed"),
+        "431" if !line.is_whole => Problem::target_too_long(),
         "414" => Problem::target_too_long(),
         "431" => Problem::head_too_large(HEAD_BYTES),
         _ => return None,
     };
     let (status, document) = problem.into_document();
     let reason = status.canonical_reason().unwrap_or_default();
-    let answer = format!(
+    let mut answer = format!(
         "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{document}",
+         connection: close\r\ncontent-length: {}\r\n\r\n",
         StatusCode::as_u16(&status),
         document.len()
     );
+    if !line.is_head() {
+        answer.push_str(&document);
+    }
     Some(answer.into_bytes())
 }
 
@@ -36,23 +69,47 @@ pub(super) fn in_place_of(bytes: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    fn hyper(status: &str, length: usize) -> String {
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n")
+    }
+
+    fn line(begins: &[u8]) -> Line {
+        let mut line = Line::default();
+        // Byte after byte, behind another request.
+        line.read(b"HEAD / HTTP/1.1\r\n", 0);
+        begins.iter().for_each(|byte| line.read(&[*byte], 1));
+        line
+    }
+
     #[test]
     fn only_the_answers_to_what_is_no_request_are_replaced() {
-        let head = |status: &str, length: usize| {
-            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n")
-        };
-        for (status, kind) in [
-            ("400 Bad Request", "malformed"),
-            ("414 URI Too Long", "target-too-long"),
-            ("431 Request Header Fields Too Large", "head-too-large"),
+        for (status, begins, kind) in [
+            ("400 Bad Request", "no request\r\n", "malformed"),
+            ("414 URI Too Long", "GET /\r\n", "target-too-long"),
+            ("431 Request Header Fields Too Large", "GET /\r\n", "head-too-large"),
         ] {
-            let answer = in_place_of(head(status, 0).as_bytes()).unwrap();
+            let answer =
+                in_place_of(hyper(status, 0).as_bytes(), &line(begins.as_bytes())).unwrap();
             let answer = String::from_utf8(answer).unwrap();
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
             assert!(answer.contains(&format!("urn:corral:problem:{kind}")), "{answer}");
         }
-        for other in [head("400 Bad Request", 7), head("200 OK", 0), "HTTP/1.1 400".to_owned()] {
-            assert_eq!(in_place_of(other.as_bytes()), None, "{other}");
+        for other in [hyper("400 Bad Request", 7), hyper("200 OK", 0), "HTTP/1.1 400".to_owned()] {
+            assert_eq!(in_place_of(other.as_bytes(), &Line::default()), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_head_that_ends_before_its_first_line_has_too_long_a_target() {
+        let refused = hyper("431 Request Header Fields Too Large", 0);
+        let answer = in_place_of(refused.as_bytes(), &line(b"GET /xxxx")).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 414 "));
+    }
+
+    #[test]
+    fn who_asks_for_a_head_gets_no_body() {
+        let refused = hyper("400 Bad Request", 0);
+        let answer = in_place_of(refused.as_bytes(), &line(b"HEAD / HTTX\r\n")).unwrap();
+        assert!(answer.ends_with(b"\r\n\r\n"));
     }
 }
