@@ -128,6 +128,16 @@ impl Answer {
     }
 }
 
+/// The media type of the bodies that a host takes at a path.
+#[must_use]
+pub fn media(path: &str) -> &'static str {
+    let path = path.split('?').next().unwrap_or(path);
+    let component = path.ends_with("/admin/policy")
+        || path.ends_with("/admin/policy/shadow")
+        || path.contains("/admin/explain/");
+    if component { "application/wasm" } else { "application/json" }
+}
+
 /// Percent-encodes any text for a path segment or a query parameter (RFC 3986: all but unreserved).
 #[must_use]
 pub fn encode(text: &str) -> String {

@@ -9,10 +9,14 @@ mod access;
 mod answers;
 #[path = "face/audit.rs"]
 mod audit;
+#[path = "face/bodies.rs"]
+mod bodies;
 #[path = "face/check.rs"]
 mod check;
 #[path = "face/common.rs"]
 mod common;
+#[path = "face/crowded.rs"]
+mod crowded;
 #[path = "face/encrypted.rs"]
 mod encrypted;
 #[path = "face/errors.rs"]
@@ -23,6 +27,8 @@ mod generated;
 mod generator;
 #[path = "face/operations.rs"]
 mod operations;
+#[path = "face/pages.rs"]
+mod pages;
 #[path = "face/query.rs"]
 mod query;
 #[path = "face/relations.rs"]

@@ -174,7 +174,7 @@ async fn get(host: &Host, path: &str) -> Answer {
 }
 
 async fn post(host: &Host, path: &str, params: &Value) -> Answer {
-    Client::new().request(Method::POST, &host.url(path), &[], params.to_string()).await.unwrap()
+    host.post(path, params).await.unwrap()
 }
 
 fn hit(answer: &Answer) -> Option<&str> {

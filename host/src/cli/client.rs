@@ -16,6 +16,13 @@ use tokio::time::timeout;
 /// is busy with other work.
 const ANSWER_TIME: Duration = Duration::from_secs(300);
 
+/// What a request carries.
+pub(super) enum Carried {
+    Nothing,
+    Component(Vec<u8>),
+    Json(Vec<u8>),
+}
+
 /// A host's admin face.
 #[derive(clap::Args)]
 pub(super) struct Host {
@@ -42,7 +49,7 @@ impl Face {
     /// Posts a JSON document; the JSON of the answer, or its problem as the error.
     pub(super) async fn post(&self, path: &str, document: &Value) -> anyhow::Result<Value> {
         let at = At { url: &self.url, token: self.token.as_deref() };
-        at.send(Method::POST, path, document.to_string().into_bytes(), "application/json").await
+        at.send(Method::POST, path, Carried::Json(document.to_string().into_bytes())).await
     }
 }
 
@@ -52,10 +59,10 @@ impl Host {
         &self,
         method: Method,
         path: &str,
-        body: Vec<u8>,
+        carried: Carried,
     ) -> anyhow::Result<Value> {
         let at = At { url: &self.url, token: self.token.as_deref() };
-        at.send(method, path, body, "application/octet-stream").await
+        at.send(method, path, carried).await
     }
 }
 
@@ -66,16 +73,18 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-        content: &str,
-    ) -> anyhow::Result<Value> {
+    async fn send(&self, method: Method, path: &str, carried: Carried) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let uri: Uri = url.parse().with_context(|| format!("--url: {url:?} is no URL"))?;
-        let mut request = Request::builder().method(method).uri(uri).header(CONTENT_TYPE, content);
+        let mut request = Request::builder().method(method).uri(uri);
+        let (media, body) = match carried {
+            Carried::Nothing => (None, Vec::new()),
+            Carried::Component(body) => (Some("application/wasm"), body),
+            Carried::Json(body) => (Some("application/json"), body),
+        };
+        if let Some(media) = media {
+            request = request.header(CONTENT_TYPE, media);
+        }
         if let Some(token) = self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use axum::http::Method;
 use serde_json::Value;
 
-use super::client::{Host, encode};
+use super::client::{Carried, Host, encode};
 use super::{Failed, say};
 
 #[derive(clap::Args)]
@@ -33,10 +33,10 @@ pub(super) async fn run(explain: Explain) -> Result<(), Failed> {
         pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let path = format!("/admin/explain/{}?{}", encode(&explain.entity), query.join("&"));
     let (method, body) = match &explain.candidate {
-        None => (Method::GET, Vec::new()),
+        None => (Method::GET, Carried::Nothing),
         Some(file) => {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-            (Method::POST, bytes)
+            (Method::POST, Carried::Component(bytes))
         }
     };
     let explained = explain.host.send(method, &path, body).await?;

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::http::{Front, Server, admin_router};
+use crate::http::{Front, Manners, Server, Share, admin_router, shares};
 use crate::service::{Corral, FAREWELL};
 
 use super::Failed;
@@ -34,8 +34,12 @@ fn cache_folder() -> Option<PathBuf> {
 
 /// Serves both faces until SIGTERM or Ctrl-C, then ends within the grace time.
 pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
-    let (listen, admin) = (corral.config().listen, corral.config().admin.listen);
-    let grace = corral.config().grace;
+    let config = corral.config();
+    let (listen, admin, grace, idle) =
+        (config.listen, config.admin.listen, config.grace, config.http.idle);
+    let of_origin = config.origin.max_loads + config.origin.max_writes;
+    let Share { front: clients, admin: operators } = shares(config.http.max_connections, of_origin);
+    let manners = |connections| Manners { connections, idle, grace };
     let front = Server::bind(listen).await.with_context(|| format!("listen = \"{listen}\""))?;
     let back = Server::bind(admin).await.with_context(|| format!("admin.listen = \"{admin}\""))?;
     tracing::info!(
@@ -48,8 +52,12 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     );
     let (stop, stopped) = watch::channel(false);
     let serving = (
-        tokio::spawn(front.serve(Front::new(corral.clone()), told(stopped.clone()), grace)),
-        tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), grace)),
+        tokio::spawn(front.serve(
+            Front::new(corral.clone()),
+            told(stopped.clone()),
+            manners(clients),
+        )),
+        tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), manners(operators))),
     );
     let mut served = pin!(async { tokio::join!(serving.0, serving.1) });
     asked_to_stop().await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::document::{Spot, suggestion};
 use super::fixed::{DEADLINE, DEFAULT_DEADLINE, LIFETIME, WINDOW};
+use super::http;
 use super::section::{Item, Raw, Section};
 use super::template::{self, Of, Source, Touch};
 use super::values::{self, Bounds, shown};
@@ -93,6 +94,7 @@ fn entity(
     let negative_ttl = duration("negative_ttl", WINDOW, DEFAULT_NEGATIVE_TTL);
     let deadline = duration("deadline", DEADLINE, DEFAULT_DEADLINE);
     let near = duration("near", WINDOW, DEFAULT_NEAR);
+    let cache_control = http::cache_control(&mut section);
     let tags = tags(&mut section, declared);
     let writes = writes(&mut section, entities);
     section.finish();
@@ -110,6 +112,7 @@ fn entity(
         tags,
         deadline,
         near,
+        cache_control,
         writes,
     })
 }

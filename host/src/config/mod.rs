@@ -5,6 +5,7 @@ mod document;
 mod entity;
 mod environment;
 mod fixed;
+mod http;
 mod locate;
 mod policy_json;
 mod problem;
@@ -43,6 +44,8 @@ pub struct Config {
     pub grace: Duration,
     /// Threads that serve: as many as there are cores, unless the configuration says otherwise.
     pub threads: usize,
+    /// Connections and answers of both faces.
+    pub http: HttpConfig,
     /// The admin face.
     pub admin: Admin,
     /// What applications may do: tokens by scope.
@@ -107,6 +110,7 @@ impl Config {
     fn read<'a>(document: &'a Document<'a>, table: &'a DeTable<'a>) -> Self {
         let mut root = Section::root(document, table);
         let (listen, grace, threads) = fixed::top(&mut root);
+        let http = http::http(&mut root);
         let (admin, access) = fixed::faces(&mut root, listen);
         let store = fixed::store(&mut root);
         let near = fixed::near(&mut root);
@@ -125,6 +129,7 @@ impl Config {
             listen,
             grace,
             threads,
+            http,
             admin,
             access,
             store,
@@ -135,6 +140,20 @@ impl Config {
             entities,
         }
     }
+}
+
+/// What both HTTP faces do with connections and answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// How long a connection may be without a request.
+    pub idle: Duration,
+    /// Connections that are served at once, unless the process may open fewer files.
+    pub max_connections: usize,
+    /// Names under which an open scope may be asked, beside addresses, `localhost` and names without a
+    /// dot; in lower case.
+    pub hosts: Vec<String>,
+    /// What answers tell the caches in front: the header `Cache-Control`.
+    pub cache_control: String,
 }
 
 /// The admin face.
@@ -256,6 +275,8 @@ pub struct Entity {
     /// How long the near cache may answer before the store is asked again; zero: never. A write on
     /// another host may be unknown here for as long as word of it takes, and at most for this long.
     pub near: Duration,
+    /// What its answers tell the caches in front; `None`: what all answers tell them.
+    pub cache_control: Option<String>,
     /// Its writes, by name.
     pub writes: BTreeMap<String, Write>,
 }

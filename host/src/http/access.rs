@@ -1,4 +1,4 @@
-//! Access: bearer tokens by scope.
+//! Access: bearer tokens by scope. A scope without one is open, but not to web pages.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::{Config, Secret};
 
+use super::pages::Pages;
 use super::problem::Problem;
 
 /// What a token is good for.
@@ -33,6 +34,7 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub(super) struct Gatekeeper {
     tokens: [(Scope, Option<Secret>); 3],
+    pages: Pages,
 }
 
 impl Gatekeeper {
@@ -45,17 +47,19 @@ impl Gatekeeper {
                 (Scope::Write, config.access.write.clone()),
                 (Scope::Admin, config.admin.token.clone()),
             ],
+            pages: Pages::new(&config.http.hosts),
         }
     }
 
     /// Lets a request with these headers pass, or says why not: 401 without a valid token, 403
-    /// with one of another scope alone.
+    /// with one of another scope alone. Where no token is asked for, 403 for a web page: a page has no
+    /// token, and so it passes nowhere.
     ///
     /// # Errors
     /// The problem document to answer with.
     pub(super) fn check(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
         if self.tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
-            return Ok(());
+            return self.pages.check(headers);
         }
         let Some(sent) = bearer(headers) else {
             return Err(Problem::no_token(scope.name()));
@@ -119,6 +123,7 @@ mod tests {
                 (Scope::Write, secret(write)),
                 (Scope::Admin, None),
             ],
+            pages: Pages::default(),
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) use explain::{explain, explain_candidate};
 
 use super::access::Scope;
 use super::problem::Problem;
-use super::{Face, collect, json_body};
+use super::{Face, body};
 
 /// `GET /admin/policy`
 pub(super) async fn policy(
@@ -43,7 +43,7 @@ pub(super) async fn put_policy(
     face.gatekeeper.check(Scope::Admin, &headers)?;
     let learn = query.as_deref() == Some("rename=learn");
     let allow_rename = learn || allows_rename(query.as_deref())?;
-    let bytes = component(&face, body).await?;
+    let bytes = component(&face, &headers, body).await?;
     let candidate = Candidate::new(bytes.to_vec(), Origin::Pushed);
     if learn {
         let learned = face.corral.policies().learn(Candidate { asked, ..candidate }).await?;
@@ -56,8 +56,8 @@ pub(super) async fn put_policy(
 }
 
 /// A body that is a component, of the size that the gate takes too.
-async fn component(face: &Face, body: Body) -> Result<Bytes, Problem> {
-    collect(body, face.corral.config().policy.limits.component_bytes).await
+async fn component(face: &Face, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    body::component(headers, body, face.corral.config().policy.limits.component_bytes).await
 }
 
 /// `GET /admin/policy/settings`
@@ -79,7 +79,7 @@ pub(super) async fn put_settings(
     let asked = Instant::now();
     face.gatekeeper.check(Scope::Admin, &headers)?;
     let allow_rename = allows_rename(query.as_deref())?;
-    let settings: Map<String, Value> = json_body(body).await?;
+    let settings: Map<String, Value> = body::json(&headers, body).await?;
     let exchange = face.corral.policies().exchange_settings(&settings, allow_rename, asked);
     Ok(Json(installed(&exchange.await?)))
 }

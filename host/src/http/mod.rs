@@ -3,58 +3,51 @@
 
 mod access;
 mod admin;
-mod alarms;
+mod body;
+mod cache_control;
 mod cache_status;
+mod pages;
 mod problem;
 mod query_string;
 mod read;
 mod server;
-mod stream;
 mod unique;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
+use http_body_util::Either;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use crate::service::{Corral, Readiness};
 
 use access::Gatekeeper;
+use cache_control::CacheControl;
 pub use problem::Problem;
 use read::Answered;
-pub use server::{Answers, Server};
-use unique::Unique;
-
-/// The largest body of a request: parameters, not documents.
-const BODY_LIMIT: usize = 1 << 20;
-
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
+pub use server::{Answers, Manners, Server, Share, shares};
 
 /// What every handler works with.
 #[derive(Clone)]
 struct Face {
     corral: Corral,
     gatekeeper: Arc<Gatekeeper>,
+    cache_control: Arc<CacheControl>,
 }
 
 impl Face {
     fn new(corral: Corral) -> Self {
         let gatekeeper = Arc::new(Gatekeeper::new(corral.config()));
-        Self { corral, gatekeeper }
+        let cache_control = Arc::new(CacheControl::new(corral.config()));
+        Self { corral, gatekeeper, cache_control }
     }
 }
 
@@ -165,30 +158,4 @@ async fn readyz(State(face): State<Face>) -> (StatusCode, Json<Readiness>) {
     let readiness = face.corral.readiness().await;
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
-}
-
-/// A body whole, within its limits of size and time.
-async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(limit)),
-        Ok(Err(_broken)) => Err(Problem::malformed("the body broke off")),
-        Err(_elapsed) => Err(Problem::slow()),
-    }
-}
-
-/// A JSON body. What it should have been is said; what it was is not echoed.
-async fn json_body<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    let bytes = collect(body, BODY_LIMIT).await?;
-    let read = serde_json::from_slice(&bytes).and_then(|Unique| serde_json::from_slice(&bytes));
-    read.map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        let detail = match error.classify() {
-            serde_json::error::Category::Data => error.to_string(),
-            serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof
-            | serde_json::error::Category::Io => format!("the body is no JSON at {place}"),
-        };
-        Problem::malformed(detail)
-    })
 }

@@ -3,7 +3,7 @@
 //! No problem shows SQL, addresses, secrets or the database's own words: those go to the log.
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
@@ -92,6 +92,71 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
     }
 
+    /// 414.
+    #[must_use]
+    pub fn target_too_long() -> Self {
+        let detail = "the path and query of the request are longer than 65534 bytes";
+        Self::new(StatusCode::URI_TOO_LONG, "target-too-long", "The target is too long", detail)
+    }
+
+    /// 431.
+    #[must_use]
+    pub fn head_too_large(limit: usize) -> Self {
+        let detail = format!(
+            "the head of the request has more than {limit} bytes, or more than 100 headers"
+        );
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            "The head of the request is too large",
+            detail,
+        )
+    }
+
+    /// 415 for a body that is compressed, or coded otherwise.
+    #[must_use]
+    pub fn coded() -> Self {
+        let detail = "bodies are taken as they are; send this one without Content-Encoding";
+        let mut problem = Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-encoding",
+            "The body is coded",
+            detail,
+        );
+        problem.header = Some(("accept-encoding", "identity"));
+        problem
+    }
+
+    /// 415 for a body of another media type.
+    #[must_use]
+    pub fn other_media(media: &'static str) -> Self {
+        let detail = format!("this path takes a body of one type; send Content-Type: {media}");
+        let mut problem = Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "The body has another media type",
+            detail,
+        );
+        problem.header = Some(("accept", media));
+        problem
+    }
+
+    /// 403 for a web page of another origin.
+    #[must_use]
+    pub fn foreign_page() -> Self {
+        let detail = "a browser sent this for a web page of another origin (Origin, \
+                      Sec-Fetch-Site); let a server ask in its place, or guard the scope with a token";
+        Self::new(StatusCode::FORBIDDEN, "foreign-page", "This is not for web pages", detail)
+    }
+
+    /// 403 for a name that may be anybody's.
+    #[must_use]
+    pub fn strange_host() -> Self {
+        let detail = "the name in Host may be that of a web page; ask by address, put the name into \
+                      hosts in the configuration, or guard the scope with a token";
+        Self::new(StatusCode::FORBIDDEN, "strange-host", "The host has another name", detail)
+    }
+
     /// 408 for a body that does not come.
     #[must_use]
     pub fn slow() -> Self {
@@ -121,8 +186,9 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response<Body> {
+impl Problem {
+    /// The status, and the document as text.
+    pub(super) fn into_document(self) -> (StatusCode, String) {
         let mut document = json!({
             "type": format!("urn:corral:problem:{}", self.kind),
             "title": self.title,
@@ -132,11 +198,20 @@ impl IntoResponse for Problem {
         if let Some(members) = document.as_object_mut() {
             members.extend(self.more.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
-        let mut response = Response::new(Body::from(document.to_string()));
-        *response.status_mut() = self.status;
+        (self.status, document.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let header = self.header;
+        let (status, document) = self.into_document();
+        let mut response = Response::new(Body::from(document));
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = header {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         response

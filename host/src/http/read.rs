@@ -14,13 +14,14 @@ use crate::service::{Arguments, ReadRequest};
 use super::access::Scope;
 use super::cache_status::cache_status;
 use super::problem::Problem;
-use super::{Face, json_body, query_string};
+use super::{Face, body, query_string};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const CORRAL_POLICY: HeaderName = HeaderName::from_static("corral-policy");
 
 /// The body of a hit is whole and in memory; that of anything else may be anything.
-pub(super) type Answered = Response<Either<Full<Bytes>, Body>>;
+pub(super) type AnswerBody = Either<Full<Bytes>, Body>;
+pub(super) type Answered = Response<AnswerBody>;
 
 /// `GET /read/{entity}?id=42`, and `HEAD`.
 pub(super) async fn read(
@@ -57,7 +58,8 @@ impl Face {
             no_cache: wants_fresh(headers),
         };
         let answer = self.corral.read(request).await?;
-        Ok(respond(answer, headers.get(IF_NONE_MATCH)))
+        let cache_control = self.cache_control.of(entity);
+        Ok(respond(answer, headers.get(IF_NONE_MATCH), cache_control))
     }
 }
 
@@ -68,9 +70,9 @@ pub(super) async fn query(
     body: Body,
 ) -> Result<Response<Body>, Problem> {
     face.gatekeeper.check(Scope::Read, &headers)?;
-    let request = json_body(body).await?;
+    let request = body::json(&headers, body).await?;
     let answer = face.corral.query(request).await?;
-    Ok(respond(answer, None).map(Body::new))
+    Ok(respond(answer, None, face.cache_control.usual()).map(Body::new))
 }
 
 fn wants_fresh(headers: &HeaderMap) -> bool {
@@ -80,7 +82,11 @@ fn wants_fresh(headers: &HeaderMap) -> bool {
     })
 }
 
-fn respond(answer: Answer, if_none_match: Option<&HeaderValue>) -> Answered {
+fn respond(
+    answer: Answer,
+    if_none_match: Option<&HeaderValue>,
+    cache_control: HeaderValue,
+) -> Answered {
     let status = cache_status(&answer);
     let etag = match &answer.ready {
         Some(ready) => ready.etag().cloned(),
@@ -99,6 +105,8 @@ fn respond(answer: Answer, if_none_match: Option<&HeaderValue>) -> Answered {
         headers.insert(CACHE_STATUS, status);
     }
     headers.insert(CORRAL_POLICY, answer.generation.header().clone());
+    // An error has said already that nobody keeps it.
+    headers.entry(CACHE_CONTROL).or_insert(cache_control);
     headers.insert(AGE, HeaderValue::from(answer.age_ms / 1000));
     if let Some(etag) = etag {
         headers.insert(ETAG, etag);

@@ -13,7 +13,7 @@ use crate::service::GivenTag;
 
 use super::access::Scope;
 use super::problem::Problem;
-use super::{Face, json_body};
+use super::{Face, body};
 
 /// `POST /write/{entity}/{write}` with a JSON object of parameters.
 pub(super) async fn write(
@@ -24,7 +24,7 @@ pub(super) async fn write(
 ) -> Result<Json<Wrote>, Problem> {
     face.gatekeeper.check(Scope::Write, &headers)?;
     let Path((entity, write)) = path.map_err(|error| Problem::malformed(error.body_text()))?;
-    let arguments: Map<String, Value> = json_body(body).await?;
+    let arguments: Map<String, Value> = body::json(&headers, body).await?;
     Ok(Json(face.corral.write(&entity, &write, &arguments).await?))
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn invalidate(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     face.gatekeeper.check(Scope::Write, &headers)?;
-    let named: Named = json_body(body).await?;
+    let named: Named = body::json(&headers, body).await?;
     let reads: Vec<_> = named.reads.into_iter().map(|read| (read.entity, read.params)).collect();
     let counts = json!({
         "keys": named.keys.len(), "tags": named.tags.len(), "reads": reads.len(),

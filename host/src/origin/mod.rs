@@ -224,7 +224,8 @@ pub trait Origin: Send + Sync {
     /// The statement is wrong, or the database does not answer.
     async fn changes(&self, write: &WriteStatement) -> Result<Changes, OriginError>;
 
-    /// Whether the database answers.
+    /// Whether the database answers. Such a question waits for no reads and takes no connection of
+    /// theirs.
     ///
     /// # Errors
     /// It does not.

@@ -223,7 +223,7 @@ impl Origin for PostgresOrigin {
     async fn ping(&self) -> Result<(), OriginError> {
         let patience = Patience::new(self.session_deadline);
         loop {
-            let mut lease = self.reads.lease(patience.left()).await?;
+            let mut lease = self.questions.lease(patience.left()).await?;
             let ping = lease.connection().ping();
             let work = async { ping.await.map_err(|e| classify(e, patience.deadline())) };
             let Err(failure) = patience.guard(work).await else {

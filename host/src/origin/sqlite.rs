@@ -66,6 +66,8 @@ pub struct SqliteOrigin {
     reads: Arc<Pool<Sqlite>>,
     /// SQLite has one writer at a time; waiting for it here is fair, and waiting there is not.
     writer: Arc<Pool<Sqlite>>,
+    /// For what is asked of the file beside reads and writes.
+    questions: Arc<Pool<Sqlite>>,
     options: SqliteConnectOptions,
     newest: Arc<Newest>,
     doubts: Doubts,
@@ -92,6 +94,7 @@ impl SqliteOrigin {
         let read_only = connect.clone().create_if_missing(false).read_only(true);
         let newest = Arc::new(Newest::default());
         Ok(Self {
+            questions: Pool::new(read_only.clone(), 1, &newest),
             reads: Pool::new(read_only, options.max_loads, &newest),
             // Readers and the writer don't wait for each other in this mode, which stays with the file.
             writer: Pool::new(connect.clone().journal_mode(SqliteJournalMode::Wal), 1, &newest),
@@ -289,7 +292,7 @@ impl Origin for SqliteOrigin {
 
     async fn ping(&self) -> Result<(), OriginError> {
         let patience = Patience::new(self.deadline);
-        let mut lease = self.reads.lease(patience.left()).await?;
+        let mut lease = self.questions.lease(patience.left()).await?;
         let work = async {
             let _alarm = Alarm::set(lease.connection(), patience).await?;
             // Opening a file reads nothing of it; this does.
@@ -305,7 +308,7 @@ impl Origin for SqliteOrigin {
         if self.doubts.are_open() {
             return Ok(false);
         }
-        self.reads.forget_idle();
+        self.questions.forget_idle();
         self.ping().await?;
         Ok(true)
     }

@@ -6,6 +6,7 @@
 mod closures;
 mod explain;
 mod policies;
+mod probe;
 mod query;
 mod questions;
 mod readiness;
@@ -74,6 +75,7 @@ struct Inner {
     tags: tags::Templates,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
+    probe: probe::Probe,
     policies: Policies,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
@@ -151,6 +153,7 @@ impl Corral {
             tags: tags::Templates::of(&config),
             cache,
             origin,
+            probe: probe::Probe::default(),
             policies,
             metrics,
             draining: AtomicBool::new(false),

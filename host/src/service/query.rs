@@ -129,6 +129,7 @@ fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {
         tags: Vec::new(),
         deadline,
         near: Duration::ZERO,
+        cache_control: None,
         writes: std::collections::BTreeMap::new(),
     }
 }

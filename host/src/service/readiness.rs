@@ -4,14 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::timeout;
 
 use crate::cache::{Breaker, Standing};
 
 use super::Corral;
-
-/// Somebody waits for the answer; an origin that needs longer is not well.
-const ORIGIN_BUDGET: Duration = Duration::from_secs(1);
 
 /// A host that can't store by then serves without: its store is away, or its database.
 const BEGINS_WITHIN: Duration = Duration::from_secs(2);
@@ -103,7 +99,7 @@ impl Corral {
     async fn origin_answers(&self) -> bool {
         match &self.inner.origin {
             None => true,
-            Some(origin) => matches!(timeout(ORIGIN_BUDGET, origin.ping()).await, Ok(Ok(()))),
+            Some(origin) => self.inner.probe.answers(origin.as_ref()).await,
         }
     }
 }

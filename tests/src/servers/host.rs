@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::port::free_port;
 use super::process::{Process, Signal};
 use super::{Metrics, build_dir};
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, media};
 
 /// How long an exit may take: the longest grace time that a test configures, and some.
 const EXITS_WITHIN: Duration = Duration::from_secs(60);
@@ -207,7 +207,7 @@ impl Host {
         self.send(Method::POST, path, body.to_string().into()).await
     }
 
-    /// `PUT` with any body.
+    /// `PUT` with any body, as what the path takes.
     ///
     /// # Errors
     /// As [`Host::get`].
@@ -217,8 +217,8 @@ impl Host {
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
         let mut headers = Vec::new();
-        if method == Method::POST {
-            headers.push(("content-type", "application/json"));
+        if !body.is_empty() {
+            headers.push(("content-type", media(path)));
         }
         if let Some(token) = &self.admin_token
             && is_admin(path)

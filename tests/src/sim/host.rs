@@ -302,6 +302,7 @@ fn entity(name: &str, param: &str, climate: &Climate, configuration: usize) -> E
         tags: vec![],
         deadline: climate.deadline,
         near: climate.near,
+        cache_control: None,
         writes: BTreeMap::new(),
     }
 }

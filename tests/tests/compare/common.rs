@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use corral_host::policy::builtin;
-use corral_tests::client::{Answer, Client};
+use corral_tests::client::{Answer, Client, media};
 use corral_tests::fleet::Fleet;
 use corral_tests::servers::corral;
 use corral_tests::shop::Shop;
@@ -42,7 +42,8 @@ pub(super) fn renaming_file() -> (TempDir, PathBuf) {
 
 /// Asks the admin face.
 pub(super) async fn ask(fleet: &Fleet, method: Method, path: &str, body: Vec<u8>) -> Answer {
-    Client::new().request(method, &fleet.hosts[0].url(path), &[], body).await.unwrap()
+    let headers = [("content-type", media(path))];
+    Client::new().request(method, &fleet.hosts[0].url(path), &headers, body).await.unwrap()
 }
 
 /// Where its admin face is.

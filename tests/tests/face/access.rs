@@ -137,7 +137,8 @@ async fn a_guarded_scope_beyond_loopback_is_served() {
         let expected = if access == "open = true" { 200 } else { 401 };
         eventually("it serves", SOON, || async {
             let client = Client::new();
-            let answer = client.request(hyper::Method::POST, &url, &[], "{}").await;
+            let json = [("content-type", "application/json")];
+            let answer = client.request(hyper::Method::POST, &url, &json, "{}").await;
             Ok(answer.is_ok_and(|answer| answer.status == expected).then_some(()))
         })
         .await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use corral_tests::client::{Answer, Client};
+use corral_tests::client::{Answer, Client, media};
 use corral_tests::servers::{Host, Postgres, Redis};
 use corral_tests::shop::{self, Shop};
 use hyper::Method;
@@ -121,7 +121,7 @@ impl Servers {
     }
 }
 
-/// Asks a host: `ask(&host, "POST /write/user.card/add", &[], r#"{"id": 1}"#)`.
+/// Asks a host, with the media type that its path takes: `ask(&host, "POST /write/user.card/add", &[], r#"{"id": 1}"#)`.
 pub(super) async fn ask(
     host: &Host,
     request: &str,
@@ -130,7 +130,11 @@ pub(super) async fn ask(
 ) -> Answer {
     let (method, path) = request.split_once(' ').unwrap();
     let method: Method = method.parse().unwrap();
-    Client::new().request(method, &host.url(path), headers, body).await.unwrap()
+    let (mut headers, body) = (headers.to_vec(), body.into());
+    if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
+        headers.push(("content-type", media(path)));
+    }
+    Client::new().request(method, &host.url(path), &headers, body).await.unwrap()
 }
 
 /// `GET` without anything more.

@@ -145,7 +145,8 @@ async fn a_policy_is_exchanged_and_rolled_back() {
 
     // What is refused changes nothing.
     for broken in [&b"\0asm"[..], b"", b"no policy"] {
-        let refused = ask(&host, "PUT /admin/policy", &[], broken.to_vec()).await;
+        let headers = [("content-type", "application/wasm")];
+        let refused = ask(&host, "PUT /admin/policy", &headers, broken.to_vec()).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(generation(&host).await, "2");
     }

@@ -137,10 +137,10 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
         PolicyCommand::Shadow(shadow) => shadow::run(shadow).await,
         PolicyCommand::Push { file, learn: true, host, .. } => push::learn(&file, host).await,
         PolicyCommand::Push { file, allow_rename, host, .. } => {
-            push::run(&file, "/admin/policy", allow_rename, host).await
+            push::policy(&file, allow_rename, host).await
         }
         PolicyCommand::Settings { file: Some(file), allow_rename, host } => {
-            push::run(&file, "/admin/policy/settings", allow_rename, host).await
+            push::settings(&file, allow_rename, host).await
         }
         PolicyCommand::Settings { file: None, host, .. } => {
             show::host("/admin/policy/settings", host).await

@@ -6,7 +6,7 @@ use anyhow::Context;
 use axum::http::Method;
 use serde_json::Value;
 
-use super::super::client::Host;
+use super::super::client::{Carried, Host};
 use super::super::{Failed, say};
 
 /// Where a host's shadow stands.
@@ -38,10 +38,11 @@ pub(super) async fn run(shadow: Shadow) -> Result<(), Failed> {
     let report = match file {
         Some(file) => {
             let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-            host.send(Method::PUT, &format!("{PATH}?sample={sample}"), bytes).await?
+            let path = format!("{PATH}?sample={sample}");
+            host.send(Method::PUT, &path, Carried::Component(bytes)).await?
         }
-        None if end => host.send(Method::DELETE, PATH, Vec::new()).await?,
-        None => host.send(Method::GET, PATH, Vec::new()).await?,
+        None if end => host.send(Method::DELETE, PATH, Carried::Nothing).await?,
+        None => host.send(Method::GET, PATH, Carried::Nothing).await?,
     };
     if json {
         say(serde_json::to_string_pretty(&report)?);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use axum::http::Method;
 
-use crate::cli::client::Host;
+use crate::cli::client::{Carried, Host};
 use crate::cli::{Failed, load, say};
 use crate::policy::{Limits, build};
 
@@ -29,7 +29,7 @@ pub(super) fn file(file: &Path, config: Option<&Path>) -> Result<(), Failed> {
 }
 
 pub(super) async fn host(path: &str, host: Host) -> Result<(), Failed> {
-    let status = host.send(Method::GET, path, Vec::new()).await?;
+    let status = host.send(Method::GET, path, Carried::Nothing).await?;
     say(serde_json::to_string_pretty(&status)?);
     Ok(())
 }

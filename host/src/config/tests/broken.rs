@@ -82,6 +82,24 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
         "grace = '18446744073709551615s 1000000000ns'",
         r#":1:9 grace: "18446744073709551615s 1000000000ns" is not a duration; write "5m", "300ms" or "1h30m""#,
     ),
+    // Both HTTP faces.
+    ("idle = '500ms'", r#":1:8 idle: "500ms" is too short; write at least "1s""#),
+    (
+        "max_connections = 0",
+        ":1:19 max_connections: 0 doesn't do; write a number from 1 to 1000000",
+    ),
+    (
+        "hosts = ['a.example', 'http://a.example']",
+        r#":1:23 hosts[1]: "http://a.example" is no name of a host; write one without scheme and port, such as "cache.internal""#,
+    ),
+    (
+        "[entity.a]\nttl = '1s'\ncache_control = 'max-age=1,,'",
+        r#":3:17 entity.a.cache_control: "max-age=1,," is no value of Cache-Control; write "no-cache", "no-store" or "private, max-age=5""#,
+    ),
+    (
+        "cache_control = \"no-cache\\r\\nset-cookie: a\"",
+        r#":1:17 cache_control: "no-cache\r\nset-cookie: a" is no value of Cache-Control; write "no-cache", "no-store" or "private, max-age=5""#,
+    ),
     // Sizes.
     ("[near]\nbytes = 64", r#":2:9 near.bytes: 64 has no unit; write "64MiB" or "64B""#),
     (

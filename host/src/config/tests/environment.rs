@@ -80,7 +80,7 @@ fn problems_name_the_variable() {
         ("CORRAL_POLICY_SETTINGS_QUERY", "1"),
         ("CORRAL_STORE_ULR", "redis://:s3cret@h"),
         ("CORRAL_STORE_URL", "http://:s3cret@h"),
-        ("CORRAL_ZZZ", "1"),
+        ("CORRAL_ZZZZZZZZ", "1"),
     ]);
     let expected = [
         "ACCESS_OPEN (access.open): \"yes\" is neither true nor false",

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::{
-    Access, Admin, Config, Entity, Environment, NearConfig, OriginConfig, Param, Place,
+    Access, Admin, Config, Entity, Environment, HttpConfig, NearConfig, OriginConfig, Param, Place,
     PolicyConfig, QueryConfig, Secret, StoreConfig, Then, Write, locate,
 };
 use super::parse;
@@ -98,6 +98,25 @@ fn an_entity_without_sql_needs_no_origin_and_gets_the_defaults() {
     assert_eq!(report.stale_while_revalidate, Duration::ZERO);
     assert_eq!(report.negative_ttl, Duration::from_secs(30));
     assert_eq!((report.deadline, report.near), (Duration::from_secs(2), Duration::ZERO));
+}
+
+#[test]
+fn what_the_faces_do_is_said_outside_of_any_table() {
+    let config = parse(
+        "idle = '5m'\nmax_connections = 64\nhosts = ['Cache.Internal.', 'a']\n\
+         cache_control = 'private, max-age=5'\n\
+         [entity.a]\nttl = '1m'\n[entity.b]\nttl = '1m'\ncache_control = 'no-store'",
+    )
+    .unwrap();
+    let expected = HttpConfig {
+        idle: Duration::from_secs(300),
+        max_connections: 64,
+        hosts: vec!["cache.internal".to_owned(), "a".to_owned()],
+        cache_control: "private, max-age=5".to_owned(),
+    };
+    assert_eq!(config.http, expected);
+    assert_eq!(config.entities["a"].cache_control, None);
+    assert_eq!(config.entities["b"].cache_control.as_deref(), Some("no-store"));
 }
 
 #[test]
@@ -282,6 +301,12 @@ fn example() -> Config {
         listen: "127.0.0.1:7070".parse().unwrap(),
         grace: Duration::from_secs(10),
         threads: 4,
+        http: HttpConfig {
+            idle: Duration::from_secs(75),
+            max_connections: 10_000,
+            hosts: vec![],
+            cache_control: "no-cache".to_owned(),
+        },
         admin: Admin { listen: "127.0.0.1:7071".parse().unwrap(), token: secret("t-admin") },
         access: Access {
             read: secret("t-read"),
@@ -335,6 +360,7 @@ fn profile() -> Entity {
         tags: vec!["user:{id}".to_owned()],
         deadline: Duration::from_secs(2),
         near: Duration::from_secs(1),
+        cache_control: None,
         writes: BTreeMap::from([("rename".to_owned(), rename())]),
     }
 }

@@ -33,7 +33,7 @@ pub(in crate::http) async fn explain_candidate(
     body: Body,
 ) -> Result<Json<Explained>, Problem> {
     face.gatekeeper.check(Scope::Admin, &headers)?;
-    let candidate = component(&face, body).await?;
+    let candidate = component(&face, &headers, body).await?;
     explained(&face, path, query, Some(candidate.to_vec())).await
 }
 

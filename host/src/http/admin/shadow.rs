@@ -35,7 +35,7 @@ pub(in crate::http) async fn start(
     if !(sample > 0.0 && sample <= 1.0) {
         return Err(Problem::malformed("sample is a share of all requests: above 0, at most 1"));
     }
-    let bytes = component(&face, body).await?;
+    let bytes = component(&face, &headers, body).await?;
     match face.corral.policies().start_shadow(bytes.to_vec(), sample).await {
         Ok(report) => Ok(Json(report)),
         Err(ShadowError::Refused(rejection)) => Err(refused(&rejection)),

@@ -1,0 +1,170 @@
+//! Whether a request may come from a web page. A browser sends what any page asks of it, from inside
+//! the network that it is in, and what guards an open scope is that network alone. So there a page of
+//! another origin is refused, and so is a page that has rebound its own name to the host's address:
+//! the name in `Host` betrays it. Programs that are no browsers send neither `Origin` nor
+//! `Sec-Fetch-Site`, and ask by an address or a name that is the host's.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, HeaderName, ORIGIN};
+
+use super::problem::Problem;
+
+/// What a browser says about where a request comes from; a page can't change it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The names under which an open scope may be asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pages {
+    /// `hosts` of the configuration, in lower case.
+    hosts: Vec<String>,
+}
+
+impl Pages {
+    /// `hosts`: the names that the configuration allows beside those that no page can have.
+    pub(super) fn new(hosts: &[String]) -> Self {
+        Self { hosts: hosts.to_owned() }
+    }
+
+    /// Lets a request with these headers pass unless a page of another origin made it, or may have.
+    ///
+    /// # Errors
+    /// The problem document to answer with.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let host = match headers.get(HOST) {
+            Some(host) => Some(host.to_str().map_err(|_| Problem::strange_host())?),
+            None => None,
+        };
+        if headers.get_all(SEC_FETCH_SITE).iter().any(|site| !is_own(site.as_bytes())) {
+            return Err(Problem::foreign_page());
+        }
+        for origin in headers.get_all(ORIGIN) {
+            let same =
+                host.zip(origin.to_str().ok()).is_some_and(|(host, origin)| same(host, origin));
+            if !same {
+                return Err(Problem::foreign_page());
+            }
+        }
+        // Browsers speak HTTP/1.1 at least, which has a host.
+        match host.is_none_or(|host| self.is_ours(host)) {
+            true => Ok(()),
+            false => Err(Problem::strange_host()),
+        }
+    }
+
+    /// Whether no page of others can have this name: it is an address, `localhost`, a name without a
+    /// dot, which nobody can register, or one that the configuration names.
+    fn is_ours(&self, host: &str) -> bool {
+        if let Some(address) = host.strip_prefix('[') {
+            let address = address.split_once(']').map(|(address, _port)| address);
+            return address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+        }
+        let name = host.split(':').next().unwrap_or_default();
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.is_empty() {
+            return false;
+        }
+        if !name.contains('.') || name.parse::<Ipv4Addr>().is_ok() {
+            return true;
+        }
+        let is_local =
+            || name.rsplit('.').next().is_some_and(|top| top.eq_ignore_ascii_case("localhost"));
+        is_local() || self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The page is the host's own, or no page asks: the user typed the address.
+fn is_own(site: &[u8]) -> bool {
+    site == b"same-origin" || site == b"none"
+}
+
+/// Whether a page of this origin is of the host that was asked. Its scheme may be another one where a
+/// proxy in front ends TLS.
+fn same(host: &str, origin: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    let bare =
+        |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+    !authority.is_empty() && bare(host) == bare(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse as _;
+
+    fn answer(headers: &[(&'static str, &str)]) -> u16 {
+        let pages = Pages::new(&["cache.internal".to_owned()]);
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        match pages.check(&headers) {
+            Ok(()) => 200,
+            Err(problem) => problem.into_response().status().as_u16(),
+        }
+    }
+
+    #[test]
+    fn an_open_scope_is_asked_by_names_that_no_page_can_have() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:7070",
+            "10.0.0.7:80",
+            "[::1]:7070",
+            "localhost:7070",
+            "LOCALHOST",
+            "corral.localhost",
+            "corral",
+            "corral:7070",
+            "cache.internal:7070",
+            "Cache.Internal.",
+        ] {
+            assert_eq!(answer(&[("host", host)]), 200, "{host}");
+        }
+        for host in [
+            "",
+            ":7070",
+            "evil.example",
+            "evil.example:7070",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "cache.internal.evil.example",
+            "xcache.internal",
+            "[evil.example]",
+            "[::1",
+        ] {
+            assert_eq!(answer(&[("host", host)]), 403, "{host}");
+        }
+        assert_eq!(answer(&[]), 200, "HTTP/1.0");
+    }
+
+    #[test]
+    fn a_page_is_of_the_host_that_it_asks_or_is_refused() {
+        let host = ("host", "localhost:7070");
+        for own in [
+            &[("sec-fetch-site", "same-origin")][..],
+            &[("sec-fetch-site", "none")],
+            &[("origin", "http://localhost:7070")],
+            &[("origin", "https://LOCALHOST:7070"), ("sec-fetch-site", "same-origin")],
+        ] {
+            assert_eq!(answer(&[&[host], own].concat()), 200, "{own:?}");
+        }
+        assert_eq!(answer(&[("host", "localhost"), ("origin", "http://localhost:80")]), 200);
+        for foreign in [
+            &[("sec-fetch-site", "cross-site")][..],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "")],
+            &[("origin", "https://evil.example")],
+            &[("origin", "null")],
+            &[("origin", "")],
+            &[("origin", "http://")],
+            &[("origin", "http://localhost:7071")],
+            &[("origin", "http://localhost:7070"), ("sec-fetch-site", "cross-site")],
+        ] {
+            assert_eq!(answer(&[&[host], foreign].concat()), 403, "{foreign:?}");
+        }
+        assert_eq!(answer(&[("origin", "http://localhost")]), 403, "a page without a host");
+    }
+}

@@ -1,0 +1,200 @@
+//! Accepting connections: limits against slow, silent and many clients, and an end that cuts nobody
+//! off.
+
+mod connection;
+mod descriptors;
+mod host_header;
+mod owing;
+mod patience;
+mod places;
+mod pulse;
+mod stream;
+mod unreadable;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, Version};
+use axum::response::IntoResponse as _;
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioExecutor;
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::read::{AnswerBody, Answered};
+use connection::Connection;
+pub use descriptors::{Share, shares};
+use owing::Owing;
+use places::{Place, Places};
+use pulse::Pulse;
+use stream::Stream;
+
+/// The longest head of a request. A connection keeps as much of an unfinished one.
+const HEAD_BYTES: usize = 80 << 10;
+
+/// What the system keeps of an answer before it is on its way: enough for a fast network, and little
+/// enough that a client's taking is noticed.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 256 << 10;
+
+/// A pause after a failed accept: the reason does not go away at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who answers requests.
+pub trait Answers: Send + Sync + 'static {
+    /// The answer to a request, be it an error.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
+}
+
+/// What a server's connections may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// How many there may be at once.
+    pub connections: usize,
+    /// How long one may be without a request.
+    pub idle: Duration,
+    /// How long requests in progress may take after the server was told to stop.
+    pub grace: Duration,
+}
+
+/// A bound address that serves once it is told what.
+pub struct Server {
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// The address is in use, or not ours.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await? })
+    }
+
+    /// The address that it has, with the port that the system chose for port 0.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` completes; then accepts nobody, tells clients to close, and gives the
+    /// requests in progress the grace time to end.
+    pub async fn serve(
+        self,
+        answers: impl Answers,
+        stop: impl Future<Output = ()>,
+        manners: Manners,
+    ) {
+        let answers = Arc::new(answers);
+        let (stopping, stopped) = watch::channel(());
+        let places = Places::new(manners.connections);
+        let builder = protocols();
+        tokio::pin!(stop);
+        loop {
+            let (stream, place) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = self.accept(&places) => accepted,
+            };
+            let (pulse, answers) = (Arc::clone(place.pulse()), Arc::clone(&answers));
+            let stream = Stream::new(stream, Arc::clone(&pulse));
+            let service = service_fn(move |request| {
+                let (pulse, answers) = (Arc::clone(&pulse), Arc::clone(&answers));
+                async move { Ok::<_, Infallible>(answered(&*answers, pulse, request).await) }
+            });
+            let serving = builder.serve_connection(stream, service).into_owned();
+            tokio::spawn(Connection::new(serving, place, manners.idle, stopped.clone()));
+        }
+        drop((self.listener, stopped));
+        // Nobody listens only when every connection has ended already.
+        let _ended = stopping.send(());
+        let grace = manners.grace;
+        if timeout(grace, stopping.closed()).await.is_err() {
+            tracing::warn!(?grace, "requests were still running at the end of the grace time");
+        }
+    }
+
+    /// The next client, with a place for it.
+    async fn accept(&self, places: &Arc<Places>) -> (TcpStream, Place) {
+        let mut failing = false;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _peer)) => {
+                    set_up(&stream);
+                    return (stream, places.get().await);
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "connections can't be accepted");
+                    }
+                    failing = true;
+                    // Perhaps too many files are open, and those are ours.
+                    places.make_room();
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Both protocols, without timers of their own: [`Connection`] has one for all states.
+fn protocols() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES);
+    builder
+}
+
+fn set_up(stream: &TcpStream) {
+    // Without it small answers wait for the client's acknowledgement.
+    let _best_effort = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _best_effort = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
+/// A request under way, as its connection counts it.
+struct Underway(Arc<Pulse>);
+
+impl Underway {
+    fn begin(pulse: &Arc<Pulse>, version: Version) -> Self {
+        pulse.begin(version == Version::HTTP_2);
+        Self(Arc::clone(pulse))
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The answer to a request, counted, and never without a word on how long it may be kept.
+async fn answered(
+    answers: &impl Answers,
+    pulse: Arc<Pulse>,
+    mut request: Request<Incoming>,
+) -> Response<Owing<AnswerBody>> {
+    let underway = Underway::begin(&pulse, request.version());
+    let bodiless = request.method() == Method::HEAD;
+    let mut answer = match host_header::settle(&mut request) {
+        Ok(()) => answers.answer(request).await,
+        Err(problem) => problem.into_response().map(Either::Right),
+    };
+    answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let answer = answer.map(|body| Owing::new(body, pulse, bodiless));
+    drop(underway);
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The places of a server's connections. Who comes when all are taken gets the place of whoever keeps
+//! the host waiting for longest: those first who were never answered.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use super::pulse::Pulse;
+
+/// One look at all connections frees this part of the places: a look at ten thousand takes longer
+/// than to accept one.
+const PART: usize = 128;
+
+/// Between two looks when nobody could be sent away: every connection is being answered.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What a server's clients may leave untaken of their answers, all together. Beyond it those are cut
+/// off that have taken nothing for longest, and for [`STALLED`].
+const UNTAKEN_BYTES: u64 = 256 << 20;
+
+/// A client that has taken nothing for so long may be cut off when memory is short. Less is what a
+/// lost packet costs.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// An answer from which on what is left of it is counted for the server: less is no burden, and to
+/// count it would be.
+const LARGE: u64 = 64 << 10;
+
+/// The places of a server.
+pub(super) struct Places {
+    began: Instant,
+    limit: usize,
+    free: Arc<Semaphore>,
+    /// Who has one, by number.
+    seated: Mutex<HashMap<u64, Arc<Pulse>>>,
+    /// The number of the next one.
+    next: AtomicU64,
+    /// Bytes of large answers that are not taken.
+    untaken: AtomicU64,
+}
+
+/// A connection's place. Dropped: free.
+pub(super) struct Place {
+    places: Arc<Places>,
+    pulse: Arc<Pulse>,
+    id: u64,
+    /// What was counted of this connection's answers.
+    counted: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Places {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            began: Instant::now(),
+            limit,
+            free: Arc::new(Semaphore::new(limit)),
+            seated: Mutex::default(),
+            next: AtomicU64::new(0),
+            untaken: AtomicU64::new(0),
+        })
+    }
+
+    /// A place, made free if need be. It ends without one only while every connection is being
+    /// answered, and then it waits.
+    pub(super) async fn get(self: &Arc<Self>) -> Place {
+        loop {
+            let permit = Arc::clone(&self.free).acquire_owned();
+            if self.free.available_permits() == 0 {
+                self.make_room();
+            }
+            // The semaphore is never closed.
+            if let Ok(Ok(permit)) = timeout(LOOK_AGAIN, permit).await {
+                return self.seat(permit);
+            }
+        }
+    }
+
+    fn seat(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+        let (pulse, places) = (Arc::new(Pulse::default()), Arc::clone(self));
+        pulse.waits_since(Some(self.count_ms(Instant::now())));
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.seated().insert(id, Arc::clone(&pulse));
+        Place { places, pulse, id, counted: 0, _permit: permit }
+    }
+
+    fn seated(&self) -> MutexGuard<'_, HashMap<u64, Arc<Pulse>>> {
+        self.seated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends away those who keep the host waiting for longest.
+    pub(super) fn make_room(&self) {
+        let seated = self.seated();
+        let staying = seated.values().filter(|pulse| !pulse.is_sent_away());
+        let mut waiting: Vec<_> = staying
+            .filter_map(|pulse| Some((pulse.is_proven(), pulse.waiting_since()?, pulse)))
+            .collect();
+        let count = (self.limit / PART).max(1).min(waiting.len());
+        if count < waiting.len() {
+            waiting.select_nth_unstable_by_key(count, |(proven, since, _)| (*proven, *since));
+        }
+        for (_, _, pulse) in &waiting[..count] {
+            pulse.send_away();
+        }
+    }
+
+    /// Cuts off those who have taken nothing for longest, until no more is untaken than may be.
+    fn shed(&self, now: Instant) {
+        let mut excess = self.untaken.load(Ordering::Relaxed).saturating_sub(UNTAKEN_BYTES);
+        let latest = self.count_ms(now.checked_sub(STALLED).unwrap_or(self.began));
+        let seated = self.seated();
+        let owing = seated.values().filter(|pulse| pulse.owed() >= LARGE && !pulse.is_sent_away());
+        let mut stalled: Vec<_> = owing
+            .filter_map(|pulse| Some((pulse.waiting_since()?, pulse)))
+            .filter(|(since, _)| *since <= latest)
+            .collect();
+        stalled.sort_unstable_by_key(|(since, _)| *since);
+        for (_, pulse) in stalled {
+            if excess == 0 {
+                break;
+            }
+            pulse.send_away();
+            excess = excess.saturating_sub(pulse.owed());
+        }
+    }
+
+    /// Milliseconds of this server's life.
+    fn count_ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Place {
+    /// The counters of the connection that has this place.
+    pub(super) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// Notes since when the host waits for this client, and what it is owed.
+    pub(super) fn note(&mut self, since: Option<Instant>) {
+        self.pulse.waits_since(since.map(|since| self.places.count_ms(since)));
+        let owed = Some(self.pulse.owed()).filter(|owed| *owed >= LARGE).unwrap_or(0);
+        if owed == self.counted {
+            return;
+        }
+        let (untaken, before) = (&self.places.untaken, self.counted);
+        self.counted = owed;
+        if owed < before {
+            untaken.fetch_sub(before - owed, Ordering::Relaxed);
+        } else if untaken.fetch_add(owed - before, Ordering::Relaxed) + owed - before
+            > UNTAKEN_BYTES
+        {
+            self.places.shed(Instant::now());
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.untaken.fetch_sub(self.counted, Ordering::Relaxed);
+        self.places.seated().remove(&self.id);
+    }
+}
