@@ -10,6 +10,7 @@ use super::values::{self, Bounds};
 use super::{
     Access, Admin, NearConfig, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings,
 };
+use crate::origin::Pooler;
 use crate::policy::Limits;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
@@ -75,6 +76,7 @@ const COMPONENT: RangeInclusive<u64> = 1 << 10..=1 << 30;
 
 const STORE_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
 const ORIGIN_SCHEMES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
+const POOLERS: [(&str, Pooler); 2] = [("auto", Pooler::Auto), ("transaction", Pooler::Transaction)];
 
 /// The keys outside any table: `listen`, `grace`, `threads`.
 pub(super) fn top(root: &mut Section<'_>) -> (SocketAddr, Duration, usize) {
@@ -164,6 +166,7 @@ pub(super) fn origin(root: &mut Section<'_>, needed_by: Option<&str>) -> OriginC
         max_writes: section
             .take("max_writes", |raw| values::count(raw, connections))
             .unwrap_or(DEFAULT_MAX_WRITES),
+        pooler: section.take("pooler", |raw| values::choice(raw, &POOLERS)).unwrap_or_default(),
     };
     if let (Some(who), false) = (needed_by, section.has("url")) {
         let what = "write \"postgres://app@127.0.0.1/shop\" or \"sqlite:shop.db\"";

@@ -24,7 +24,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::name::Prefix;
-use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+use crate::origin::{ParamType, Pooler, ReadStatement, Rows, WriteStatement};
 use crate::policy::Limits;
 use document::Document;
 pub(crate) use document::suggestion;
@@ -215,6 +215,8 @@ pub struct OriginConfig {
     pub max_loads: usize,
     /// Concurrent writes, and the size of the write pool.
     pub max_writes: usize,
+    /// What stands before a Postgres.
+    pub pooler: Pooler,
 }
 
 /// The policy.

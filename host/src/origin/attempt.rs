@@ -32,6 +32,10 @@ pub(super) enum Condition {
     Usable,
     /// Alive, perhaps, but in the middle of something.
     Dirty,
+    /// Silent for longer than it should be; the idle ones beside it may be so too.
+    Silent,
+    /// In order, but other hands than ours name statements in its session.
+    Shared,
     /// Gone, and the idle ones beside it probably too.
     Lost,
 }
@@ -62,7 +66,7 @@ impl Patience {
             Ok(result) => result,
             Err(_) => Err(Failure {
                 error: OriginError::Timeout(self.deadline),
-                connection: Condition::Dirty,
+                connection: Condition::Silent,
             }),
         }
     }
@@ -94,7 +98,8 @@ impl Failure {
     pub(super) fn settle<DB: Identify>(&self, lease: Lease<DB>) -> bool {
         match self.connection {
             Condition::Usable => lease.give_back(),
-            Condition::Dirty => drop(lease),
+            Condition::Dirty | Condition::Shared => drop(lease),
+            Condition::Silent => lease.pool().suspect_idle(),
             Condition::Lost => {
                 lease.pool().forget_idle();
                 return lease.is_reused();

@@ -16,11 +16,28 @@ pub struct OriginOptions {
     pub max_writes: u32,
     /// The deadline that most reads have. A read with another one costs two more round trips.
     pub deadline: Duration,
+    /// What stands before a Postgres.
+    pub pooler: Pooler,
+}
+
+/// What stands between this host and a Postgres.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Whatever is found there: each connection is asked whether its session keeps what it was given.
+    #[default]
+    Auto,
+    /// A pooler that lends its sessions by transaction.
+    Transaction,
 }
 
 impl Default for OriginOptions {
     fn default() -> Self {
-        Self { max_loads: 32, max_writes: 8, deadline: Duration::from_secs(2) }
+        Self {
+            max_loads: 32,
+            max_writes: 8,
+            deadline: Duration::from_secs(2),
+            pooler: Pooler::Auto,
+        }
     }
 }
 
@@ -57,7 +74,7 @@ pub fn connect(url: &str, options: &OriginOptions) -> Result<Arc<dyn Origin>, Co
 }
 
 /// What `sqlx` says of a URL, without the prefix that its error has.
-pub(super) fn invalid(kind: &'static str, error: &sqlx::Error) -> ConnectError {
+pub(in crate::origin) fn invalid(kind: &'static str, error: &sqlx::Error) -> ConnectError {
     let reason = match std::error::Error::source(error) {
         Some(source) => source.to_string(),
         None => error.to_string(),

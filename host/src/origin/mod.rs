@@ -22,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use connect::{ConnectError, OriginOptions, connect};
+pub use connect::{ConnectError, OriginOptions, Pooler, connect};
 pub use doubt::{CommitError, ServerLife, Xid};
 pub use fetched::Fetched;
 pub use identity::OriginIdentity;

@@ -7,12 +7,13 @@
 //! closes its connection unless [`Lease::give_back`] was called.
 //!
 //! A connection says at its beginning which database it has. One that has another than the newest is
-//! used for nothing more.
+//! used for nothing more. One that was idle for a while is asked whether it lives before it is used: a
+//! network that forgot it says nothing, and a statement would wait for its whole deadline.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection, Database};
+use sqlx::{Connection, Database};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -20,50 +21,76 @@ use super::identity::Newest;
 use super::{OriginError, OriginIdentity};
 
 /// A connection unused for this long is closed: firewalls forget idle connections after some
-/// minutes, and a forgotten one is only noticed by a statement that hangs.
+/// minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A connection is used for this long at most: server processes grow with what they have cached.
 const AGE_LIMIT: Duration = Duration::from_secs(1800);
 
-/// How to connect to a `DB`.
-pub(super) type Options<DB> = <<DB as Database>::Connection as Connection>::Options;
+/// A connection unused for this long is asked whether it lives: a round trip is little beside the rest
+/// that it had, and one in steady use pays nothing.
+const REST_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the answer may take: far above a round trip.
+const CHECK_LIMIT: Duration = Duration::from_millis(500);
+
+/// The check takes at most one part in so many of the time that there is, so that enough of it is left
+/// for a new connection.
+const CHECK_PART: u32 = 4;
 
 /// A database that says which one it is.
 pub(super) trait Identify: Database {
-    /// What can be told without a connection: which file is there now. None: nothing.
-    fn place(options: &Options<Self>) -> Option<OriginIdentity>;
+    /// What leads to it.
+    type Door: Send + Sync;
 
-    /// Asks a connection. None: the database does not say.
-    fn identify(
-        connection: &mut Self::Connection,
-        options: &Options<Self>,
-    ) -> impl Future<Output = Result<Option<OriginIdentity>, OriginError>> + Send;
+    /// What can be told without a connection: which file is there now. None: nothing.
+    fn place(door: &Self::Door) -> Option<OriginIdentity>;
+
+    /// Opens a connection and asks it which database it has. None: the database does not say.
+    fn open(
+        door: &Self::Door,
+    ) -> impl Future<Output = Result<(Self::Connection, Option<OriginIdentity>), OriginError>> + Send;
 }
 
 /// Connections that are opened when needed, up to a limit.
-pub(super) struct Pool<DB: Database> {
-    options: Options<DB>,
+pub(super) struct Pool<DB: Identify> {
+    door: DB::Door,
     newest: Arc<Newest>,
     limit: usize,
     slots: Arc<Semaphore>,
-    /// The most recently used last.
-    idle: Mutex<Vec<Idle<DB>>>,
+    shelf: Mutex<Shelf<DB>>,
 }
 
-struct Idle<DB: Database> {
+/// What is not in use.
+struct Shelf<DB: Identify> {
+    /// The most recently used last.
+    idle: Vec<Idle<DB>>,
+    /// A connection was silent then: those that were idle already are asked before they are used.
+    suspected: Option<Instant>,
+    /// What was opened before leads to a server that is not wanted any more.
+    renewed: Option<Instant>,
+}
+
+struct Idle<DB: Identify> {
     connection: DB::Connection,
-    identity: Option<OriginIdentity>,
+    said: Said,
     opened: Instant,
     since: Instant,
 }
 
+/// What a connection said about its database, and when it was asked.
+#[derive(Clone, Copy)]
+struct Said {
+    identity: Option<OriginIdentity>,
+    asked: Instant,
+}
+
 /// A connection in use. Dropped: closed.
-pub(super) struct Lease<DB: Database> {
+pub(super) struct Lease<DB: Identify> {
     // Before the slot, so that it is closed when the slot becomes free.
     connection: DB::Connection,
     pool: Arc<Pool<DB>>,
-    identity: Option<OriginIdentity>,
+    said: Said,
     opened: Instant,
     is_reused: bool,
     _slot: OwnedSemaphorePermit,
@@ -71,14 +98,14 @@ pub(super) struct Lease<DB: Database> {
 
 impl<DB: Identify> Pool<DB> {
     /// An empty pool. Connects to nothing. `newest` is that of all pools of the same database.
-    pub(super) fn new(options: Options<DB>, limit: u32, newest: &Arc<Newest>) -> Arc<Self> {
+    pub(super) fn new(door: DB::Door, limit: u32, newest: &Arc<Newest>) -> Arc<Self> {
         let limit = usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS).max(1);
         let slots = Arc::new(Semaphore::new(limit));
-        let newest = Arc::clone(newest);
-        Arc::new(Self { options, newest, limit, slots, idle: Mutex::new(Vec::new()) })
+        let shelf = Mutex::new(Shelf { idle: Vec::new(), suspected: None, renewed: None });
+        Arc::new(Self { door, newest: Arc::clone(newest), limit, slots, shelf })
     }
 
-    /// An idle connection, or a new one.
+    /// An idle connection that lives, or a new one.
     ///
     /// # Errors
     /// `Unavailable`: none became free, or none could be opened, in time.
@@ -95,47 +122,72 @@ impl<DB: Identify> Pool<DB> {
             }
         };
         let pool = Arc::clone(self);
-        if let Some(Idle { connection, identity, opened, .. }) = self.take_idle() {
-            return Ok(Lease { connection, pool, identity, opened, is_reused: true, _slot: slot });
+        if let Some(Idle { connection, said, opened, .. }) = self.idle(end).await {
+            return Ok(Lease { connection, pool, said, opened, is_reused: true, _slot: slot });
         }
         let Ok(opened) = timeout(end - Instant::now(), self.open()).await else {
             let message = format!("no connection within {within:?}");
             return Err(OriginError::Unavailable(message));
         };
-        let (connection, identity) = opened?;
+        let (connection, said) = opened?;
         let opened = Instant::now();
-        Ok(Lease { connection, pool, identity, opened, is_reused: false, _slot: slot })
+        Ok(Lease { connection, pool, said, opened, is_reused: false, _slot: slot })
     }
 
-    async fn open(&self) -> Result<(DB::Connection, Option<OriginIdentity>), OriginError> {
-        let place = DB::place(&self.options);
-        let connected = self.options.connect().await;
-        let mut connection =
-            connected.map_err(|error| OriginError::Unavailable(error.to_string()))?;
+    async fn open(&self) -> Result<(DB::Connection, Said), OriginError> {
+        let place = DB::place(&self.door);
         let asked = Instant::now();
-        let identity = DB::identify(&mut connection, &self.options).await?;
+        let (connection, identity) = DB::open(&self.door).await?;
         if place.is_some() && place != identity {
             let message = "the file was replaced while it was opened".to_owned();
             return Err(OriginError::Unavailable(message));
         }
         self.newest.hear(identity, asked);
-        Ok((connection, identity))
+        Ok((connection, Said { identity, asked }))
+    }
+
+    /// An idle connection that lives. After one that does not answer, those beside it are not tried: they
+    /// have gone the same way.
+    async fn idle(&self, end: Instant) -> Option<Idle<DB>> {
+        let (mut idle, is_suspect) = self.take_idle()?;
+        if !is_suspect {
+            return Some(idle);
+        }
+        let limit = CHECK_LIMIT.min((end - Instant::now()) / CHECK_PART);
+        if let Ok(Ok(())) = timeout(limit, idle.connection.ping()).await {
+            return Some(idle);
+        }
+        self.forget_idle();
+        None
     }
 
     /// Closes what is idle: one connection was found dead, and a server that restarted has killed
     /// them all.
     pub(super) fn forget_idle(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shelf().idle.clear();
     }
 
-    fn take_idle(&self) -> Option<Idle<DB>> {
-        let (place, newest) = (DB::place(&self.options), self.newest.get());
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| {
-            let is_there = place.is_none() || place == idle.identity;
-            is_there && idle.identity == newest && idle.since.elapsed() < IDLE_LIMIT
+    /// Asks whatever is idle now before it is used: a connection beside it was silent.
+    pub(super) fn suspect_idle(&self) {
+        self.shelf().suspected = Some(Instant::now());
+    }
+
+    /// The most recently used connection, and whether it may have died.
+    fn take_idle(&self) -> Option<(Idle<DB>, bool)> {
+        let (place, newest) = (DB::place(&self.door), self.newest.get());
+        let mut shelf = self.shelf();
+        shelf.idle.retain(|idle| {
+            let is_there = place.is_none() || place == idle.said.identity;
+            is_there && idle.said.identity == newest && idle.since.elapsed() < IDLE_LIMIT
         });
-        idle.pop()
+        let idle = shelf.idle.pop()?;
+        let is_suspect = shelf.suspected.is_some_and(|suspected| idle.since <= suspected);
+        let is_suspect = is_suspect || idle.since.elapsed() >= REST_LIMIT;
+        Some((idle, is_suspect))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf<DB>> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,14 +209,19 @@ impl<DB: Identify> Lease<DB> {
 
     /// What it said last about its database.
     pub(super) fn identity(&self) -> Option<OriginIdentity> {
-        self.identity
+        self.said.identity
+    }
+
+    /// When it was asked that.
+    pub(super) fn asked(&self) -> Instant {
+        self.said.asked
     }
 
     /// Notes what it says now, when it was asked again at `asked`. If that is something else than
     /// before, a pooler has given it another server.
     pub(super) fn hear(&mut self, identity: Option<OriginIdentity>, asked: Instant) {
-        if self.identity != identity {
-            self.identity = identity;
+        let before = std::mem::replace(&mut self.said, Said { identity, asked });
+        if before.identity != identity {
             self.pool.newest.hear(identity, asked);
         }
     }
@@ -177,10 +234,11 @@ impl<DB: Identify> Lease<DB> {
 
     /// Leaves the connection to others. It must be ready for a next statement.
     pub(super) fn give_back(self) {
-        let Self { connection, pool, identity, opened, .. } = self;
-        if opened.elapsed() < AGE_LIMIT && identity == pool.newest.get() {
-            let idle = Idle { connection, identity, opened, since: Instant::now() };
-            pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        let Self { connection, pool, said, opened, .. } = self;
+        let mut shelf = pool.shelf();
+        let is_wanted = shelf.renewed.is_none_or(|renewed| opened > renewed);
+        if is_wanted && opened.elapsed() < AGE_LIMIT && said.identity == pool.newest.get() {
+            shelf.idle.push(Idle { connection, said, opened, since: Instant::now() });
         }
     }
 }

@@ -6,10 +6,13 @@
 //! A read runs in a read-only transaction, and what it did to its session is taken back (see
 //! `frame`). Which functions a statement may call is up to the database role.
 
+mod address;
 mod bind;
+mod door;
 mod errors;
 mod frame;
 mod identity;
+mod lending;
 mod prepare;
 mod questions;
 mod read;
@@ -25,20 +28,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres};
 use tokio::time::Instant;
 
-use super::attempt::{Failure, Patience};
-use super::connect::invalid;
+use super::attempt::{Condition, Failure, Patience};
 use super::identity::Newest;
 use super::pool::{Lease, Pool};
 use super::{
     Changes, ConnectError, Fetched, Footprint, Origin, OriginError, OriginIdentity, OriginOptions,
     Prepared, ReadStatement, Value, WRITE_IDLE_LIMIT, WriteStatement, Written, Xid,
 };
+use address::Address;
+use door::Door;
 use errors::{classify, is_outdated};
-use read::{Author, Question};
+use lending::Lending;
+use read::{Author, Names, Question};
 use transaction::PostgresTransaction;
 use write::Done;
 
@@ -51,6 +55,7 @@ pub struct PostgresOrigin {
     writes: Arc<Pool<Postgres>>,
     questions: Arc<Pool<Postgres>>,
     newest: Arc<Newest>,
+    lending: Arc<Lending>,
     /// The statement timeout that the sessions have without being told.
     session_deadline: Duration,
 }
@@ -61,22 +66,17 @@ impl PostgresOrigin {
     /// # Errors
     /// The URL is wrong.
     pub fn connect(url: &str, options: &OriginOptions) -> Result<Self, ConnectError> {
-        let connect: PgConnectOptions = url.parse().map_err(|e| invalid("postgres", &e))?;
-        let connect = match connect.get_application_name() {
-            Some(_) => connect,
-            None => connect.application_name("corral"),
-        };
-        let connect = connect.disable_statement_logging().options([
-            ("statement_timeout", millis(options.deadline).to_string()),
-            ("bytea_output", "hex".to_owned()),
-        ]);
-        let read_only = connect.clone().options([("default_transaction_read_only", "on")]);
+        let address = Address::parse(url)?;
+        let lending = Arc::new(Lending::new(options.pooler, address.settings()));
+        let deadline_ms = millis(options.deadline);
+        let door = |is_read_only| Door::new(&address, &lending, deadline_ms, is_read_only);
         let newest = Arc::new(Newest::default());
         Ok(Self {
-            reads: Pool::new(read_only, options.max_loads, &newest),
-            writes: Pool::new(connect.clone(), options.max_writes, &newest),
-            questions: Pool::new(connect, MAX_QUESTIONS, &newest),
+            reads: Pool::new(door(true), options.max_loads, &newest),
+            writes: Pool::new(door(false), options.max_writes, &newest),
+            questions: Pool::new(door(false), MAX_QUESTIONS, &newest),
             newest,
+            lending,
             session_deadline: options.deadline,
         })
     }
@@ -88,7 +88,7 @@ impl PostgresOrigin {
             let work = simple(lease.connection(), self.begin_write(patience), patience);
             let Err(failure) = patience.guard(work).await else { return Ok(lease) };
             // The idle connections are forgotten with the first stale one, so this ends.
-            if !failure.settle(lease) {
+            if !self.settle(&failure, lease) {
                 return Err(failure.error);
             }
         }
@@ -102,7 +102,44 @@ impl PostgresOrigin {
         if let Some(limit) = self.own_timeout(patience) {
             sql.push_str(&format!("; SET LOCAL statement_timeout = {}", millis(limit)));
         }
+        sql.push_str(self.lending.settings());
         sql
+    }
+
+    /// Runs a write and leaves its transaction open; whether another try may do.
+    async fn attempt_write(
+        &self,
+        what: (&WriteStatement, &[Value], &[String]),
+        patience: Patience,
+    ) -> Result<Written, (OriginError, bool)> {
+        let mut lease = self.begin(patience).await.map_err(|error| (error, false))?;
+        let may_identify = lease.identity().is_some();
+        let work = async {
+            let written = self.run_write(lease.connection(), what, patience).await?;
+            let asked = Instant::now();
+            let said = identity::transaction(lease.connection(), may_identify, patience).await?;
+            Ok((written, said, asked))
+        };
+        match patience.guard(work).await {
+            Ok((Done { rows, returned, missing }, (xid, identity), asked)) => {
+                lease.hear(identity, asked);
+                let deadline = patience.deadline();
+                let transaction = Box::new(PostgresTransaction { lease, deadline, xid });
+                Ok(Written { rows, returned, missing, xid, transaction })
+            }
+            Err(failure) if failure.is_usable() => {
+                let rollback = simple(lease.connection(), "ROLLBACK".to_owned(), patience);
+                if patience.guard(rollback).await.is_ok() {
+                    lease.give_back();
+                }
+                Err((failure.error, false))
+            }
+            Err(failure) => {
+                let is_shared = failure.connection == Condition::Shared;
+                let may_do = self.settle(&failure, lease);
+                Err((failure.error, is_shared && may_do))
+            }
+        }
     }
 
     /// Runs a write; once more in a new transaction if its statement has to be prepared anew.
@@ -112,22 +149,35 @@ impl PostgresOrigin {
         (write, values, columns): (&WriteStatement, &[Value], &[String]),
         patience: Patience,
     ) -> Result<Done, Failure> {
-        match write::run(connection, write, values, columns, patience).await {
+        if self.lending.is_lent() {
+            return write::run(connection, write, values, columns, Names::None, patience).await;
+        }
+        match write::run(connection, write, values, columns, Names::Kept, patience).await {
             Err(failure) if is_outdated(&failure) => {
                 simple(connection, "ROLLBACK".to_owned(), patience).await?;
                 read::forget_statements(connection, patience).await?;
                 simple(connection, self.begin_write(patience), patience).await?;
-                write::run(connection, write, values, columns, patience).await
+                write::run(connection, write, values, columns, Names::Kept, patience).await
             }
             done => done,
         }
+    }
+
+    /// Does with the connection what the failure asks for. True: nothing was attempted yet, and another
+    /// connection, or the same one taken for a lent one, may do.
+    fn settle(&self, failure: &Failure, lease: Lease<Postgres>) -> bool {
+        if failure.connection == Condition::Shared && !self.lending.is_lent() {
+            self.lending.note();
+            return true;
+        }
+        failure.settle(lease)
     }
 
     /// The statement timeout to set, if that of the session will not do: the deadline is another
     /// one, or waiting has used up a good part of it.
     fn own_timeout(&self, patience: Patience) -> Option<Duration> {
         let (left, session) = (patience.left(), self.session_deadline);
-        (left > session || left < session * 7 / 8).then_some(left)
+        (self.lending.is_lent() || left > session || left < session * 7 / 8).then_some(left)
     }
 
     async fn prepare(
@@ -137,7 +187,7 @@ impl PostgresOrigin {
     ) -> Result<Prepared, OriginError> {
         let patience = Patience::new(self.session_deadline);
         let mut lease = pool.lease(patience.left()).await?;
-        let work = prepare::examine(lease.connection(), subject, patience.deadline());
+        let work = prepare::examine(lease.connection(), subject, &self.lending, patience);
         // The connection is closed afterwards: its cache is full of statements that never run.
         patience.guard(work).await.map_err(|failure| failure.error)
     }
@@ -175,33 +225,11 @@ impl Origin for PostgresOrigin {
         deadline: Duration,
     ) -> Result<Written, OriginError> {
         let patience = Patience::new(deadline);
-        let mut lease = self.begin(patience).await?;
-        let may_identify = lease.identity().is_some();
-        let work = async {
-            let (connection, what) = (lease.connection(), (write, values, columns));
-            let written = self.run_write(connection, what, patience).await?;
-            let asked = Instant::now();
-            let said = identity::transaction(lease.connection(), may_identify, patience).await?;
-            Ok((written, said, asked))
-        };
-        match patience.guard(work).await {
-            Ok((Done { rows, returned, missing }, (xid, identity), asked)) => {
-                lease.hear(identity, asked);
-                let transaction = Box::new(PostgresTransaction { lease, deadline, xid });
-                Ok(Written { rows, returned, missing, xid, transaction })
-            }
-            Err(failure) => {
-                if failure.is_usable() {
-                    let rollback = simple(lease.connection(), "ROLLBACK".to_owned(), patience);
-                    if patience.guard(rollback).await.is_ok() {
-                        lease.give_back();
-                    }
-                } else {
-                    failure.settle(lease);
-                }
-                Err(failure.error)
-            }
+        match self.attempt_write((write, values, columns), patience).await {
+            Err((_, true)) => self.attempt_write((write, values, columns), patience).await,
+            done => done,
         }
+        .map_err(|(error, _)| error)
     }
 
     async fn prepare_read(&self, read: &ReadStatement) -> Result<Prepared, OriginError> {
@@ -230,7 +258,7 @@ impl Origin for PostgresOrigin {
                 lease.give_back();
                 return Ok(());
             };
-            if !failure.settle(lease) {
+            if !self.settle(&failure, lease) {
                 return Err(failure.error);
             }
         }

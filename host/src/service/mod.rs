@@ -318,6 +318,7 @@ pub(crate) fn connect_origin(
         max_loads: size(config.origin.max_loads),
         max_writes: size(config.origin.max_writes),
         deadline: usual_deadline(config),
+        pooler: config.origin.pooler,
     };
     origin::connect(&url.0, &options).map(Some)
 }

@@ -4,6 +4,7 @@
 //! way at all. Its log is printed when the test that owns it panics.
 
 mod host;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -19,6 +20,7 @@ use anyhow::{Context as _, ensure};
 
 pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral};
+pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Signal, is_alive, resident_bytes, signal};

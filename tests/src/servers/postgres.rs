@@ -332,25 +332,20 @@ impl Installed {
     }
 
     fn command(&self, program: &str, home: &Path) -> Command {
-        let mut command = Command::new(self.bin.join(program));
-        command.current_dir(home);
-        if self.owner.differs {
-            command.uid(self.owner.uid).gid(self.owner.gid);
-        }
-        command
+        self.owner.command(&self.bin.join(program), home)
     }
 }
 
 /// Postgres refuses to run as root: then it runs as the user that its package made.
 #[derive(Clone, Copy)]
-struct Owner {
+pub(super) struct Owner {
     uid: u32,
     gid: u32,
     differs: bool,
 }
 
 impl Owner {
-    fn find() -> anyhow::Result<Self> {
+    pub(super) fn find() -> anyhow::Result<Self> {
         let me = fs::metadata("/proc/self")?;
         if me.uid() != 0 {
             return Ok(Self { uid: me.uid(), gid: me.gid(), differs: false });
@@ -364,7 +359,17 @@ impl Owner {
         users.lines().find_map(user).context("root can't run Postgres, and no user `postgres` can")
     }
 
-    fn temp_dir(self) -> io::Result<TempDir> {
+    /// A command that runs as this user.
+    pub(super) fn command(self, program: &Path, home: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(home);
+        if self.differs {
+            command.uid(self.uid).gid(self.gid);
+        }
+        command
+    }
+
+    pub(super) fn temp_dir(self) -> io::Result<TempDir> {
         let dir = tempfile::tempdir()?;
         if self.differs {
             chown(dir.path(), Some(self.uid), Some(self.gid))?;

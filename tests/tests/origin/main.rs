@@ -7,6 +7,7 @@
 )]
 
 mod kit;
+mod pooled;
 mod postgres_changes;
 mod postgres_doubt;
 mod postgres_failures;

@@ -294,7 +294,8 @@ async fn proxied() -> (Server, Proxy, PostgresOrigin) {
 }
 
 fn connect(url: &str) -> PostgresOrigin {
-    let options = OriginOptions { max_loads: 1, max_writes: 2, deadline: AMPLE };
+    let options =
+        OriginOptions { max_loads: 1, max_writes: 2, deadline: AMPLE, ..OriginOptions::default() };
     PostgresOrigin::connect(url, &options).unwrap()
 }
 

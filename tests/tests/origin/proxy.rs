@@ -56,6 +56,10 @@ impl Proxy {
         format!("postgres://postgres@{}/postgres?sslmode=disable", self.address)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// New connections lead there; those that live stay where they are.
     pub(crate) fn point_to(&self, port: u16) {
         *self.shared.target.lock().unwrap() = port;

@@ -71,6 +71,12 @@ pub(crate) async fn connection(url: &str) -> PgConnection {
     options.connect().await.unwrap()
 }
 
+/// A connection through a pooler, which refuses parameters that it does not know.
+pub(crate) async fn lent(url: &str) -> PgConnection {
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    options.extra_float_digits(None).connect().await.unwrap()
+}
+
 pub(crate) async fn run(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }

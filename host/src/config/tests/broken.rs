@@ -39,6 +39,10 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
         ":2:13 origin.max_loads: 0 doesn't do; write a number from 1 to 1000",
     ),
     (
+        "[origin]\npooler = \"transactions\"",
+        ":2:10 origin.pooler: \"transactions\" doesn't do; write \"auto\" or \"transaction\"; did you mean \"transaction\"?",
+    ),
+    (
         "[origin]\nmax_writes = 0xfff",
         ":2:14 origin.max_writes: 4095 doesn't do; write a number from 1 to 1000",
     ),

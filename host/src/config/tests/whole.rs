@@ -13,7 +13,7 @@ use super::super::{
     PolicyConfig, QueryConfig, Secret, StoreConfig, Then, Write, locate,
 };
 use super::parse;
-use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+use crate::origin::{ParamType, Pooler, ReadStatement, Rows, WriteStatement};
 use crate::policy::Limits;
 use crate::store::Prefix;
 
@@ -83,7 +83,10 @@ fn an_empty_file_is_a_configuration() {
     let timeout = Duration::from_millis(50);
     assert_eq!(config.store, StoreConfig { url: None, prefix: Prefix::default(), timeout });
     assert_eq!(config.near, NearConfig { bytes: 64 << 20 });
-    assert_eq!(config.origin, OriginConfig { url: None, max_loads: 32, max_writes: 8 });
+    assert_eq!(
+        config.origin,
+        OriginConfig { url: None, max_loads: 32, max_writes: 8, pooler: Pooler::Auto }
+    );
     assert!(config.policy.watch && config.policy.component.is_none());
     assert_eq!(config.query.ttl, Duration::from_secs(60));
     assert!(!config.query.enabled && config.entities.is_empty());
@@ -324,6 +327,7 @@ fn example() -> Config {
             url: secret("postgres://app@127.0.0.1/shop"),
             max_loads: 32,
             max_writes: 8,
+            pooler: Pooler::Auto,
         },
         policy: PolicyConfig {
             component: Some(Path::new("etc").join("policy.wasm")),

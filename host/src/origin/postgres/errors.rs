@@ -11,16 +11,17 @@ use crate::origin::attempt::{Condition, Failure};
 /// `query_canceled`: the statement timeout (or an administrator).
 const CANCELED: &str = "57014";
 
-/// `invalid_sql_statement_name`: the server does not know a statement that was prepared here. A
-/// pooler between us and the server has given us another session.
-const UNKNOWN_STATEMENT: &str = "26000";
-
 /// `character_not_in_repertoire`, for an answer that is no UTF-8.
 const UNDECODABLE: &str = "22021";
 
 /// `feature_not_supported`: among others, a statement whose result has other columns than when it
 /// was prepared.
 const OUTDATED: &str = "0A000";
+
+/// `invalid_sql_statement_name` and `duplicate_prepared_statement`: the server does not know a statement
+/// that was prepared here, or knows one that was not. A pooler between us and the server has given us
+/// another session.
+const OF_NAMES: [&str; 2] = ["26000", "42P05"];
 
 /// `undefined_column`, `ambiguous_column`, and `undefined_function`: that of a type without a binary
 /// form.
@@ -65,8 +66,11 @@ fn is_rejected(error: &OriginError, codes: &[&str]) -> bool {
 fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {
     let (code, message) = (error.code(), error.message().to_owned());
     let is_fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
-    let connection =
-        if is_fatal || code == UNKNOWN_STATEMENT { Condition::Lost } else { Condition::Usable };
+    let connection = match code {
+        _ if is_fatal => Condition::Lost,
+        code if OF_NAMES.contains(&code) => Condition::Shared,
+        _ => Condition::Usable,
+    };
     let error = if code == CANCELED {
         OriginError::Timeout(deadline)
     } else if is_unavailable(code) {
@@ -81,5 +85,5 @@ fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {
 /// shutting down, starting or dropping the database.
 fn is_unavailable(code: &str) -> bool {
     let is_class = |class: &str| code.starts_with(class);
-    is_class("08") || is_class("53") || is_class("57P") || code == UNKNOWN_STATEMENT
+    is_class("08") || is_class("53") || is_class("57P") || OF_NAMES.contains(&code)
 }

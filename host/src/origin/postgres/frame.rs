@@ -28,11 +28,12 @@ const LASTING: [&str; 2] = ["set_config", "setseed"];
 
 /// What precedes the statement, which may take so long. A statement of its own snapshot sees tables
 /// that were rewritten while it waited for them; one of an older snapshot sees them empty.
-pub(super) fn begin(limit: Duration) -> String {
+/// `settings` are those of a lent session, and so come before what is taken back.
+pub(super) fn begin(limit: Duration, settings: &str) -> String {
     let limit = millis(limit);
     format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = {limit}; \
-         SAVEPOINT _corral"
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = {limit}\
+         {settings}; SAVEPOINT _corral"
     )
 }
 

@@ -2,12 +2,11 @@
 
 use std::num::ParseIntError;
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::errors::{classify, undecodable};
 use crate::origin::attempt::{Failure, Patience};
-use crate::origin::pool::Identify;
 use crate::origin::{OriginError, OriginIdentity, ServerLife, Xid};
 
 /// What identifies a database: system identifier, its number and name, timeline; each as text.
@@ -36,22 +35,16 @@ pub(super) const LIFE: &str = "\
 /// The first version that tells a transaction's id, and whether a snapshot sees it.
 const NEEDED_VERSION: u32 = 130_000;
 
-impl Identify for Postgres {
-    fn place(_options: &PgConnectOptions) -> Option<OriginIdentity> {
-        None
-    }
-
-    async fn identify(
-        connection: &mut PgConnection,
-        _options: &PgConnectOptions,
-    ) -> Result<Option<OriginIdentity>, OriginError> {
-        match sqlx::raw_sql(AssertSqlSafe(question())).fetch_one(connection).await {
-            Ok(row) => identity(&row, 0).map(Some),
-            // The role may not ask, or a server that only resembles Postgres has no such
-            // functions. It serves all the same, and `check` says what is missing.
-            Err(error) if is_refusal(&error) => Ok(None),
-            Err(error) => Err(OriginError::Unavailable(error.to_string())),
-        }
+/// Asks a connection. None: the database does not say.
+pub(super) async fn of(
+    connection: &mut PgConnection,
+) -> Result<Option<OriginIdentity>, OriginError> {
+    match sqlx::raw_sql(AssertSqlSafe(question())).fetch_one(connection).await {
+        Ok(row) => identity(&row, 0).map(Some),
+        // The role may not ask, or a server that only resembles Postgres has no such
+        // functions. It serves all the same, and `check` says what is missing.
+        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) => Err(OriginError::Unavailable(error.to_string())),
     }
 }
 

@@ -1,18 +1,24 @@
 //! Preparing a statement to see whether it fits its declaration. Nothing runs.
+//!
+//! The driver gives names to what it prepares. All of it is one transaction, at whose end they are given up,
+//! so that a pooler which lends its sessions by transaction gets this one back as it was.
 
 use std::time::Duration;
 
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgColumn, PgStatement, PgTypeInfo};
 use sqlx::{
-    AssertSqlSafe, Column as _, Either, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo,
+    AssertSqlSafe, Column as _, Either, Executor, PgConnection, Row as _, SqlSafeStr, Statement,
+    TypeInfo,
 };
 
 use super::bind::{oid, types};
-use super::errors::classify;
+use super::errors::{classify, undecodable};
+use super::lending::Lending;
+use super::read::forget_statements;
 use super::text::column_type;
-use super::{session, statement};
-use crate::origin::attempt::Failure;
+use super::{frame, millis, session, simple, statement};
+use crate::origin::attempt::{Failure, Patience};
 use crate::origin::rows::duplicates;
 use crate::origin::{
     Column, ColumnType, OriginError, ParamType, Prepared, ReadStatement, WriteStatement,
@@ -29,8 +35,38 @@ pub(super) enum Subject<'s> {
     Write(&'s WriteStatement),
 }
 
-/// Compares a statement with its declaration.
+/// Compares a statement with its declaration, in a transaction of its own.
 pub(super) async fn examine(
+    connection: &mut PgConnection,
+    subject: Subject<'_>,
+    lending: &Lending,
+    patience: Patience,
+) -> Result<Prepared, Failure> {
+    let deadline = patience.deadline();
+    let (limit, settings) = (millis(patience.left()), lending.settings());
+    let begin = format!("BEGIN READ WRITE; SET LOCAL statement_timeout = {limit}{settings}");
+    simple(connection, begin, patience).await?;
+    if lending.is_lent() {
+        free_names(connection, patience).await?;
+    }
+    let prepared = compare(connection, subject, deadline).await?;
+    forget_statements(connection, patience).await?;
+    simple(connection, "ROLLBACK".to_owned(), patience).await?;
+    Ok(prepared)
+}
+
+/// Gives up the names that another client of the same driver has left in a lent session. That client can't
+/// count on meeting this session again.
+async fn free_names(connection: &mut PgConnection, patience: Patience) -> Result<(), Failure> {
+    let sql = r"SELECT coalesce(string_agg(format('DEALLOCATE %I', name), '; '), '')
+                FROM pg_catalog.pg_prepared_statements WHERE name LIKE 'sqlx\_s\_%'";
+    let row = sqlx::raw_sql(sql).fetch_one(&mut *connection).await;
+    let row = row.map_err(|e| classify(e, patience.deadline()))?;
+    let free: String = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
+    simple(connection, free, patience).await
+}
+
+async fn compare(
     connection: &mut PgConnection,
     subject: Subject<'_>,
     deadline: Duration,
@@ -170,8 +206,14 @@ async fn prepare(
     types: &[PgTypeInfo],
     deadline: Duration,
 ) -> Result<PgStatement, Failure> {
+    let patience = Patience::new(deadline);
+    simple(connection, "SAVEPOINT _corral".to_owned(), patience).await?;
     let sql = AssertSqlSafe(sql).into_sql_str();
-    connection.prepare_with(sql, types).await.map_err(|e| classify(e, deadline))
+    let prepared = connection.prepare_with(sql, types).await.map_err(|e| classify(e, deadline));
+    if prepared.is_err() {
+        simple(connection, frame::UNDO.to_owned(), patience).await?;
+    }
+    prepared
 }
 
 fn is_undecided(failure: &Failure) -> bool {

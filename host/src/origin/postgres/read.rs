@@ -7,10 +7,12 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{
     AssertSqlSafe, Connection as _, Either, Executor as _, Postgres, Row as _, ValueRef as _,
 };
+use tokio::time::Instant;
 
 use super::errors::{classify, is_of_columns, is_outdated, undecodable};
+use super::lending::ASKED_EVERY;
 use super::text::Places;
-use super::{PostgresOrigin, bind, frame, simple, statement};
+use super::{PostgresOrigin, bind, frame, identity, simple, statement};
 use crate::origin::attempt::{Failure, Patience};
 use crate::origin::pool::Lease;
 use crate::origin::rows::{Body, Texts};
@@ -30,6 +32,15 @@ pub(super) enum Author {
     Client,
 }
 
+/// Whether a session keeps the statements that are prepared in it, by names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// It keeps them.
+    Kept,
+    /// It forgets them at once: they have none.
+    None,
+}
+
 /// A read with everything it needs.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'q> {
@@ -41,7 +52,7 @@ pub(super) struct Question<'q> {
     pub(super) patience: Patience,
 }
 
-/// The connection had died while it was idle, so another one may do.
+/// The connection had died while it was idle, or its session turned out to be lent, so another try may do.
 struct IsStale(bool);
 
 impl PostgresOrigin {
@@ -67,7 +78,7 @@ impl PostgresOrigin {
     async fn attempt(&self, question: Question<'_>) -> Result<Fetched, (OriginError, IsStale)> {
         let Question { read, patience, .. } = question;
         let mut lease = self.reads.lease(patience.left()).await.map_err(|e| (e, IsStale(false)))?;
-        match patience.guard(run(lease.connection(), question)).await {
+        match patience.guard(self.run(&mut lease, question)).await {
             Ok(fetched) => {
                 leave(lease, &read.sql).await;
                 Ok(fetched)
@@ -77,11 +88,56 @@ impl PostgresOrigin {
                 Err((failure.error, IsStale(false)))
             }
             Err(failure) => {
-                let is_stale = failure.settle(lease);
+                let is_stale = self.settle(&failure, lease);
                 Err((failure.error, IsStale(is_stale)))
             }
         }
     }
+
+    async fn run(
+        &self,
+        lease: &mut Lease<Postgres>,
+        question: Question<'_>,
+    ) -> Result<Fetched, Failure> {
+        let Question { author, patience, .. } = question;
+        let begin = frame::begin(patience.left(), self.lending.settings());
+        if self.lending.is_lent() {
+            begin_lent(lease, begin, patience).await?;
+            return fetch(lease.connection(), question, Names::None).await;
+        }
+        let connection = lease.connection();
+        simple(connection, begin, patience).await?;
+        let names = match author {
+            Author::Operator => Names::Kept,
+            Author::Client => Names::None,
+        };
+        match fetch(connection, question, names).await {
+            Err(failure) if is_outdated(&failure) => {
+                simple(connection, frame::UNDO.to_owned(), patience).await?;
+                forget_statements(connection, patience).await?;
+                fetch(connection, question, names).await
+            }
+            done => done,
+        }
+    }
+}
+
+/// Begins the frame in a lent session, and hears which database it has if that was long ago.
+async fn begin_lent(
+    lease: &mut Lease<Postgres>,
+    begin: String,
+    patience: Patience,
+) -> Result<(), Failure> {
+    if lease.identity().is_none() || lease.asked().elapsed() < ASKED_EVERY {
+        return simple(lease.connection(), begin, patience).await;
+    }
+    let asked = Instant::now();
+    let sql = format!("{begin}; {}", identity::question());
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(lease.connection()).await;
+    let rows = rows.map_err(|e| classify(e, patience.deadline()))?;
+    let said = rows.last().map(|row| identity::identity(row, 0)).transpose();
+    lease.hear(said.map_err(Failure::dirty)?, asked);
+    Ok(())
 }
 
 /// Ends the frame and gives the connection back. If that can't be done, closing the connection does
@@ -97,19 +153,6 @@ async fn leave(mut lease: Lease<Postgres>, sql: &str) {
     }
 }
 
-async fn run(connection: &mut PgConnection, question: Question<'_>) -> Result<Fetched, Failure> {
-    let patience = question.patience;
-    simple(connection, frame::begin(patience.left()), patience).await?;
-    match fetch(connection, question).await {
-        Err(failure) if is_outdated(&failure) => {
-            simple(connection, frame::UNDO.to_owned(), patience).await?;
-            forget_statements(connection, patience).await?;
-            fetch(connection, question).await
-        }
-        done => done,
-    }
-}
-
 /// Makes the session prepare anew what it runs next.
 pub(super) async fn forget_statements(
     connection: &mut PgConnection,
@@ -120,11 +163,15 @@ pub(super) async fn forget_statements(
 }
 
 /// Runs the statement. Its rows are believed once the server has said that there are no more.
-async fn fetch(connection: &mut PgConnection, question: Question<'_>) -> Result<Fetched, Failure> {
-    let Question { read, values, columns, author, patience } = question;
+async fn fetch(
+    connection: &mut PgConnection,
+    question: Question<'_>,
+    names: Names,
+) -> Result<Fetched, Failure> {
+    let Question { read, values, columns, patience, .. } = question;
     let sql = AssertSqlSafe(statement::read_rows(read, columns));
     let query = sqlx::query_with(sql, bind::arguments(values)?);
-    let query = query.persistent(author == Author::Operator);
+    let query = query.persistent(names == Names::Kept);
     let mut events = connection.fetch_many(query);
     let (mut body, mut texts) = (Body::new(read.rows), Texts::new(columns));
     let (mut places, mut is_ended) = (None, false);

@@ -10,8 +10,8 @@ mod plan;
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 
-use super::PostgresOrigin;
 use super::errors::{classify, undecodable};
+use super::{PostgresOrigin, millis, simple};
 use crate::origin::assignments;
 use crate::origin::attempt::{Failure, Patience};
 use crate::origin::relations::{Changes, Columns, Footprint, Table, Unseen};
@@ -121,7 +121,11 @@ impl PostgresOrigin {
         let patience = Patience::new(self.session_deadline);
         let mut lease = self.questions.lease(patience.left()).await?;
         let all = async {
-            run(lease.connection(), "BEGIN READ WRITE", patience).await?;
+            // One message: what begins a transaction decides which session a pooler lends.
+            let (limit, settings) = (millis(patience.left()), self.lending.settings());
+            let begin =
+                format!("BEGIN READ WRITE; SET LOCAL statement_timeout = {limit}{settings}");
+            simple(lease.connection(), begin, patience).await?;
             // Compiling what asks the catalogue takes a hundred times as long as asking it.
             run(lease.connection(), "SET LOCAL jit = off", patience).await?;
             let done = work(lease.connection(), patience).await?;
@@ -208,8 +212,11 @@ async fn explain(
     let nulls = listed(params.iter().map(|_| "NULL".to_owned()).collect());
     run(connection, &format!("PREPARE _corral_changes {types} AS\n{sql}"), patience).await?;
     let explain = format!("EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE _corral_changes {nulls}");
-    let row = sqlx::query(AssertSqlSafe(explain)).persistent(false).fetch_one(connection).await;
+    let row = sqlx::query(AssertSqlSafe(explain)).persistent(false);
+    let row = row.fetch_one(&mut *connection).await;
     let row = row.map_err(|e| classify(e, patience.deadline()))?;
+    // The end of the transaction does not take its name back.
+    run(connection, "DEALLOCATE _corral_changes", patience).await?;
     row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))
 }
 

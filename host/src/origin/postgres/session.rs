@@ -9,7 +9,8 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::errors::classify;
-use crate::origin::attempt::Failure;
+use super::{frame, simple};
+use crate::origin::attempt::{Failure, Patience};
 use crate::origin::{OriginError, ParamType, Prepared};
 
 /// Every function in the statement's tree and in the trees that it refers to: its name, whether it
@@ -70,7 +71,7 @@ pub(super) async fn examine(
 ) -> Result<(), Failure> {
     let types = params.iter().map(ParamType::to_string).collect::<Vec<_>>().join(", ");
     let create = format!(
-        "BEGIN READ WRITE; CREATE FUNCTION pg_temp._corral({types}) RETURNS SETOF record \
+        "SAVEPOINT _corral; CREATE FUNCTION pg_temp._corral({types}) RETURNS SETOF record \
          LANGUAGE sql BEGIN ATOMIC\n{sql}\n; END"
     );
     let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await;
@@ -82,7 +83,7 @@ pub(super) async fn examine(
                  session: {message} ({code}); Postgres 14 and the right to create temporary \
                  objects are needed"
             ));
-            return Ok(());
+            return simple(connection, frame::UNDO.to_owned(), Patience::new(deadline)).await;
         }
         Err(failure) => return Err(failure),
     }

@@ -5,6 +5,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Either, Executor as _, Row as _};
 
 use super::errors::classify;
+use super::read::Names;
 use super::text::Places;
 use super::{bind, statement};
 use crate::origin::attempt::{Failure, Patience};
@@ -24,10 +25,12 @@ pub(super) async fn run(
     write: &WriteStatement,
     values: &[Value],
     columns: &[String],
+    names: Names,
     patience: Patience,
 ) -> Result<Done, Failure> {
     let sql = AssertSqlSafe(statement::plain(&write.sql, &write.params));
     let query = sqlx::query_with(sql, bind::arguments(values)?);
+    let query = query.persistent(names == Names::Kept);
     let mut events = connection.fetch_many(query);
     let (mut rows, mut texts) = (None, Texts::new(columns));
     let mut places = None;

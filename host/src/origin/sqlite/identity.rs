@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::{ConnectOptions as _, Sqlite, SqliteConnection};
 
 use crate::origin::pool::Identify;
 use crate::origin::{OriginError, OriginIdentity};
@@ -13,6 +13,8 @@ use crate::origin::{OriginError, OriginIdentity};
 impl Identify for Sqlite {
     /// A file's number is given to another one after it is gone, so the time of its creation counts
     /// too, where the file system keeps it.
+    type Door = SqliteConnectOptions;
+
     fn place(options: &SqliteConnectOptions) -> Option<OriginIdentity> {
         let path = options.get_filename().canonicalize().ok()?;
         let file = path.metadata().ok()?;
@@ -23,10 +25,11 @@ impl Identify for Sqlite {
         Some(OriginIdentity::new("sqlite", &parts, 0))
     }
 
-    async fn identify(
-        _connection: &mut SqliteConnection,
+    async fn open(
         options: &SqliteConnectOptions,
-    ) -> Result<Option<OriginIdentity>, OriginError> {
-        Ok(Self::place(options))
+    ) -> Result<(SqliteConnection, Option<OriginIdentity>), OriginError> {
+        let opened = options.connect().await;
+        let connection = opened.map_err(|error| OriginError::Unavailable(error.to_string()))?;
+        Ok((connection, Self::place(options)))
     }
 }

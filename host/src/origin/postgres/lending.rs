@@ -1,0 +1,107 @@
+//! Whether a connection is a session of this host's own, or one that a pooler lends it for a transaction.
+//!
+//! A session keeps what it was given at its beginning, and the statements that were prepared in it. Of a
+//! pooler that lends by transaction (`PgBouncer`, most managed ones), two transactions of one connection may
+//! reach two servers, and what one leaves behind meets whoever comes next. So nothing is expected of a lent
+//! session: each transaction makes its own settings, and statements have no names.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::origin::Pooler;
+
+/// A setting of the session.
+pub(super) type Setting = (String, String);
+
+/// How values are spelled, whatever the role prefers. The driver asks for the first three itself where it
+/// begins a session.
+const SPELLING: [(&str, &str); 5] = [
+    ("DateStyle", "ISO, MDY"),
+    ("TimeZone", "UTC"),
+    ("extra_float_digits", "2"),
+    ("IntervalStyle", "postgres"),
+    ("bytea_output", "hex"),
+];
+
+/// How often a lent connection is asked which database it has; a write is asked each time.
+pub(super) const ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// What is known of the sessions, shared by all connections of an origin.
+#[derive(Debug)]
+pub(super) struct Lending {
+    is_lent: AtomicBool,
+    /// What a transaction of a lent session begins with.
+    settings: String,
+}
+
+impl Lending {
+    /// `own`: what the origin's URL sets.
+    pub(super) fn new(pooler: Pooler, own: &[Setting]) -> Self {
+        let is_lent = match pooler {
+            Pooler::Auto => false,
+            Pooler::Transaction => true,
+        };
+        let own = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let set = |(name, value): (&str, &str)| {
+            format!("set_config({}, {}, true)", literal(name), literal(value))
+        };
+        let calls: Vec<String> = own.chain(SPELLING).map(set).collect();
+        let settings = format!("; SELECT {}", calls.join(", "));
+        Self { is_lent: AtomicBool::new(is_lent), settings }
+    }
+
+    /// Whether a pooler lends the sessions.
+    pub(super) fn is_lent(&self) -> bool {
+        self.is_lent.load(Ordering::Acquire)
+    }
+
+    /// From now on sessions are taken for lent ones.
+    pub(super) fn note(&self) {
+        if !self.is_lent.swap(true, Ordering::AcqRel) {
+            tracing::info!(
+                "a pooler stands before the database and lends its sessions: statements have no names, \
+                 and each transaction makes its own settings"
+            );
+        }
+    }
+
+    /// What is said after the beginning of each transaction, with a semicolon before it.
+    pub(super) fn settings(&self) -> &str {
+        if self.is_lent() { &self.settings } else { "" }
+    }
+}
+
+/// What a session of one's own is given at its beginning, beside what the driver gives it.
+pub(super) fn of_session(deadline_ms: i32) -> [(&'static str, String); 3] {
+    [
+        ("statement_timeout", deadline_ms.to_string()),
+        ("IntervalStyle", "postgres".to_owned()),
+        ("bytea_output", "hex".to_owned()),
+    ]
+}
+
+/// A text in a statement. The form with `E` means the same under every setting.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_stays_a_value_whatever_it_holds() {
+        let own = [("search_path".to_owned(), "a', b\\".to_owned())];
+        let lending = Lending::new(Pooler::Transaction, &own);
+        let begins = r"; SELECT set_config(E'search_path', E'a\', b\\', true), ";
+        assert!(lending.settings().starts_with(begins), "{}", lending.settings());
+    }
+
+    #[test]
+    fn a_session_of_ones_own_is_told_nothing_until_it_is_known_to_be_lent() {
+        let lending = Lending::new(Pooler::Auto, &[]);
+        assert_eq!(lending.settings(), "");
+        lending.note();
+        assert_ne!(lending.settings(), "");
+    }
+}

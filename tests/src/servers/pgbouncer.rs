@@ -1,0 +1,99 @@
+//! A private `PgBouncer`.
+
+use std::fs;
+use std::path::Path;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
+use tempfile::TempDir;
+
+use super::port::free_port;
+use super::postgres::Owner;
+use super::process::{Process, Signal};
+
+/// What Debian's package leaves out of its path for others than root.
+const PROGRAM: &str = "/usr/sbin/pgbouncer";
+
+/// A private `PgBouncer` that lends connections by transaction; ends on drop.
+pub struct PgBouncer {
+    process: Process,
+    port: u16,
+    _home: TempDir,
+}
+
+impl PgBouncer {
+    /// Starts it in front of the Postgres that listens on a port, as Debian ships it but for the mode:
+    /// what it does with a client's parameters is its own default. `connections` bounds those that it
+    /// has to the server; `settings` are further lines of its file.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not come up; with its log.
+    pub async fn start(server: u16, connections: u16, settings: &[&str]) -> anyhow::Result<Self> {
+        let owner = Owner::find()?;
+        let (home, port) = (owner.temp_dir()?, free_port()?);
+        let file = |name: &str| home.path().join(name);
+        fs::write(file("userlist.txt"), "\"postgres\" \"\"\n\"reader\" \"\"\n")?;
+        let own = [
+            "[databases]".to_owned(),
+            format!("* = host=127.0.0.1 port={server}"),
+            "[pgbouncer]".to_owned(),
+            "listen_addr = 127.0.0.1".to_owned(),
+            format!("listen_port = {port}"),
+            format!("unix_socket_dir = {}", home.path().display()),
+            "auth_type = trust".to_owned(),
+            format!("auth_file = {}", file("userlist.txt").display()),
+            "pool_mode = transaction".to_owned(),
+            format!("default_pool_size = {connections}"),
+            "max_client_conn = 1000".to_owned(),
+            "admin_users = postgres".to_owned(),
+        ];
+        let lines = own.into_iter().chain(settings.iter().map(ToString::to_string));
+        fs::write(file("pgbouncer.ini"), lines.collect::<Vec<_>>().join("\n"))?;
+        let mut command = owner.command(Path::new(PROGRAM), home.path());
+        command.arg(file("pgbouncer.ini"));
+        let process = Process::spawn(command, home.path())?;
+        let mut pooler = Self { process, port, _home: home };
+        let url = pooler.url();
+        pooler.process.until_ready(|| async { connect(&url).await.is_ok() }).await?;
+        Ok(pooler)
+    }
+
+    /// `postgres://postgres@127.0.0.1:…/postgres`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}/postgres", self.address())
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Tells it something by its console, such as `RECONNECT`.
+    ///
+    /// # Errors
+    /// What it says.
+    pub async fn admin(&self, command: &str) -> anyhow::Result<()> {
+        let mut console = connect(&format!("{}/pgbouncer", self.address())).await?;
+        sqlx::raw_sql(AssertSqlSafe(command)).execute(&mut console).await?;
+        Ok(())
+    }
+
+    fn address(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}", self.port)
+    }
+
+    /// Freezes it, or thaws it.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process.signal(signal)
+    }
+}
+
+async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+    let options: PgConnectOptions = url.parse()?;
+    Ok(options.extra_float_digits(None).connect().await?)
+}
