@@ -135,16 +135,28 @@ impl Cache {
     }
 
     async fn write_to_its_end(self: Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
+        let wrote = self.carry_through(&call).await;
+        match &wrote {
+            Ok(_) => self.failings.wrote(&call.entity, &call.write),
+            Err(error) => {
+                tracing::debug!(entity = call.entity, write = call.write, %error, "a write failed");
+                self.failings.write_failed(&call.entity, &call.write, error);
+            }
+        }
+        wrote
+    }
+
+    async fn carry_through(self: &Arc<Self>, call: &WriteCall) -> Result<Wrote, WriteError> {
         if !self.debt.has_room_for(1) {
             return Err(WriteError::Overloaded);
         }
         let deadline = Instant::now() + call.deadline;
-        let executed = Executed::execute(&call).await?;
+        let executed = Executed::execute(call).await?;
         let rows = executed.rows();
-        let announced: Announced = executed.name(&self, &call)?.announce(&self).await;
+        let announced: Announced = executed.name(self, call)?.announce(self).await;
         let refills = match announced.commit().await? {
-            Ended::Committed(committed) => committed.invalidate(&self).await,
-            Ended::InDoubt(doubt) => doubt.settle(&self, &call, deadline).await?,
+            Ended::Committed(committed) => committed.invalidate(self).await,
+            Ended::InDoubt(doubt) => doubt.settle(self, call, deadline).await?,
         };
         let Some(refills) = refills else {
             return Ok(Wrote { rows, cache: CacheEffect::Pending });

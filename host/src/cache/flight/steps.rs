@@ -266,17 +266,23 @@ impl Flight {
     async fn load_failed(&mut self, error: LoadError) -> Event {
         let cause = error.cause();
         self.last_error = Some(error);
+        let at_hand = self.at_hand().await;
         let now_ms = self.cache.now_ms();
-        let name = &self.place().name;
-        let found = self.cache.trust.ask_under(|store| store.get(name)).await.ok();
-        let at_hand = found.and_then(|(envelope, grant)| {
-            envelope.filter(|envelope| {
-                envelope.stale_until_ms > now_ms && self.may_be_stale(envelope, grant.epoch)
-            })
-        });
         let failure = Failure { cause, at_hand: at_hand.as_ref().map(|e| sighting(e, now_ms)) };
         self.state = State::Failed(at_hand);
         Event::LoadFailed(failure)
+    }
+
+    /// What the store has now that may be answered when a load fails.
+    pub(super) async fn at_hand(&self) -> Option<Envelope> {
+        let name = &self.place().name;
+        let found = self.cache.trust.ask_under(|store| store.get(name)).await.ok();
+        let now_ms = self.cache.now_ms();
+        found.and_then(|(envelope, grant)| {
+            envelope.filter(|envelope| {
+                envelope.stale_until_ms > now_ms && self.may_be_stale(envelope, grant.epoch)
+            })
+        })
     }
 
     /// Whether a value may be answered when its load failed: it is believed, or nothing but an epoch that is
