@@ -11,6 +11,8 @@ mod answers;
 mod audit;
 #[path = "face/bodies.rs"]
 mod bodies;
+#[path = "face/bulk.rs"]
+mod bulk;
 #[path = "face/check.rs"]
 mod check;
 #[path = "face/common.rs"]
@@ -41,3 +43,5 @@ mod tags;
 mod touches;
 #[path = "face/wire.rs"]
 mod wire;
+#[path = "face/words.rs"]
+mod words;

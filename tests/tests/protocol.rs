@@ -4,6 +4,8 @@
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "protocol/away.rs"]
+mod away;
 #[path = "protocol/failing.rs"]
 mod failing;
 #[path = "protocol/host.rs"]

@@ -21,9 +21,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
-use crate::policy::guard::{self, Bounds, Spent};
+use crate::policy::guard::{self, Bounds, Spent, Stage};
 use crate::policy::shadow::Trail;
-use crate::policy::{Action, Event, Generation, Memo, Moment, Named, Policy, Sighting};
+use crate::policy::{Action, Event, Failure, Generation, Memo, Moment, Named, Policy, Sighting};
 use crate::store::{Envelope, Mode};
 
 use super::answer::{ReadError, Served, Via, Why};
@@ -56,6 +56,8 @@ pub(super) struct Flight {
     store_failed: bool,
     /// Its fill proves that no invalidation came in since its claim.
     is_proven: bool,
+    /// Why what it loaded can't be stored, whatever the policy says.
+    spoiled: Option<Why>,
     last_error: Option<LoadError>,
     turns: u32,
     waits: u32,
@@ -97,6 +99,7 @@ impl Flight {
             had_value: false,
             store_failed: false,
             is_proven: false,
+            spoiled: None,
             last_error: None,
             turns: 0,
             waits: 0,
@@ -162,6 +165,56 @@ impl Flight {
     pub(super) fn first_bypass(&mut self, since_ms: u64) -> Action {
         self.seen_ms = self.cache.now_ms().max(since_ms);
         self.decide(Event::Bypassed)
+    }
+
+    /// While loads of its entity fail, the stale value that the policy would answer after another failure, at
+    /// once; `None`: there is none, or the policy wants none. The policy is told what would happen: a lease, and
+    /// a load that fails.
+    pub(super) async fn stand_in(&mut self, action: Action) -> Option<Served> {
+        let may = !self.read.bypass && !self.read.entity().stale_if_error.is_zero();
+        let is_claim = matches!(action, Action::Claim(_) | Action::LoadUncached);
+        let cause = self.cache.breaker.open_for(&self.read.entity().name);
+        let cause = cause.filter(|_| may && is_claim)?;
+        let at_hand = self.at_hand().await?;
+        let memo = self.memo;
+        if matches!(action, Action::Claim(_)) {
+            self.decide_at(Stage::Leased, Event::LeaseGranted);
+        }
+        let now_ms = self.cache.now_ms();
+        let failure = Failure { cause, at_hand: Some(sighting(&at_hand, now_ms)) };
+        let stage = Stage::Failed { at_hand: true };
+        if self.decide_at(stage, Event::LoadFailed(failure)) == Action::Answer {
+            return Some(Served::stored(at_hand, now_ms, Via::StaleIfError, &self.generation));
+        }
+        self.memo = memo;
+        // The policy beside this one was told of a load that has not taken place.
+        self.trail = None;
+        None
+    }
+
+    /// The flight that finds out whether loads are answered again, for nobody who waits, and its first action.
+    pub(super) fn probe(&self) -> (Self, Action) {
+        let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
+        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
+        let mut flight = Self::new(cache, read, generation, plan, Instant::now());
+        flight.bounds.background = true;
+        flight.seen_ms = self.seen_ms;
+        let event = flight.looked(None);
+        let action = flight.decide(event);
+        (flight, action)
+    }
+
+    /// A refresh that fails waits before it begins again.
+    pub(super) fn note_refresh(&self, shared: &Result<Served, ReadError>) {
+        if !self.bounds.background {
+            return;
+        }
+        let (pauses, name) = (&self.cache.pauses, &self.place().name);
+        if self.last_error.is_some() || matches!(shared, Err(ReadError::Deadline)) {
+            pauses.failed(name, self.cache.entropy.bits());
+        } else {
+            pauses.succeeded(name);
+        }
     }
 
     /// Lets the near cache answer what the first look brought.
@@ -247,7 +300,9 @@ impl Flight {
                 Ok(served(envelope, self.cache.now_ms(), via))
             }
             State::Loaded(loaded, _) => Ok(self.unstored(&loaded, Why::Uncached)),
-            State::Settled(loaded, None) => Ok(self.unstored(&loaded, Why::FillRejected)),
+            State::Settled(loaded, None) => {
+                Ok(self.unstored(&loaded, self.spoiled.unwrap_or(Why::FillRejected)))
+            }
             State::Begun
             | State::Looked(None)
             | State::Held
@@ -268,6 +323,10 @@ impl Flight {
 
     /// One step of the policy, checked.
     fn decide(&mut self, event: Event) -> Action {
+        self.decide_at(self.state.stage(), event)
+    }
+
+    fn decide_at(&mut self, stage: Stage, event: Event) -> Action {
         self.turns += 1;
         let now = Instant::now();
         let elapsed_ms = millis(now.saturating_duration_since(self.began));
@@ -275,7 +334,6 @@ impl Flight {
         #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
         let entropy = self.cache.entropy.bits() as u64;
         let moment = Moment { elapsed_ms, left_ms, entropy };
-        let stage = self.state.stage();
         let turn = self.generation.step(self.memo, moment, event);
         if let Some(trail) = &mut self.trail {
             trail.turn(moment, event, turn.as_ref().ok().map(|turn| turn.action));

@@ -17,17 +17,21 @@
 //! a lease.
 
 mod answer;
+mod breaker;
 mod clock;
 mod database;
 mod debt;
 mod entropy;
+mod failings;
 mod flight;
 mod flights;
 mod keep;
 mod lease;
 mod load;
+mod loads;
 mod namings;
 mod near;
+mod pauses;
 mod read;
 mod reader;
 mod stamps;
@@ -50,32 +54,28 @@ pub use answer::{Answer, ReadError, Via, Why};
 pub use clock::{Clock, RuntimeClock, SystemClock};
 pub use entropy::{Entropy, SystemEntropy};
 pub(crate) use flight::{millis, sighting};
-pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader};
+pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader, load_time};
+pub use loads::LoadLimit;
 pub use near::{Ready, etag_header};
 pub use read::Read;
 pub use stamps::Definition;
 pub(crate) use stamps::lifetimes;
 pub use trust::{Breaker, Trust};
-pub use write::{CacheEffect, Invalidated, Invalidation, Resolve, WriteCall, WriteError, Wrote};
+pub use write::{
+    CacheEffect, Invalidated, Invalidation, Resolve, TooMuch, WriteCall, WriteError, Wrote,
+};
 
+use breaker::{OriginBreaker, Under, is_silence};
 use database::Database;
 pub use database::Watched;
 use debt::Debt;
+use failings::Failings;
 use flights::Flights;
 use keep::Listed;
-use load::Loads;
+use loads::{Loads, Waiting};
 use near::Near;
+use pauses::Pauses;
 use stamps::Stamps;
-
-/// Time kept back from a load's deadline, for the stale answer that may follow its failure; more
-/// than an origin takes to notice that its server went away without a word.
-const ANSWER_RESERVE: Duration = Duration::from_millis(150);
-
-/// How long a load may take, so that a read with this deadline still has time for its answer.
-#[must_use]
-pub fn load_time(deadline: Duration) -> Duration {
-    deadline - ANSWER_RESERVE.min(deadline / 5)
-}
 
 /// What a cache is made of.
 pub struct Parts {
@@ -96,7 +96,7 @@ pub struct Parts {
     /// The clock by which trust is measured.
     pub clock: Arc<dyn Clock>,
     /// The limit of concurrent loads.
-    pub loads_at_once: usize,
+    pub loads: LoadLimit,
     /// What the near cache may weigh; 0: there is none.
     pub near_bytes: u64,
 }
@@ -136,7 +136,10 @@ pub struct Cache {
     near: Arc<Near>,
     slot: Arc<Slot>,
     flights: Arc<Flights>,
-    loads: Loads,
+    loads: Arc<Loads>,
+    breaker: OriginBreaker,
+    pauses: Pauses,
+    failings: Failings,
     metrics: Arc<Metrics>,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
@@ -164,6 +167,8 @@ pub struct Standing {
     pub may_store: bool,
     /// What follows from the store's settings that no promise covers, as a sentence about the server.
     pub concern: Option<String>,
+    /// What fails at the origin, as sentences with what to do.
+    pub failings: Vec<String>,
 }
 
 /// What the store has under a name.
@@ -206,7 +211,10 @@ impl Cache {
             near,
             slot,
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
-            loads: Loads::new(parts.loads_at_once),
+            loads: Loads::new(parts.loads),
+            breaker: OriginBreaker::default(),
+            pauses: Pauses::default(),
+            failings: Failings::default(),
             metrics,
             entropy,
             clock,
@@ -239,6 +247,7 @@ impl Cache {
             is_new,
             may_store,
             concern,
+            failings: self.failings.sentences(),
         }
     }
 
@@ -320,14 +329,48 @@ impl Cache {
         let reserve = entity.deadline - load_time(entity.deadline);
         // What ends by itself shall be first: an origin ends a statement more gently than we do.
         let end = deadline - reserve / 5;
-        let load = (&*read.loader, &*read.values, columns);
-        let loaded = self.loads.run(load, deadline - reserve, end, || {
+        let waiting = Waiting {
+            entity: &entity.name,
+            loader: &*read.loader,
+            values: &read.values,
+            columns,
+            deadline: deadline - reserve,
+            end,
+        };
+        let mut under = None;
+        let loaded = self.loads.run(waiting, || {
             self.metrics.entity(&entity.name).load(reason);
+            under = Some(self.breaker.begin(&entity.name));
         });
-        let loaded = loaded.await.inspect_err(|error| {
-            tracing::debug!(entity = entity.name, %error, "a load failed");
-        })?;
+        let loaded = loaded.await;
+        self.note_load(read, under, &loaded);
+        let loaded = loaded?;
         self.metrics.origin_load_seconds.record(loaded.cost);
         Ok(loaded)
+    }
+
+    /// What a load's end says of the origin; `under`: its turn had come.
+    fn note_load(&self, read: &Read, under: Option<Under>, loaded: &Result<Loaded, LoadError>) {
+        let entity = read.entity();
+        let error = match loaded {
+            Ok(_) => {
+                self.breaker.answered(&entity.name);
+                return self.failings.loaded(&entity.name);
+            }
+            Err(error) => error,
+        };
+        tracing::debug!(entity = entity.name, %error, "a load failed");
+        let whose = under.and_then(|under| {
+            if !is_silence(error) {
+                self.breaker.answered(&entity.name);
+                return None;
+            }
+            let failure = (error.cause(), load_time(entity.deadline));
+            Some(self.breaker.failed(&entity.name, under, failure, self.entropy.bits()))
+        });
+        // A statement that a client wrote is the client's.
+        if read.query.is_none() {
+            self.failings.load_failed(entity, error, whose);
+        }
     }
 }

@@ -79,7 +79,25 @@ impl Cache {
             | Action::Load
             | Action::LoadUncached
             | Action::Fill(_)
-            | Action::Fail => Box::pin(self.fly(read, &plan, flight, action, began)).await,
+            | Action::Fail => Box::pin(self.go_on(read, &plan, flight, action, began)).await,
+        }
+    }
+
+    /// What the first look could not answer: a stale value while loads fail, or else a flight.
+    async fn go_on(
+        self: &Arc<Self>,
+        read: &Arc<Read>,
+        plan: &Arc<Named>,
+        mut flight: Flight,
+        action: Action,
+        began: Instant,
+    ) -> Result<Answer, ReadError> {
+        match flight.stand_in(action).await {
+            Some(served) => {
+                self.probe(&flight);
+                Ok(finish(read, plan, served, false))
+            }
+            None => self.fly(read, plan, flight, action, began).await,
         }
     }
 
@@ -108,7 +126,23 @@ impl Cache {
         Ok(finish(read, plan, served, collapsed))
     }
 
+    /// While loads fail, one of those who had a stale value in place of a load begins it for all.
+    fn probe(self: &Arc<Self>, answered: &Flight) {
+        if !self.breaker.may_probe(&answered.read.entity().name) {
+            return;
+        }
+        if let Some(boarding) = self.flights.refresh(answered.place()) {
+            let (flight, action) = answered.probe();
+            self.take_off(flight, action, boarding);
+        }
+    }
+
     fn refresh(self: &Arc<Self>, answered: &Flight) {
+        let entity = &answered.read.entity().name;
+        let is_away = || self.breaker.open_for(entity).is_some() && !self.breaker.may_probe(entity);
+        if self.pauses.holds(&answered.place().name) || is_away() {
+            return;
+        }
         if let Some(boarding) = self.flights.refresh(answered.place()) {
             let (flight, action) = answered.refresh();
             self.take_off(flight, action, boarding);
@@ -167,6 +201,7 @@ fn describe(read: &Read, served: Served, collapsed: bool) -> Answer {
 async fn fly(mut flight: Flight, mut action: Action, mut boarding: Boarding) {
     loop {
         let shared = flight.drive(action, &mut boarding).await;
+        flight.note_refresh(&shared);
         if matches!(shared, Err(ReadError::Deadline)) {
             boarding.disembark();
         }

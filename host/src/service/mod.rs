@@ -24,7 +24,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cache::{
-    Cache, Definition, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, Watched, load_time,
+    Cache, Definition, LoadLimit, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, Watched,
+    load_time,
 };
 use crate::config::{Config, Entity};
 use crate::name::Prefix;
@@ -333,6 +334,11 @@ fn usual_deadline(config: &Config) -> Duration {
     usual.map_or(OriginOptions::default().deadline, |(deadline, _)| deadline)
 }
 
+/// Whether more than one entity loads; all ad-hoc queries together are one.
+fn is_shared(config: &Config) -> bool {
+    config.entities.len() + usize::from(config.query.enabled) > 1
+}
+
 /// What a cache is built over.
 struct Assembled {
     store: Arc<dyn Store>,
@@ -357,7 +363,7 @@ fn new_cache(
         metrics,
         entropy: Arc::new(SystemEntropy),
         clock: Arc::new(SystemClock),
-        loads_at_once: config.origin.max_loads,
+        loads: LoadLimit { at_once: config.origin.max_loads, is_shared: is_shared(config) },
         near_bytes: if near_is_used { config.near.bytes } else { 0 },
     }))
 }

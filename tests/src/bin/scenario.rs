@@ -12,8 +12,8 @@ use corral_tests::authors;
 use corral_tests::scenario::real::command::Real;
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
-    deaths, faults, lifetimes, loads, near, newcomer, outage, policies, predict, rename, report,
-    stampede,
+    deaths, faults, lifetimes, loads, near, newcomer, origin, outage, policies, predict, rename,
+    report, saturated, stampede,
 };
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
@@ -74,6 +74,21 @@ enum Scenario {
         /// The store's budget for an exchange.
         #[arg(long, default_value_t = 50)]
         budget_ms: u64,
+    },
+    /// The origin is frozen, killed and out of connections, and then back, with stale values at hand.
+    Origin {
+        /// Seconds of each of the three phases.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+    /// The readers of one entity while another one's loads take longer than anybody waits.
+    Saturated {
+        /// Runs with the slow entity, and as many without.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of each run.
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
     },
     /// A host is killed between its commit and its invalidation.
     Deaths {
@@ -228,6 +243,21 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         Scenario::Outage { seconds, budget_ms } => {
             let budget = Duration::from_millis(budget_ms);
             print(&outage::run(Duration::from_secs(seconds), budget).await?)?;
+        }
+        Scenario::Origin { seconds } => {
+            let mut holds = true;
+            for blow in origin::Blow::ALL {
+                let report = origin::run(blow, Duration::from_secs(seconds)).await?;
+                print(&report)?;
+                holds &= report.expect().is_ok();
+            }
+            return Ok(holds);
+        }
+        Scenario::Saturated { rounds, seconds } => {
+            let told = |run: &saturated::Run| eprintln!("{run:?}");
+            let report = saturated::run(rounds, Duration::from_secs(seconds), told).await?;
+            print(&report)?;
+            return Ok(report.holds());
         }
         Scenario::Deaths { deaths } => {
             print(&deaths::run(deaths, |died| eprintln!("{died} of {deaths}")).await?)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use corral_host::Corral;
 use corral_host::config::{Config, Environment};
-use corral_host::http::{Front, Server};
+use corral_host::http::{Front, Manners, Server};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -53,7 +53,8 @@ impl Running {
             let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
             let address = server.address()?;
             let for_ever = std::future::pending();
-            tokio::spawn(server.serve(Front::new(corral), for_ever, Duration::ZERO));
+            let manners = Manners { connections: 64, idle: PATIENCE, grace: Duration::ZERO };
+            tokio::spawn(server.serve(Front::new(corral), for_ever, manners));
             anyhow::Ok(address)
         })?;
         Ok(Self { _runtime: runtime, _folder: folder, address })

@@ -20,7 +20,7 @@ const BUCKETS: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, f64::INF
 /// One phase.
 #[derive(Debug, Clone, Serialize)]
 pub struct Phase {
-    /// Before, during or after.
+    /// Before, during or after, or what was done to the server.
     pub name: &'static str,
     /// Requests that began in it.
     pub requests: usize,
@@ -32,7 +32,7 @@ pub struct Phase {
     pub p99_ms: f64,
     /// The slowest.
     pub max_ms: f64,
-    /// How many took at least the store's budget.
+    /// How many took at least the store's budget, or what else they had to keep.
     pub paid_the_budget: usize,
     /// How many took at most so many milliseconds, and more than the bucket before.
     pub histogram: Vec<(String, usize)>,
@@ -84,7 +84,7 @@ pub async fn run(lasts: Duration, budget: Duration) -> anyhow::Result<Vec<Phase>
 }
 
 impl Phase {
-    fn of(name: &'static str, asked: Vec<(Duration, bool)>, budget: Duration) -> Self {
+    pub(super) fn of(name: &'static str, asked: Vec<(Duration, bool)>, budget: Duration) -> Self {
         let mut took: Vec<f64> = asked.iter().map(|(took, _)| millis(*took)).collect();
         took.sort_by(f64::total_cmp);
         let at = |part: f64| {

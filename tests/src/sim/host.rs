@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use corral_host::cache::{
-    Answer, Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, Loader, Parts,
-    Read, ReadError, Watched, WriteCall, WriteError, Wrote,
+    Answer, Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, LoadLimit, Loader,
+    Parts, Read, ReadError, Watched, WriteCall, WriteError, Wrote,
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
@@ -100,7 +100,7 @@ impl Host {
             metrics: Arc::clone(&METRICS),
             entropy: Arc::new(Chance::new(world.chance.below(usize::MAX) as u64)),
             clock: Arc::new(HostClock { world: Arc::clone(world), host: number }),
-            loads_at_once: LOADS_AT_ONCE,
+            loads: LoadLimit { at_once: LOADS_AT_ONCE, is_shared: true },
             near_bytes: if climate.near.is_zero() { 0 } else { NEAR_BYTES },
         }));
         link.belongs_to(&cache);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corral_host::cache::{
-    Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, Parts, Read, RuntimeClock,
-    Standing, SystemEntropy, Via, WriteCall,
+    Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, LoadLimit, Parts, Read,
+    RuntimeClock, Standing, SystemEntropy, Via, WriteCall,
 };
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
@@ -85,7 +85,7 @@ impl Host {
             metrics: Arc::new(Metrics::new(["item", "patient"])),
             entropy: Arc::new(SystemEntropy),
             clock: Arc::new(RuntimeClock::default()),
-            loads_at_once: 100,
+            loads: LoadLimit { at_once: 100, is_shared: false },
             near_bytes: 0,
         }));
         let began = Instant::now();

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use corral_host::cache::{ReadError, Via};
 
-use super::host::{version, versions};
+use super::host::version;
 use super::truth::Ending;
-use super::world::{Terms, World};
+use super::world::{Terms, World, soon};
 
 /// A lease so long that who does not get it back is noticed.
 const LONG_LEASE: Duration = Duration::from_secs(60);
@@ -114,7 +114,27 @@ async fn a_refresh_that_fails_leaves_the_stale_value_in_place() {
     host.until_idle().await;
     assert_eq!((world.truth.loads(), world.stored().await), (1, Some(7)));
     world.truth.end_with(Ending::Row);
-    assert_eq!(host.read().await, 7);
-    host.until_idle().await;
-    assert_eq!(versions(vec![host.spawn_read()]).await, [1]);
+    // The next refresh waits for its pause.
+    soon("a refresh that succeeds", async {
+        while host.read().await == 7 {
+            host.until_idle().await;
+        }
+    })
+    .await;
+    assert_eq!(world.stored().await, Some(1));
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_is_not_tried_again_by_the_next_reader() {
+    let terms = Terms { stale_while_revalidate: Duration::from_secs(30), ..Terms::default() };
+    let world = World::new(terms);
+    let host = world.host().await;
+    world.plant(7, -1_000).await;
+    world.truth.end_with(Ending::Rejection);
+    for _ in 0..200 {
+        assert_eq!(host.read().await, 7);
+        host.until_idle().await;
+    }
+    // Each pause is twice as long as the one before: a machine that hangs for seconds makes a few more.
+    assert!(world.truth.loads() < 8, "{} loads for 200 readers", world.truth.loads());
 }

@@ -28,6 +28,8 @@ pub(super) enum Ending {
     Row,
     Missing,
     Failure,
+    /// The database rejects the statement.
+    Rejection,
     Panic,
     Never,
 }
@@ -122,6 +124,10 @@ impl Truth {
             }),
             Ending::Missing => Ok(Fetched::default()),
             Ending::Failure => Err(OriginError::Unavailable("as the test wants it".into())),
+            Ending::Rejection => Err(OriginError::Rejected {
+                code: "42703".into(),
+                message: "as the test wants it".into(),
+            }),
             Ending::Panic => panic!("the loader panics, as the test wants it"),
             Ending::Never => std::future::pending().await,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corral_host::cache::{Cache, Clock, Definition, Parts, SystemEntropy};
+use corral_host::cache::{Cache, Clock, Definition, LoadLimit, Parts, SystemEntropy};
 use corral_host::config::{Entity, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows};
@@ -138,7 +138,7 @@ impl World {
             metrics: Arc::clone(&metrics),
             entropy: Arc::new(SystemEntropy),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            loads_at_once: 100,
+            loads: LoadLimit { at_once: 100, is_shared: false },
             near_bytes: NEAR_BYTES,
         }));
         let kept = Arc::clone(&cache);

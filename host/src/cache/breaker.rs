@@ -1,0 +1,243 @@
+//! The origin's breaker: once loads time out, a reader who may have a stale value has it at once, and probes
+//! find out when the origin is back.
+//!
+//! There is one for the origin and one for each entity, since one statement may be slow where the others
+//! are not. A failure opens it unless a load was answered while the one that failed was under way: so a
+//! single slow load is no outage. An answer closes it, also one that rejects the statement.
+//!
+//! It refuses nobody who has no value at hand: such a load is a probe as good as any.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::load::LoadError;
+use crate::origin::OriginError;
+use crate::policy::Cause;
+
+/// The pause before the first probe, and the longest one: a second more than the outage lasted is bearable,
+/// and a database that comes back meets no more than this from each host.
+const FIRST_PROBE: Duration = Duration::from_millis(100);
+const LATEST_PROBE: Duration = Duration::from_secs(1);
+
+/// A load that had less than this part of its entity's time proves nothing by being late.
+const FULL_TIME: u32 = 2;
+
+/// The breakers of one host.
+#[derive(Debug, Default)]
+pub(super) struct OriginBreaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    origin: Circuit,
+    entities: BTreeMap<Arc<str>, Circuit>,
+}
+
+/// One breaker.
+#[derive(Debug, Default)]
+struct Circuit {
+    /// How often a load was answered.
+    answers: u64,
+    open: Option<Open>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    cause: Cause,
+    pause: Duration,
+    probe_from: Instant,
+}
+
+/// A load under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Under {
+    origin_answers: u64,
+    entity_answers: u64,
+    began: Instant,
+}
+
+/// What a load's end changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The origin has answered nothing to anybody meanwhile.
+    Origin,
+    /// The entity's loads fail; others are answered.
+    Entity,
+}
+
+impl OriginBreaker {
+    /// A load of this entity begins.
+    pub(super) fn begin(&self, entity: &str) -> Under {
+        let state = self.lock();
+        let entity_answers = state.entities.get(entity).map_or(0, |circuit| circuit.answers);
+        Under { origin_answers: state.origin.answers, entity_answers, began: Instant::now() }
+    }
+
+    /// It was answered.
+    pub(super) fn answered(&self, entity: &str) {
+        let mut state = self.lock();
+        state.origin.answer();
+        state.of(entity).answer();
+    }
+
+    /// It failed; `full`: the time that a load of its entity has. `chance` draws the pause before a probe.
+    pub(super) fn failed(
+        &self,
+        entity: &str,
+        under: Under,
+        (cause, full): (Cause, Duration),
+        chance: u128,
+    ) -> Whose {
+        let mut state = self.lock();
+        let is_alone = state.origin.answers == under.origin_answers;
+        let whose = if is_alone { Whose::Origin } else { Whose::Entity };
+        if cause == Cause::Timeout && under.began.elapsed() < full / FULL_TIME {
+            return whose;
+        }
+        if is_alone {
+            state.origin.fail(cause, chance);
+        }
+        let circuit = state.of(entity);
+        if circuit.answers == under.entity_answers {
+            circuit.fail(cause, chance);
+        }
+        whose
+    }
+
+    /// Why loads of this entity fail at present; `None`: they don't.
+    pub(super) fn open_for(&self, entity: &str) -> Option<Cause> {
+        let state = self.lock();
+        let of_entity = || state.entities.get(entity).and_then(|circuit| circuit.open);
+        state.origin.open.or_else(of_entity).map(|open| open.cause)
+    }
+
+    /// Whether a load of this entity may find out now if it is answered again. Who is told so begins it.
+    pub(super) fn may_probe(&self, entity: &str) -> bool {
+        let mut state = self.lock();
+        let State { origin, entities } = &mut *state;
+        let circuits = std::iter::once(origin).chain(entities.get_mut(entity));
+        let mut open: Vec<&mut Open> = circuits.filter_map(|c| c.open.as_mut()).collect();
+        let now = Instant::now();
+        if open.iter().any(|open| open.probe_from > now) {
+            return false;
+        }
+        // While it is under way, no second one begins so soon.
+        open.iter_mut().for_each(|open| open.probe_from = now + LATEST_PROBE);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of(&mut self, entity: &str) -> &mut Circuit {
+        if !self.entities.contains_key(entity) {
+            self.entities.insert(entity.into(), Circuit::default());
+        }
+        self.entities.entry(entity.into()).or_default()
+    }
+}
+
+impl Circuit {
+    fn answer(&mut self) {
+        self.answers += 1;
+        self.open = None;
+    }
+
+    fn fail(&mut self, cause: Cause, chance: u128) {
+        let pause = self.open.map_or(FIRST_PROBE, |open| (open.pause * 2).min(LATEST_PROBE));
+        let probe_from = Instant::now() + jittered(pause, chance);
+        self.open = Some(Open { cause, pause, probe_from });
+    }
+}
+
+/// Between half of a pause and one and a half: hosts that began to wait together ask apart.
+pub(super) fn jittered(pause: Duration, chance: u128) -> Duration {
+    let part = u32::try_from(chance % 1_000).unwrap_or_default();
+    pause / 2 + pause * part / 1_000
+}
+
+/// Whether a load's error says that the origin does not answer.
+pub(super) fn is_silence(error: &LoadError) -> bool {
+    match error {
+        LoadError::Origin(OriginError::Unavailable(_) | OriginError::Timeout(_)) => true,
+        LoadError::Origin(OriginError::Rejected { .. } | OriginError::TooLarge)
+        | LoadError::Overloaded => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Duration = Duration::from_secs(2);
+    const LATE: (Cause, Duration) = (Cause::Timeout, FULL);
+
+    async fn fail(breaker: &OriginBreaker, entity: &str, after: Duration) -> Whose {
+        let under = breaker.begin(entity);
+        tokio::time::advance(after).await;
+        breaker.failed(entity, under, LATE, 500)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_that_was_late_opens_it_for_everybody_if_nothing_else_was_answered() {
+        let breaker = OriginBreaker::default();
+        assert_eq!(breaker.open_for("a"), None);
+        assert_eq!(fail(&breaker, "a", FULL).await, Whose::Origin);
+        assert_eq!(breaker.open_for("b"), Some(Cause::Timeout));
+        breaker.answered("b");
+        assert_eq!(breaker.open_for("b"), None);
+        assert_eq!(breaker.open_for("a"), Some(Cause::Timeout), "its own loads have not ended yet");
+        breaker.answered("a");
+        assert_eq!(breaker.open_for("a"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_statement_among_answers_opens_that_of_its_entity_alone() {
+        let breaker = OriginBreaker::default();
+        let under = breaker.begin("slow");
+        breaker.answered("quick");
+        tokio::time::advance(FULL).await;
+        assert_eq!(breaker.failed("slow", under, LATE, 500), Whose::Entity);
+        assert_eq!((breaker.open_for("quick"), breaker.open_for("slow")), (None, Some(LATE.0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_key_of_an_entity_whose_others_are_answered_opens_nothing() {
+        let breaker = OriginBreaker::default();
+        let under = breaker.begin("item");
+        breaker.answered("item");
+        tokio::time::advance(FULL).await;
+        breaker.failed("item", under, LATE, 500);
+        assert_eq!(breaker.open_for("item"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_that_had_hardly_any_time_proves_nothing() {
+        let breaker = OriginBreaker::default();
+        fail(&breaker, "item", FULL / 4).await;
+        assert_eq!(breaker.open_for("item"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_come_one_at_a_time_and_no_oftener_than_once_a_second_in_the_end() {
+        let breaker = OriginBreaker::default();
+        fail(&breaker, "item", FULL).await;
+        assert!(!breaker.may_probe("item"), "it has just failed");
+        let mut probes = 0;
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            if breaker.may_probe("item") {
+                probes += 1;
+                assert!(!breaker.may_probe("item"), "another one is under way");
+                let under = breaker.begin("item");
+                breaker.failed("item", under, (Cause::Unavailable, FULL), 500);
+            }
+        }
+        assert!((10..=14).contains(&probes), "{probes} probes in ten seconds");
+    }
+}

@@ -1,0 +1,358 @@
+//! What fails at present: said in the log once for each change, and by readiness for as long as it lasts.
+//!
+//! A failure is said when its subject was well before, or fails in another way. A subject is well again once
+//! it succeeds and has not failed for ten seconds: one that fails now and then is one line, and not a line
+//! for each request. What the database refuses for the sake of a client's values is the client's to know; it
+//! is said once in a host's life.
+//!
+//! No line has a value, a statement or a secret in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::Whose;
+use super::load::{LoadError, load_time};
+use super::write::WriteError;
+use crate::config::Entity;
+use crate::origin::{BODY_LIMIT, OriginError};
+use crate::policy::guard::TAGS_LIMIT;
+
+/// How long a subject that succeeds must not have failed.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Different ways to fail that are said of one subject before it is well: a server's words may have a number
+/// in them that is never the same.
+const WAYS: usize = 8;
+
+/// Refusals for a client's sake that are remembered.
+const REFUSALS: usize = 1_024;
+
+/// The longest text of the driver that is passed on.
+const WORDS: usize = 200;
+
+/// What fails.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Origin,
+    Loads { entity: String },
+    Write { entity: String, write: String },
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin => f.write_str("the origin"),
+            Self::Loads { entity } => write!(f, "loads of {entity:?}"),
+            Self::Write { entity, write } => write!(f, "the write {write:?} of {entity:?}"),
+        }
+    }
+}
+
+/// What fails at present.
+#[derive(Debug, Default)]
+pub(super) struct Failings(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    failing: BTreeMap<Subject, Failing>,
+    /// What was refused for a client's sake, with the code.
+    refused: BTreeSet<(Subject, String)>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    /// The ways that were said.
+    said: BTreeSet<String>,
+    /// The last of them, as a sentence with what to do.
+    sentence: String,
+    last: Instant,
+    has_succeeded_since: bool,
+}
+
+impl Failings {
+    /// A load was answered.
+    pub(super) fn loaded(&self, entity: &str) {
+        self.succeeded(|| Subject::Loads { entity: entity.to_owned() });
+    }
+
+    /// A write was carried out.
+    pub(super) fn wrote(&self, entity: &str, write: &str) {
+        self.succeeded(|| of_write(entity, write));
+    }
+
+    /// A load of an entity of the configuration failed.
+    pub(super) fn load_failed(&self, entity: &Entity, error: &LoadError, whose: Option<Whose>) {
+        let subject = || Subject::Loads { entity: entity.name.clone() };
+        match error {
+            LoadError::Origin(OriginError::Unavailable(words)) => self.unavailable(words),
+            LoadError::Origin(OriginError::Timeout(_)) => self.load_was_late(entity, whose),
+            LoadError::Origin(OriginError::Rejected { code, .. }) => {
+                self.rejected(subject(), code);
+            }
+            LoadError::Origin(OriginError::TooLarge) => {
+                let what = format!("answer more than {BODY_LIMIT} bytes; narrow the read");
+                self.failed(subject(), "too-large", &what);
+            }
+            LoadError::Overloaded => {
+                let what = "wait in vain: as many run as may at once; make them faster, or raise \
+                            origin.max_loads";
+                self.failed(subject(), "overloaded", what);
+            }
+        }
+    }
+
+    /// A value can't be stored: a tag is made of a column of which a row has no text.
+    pub(super) fn untaggable(&self, entity: &str, column: &str) {
+        let what = format!(
+            "are not stored: their tags need the column {column:?}, which the statement does not return, or \
+             of which a row has a value without a text; `corral check` names the first, and a tag of another \
+             column helps the second"
+        );
+        self.failed(Subject::Loads { entity: entity.to_owned() }, "untaggable", &what);
+    }
+
+    /// A value can't be stored: its rows have too many tags.
+    pub(super) fn too_many_tags(&self, entity: &str) {
+        let what = format!(
+            "are not stored: their rows have more than {TAGS_LIMIT} different tags; tag the list by what its \
+             rows share, or read fewer rows at once"
+        );
+        self.failed(Subject::Loads { entity: entity.to_owned() }, "too-many-tags", &what);
+    }
+
+    fn load_was_late(&self, entity: &Entity, whose: Option<Whose>) {
+        let (name, limit) = (&entity.name, load_time(entity.deadline));
+        let key = format!("entity.{name:?}.deadline ({:?})", entity.deadline);
+        match whose {
+            Some(Whose::Origin) => {
+                let what = format!(
+                    "has answered no load since one of {name:?} began, which did not end within \
+                     {limit:?}; see whether the database is stuck, or, if that statement takes so long, \
+                     raise {key}"
+                );
+                self.failed(Subject::Origin, "late", &what);
+            }
+            Some(Whose::Entity) | None => {
+                let what = format!(
+                    "do not end within {limit:?}; make the statement faster, or raise {key}"
+                );
+                self.failed(Subject::Loads { entity: name.clone() }, "late", &what);
+            }
+        }
+    }
+
+    /// A write failed.
+    pub(super) fn write_failed(&self, entity: &str, write: &str, error: &WriteError) {
+        let subject = || of_write(entity, write);
+        match error {
+            WriteError::Origin(OriginError::Unavailable(words)) => self.unavailable(words),
+            WriteError::Origin(OriginError::Rejected { code, .. }) => {
+                self.rejected(subject(), code);
+            }
+            WriteError::Origin(OriginError::Timeout(limit)) => {
+                let what = format!(
+                    "does not end within {limit:?}; make it faster, or raise entity.{entity:?}.deadline"
+                );
+                self.failed(subject(), "late", &what);
+            }
+            WriteError::Origin(OriginError::TooLarge) => {
+                let what = format!("returns more than {BODY_LIMIT} bytes; return less");
+                self.failed(subject(), "too-large", &what);
+            }
+            WriteError::Unknown(error) => {
+                let what = format!("has commits of which nobody knows how they ended: {error}");
+                self.failed(subject(), "unknown", &what);
+            }
+            WriteError::Undecided => {
+                let what = "is refused: the policy could not say what it touches; `corral policy check` \
+                            shows why";
+                self.failed(subject(), "undecided", what);
+            }
+            WriteError::Column(column) => {
+                let what = format!(
+                    "is refused: its touches need the column {column:?}, which the statement does not \
+                     return; `corral check` names every such column"
+                );
+                self.failed(subject(), "column", &what);
+            }
+            WriteError::TooMuch(much) => {
+                let what = format!(
+                    "is refused: {much}; let it touch a tag that all of them carry, or write fewer rows at \
+                     once"
+                );
+                self.failed(subject(), "too-much", &what);
+            }
+            // Of what is owed the store's breaker speaks.
+            WriteError::Overloaded | WriteError::Interrupted => {}
+        }
+    }
+
+    /// What fails at present, as sentences.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let mut state = self.lock();
+        state.forget();
+        state.failing.values().map(|failing| failing.sentence.clone()).collect()
+    }
+
+    fn unavailable(&self, words: &str) {
+        let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let words: String = words.chars().take(WORDS).collect();
+        let what = format!(
+            "can't be used: {words}; see whether the database runs, takes another connection, and knows \
+             the name and password of origin.url"
+        );
+        self.failed(Subject::Origin, &words, &what);
+    }
+
+    fn rejected(&self, subject: Subject, code: &str) {
+        if !is_of_the_client(code) {
+            let what = match meaning(code) {
+                Some(meaning) => format!("rejected by the database ({code}, {meaning})"),
+                None => format!("rejected by the database ({code})"),
+            };
+            let verb = if matches!(subject, Subject::Loads { .. }) { "are" } else { "is" };
+            let cure = "`corral check` says what is wrong with the statement";
+            return self.failed(subject, code, &format!("{verb} {what}; {cure}"));
+        }
+        let mut state = self.lock();
+        let is_new = state.refused.len() < REFUSALS
+            && state.refused.insert((subject.clone(), code.to_owned()));
+        if is_new {
+            tracing::warn!(
+                code,
+                "{subject}: the database refuses a client's values; the client is answered the code, and \
+                 this is said once"
+            );
+        }
+    }
+
+    fn failed(&self, subject: Subject, way: &str, what: &str) {
+        let mut state = self.lock();
+        let sentence = format!("{subject} {what}");
+        let failing = state.failing.entry(subject).or_insert_with(|| Failing {
+            said: BTreeSet::new(),
+            sentence: String::new(),
+            last: Instant::now(),
+            has_succeeded_since: false,
+        });
+        (failing.last, failing.has_succeeded_since) = (Instant::now(), false);
+        if failing.said.len() < WAYS && failing.said.insert(way.to_owned()) {
+            tracing::warn!("{sentence}");
+        }
+        failing.sentence = sentence;
+    }
+
+    /// What was answered was answered by the origin.
+    fn succeeded(&self, subject: impl FnOnce() -> Subject) {
+        let mut state = self.lock();
+        if state.failing.is_empty() {
+            return;
+        }
+        for subject in [Subject::Origin, subject()] {
+            if let Some(failing) = state.failing.get_mut(&subject) {
+                failing.has_succeeded_since = true;
+            }
+        }
+        state.forget();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Forgets what is well again.
+    fn forget(&mut self) {
+        self.failing.retain(|subject, failing| {
+            let is_well = failing.has_succeeded_since && failing.last.elapsed() >= QUIET;
+            if is_well {
+                tracing::info!("{subject}: well again");
+            }
+            !is_well
+        });
+    }
+}
+
+fn of_write(entity: &str, write: &str) -> Subject {
+    Subject::Write { entity: entity.to_owned(), write: write.to_owned() }
+}
+
+/// Whether an SQLSTATE speaks of the values of a request, and not of the statement: data exceptions, broken
+/// constraints, transactions that got in each other's way, and what a function raises.
+fn is_of_the_client(code: &str) -> bool {
+    let is_sqlstate = code.len() == 5;
+    // SQLite's SQLITE_CONSTRAINT and its extensions.
+    let is_constraint = code.parse::<u32>().is_ok_and(|code| code & 0xff == 19);
+    let classes = ["22", "23", "40", "P0"];
+    if is_sqlstate { classes.iter().any(|class| code.starts_with(class)) } else { is_constraint }
+}
+
+/// The codes that an operator meets.
+fn meaning(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "25006" => "the database is read-only",
+        "42501" => "a privilege is missing",
+        "42703" => "there is no such column",
+        "42883" => "there is no such function or operator",
+        "42P01" => "there is no such table",
+        "42P18" | "42804" => "a type does not fit",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(code: &str) -> WriteError {
+        let (code, message) = (code.to_owned(), "secret value".to_owned());
+        WriteError::Origin(OriginError::Rejected { code, message })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_is_said_until_it_has_succeeded_and_was_quiet() {
+        let failings = Failings::default();
+        failings.write_failed("shop", "put", &rejected("42703"));
+        let said = failings.sentences();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("42703") && said[0].contains("corral check"), "{said:?}");
+        assert!(!said[0].contains("secret"), "{said:?}");
+        failings.wrote("shop", "put");
+        assert_eq!(failings.sentences(), said, "it may fail again at once");
+        tokio::time::advance(QUIET).await;
+        assert_eq!(failings.sentences(), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_not_succeeded_is_not_well_however_long_ago_it_failed() {
+        let failings = Failings::default();
+        failings.write_failed("shop", "put", &rejected("42703"));
+        tokio::time::advance(QUIET * 100).await;
+        assert_eq!(failings.sentences().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_constraint_that_a_client_breaks_is_no_reason_to_worry() {
+        let failings = Failings::default();
+        for code in ["23505", "22003", "40001", "P0001", "2067"] {
+            failings.write_failed("shop", "put", &rejected(code));
+        }
+        assert_eq!(failings.sentences(), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_origin_is_one_subject_whoever_meets_its_absence() {
+        let failings = Failings::default();
+        let error = OriginError::Unavailable("connection refused\n".to_owned());
+        failings.write_failed("shop", "put", &WriteError::Origin(error.clone()));
+        failings.write_failed("shop", "other", &WriteError::Origin(error));
+        let said = failings.sentences();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("origin.url") && !said[0].contains('\n'), "{said:?}");
+    }
+}

@@ -1,0 +1,212 @@
+//! How many loads may run at once, and whose turn it is: an outage of the store is none of the origin, and
+//! one entity's slow loads are none of the others.
+//!
+//! Entities share the places: one may begin another load only while more places are free than it has. So
+//! one alone has half of them, two have a third each, and a place is left for the next. Each has a queue of
+//! its own, which knows how long a load of this entity usually takes: whose turn would come too late is
+//! refused at once, instead of waiting in vain and making others wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::load::{LoadError, Loaded, Loader};
+use crate::origin::{Fetched, OriginError, Value};
+
+/// The limit of concurrent loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadLimit {
+    /// At most so many run at once.
+    pub at_once: usize,
+    /// More than one entity loads: each has a share.
+    pub is_shared: bool,
+}
+
+/// The newest load counts for so much of the average.
+const NEWEST: u32 = 8;
+
+/// The places for loads, and who waits for one.
+#[derive(Debug)]
+pub(super) struct Loads {
+    is_shared: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    free: u32,
+    entities: BTreeMap<Arc<str>, Share>,
+    /// How many have queued so far: who came first has the smaller number.
+    queued: u64,
+}
+
+/// What one entity has.
+#[derive(Debug, Default)]
+struct Share {
+    running: u32,
+    queue: VecDeque<Queued>,
+    /// How long a load takes: a moving average.
+    usual: Duration,
+}
+
+#[derive(Debug)]
+struct Queued {
+    number: u64,
+    turn: oneshot::Sender<Turn>,
+}
+
+/// A place, given up on drop.
+#[derive(Debug)]
+struct Turn {
+    loads: Arc<Loads>,
+    entity: Arc<str>,
+    is_over: bool,
+}
+
+/// A load that waits for its turn.
+pub(super) struct Waiting<'a> {
+    pub(super) entity: &'a str,
+    pub(super) loader: &'a dyn Loader,
+    pub(super) values: &'a [Value],
+    pub(super) columns: &'a [String],
+    /// By when it has to end.
+    pub(super) deadline: Instant,
+    /// When a loader that does not keep the deadline is ended.
+    pub(super) end: Instant,
+}
+
+impl Loads {
+    pub(super) fn new(limit: LoadLimit) -> Arc<Self> {
+        let free = u32::try_from(limit.at_once).unwrap_or(u32::MAX).max(1);
+        let state = State { free, entities: BTreeMap::new(), queued: 0 };
+        Arc::new(Self { is_shared: limit.is_shared, state: Mutex::new(state) })
+    }
+
+    /// Waits for its turn and loads; `begun` is called when its turn has come.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        load: Waiting<'_>,
+        begun: impl FnOnce(),
+    ) -> Result<Loaded, LoadError> {
+        let Waiting { entity, loader, values, columns, deadline, end } = load;
+        let turn = self.turn(entity, deadline).await?;
+        begun();
+        let began = Instant::now();
+        let left = deadline.saturating_duration_since(began);
+        let loaded = timeout_at(end, loader.load(values, columns, left)).await;
+        let cost = began.elapsed();
+        self.learn(&turn.entity, cost);
+        let Fetched { body, rows, missing } = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
+        Ok(Loaded { body, rows: missing.into_iter().next().map_or(Ok(rows), Err), cost })
+    }
+
+    async fn turn(self: &Arc<Self>, entity: &str, by: Instant) -> Result<Turn, LoadError> {
+        let comes = {
+            let mut state = self.lock();
+            let entity = state.known(entity);
+            let free = state.free;
+            let share = state.share(&entity);
+            share.queue.retain(|queued| !queued.turn.is_closed());
+            if share.queue.is_empty() && self.may_run(share.running, free) {
+                return Ok(self.begin(&mut state, entity));
+            }
+            if Instant::now() + share.wait_of_the_next() > by {
+                return Err(LoadError::Overloaded);
+            }
+            state.enqueue(&entity)
+        };
+        timeout_at(by, comes).await.ok().and_then(Result::ok).ok_or(LoadError::Overloaded)
+    }
+
+    /// Whether an entity with so many loads may begin another one while so many places are free.
+    fn may_run(&self, running: u32, free: u32) -> bool {
+        free > 0 && (!self.is_shared || running < free)
+    }
+
+    fn begin(self: &Arc<Self>, state: &mut State, entity: Arc<str>) -> Turn {
+        state.free -= 1;
+        state.share(&entity).running += 1;
+        Turn { loads: Arc::clone(self), entity, is_over: false }
+    }
+
+    /// A load has ended: whoever may begin now begins, who has least first.
+    fn end(self: &Arc<Self>, entity: &Arc<str>) {
+        let mut state = self.lock();
+        state.free += 1;
+        state.share(entity).running -= 1;
+        while let Some((entity, queued)) = self.next(&mut state) {
+            let turn = self.begin(&mut state, entity);
+            if let Err(mut turn) = queued.turn.send(turn) {
+                // Whoever waited has gone.
+                turn.is_over = true;
+                state.free += 1;
+                state.share(&turn.entity).running -= 1;
+            }
+        }
+    }
+
+    fn next(&self, state: &mut State) -> Option<(Arc<str>, Queued)> {
+        let free = state.free;
+        let may = |share: &Share| self.may_run(share.running, free);
+        let waiting = state.entities.iter().filter(|(_, share)| may(share));
+        let first = waiting.filter_map(|(entity, share)| {
+            let number = share.queue.front()?.number;
+            Some(((share.running, number), Arc::clone(entity)))
+        });
+        let (_, entity) = first.min_by_key(|(order, _)| *order)?;
+        let queued = state.share(&entity).queue.pop_front()?;
+        Some((entity, queued))
+    }
+
+    fn learn(&self, entity: &Arc<str>, cost: Duration) {
+        let mut state = self.lock();
+        let usual = &mut state.share(entity).usual;
+        *usual = if usual.is_zero() { cost } else { *usual - *usual / NEWEST + cost / NEWEST };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The name as it is kept.
+    fn known(&self, entity: &str) -> Arc<str> {
+        self.entities.get_key_value(entity).map_or_else(|| entity.into(), |(name, _)| name.clone())
+    }
+
+    fn share(&mut self, entity: &Arc<str>) -> &mut Share {
+        self.entities.entry(Arc::clone(entity)).or_default()
+    }
+
+    fn enqueue(&mut self, entity: &Arc<str>) -> oneshot::Receiver<Turn> {
+        let (turn, comes) = oneshot::channel();
+        self.queued += 1;
+        let number = self.queued;
+        self.share(entity).queue.push_back(Queued { number, turn });
+        comes
+    }
+}
+
+impl Share {
+    /// How long the next one would wait for its turn. One load ends in each part of the usual time, there
+    /// being as many parts as loads at once.
+    fn wait_of_the_next(&self) -> Duration {
+        let place = u32::try_from(self.queue.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.usual.saturating_mul(place) / self.running.max(1)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.loads.end(&self.entity);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use async_trait::async_trait;
+
+use super::*;
+
+const LOAD: Duration = Duration::from_millis(100);
+
+struct Slow;
+
+#[async_trait]
+impl Loader for Slow {
+    async fn load(&self, _: &[Value], _: &[String], _: Duration) -> Result<Fetched, OriginError> {
+        tokio::time::sleep(LOAD).await;
+        Ok(Fetched::default())
+    }
+}
+
+/// Ends with its deadline.
+struct Stuck;
+
+#[async_trait]
+impl Loader for Stuck {
+    async fn load(&self, _: &[Value], _: &[String], _: Duration) -> Result<Fetched, OriginError> {
+        std::future::pending().await
+    }
+}
+
+fn limited(at_once: usize) -> Arc<Loads> {
+    Loads::new(LoadLimit { at_once, is_shared: false })
+}
+
+fn shared(at_once: usize) -> Arc<Loads> {
+    Loads::new(LoadLimit { at_once, is_shared: true })
+}
+
+fn waiting<'a>(entity: &'a str, loader: &'a dyn Loader, deadline: Instant) -> Waiting<'a> {
+    Waiting { entity, loader, values: &[], columns: &[], deadline, end: deadline }
+}
+
+/// How long each of some loads that begin together takes, with a deadline of three and a half.
+async fn together(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Duration)> {
+    let began = Instant::now();
+    let deadline = began + LOAD * 7 / 2;
+    let one = || async {
+        let loaded = loads.run(waiting("item", &Slow, deadline), || {}).await;
+        (loaded.is_ok(), began.elapsed())
+    };
+    futures_util::future::join_all((0..count).map(|_| one())).await
+}
+
+/// Begins loads of an entity that do not end for an hour; how many of them run.
+async fn saturate(loads: &Arc<Loads>, entity: &'static str, count: usize) -> u32 {
+    for _ in 0..count {
+        let (loads, hour) = (Arc::clone(loads), Instant::now() + Duration::from_secs(3_600));
+        tokio::spawn(async move { loads.run(waiting(entity, &Stuck, hour), || {}).await });
+    }
+    tokio::task::yield_now().await;
+    loads.lock().entities.get(entity).map_or(0, |share| share.running)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_turn_would_come_too_late_is_refused_at_once() {
+    let loads = limited(1);
+    assert!(together(&loads, 1).await[0].0, "the first load teaches how long one takes");
+    let ends = together(&loads, 8).await;
+    let (loaded, refused): (Vec<_>, Vec<_>) = ends.iter().partition(|(loaded, _)| *loaded);
+    assert_eq!(loaded.len(), 3, "{ends:?}");
+    // The fourth would have had its turn and half of its load.
+    assert!(refused.iter().filter(|(_, took)| took.is_zero()).count() >= 4, "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_experience_everybody_waits_until_the_deadline() {
+    let ends = together(&limited(1), 8).await;
+    assert!(ends.iter().all(|(_, took)| !took.is_zero()), "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gave_up_makes_room_in_the_queue() {
+    let loads = limited(1);
+    together(&loads, 1).await;
+    drop(tokio::time::timeout(LOAD / 2, together(&loads, 8)).await);
+    assert!(together(&loads, 1).await[0].0);
+    let state = loads.lock();
+    assert_eq!((state.free, state.entities["item"].running), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saturated_entity_leaves_places_and_its_queue_is_nobody_elses() {
+    let loads = shared(4);
+    assert_eq!(saturate(&loads, "slow", 8).await, 2);
+    let ends = together(&loads, 2).await;
+    assert_eq!(ends, [(true, LOAD), (true, LOAD * 2)], "one place at a time, with one left");
+    assert_eq!(saturate(&loads, "slower", 8).await, 1);
+    assert_eq!(together(&loads, 1).await, [(true, LOAD)]);
+}
+
+/// Control: without shares the others find no place.
+#[tokio::test(start_paused = true)]
+async fn without_shares_a_saturated_entity_takes_every_place() {
+    let loads = limited(4);
+    assert_eq!(saturate(&loads, "slow", 8).await, 4);
+    assert!(!together(&loads, 1).await[0].0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entity_that_is_alone_has_every_place() {
+    assert_eq!(saturate(&limited(4), "slow", 8).await, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_free_goes_to_who_has_least() {
+    let loads = shared(2);
+    assert_eq!(saturate(&loads, "slow", 4).await, 1);
+    let deadline = Instant::now() + LOAD * 10;
+    let first = loads.run(waiting("a", &Slow, deadline), || {});
+    let second = loads.run(waiting("b", &Slow, deadline), || {});
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(loads.lock().entities["slow"].running, 1);
+}

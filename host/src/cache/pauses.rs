@@ -1,0 +1,59 @@
+//! Pauses between refreshes that fail: each is longer than the one before it, for each key, with jitter.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::jittered;
+use crate::name::Name;
+
+/// The first pause, and the longest one. A value may be answered stale meanwhile, and a statement that was
+/// mended is asked again so soon.
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Keys that are remembered, a few megabytes of them. A host that fails to refresh more of them at a time
+/// is stopped by the origin's breaker or its limit of loads.
+const KEYS: usize = 1 << 14;
+
+/// Keys whose last refresh failed.
+#[derive(Debug, Default)]
+pub(super) struct Pauses(Mutex<HashMap<Name, Pause>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    lasts: Duration,
+    until: Instant,
+}
+
+impl Pauses {
+    /// Whether the next refresh of this name has to wait.
+    pub(super) fn holds(&self, name: &Name) -> bool {
+        self.lock().get(name).is_some_and(|pause| pause.until > Instant::now())
+    }
+
+    /// A refresh failed; `chance` draws the jitter.
+    pub(super) fn failed(&self, name: &Name, chance: u128) {
+        let mut pauses = self.lock();
+        let now = Instant::now();
+        if pauses.len() >= KEYS && !pauses.contains_key(name) {
+            pauses.retain(|_, pause| pause.until > now);
+            if pauses.len() >= KEYS {
+                return;
+            }
+        }
+        let lasts = pauses.get(name).map_or(FIRST, |pause| (pause.lasts * 2).min(LONGEST));
+        pauses.insert(name.clone(), Pause { lasts, until: now + jittered(lasts, chance) });
+    }
+
+    /// It was loaded.
+    pub(super) fn succeeded(&self, name: &Name) {
+        self.lock().remove(name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Pause>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

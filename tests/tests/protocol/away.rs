@@ -1,0 +1,93 @@
+//! An origin that does not answer, and readers who may have a stale value meanwhile.
+
+use std::time::Duration;
+
+use corral_host::cache::{ReadError, Via};
+
+use super::host::{Host, version};
+use super::truth::Ending;
+use super::world::{Terms, World, soon};
+
+/// A deadline that no test waits for.
+const LONG: Duration = Duration::from_secs(60);
+
+fn tolerant() -> Terms {
+    Terms { stale_if_error: Duration::from_secs(60), deadline: LONG, ..Terms::default() }
+}
+
+/// A host with a stale value at hand, whose last load failed because the origin was away.
+async fn away(world: &World) -> Host {
+    let host = world.host().await;
+    world.plant(7, -1_000).await;
+    world.truth.end_with(Ending::Failure);
+    let answer = host.reading().await.unwrap();
+    assert_eq!((version(&answer), answer.via), (7, Via::StaleIfError));
+    assert_eq!(world.truth.loads(), 1);
+    host
+}
+
+#[tokio::test]
+async fn while_loads_fail_a_stale_value_is_answered_and_no_load_is_waited_for() {
+    let world = World::new(tolerant());
+    let host = away(&world).await;
+    // Whoever waits for one of these waits for a minute.
+    world.truth.end_with(Ending::Never);
+    soon("a probe", async {
+        while world.truth.loads() < 2 {
+            let answer = host.reading().await.unwrap();
+            assert_eq!((version(&answer), answer.via), (7, Via::StaleIfError));
+        }
+    })
+    .await;
+    for _ in 0..50 {
+        assert_eq!(soon("an answer", host.reading()).await.unwrap().via, Via::StaleIfError);
+    }
+    assert_eq!(world.truth.loads(), 2, "one probe for all of them");
+}
+
+#[tokio::test]
+async fn a_probe_that_is_answered_fills_and_closes_the_breaker() {
+    let world = World::new(tolerant());
+    let host = away(&world).await;
+    world.truth.end_with(Ending::Row);
+    soon("a fresh value", async {
+        while host.reading().await.unwrap().via == Via::StaleIfError {
+            host.until_idle().await;
+        }
+    })
+    .await;
+    assert_eq!((host.read().await, world.stored().await), (1, Some(1)));
+}
+
+/// Control: who may have nothing stale asks the origin, and so notices at once that it is back.
+#[tokio::test]
+async fn while_loads_fail_a_reader_without_a_stale_value_asks_the_origin() {
+    let world = World::new(Terms { stale_if_error: Duration::ZERO, ..tolerant() });
+    let host = world.host().await;
+    world.plant(7, -1_000).await;
+    world.truth.end_with(Ending::Failure);
+    assert!(matches!(host.reading().await, Err(ReadError::Load(_))));
+    world.truth.end_with(Ending::Row);
+    let load = world.truth.hold_load();
+    let reading = host.spawn_read();
+    world.truth.begun(2).await;
+    assert!(!reading.is_finished());
+    load.release();
+    assert_eq!(version(&reading.await.unwrap().unwrap()), 1);
+}
+
+#[tokio::test]
+async fn while_loads_fail_a_value_that_was_invalidated_is_not_answered() {
+    let world = World::new(tolerant());
+    let host = away(&world).await;
+    host.write("put").await.unwrap();
+    assert!(matches!(host.reading().await, Err(ReadError::Load(_))));
+}
+
+#[tokio::test]
+async fn while_loads_fail_who_asks_for_a_fresh_value_gets_no_stale_one_without_a_load() {
+    let world = World::new(tolerant());
+    let host = away(&world).await;
+    world.truth.end_with(Ending::Row);
+    assert_eq!(version(&host.spawn_bypass().await.unwrap().unwrap()), 1);
+}
