@@ -239,6 +239,7 @@ fn entity(name: &str, statement: &str, ttl: Duration, deadline: Duration) -> Ent
         negative_ttl: Duration::ZERO,
         tags: vec![],
         deadline,
+        cache_control: None,
         near: Duration::ZERO,
         writes: BTreeMap::new(),
     }

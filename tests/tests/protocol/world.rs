@@ -237,6 +237,7 @@ fn item(terms: &Terms) -> Entity {
         tags: vec![],
         deadline: terms.deadline,
         near: terms.near,
+        cache_control: None,
         writes: BTreeMap::new(),
     }
 }
