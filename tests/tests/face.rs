@@ -29,6 +29,8 @@ mod query;
 mod relations;
 #[path = "face/shutdown.rs"]
 mod shutdown;
+#[path = "face/surroundings.rs"]
+mod surroundings;
 #[path = "face/tags.rs"]
 mod tags;
 #[path = "face/touches.rs"]

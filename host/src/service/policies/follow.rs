@@ -120,6 +120,7 @@ fn changed_sections(old: &Config, new: &Config) -> Vec<&'static str> {
     let followed = PolicyConfig { settings, allow_rename, ..old.policy.clone() };
     let same = [
         ("listen", old.listen == new.listen),
+        ("drain", old.drain == new.drain),
         ("grace", old.grace == new.grace),
         ("threads", old.threads == new.threads),
         ("[admin]", old.admin == new.admin),
