@@ -27,6 +27,8 @@ mod operations;
 mod query;
 #[path = "face/relations.rs"]
 mod relations;
+#[path = "face/reload.rs"]
+mod reload;
 #[path = "face/shutdown.rs"]
 mod shutdown;
 #[path = "face/surroundings.rs"]

@@ -21,6 +21,7 @@ mod clock;
 mod database;
 mod debt;
 mod entropy;
+mod exchange;
 mod flight;
 mod flights;
 mod keep;

@@ -37,7 +37,7 @@ fn beyond<T: Ord + Clone>(all: &[T], sent: &[T]) -> Vec<T> {
 /// Makes names of targets.
 pub(super) struct Namer<'a> {
     prefix: &'a Prefix,
-    definitions: &'a [Arc<Definition>],
+    definitions: Vec<Arc<Definition>>,
     range: Arc<Range>,
     /// The generation in force, and every other whose keys may still live.
     generations: Vec<Arc<Generation>>,
@@ -49,7 +49,7 @@ type ReadParts<'t> = (&'t str, &'t [(String, Option<String>)]);
 impl<'a> Namer<'a> {
     /// With what is in use at this moment.
     pub(super) fn new(prefix: &'a Prefix, stamps: &'a Stamps, slot: &Slot) -> Self {
-        let (definitions, range) = (stamps.definitions(), stamps.range());
+        let (definitions, range) = (stamps.in_use().definitions, stamps.range());
         Self { prefix, definitions, range, generations: slot.naming() }
     }
 
@@ -109,10 +109,11 @@ impl<'a> Namer<'a> {
     /// The key that a naming gives a read; `None` if that can't be told here.
     fn key(&self, naming: &Naming, (entity, arguments): ReadParts<'_>) -> Option<Key> {
         let generation = self.generation(naming.policy)?;
-        let ours = self.definitions.iter().find(|d| d.entity.name == entity)?;
-        if ours.naming(naming.policy).params != naming.params {
-            return None;
-        }
+        let is_ours = |definition: &&Arc<Definition>| {
+            let is_of = definition.entity.name == entity;
+            is_of && definition.naming(naming.policy).params == naming.params
+        };
+        self.definitions.iter().find(is_ours)?;
         let argument = |(name, value): &(String, Option<String>)| Argument {
             name: name.clone(),
             value: value.clone(),

@@ -18,6 +18,8 @@ use super::Failed;
 use crate::config::Config;
 
 pub(super) async fn run(mut config: Config) -> Result<(), Failed> {
+    // From the first moment on, SIGHUP ends no host: what comes before it serves asks for what it reads anyhow.
+    let _heard = signal(SignalKind::hangup()).context("SIGHUP can't be awaited")?;
     config.policy.cache = config.policy.cache.or_else(cache_folder);
     let corral = Corral::start(config).await?;
     serve(corral).await
@@ -37,6 +39,7 @@ fn cache_folder() -> Option<PathBuf> {
 /// it is asked again.
 pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     let mut stops = Stops::new()?;
+    let mut hangups = Hangups::of(&corral)?;
     let (listen, admin) = (corral.config().listen, corral.config().admin.listen);
     let front = Server::bind(listen).await.with_context(|| format!("listen = \"{listen}\""))?;
     let back = Server::bind(admin).await.with_context(|| format!("admin.listen = \"{admin}\""))?;
@@ -55,7 +58,16 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
         tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), grace)),
     );
     let served = async { _ = tokio::join!(serving.0, serving.1) };
-    let first = stops.asked().await;
+    let first = loop {
+        tokio::select! {
+            asked = stops.asked() => break asked,
+            () = hangups.asked() => {
+                let corral = corral.clone();
+                // What becomes of it is in the log.
+                tokio::spawn(async move { corral.reload().await });
+            }
+        }
+    };
     corral.drain();
     tokio::select! {
         () = end(&corral, first, stop, served) => {}
@@ -129,6 +141,25 @@ impl Stops {
         tokio::select! {
             _ = self.terminate.recv() => Stop::Terminated,
             _ = self.interrupt.recv() => Stop::Interrupted,
+        }
+    }
+}
+
+/// SIGHUP, which asks a host to read its configuration again. The demo has none to read, and ends with its
+/// terminal.
+struct Hangups(Option<Signal>);
+
+impl Hangups {
+    fn of(corral: &Corral) -> Result<Self, Failed> {
+        let hangup = || signal(SignalKind::hangup()).context("SIGHUP can't be awaited");
+        let has_file = corral.config().file.is_some();
+        Ok(Self(has_file.then(hangup).transpose()?))
+    }
+
+    async fn asked(&mut self) {
+        match &mut self.0 {
+            Some(hangup) => _ = hangup.recv().await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -53,7 +53,8 @@ struct Face {
 
 impl Face {
     fn new(corral: Corral) -> Self {
-        let gatekeeper = Arc::new(Gatekeeper::new(corral.config()));
+        let of = corral.clone();
+        let gatekeeper = Arc::new(Gatekeeper::new(move || of.config()));
         Self { corral, gatekeeper }
     }
 }

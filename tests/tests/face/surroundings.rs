@@ -10,8 +10,12 @@ use tokio::process::Command;
 use super::access::File;
 use super::common::{SOON, Servers, get};
 
-const TINY: &str =
-    "[origin]\nurl = \"sqlite::memory:\"\n[entity.one]\nread = \"SELECT 1 AS one\"\nttl = \"1m\"\n";
+const ENTITY: &str = "[entity.one]\nread = \"SELECT 1 AS one\"\nttl = \"1m\"\n";
+
+/// A configuration with one entity, and no store.
+async fn tiny() -> String {
+    format!("[origin]\nurl = \"{}\"\n{ENTITY}", Servers::shared().await.postgres.url())
+}
 
 /// What Kubernetes tells every pod beside services named `corral` and `corral-admin`.
 const INJECTED: [(&str, &str); 12] = [
@@ -50,7 +54,10 @@ async fn secrets_may_lie_in_files() {
         path.display().to_string()
     };
     let files = vec![
-        ("CORRAL_ORIGIN_URL_FILE", at("origin", &format!("{}\n", Servers::shared().await.postgres.url()))),
+        (
+            "CORRAL_ORIGIN_URL_FILE",
+            at("origin", &format!("{}\n", Servers::shared().await.postgres.url())),
+        ),
         ("CORRAL_ACCESS_READ_FILE", at("read", "the-read-token\r\n")),
         ("CORRAL_ACCESS_WRITE_FILE", at("write", "the-write-token")),
         ("CORRAL_ADMIN_TOKEN_FILE", at("admin", "the-admin-token\n")),
@@ -112,8 +119,9 @@ async fn check_sees_that_a_port_is_taken() {
     let [taken, free] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let (port, other) = (taken.local_addr().unwrap(), free.local_addr().unwrap());
     drop(free);
+    let tiny = tiny().await;
     let both =
-        |listen, admin| format!("listen = \"{listen}\"\n[admin]\nlisten = \"{admin}\"\n{TINY}");
+        |listen, admin| format!("listen = \"{listen}\"\n[admin]\nlisten = \"{admin}\"\n{tiny}");
     let said = check(&File::new(&both(port, other)), &[], 1).await;
     assert!(said.contains("1:10 listen: ") && said.contains("in use"), "{said}");
     let said = check(&File::new(&both(other, port)), &[], 1).await;

@@ -97,7 +97,13 @@ fn nothing_is_stamped_or_in_force_before_the_first_range() {
 fn a_stamp_is_in_force_until_its_epoch_or_one_of_its_floors_is_another() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO, Duration::ZERO);
+    stamps.set(
+        EPOCH,
+        range(&definition, 1, 2),
+        (&stamps.in_use(), policy("{}")),
+        Duration::ZERO,
+        Duration::ZERO,
+    );
     let stamp = stamp(&definition).unwrap();
     assert!(definition.is_in_force(stamp.word));
     let is_current = |version, policy| stamps.is_current(EPOCH, version, policy);
@@ -107,7 +113,7 @@ fn a_stamp_is_in_force_until_its_epoch_or_one_of_its_floors_is_another() {
         stamps.set(
             epoch,
             range(&definition, everything, floor),
-            policy("{}"),
+            (&stamps.in_use(), policy("{}")),
             Duration::ZERO,
             Duration::ZERO,
         );
@@ -123,14 +129,20 @@ fn without_a_floor_of_everything_nothing_is_in_force() {
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let mut range = range(&definition, 1, 2);
     range.floors.remove(&Scope::Everything);
-    stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, Duration::ZERO);
+    stamps.set(EPOCH, range, (&stamps.in_use(), policy("{}")), Duration::ZERO, Duration::ZERO);
     assert_eq!(stamp(&definition), None);
 }
 
 #[test]
 fn a_range_that_is_empty_is_never_current() {
     let stamps = Stamps::new(Vec::new());
-    stamps.set(EPOCH, Range::default(), policy("{}"), Duration::ZERO, Duration::ZERO);
+    stamps.set(
+        EPOCH,
+        Range::default(),
+        (&stamps.in_use(), policy("{}")),
+        Duration::ZERO,
+        Duration::ZERO,
+    );
     assert!(!stamps.is_current(EPOCH, 0, policy("{}")));
 }
 
@@ -138,7 +150,13 @@ fn a_range_that_is_empty_is_never_current() {
 fn a_load_is_not_stamped_while_the_table_is_that_of_another_epoch() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(Epoch(8), range(&definition, 1, 2), policy("{}"), Duration::ZERO, Duration::ZERO);
+    stamps.set(
+        Epoch(8),
+        range(&definition, 1, 2),
+        (&stamps.in_use(), policy("{}")),
+        Duration::ZERO,
+        Duration::ZERO,
+    );
     assert_eq!(stamp(&definition), None);
 }
 
@@ -149,9 +167,15 @@ fn each_policy_has_a_word_of_its_own_and_one_that_is_not_published_has_none() {
     let other = policy(r#"{"version":2}"#);
     let mut range = range(&definition, 1, 2);
     range.floors.insert(definition.naming(other).scope(), 3);
-    stamps.set(EPOCH, range.clone(), policy("{}"), Duration::ZERO, Duration::ZERO);
+    stamps.set(
+        EPOCH,
+        range.clone(),
+        (&stamps.in_use(), policy("{}")),
+        Duration::ZERO,
+        Duration::ZERO,
+    );
     assert_eq!(definition.stamp(other, EPOCH, Duration::ZERO), None, "only another host uses it");
-    stamps.set(EPOCH, range, other, Duration::ZERO, Duration::ZERO);
+    stamps.set(EPOCH, range, (&stamps.in_use(), other), Duration::ZERO, Duration::ZERO);
     let words = [policy("{}"), other].map(|policy| {
         let stamp = definition.stamp(policy, EPOCH, Duration::ZERO).unwrap();
         assert!(definition.is_in_force(stamp.word));
@@ -168,14 +192,20 @@ fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() 
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let mut range = range(&definition, 1, 2);
     range.new = vec![naming(&definition).scope()];
-    stamps.set(EPOCH, range, policy("{}"), LATER, Duration::ZERO);
+    stamps.set(EPOCH, range, (&stamps.in_use(), policy("{}")), LATER, Duration::ZERO);
     let at = |now| definition.stamp(policy("{}"), EPOCH, now);
     let just_before = LATER - Duration::from_millis(1);
     assert_eq!(at(just_before), None);
     let stamp = at(LATER).unwrap();
     assert!(definition.is_in_force(stamp.word));
     // Reading the range again meanwhile neither puts that off nor hastens it.
-    stamps.set(EPOCH, self::range(&definition, 1, 2), policy("{}"), LATER * 2, Duration::ZERO);
+    stamps.set(
+        EPOCH,
+        self::range(&definition, 1, 2),
+        (&stamps.in_use(), policy("{}")),
+        LATER * 2,
+        Duration::ZERO,
+    );
     assert_eq!((at(just_before), at(LATER)), (None, Some(stamp)));
 }
 
@@ -190,14 +220,14 @@ fn what_was_learned_in_a_store_that_forgot_counts_no_more() {
     };
     for (epoch, everything) in [(Epoch(8), 1), (EPOCH, 9)] {
         let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-        stamps.set(EPOCH, both(1, 2), other, Duration::ZERO, Duration::ZERO);
-        stamps.set(EPOCH, both(1, 2), ours, Duration::ZERO, Duration::ZERO);
+        stamps.set(EPOCH, both(1, 2), (&stamps.in_use(), other), Duration::ZERO, Duration::ZERO);
+        stamps.set(EPOCH, both(1, 2), (&stamps.in_use(), ours), Duration::ZERO, Duration::ZERO);
         assert_eq!(stamps.learned(Duration::ZERO).len(), 2, "both namings were published");
         assert!(definition.stamp(other, EPOCH, Duration::ZERO).is_some());
         // Another host has published the other one again, and somebody may not have read that.
         let range = both(everything, 3);
         assert!(!stamps.has_used(&naming(&definition).scope(), epoch, &range));
-        stamps.set(epoch, range, ours, Duration::ZERO, Duration::ZERO);
+        stamps.set(epoch, range, (&stamps.in_use(), ours), Duration::ZERO, Duration::ZERO);
         assert_eq!(stamps.learned(Duration::ZERO), [(naming(&definition).scope(), 3)]);
         assert_eq!(definition.stamp(other, epoch, Duration::ZERO), None);
     }
@@ -211,7 +241,7 @@ fn a_naming_that_is_unused_again_is_filled_no_sooner_for_that() {
     for (fill_from, floor) in [(LATER, 2), (Duration::ZERO, 3)] {
         let mut range = range(&definition, 1, floor);
         range.new = vec![naming(&definition).scope()];
-        stamps.set(EPOCH, range, policy("{}"), fill_from, Duration::ZERO);
+        stamps.set(EPOCH, range, (&stamps.in_use(), policy("{}")), fill_from, Duration::ZERO);
     }
     assert_eq!(definition.stamp(policy("{}"), EPOCH, LATER - Duration::from_millis(1)), None);
     assert!(definition.stamp(policy("{}"), EPOCH, LATER).is_some());
@@ -227,7 +257,7 @@ fn a_range_that_was_emptied_is_complete_once_every_host_has_learned_of_it() {
     };
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let set = |range, learned_by| {
-        stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, learned_by);
+        stamps.set(EPOCH, range, (&stamps.in_use(), policy("{}")), Duration::ZERO, learned_by);
         stamps.incomplete_for(Duration::ZERO)
     };
     // A host that starts can't tell a new range from one that was emptied a moment ago.
