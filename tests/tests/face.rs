@@ -35,8 +35,12 @@ mod pages;
 mod query;
 #[path = "face/relations.rs"]
 mod relations;
+#[path = "face/reload.rs"]
+mod reload;
 #[path = "face/shutdown.rs"]
 mod shutdown;
+#[path = "face/surroundings.rs"]
+mod surroundings;
 #[path = "face/tags.rs"]
 mod tags;
 #[path = "face/touches.rs"]

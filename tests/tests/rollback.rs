@@ -133,10 +133,10 @@ async fn settings_in_the_configuration_are_followed_and_nothing_else_is() {
     scene.edit("component = ", "allow_rename = true\ncomponent = ").unwrap();
     scene.generation(3).await.unwrap();
 
-    scene.edit("listen = ", "grace = \"3s\"\nlisten = ").unwrap();
+    scene.edit("listen = ", "threads = 3\nlisten = ").unwrap();
     eventually("a warning", SOON, || async {
         let log = scene.host.log();
-        Ok((log.contains("needs a restart") && log.contains("grace")).then_some(()))
+        Ok((log.contains("needs a restart") && log.contains("threads")).then_some(()))
     })
     .await
     .unwrap();

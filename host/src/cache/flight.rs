@@ -117,7 +117,7 @@ impl Flight {
     /// key has flights of its own; those who wait for this one asked under the old name.
     pub(super) fn again(&self) -> Self {
         let (mut generation, mut plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
-        let current = self.cache.slot.current();
+        let current = self.read.definition.generation(&self.cache.slot);
         if let Ok(Ok(newer)) = self.read.plan(&current)
             && newer.key == plan.key
         {

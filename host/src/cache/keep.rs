@@ -10,7 +10,7 @@ use crate::store::{
 };
 
 use super::namings::{Namer, Names};
-use super::stamps::LEARNED_WITHIN;
+use super::stamps::{InUse, LEARNED_WITHIN};
 use super::trust::{GoodBeat, Watching};
 use super::{Cache, Definition, Invalidated};
 
@@ -97,7 +97,8 @@ impl Cache {
     /// A naming that another host published a moment ago is no better known for that.
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
-        let own = self.own_namings(policy);
+        let in_use = self.stamps.in_use();
+        let own = own_namings(&in_use, policy);
         let mut range = self.under(good, store.publish(&own).await?)?;
         let is_unknown = |scope: &Scope| {
             let is_new =
@@ -121,7 +122,7 @@ impl Cache {
         }
         let now = self.clock.now();
         let fill_from = if is_alone { now } else { now + LEARNED_WITHIN };
-        self.stamps.set(good.epoch, range, policy, fill_from, now);
+        self.stamps.set(good.epoch, range, (&in_use, policy), fill_from, now);
         Ok(())
     }
 
@@ -166,10 +167,6 @@ impl Cache {
         let _in_time = timeout(PUBLISHED_WITHIN, changed).await;
     }
 
-    fn own_namings(&self, policy: PolicyId) -> Vec<Naming> {
-        self.stamps.definitions().iter().map(|definition| definition.naming(policy)).collect()
-    }
-
     fn card(&self) -> HostCard {
         HostCard { policy: self.slot.peek().label().to_owned(), ..self.host.clone() }
     }
@@ -194,7 +191,8 @@ impl Cache {
             sleep(PUBLISH).await;
             // What fails is repeated, and the node is judged by beats.
             let policy = self.slot.peek().policy_id();
-            let _ = self.trust.store().publish(&self.own_namings(policy)).await;
+            let own = own_namings(&self.stamps.in_use(), policy);
+            let _ = self.trust.store().publish(&own).await;
             let _ = self.enlist().await;
             self.look_at_settings().await;
         }
@@ -314,4 +312,20 @@ impl Cache {
             }
         }
     }
+}
+
+/// The namings of these definitions, each once: while a configuration is exchanged, two of them may differ in
+/// what is no part of their names, and the longer time counts.
+fn own_namings(in_use: &InUse, policy: PolicyId) -> Vec<Naming> {
+    let mut namings: Vec<Naming> = Vec::with_capacity(in_use.definitions.len());
+    for naming in in_use.definitions.iter().map(|definition| definition.naming(policy)) {
+        match namings.iter_mut().find(|known| known.digest == naming.digest) {
+            Some(known) => {
+                known.lasts_ms = known.lasts_ms.max(naming.lasts_ms);
+                known.deadline_ms = known.deadline_ms.max(naming.deadline_ms);
+            }
+            None => namings.push(naming),
+        }
+    }
+    namings
 }

@@ -22,6 +22,7 @@ mod clock;
 mod database;
 mod debt;
 mod entropy;
+mod exchange;
 mod failings;
 mod flight;
 mod flights;

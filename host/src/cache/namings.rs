@@ -38,7 +38,7 @@ fn beyond<T: Ord + Clone>(all: &[T], sent: &[T]) -> Vec<T> {
 /// Makes names of targets.
 pub(super) struct Namer<'a> {
     prefix: &'a Prefix,
-    definitions: &'a [Arc<Definition>],
+    definitions: Vec<Arc<Definition>>,
     range: Arc<Range>,
     /// Namings that the range has lost and somebody may still use.
     lost: Vec<Naming>,
@@ -52,7 +52,7 @@ type ReadParts<'t> = (&'t str, &'t [(String, Option<String>)]);
 impl<'a> Namer<'a> {
     /// With what is in use at this moment.
     pub(super) fn new(prefix: &'a Prefix, stamps: &'a Stamps, slot: &Slot, now: Duration) -> Self {
-        let (definitions, range) = (stamps.definitions(), stamps.range());
+        let (definitions, range) = (stamps.in_use().definitions, stamps.range());
         let (lost, generations) = (stamps.lost(now), slot.naming());
         Self { prefix, definitions, range, lost, generations }
     }
@@ -117,10 +117,11 @@ impl<'a> Namer<'a> {
     /// The key that a naming gives a read; `None` if that can't be told here.
     fn key(&self, naming: &Naming, (entity, arguments): ReadParts<'_>) -> Option<Key> {
         let generation = self.generation(naming.policy)?;
-        let ours = self.definitions.iter().find(|d| d.entity.name == entity)?;
-        if ours.naming(naming.policy).params != naming.params {
-            return None;
-        }
+        let is_ours = |definition: &&Arc<Definition>| {
+            let is_of = definition.entity.name == entity;
+            is_of && definition.naming(naming.policy).params == naming.params
+        };
+        self.definitions.iter().find(is_ours)?;
         let argument = |(name, value): &(String, Option<String>)| Argument {
             name: name.clone(),
             value: value.clone(),

@@ -47,7 +47,7 @@ impl Cache {
         read: &Arc<Read>,
         began: Instant,
     ) -> Result<Answer, ReadError> {
-        let generation = self.slot.current();
+        let generation = read.definition.generation(&self.slot);
         let plan = match read.plan(&generation) {
             Ok(Ok(plan)) => plan,
             Ok(Err(refusal)) => {

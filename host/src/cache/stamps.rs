@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::config::Entity;
 use crate::name::{Fingerprint, Name, Place, hashed};
 use crate::policy::guard::Lifetimes;
-use crate::policy::{Named, Request};
+use crate::policy::{Generation, Named, Request, Slot};
 use crate::read_name::ReadName;
 use crate::store::{Digest, Epoch, Naming, PolicyId, Prefix, Range, Scope, Stamp};
 
@@ -38,6 +38,9 @@ pub struct Definition {
     words: ArcSwap<Vec<Word>>,
     /// The word of the policy that this host published last: nearly every value has it. 0: there is none.
     usual: AtomicU64,
+    /// The generation under which its configuration was left; reads that began before end under it. A later
+    /// one was told of other entities.
+    last: OnceLock<Arc<Generation>>,
 }
 
 /// What is in force for the values that one policy names.
@@ -65,7 +68,20 @@ impl Definition {
         texts.extend(entity.tags.iter().map(String::as_str));
         let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
         let (words, usual) = (ArcSwap::default(), AtomicU64::new(0));
-        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words, usual })
+        let last = OnceLock::new();
+        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words, usual, last })
+    }
+
+    /// The generation that decides its reads and writes.
+    pub(super) fn generation(&self, slot: &Slot) -> Arc<Generation> {
+        // In this order: who finds a generation that was told of other entities finds the last one too.
+        let current = slot.current();
+        self.last.get().map_or(current, Arc::clone)
+    }
+
+    /// Its configuration is left: it stays with this generation.
+    pub(super) fn leave_with(&self, last: &Arc<Generation>) {
+        let _left_before = self.last.set(Arc::clone(last));
     }
 
     /// What distinguishes it from other definitions of the entity.
@@ -164,9 +180,25 @@ pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
 
 /// What is in force, as the last good beat said.
 pub(super) struct Stamps {
-    definitions: Vec<Arc<Definition>>,
+    roster: Mutex<Roster>,
     table: Mutex<Table>,
     changed: Notify,
+}
+
+/// The definitions of this host.
+#[derive(Default)]
+struct Roster {
+    version: u64,
+    definitions: Vec<Arc<Definition>>,
+    /// Of configurations that were left: requests that began before may still fill under them.
+    left: Vec<Weak<Definition>>,
+}
+
+/// The definitions that a host uses at one moment: what it publishes, and what is in force for them.
+#[derive(Clone)]
+pub(super) struct InUse {
+    version: u64,
+    pub(super) definitions: Vec<Arc<Definition>>,
 }
 
 #[derive(Default)]
@@ -174,6 +206,8 @@ struct Table {
     epoch: Option<Epoch>,
     /// The policy whose namings this host published last.
     published: Option<PolicyId>,
+    /// The version of the roster whose namings these are.
+    roster: u64,
     range: Arc<Range>,
     fill_from: BTreeMap<Scope, Duration>,
     losses: Losses,
@@ -192,6 +226,23 @@ struct Losses {
 }
 
 impl Table {
+    /// Puts in force for a definition what the range says of it.
+    fn enforce(&self, definition: &Definition, epoch: Epoch, published: PolicyId) {
+        let everything = self.range.floors.get(&Scope::Everything).copied();
+        let words = self.range.floors.iter().filter_map(|(scope, floor)| {
+            let Scope::Naming(digest, policy) = scope else { return None };
+            let floors = [everything?, *floor];
+            let fill_from = self.fill_from.get(scope).copied();
+            (*digest == definition.digest).then(|| Word {
+                policy: *policy,
+                word: Stamp::new(epoch, floors).word,
+                floors,
+                fill_from,
+            })
+        });
+        definition.enforce(words.collect(), published);
+    }
+
     /// Whether the store has forgotten nothing since the table was set.
     fn has_kept_all(&self, epoch: Epoch, range: &Range) -> bool {
         let everything = |range: &Range| range.floors.get(&Scope::Everything).copied();
@@ -220,12 +271,48 @@ impl Table {
 impl Stamps {
     /// Nothing is in force yet.
     pub(super) fn new(definitions: Vec<Arc<Definition>>) -> Self {
-        Self { definitions, table: Mutex::default(), changed: Notify::new() }
+        let roster = Roster { definitions, ..Roster::default() };
+        Self { roster: Mutex::new(roster), table: Mutex::default(), changed: Notify::new() }
     }
 
-    /// The definitions of this host's configuration.
-    pub(super) fn definitions(&self) -> &[Arc<Definition>] {
-        &self.definitions
+    /// The definitions of this host's configuration, and those that requests still hold.
+    pub(super) fn in_use(&self) -> InUse {
+        let roster = self.roster();
+        let left = roster.left.iter().filter_map(Weak::upgrade);
+        let definitions = roster.definitions.iter().cloned().chain(left).collect();
+        InUse { version: roster.version, definitions }
+    }
+
+    /// Uses these as well. What is known of their namings is in force for them at once; those that are new
+    /// are published with the next beat, and filled after that.
+    pub(super) fn join(&self, definitions: &[Arc<Definition>]) {
+        {
+            let mut roster = self.roster();
+            roster.version += 1;
+            roster.definitions.extend(definitions.iter().cloned());
+        }
+        let table = self.table();
+        if let (Some(epoch), Some(published)) = (table.epoch, table.published) {
+            definitions.iter().for_each(|joined| table.enforce(joined, epoch, published));
+        }
+    }
+
+    /// Uses these no more, but for the requests that hold them.
+    pub(super) fn leave(&self, definitions: &[Arc<Definition>]) {
+        let mut roster = self.roster();
+        let is_left = |known: &Arc<Definition>| definitions.iter().any(|d| Arc::ptr_eq(d, known));
+        roster.definitions.retain(|known| !is_left(known));
+        roster.left.retain(|left| left.strong_count() > 0);
+        roster.left.extend(definitions.iter().map(Arc::downgrade));
+    }
+
+    /// Whether the namings of all definitions are published, and each may be filled by now.
+    pub(super) fn is_filled(&self, policy: PolicyId, now: Duration) -> bool {
+        let is_filled = |definition: &Arc<Definition>| {
+            let words = definition.words.load();
+            words.iter().any(|w| w.policy == policy && w.fill_from.is_some_and(|from| from <= now))
+        };
+        self.in_use().definitions.iter().all(is_filled)
     }
 
     /// Returns when the table has changed since this was called.
@@ -245,7 +332,10 @@ impl Stamps {
     pub(super) fn is_current(&self, epoch: Epoch, version: u64, policy: PolicyId) -> bool {
         let table = self.table();
         let is_of = table.epoch == Some(epoch) && table.published == Some(policy);
-        is_of && table.range.version == version && version != 0
+        is_of
+            && table.roster == self.roster().version
+            && table.range.version == version
+            && version != 0
     }
 
     /// Whether this host has used a naming before, in a store that has forgotten nothing since: a range that
@@ -291,13 +381,13 @@ impl Stamps {
         if now < losses.learned_by { losses.known.clone() } else { Vec::new() }
     }
 
-    /// From now on this is in force. Namings of this host that were unused until now are filled from
-    /// `fill_from` on.
+    /// From now on this is in force. Of the namings that were `published`, those that were unused until now
+    /// are filled from `fill_from` on.
     pub(super) fn set(
         &self,
         epoch: Epoch,
         range: Range,
-        published: PolicyId,
+        (in_use, published): (&InUse, PolicyId),
         fill_from: Duration,
         now: Duration,
     ) {
@@ -307,32 +397,27 @@ impl Stamps {
         if !has_kept_all {
             table.fill_from.clear();
         }
-        for definition in &self.definitions {
+        for definition in &in_use.definitions {
             let scope = Scope::Naming(definition.digest.clone(), published);
             let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
             // That its range is read again hastens nothing.
             let known = table.fill_from.entry(scope).or_default();
             *known = from.max(*known);
         }
-        let everything = range.floors.get(&Scope::Everything).copied();
-        for definition in &self.definitions {
-            let words = range.floors.iter().filter_map(|(scope, floor)| {
-                let Scope::Naming(digest, policy) = scope else { return None };
-                let floors = [everything?, *floor];
-                let fill_from = table.fill_from.get(scope).copied();
-                (*digest == definition.digest).then(|| Word {
-                    policy: *policy,
-                    word: Stamp::new(epoch, floors).word,
-                    floors,
-                    fill_from,
-                })
-            });
-            definition.enforce(words.collect(), published);
-        }
         table.fill_from.retain(|scope, _| range.floors.contains_key(scope));
         (table.epoch, table.published) = (Some(epoch), Some(published));
-        table.range = Arc::new(range);
+        (table.range, table.roster) = (Arc::new(range), in_use.version);
+        // Those that joined since this was read as well: they are believed, and not filled before they are
+        // published.
+        for definition in self.in_use().definitions {
+            table.enforce(&definition, epoch, published);
+        }
+        drop(table);
         self.changed.notify_waiters();
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -19,7 +19,7 @@ use crate::policy::{Argument, Generation, Named, Request, guard};
 use crate::store::{Key, Tag, Target};
 
 use super::flight::Flight;
-use super::{Cache, Read};
+use super::{Cache, Definition, Read};
 use phases::{Announced, Ended, Executed};
 
 /// Finds the read that a policy named; `None` for what can't be read by name.
@@ -27,6 +27,8 @@ pub type Resolve = Arc<dyn Fn(Request) -> Option<Read> + Send + Sync>;
 
 /// A write with everything it needs.
 pub struct WriteCall {
+    /// The definition of the entity.
+    pub definition: Arc<Definition>,
     /// The entity and the write, by name.
     pub entity: String,
     /// The write's name.

@@ -95,7 +95,11 @@ fn run(command: Command) -> Result<(), Failed> {
     match command {
         Command::Serve(file) => {
             let config = load(&file.config)?;
-            runtime(config.threads)?.block_on(serve::run(config))
+            let runtime = runtime(config.threads)?;
+            let served = runtime.block_on(serve::run(config));
+            // What was cut off, a policy under examination say, keeps no host from ending.
+            runtime.shutdown_background();
+            served
         }
         Command::Check(file) => on_all_cores(check::run(&file.config)),
         Command::Demo(demo) => on_all_cores(demo::run(demo)),

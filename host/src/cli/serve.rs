@@ -4,11 +4,12 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::http::{Front, Manners, Server, Share, admin_router, shares};
 use crate::service::{Corral, FAREWELL};
@@ -17,6 +18,8 @@ use super::Failed;
 use crate::config::Config;
 
 pub(super) async fn run(mut config: Config) -> Result<(), Failed> {
+    // From the first moment on, SIGHUP ends no host: what comes before it serves asks for what it reads anyhow.
+    let _heard = signal(SignalKind::hangup()).context("SIGHUP can't be awaited")?;
     config.policy.cache = config.policy.cache.or_else(cache_folder);
     let corral = Corral::start(config).await?;
     serve(corral).await
@@ -32,8 +35,11 @@ fn cache_folder() -> Option<PathBuf> {
     absolute("CACHE_DIRECTORY").or_else(|| Some(of_user()?.join("corral")))
 }
 
-/// Serves both faces until SIGTERM or Ctrl-C, then ends within the grace time.
+/// Serves both faces until SIGTERM or Ctrl-C; then ends within the drain and the grace time, or at once when
+/// it is asked again.
 pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
+    let mut stops = Stops::new()?;
+    let mut hangups = Hangups::of(&corral)?;
     let config = corral.config();
     let (listen, admin, grace, idle) =
         (config.listen, config.admin.listen, config.grace, config.http.idle);
@@ -59,20 +65,56 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
         )),
         tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), manners(operators))),
     );
-    let mut served = pin!(async { tokio::join!(serving.0, serving.1) });
-    asked_to_stop().await?;
-    tracing::info!("stopping: no new requests, those in progress may end");
+    let served = async { _ = tokio::join!(serving.0, serving.1) };
+    let first = loop {
+        tokio::select! {
+            asked = stops.asked() => break asked,
+            () = hangups.asked() => {
+                let corral = corral.clone();
+                // What becomes of it is in the log.
+                tokio::spawn(async move { corral.reload().await });
+            }
+        }
+    };
     corral.drain();
+    tokio::select! {
+        () = end(&corral, first, stop, served) => {}
+        _again = stops.asked() => {
+            tracing::warn!("asked again to stop: what is in progress is cut off");
+            corral.shutdown(Duration::ZERO).await;
+        }
+    }
+    Ok(())
+}
+
+/// Serves on for the drain, then nobody new, and those in progress for the grace time.
+async fn end(
+    corral: &Corral,
+    why: Stop,
+    stop: watch::Sender<bool>,
+    served: impl Future<Output = ()>,
+) {
+    let config = corral.config();
+    let (drain, grace) = (config.drain, config.grace);
+    // Whoever presses Ctrl-C has no balancer that must learn of it first.
+    if why == Stop::Terminated && !drain.is_zero() {
+        tracing::info!(
+            ?drain,
+            "draining: not ready any more, and serving those who come all the same"
+        );
+        sleep(drain).await;
+    }
+    tracing::info!("stopping: no new requests, those in progress may end");
     // The message finds no receiver only when both servers have ended already.
     let _ended = stop.send(true);
     // What is cut off is told so, and its lease is given back, within the grace time too.
     let cut = Instant::now() + grace - FAREWELL.min(grace / 4);
+    let mut served = pin!(served);
     let ended = timeout_at(cut, &mut served).await;
     corral.shutdown(cut.saturating_duration_since(Instant::now())).await;
     if ended.is_err() {
-        let _both = served.await;
+        served.await;
     }
-    Ok(())
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {
@@ -80,10 +122,52 @@ async fn told(mut stopped: watch::Receiver<bool>) {
     let _gone = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn asked_to_stop() -> Result<(), Failed> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be awaited")?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted.context("Ctrl-C")?),
+/// How a host was asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// By SIGTERM.
+    Terminated,
+    /// By Ctrl-C.
+    Interrupted,
+}
+
+/// The signals that ask a host to end.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> Result<Self, Failed> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM can't be awaited")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT can't be awaited")?,
+        })
+    }
+
+    async fn asked(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.terminate.recv() => Stop::Terminated,
+            _ = self.interrupt.recv() => Stop::Interrupted,
+        }
+    }
+}
+
+/// SIGHUP, which asks a host to read its configuration again. The demo has none to read, and ends with its
+/// terminal.
+struct Hangups(Option<Signal>);
+
+impl Hangups {
+    fn of(corral: &Corral) -> Result<Self, Failed> {
+        let hangup = || signal(SignalKind::hangup()).context("SIGHUP can't be awaited");
+        let has_file = corral.config().file.is_some();
+        Ok(Self(has_file.then(hangup).transpose()?))
+    }
+
+    async fn asked(&mut self) {
+        match &mut self.0 {
+            Some(hangup) => _ = hangup.recv().await,
+            None => std::future::pending().await,
+        }
     }
 }

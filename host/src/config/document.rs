@@ -28,6 +28,10 @@ impl<'a> Document<'a> {
         Self { text, file, environment, problems: RefCell::default(), asked: RefCell::default() }
     }
 
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
     pub(super) fn file(&self) -> &'a str {
         self.file
     }
@@ -56,12 +60,12 @@ impl<'a> Document<'a> {
         let name = variable(path);
         let path = spelled(path);
         let other = self.asked.borrow_mut().insert(name.clone(), path.clone());
-        let value = self.environment.get(&name)?;
+        let (source, value) = self.environment.get(&name)?;
         if let Some(other) = other.filter(|other| *other != path) {
             let spot = Spot { place: Place::Variable(name.clone()), path: String::new() };
             self.report(&spot, format!("stands for {other} and for {path}; set them in the file"));
         }
-        Some((name, value))
+        Some((source.to_owned(), value))
     }
 
     /// The variables under a path that nothing asked for, each with the rest of its name.
@@ -80,7 +84,11 @@ impl<'a> Document<'a> {
     /// Reports the variables that no key asked for, and hands out everything that was reported.
     pub(super) fn into_problems(self) -> Vec<ProblemAt> {
         let asked = self.asked.take();
-        for name in self.environment.names().filter(|name| !asked.contains_key(*name)) {
+        for (name, problem) in self.environment.problems() {
+            let spot = Spot { place: Place::Variable(name.to_owned()), path: String::new() };
+            self.report(&spot, problem);
+        }
+        for name in self.environment.ours().filter(|name| !asked.contains_key(*name)) {
             let spot = Spot { place: Place::Variable(name.to_owned()), path: String::new() };
             let hint = match suggestion(name, asked.keys().map(String::as_str)) {
                 Some(known) => format!("stands for no key; did you mean {known}?"),

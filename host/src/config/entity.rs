@@ -95,6 +95,13 @@ fn entity(
     let deadline = duration("deadline", DEADLINE, DEFAULT_DEADLINE);
     let near = duration("near", WINDOW, DEFAULT_NEAR);
     let cache_control = http::cache_control(&mut section);
+    if let Some(ttl) = ttl.filter(|ttl| near > *ttl) {
+        let (near, ttl) = (humantime::format_duration(near), humantime::format_duration(ttl));
+        section.complain(
+            "near",
+            format!("\"{near}\" is longer than its ttl; write at most \"{ttl}\""),
+        );
+    }
     let tags = tags(&mut section, declared);
     let writes = writes(&mut section, entities);
     section.finish();

@@ -16,7 +16,9 @@ use crate::policy::Limits;
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
 const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7071);
 
-/// Below the patience of most service managers, which kill after 30 to 90 seconds.
+/// Two or three rounds of the health checks that balancers make by default, every two seconds.
+const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+/// With the drain before it, below the patience of service managers, which kill after 30 to 90 seconds.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// A process that takes longer than an hour to stop is not stopping.
 const GRACE: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(3600) };
@@ -78,13 +80,14 @@ const STORE_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", 
 const ORIGIN_SCHEMES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
 const POOLERS: [(&str, Pooler); 2] = [("auto", Pooler::Auto), ("transaction", Pooler::Transaction)];
 
-/// The keys outside any table: `listen`, `grace`, `threads`.
-pub(super) fn top(root: &mut Section<'_>) -> (SocketAddr, Duration, usize) {
+/// The keys outside any table: `listen`, `drain`, `grace`, `threads`.
+pub(super) fn top(root: &mut Section<'_>) -> (SocketAddr, Duration, Duration, usize) {
     let listen = root.take("listen", values::address).unwrap_or(DEFAULT_LISTEN);
+    let drain = root.take("drain", |raw| values::duration(raw, GRACE)).unwrap_or(DEFAULT_DRAIN);
     let grace = root.take("grace", |raw| values::duration(raw, GRACE)).unwrap_or(DEFAULT_GRACE);
     let threads = root.take("threads", |raw| values::count(raw, THREADS));
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    (listen, grace, threads.unwrap_or_else(cores))
+    (listen, drain, grace, threads.unwrap_or_else(cores))
 }
 
 /// `[admin]` and `[access]`, which are checked against each other and against `listen`.

@@ -11,6 +11,7 @@ mod policy_json;
 mod problem;
 mod section;
 mod settings;
+mod syntax;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use environment::Environment;
 pub use locate::{locate, locate_key};
 pub use problem::{ConfigErrors, Place, ProblemAt};
 use section::Section;
+use syntax::SyntaxError;
 
 /// Everything that a host is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +42,9 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where reads and writes are served.
     pub listen: SocketAddr,
-    /// How long requests in progress may take after SIGTERM.
+    /// How long it serves on after SIGTERM, so that balancers learn that it is not ready any more.
+    pub drain: Duration,
+    /// How long requests in progress may take once nobody new is served.
     pub grace: Duration,
     /// Threads that serve: as many as there are cores, unless the configuration says otherwise.
     pub threads: usize,
@@ -97,19 +101,17 @@ impl Config {
             let problems = document.into_problems();
             return if problems.is_empty() { Ok(config) } else { Err(ConfigErrors::new(problems)) };
         }
-        let problems = errors.iter().map(|error| ProblemAt {
-            place: document.position(&error.span().unwrap_or_default()),
-            path: String::new(),
-            // The error's own `Display` repeats the line, and with it a token.
-            message: format!("not TOML: {}", error.message()),
+        let errors = errors.iter().map(|error| SyntaxError {
+            message: error.message(),
+            span: error.span().unwrap_or_default(),
         });
-        Err(ConfigErrors::new(problems.collect()))
+        Err(ConfigErrors::new(syntax::problems(&document, errors)))
     }
 
     /// What the document says; worth something if no problem was reported.
     fn read<'a>(document: &'a Document<'a>, table: &'a DeTable<'a>) -> Self {
         let mut root = Section::root(document, table);
-        let (listen, grace, threads) = fixed::top(&mut root);
+        let (listen, drain, grace, threads) = fixed::top(&mut root);
         let http = http::http(&mut root);
         let (admin, access) = fixed::faces(&mut root, listen);
         let store = fixed::store(&mut root);
@@ -127,6 +129,7 @@ impl Config {
         Self {
             file: None,
             listen,
+            drain,
             grace,
             threads,
             http,

@@ -1,5 +1,7 @@
 //! Access: bearer tokens by scope. A scope without one is open, but not to web pages.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
@@ -30,25 +32,16 @@ impl Scope {
     }
 }
 
-/// The tokens of a host. A scope without one is open.
-#[derive(Debug, Clone)]
+/// Compares the tokens of a host: those in force when a request comes. A scope without one is open.
 pub(super) struct Gatekeeper {
-    tokens: [(Scope, Option<Secret>); 3],
-    pages: Pages,
+    config: Box<dyn Fn() -> Arc<Config> + Send + Sync>,
 }
 
 impl Gatekeeper {
-    /// The tokens of a configuration.
+    /// One that looks up the configuration in force.
     #[must_use]
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            tokens: [
-                (Scope::Read, config.access.read.clone()),
-                (Scope::Write, config.access.write.clone()),
-                (Scope::Admin, config.admin.token.clone()),
-            ],
-            pages: Pages::new(&config.http.hosts),
-        }
+    pub(super) fn new(config: impl Fn() -> Arc<Config> + Send + Sync + 'static) -> Self {
+        Self { config: Box::new(config) }
     }
 
     /// Lets a request with these headers pass, or says why not: 401 without a valid token, 403
@@ -58,16 +51,22 @@ impl Gatekeeper {
     /// # Errors
     /// The problem document to answer with.
     pub(super) fn check(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
-            return self.pages.check(headers);
+        let config = (self.config)();
+        let tokens: [(Scope, Option<&Secret>); 3] = [
+            (Scope::Read, config.access.read.as_ref()),
+            (Scope::Write, config.access.write.as_ref()),
+            (Scope::Admin, config.admin.token.as_ref()),
+        ];
+        if tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
+            return Pages::new(&config.http.hosts).check(headers);
         }
         let Some(sent) = bearer(headers) else {
             return Err(Problem::no_token(scope.name()));
         };
         // Every token is compared, whichever matched: the time says nothing.
         let (mut ours, mut another) = (false, false);
-        for (of, token) in &self.tokens {
-            let equal = token.as_ref().is_some_and(|token| same(&token.0, sent));
+        for (of, token) in &tokens {
+            let equal = token.is_some_and(|token| same(&token.0, sent));
             ours |= equal && *of == scope;
             another |= equal && *of != scope;
         }
@@ -92,6 +91,7 @@ fn same(token: &str, sent: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
     use axum::response::IntoResponse;
 
     #[test]
@@ -116,15 +116,11 @@ mod tests {
     }
 
     fn keeper(read: Option<&str>, write: Option<&str>) -> Gatekeeper {
+        let mut config = Config::parse("", "c", &Environment::default()).unwrap();
         let secret = |token: Option<&str>| token.map(|token| Secret(token.to_owned()));
-        Gatekeeper {
-            tokens: [
-                (Scope::Read, secret(read)),
-                (Scope::Write, secret(write)),
-                (Scope::Admin, None),
-            ],
-            pages: Pages::default(),
-        }
+        (config.access.read, config.access.write) = (secret(read), secret(write));
+        let config = Arc::new(config);
+        Gatekeeper::new(move || Arc::clone(&config))
     }
 
     fn status(keeper: &Gatekeeper, scope: Scope, authorization: Option<&str>) -> u16 {

@@ -30,7 +30,6 @@ use hyper_util::service::TowerToHyperService;
 use crate::service::{Corral, Readiness};
 
 use access::Gatekeeper;
-use cache_control::CacheControl;
 pub use problem::Problem;
 use read::Answered;
 pub use server::{Answers, Manners, Server, Share, shares};
@@ -40,14 +39,13 @@ pub use server::{Answers, Manners, Server, Share, shares};
 struct Face {
     corral: Corral,
     gatekeeper: Arc<Gatekeeper>,
-    cache_control: Arc<CacheControl>,
 }
 
 impl Face {
     fn new(corral: Corral) -> Self {
-        let gatekeeper = Arc::new(Gatekeeper::new(corral.config()));
-        let cache_control = Arc::new(CacheControl::new(corral.config()));
-        Self { corral, gatekeeper, cache_control }
+        let of = corral.clone();
+        let gatekeeper = Arc::new(Gatekeeper::new(move || of.config()));
+        Self { corral, gatekeeper }
     }
 }
 

@@ -15,16 +15,16 @@ use super::problem::Problem;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The names under which an open scope may be asked.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Pages {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pages<'a> {
     /// `hosts` of the configuration, in lower case.
-    hosts: Vec<String>,
+    hosts: &'a [String],
 }
 
-impl Pages {
+impl<'a> Pages<'a> {
     /// `hosts`: the names that the configuration allows beside those that no page can have.
-    pub(super) fn new(hosts: &[String]) -> Self {
-        Self { hosts: hosts.to_owned() }
+    pub(super) fn new(hosts: &'a [String]) -> Self {
+        Self { hosts }
     }
 
     /// Lets a request with these headers pass unless a page of another origin made it, or may have.
@@ -95,7 +95,8 @@ mod tests {
     use axum::response::IntoResponse as _;
 
     fn answer(headers: &[(&'static str, &str)]) -> u16 {
-        let pages = Pages::new(&["cache.internal".to_owned()]);
+        let hosts = ["cache.internal".to_owned()];
+        let pages = Pages::new(&hosts);
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))

@@ -14,7 +14,7 @@ use crate::service::{Arguments, ReadRequest};
 use super::access::Scope;
 use super::cache_status::cache_status;
 use super::problem::Problem;
-use super::{Face, body, query_string};
+use super::{Face, body, cache_control, query_string};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const CORRAL_POLICY: HeaderName = HeaderName::from_static("corral-policy");
@@ -58,7 +58,7 @@ impl Face {
             no_cache: wants_fresh(headers),
         };
         let answer = self.corral.read(request).await?;
-        let cache_control = self.cache_control.of(entity);
+        let cache_control = cache_control::of(&self.corral.config(), entity);
         Ok(respond(answer, headers.get(IF_NONE_MATCH), cache_control))
     }
 }
@@ -72,7 +72,7 @@ pub(super) async fn query(
     face.gatekeeper.check(Scope::Read, &headers)?;
     let request = body::json(&headers, body).await?;
     let answer = face.corral.query(request).await?;
-    Ok(respond(answer, None, face.cache_control.usual()).map(Body::new))
+    Ok(respond(answer, None, cache_control::usual(&face.corral.config())).map(Body::new))
 }
 
 fn wants_fresh(headers: &HeaderMap) -> bool {

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -109,8 +111,8 @@ impl EntityMetrics {
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    entities: BTreeMap<String, EntityMetrics>,
-    query: EntityMetrics,
+    entities: ArcSwap<BTreeMap<String, Arc<EntityMetrics>>>,
+    query: Arc<EntityMetrics>,
     pub origin_load_seconds: Histogram,
     pub flights: Gauge,
     pub coalesced: Counter,
@@ -172,13 +174,9 @@ impl Metrics {
             // There from the start, so that a rate has a beginning.
             counter("corral_intents_total", &[("result", result)]).increment(0);
         }
-        let entities = entities
-            .into_iter()
-            .map(|name| (name.to_owned(), entity_metrics(&recorder, name)))
-            .collect();
-        Self {
-            entities,
-            query: entity_metrics(&recorder, QUERY),
+        let made = Self {
+            entities: ArcSwap::default(),
+            query: Arc::new(entity_metrics(&recorder, QUERY)),
             origin_load_seconds: Histogram::new(&TIMES),
             flights: gauge("corral_flights"),
             coalesced: counter("corral_coalesced_total", &[]),
@@ -199,13 +197,25 @@ impl Metrics {
             http_disconnects: counter("corral_http_disconnects_total", &[]),
             handle: recorder.handle(),
             recorder,
+        };
+        made.add_entities(entities);
+        made
+    }
+
+    /// Has the metrics of these entities as well.
+    pub fn add_entities<'a>(&self, entities: impl IntoIterator<Item = &'a str>) {
+        let mut known = BTreeMap::clone(&self.entities.load());
+        for name in entities {
+            let made = || Arc::new(entity_metrics(&self.recorder, name));
+            known.entry(name.to_owned()).or_insert_with(made);
         }
+        self.entities.store(Arc::new(known));
     }
 
     /// The handles of an entity; those of ad-hoc queries for any other name.
     #[must_use]
-    pub fn entity(&self, name: &str) -> &EntityMetrics {
-        self.entities.get(name).unwrap_or(&self.query)
+    pub fn entity(&self, name: &str) -> Arc<EntityMetrics> {
+        Arc::clone(self.entities.load().get(name).unwrap_or(&self.query))
     }
 
     /// `corral_invalidations_total{kind,result}`; off the hot path, so looked up each time.
@@ -267,7 +277,8 @@ impl Metrics {
 
     /// The reads of each entity by outcome, with their labels.
     fn each_read(&self, mut told: impl FnMut(&str, &Histogram)) {
-        let entities = self.entities.iter().map(|(name, of)| (name.as_str(), of));
+        let known = self.entities.load();
+        let entities = known.iter().map(|(name, of)| (name.as_str(), of));
         for (name, entity) in entities.chain([(QUERY, &self.query)]) {
             for (outcome, reads) in ReadOutcome::ALL.into_iter().zip(&entity.reads) {
                 let outcome = outcome.label();

@@ -40,8 +40,8 @@ pub use guard::Named;
 pub use pool::Pool;
 pub use shadow::{Report as ShadowReport, Shadows};
 pub use slot::{
-    Activation, Introduction, NativePolicy, NothingToRollBack, Reason, Shown, Slot, State, Status,
-    Tenure,
+    Activation, Introduction, NativePolicy, NothingToRollBack, Reason, Retold, Shown, Slot, State,
+    Status, Tenure,
 };
 pub use trial::Probation;
 pub use watch::{Watch, watch};

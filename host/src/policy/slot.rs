@@ -7,6 +7,7 @@
 //! somebody insists.
 
 mod ledger;
+mod retell;
 mod status;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use super::trial::Trial;
 use super::{Manifest, Policy};
 
 use ledger::Ledger;
+pub use retell::Retold;
 pub use status::{Activation, Reason, Shown, State, Status};
 
 /// How many of the hot reads a new generation is asked for before it comes into force, and how long

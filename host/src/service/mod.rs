@@ -4,12 +4,14 @@
 //! [`Corral::shutdown`]. The binary's HTTP face is a thin layer over this.
 
 mod closures;
+mod edition;
 mod explain;
 mod policies;
 mod probe;
 mod query;
 mod questions;
 mod readiness;
+mod reload;
 mod requests;
 mod shadow;
 mod shapes;
@@ -20,19 +22,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cache::{
-    Cache, Definition, LoadLimit, Loader, Parts, SqlLoader, SystemClock, SystemEntropy, Watched,
-    load_time,
+    Cache, Definition, LoadLimit, Parts, SystemClock, SystemEntropy, Watched, load_time,
 };
-use crate::config::{Config, Entity};
-use crate::name::Prefix;
+use crate::config::Config;
 use crate::observe::Metrics;
 use crate::origin::{self, Origin, OriginOptions};
-use crate::policy::{EngineError, Slot, gate};
+use crate::policy::{EngineError, Slot, Watch, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
+
+use edition::{Bound, Edition};
 
 pub use closures::ClosureError;
 pub use explain::{Course, ExplainError, Explained, Explanation, Glance, Turned};
@@ -44,6 +47,7 @@ pub use questions::{
     QuestionError, TraceRequests, generated_questions, recorded_questions, trace_requests,
 };
 pub use readiness::Readiness;
+pub use reload::{ReloadError, Reloaded};
 pub use requests::{Arguments, InvalidArgument, ReadRequest, RequestError};
 pub use shadow::ShadowError;
 pub use shapes::terms;
@@ -69,11 +73,12 @@ pub struct Corral {
 }
 
 struct Inner {
-    config: Config,
-    entities: BTreeMap<String, Arc<Bound>>,
-    /// Ad-hoc queries, as an entity.
-    query: Arc<Definition>,
-    tags: tags::Templates,
+    /// The configuration in force.
+    edition: ArcSwap<Edition>,
+    /// One configuration after the other.
+    reloading: tokio::sync::Mutex<()>,
+    /// The configuration's file.
+    watched: std::sync::Mutex<Option<Watch>>,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
     probe: probe::Probe,
@@ -84,15 +89,6 @@ struct Inner {
     begun: AtomicBool,
     started: Instant,
     tasks: std::sync::Mutex<JoinSet<()>>,
-}
-
-/// An entity with its statements, ready to be shared.
-struct Bound {
-    entity: Arc<Entity>,
-    definition: Arc<Definition>,
-    /// `None` if it has no statement: the program binds a closure.
-    loader: Option<Arc<dyn Loader>>,
-    writes: BTreeMap<String, Arc<origin::WriteStatement>>,
 }
 
 /// Why a host did not start.
@@ -139,19 +135,16 @@ impl Corral {
         let origin = connect_origin(&config)?;
         let metrics = Arc::new(Metrics::new(config.entities.keys().map(String::as_str)));
         let policies = Policies::start(&config, Arc::clone(&metrics)).await?;
-        let bound = |entity| Bound::of(entity, origin.as_ref(), &config.store.prefix);
-        let entities: BTreeMap<_, _> = config.entities.values().map(bound).collect();
-        let query = query::query_definition(&config);
-        let definitions = entities.values().map(|bound| Arc::clone(&bound.definition));
-        let definitions = definitions.chain([Arc::clone(&query)]).collect();
+        let edition = Edition::of(config.clone(), origin.as_ref());
+        let definitions = edition.definitions();
         let url = config.origin.url.as_ref();
         let watched = origin.clone().zip(url).map(|(origin, url)| Watched::new(origin, &url.0));
         let parts = Assembled { store, definitions, origin: watched };
         let cache = new_cache(&config, parts, policies.slot(), Arc::clone(&metrics));
         let inner = Arc::new(Inner {
-            entities,
-            query,
-            tags: tags::Templates::of(&config),
+            edition: ArcSwap::from_pointee(edition),
+            reloading: tokio::sync::Mutex::default(),
+            watched: std::sync::Mutex::default(),
             cache,
             origin,
             probe: probe::Probe::default(),
@@ -161,7 +154,6 @@ impl Corral {
             begun: AtomicBool::new(false),
             started: Instant::now(),
             tasks: std::sync::Mutex::default(),
-            config,
         });
         let corral = Self { inner };
         corral.start_tasks()?;
@@ -171,10 +163,10 @@ impl Corral {
         Ok(corral)
     }
 
-    /// The configuration that it was started with.
+    /// The configuration in force.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.inner.config
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.config()
     }
 
     /// The policy in force, its exchange and rollback.
@@ -239,6 +231,7 @@ impl Corral {
     fn start_tasks(&self) -> Result<(), StartError> {
         let inner = Arc::downgrade(&self.inner);
         self.inner.policies.watch()?;
+        self.follow_configuration()?;
         if let Ok(mut tasks) = self.inner.tasks.lock() {
             let [trust, list, intents, database] = [(); 4].map(|()| Arc::clone(&self.inner.cache));
             tasks.spawn(async move { trust.keep_trust().await });
@@ -254,28 +247,6 @@ impl Corral {
             });
         }
         Ok(())
-    }
-}
-
-impl Bound {
-    fn of(
-        entity: &Entity,
-        origin: Option<&Arc<dyn Origin>>,
-        prefix: &Prefix,
-    ) -> (String, Arc<Self>) {
-        let writes = entity.writes.iter();
-        let read = entity.read.clone().zip(origin.map(Arc::clone));
-        let loader = read.map(|(statement, origin)| {
-            Arc::new(SqlLoader { origin, statement: Arc::new(statement) }) as Arc<dyn Loader>
-        });
-        let shared = Arc::new(entity.clone());
-        let bound = Self {
-            definition: Definition::new(Arc::clone(&shared), prefix),
-            entity: shared,
-            loader,
-            writes: writes.map(|(n, w)| (n.clone(), Arc::new(w.statement.clone()))).collect(),
-        };
-        (entity.name.clone(), Arc::new(bound))
     }
 }
 

@@ -37,7 +37,8 @@ impl Corral {
     /// # Errors
     /// [`RequestError`]
     pub async fn query(&self, request: QueryRequest) -> Result<Answer, RequestError> {
-        let config = &self.inner.config.query;
+        let edition = self.inner.edition.load_full();
+        let config = &edition.config.query;
         let Some(origin) = self.inner.origin.as_ref().filter(|_| config.enabled) else {
             return Err(RequestError::NotAllowed("ad-hoc queries are off (query.enabled)"));
         };
@@ -64,7 +65,7 @@ impl Corral {
             tags: tags.iter().map(ToString::to_string).collect(),
         };
         let loader = Arc::new(QueryLoader { origin: Arc::clone(origin), statement });
-        let definition = Arc::clone(&self.inner.query);
+        let definition = Arc::clone(&edition.query);
         let read = Read::new(definition, values, loader).of_query(query, entity);
         self.inner.cache.read(read).await.map_err(|error| {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {

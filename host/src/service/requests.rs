@@ -108,8 +108,8 @@ impl Corral {
         let bound = self.entity(request.entity)?;
         let values = typed(&bound.entity.params, request.arguments)?;
         // A browser's reload sends it without a wish of its user's.
-        let bypasses = request.no_cache && self.inner.config.access.no_cache;
-        let read = sql_read(bound, values)?.bypassing(bypasses);
+        let bypasses = request.no_cache && self.inner.edition.load().config.access.no_cache;
+        let read = sql_read(&bound, values)?.bypassing(bypasses);
         self.inner.cache.read(read).await.map_err(|error| {
             let key = || format!("entity.{:?}.deadline", bound.entity.name);
             of_read(error, bound.entity.deadline, key)
@@ -133,6 +133,7 @@ impl Corral {
         let values = typed(&declared.params, Arguments::Json(arguments))?;
         let origin = self.inner.origin.as_ref().ok_or(ReadError::Unbound)?;
         let call = WriteCall {
+            definition: Arc::clone(&bound.definition),
             entity: entity.to_owned(),
             write: write.to_owned(),
             arguments: named(&declared.params, &values),
@@ -189,7 +190,7 @@ impl Corral {
         params: &Map<String, Json>,
     ) -> Result<Option<Name>, RequestError> {
         let request = self.named_read(entity, params)?;
-        let definition = &self.entity(entity)?.definition;
+        let definition = Arc::clone(&self.entity(entity)?.definition);
         let plan = self.inner.policies.slot().current().name(&request);
         let plan = plan.ok().and_then(Result::ok);
         Ok(plan.map(|plan| definition.place_of(&request, &plan).name))
@@ -197,9 +198,10 @@ impl Corral {
 
     /// Every tag of the store that a client can have meant.
     pub(super) fn tags(&self, given: &[GivenTag]) -> Result<Vec<Tag>, RequestError> {
+        let edition = self.inner.edition.load();
         let mut tags = BTreeSet::new();
         for (place, given) in given.iter().enumerate() {
-            let readings = self.inner.tags.readings(given).map_err(|NoTag { at, problem }| {
+            let readings = edition.tags.readings(given).map_err(|NoTag { at, problem }| {
                 RequestError::Arguments(vec![InvalidArgument::new(
                     &format!("tags[{place}]{at}"),
                     problem,
@@ -210,9 +212,9 @@ impl Corral {
         Ok(tags.into_iter().collect())
     }
 
-    pub(super) fn entity(&self, name: &str) -> Result<&Arc<Bound>, RequestError> {
+    pub(super) fn entity(&self, name: &str) -> Result<Arc<Bound>, RequestError> {
         let unknown = || RequestError::UnknownEntity(name.to_owned());
-        self.inner.entities.get(name).ok_or_else(unknown)
+        self.inner.edition.load().entities.get(name).map(Arc::clone).ok_or_else(unknown)
     }
 
     fn named_read(
@@ -228,10 +230,10 @@ impl Corral {
 
     /// How a read that the policy named is loaded by a writer.
     fn resolver(&self) -> crate::cache::Resolve {
-        let corral = self.clone();
+        let edition = self.inner.edition.load_full();
         Arc::new(move |request| {
             let Subject::Entity(name) = &request.subject else { return None };
-            let bound = corral.entity(name).ok()?;
+            let bound = edition.entities.get(name)?;
             let value = |param: &Param| {
                 let argument = request.arguments.iter().find(|a| a.name == param.name)?;
                 Value::from_text(param.ty, argument.value.as_deref()).ok()

@@ -164,13 +164,17 @@ impl Host {
         format!("http://{address}{path}")
     }
 
-    /// Gives it another configuration, which it has from its next start on.
+    /// Gives it another configuration. It ends without a time in which it is only avoided, unless `drain`
+    /// is given.
     ///
     /// # Errors
     /// When its file can't be written.
     pub fn configure(&self, config: &str) -> anyhow::Result<()> {
         let config = with_listen(config, &self.listen, &self.admin);
-        Ok(fs::write(self.config_path(), config)?)
+        let drain = if config.contains("drain = ") { "" } else { "drain = \"0s\"\n" };
+        let beside = self.home.path().join("corral.toml.new");
+        fs::write(&beside, format!("{drain}{config}"))?;
+        Ok(fs::rename(beside, self.config_path())?)
     }
 
     /// Its configuration file.
@@ -278,6 +282,22 @@ impl Host {
     /// When it does not run.
     pub fn term(&self) -> anyhow::Result<()> {
         self.signal(Signal::Term)
+    }
+
+    /// Asks it to end as Ctrl-C does (SIGINT).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn interrupt(&self) -> anyhow::Result<()> {
+        self.signal(Signal::Interrupt)
+    }
+
+    /// Asks it to read its configuration again (SIGHUP).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn hup(&self) -> anyhow::Result<()> {
+        self.signal(Signal::Hangup)
     }
 
     /// Freezes it (SIGSTOP).

@@ -28,6 +28,10 @@ pub enum Signal {
     Cont,
     /// Asks it to end.
     Term,
+    /// Asks it to end, as Ctrl-C does.
+    Interrupt,
+    /// Asks it to read its configuration again.
+    Hangup,
     /// Asks it to end at once; Postgres takes its children with it.
     Quit,
     /// Ends it.
@@ -40,6 +44,8 @@ impl Signal {
             Self::Stop => "STOP",
             Self::Cont => "CONT",
             Self::Term => "TERM",
+            Self::Interrupt => "INT",
+            Self::Hangup => "HUP",
             Self::Quit => "QUIT",
             Self::Kill => "KILL",
         }

@@ -234,6 +234,7 @@ impl Host {
         let writing = Writing { lane: Arc::clone(&self.lane), change, request };
         let host = Arc::clone(self);
         let call = WriteCall {
+            definition: Arc::clone(&self.item),
             entity: "item".to_owned(),
             write: change.name().to_owned(),
             arguments: vec![Argument { name: param.to_owned(), value: Some(number.to_string()) }],

@@ -64,6 +64,63 @@ async fn an_idle_host_ends_at_once_with_connections_open() {
     drop(idle);
 }
 
+#[tokio::test]
+async fn a_host_that_is_to_end_is_avoided_before_it_refuses_anybody() {
+    let mut host = start(50, "drain = \"2s\"").await;
+    assert_eq!(get(&host, "/readyz").await.status, StatusCode::OK);
+    host.term().unwrap();
+    // A balancer sees that, and what it sends meanwhile is served, over connections new and old.
+    let mut served = 0;
+    eventually("it is not ready", SOON, || async {
+        assert_eq!(host.get("/read/user.profile?id=1").await?.status, StatusCode::OK);
+        Ok((host.get("/readyz").await?.status == StatusCode::SERVICE_UNAVAILABLE).then_some(()))
+    })
+    .await
+    .unwrap();
+    let reasons = get(&host, "/readyz").await.json().unwrap()["reasons"].clone();
+    assert_eq!(reasons, json!(["this host is shutting down"]));
+    assert_eq!(get(&host, "/admin/policy").await.status, StatusCode::OK);
+    while let Ok(answer) = host.get("/read/user.profile?id=1").await {
+        assert_eq!(answer.status, StatusCode::OK);
+        served += 1;
+    }
+    assert!(served > 0, "nothing was served while it was avoided");
+    assert_eq!(host.exited().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn whoever_asks_twice_does_not_wait_for_what_is_under_way() {
+    for ask_again in [Host::term as fn(&Host) -> _, Host::interrupt] {
+        let mut host = start(51, "drain = \"60s\"\ngrace = \"60s\"").await;
+        host.term().unwrap();
+        eventually("it is not ready", SOON, || async {
+            Ok((host.get("/readyz").await?.status == StatusCode::SERVICE_UNAVAILABLE).then_some(()))
+        })
+        .await
+        .unwrap();
+        ask_again(&host).unwrap();
+        assert_eq!(host.exited().await.unwrap().code(), Some(0));
+        assert!(host.log().contains("asked again"), "{}", host.log());
+    }
+}
+
+#[tokio::test]
+async fn a_second_interrupt_cuts_off_what_the_first_one_waits_for() {
+    let mut host = start(52, "grace = \"60s\"").await;
+    let slow = host.get("/read/report.slow?id=1&ms=9000");
+    let stopping = async {
+        until_it_loads(&host).await;
+        host.interrupt().unwrap();
+        until_it_refuses(&host).await;
+        host.interrupt().unwrap();
+    };
+    let (answer, ()) = tokio::join!(slow, stopping);
+    // Told so, or cut off: not waited for.
+    assert!(answer.is_err() || answer.unwrap().status == StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(host.exited().await.unwrap().code(), Some(0));
+    assert!(leases(52).await.is_empty());
+}
+
 async fn start(database: u8, top: &str) -> Host {
     let config = Servers::shared().await.config(database, top, LONG_LEASE);
     Host::start(&config).await.unwrap()

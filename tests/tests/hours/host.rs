@@ -158,6 +158,7 @@ impl Host {
         };
         let (rows, reading) = (Arc::clone(&self.rows), self.reading(row));
         WriteCall {
+            definition: Arc::clone(&self.item),
             entity: "item".to_owned(),
             write: write.to_owned(),
             arguments: vec![Argument { name: "id".to_owned(), value: Some(row.to_string()) }],

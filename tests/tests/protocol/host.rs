@@ -107,8 +107,10 @@ impl Host {
     ) -> impl Future<Output = Result<Wrote, WriteError>> + Send + 'static {
         let (definition, lane) = (Arc::clone(&self.definition), Arc::clone(&self.lane));
         let truth = Arc::clone(&lane.truth);
-        let resolve: Resolve = Arc::new(move |_request| Some(lane.clone().reading(&definition)));
+        let read = Arc::clone(&definition);
+        let resolve: Resolve = Arc::new(move |_request| Some(lane.clone().reading(&read)));
         let call = WriteCall {
+            definition,
             entity: "item".to_owned(),
             write: write.to_owned(),
             arguments: vec![Argument { name: "id".to_owned(), value: Some("1".to_owned()) }],

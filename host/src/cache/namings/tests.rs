@@ -125,7 +125,13 @@ impl World {
 
     fn publish(&self, namings: Vec<Naming>) {
         let range = Range { version: 1, namings, ..Range::default() };
-        self.stamps.set(Epoch(1), range, self.policy(), Duration::ZERO, Duration::ZERO);
+        self.stamps.set(
+            Epoch(1),
+            range,
+            (&self.stamps.in_use(), self.policy()),
+            Duration::ZERO,
+            Duration::ZERO,
+        );
     }
 
     fn names(&self, targets: &[Target]) -> Names {

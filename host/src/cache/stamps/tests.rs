@@ -36,6 +36,11 @@ fn stamp(definition: &Definition) -> Option<Stamp> {
     definition.stamp(policy("{}"), EPOCH, Duration::ZERO)
 }
 
+/// What the last good beat said, of namings that others know.
+fn set(stamps: &Stamps, epoch: Epoch, range: Range, published: PolicyId) {
+    stamps.set(epoch, range, (&stamps.in_use(), published), Duration::ZERO, Duration::ZERO);
+}
+
 #[test]
 fn a_word_changes_with_every_part_of_it() {
     let word = |epoch, floors| Stamp::new(Epoch(epoch), floors).word;
@@ -100,20 +105,14 @@ fn nothing_is_stamped_or_in_force_before_the_first_range() {
 fn a_stamp_is_in_force_until_its_epoch_or_one_of_its_floors_is_another() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO, Duration::ZERO);
+    set(&stamps, EPOCH, range(&definition, 1, 2), policy("{}"));
     let stamp = stamp(&definition).unwrap();
     assert!(definition.is_in_force(stamp.word));
     let is_current = |version, policy| stamps.is_current(EPOCH, version, policy);
     assert!(is_current(1, policy("{}")) && !is_current(2, policy("{}")));
     assert!(!is_current(1, policy("[]")), "its namings are not published");
     for (epoch, everything, floor) in [(Epoch(8), 1, 2), (EPOCH, 9, 2), (EPOCH, 1, 9)] {
-        stamps.set(
-            epoch,
-            range(&definition, everything, floor),
-            policy("{}"),
-            Duration::ZERO,
-            Duration::ZERO,
-        );
+        set(&stamps, epoch, range(&definition, everything, floor), policy("{}"));
         assert!(!definition.is_in_force(stamp.word), "{epoch:?} {everything} {floor}");
         // If nothing but its epoch is over, it may be answered when a load fails.
         assert_eq!(definition.is_of_another_epoch(stamp), epoch != EPOCH);
@@ -126,14 +125,14 @@ fn without_a_floor_of_everything_nothing_is_in_force() {
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let mut range = range(&definition, 1, 2);
     range.floors.remove(&Scope::Everything);
-    stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, Duration::ZERO);
+    set(&stamps, EPOCH, range, policy("{}"));
     assert_eq!(stamp(&definition), None);
 }
 
 #[test]
 fn a_range_that_is_empty_is_never_current() {
     let stamps = Stamps::new(Vec::new());
-    stamps.set(EPOCH, Range::default(), policy("{}"), Duration::ZERO, Duration::ZERO);
+    set(&stamps, EPOCH, Range::default(), policy("{}"));
     assert!(!stamps.is_current(EPOCH, 0, policy("{}")));
 }
 
@@ -141,7 +140,7 @@ fn a_range_that_is_empty_is_never_current() {
 fn a_load_is_not_stamped_while_the_table_is_that_of_another_epoch() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(Epoch(8), range(&definition, 1, 2), policy("{}"), Duration::ZERO, Duration::ZERO);
+    set(&stamps, Epoch(8), range(&definition, 1, 2), policy("{}"));
     assert_eq!(stamp(&definition), None);
 }
 
@@ -152,9 +151,9 @@ fn each_policy_has_a_word_of_its_own_and_one_that_is_not_published_has_none() {
     let other = policy(r#"{"version":2}"#);
     let mut range = range(&definition, 1, 2);
     range.floors.insert(definition.naming(other).scope(), 3);
-    stamps.set(EPOCH, range.clone(), policy("{}"), Duration::ZERO, Duration::ZERO);
+    set(&stamps, EPOCH, range.clone(), policy("{}"));
     assert_eq!(definition.stamp(other, EPOCH, Duration::ZERO), None, "only another host uses it");
-    stamps.set(EPOCH, range, other, Duration::ZERO, Duration::ZERO);
+    set(&stamps, EPOCH, range, other);
     let words = [policy("{}"), other].map(|policy| {
         let stamp = definition.stamp(policy, EPOCH, Duration::ZERO).unwrap();
         assert!(definition.is_in_force(stamp.word));
@@ -171,14 +170,20 @@ fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() 
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let mut range = range(&definition, 1, 2);
     range.new = vec![naming(&definition).scope()];
-    stamps.set(EPOCH, range, policy("{}"), LATER, Duration::ZERO);
+    stamps.set(EPOCH, range, (&stamps.in_use(), policy("{}")), LATER, Duration::ZERO);
     let at = |now| definition.stamp(policy("{}"), EPOCH, now);
     let just_before = LATER - Duration::from_millis(1);
     assert_eq!(at(just_before), None);
     let stamp = at(LATER).unwrap();
     assert!(definition.is_in_force(stamp.word));
     // Reading the range again meanwhile neither puts that off nor hastens it.
-    stamps.set(EPOCH, self::range(&definition, 1, 2), policy("{}"), LATER * 2, Duration::ZERO);
+    stamps.set(
+        EPOCH,
+        self::range(&definition, 1, 2),
+        (&stamps.in_use(), policy("{}")),
+        LATER * 2,
+        Duration::ZERO,
+    );
     assert_eq!((at(just_before), at(LATER)), (None, Some(stamp)));
 }
 
@@ -193,14 +198,14 @@ fn what_was_learned_in_a_store_that_forgot_counts_no_more() {
     };
     for (epoch, everything) in [(Epoch(8), 1), (EPOCH, 9)] {
         let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-        stamps.set(EPOCH, both(1, 2), other, Duration::ZERO, Duration::ZERO);
-        stamps.set(EPOCH, both(1, 2), ours, Duration::ZERO, Duration::ZERO);
+        set(&stamps, EPOCH, both(1, 2), other);
+        set(&stamps, EPOCH, both(1, 2), ours);
         assert_eq!(stamps.learned(LEARNED_WITHIN).len(), 2, "both namings were published");
         assert!(definition.stamp(other, EPOCH, Duration::ZERO).is_some());
         // Another host has published the other one again, and somebody may not have read that.
         let range = both(everything, 3);
         assert!(!stamps.has_used(&naming(&definition).scope(), epoch, &range));
-        stamps.set(epoch, range, ours, Duration::ZERO, Duration::ZERO);
+        set(&stamps, epoch, range, ours);
         assert_eq!(stamps.learned(LEARNED_WITHIN), [(naming(&definition).scope(), 3)]);
         assert_eq!(definition.stamp(other, epoch, Duration::ZERO), None);
     }
@@ -214,7 +219,7 @@ fn a_naming_that_is_unused_again_is_filled_no_sooner_for_that() {
     for (fill_from, floor) in [(LATER, 2), (Duration::ZERO, 3)] {
         let mut range = range(&definition, 1, floor);
         range.new = vec![naming(&definition).scope()];
-        stamps.set(EPOCH, range, policy("{}"), fill_from, Duration::ZERO);
+        stamps.set(EPOCH, range, (&stamps.in_use(), policy("{}")), fill_from, Duration::ZERO);
     }
     assert_eq!(definition.stamp(policy("{}"), EPOCH, LATER - Duration::from_millis(1)), None);
     assert!(definition.stamp(policy("{}"), EPOCH, LATER).is_some());
@@ -230,7 +235,7 @@ fn a_range_that_was_emptied_is_complete_once_every_host_has_learned_of_it() {
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let incomplete_for = |range, now_s| {
         let now = Duration::from_secs(now_s);
-        stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, now);
+        stamps.set(EPOCH, range, (&stamps.in_use(), policy("{}")), Duration::ZERO, now);
         assert_eq!(stamps.incomplete_for(now + LEARNED_WITHIN), Duration::ZERO);
         stamps.incomplete_for(now)
     };
@@ -251,7 +256,15 @@ fn namings_that_the_range_loses_are_known_until_every_host_has_learned_of_that()
     };
     for everything in [1, 9] {
         let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-        let set = |range| stamps.set(EPOCH, range, policy("{}"), Duration::ZERO, LEARNED_WITHIN);
+        let set = |range| {
+            stamps.set(
+                EPOCH,
+                range,
+                (&stamps.in_use(), policy("{}")),
+                Duration::ZERO,
+                LEARNED_WITHIN,
+            )
+        };
         set(with(&[&ours, &other], 1));
         assert!(stamps.lost(LEARNED_WITHIN).is_empty());
         set(with(&[&ours], everything));
@@ -265,9 +278,15 @@ fn nobody_notes_what_is_known_before_every_host_has_learned_of_a_loss() {
     let definition = definition(ENTITY);
     let noted = Range { known: [naming(&definition).scope()].into(), ..range(&definition, 1, 2) };
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(EPOCH, noted, policy("{}"), Duration::ZERO, Duration::ZERO);
+    set(&stamps, EPOCH, noted, policy("{}"));
     let now = Duration::from_secs(10);
-    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO, now);
+    stamps.set(
+        EPOCH,
+        range(&definition, 1, 2),
+        (&stamps.in_use(), policy("{}")),
+        Duration::ZERO,
+        now,
+    );
     assert_eq!(stamps.learned(now), []);
     assert_eq!(stamps.learned(now + LEARNED_WITHIN), [(naming(&definition).scope(), 2)]);
     assert_eq!(stamps.incomplete_for(now), Duration::ZERO, "this host knows what was lost");
@@ -277,7 +296,7 @@ fn nobody_notes_what_is_known_before_every_host_has_learned_of_a_loss() {
 fn a_naming_that_was_dropped_and_published_again_is_not_used_before() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
-    stamps.set(EPOCH, range(&definition, 1, 2), policy("{}"), Duration::ZERO, Duration::ZERO);
+    set(&stamps, EPOCH, range(&definition, 1, 2), policy("{}"));
     let scope = naming(&definition).scope();
     assert!(stamps.has_used(&scope, EPOCH, &range(&definition, 1, 2)));
     assert!(!stamps.has_used(&scope, EPOCH, &range(&definition, 1, 3)));

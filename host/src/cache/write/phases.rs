@@ -51,7 +51,10 @@ impl Executed {
         call: &WriteCall,
     ) -> Result<Touching, WriteError> {
         let change = change(call, &self.written);
-        let known = cache.slot.naming();
+        let (in_force, known) = (call.definition.generation(&cache.slot), cache.slot.naming());
+        // Those that were told of other entities since may not know this write.
+        let is_told = known.first().is_some_and(|first| first.number() == in_force.number());
+        let known = if is_told { known } else { vec![in_force] };
         let mut touched = Targets::default();
         let bound = Bound { rows: self.written.rows, within: call.deadline.min(NAMED_WITHIN) };
         for (age, generation) in known.iter().enumerate() {

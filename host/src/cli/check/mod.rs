@@ -2,6 +2,7 @@
 
 mod columns;
 mod forms;
+mod ports;
 mod relations;
 mod statement;
 mod touched;
@@ -45,6 +46,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Failed> {
         notes: Vec::new(),
     };
     findings.touches();
+    findings.ports().await;
     findings.policy()?;
     findings.store().await;
     findings.origin().await;

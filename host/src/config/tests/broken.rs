@@ -7,7 +7,14 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     // Syntax.
     ("listen = 127.0.0.1:7070", ":1:15: not TOML: "),
     ("[store\nurl = 'redis://s3cret'", ":1:7: not TOML: "),
-    ("grace = '1s'\ngrace = '2s'", ":2:1: not TOML: duplicate key"),
+    (
+        "grace = '1s'\ngrace = '2s'",
+        ":2:1: not TOML: duplicate key: grace, which line 1 has already",
+    ),
+    (
+        "[entity.a]\nttl = '1m'\nnear = '2m'",
+        r#":3:8 entity.a.near: "2m" is longer than its ttl; write at most "1m""#,
+    ),
     // Keys.
     ("[admin]\ntokn = 's3cret'", r#":2:1 admin.tokn: unknown key; did you mean "token"?"#),
     ("lisen = 1", r#":1:1 lisen: unknown key; did you mean "listen"?"#),
@@ -421,4 +428,17 @@ fn surprise(text: &str, expected: &str) -> Option<String> {
     };
     let right = right && !problems.concat().contains("s3cret");
     (!right).then(|| format!("{text}\nis told\n{problems:#?}\ninstead of\n{expected}\n"))
+}
+
+#[test]
+fn a_table_that_is_declared_twice_is_one_problem_and_is_named() {
+    let text = "[store]\nurl = 'redis://h'\nurl = 'redis://:s3cret@h'\n\
+                [entity.'a.b']\nread = 'x'\nttl = '1m'\n[entity.'a.b'.write.w]\nsql = 'x'\n\
+                [entity.c]\nttl = '1m'\n\
+                [entity.'a.b']\nread = 'y'\nttl = '2m'\n[entity.'a.b'.write.w]\nsql = 'x'\n";
+    let expected = [
+        ":3:1: not TOML: duplicate key: store.url, which line 2 has already",
+        ":11:9: not TOML: duplicate key: entity.'a.b', which line 4 has already",
+    ];
+    assert_eq!(problems_of(text), expected);
 }

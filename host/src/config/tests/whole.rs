@@ -77,7 +77,7 @@ fn the_example_of_the_manual_means_what_it_says() {
 fn an_empty_file_is_a_configuration() {
     let config = parse("").unwrap();
     assert_eq!(config.listen, "127.0.0.1:7070".parse().unwrap());
-    assert_eq!(config.grace, Duration::from_secs(10));
+    assert_eq!((config.drain, config.grace), (Duration::from_secs(5), Duration::from_secs(10)));
     assert_eq!(config.admin.listen, "127.0.0.1:7071".parse().unwrap());
     assert_eq!(config.access, Access::default());
     let timeout = Duration::from_millis(50);
@@ -302,6 +302,7 @@ fn example() -> Config {
     Config {
         file: None,
         listen: "127.0.0.1:7070".parse().unwrap(),
+        drain: Duration::from_secs(5),
         grace: Duration::from_secs(10),
         threads: 4,
         http: HttpConfig {

@@ -27,23 +27,23 @@ pub(super) struct Ledger {
     pub(super) previous: Option<Arc<Generation>>,
     /// Who was in force before the component and settings that are: the previous one, unless the
     /// same was put in force twice.
-    fallback: Option<Arc<Generation>>,
+    pub(super) fallback: Option<Arc<Generation>>,
     pub(super) trial: Trial,
-    namings: Vec<Naming>,
+    pub(super) namings: Vec<Naming>,
     /// Neither in force nor ready: flights hold them.
-    retired: Vec<Weak<Generation>>,
+    pub(super) retired: Vec<Weak<Generation>>,
     condemned: VecDeque<Condemned>,
-    failing: Option<Instant>,
+    pub(super) failing: Option<Instant>,
     newest: u64,
     history: VecDeque<Activation>,
 }
 
 /// One generation of each component and settings that was in force, newest last: keys that they
 /// named may still live.
-struct Naming {
-    generation: Arc<Generation>,
+pub(super) struct Naming {
+    pub(super) generation: Arc<Generation>,
     /// `None` while it is in force.
-    left: Option<Instant>,
+    pub(super) left: Option<Instant>,
 }
 
 struct Condemned {

@@ -20,6 +20,8 @@ pub enum Reason {
     Push,
     /// The settings changed, by an operator or in the configuration's file.
     Settings,
+    /// The configuration changed what it is told of entities.
+    Configuration,
     /// An operator went back.
     RolledBack,
     /// The one that replaced it failed too often.

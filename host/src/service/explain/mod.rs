@@ -77,12 +77,12 @@ impl Corral {
                 let passed = passed.map_err(ExplainError::Candidate)?;
                 let report = passed.report();
                 let label = format!("{}@{}", report.name, report.version);
-                Some(self.explain_under(bound, &request, &**passed.pool(), &label).await)
+                Some(self.explain_under(&bound, &request, &**passed.pool(), &label).await)
             }
         };
         let generation = self.inner.policies.slot().current();
         let label = generation.label();
-        let active = self.explain_under(bound, &request, generation.uncounted(), label).await;
+        let active = self.explain_under(&bound, &request, generation.uncounted(), label).await;
         Ok(Explained {
             read: words::request(&request),
             entity: bound.entity.name.clone(),

@@ -152,7 +152,7 @@ impl Policies {
         let terms = Terms {
             settings: current.settings().to_owned(),
             hot: current.hot(HOT_READS),
-            ..inner.terms.clone()
+            ..inner.told.load().terms.clone()
         };
         examine(&inner.engine, component.into(), terms).await.map_err(Box::new)
     }
@@ -182,8 +182,7 @@ impl Inner {
         let current = self.slot.current();
         let settings = settings.unwrap_or_else(|| current.settings().to_owned());
         let hot = current.hot(HOT_READS);
-        let passed =
-            self.examine(&component, &origin, Terms { settings, hot, ..self.terms.clone() })?;
+        let passed = self.examine(&component, &origin, Terms { settings, hot, ..self.terms() })?;
         let report = passed.report().clone();
         let generation = self.slot.learn(passed, origin);
         Ok(Installed { generation, report, took_ms: asked.elapsed().as_secs_f64() * 1e3 })
@@ -201,7 +200,7 @@ impl Inner {
         let hot = current.hot(HOT_READS);
         let passed = match self.known(&digest, &settings) {
             Some(known) => known,
-            None => self.examine(&component, &origin, Terms { settings, ..self.terms.clone() })?,
+            None => self.examine(&component, &origin, Terms { settings, ..self.terms() })?,
         };
         // Here rather than within the gate's time, which may be over before: an exchange depends on
         // it.
@@ -216,7 +215,11 @@ impl Inner {
         Ok(Installed { generation, report, took_ms })
     }
 
-    fn examine(
+    fn terms(&self) -> Terms {
+        self.told.load().terms.clone()
+    }
+
+    pub(super) fn examine(
         &self,
         component: &[u8],
         origin: &Origin,
@@ -234,7 +237,7 @@ impl Inner {
         Ok(passed)
     }
 
-    /// What passed before under the same settings; the entities never change in one process.
+    /// What passed before under the same settings and entities.
     fn known(&self, digest: &str, settings: &str) -> Option<Passed> {
         let mut known = lock(&self.passed);
         let same = |passed: &Passed| {
@@ -248,11 +251,15 @@ impl Inner {
 
     /// What is hot may all have kept its name because little is hot: so generated reads are
     /// compared as well.
-    fn compare_names(&self, passed: &Passed, current: &Generation) -> Result<(), InstallError> {
+    pub(super) fn compare_names(
+        &self,
+        passed: &Passed,
+        current: &Generation,
+    ) -> Result<(), InstallError> {
         let hot = passed.report().hot.clone();
         let mut generated = Hot::default();
         if hot.renamed == 0 {
-            let sample = gate::sample(&self.terms.entities).into_iter();
+            let sample = gate::sample(&self.told.load().terms.entities).into_iter();
             let named = sample
                 .filter_map(|request| Some(HotRead { key: current.key_of(&request)?, request }));
             generated = passed.names(&named.collect::<Vec<_>>());
@@ -285,7 +292,7 @@ impl Inner {
         );
     }
 
-    fn note_refusal(&self, origin: Origin, digest: String, error: &InstallError) {
+    pub(super) fn note_refusal(&self, origin: Origin, digest: String, error: &InstallError) {
         self.metrics.policy_swaps("refused");
         tracing::warn!(%error, "a policy was refused");
         let (stage, reason) = match error {

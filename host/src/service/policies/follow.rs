@@ -1,4 +1,4 @@
-//! Files that are followed: the component, and the settings in the configuration.
+//! The component's file, followed.
 
 use std::io;
 use std::path::Path;
@@ -6,17 +6,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::config::{Config, Environment, PolicyConfig};
 use crate::policy::{self, Origin, gate};
 
 use super::exchange::Candidate;
 use super::{Inner, Policies, StartError, lock};
 
 impl Policies {
-    /// Follows the component's file and the configuration's own, when the configuration asks for
-    /// it.
+    /// Follows the component's file, when the configuration asks for it.
     pub(in crate::service) fn watch(&self) -> Result<(), StartError> {
-        let config = &self.inner.config;
+        let told = self.inner.told.load();
+        let config = &told.config;
         if !config.policy.watch {
             return Ok(());
         }
@@ -24,12 +23,6 @@ impl Policies {
             let origin = Origin::File(path.clone());
             self.follow(path, move |policies, change, seen| {
                 policies.component_changed(change, origin.clone(), seen);
-            })?;
-        }
-        if let Some(path) = &config.file {
-            let file = path.display().to_string();
-            self.follow(path, move |policies, change, seen| {
-                policies.configuration_changed(change, &file, seen);
             })?;
         }
         Ok(())
@@ -73,63 +66,4 @@ impl Policies {
         // A refusal is logged and counted where it is refused.
         let _outcome = self.inner.runtime.block_on(self.exchange(candidate));
     }
-
-    /// Takes `[policy.settings]`, and `policy.allow_rename` that goes with them; the rest is read
-    /// when the host starts.
-    fn configuration_changed(&self, change: io::Result<Vec<u8>>, file: &str, seen: Instant) {
-        let text = change.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
-        let config = match text {
-            Ok(text) => Config::parse(&text, file, &Environment::of_process()),
-            Err(error) => {
-                tracing::warn!(%error, "the configuration's file can't be followed");
-                return;
-            }
-        };
-        let config = match config {
-            Ok(config) => config,
-            Err(problems) => {
-                tracing::warn!(%problems, "the configuration's file changed and is wrong; nothing is taken from it");
-                return;
-            }
-        };
-        let others = changed_sections(&self.inner.config, &config);
-        if !others.is_empty() {
-            let changed = others.join(", ");
-            tracing::warn!(changed, "only [policy.settings] is followed; the rest needs a restart");
-        }
-        let Config { policy, .. } = config;
-        self.inner.allow_rename.store(policy.allow_rename, Ordering::Relaxed);
-        // Compared with the file as it was, and not with what is in force: whoever edits another
-        // line does not take back what an operator has put in force since.
-        let before = std::mem::replace(&mut *lock(&self.inner.filed), policy.settings.clone());
-        if before == policy.settings || self.settings() == policy.settings {
-            return;
-        }
-        let exchange = self.exchange_settings(&policy.settings, policy.allow_rename, seen);
-        if self.inner.runtime.block_on(exchange).is_err() {
-            // So that the same settings, with the rename allowed, are a change.
-            *lock(&self.inner.filed) = before;
-        }
-    }
-}
-
-/// What differs, apart from what is followed.
-fn changed_sections(old: &Config, new: &Config) -> Vec<&'static str> {
-    let PolicyConfig { settings, allow_rename, .. } = &new.policy;
-    let (settings, allow_rename) = (settings.clone(), *allow_rename);
-    let followed = PolicyConfig { settings, allow_rename, ..old.policy.clone() };
-    let same = [
-        ("listen", old.listen == new.listen),
-        ("grace", old.grace == new.grace),
-        ("threads", old.threads == new.threads),
-        ("[admin]", old.admin == new.admin),
-        ("[access]", old.access == new.access),
-        ("[store]", old.store == new.store),
-        ("[near]", old.near == new.near),
-        ("[origin]", old.origin == new.origin),
-        ("[policy]", followed == new.policy),
-        ("[query]", old.query == new.query),
-        ("[entity]", old.entities == new.entities),
-    ];
-    same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }

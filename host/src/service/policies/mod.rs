@@ -3,6 +3,7 @@
 mod exchange;
 mod follow;
 mod settings;
+mod told;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -39,8 +41,8 @@ struct Inner {
     /// Keeps what it compiles beside the watched file.
     shelving: Engine,
     slot: Arc<Slot>,
-    terms: Terms,
-    config: Config,
+    /// What a candidate is told and examined under.
+    told: ArcSwap<Told>,
     metrics: Arc<Metrics>,
     /// One candidate at a time: each is compared with the one in force.
     exchanging: tokio::sync::Mutex<()>,
@@ -57,6 +59,12 @@ struct Inner {
     watches: Mutex<Vec<Watch>>,
     /// Where a file's change is carried out: it is seen on a thread of its own.
     runtime: tokio::runtime::Handle,
+}
+
+/// A configuration, as far as policies are concerned.
+struct Told {
+    config: Config,
+    terms: Terms,
 }
 
 /// A candidate that did not come into force.
@@ -114,7 +122,7 @@ impl Policies {
             engine,
             shelving,
             slot,
-            terms,
+            told: ArcSwap::from_pointee(Told { config: config.clone(), terms }),
             metrics,
             exchanging: tokio::sync::Mutex::default(),
             passed: known,
@@ -124,7 +132,6 @@ impl Policies {
             allow_rename: AtomicBool::new(config.policy.allow_rename),
             watches: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
-            config: config.clone(),
         };
         let policies = Self { inner: Arc::new(inner) };
         tracing::info!(policy = policies.inner.slot.current().label(), "the policy is in force");

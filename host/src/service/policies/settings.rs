@@ -1,7 +1,6 @@
 //! The settings in force, and their exchange: the same component, told something else, through the
 //! same gate.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Map, Value};
@@ -10,19 +9,16 @@ use crate::policy::RESERVED_SETTINGS;
 use crate::policy::Reason;
 use crate::policy::gate::{Finding, Rejection, Stage};
 
+use super::Policies;
 use super::exchange::{Candidate, InstallError, Installed};
-use super::{Policies, lock};
+use super::told::own;
 
 impl Policies {
     /// `[policy.settings]` in force. They belong to the generation: whoever goes back to the
     /// previous one goes back to its settings.
     #[must_use]
     pub fn settings(&self) -> Map<String, Value> {
-        let current = self.inner.slot.current();
-        let told: Value = serde_json::from_str(current.settings()).unwrap_or_default();
-        let Value::Object(mut settings) = told else { return Map::new() };
-        settings.retain(|name, _| !RESERVED_SETTINGS.contains(&name.as_str()));
-        settings
+        own(&self.inner.slot.current())
     }
 
     /// Puts other settings in force, in the place of all that are.
@@ -43,14 +39,12 @@ impl Policies {
             return Err(InstallError::Refused(Box::new(rejection)));
         }
         let current = self.inner.slot.current();
-        let components = lock(&self.inner.components).clone();
-        let component = components.into_iter().find(|(digest, _)| digest == current.digest());
-        let component = component.map_or_else(|| Arc::from([]), |(_, component)| component);
+        let component = self.inner.component(current.digest());
         self.exchange(Candidate {
             component,
             origin: current.origin().clone(),
             reason: Reason::Settings,
-            settings: Some(self.inner.config.settings_json_with(settings)),
+            settings: Some(self.inner.told.load().config.settings_json_with(settings)),
             allow_rename,
             asked,
         })

@@ -1,0 +1,70 @@
+//! An edition: what one configuration says of reads, writes, and who may make them. It is exchanged whole, as
+//! a policy is; a request keeps the one that it began with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cache::{Definition, Loader, SqlLoader};
+use crate::config::{Config, Entity};
+use crate::name::Prefix;
+use crate::origin::{Origin, WriteStatement};
+
+use super::{query, tags};
+
+/// One configuration, ready to serve.
+pub(super) struct Edition {
+    pub(super) config: Arc<Config>,
+    pub(super) entities: BTreeMap<String, Arc<Bound>>,
+    /// Ad-hoc queries, as an entity.
+    pub(super) query: Arc<Definition>,
+    pub(super) tags: tags::Templates,
+}
+
+/// An entity with its statements, ready to be shared.
+pub(super) struct Bound {
+    pub(super) entity: Arc<Entity>,
+    pub(super) definition: Arc<Definition>,
+    /// `None` if it has no statement: the program binds a closure.
+    pub(super) loader: Option<Arc<dyn Loader>>,
+    pub(super) writes: BTreeMap<String, Arc<WriteStatement>>,
+}
+
+impl Edition {
+    pub(super) fn of(config: Config, origin: Option<&Arc<dyn Origin>>) -> Self {
+        let bound = |entity| Bound::of(entity, origin, &config.store.prefix);
+        Self {
+            entities: config.entities.values().map(bound).collect(),
+            query: query::query_definition(&config),
+            tags: tags::Templates::of(&config),
+            config: Arc::new(config),
+        }
+    }
+
+    /// What it reads by.
+    pub(super) fn definitions(&self) -> Vec<Arc<Definition>> {
+        let entities = self.entities.values().map(|bound| Arc::clone(&bound.definition));
+        entities.chain([Arc::clone(&self.query)]).collect()
+    }
+}
+
+impl Bound {
+    fn of(
+        entity: &Entity,
+        origin: Option<&Arc<dyn Origin>>,
+        prefix: &Prefix,
+    ) -> (String, Arc<Self>) {
+        let writes = entity.writes.iter();
+        let read = entity.read.clone().zip(origin.map(Arc::clone));
+        let loader = read.map(|(statement, origin)| {
+            Arc::new(SqlLoader { origin, statement: Arc::new(statement) }) as Arc<dyn Loader>
+        });
+        let shared = Arc::new(entity.clone());
+        let bound = Self {
+            definition: Definition::new(Arc::clone(&shared), prefix),
+            entity: shared,
+            loader,
+            writes: writes.map(|(n, w)| (n.clone(), Arc::new(w.statement.clone()))).collect(),
+        };
+        (entity.name.clone(), Arc::new(bound))
+    }
+}

@@ -1,0 +1,155 @@
+//! Policies under another configuration: the same components, told of other entities, through the same gate.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+use tokio::sync::MutexGuard;
+
+use crate::config::{Config, PolicyConfig};
+use crate::policy::gate::{Passed, Rejection, Terms};
+use crate::policy::{Generation, RESERVED_SETTINGS, Reason, Retold};
+
+use super::super::terms;
+use super::exchange::InstallError;
+use super::{Inner, Policies, Told, lock, tenure};
+
+/// The policies of a host, examined under a configuration that is not in force yet.
+pub(in crate::service) struct Examined<'p> {
+    _one_at_a_time: MutexGuard<'p, ()>,
+    /// In force, and to be replaced.
+    examined: Arc<Generation>,
+    next: Passed,
+    others: Vec<(Arc<Generation>, Passed)>,
+    /// Of the others, so many did not pass.
+    lost: usize,
+    told: Told,
+    reason: Reason,
+    asked: Instant,
+}
+
+impl Examined<'_> {
+    /// The generation in force when they were examined.
+    pub(in crate::service) fn examined(&self) -> &Arc<Generation> {
+        &self.examined
+    }
+
+    /// How many policies whose keys may live can't be asked for them any more.
+    pub(in crate::service) fn lost(&self) -> usize {
+        self.lost
+    }
+}
+
+impl Policies {
+    /// Whether the file says of the policy's settings what it said before, or what is in force.
+    pub(in crate::service) fn follows(&self, config: &PolicyConfig) -> bool {
+        *lock(&self.inner.filed) == config.settings || self.settings() == config.settings
+    }
+
+    /// Takes `[policy.settings]`, and `policy.allow_rename` that goes with them, from a file that changed them.
+    pub(in crate::service) async fn follow_settings(
+        &self,
+        config: &PolicyConfig,
+        asked: Instant,
+    ) -> Result<(), InstallError> {
+        self.exchange_settings(&config.settings, config.allow_rename, asked).await?;
+        self.note_file(config);
+        Ok(())
+    }
+
+    /// What the file says from now on.
+    pub(in crate::service) fn note_file(&self, config: &PolicyConfig) {
+        self.inner.allow_rename.store(config.allow_rename, Ordering::Relaxed);
+        config.settings.clone_into(&mut lock(&self.inner.filed));
+    }
+
+    /// Runs the policy in force, and those that a rollback would bring back or whose keys may live, through the
+    /// gate under another configuration. Changes nothing; no policy is exchanged while the answer is held.
+    pub(in crate::service) async fn examine_under(
+        &self,
+        config: &Config,
+        asked: Instant,
+    ) -> Result<Examined<'_>, InstallError> {
+        let _one_at_a_time = self.inner.exchanging.lock().await;
+        let follows = self.follows(&config.policy);
+        let told = Told { config: config.clone(), terms: terms(config) };
+        let (inner, examined) = (Arc::clone(&self.inner), self.inner.slot.current());
+        let (others, current) = (self.inner.slot.others(), Arc::clone(&examined));
+        let asked_of = others.len();
+        let looked = tokio::task::spawn_blocking(move || {
+            let settings =
+                if follows { own(&current) } else { told.config.policy.settings.clone() };
+            let next = inner.under(&told, &current, &settings);
+            let next = next.inspect_err(|error| {
+                inner.note_refusal(current.origin().clone(), current.digest().to_owned(), error);
+            })?;
+            if !follows && !told.config.policy.allow_rename {
+                inner.compare_names(&next, &current).inspect_err(|error| {
+                    inner.note_refusal(
+                        current.origin().clone(),
+                        current.digest().to_owned(),
+                        error,
+                    );
+                })?;
+            }
+            let others = others.into_iter().filter_map(|other| {
+                let passed = inner.under(&told, &other, &own(&other)).inspect_err(|error| {
+                    let policy = other.label();
+                    tracing::warn!(%error, policy, "a policy that is not in force does not pass the gate under \
+                        the configuration: nobody can go back to it");
+                });
+                Some((other, passed.ok()?))
+            });
+            Ok((next, others.collect::<Vec<_>>(), told))
+        });
+        let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
+        let (next, others, told) = looked.await.unwrap_or_else(crashed)?;
+        let reason = if follows { Reason::Configuration } else { Reason::Settings };
+        let lost = asked_of - others.len();
+        Ok(Examined { _one_at_a_time, examined, next, others, lost, told, reason, asked })
+    }
+
+    /// Puts them in force. `None`, and nothing has changed: another policy came into force meanwhile.
+    pub(in crate::service) fn put_under(&self, examined: Examined<'_>) -> Option<Arc<Generation>> {
+        let Examined { examined, next, others, told, reason, asked, .. } = examined;
+        let tenure = tenure(&told.config);
+        let retold = Retold { examined, next, others, tenure, reason, asked };
+        let generation = self.inner.slot.retell(retold)?;
+        self.note_file(&told.config.policy);
+        self.inner.told.store(Arc::new(told));
+        // They passed under other entities.
+        *lock(&self.inner.passed) = VecDeque::new();
+        Some(generation)
+    }
+}
+
+impl Inner {
+    /// The component of a generation, or nothing, which no gate lets pass.
+    pub(super) fn component(&self, digest: &str) -> Arc<[u8]> {
+        let components = lock(&self.components);
+        let component = components.iter().find(|(known, _)| known == digest);
+        component.map_or_else(|| Arc::from([]), |(_, component)| Arc::clone(component))
+    }
+
+    fn under(
+        &self,
+        told: &Told,
+        generation: &Generation,
+        own: &Map<String, Value>,
+    ) -> Result<Passed, InstallError> {
+        let settings = told.config.settings_json_with(own);
+        let component = self.component(generation.digest());
+        let terms = Terms { settings, ..told.terms.clone() };
+        self.examine(&component, generation.origin(), terms)
+    }
+}
+
+/// The settings of a generation that are the policy's own.
+pub(super) fn own(generation: &Generation) -> Map<String, Value> {
+    let told: Value = serde_json::from_str(generation.settings()).unwrap_or_default();
+    let Value::Object(mut settings) = told else { return Map::new() };
+    settings.retain(|name, _| !RESERVED_SETTINGS.contains(&name.as_str()));
+    settings
+}

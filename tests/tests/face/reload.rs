@@ -1,0 +1,198 @@
+//! Another configuration in the place of the one in force: as one step, or not at all.
+
+use std::path::Path;
+
+use corral_tests::servers::{Host, eventually};
+use hyper::StatusCode;
+use serde_json::json;
+
+use super::common::{SOON, Servers, ask, get, post};
+
+/// SIGHUP alone: the file is not followed.
+const UNWATCHED: &str = "[policy]\nwatch = false\n";
+
+const COUNTED: &str = "[entity.\"user.count\"]\nread = \"SELECT count(*) AS users FROM users\"\nttl = \"1m\"\ntags = [\"users\"]\n";
+
+const CARD: &str = "read = \"SELECT id, name FROM users WHERE id = $1\"";
+const LARGER_CARD: &str = "read = \"SELECT id, name, role FROM users WHERE id = $1\"";
+
+async fn config(database: u8, more: &str) -> String {
+    Servers::shared().await.config(database, "", &format!("{UNWATCHED}{more}"))
+}
+
+async fn until_it_says(host: &Host, what: &str) {
+    let said = async || Ok(host.log().contains(what).then_some(()));
+    eventually(what, SOON, said).await.unwrap_or_else(|_| panic!("{what}: {}", host.log()));
+}
+
+#[tokio::test]
+async fn a_hangup_puts_entities_and_tokens_in_force_together() {
+    let old = config(53, "").await;
+    let host = Host::start(&old).await.unwrap();
+    assert_eq!(get(&host, "/read/user.count").await.status, StatusCode::NOT_FOUND);
+    assert!(get(&host, "/read/user.card?id=5").await.json().unwrap().get("role").is_none());
+    let tokens = "[access]\nread = \"the-read-token\"\n";
+    let new = config(53, &format!("{COUNTED}{tokens}")).await;
+    assert!(new.contains(CARD));
+    host.configure(&new.replace(CARD, LARGER_CARD)).unwrap();
+    // Not one request is lost, and whoever needs no token meets nothing of the new configuration.
+    host.hup().unwrap();
+    eventually("the token is needed", SOON, || async {
+        let answer = get(&host, "/read/user.card?id=5").await;
+        if answer.status == StatusCode::OK {
+            assert!(answer.json()?.get("role").is_none(), "a new entity without its token");
+        }
+        Ok((answer.status == StatusCode::UNAUTHORIZED).then_some(()))
+    })
+    .await
+    .unwrap();
+    let token = [("authorization", "Bearer the-read-token")];
+    let card = ask(&host, "GET /read/user.card?id=5", &token, "").await;
+    assert!(card.json().unwrap().get("role").is_some(), "{card:?}");
+    let mut hit = false;
+    for _ in 0..2 {
+        let count = ask(&host, "GET /read/user.count", &token, "").await;
+        assert_eq!(count.status, StatusCode::OK);
+        hit = count.is_hit();
+    }
+    assert!(hit, "a new entity is stored as soon as it is served");
+    let metrics = host.metrics().await.unwrap();
+    assert!(metrics.sum_where("corral_reads_total", &[("entity", "user.count")]) >= 2.0);
+    // It can be told again, and the same is the same.
+    host.hup().unwrap();
+    until_it_says(&host, "it is the same").await;
+    host.configure(&old).unwrap();
+    host.hup().unwrap();
+    eventually("the entity is gone", SOON, || async {
+        Ok((get(&host, "/read/user.count").await.status == StatusCode::NOT_FOUND).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_file_is_followed_without_a_hangup() {
+    let servers = Servers::shared().await;
+    let host = servers.host(54, "").await;
+    host.configure(&servers.config(54, "grace = \"3s\"", COUNTED)).unwrap();
+    eventually("the entity is there", SOON, || async {
+        Ok((get(&host, "/read/user.count").await.status == StatusCode::OK).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_or_needs_a_restart_changes_nothing_and_is_named() {
+    let host = Host::start(&config(55, "").await).await.unwrap();
+    let good = config(55, COUNTED).await;
+    let other_store = Servers::shared().await.store_url(56);
+    let store = Servers::shared().await.store_url(55);
+    for (broken, why) in [
+        (good.replace("ttl = ", "tll = "), "did you mean \"ttl\""),
+        (good.replace("count(*)", "cuont(*)"), "user.count"),
+        (format!("threads = 3\n{good}"), "threads needs a restart"),
+        (good.replace(&store, &other_store), "[store] needs a restart"),
+        (
+            good.replace(UNWATCHED, &format!("{UNWATCHED}[policy.settings]\njitter = 7.0\n")),
+            "jitter",
+        ),
+        ("not = [toml".to_owned(), "not TOML"),
+    ] {
+        host.configure(&broken).unwrap();
+        host.hup().unwrap();
+        until_it_says(&host, why).await;
+        assert_eq!(get(&host, "/read/user.count").await.status, StatusCode::NOT_FOUND, "{why}");
+        assert_eq!(get(&host, "/read/user.card?id=5").await.status, StatusCode::OK, "{why}");
+    }
+    // The control: without the mistake it is taken.
+    host.configure(&good).unwrap();
+    host.hup().unwrap();
+    until_it_says(&host, "was read again and is in force").await;
+    eventually("the entity is there", SOON, || async {
+        Ok((get(&host, "/read/user.count").await.status == StatusCode::OK).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_request_in_progress_keeps_the_configuration_that_it_began_with() {
+    let host = Host::start(&config(57, "").await).await.unwrap();
+    let slow = get(&host, "/read/report.slow?id=1&ms=3000");
+    let exchanged = async {
+        eventually("the load runs", SOON, || async {
+            let loads = [("entity", "report.slow")];
+            let metrics = host.metrics().await?;
+            Ok((metrics.sum_where("corral_origin_loads_total", &loads) > 0.0).then_some(()))
+        })
+        .await
+        .unwrap();
+        let new = config(57, COUNTED)
+            .await
+            .replace("[entity.\"report.slow\"]", "[entity.\"report.other\"]");
+        host.configure(&new).unwrap();
+        host.hup().unwrap();
+        eventually("the entity is gone", SOON, || async {
+            let gone = get(&host, "/read/report.slow?id=2&ms=1").await.status;
+            Ok((gone == StatusCode::NOT_FOUND).then_some(()))
+        })
+        .await
+        .unwrap();
+    };
+    let (answer, ()) = tokio::join!(slow, exchanged);
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.json().unwrap(), json!({"id": 1, "ms": 3000}));
+    assert_eq!(host.metrics().await.unwrap().sum("corral_policy_refused_total"), 0.0);
+}
+
+#[tokio::test]
+async fn a_host_that_has_not_changed_invalidates_what_one_that_has_fills() {
+    let old = config(58, "").await;
+    let (changed, other) = (Host::start(&old).await.unwrap(), Host::start(&old).await.unwrap());
+    changed.configure(&old.replace(CARD, LARGER_CARD)).unwrap();
+    changed.hup().unwrap();
+    eventually("the changed entity is stored", SOON, || async {
+        let card = get(&changed, "/read/user.card?id=9").await;
+        Ok((card.json()?.get("role").is_some() && card.is_hit()).then_some(()))
+    })
+    .await
+    .unwrap();
+    for name in ["Ada", "Bea", "Cleo"] {
+        let body = json!({"id": 9, "name": name}).to_string();
+        assert_eq!(post(&other, "/write/user.card/rename", &body).await.status, StatusCode::OK);
+        assert_eq!(get(&changed, "/read/user.card?id=9").await.json().unwrap()["name"], name);
+        assert_eq!(get(&other, "/read/user.card?id=9").await.json().unwrap()["name"], name);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_one_goes_back_to_knows_the_entities_in_force() {
+    let host = Host::start(&config(59, "").await).await.unwrap();
+    // A custom section named `new`: the same policy with another digest.
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/default-policy.wasm");
+    let mut newer = std::fs::read(built_in).unwrap();
+    newer.extend(b"\0\x04\x03new");
+    assert_eq!(ask(&host, "PUT /admin/policy", &[], newer).await.status, StatusCode::OK);
+    let with_write = format!(
+        "{COUNTED}[entity.\"user.count\".write.leave]\nparams = [\"id:int8\"]\n\
+         sql = \"DELETE FROM users WHERE id = $1\"\ntouches = [\"user.count()\", \"tag users\"]\n"
+    );
+    host.configure(&config(59, &with_write).await).unwrap();
+    host.hup().unwrap();
+    until_it_says(&host, "was read again and is in force").await;
+    for back in [false, true, true] {
+        if back {
+            let back = ask(&host, "POST /admin/policy/rollback", &[], "").await;
+            assert_eq!(back.status, StatusCode::OK, "{back:?}");
+        }
+        let wrote = post(&host, "/write/user.count/leave", r#"{"id": -1}"#).await;
+        assert_eq!(wrote.status, StatusCode::OK, "{wrote:?}");
+        get(&host, "/read/user.count").await;
+        eventually("the policy decides on what is new", SOON, || async {
+            Ok(get(&host, "/read/user.count").await.is_hit().then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+}
