@@ -97,7 +97,7 @@ fn problems_name_the_variable() {
         "STORE_ULR: stands for no key; did you mean CORRAL_STORE_URL?",
         "STORE_URL (store.url): not an address that works here; begin with redis://, rediss://, \
          redis+sentinel:// or redis+cluster://",
-        "ZZZ: stands for no key; unset it",
+        "ZZZZZZZZ: stands for no key; unset it",
     ];
     let expected: Vec<_> =
         expected.iter().map(|line| format!("environment variable CORRAL_{line}")).collect();
