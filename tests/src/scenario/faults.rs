@@ -32,6 +32,9 @@ const TEAMS: u8 = 4;
 /// The longest pause of a client: disturbances strike every second, and all shall have their time.
 const PAUSE: Duration = Duration::from_millis(60);
 
+/// Disturbances that a run has at least: fewer show nothing, and one may last for as long as a thousand requests.
+const STRIKES: usize = 6;
+
 /// After a disturbance of the origin, reads that began in it may still fail for so long: their own
 /// deadline, and a connection to notice.
 const ORIGIN_GRACE: Duration = Duration::from_secs(4);
@@ -45,7 +48,7 @@ const REST: Duration = Duration::from_secs(4);
 /// What to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Faults {
-    /// Requests of all clients together.
+    /// Requests of all clients together, at least.
     pub requests: usize,
     /// The pause between two disturbances.
     pub every: Duration,
@@ -114,10 +117,20 @@ struct Shared {
     ledger: Ledger,
     origin: Windows,
     left: AtomicUsize,
+    strikes: AtomicUsize,
     excused: AtomicUsize,
     near: AtomicUsize,
     pending: AtomicUsize,
     over: AtomicBool,
+}
+
+impl Shared {
+    /// Whether there is another request to make.
+    fn goes_on(&self) -> bool {
+        let take = |left: usize| left.checked_sub(1);
+        let more = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        more || self.strikes.load(Ordering::Relaxed) < STRIKES
+    }
 }
 
 struct Stage {
@@ -157,6 +170,7 @@ impl Faults {
                 .strike(fault, host, Duration::from_millis(lasts))
                 .await
                 .context(format!("{fault:?}"))?;
+            stage.shared.strikes.fetch_add(1, Ordering::Relaxed);
             let over = stage.shared.ledger.elapsed();
             struck.push(format!("{:>7}..{} {fault:?}", at.as_millis(), over.as_millis()));
             sleep(self.every).await;
@@ -209,6 +223,7 @@ impl Stage {
             ledger: Ledger::new(),
             origin: Windows::default(),
             left: AtomicUsize::new(requests),
+            strikes: AtomicUsize::new(0),
             excused: AtomicUsize::new(0),
             near: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
@@ -268,8 +283,7 @@ async fn client(shared: Arc<Shared>, number: u8, seed: u64) -> anyhow::Result<()
     let own = [Some(Subject::Item(number)), (number < TEAMS).then_some(Subject::Team(number))];
     let own: Vec<Subject> = own.into_iter().flatten().collect();
     let all: Vec<Subject> = all().collect();
-    let take = |left: usize| left.checked_sub(1);
-    while shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+    while shared.goes_on() {
         sleep(PAUSE.mul_f64(random.random())).await;
         let host = random.random_range(0..HOSTS);
         if random.random_range(0..100) < 20 {
