@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use corral_tests::scenario::faults::{Faults, Report};
+use corral_tests::scenario::idlers::Idlers;
 use corral_tests::scenario::loads::{EXACT, Loads};
 use corral_tests::scenario::report::{self, Reading};
 use corral_tests::scenario::swaps::Swaps;
@@ -35,6 +36,26 @@ async fn with_faults(near: Duration) -> Report {
     report.expect().with_context(|| format!("{again} {seed}`")).unwrap();
     assert!(report.disturbances.len() > 3, "too few disturbances: {report:?}");
     report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_nothing_or_takes_nothing_is_cut_off_while_others_read() {
+    let idlers = Idlers {
+        silent: 150,
+        half: 150,
+        never: 40,
+        good: 4,
+        before: Duration::from_millis(500),
+        max_connections: 250,
+        within: Duration::from_secs(100),
+    };
+    let report = idlers.run().await.unwrap();
+    println!("{report}");
+    assert!(report.holds(), "{report:?}");
+    // Four hundred megabytes are asked for, and the places are fewer than the connections.
+    let [before, most, _] = report.memory_mib;
+    assert!(most < before + 400.0, "{report:?}");
+    assert!(report.files[1] < report.files[0] + 250, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
