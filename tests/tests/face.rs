@@ -11,6 +11,8 @@ mod answers;
 mod audit;
 #[path = "face/bodies.rs"]
 mod bodies;
+#[path = "face/browser.rs"]
+mod browser;
 #[path = "face/bulk.rs"]
 mod bulk;
 #[path = "face/check.rs"]

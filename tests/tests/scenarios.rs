@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use corral_tests::scenario::faults::{Faults, Report};
+use corral_tests::scenario::idlers::Idlers;
 use corral_tests::scenario::loads::{EXACT, Loads};
 use corral_tests::scenario::report::{self, Reading};
 use corral_tests::scenario::swaps::Swaps;
@@ -49,6 +50,26 @@ async fn no_read_fails_and_few_wait_while_the_origin_is_away_and_writes_recover(
         assert!(report.failed_writes[1] > 0, "{report:#?}");
         assert!((1..=8).contains(&report.said.len()), "{report:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_nothing_or_takes_nothing_is_cut_off_while_others_read() {
+    let idlers = Idlers {
+        silent: 150,
+        half: 150,
+        never: 40,
+        good: 4,
+        before: Duration::from_millis(500),
+        max_connections: 250,
+        within: Duration::from_secs(100),
+    };
+    let report = idlers.run().await.unwrap();
+    println!("{report}");
+    assert!(report.holds(), "{report:?}");
+    // Four hundred megabytes are asked for, and the places are fewer than the connections.
+    let [before, most, _] = report.memory_mib;
+    assert!(most < before + 400.0, "{report:?}");
+    assert!(report.files[1] < report.files[0] + 250, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

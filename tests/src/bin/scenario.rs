@@ -12,8 +12,8 @@ use corral_tests::authors;
 use corral_tests::scenario::real::command::Real;
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
-    deaths, faults, lifetimes, loads, near, newcomer, origin, outage, policies, predict, rename,
-    report, saturated, stampede,
+    deaths, faults, idlers, lifetimes, loads, near, newcomer, origin, outage, policies, predict,
+    rename, report, saturated, stampede,
 };
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
@@ -89,6 +89,27 @@ enum Scenario {
         /// Seconds of each run.
         #[arg(long, default_value_t = 8)]
         seconds: u64,
+    },
+    /// Connections that say nothing, say half, or take nothing of their answer, while others read.
+    Idlers {
+        /// Connections that say nothing.
+        #[arg(long, default_value_t = 10_000)]
+        silent: usize,
+        /// Connections that say half.
+        #[arg(long, default_value_t = 10_000)]
+        half: usize,
+        /// Connections that take nothing of ten megabytes.
+        #[arg(long, default_value_t = 1_000)]
+        never: usize,
+        /// Connections that read.
+        #[arg(long, default_value_t = 64)]
+        good: usize,
+        /// The host's `max_connections`.
+        #[arg(long, default_value_t = 10_000)]
+        max_connections: usize,
+        /// A JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
     },
     /// A host is killed between its commit and its invalidation.
     Deaths {
@@ -257,6 +278,13 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             let told = |run: &saturated::Run| eprintln!("{run:?}");
             let report = saturated::run(rounds, Duration::from_secs(seconds), told).await?;
             print(&report)?;
+        }
+        Scenario::Idlers { silent, half, never, good, max_connections, json } => {
+            let [before, within] = [10, 120].map(Duration::from_secs);
+            let idlers =
+                idlers::Idlers { silent, half, never, good, before, max_connections, within };
+            let report = idlers.run().await?;
+            show(&report, json)?;
             return Ok(report.holds());
         }
         Scenario::Deaths { deaths } => {

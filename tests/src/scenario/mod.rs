@@ -5,6 +5,7 @@ pub mod cost;
 pub mod deaths;
 pub mod faults;
 mod hosts;
+pub mod idlers;
 pub mod least;
 mod ledger;
 pub mod lifetimes;

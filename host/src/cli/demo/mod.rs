@@ -72,7 +72,8 @@ async fn show(
     narrator.tell(format_args!(
         "\nServing at http://{listen}, admin at http://{admin}. Try:\n\
          \x20 curl -i 'http://{listen}/read/product.page?id=42'\n\
-         \x20 curl -i -X POST http://{listen}/write/user.profile/rename -d '{{\"id\": 7, \"name\": \"Ada\"}}'\n\
+         \x20 curl -i http://{listen}/write/user.profile/rename -H 'content-type: application/json' \
+         -d '{{\"id\": 7, \"name\": \"Ada\"}}'\n\
          \x20 curl -s http://{admin}/metrics\nCtrl-C ends.",
         listen = corral.config().listen,
         admin = corral.config().admin.listen,

@@ -20,9 +20,12 @@ pub(super) const TAKE_TIME: Duration = Duration::from_secs(30);
 /// What is too little to count as taking an answer, in bytes.
 const LEAST: u64 = 16 << 10;
 
-/// How long the host listens after its last word, so that what the client sends at that moment does
-/// not make its system throw the answer away (RFC 9112, section 9.6).
-pub(super) const FAREWELL_TIME: Duration = Duration::from_secs(2);
+/// How long the host listens after its last word and after what came then, so that what the client is
+/// still sending does not make its system throw the answer away (RFC 9112, section 9.6).
+const FAREWELL_TIME: Duration = Duration::from_secs(2);
+
+/// A client that goes on sending after the host's last word is listened to for this long.
+const FAREWELL_IN_ALL: Duration = Duration::from_secs(30);
 
 /// What the host waits for, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +64,14 @@ pub(super) struct Patience {
     waits: Waits,
     /// The counters when `waits` began.
     mark: Beat,
+    /// When the host said its last word.
+    closed: Option<Instant>,
 }
 
 impl Patience {
     /// Of a connection that begins now. `idle` is how long it may be without a request.
     pub(super) fn new(idle: Duration, now: Instant, beat: Beat) -> Self {
-        Self { idle, waits: Waits::First(now), mark: beat }
+        Self { idle, waits: Waits::First(now), mark: beat, closed: None }
     }
 
     pub(super) fn waits(&self) -> Waits {
@@ -78,7 +83,7 @@ impl Patience {
         let goes_on = match self.waits {
             Waits::Taking(_) => beat.owed > 0 && !self.took(beat),
             Waits::Works => beat.owed == 0 && beat.underway,
-            Waits::Farewell(_) => beat.is_quiet() && beat.closing,
+            Waits::Farewell(_) => beat.is_quiet() && beat.closing && beat.heard == self.mark.heard,
             Waits::First(_) => self.still_idle(beat),
             Waits::Head(_) => self.still_idle(beat),
             Waits::Idle(_) => {
@@ -95,7 +100,9 @@ impl Patience {
         } else if beat.underway {
             Waits::Works
         } else if beat.closing {
-            Waits::Farewell(now())
+            let now = now();
+            self.closed.get_or_insert(now);
+            Waits::Farewell(now)
         } else if was_idle && self.still_idle(beat) {
             Waits::Head(now())
         } else {
@@ -122,7 +129,10 @@ impl Patience {
             Waits::First(since) | Waits::Head(since) => Some(since + HEAD_TIME),
             Waits::Idle(since) => Some(since + self.idle),
             Waits::Taking(since) => Some(since + TAKE_TIME),
-            Waits::Farewell(since) => Some(since + FAREWELL_TIME),
+            Waits::Farewell(since) => {
+                let in_all = self.closed.unwrap_or(since) + FAREWELL_IN_ALL;
+                Some(in_all.min(since + FAREWELL_TIME))
+            }
         }
     }
 }
@@ -190,6 +200,13 @@ mod tests {
         assert_eq!(more, (Waits::Head(since), Some(HEAD_TIME - SECOND)), "byte after byte");
         let closed = world.after(Pulse::close);
         assert_eq!(closed, (Waits::Farewell(world.now), Some(FAREWELL_TIME)));
+        let since = world.now;
+        let more = world.after(Pulse::hear);
+        assert_eq!(more, (Waits::Farewell(since + SECOND), Some(FAREWELL_TIME)), "it goes on");
+        while world.now < since + FAREWELL_IN_ALL {
+            world.after(Pulse::hear);
+        }
+        assert_eq!(world.patience.end(), Some(since + FAREWELL_IN_ALL), "and not for ever");
     }
 
     #[test]

@@ -18,6 +18,9 @@ const PART: usize = 128;
 /// Between two looks when nobody could be sent away: every connection is being answered.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Between two words in the log that all places are taken.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
 /// What a server's clients may leave untaken of their answers, all together. Beyond it those are cut
 /// off that have taken nothing for longest, and for [`STALLED`].
 const UNTAKEN_BYTES: u64 = 256 << 20;
@@ -41,6 +44,8 @@ pub(super) struct Places {
     next: AtomicU64,
     /// Bytes of large answers that are not taken.
     untaken: AtomicU64,
+    /// When somebody was last told that all places were taken.
+    told_ms: AtomicU64,
 }
 
 /// A connection's place. Dropped: free.
@@ -63,6 +68,7 @@ impl Places {
             seated: Mutex::default(),
             next: AtomicU64::new(0),
             untaken: AtomicU64::new(0),
+            told_ms: AtomicU64::new(0),
         })
     }
 
@@ -72,12 +78,26 @@ impl Places {
         loop {
             let permit = Arc::clone(&self.free).acquire_owned();
             if self.free.available_permits() == 0 {
+                self.tell();
                 self.make_room();
             }
             // The semaphore is never closed.
             if let Ok(Ok(permit)) = timeout(LOOK_AGAIN, permit).await {
                 return self.seat(permit);
             }
+        }
+    }
+
+    /// Says that all places are taken, once in a while.
+    fn tell(&self) {
+        let (now, told) = (self.count_ms(Instant::now()), self.told_ms.load(Ordering::Relaxed));
+        if told == 0 || now.saturating_sub(told) > TELL_AGAIN.as_millis() as u64 {
+            self.told_ms.store(now.max(1), Ordering::Relaxed);
+            tracing::warn!(
+                connections = self.limit,
+                "every connection is taken, so those that keep this host waiting for longest are closed; \
+                 max_connections and the limit on open files set how many there are"
+            );
         }
     }
 

@@ -111,6 +111,7 @@ impl Stream {
                 break;
             }
             *left = left.saturating_sub(count);
+            self.pulse.hear();
         }
         Poll::Ready(Ok(()))
     }
