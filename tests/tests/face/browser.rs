@@ -217,7 +217,8 @@ async fn serve(listener: TcpListener, answer: impl Fn(String) -> String + Clone 
     while let Ok((mut stream, _)) = listener.accept().await {
         let answer = answer.clone();
         tokio::spawn(async move {
-            let mut answer = answer(whole(&mut stream).await);
+            let request = whole(&mut stream).await;
+            let mut answer = answer(request);
             if !answer.contains("\r\n\r\n") {
                 answer.push_str("connection: close\r\ncontent-length: 0\r\n\r\n");
             }
@@ -231,18 +232,18 @@ async fn serve(listener: TcpListener, answer: impl Fn(String) -> String + Clone 
 async fn whole(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let head = head.to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
-                return text.into_owned();
-            }
-        }
-        if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
-            return String::from_utf8_lossy(&bytes).into_owned();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if is_whole(&text) || !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
+            return text;
         }
     }
+}
+
+fn is_whole(request: &str) -> bool {
+    let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+    let head = head.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    body.len() >= length.map_or(0, |length| length.parse().unwrap())
 }
 
 /// A browser for which every name of `example` is this machine; it ends when it is dropped.
