@@ -9,6 +9,8 @@ mod access;
 mod answers;
 #[path = "face/audit.rs"]
 mod audit;
+#[path = "face/bulk.rs"]
+mod bulk;
 #[path = "face/check.rs"]
 mod check;
 #[path = "face/common.rs"]
@@ -35,3 +37,5 @@ mod tags;
 mod touches;
 #[path = "face/wire.rs"]
 mod wire;
+#[path = "face/words.rs"]
+mod words;

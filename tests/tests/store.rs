@@ -3,6 +3,8 @@
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "store/distant.rs"]
+mod distant;
 #[path = "store/faulty.rs"]
 mod faulty;
 #[path = "store/identity.rs"]

@@ -60,6 +60,10 @@ pub enum Why {
     StoreUnavailable,
     /// An invalidation came in between.
     FillRejected,
+    /// Its rows have more different tags than a value may have.
+    TooManyTags,
+    /// A tag can't be made of its rows: the database has a value there that has no text.
+    Untaggable,
     /// The policy's patience ended, or it gave no usable answer.
     Uncached,
 }
@@ -73,7 +77,9 @@ impl Via {
             Self::Store => ReadOutcome::Hit,
             Self::Stale => ReadOutcome::Stale,
             Self::StaleIfError => ReadOutcome::StaleIfError,
-            Self::Peer | Self::Loaded { .. } | Self::Uncached(Why::FillRejected) => {
+            Self::Peer
+            | Self::Loaded { .. }
+            | Self::Uncached(Why::FillRejected | Why::TooManyTags | Why::Untaggable) => {
                 ReadOutcome::Miss
             }
             Self::Uncached(Why::StoreUnavailable | Why::Uncached) => ReadOutcome::Bypass,

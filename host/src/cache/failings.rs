@@ -19,6 +19,7 @@ use super::load::{LoadError, load_time};
 use super::write::WriteError;
 use crate::config::Entity;
 use crate::origin::{BODY_LIMIT, OriginError};
+use crate::policy::guard::TAGS_LIMIT;
 
 /// How long a subject that succeeds must not have failed.
 const QUIET: Duration = Duration::from_secs(10);
@@ -104,6 +105,25 @@ impl Failings {
         }
     }
 
+    /// A value can't be stored: a tag is made of a column of which a row has no text.
+    pub(super) fn untaggable(&self, entity: &str, column: &str) {
+        let what = format!(
+            "are not stored: their tags need the column {column:?}, which the statement does not return, or \
+             of which a row has a value without a text; `corral check` names the first, and a tag of another \
+             column helps the second"
+        );
+        self.failed(Subject::Loads { entity: entity.to_owned() }, "untaggable", &what);
+    }
+
+    /// A value can't be stored: its rows have too many tags.
+    pub(super) fn too_many_tags(&self, entity: &str) {
+        let what = format!(
+            "are not stored: their rows have more than {TAGS_LIMIT} different tags; tag the list by what its \
+             rows share, or read fewer rows at once"
+        );
+        self.failed(Subject::Loads { entity: entity.to_owned() }, "too-many-tags", &what);
+    }
+
     fn load_was_late(&self, entity: &Entity, whose: Option<Whose>) {
         let (name, limit) = (&entity.name, load_time(entity.deadline));
         let key = format!("entity.{name:?}.deadline ({:?})", entity.deadline);
@@ -158,6 +178,13 @@ impl Failings {
                      return; `corral check` names every such column"
                 );
                 self.failed(subject(), "column", &what);
+            }
+            WriteError::TooMuch(much) => {
+                let what = format!(
+                    "is refused: {much}; let it touch a tag that all of them carry, or write fewer rows at \
+                     once"
+                );
+                self.failed(subject(), "too-much", &what);
             }
             // Of what is owed the store's breaker speaks.
             WriteError::Overloaded | WriteError::Interrupted => {}

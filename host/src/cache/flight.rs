@@ -56,6 +56,8 @@ pub(super) struct Flight {
     store_failed: bool,
     /// Its fill proves that no invalidation came in since its claim.
     is_proven: bool,
+    /// Why what it loaded can't be stored, whatever the policy says.
+    spoiled: Option<Why>,
     last_error: Option<LoadError>,
     turns: u32,
     waits: u32,
@@ -97,6 +99,7 @@ impl Flight {
             had_value: false,
             store_failed: false,
             is_proven: false,
+            spoiled: None,
             last_error: None,
             turns: 0,
             waits: 0,
@@ -297,7 +300,9 @@ impl Flight {
                 Ok(served(envelope, self.cache.now_ms(), via))
             }
             State::Loaded(loaded, _) => Ok(self.unstored(&loaded, Why::Uncached)),
-            State::Settled(loaded, None) => Ok(self.unstored(&loaded, Why::FillRejected)),
+            State::Settled(loaded, None) => {
+                Ok(self.unstored(&loaded, self.spoiled.unwrap_or(Why::FillRejected)))
+            }
             State::Begun
             | State::Looked(None)
             | State::Held

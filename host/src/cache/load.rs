@@ -80,8 +80,9 @@ impl Loader for QueryLoader {
 pub struct Loaded {
     /// JSON text; none: no such row.
     pub body: Option<Bytes>,
-    /// Of each row the canonical texts of the columns that tags need; `None`: they can't be told.
-    pub rows: Option<Vec<Row>>,
+    /// Of each row the canonical texts of the columns that tags need, or the column that they can't be told
+    /// of.
+    pub rows: Result<Vec<Row>, String>,
     /// Time from the start of the load to its end, the queue not included.
     pub cost: Duration,
 }

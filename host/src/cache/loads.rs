@@ -100,7 +100,7 @@ impl Loads {
         let cost = began.elapsed();
         self.learn(&turn.entity, cost);
         let Fetched { body, rows, missing } = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
-        Ok(Loaded { body, rows: missing.is_empty().then_some(rows), cost })
+        Ok(Loaded { body, rows: missing.into_iter().next().map_or(Ok(rows), Err), cost })
     }
 
     async fn turn(self: &Arc<Self>, entity: &str, by: Instant) -> Result<Turn, LoadError> {

@@ -61,7 +61,9 @@ pub use read::Read;
 pub use stamps::Definition;
 pub(crate) use stamps::lifetimes;
 pub use trust::{Breaker, Trust};
-pub use write::{CacheEffect, Invalidated, Invalidation, Resolve, WriteCall, WriteError, Wrote};
+pub use write::{
+    CacheEffect, Invalidated, Invalidation, Resolve, TooMuch, WriteCall, WriteError, Wrote,
+};
 
 use breaker::{OriginBreaker, Under, is_silence};
 use database::Database;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::origin::{Origin, OriginError, Value, WriteStatement};
-use crate::policy::{Argument, Generation, Named, Request};
+use crate::policy::{Argument, Generation, Named, Request, guard};
 use crate::store::{Key, Tag, Target};
 
 use super::flight::Flight;
@@ -90,6 +90,9 @@ pub enum WriteError {
     /// The policy could not say what the write touches; nothing was written.
     #[error("the policy could not say what the write touches")]
     Undecided,
+    /// It changes more than can be made untrue at once; nothing was written.
+    #[error("{0}")]
+    TooMuch(TooMuch),
     /// The statement does not return a column that its touches need; nothing was written.
     #[error("the touches of this write need the column {0:?}, which its statement does not return")]
     Column(String),
@@ -99,6 +102,31 @@ pub enum WriteError {
     /// The write's task ended early.
     #[error("the write was interrupted")]
     Interrupted,
+}
+
+/// What a write has too much of. The rows are its caller's doing, and none of the policy's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooMuch {
+    /// Over [`guard::TARGETS_LIMIT`].
+    #[error("its {rows} rows touch more than {} keys and tags", guard::TARGETS_LIMIT)]
+    Targets {
+        /// Rows that it changes.
+        rows: u64,
+    },
+    /// The policy can't name what so many rows touch while their transaction is open.
+    #[error("what its {rows} rows touch takes longer than {within:?} to name")]
+    Time {
+        /// Rows that it changes.
+        rows: u64,
+        /// For so long the policy was asked.
+        within: Duration,
+    },
+    /// A row is larger than what a policy is asked about.
+    #[error("one of its rows has more than {limit} bytes in the columns that its touches need")]
+    Row {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// What an explicit invalidation names.
@@ -153,7 +181,7 @@ impl Cache {
         let deadline = Instant::now() + call.deadline;
         let executed = Executed::execute(call).await?;
         let rows = executed.rows();
-        let announced: Announced = executed.name(self, call)?.announce(self).await;
+        let announced: Announced = executed.name(self, call).await?.announce(self).await;
         let refills = match announced.commit().await? {
             Ended::Committed(committed) => committed.invalidate(self).await,
             Ended::InDoubt(doubt) => doubt.settle(self, call, deadline).await?,

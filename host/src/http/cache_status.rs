@@ -67,6 +67,8 @@ fn describe(answer: &Answer) -> (Option<&'static str>, bool, Option<&'static str
         Via::Loaded { .. } => (Some(miss), true, None),
         Via::Uncached(Why::StoreUnavailable) => (Some("bypass"), false, Some("store-unavailable")),
         Via::Uncached(Why::FillRejected) => (Some(miss), false, Some("fill-rejected")),
+        Via::Uncached(Why::TooManyTags) => (Some(miss), false, Some("too-many-tags")),
+        Via::Uncached(Why::Untaggable) => (Some(miss), false, Some("untaggable")),
         Via::Uncached(Why::Uncached) => (Some("bypass"), false, Some("uncached")),
     }
 }

@@ -152,6 +152,9 @@ impl From<RequestError> for Problem {
             RequestError::NotAllowed(why) => {
                 Self::new(StatusCode::FORBIDDEN, "not-allowed", "This is not allowed here", why)
             }
+            RequestError::Late { key, limit } => late(format!(
+                "no answer within {limit:?}, which {key} sets: make the statement faster, or raise it"
+            )),
             RequestError::Query(code) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "query-rejected",
@@ -202,7 +205,10 @@ impl From<ReadError> for Problem {
 }
 
 fn deadline() -> Problem {
-    let detail = "no answer by the deadline of this entity";
+    late("no answer by the deadline of this entity".to_owned())
+}
+
+fn late(detail: String) -> Problem {
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "The deadline passed", detail)
 }
 
@@ -231,7 +237,8 @@ fn origin(error: &OriginError) -> Problem {
             StatusCode::BAD_GATEWAY,
             "statement-failed",
             "The statement failed",
-            "the database rejected the statement of this entity; the log of level debug has its words",
+            "the database rejected the statement of this entity; a host that runs with \
+             RUST_LOG=info,corral_host=debug has its words in the log",
         )
         .with("code", json!(code)),
         OriginError::TooLarge => Problem::new(
@@ -262,6 +269,12 @@ impl From<WriteError> for Problem {
                 "policy-failed",
                 "Nothing was written",
                 "the policy could not say what the write touches",
+            ),
+            WriteError::TooMuch(much) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "write-too-large",
+                "Nothing was written",
+                format!("{much}; write fewer rows at once, or let it touch a tag that all of them carry"),
             ),
             WriteError::Column(column) => Self::new(
                 StatusCode::BAD_GATEWAY,

@@ -4,6 +4,7 @@
 //! This module knows neither store nor origin. It answers decisions and says which generation gave
 //! them; whether a decision may be acted upon is checked in [`guard`].
 
+mod batches;
 pub mod bindings;
 pub mod build;
 mod builtin;
@@ -29,6 +30,7 @@ mod watch;
 
 use std::fmt;
 
+pub use batches::{ROW_LIMIT, batches};
 pub use builtin::builtin;
 pub use calls::Calls;
 pub use changes::{OLD, row_change};

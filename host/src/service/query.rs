@@ -11,7 +11,7 @@ use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
 use crate::policy::Query;
 
 use super::Corral;
-use super::requests::{InvalidArgument, RequestError};
+use super::requests::{InvalidArgument, RequestError, of_read};
 use super::tags::GivenTag;
 
 /// An ad-hoc query.
@@ -70,7 +70,7 @@ impl Corral {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
                 return RequestError::Query(code);
             }
-            error.into()
+            of_read(error, config.deadline, || "query.deadline".to_owned())
         })
     }
 }

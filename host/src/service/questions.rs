@@ -216,6 +216,7 @@ fn problems(error: &RequestError) -> String {
         RequestError::UnknownEntity(_)
         | RequestError::UnknownWrite(_)
         | RequestError::NotAllowed(_)
+        | RequestError::Late { .. }
         | RequestError::Query(_)
         | RequestError::Read(_)
         | RequestError::Write(_) => error.to_string(),

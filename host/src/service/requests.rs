@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
 use crate::cache::{
-    Answer, Invalidated, Invalidation, Read, ReadError, WriteCall, WriteError, Wrote,
+    Answer, Invalidated, Invalidation, LoadError, Read, ReadError, WriteCall, WriteError, Wrote,
 };
 use crate::config::Param;
 use crate::name::{Key, Name, Tag};
-use crate::origin::Value;
+use crate::origin::{OriginError, Value};
 use crate::policy::{Argument, Request, Subject};
 
 use super::tags::{GivenTag, NoTag};
@@ -78,6 +79,14 @@ pub enum RequestError {
     /// The configuration does not allow it.
     #[error("{0}")]
     NotAllowed(&'static str),
+    /// No answer within this time, which the configuration sets under this key.
+    #[error("no answer within {limit:?} ({key})")]
+    Late {
+        /// Where the limit is set.
+        key: String,
+        /// How long an answer may take.
+        limit: Duration,
+    },
     /// The origin rejected the client's statement, with this code.
     #[error("the origin rejected the query ({0})")]
     Query(String),
@@ -103,7 +112,10 @@ impl Corral {
             ));
         }
         let read = sql_read(bound, values)?.bypassing(request.no_cache);
-        Ok(self.inner.cache.read(read).await?)
+        self.inner.cache.read(read).await.map_err(|error| {
+            let key = || format!("entity.{:?}.deadline", bound.entity.name);
+            of_read(error, bound.entity.deadline, key)
+        })
     }
 
     /// Runs a configured write.
@@ -229,6 +241,20 @@ impl Corral {
             let values = bound.entity.params.iter().map(value).collect::<Option<_>>()?;
             sql_read(bound, values).ok()
         })
+    }
+}
+
+/// An error of a read; one that came too late names what sets the limit.
+pub(super) fn of_read(
+    error: ReadError,
+    limit: Duration,
+    key: impl FnOnce() -> String,
+) -> RequestError {
+    match error {
+        ReadError::Deadline | ReadError::Load(LoadError::Origin(OriginError::Timeout(_))) => {
+            RequestError::Late { key: key(), limit }
+        }
+        ReadError::Unbound | ReadError::Load(_) | ReadError::Nothing => error.into(),
     }
 }
 

@@ -181,7 +181,7 @@ const CASES: &[Case] = &[
     case(
         "GET /read/report.ratio?by=0",
         "",
-        r#"{"type":"urn:corral:problem:statement-failed","title":"The statement failed","status":502,"detail":"the database rejected the statement of this entity; the log of level debug has its words","code":"22012"}"#,
+        r#"{"type":"urn:corral:problem:statement-failed","title":"The statement failed","status":502,"detail":"the database rejected the statement of this entity; a host that runs with RUST_LOG=info,corral_host=debug has its words in the log","code":"22012"}"#,
     ),
     case(
         "GET /read/report.large",
@@ -191,7 +191,7 @@ const CASES: &[Case] = &[
     case(
         "GET /read/report.late?id=1",
         "",
-        r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer by the deadline of this entity"}"#,
+        r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer within 300ms, which entity.\"report.late\".deadline sets: make the statement faster, or raise it"}"#,
     ),
     // The policy
     case(

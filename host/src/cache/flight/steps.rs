@@ -1,17 +1,21 @@
 //! What a flight does: one method an action, each of which says what happened. Every method is headed by
 //! the states between which it moves.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
+
+use tokio::task::yield_now;
 
 use crate::name::Fingerprint;
 use crate::observe::LoadReason;
 use crate::policy::guard;
-use crate::policy::{Event, Failure, Lifetime, Policy as _, Report};
+use crate::policy::{Event, Failure, Lifetime, Policy as _, ROW_LIMIT, Report, Row, batches};
 use crate::store::{
     Envelope, Epoch, Filled, Indexed, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked,
 };
 
+use super::super::answer::Why;
 use super::super::lease::{Asked, Lease, Spent, Wanted};
 use super::super::load::{LoadError, Loaded};
 use super::super::trust::Grant;
@@ -169,8 +173,11 @@ impl Flight {
         self.cache.publish_policy(&self.read.definition, policy).await;
         let granted = (lease.epoch, lease.granted_ms);
         match lease.during(self.load_tagged(reason, granted)).await {
-            Ok((loaded, Some(stamp))) => self.loaded(loaded, Right::Fill(lease, stamp)),
-            Ok((loaded, None)) => self.loaded(loaded, Right::Spoiled),
+            Ok((loaded, Ok(stamp))) => self.loaded(loaded, Right::Fill(lease, stamp)),
+            Ok((loaded, Err(why))) => {
+                self.spoiled = Some(why);
+                self.loaded(loaded, Right::Spoiled)
+            }
             Err(error) => {
                 drop(lease);
                 self.load_failed(error).await
@@ -185,30 +192,35 @@ impl Flight {
         &self,
         reason: LoadReason,
         (epoch, granted_ms): (Epoch, u64),
-    ) -> Result<(Loaded, Option<Stamp>), LoadError> {
+    ) -> Result<(Loaded, Result<Stamp, Why>), LoadError> {
+        const REJECTED: Why = Why::FillRejected;
         let before = self.before_load(epoch);
         let first = self.load(reason).await?;
         let Some((grant, stamp)) = before.filter(|_| !self.cache.is_of_another_database()) else {
-            return Ok((first, None));
+            return Ok((first, Err(REJECTED)));
         };
         // The node that granted the lease keeps the tags, too: both are times of its clock before the load.
         let before_ms = grant.beat_ms.max(granted_ms);
-        let Some(tags) = self.row_tags(&first) else { return Ok((first, None)) };
+        let tags = match self.row_tags(&first).await {
+            Ok(tags) => tags,
+            Err(why) => return Ok((first, Err(why))),
+        };
         if tags.is_empty() {
-            return Ok((first, Some(stamp)));
+            return Ok((first, Ok(stamp)));
         }
         match self.index(&tags).await {
-            Err(_) => Ok((first, None)),
+            Err(_) => Ok((first, Err(REJECTED))),
             // The node's clock went back since: its marks can't be compared.
-            Ok(indexed) if indexed.now_ms < before_ms => Ok((first, None)),
+            Ok(indexed) if indexed.now_ms < before_ms => Ok((first, Err(REJECTED))),
             Ok(indexed) if indexed.marks.iter().all(|mark| is_old(*mark, epoch, before_ms)) => {
-                Ok((first, Some(stamp)))
+                Ok((first, Ok(stamp)))
             }
             Ok(_newer_marks) => {
                 let again = self.before_load(epoch);
                 let second = self.load(LoadReason::Tag).await?;
-                let is_same = self.row_tags(&second).as_ref() == Some(&tags);
-                Ok((second, again.filter(|_| is_same).map(|(_, stamp)| stamp)))
+                let is_same = self.row_tags(&second).await.as_ref() == Ok(&tags);
+                let stamp = again.filter(|_| is_same).map(|(_, stamp)| stamp);
+                Ok((second, stamp.ok_or(REJECTED)))
             }
         }
     }
@@ -225,15 +237,41 @@ impl Flight {
         self.cache.load(&self.read, columns, reason, self.deadline).await
     }
 
-    /// The tags that depend on the loaded rows. `None`: they can't be known, so the value must not be
-    /// stored.
-    fn row_tags(&self, loaded: &Loaded) -> Option<Vec<Tag>> {
+    /// The tags that depend on the loaded rows, or why they can't be known, so that the value must not be stored.
+    async fn row_tags(&self, loaded: &Loaded) -> Result<Vec<Tag>, Why> {
         if self.plan.row_columns.is_empty() || loaded.body.is_none() {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         }
-        let rows = loaded.rows.as_ref()?;
+        let entity = &self.read.entity().name;
+        let rows = loaded.rows.as_ref().map_err(|column| {
+            self.cache.failings.untaggable(entity, column);
+            Why::Untaggable
+        })?;
+        if rows.iter().any(|row| size(row) > ROW_LIMIT) {
+            self.cache.failings.untaggable(entity, &self.plan.row_columns.join(", "));
+            return Err(Why::Untaggable);
+        }
+        let mut tags = BTreeSet::new();
+        for (nth, batch) in batches(rows, |row| size(row)).enumerate() {
+            if nth > 0 {
+                // Others have their turn between two calls.
+                yield_now().await;
+            }
+            tags.extend(self.tags_of(batch).ok_or(Why::FillRejected)?);
+            if tags.len() > guard::TAGS_LIMIT {
+                self.cache.failings.too_many_tags(entity);
+                return Err(Why::TooManyTags);
+            }
+        }
+        Ok(tags.into_iter().collect())
+    }
+
+    /// The tags of some rows; `None`: the policy gave none that are legal.
+    fn tags_of(&self, rows: &[Row]) -> Option<Vec<Tag>> {
         let tags = self.generation.row_tags(&self.read.request(), rows).ok()?.ok()?;
-        guard::tags(&tags).inspect_err(|illegal| self.generation.refused(illegal)).ok()
+        let tags = guard::row_tags(tags.len(), rows.len())
+            .and_then(|()| tags.iter().map(|tag| guard::tag(tag)).collect());
+        tags.inspect_err(|illegal| self.generation.refused(illegal)).ok()
     }
 
     /// Writes the name into the index of each tag, until long after it is gone.
@@ -356,6 +394,11 @@ impl Flight {
             body: loaded.body.clone(),
         }
     }
+}
+
+/// The bytes of a row that a policy is told of.
+fn size(row: &Row) -> usize {
+    row.iter().map(|text| text.as_ref().map_or(0, String::len)).sum()
 }
 
 /// Whether the load began after the invalidation that set this mark: it was set in the epoch that the load

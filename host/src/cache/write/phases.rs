@@ -1,19 +1,28 @@
 //! The phases of a write. Each is made of the one before it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::origin::{CommitError, Transaction, Written, Xid};
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+use crate::origin::{CommitError, Transaction, WRITE_IDLE_LIMIT, Written, Xid};
 use crate::policy::guard;
 use crate::policy::{
-    Argument, Change, Generation, Named, Policy as _, Request, Scope, Target as Touched, Way,
-    row_change,
+    Argument, Change, Generation, Named, Policy as _, ROW_LIMIT, Request, RowChange, Scope,
+    Target as Touched, Way, batches, row_change,
 };
 use crate::store::Target;
 
 use super::super::{Cache, namings};
 use super::doubt::InDoubt;
 use super::intents::Announcement;
-use super::{Invalidated, Refill, WriteCall, WriteError};
+use super::{Invalidated, Refill, TooMuch, WriteCall, WriteError};
+
+/// How long naming what a write touches may take: its transaction is open meanwhile, and has to commit
+/// before the database ends it.
+const NAMED_WITHIN: Duration = WRITE_IDLE_LIMIT.saturating_sub(Duration::from_millis(500));
 
 /// The statement ran, in a transaction that is open.
 pub(super) struct Executed {
@@ -36,14 +45,23 @@ impl Executed {
     }
 
     /// What it touches, under every generation whose keys may live.
-    pub(super) fn name(self, cache: &Cache, call: &WriteCall) -> Result<Touching, WriteError> {
+    pub(super) async fn name(
+        self,
+        cache: &Cache,
+        call: &WriteCall,
+    ) -> Result<Touching, WriteError> {
         let change = change(call, &self.written);
         let known = cache.slot.naming();
         let mut touched = Targets::default();
+        let bound = Bound::new(self.written.rows, call.deadline.min(NAMED_WITHIN));
         for (age, generation) in known.iter().enumerate() {
-            touched.add(generation, &change, age == 0)?;
+            touched.add(generation, &change, age == 0, bound).await?;
         }
-        if let Some(in_force) = known.first() {
+        if !cache.debt.has_room_for(touched.targets.len()) {
+            return Err(WriteError::Overloaded);
+        }
+        // A policy beside the one in force is asked in one call.
+        if let Some(in_force) = known.first().filter(|_| is_one_part(&change)) {
             cache.slot.shadows().changed(&change, in_force);
         }
         let Written { transaction, xid, .. } = self.written;
@@ -114,7 +132,7 @@ impl Committed {
     /// Everything touched goes first: what is filled after that carries the write, and whatever becomes of
     /// a refill, nothing older is left. `None`: it is owed.
     pub(super) async fn invalidate(mut self, cache: &Arc<Cache>) -> Option<Vec<Refill>> {
-        self.touch_under_newer(cache);
+        self.touch_under_newer(cache).await;
         let targets = std::mem::take(&mut self.touched.targets);
         if cache.carry_out(targets).await == Invalidated::Pending {
             // The intent stands: a host that trusts the store before this one does carries it out.
@@ -127,10 +145,12 @@ impl Committed {
 
     /// A policy that came into force since may say that the row touched something else; one that comes
     /// into force from now on names fills of what was committed.
-    fn touch_under_newer(&mut self, cache: &Cache) {
+    async fn touch_under_newer(&mut self, cache: &Cache) {
         let is_known = |newer: &Generation| self.known.iter().any(|known| known.names_like(newer));
         for newer in cache.slot.naming().into_iter().filter(|newer| !is_known(newer)) {
-            if let Err(error) = self.touched.add(&newer, &self.change, false) {
+            let rows = u64::try_from(self.change.rows.len()).unwrap_or(u64::MAX);
+            let bound = Bound::new(rows, NAMED_WITHIN);
+            if let Err(error) = self.touched.add(&newer, &self.change, false, bound).await {
                 let policy = newer.label();
                 tracing::error!(%error, policy, "a committed write may be read stale under it");
             }
@@ -142,42 +162,115 @@ impl Committed {
 #[derive(Default)]
 struct Targets {
     targets: Vec<Target>,
+    known: HashSet<Target>,
     refills: Vec<Refill>,
+}
+
+/// How much of a change can be named.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// For the caller to be told.
+    rows: u64,
+    within: Duration,
+    /// All policies that are asked have this time together.
+    until: Instant,
+}
+
+impl Bound {
+    fn new(rows: u64, within: Duration) -> Self {
+        Self { rows, within, until: Instant::now() + within }
+    }
 }
 
 impl Targets {
     /// What `change` touches under `generation`. Only the generation in force refreshes: what
     /// another one named is removed.
-    fn add(
+    async fn add(
         &mut self,
         generation: &Arc<Generation>,
         change: &Change,
         in_force: bool,
+        bound: Bound,
+    ) -> Result<(), WriteError> {
+        if change.rows.iter().any(|row| size(row) > ROW_LIMIT) {
+            return Err(WriteError::TooMuch(TooMuch::Row { limit: ROW_LIMIT }));
+        }
+        let mut asked = HashSet::new();
+        for (nth, part) in parts(change).enumerate() {
+            if nth > 0 {
+                // Others have their turn between two calls.
+                yield_now().await;
+            }
+            if Instant::now() > bound.until {
+                let Bound { rows, within, .. } = bound;
+                return Err(WriteError::TooMuch(TooMuch::Time { rows, within }));
+            }
+            self.add_part(generation, &part, in_force, &mut asked)?;
+            if self.targets.len() > guard::TARGETS_LIMIT {
+                return Err(WriteError::TooMuch(TooMuch::Targets { rows: bound.rows }));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_part(
+        &mut self,
+        generation: &Arc<Generation>,
+        part: &Change,
+        in_force: bool,
+        asked: &mut HashSet<Target>,
     ) -> Result<(), WriteError> {
         let undecided = |illegal: guard::Illegal| {
             generation.refused(&illegal);
             WriteError::Undecided
         };
-        for Touched { scope, way } in invalidated(generation, change)? {
+        let named = invalidated(generation, part)?;
+        guard::targets(named.len(), part.rows.len()).map_err(undecided)?;
+        for Touched { scope, way } in named {
             let target = match scope {
                 Scope::Key(key) => Target::Key(guard::key(&key).map_err(undecided)?),
                 Scope::Tag(tag) => Target::Tag(guard::tag(&tag).map_err(undecided)?),
                 Scope::Read(request) => {
-                    let plan = plan(generation, &request)?;
-                    if way == Way::Refreshed && in_force {
-                        let (generation, request) = (Arc::clone(generation), request.clone());
-                        self.refills.push(Refill { generation, request, plan });
+                    let Some(target) = namings::target(request.clone()) else { continue };
+                    if asked.insert(target.clone()) {
+                        let plan = plan(generation, &request)?;
+                        if way == Way::Refreshed && in_force {
+                            let generation = Arc::clone(generation);
+                            self.refills.push(Refill { generation, request, plan });
+                        }
                     }
-                    let Some(target) = namings::target(request) else { continue };
                     target
                 }
             };
-            if !self.targets.contains(&target) {
+            if self.known.insert(target.clone()) {
                 self.targets.push(target);
             }
         }
         Ok(())
     }
+}
+
+/// A change in parts of few rows; one without rows is one part.
+fn parts(change: &Change) -> impl Iterator<Item = Change> {
+    let part = |rows: &[RowChange]| Change {
+        entity: change.entity.clone(),
+        write: change.write.clone(),
+        arguments: change.arguments.clone(),
+        rows: rows.to_vec(),
+    };
+    let rowless = change.rows.is_empty().then(|| part(&[]));
+    rowless.into_iter().chain(batches(&change.rows, size).map(part))
+}
+
+/// Whether a policy is asked about a change in one call.
+fn is_one_part(change: &Change) -> bool {
+    batches(&change.rows, size).nth(1).is_none()
+}
+
+/// The bytes of a row that a policy is told of.
+fn size(row: &RowChange) -> usize {
+    let columns = row.before.iter().chain(&row.after);
+    columns.map(|column| column.name.len() + column.value.as_ref().map_or(0, String::len)).sum()
 }
 
 fn change(call: &WriteCall, written: &Written) -> Change {

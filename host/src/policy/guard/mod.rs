@@ -17,6 +17,13 @@ use crate::name::{InvalidName, Key, Place, Tag};
 /// reads, so a value with more of them costs the store more than it saves.
 pub const TAGS_LIMIT: usize = 1024;
 
+/// Most targets of a change for each of its rows, or of one without rows; more are held against the policy.
+pub const TARGETS_OF_A_ROW: usize = TAGS_LIMIT;
+
+/// Most targets of a write. Each is announced to every host before the commit and removed after it; a write
+/// that makes more untrue wants a tag that all of it carries.
+pub const TARGETS_LIMIT: usize = 16 << 10;
+
 /// How far a policy may stretch a lifetime.
 const STRETCH: u32 = 10;
 
@@ -101,6 +108,12 @@ pub enum Illegal {
     /// Over [`TAGS_LIMIT`].
     #[error("it gives {0} tags, {TAGS_LIMIT} are allowed")]
     Tags(usize),
+    /// Over [`TAGS_LIMIT`] for each row.
+    #[error("it gives {0} tags for {1} rows, {TAGS_LIMIT} a row are allowed")]
+    RowTags(usize, usize),
+    /// Over [`TARGETS_OF_A_ROW`].
+    #[error("it names {0} targets for a change of {1} rows, {TARGETS_OF_A_ROW} a row are allowed")]
+    Targets(usize, usize),
 }
 
 impl Named {
@@ -130,6 +143,25 @@ pub fn key(key: &str) -> Result<Key, Illegal> {
 /// [`Illegal::Tag`].
 pub fn tag(tag: &str) -> Result<Tag, Illegal> {
     Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
+}
+
+/// Checks how many tags a policy gives so many rows. That a whole list has more than a value may have is the
+/// list's doing.
+///
+/// # Errors
+/// [`Illegal::RowTags`].
+pub fn row_tags(tags: usize, rows: usize) -> Result<(), Illegal> {
+    let most = TAGS_LIMIT.saturating_mul(rows.max(1));
+    if tags > most { Err(Illegal::RowTags(tags, rows)) } else { Ok(()) }
+}
+
+/// Checks how many targets a policy names for a change of so many rows.
+///
+/// # Errors
+/// [`Illegal::Targets`].
+pub fn targets(targets: usize, rows: usize) -> Result<(), Illegal> {
+    let most = TARGETS_OF_A_ROW.saturating_mul(rows.max(1));
+    if targets > most { Err(Illegal::Targets(targets, rows)) } else { Ok(()) }
 }
 
 /// Checks tags, of a plan or of rows.

@@ -2,11 +2,17 @@
 
 use std::time::Instant;
 
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
+use futures_util::FutureExt as _;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind};
 
 use super::RedisStore;
 use super::scripts::Script;
 use crate::store::{Over, StoreError};
+
+/// How many names, or calls of a script, one exchange has: it holds the server for well under a millisecond,
+/// and a round trip is small beside it.
+pub(super) const CHUNK: usize = 256;
 
 /// A script's names and arguments.
 pub(super) type Call = (Vec<String>, Vec<String>);
@@ -48,35 +54,22 @@ impl RedisStore {
         Ok((answer.map(|(_, answer)| answer), now_ms))
     }
 
-    /// Runs a script once for each call, in one exchange. A script may be repeated: when the server does
-    /// not know it, all calls are sent again, each with the script's code, for the server may be made to
-    /// forget it between any two of them. Answers the server's clock at each of them, too.
-    pub(super) async fn run_each<T: FromRedisValue>(
+    /// Runs a script once for each call, in exchanges of a chunk each. A script may be repeated: when the server
+    /// does not know it, all calls of a chunk are sent again, each with the script's code, for the server may be
+    /// made to forget it between any two of them. Answers the server's clock at each of them, too.
+    pub(super) async fn run_each<T: FromRedisValue + Send>(
         &self,
         script: &Script,
-        calls: Vec<Call>,
+        calls: &[Call],
     ) -> Result<Over<Vec<(u64, T)>>, StoreError> {
-        let commands = |command: &str, script: &str| {
-            let mut commands = Pipeline::with_capacity(calls.len());
-            for (names, args) in &calls {
-                commands.cmd(command).arg(script).arg(names.len()).arg(names).arg(args);
-            }
-            commands
-        };
-        let (known, whole) =
-            (commands("EVALSHA", &script.digest), || commands("EVAL", &script.code));
         let sent = Instant::now();
-        let answers: Over<Vec<(u64, T)>> = self
-            .link
-            .exchange(|mut connection| async move {
-                match known.query_async(&mut connection).await {
-                    Err(error) if is_unknown_script(&error) => {
-                        whole().query_async(&mut connection).await
-                    }
-                    answers => answers,
-                }
-            })
-            .await?;
+        let talks = |connection: MultiplexedConnection| {
+            let talk = |calls| run_chunk(connection.clone(), script, calls).boxed();
+            calls.chunks(CHUNK).map(talk).collect()
+        };
+        let answers = self.link.exchange_each(talks).await?;
+        let answers = answers
+            .map(|chunks: Vec<Vec<(u64, T)>>| chunks.into_iter().flatten().collect::<Vec<_>>());
         if let Some((now_ms, _)) = answers.answer.last() {
             self.clock.observe(*now_ms, sent);
         }
@@ -93,6 +86,18 @@ impl RedisStore {
             .await
     }
 
+    /// Pipelines of which none needs the answer of another.
+    pub(super) async fn pipelines<T: FromRedisValue + Send>(
+        &self,
+        pipelines: &[Pipeline],
+    ) -> Result<Over<Vec<T>>, StoreError> {
+        let talks = |connection: MultiplexedConnection| {
+            let talk = |commands| run_pipeline(connection.clone(), commands).boxed();
+            pipelines.iter().map(talk).collect()
+        };
+        self.link.exchange_each(talks).await
+    }
+
     pub(super) async fn pipeline<T: FromRedisValue>(
         &self,
         commands: &Pipeline,
@@ -101,6 +106,35 @@ impl RedisStore {
             .exchange(|mut connection| async move { commands.query_async(&mut connection).await })
             .await
     }
+}
+
+async fn run_pipeline<T: FromRedisValue>(
+    mut connection: MultiplexedConnection,
+    commands: &Pipeline,
+) -> RedisResult<T> {
+    commands.query_async(&mut connection).await
+}
+
+async fn run_chunk<T: FromRedisValue>(
+    mut connection: MultiplexedConnection,
+    script: &Script,
+    calls: &[Call],
+) -> RedisResult<Vec<(u64, T)>> {
+    let known = commands("EVALSHA", &script.digest, calls);
+    match known.query_async(&mut connection).await {
+        Err(error) if is_unknown_script(&error) => {
+            commands("EVAL", &script.code, calls).query_async(&mut connection).await
+        }
+        answers => answers,
+    }
+}
+
+fn commands(command: &str, script: &str, calls: &[Call]) -> Pipeline {
+    let mut commands = Pipeline::with_capacity(calls.len());
+    for (names, args) in calls {
+        commands.cmd(command).arg(script).arg(names.len()).arg(names).arg(args);
+    }
+    commands
 }
 
 /// Of one command, or of one in a pipeline.

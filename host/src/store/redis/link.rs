@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError, RedisResult, Value};
 use tokio::runtime::Handle;
@@ -31,6 +33,10 @@ use keeper::Keeper;
 /// How long opening a connection may take, TLS and greeting included: several round trips to
 /// another continent, and still half a second from the server's return to its use.
 const OPEN_LIMIT: Duration = Duration::from_millis(500);
+
+/// How many exchanges of one operation are under way at a time: with a chunk of commands each, the server is
+/// never held for longer than a few milliseconds, and a round trip is small beside them.
+const AT_ONCE: usize = 16;
 
 /// The connections and the task that keeps them; the task ends with it.
 pub(super) struct Link {
@@ -167,6 +173,30 @@ impl Link {
             // The connection stays: should it be stuck, the next beat finds that out.
             Err(_) => Err(over()),
         }
+    }
+
+    /// Exchanges of which none needs the answer of another, some of them under way at a time, over one link.
+    /// The budget bounds the silence between two answers: however many there are, it is no outage.
+    pub(super) async fn exchange_each<'t, T>(
+        &self,
+        talks: impl FnOnce(MultiplexedConnection) -> Vec<BoxFuture<'t, RedisResult<T>>>,
+    ) -> Result<Over<Vec<T>>, StoreError> {
+        let over = |_| StoreError::Timeout(self.budget);
+        let Open { id, connection, broken, .. } =
+            timeout(self.budget, self.open()).await.map_err(over)??;
+        let mut answering = stream::iter(talks(connection)).buffered(AT_ONCE);
+        let mut answers = Vec::new();
+        while let Some(answer) = timeout(self.budget, answering.next()).await.map_err(over)? {
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(error) if error.is_io_error() || is_no_primary(&error) => {
+                    broken.notify_one();
+                    return Err(StoreError::Unavailable(error.to_string()));
+                }
+                Err(error) => return Err(StoreError::Refused(error.to_string())),
+            }
+        }
+        Ok(Over { link: id, answer: answers })
     }
 
     /// What the server says of itself now, over every connection whose turn it is, and what `more` asks

@@ -1,13 +1,19 @@
 //! Removal: names in chunks, and a tag's names by its index.
 
+use std::ops::RangeInclusive;
+
 use redis::Pipeline;
 
+use super::calls::{CHUNK, Call};
 use super::{RedisStore, lifetime_ms};
 use crate::store::{Doomed, LinkId, Marking, Over, Removed, StoreError, Tag};
 
-/// How many names one exchange removes: it holds the server for well under a millisecond, and a
-/// round trip is small beside it.
-const CHUNK: usize = 256;
+/// Tags that are walked together, so that what is read of their indexes stays small.
+const TOGETHER: usize = 4_096;
+
+/// Members of one tag that are read at a time: about so many of all walks together, within these.
+const PAGE: usize = 16 << 10;
+const PAGES: RangeInclusive<usize> = CHUNK..=2_048;
 
 /// A member of an index, and the score it had when it was read.
 type Member = (String, f64);
@@ -38,7 +44,7 @@ impl RedisStore {
             }
         }
         let mut removed = self.remove(&names, &mut link).await?;
-        for tags in tags.chunks(CHUNK) {
+        for tags in tags.chunks(TOGETHER) {
             removed += self.remove_tagged(tags, marking, &mut link).await?;
         }
         let link = match link {
@@ -48,30 +54,25 @@ impl RedisStore {
         Ok(Over { link, answer: Removed { names: removed } })
     }
 
-    async fn remove(&self, names: &[&str], link: &mut Option<LinkId>) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        for chunk in names.chunks(CHUNK) {
-            removed += self.remove_chunk(chunk, link).await?;
-        }
-        Ok(removed)
-    }
-
     /// A value and its lease go in one command, hence at once. Plain commands need no script
     /// that might have to be loaded in the middle of a pipeline.
-    async fn remove_chunk(
-        &self,
-        names: &[&str],
-        link: &mut Option<LinkId>,
-    ) -> Result<u64, StoreError> {
-        let mut commands = Pipeline::with_capacity(names.len() * 2);
-        for name in names {
-            commands.cmd("DEL").arg(name).arg(self.names.lease(name)).arg(self.names.body(name));
-            commands.cmd("DEL").arg(self.names.waiters(name));
-        }
-        let counts: Vec<u64> = same(link, self.pipeline(&commands).await?)?;
+    async fn remove(&self, names: &[&str], link: &mut Option<LinkId>) -> Result<u64, StoreError> {
+        let removal = |names: &[&str]| {
+            let mut commands = Pipeline::with_capacity(names.len() * 2);
+            for name in names {
+                let (lease, body) = (self.names.lease(name), self.names.body(name));
+                commands.cmd("DEL").arg(name).arg(lease).arg(body);
+                commands.cmd("DEL").arg(self.names.waiters(name));
+            }
+            commands
+        };
+        let removals: Vec<Pipeline> = names.chunks(CHUNK).map(removal).collect();
+        let counts = self.pipelines(&removals).await;
+        // Also after a failure: some of them may be gone.
         names.iter().for_each(|name| self.listening.listeners.changed(name));
+        let counts: Vec<Vec<u64>> = same(link, counts?)?;
         let (mut removed, mut wake) = (0, Pipeline::new());
-        for (name, counts) in names.iter().zip(counts.chunks(2)) {
+        for (name, counts) in names.iter().zip(counts.concat().chunks(2)) {
             removed += u64::from(counts.first().is_some_and(|gone| *gone > 0));
             if counts.get(1).is_some_and(|waiting| *waiting > 0) {
                 wake.cmd("PUBLISH").arg(self.names.settled_channel()).arg(name);
@@ -113,6 +114,7 @@ impl RedisStore {
             let names: Vec<&str> =
                 members.iter().flatten().map(|(name, _)| name.as_str()).collect();
             removed += self.remove(&names, link).await?;
+            // Only after their values are gone: should this end here, the next walk finds them again.
             self.forget(&walks, &members, link).await?;
             walks.retain(|walk| walk.cursor.is_some());
         }
@@ -130,24 +132,30 @@ impl RedisStore {
             let args = vec![walk.mark.clone(), lasts_ms.clone(), epoch.clone()];
             (vec![self.names.mark(walk.tag)], args)
         });
-        same(link, self.run_each::<u64>(&self.scripts.mark, calls.collect()).await?)?;
+        let calls: Vec<Call> = calls.collect();
+        same(link, self.run_each::<u64>(&self.scripts.mark, &calls).await?)?;
         Ok(())
     }
 
-    /// The next members of each tag, about a chunk of them or all of a small index.
+    /// The next members of each tag, or all of a small index.
     async fn members(
         &self,
         walks: &mut [Walk<'_>],
         link: &mut Option<LinkId>,
     ) -> Result<Vec<Vec<Member>>, StoreError> {
-        let mut commands = Pipeline::with_capacity(walks.len());
-        for walk in walks.iter() {
-            let from = walk.cursor.unwrap_or_default();
-            commands.cmd("ZSCAN").arg(self.names.index(walk.tag)).arg(from).arg("COUNT").arg(CHUNK);
-        }
-        let pages: Vec<(u64, Vec<Member>)> = same(link, self.pipeline(&commands).await?)?;
-        let mut members = Vec::with_capacity(pages.len());
-        for (walk, (next, page)) in walks.iter_mut().zip(pages) {
+        let page = (PAGE / walks.len().max(1)).clamp(*PAGES.start(), *PAGES.end());
+        let scan = |walks: &[Walk<'_>]| {
+            let mut commands = Pipeline::with_capacity(walks.len());
+            for walk in walks {
+                let (index, from) = (self.names.index(walk.tag), walk.cursor.unwrap_or_default());
+                commands.cmd("ZSCAN").arg(index).arg(from).arg("COUNT").arg(page);
+            }
+            commands
+        };
+        let scans: Vec<Pipeline> = walks.chunks(CHUNK).map(scan).collect();
+        let pages: Vec<Vec<(u64, Vec<Member>)>> = same(link, self.pipelines(&scans).await?)?;
+        let mut members = Vec::with_capacity(walks.len());
+        for (walk, (next, page)) in walks.iter_mut().zip(pages.into_iter().flatten()) {
             walk.cursor = (next != 0).then_some(next);
             members.push(page);
         }
@@ -161,16 +169,17 @@ impl RedisStore {
         link: &mut Option<LinkId>,
     ) -> Result<(), StoreError> {
         let mut calls = Vec::new();
-        for (walk, members) in walks.iter().zip(members).filter(|(_, members)| !members.is_empty())
-        {
-            let mut args = vec![walk.mark.clone()];
-            let pairs =
-                members.iter().flat_map(|(name, score)| [name.clone(), format!("{score:.0}")]);
-            args.extend(pairs);
-            calls.push((vec![self.names.index(walk.tag), self.names.mark(walk.tag)], args));
+        for (walk, members) in walks.iter().zip(members) {
+            for members in members.chunks(CHUNK) {
+                let mut args = vec![walk.mark.clone()];
+                let pairs =
+                    members.iter().flat_map(|(name, score)| [name.clone(), format!("{score:.0}")]);
+                args.extend(pairs);
+                calls.push((vec![self.names.index(walk.tag), self.names.mark(walk.tag)], args));
+            }
         }
         if !calls.is_empty() {
-            same(link, self.run_each::<u64>(&self.scripts.forget, calls).await?)?;
+            same(link, self.run_each::<u64>(&self.scripts.forget, &calls).await?)?;
         }
         Ok(())
     }

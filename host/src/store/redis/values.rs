@@ -13,6 +13,7 @@ use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use tokio::sync::watch;
 
+use super::calls::Call;
 use super::lane::{write_command, write_read};
 use super::reply::Reply;
 use super::{LATEST_MS, RedisStore, lifetime_ms, readable};
@@ -279,7 +280,8 @@ impl RedisStore {
             let args = vec![name.as_str().to_owned(), until_ms.clone()];
             (vec![self.names.index(tag), self.names.mark(tag)], args)
         });
-        let answers = self.run_each::<Option<String>>(&self.scripts.index, calls.collect()).await?;
+        let calls: Vec<Call> = calls.collect();
+        let answers = self.run_each::<Option<String>>(&self.scripts.index, &calls).await?;
         Ok(answers.map(|answers| {
             let now_ms = answers.last().map_or(0, |(now_ms, _)| *now_ms);
             let marks = answers.iter().filter_map(|(_, mark)| mark.as_deref().map(read_mark));

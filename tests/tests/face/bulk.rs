@@ -1,0 +1,140 @@
+//! Writes and lists of very many rows: they work, or are refused with words that help, and are nothing that is
+//! held against the policy.
+
+use corral_tests::servers::{Host, Postgres, Redis};
+use hyper::StatusCode;
+use serde_json::Value;
+
+use super::common::{get, post, status_parameter};
+
+const ENTITIES: &str = r#"
+[entity.item]
+params = ["id:int8"]
+read = "SELECT id, n FROM items WHERE id = $1"
+ttl = "5m"
+tags = ["item:{id}"]
+deadline = "30s"
+
+[entity.item.write.bump]
+params = ["most:int8"]
+sql = "UPDATE items SET n = n + 1 WHERE id <= $1 RETURNING id"
+touches = ["tag item:{row.id}"]
+
+[entity.items]
+params = ["most:int8"]
+read = "SELECT id, n FROM items WHERE id <= $1"
+rows = "many"
+ttl = "5m"
+tags = ["item:{row.id}"]
+deadline = "30s"
+
+[entity.documents]
+params = ["most:int8"]
+read = "SELECT id, document FROM documents WHERE id <= $1"
+rows = "many"
+ttl = "5m"
+tags = ["document:{row.document}"]
+"#;
+
+const SCHEMA: &str = r#"CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL);
+    INSERT INTO items SELECT id, 0 FROM generate_series(1, 100000) AS id;
+    CREATE TABLE documents (id bigint PRIMARY KEY, document json);
+    INSERT INTO documents VALUES (1, '{"a": 1}'), (2, '"\ud800"')"#;
+
+struct Scene {
+    postgres: Postgres,
+    host: Host,
+    _redis: Redis,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+        postgres.psql(SCHEMA).await.unwrap();
+        let (store, origin) = (redis.url(), postgres.url());
+        // A debug build on a busy machine is no outage.
+        let servers =
+            format!("[store]\nurl = {store:?}\ntimeout = \"5s\"\n[origin]\nurl = {origin:?}\n");
+        let host = Host::start(&format!("{servers}{ENTITIES}")).await.unwrap();
+        Self { postgres, host, _redis: redis }
+    }
+
+    async fn bump(&self, most: u32) -> corral_tests::client::Answer {
+        post(&self.host, "/write/item/bump", &format!("{{\"most\": {most}}}")).await
+    }
+
+    async fn n(&self) -> String {
+        let rows = self.postgres.psql("SELECT sum(n)::text FROM items").await.unwrap();
+        rows[0][0].clone().unwrap()
+    }
+
+    /// Nothing was held against the policy, and no line of the log is long.
+    async fn nobody_blames_the_policy(&self) {
+        let status: Value = get(&self.host, "/admin/policy").await.json().unwrap();
+        let current = &status["current"];
+        assert_eq!((&current["traps"], &current["refused"]), (&0.into(), &0.into()), "{status}");
+        let log = self.host.log();
+        assert!(log.lines().all(|line| line.len() < 1_000), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_of_thousands_of_rows_touches_a_tag_of_each() {
+    let scene = Scene::start().await;
+    let before: Value = get(&scene.host, "/read/item?id=4000").await.json().unwrap();
+    assert_eq!(before["n"], 0);
+    let answer = scene.bump(5_000).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.json().unwrap()["cache"], "invalidated");
+    let after: Value = get(&scene.host, "/read/item?id=4000").await.json().unwrap();
+    assert_eq!(after["n"], 1);
+    scene.nobody_blames_the_policy().await;
+}
+
+#[tokio::test]
+async fn a_write_of_too_many_rows_is_refused_with_words_that_help_as_often_as_it_is_tried() {
+    let scene = Scene::start().await;
+    for _ in 0..5 {
+        let answer = scene.bump(100_000).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
+        assert_eq!(answer.header("retry-after"), "");
+        let problem = answer.json().unwrap();
+        assert_eq!(problem["type"], "urn:corral:problem:write-too-large");
+        let detail = problem["detail"].as_str().unwrap();
+        for word in ["100000 rows", "16384", "fewer rows", "a tag that all of them carry"] {
+            assert!(detail.contains(word), "{word}: {detail}");
+        }
+    }
+    assert_eq!(scene.n().await, "0");
+    scene.nobody_blames_the_policy().await;
+}
+
+#[tokio::test]
+async fn a_list_with_more_tags_than_a_value_may_have_is_answered_and_says_that_it_is_not_stored() {
+    let scene = Scene::start().await;
+    for (most, stored) in [(1_024, true), (1_025, false), (100_000, false)] {
+        let answer = get(&scene.host, &format!("/read/items?most={most}")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.json().unwrap().as_array().unwrap().len(), most);
+        assert_eq!(answer.is_stored(), stored, "{most}: {answer:?}");
+        let detail = (!stored).then_some("too-many-tags");
+        assert_eq!(status_parameter(&answer, "detail"), detail, "{most}");
+    }
+    let log = scene.host.log();
+    assert_eq!(log.lines().filter(|line| line.contains("1024 different tags")).count(), 1, "{log}");
+    scene.nobody_blames_the_policy().await;
+}
+
+#[tokio::test]
+async fn a_list_with_a_document_of_which_no_tag_can_be_made_says_that_it_is_not_stored() {
+    let scene = Scene::start().await;
+    assert!(get(&scene.host, "/read/documents?most=1").await.is_stored());
+    for _ in 0..3 {
+        let answer = get(&scene.host, "/read/documents?most=2").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(status_parameter(&answer, "detail"), Some("untaggable"));
+    }
+    let log = scene.host.log();
+    assert_eq!(log.lines().filter(|line| line.contains("\"document\"")).count(), 1, "{log}");
+    scene.nobody_blames_the_policy().await;
+}
