@@ -56,7 +56,7 @@ impl Executed {
         let is_told = known.first().is_some_and(|first| first.number() == in_force.number());
         let known = if is_told { known } else { vec![in_force] };
         let mut touched = Targets::default();
-        let bound = Bound { rows: self.written.rows, within: call.deadline.min(NAMED_WITHIN) };
+        let bound = Bound::new(self.written.rows, call.deadline.min(NAMED_WITHIN));
         for (age, generation) in known.iter().enumerate() {
             touched.add(generation, &change, age == 0, bound).await?;
         }
@@ -64,7 +64,7 @@ impl Executed {
             return Err(WriteError::Overloaded);
         }
         // A policy beside the one in force is asked in one call.
-        if let Some(in_force) = known.first().filter(|_| parts(&change).count() <= 1) {
+        if let Some(in_force) = known.first().filter(|_| is_one_part(&change)) {
             cache.slot.shadows().changed(&change, in_force);
         }
         let Written { transaction, xid, .. } = self.written;
@@ -152,7 +152,7 @@ impl Committed {
         let is_known = |newer: &Generation| self.known.iter().any(|known| known.names_like(newer));
         for newer in cache.slot.naming().into_iter().filter(|newer| !is_known(newer)) {
             let rows = u64::try_from(self.change.rows.len()).unwrap_or(u64::MAX);
-            let bound = Bound { rows, within: NAMED_WITHIN };
+            let bound = Bound::new(rows, NAMED_WITHIN);
             if let Err(error) = self.touched.add(&newer, &self.change, false, bound).await {
                 let policy = newer.label();
                 tracing::error!(%error, policy, "a committed write may be read stale under it");
@@ -175,6 +175,14 @@ struct Bound {
     /// For the caller to be told.
     rows: u64,
     within: Duration,
+    /// All policies that are asked have this time together.
+    until: Instant,
+}
+
+impl Bound {
+    fn new(rows: u64, within: Duration) -> Self {
+        Self { rows, within, until: Instant::now() + within }
+    }
 }
 
 impl Targets {
@@ -190,14 +198,14 @@ impl Targets {
         if change.rows.iter().any(|row| size(row) > ROW_LIMIT) {
             return Err(WriteError::TooMuch(TooMuch::Row { limit: ROW_LIMIT }));
         }
-        let (began, mut asked) = (Instant::now(), HashSet::new());
+        let mut asked = HashSet::new();
         for (nth, part) in parts(change).enumerate() {
             if nth > 0 {
                 // Others have their turn between two calls.
                 yield_now().await;
             }
-            if began.elapsed() > bound.within {
-                let Bound { rows, within } = bound;
+            if Instant::now() > bound.until {
+                let Bound { rows, within, .. } = bound;
                 return Err(WriteError::TooMuch(TooMuch::Time { rows, within }));
             }
             self.add_part(generation, &part, in_force, &mut asked)?;
@@ -255,6 +263,11 @@ fn parts(change: &Change) -> impl Iterator<Item = Change> {
     };
     let rowless = change.rows.is_empty().then(|| part(&[]));
     rowless.into_iter().chain(batches(&change.rows, size).map(part))
+}
+
+/// Whether a policy is asked about a change in one call.
+fn is_one_part(change: &Change) -> bool {
+    batches(&change.rows, size).nth(1).is_none()
 }
 
 /// The bytes of a row that a policy is told of.
