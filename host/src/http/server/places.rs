@@ -116,8 +116,12 @@ impl Places {
     /// Sends away those who keep the host waiting for longest.
     pub(super) fn make_room(&self) {
         let seated = self.seated();
-        let staying = seated.values().filter(|pulse| !pulse.is_sent_away());
-        let mut waiting: Vec<_> = staying
+        // Whoever was sent away leaves in a moment; until then nobody else has to.
+        if seated.values().any(|pulse| pulse.is_sent_away()) {
+            return;
+        }
+        let mut waiting: Vec<_> = seated
+            .values()
             .filter_map(|pulse| Some((pulse.is_proven(), pulse.waiting_since()?, pulse)))
             .collect();
         let count = (self.limit / PART).max(1).min(waiting.len());
