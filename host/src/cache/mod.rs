@@ -138,6 +138,8 @@ pub struct Cache {
     slot: Arc<Slot>,
     flights: Arc<Flights>,
     loads: Loads,
+    /// Of ad-hoc queries, which take no place from entities.
+    query_loads: Loads,
     metrics: Arc<Metrics>,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
@@ -208,12 +210,19 @@ impl Cache {
             slot,
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
             loads: Loads::new(parts.loads_at_once),
+            query_loads: Loads::new(parts.loads_at_once),
             metrics,
             entropy,
             clock,
             unfinished: Unfinished::default(),
             cut: watch::Sender::new(false),
         }
+    }
+
+    /// The same with another limit of concurrent ad-hoc queries.
+    #[must_use]
+    pub fn with_queries_at_once(self, limit: usize) -> Self {
+        Self { query_loads: Loads::new(limit), ..self }
     }
 
     /// The store's node, as far as it is trusted.
@@ -322,7 +331,8 @@ impl Cache {
         // What ends by itself shall be first: an origin ends a statement more gently than we do.
         let end = deadline - reserve / 5;
         let load = (&*read.loader, &*read.values, columns);
-        let loaded = self.loads.run(load, deadline - reserve, end, || {
+        let loads = if read.query.is_some() { &self.query_loads } else { &self.loads };
+        let loaded = loads.run(load, deadline - reserve, end, || {
             self.metrics.entity(&entity.name).load(reason);
         });
         let loaded = loaded.await.inspect_err(|error| {

@@ -217,6 +217,7 @@ fn problems(error: &RequestError) -> String {
         | RequestError::UnknownWrite(_)
         | RequestError::NotAllowed(_)
         | RequestError::Query(_)
+        | RequestError::QueryTooLarge(_)
         | RequestError::Read(_)
         | RequestError::Write(_) => error.to_string(),
     }

@@ -38,10 +38,9 @@ impl Executed {
     /// What it touches, under every generation whose keys may live.
     pub(super) fn name(self, cache: &Cache, call: &WriteCall) -> Result<Touching, WriteError> {
         let change = change(call, &self.written);
-        let (in_force, known) = (call.definition.generation(&cache.slot), cache.slot.naming());
+        let known = cache.slot.naming();
         // Those that were told of other entities since may not know this write.
-        let is_told = known.first().is_some_and(|first| first.number() == in_force.number());
-        let known = if is_told { known } else { vec![in_force] };
+        let known = call.definition.last().map_or(known, |last| vec![Arc::clone(last)]);
         let mut touched = Targets::default();
         for (age, generation) in known.iter().enumerate() {
             touched.add(generation, &change, age == 0)?;
