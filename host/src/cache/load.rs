@@ -59,6 +59,8 @@ pub struct QueryLoader {
     pub origin: Arc<dyn Origin>,
     /// What runs.
     pub statement: ReadStatement,
+    /// The largest answer, in bytes.
+    pub max_bytes: u64,
 }
 
 #[async_trait]
@@ -70,6 +72,9 @@ impl Loader for QueryLoader {
         deadline: Duration,
     ) -> Result<Fetched, OriginError> {
         let body = self.origin.query(&self.statement, values, deadline).await?;
+        if body.as_ref().is_some_and(|body| body.len() as u64 > self.max_bytes) {
+            return Err(OriginError::TooLarge);
+        }
         // A client names its tags itself: none of them is built from a column.
         Ok(Fetched { body, rows: Vec::new(), missing: columns.to_vec() })
     }

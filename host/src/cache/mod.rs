@@ -138,6 +138,8 @@ pub struct Cache {
     slot: Arc<Slot>,
     flights: Arc<Flights>,
     loads: Arc<Loads>,
+    /// Of ad-hoc queries, which take no place from entities.
+    query_loads: Arc<Loads>,
     breaker: OriginBreaker,
     pauses: Pauses,
     failings: Failings,
@@ -213,6 +215,7 @@ impl Cache {
             slot,
             flights: Arc::new(Flights::new(Arc::clone(&metrics))),
             loads: Loads::new(parts.loads),
+            query_loads: Loads::new(parts.loads),
             breaker: OriginBreaker::default(),
             pauses: Pauses::default(),
             failings: Failings::default(),
@@ -222,6 +225,13 @@ impl Cache {
             unfinished: Unfinished::default(),
             cut: watch::Sender::new(false),
         }
+    }
+
+    /// The same with another limit of concurrent ad-hoc queries.
+    #[must_use]
+    pub fn with_queries_at_once(self, limit: usize) -> Self {
+        let limit = LoadLimit { at_once: limit, is_shared: false };
+        Self { query_loads: Loads::new(limit), ..self }
     }
 
     /// The store's node, as far as it is trusted.
@@ -339,7 +349,8 @@ impl Cache {
             end,
         };
         let mut under = None;
-        let loaded = self.loads.run(waiting, || {
+        let loads = if read.query.is_some() { &self.query_loads } else { &self.loads };
+        let loaded = loads.run(waiting, || {
             self.metrics.entity(&entity.name).load(reason);
             under = Some(self.breaker.begin(&entity.name));
         });
@@ -353,6 +364,10 @@ impl Cache {
     /// What a load's end says of the origin; `under`: its turn had come.
     fn note_load(&self, read: &Read, under: Option<Under>, loaded: &Result<Loaded, LoadError>) {
         let entity = read.entity();
+        if read.query.is_some() {
+            // What a client asks says nothing of the statements of the configuration, nor of their database.
+            return;
+        }
         let error = match loaded {
             Ok(_) => {
                 self.breaker.answered(&entity.name);

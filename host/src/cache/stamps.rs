@@ -76,7 +76,13 @@ impl Definition {
     pub(super) fn generation(&self, slot: &Slot) -> Arc<Generation> {
         // In this order: who finds a generation that was told of other entities finds the last one too.
         let current = slot.current();
-        self.last.get().map_or(current, Arc::clone)
+        self.last().map_or(current, Arc::clone)
+    }
+
+    /// The generation that its reads and writes stay with, if its configuration was left. Asked after the slot:
+    /// whoever finds generations there that were told of other entities finds this one too.
+    pub(super) fn last(&self) -> Option<&Arc<Generation>> {
+        self.last.get()
     }
 
     /// Its configuration is left: it stays with this generation.

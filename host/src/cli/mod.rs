@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
-use crate::observe::logs::{self, LogFormat};
+use crate::observe::logs::{self, Level, LogFormat};
 
 #[derive(Parser)]
 #[command(name = "corral", version, about = "A read cache in front of Postgres, with Redis")]
@@ -84,7 +84,9 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    logs::start(cli.log);
+    let level =
+        if matches!(cli.command, Command::Demo(_)) { Level::Narrated } else { Level::Usual };
+    logs::start(cli.log, level);
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => report(&failed),

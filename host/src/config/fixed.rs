@@ -10,7 +10,7 @@ use super::values::{self, Bounds};
 use super::{
     Access, Admin, NearConfig, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings,
 };
-use crate::origin::Pooler;
+use crate::origin::{BODY_LIMIT, Pooler};
 use crate::policy::Limits;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
@@ -47,6 +47,14 @@ const PROBATION: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_s
 const THREADS: RangeInclusive<usize> = 1..=1024;
 
 const DEFAULT_QUERY_TTL: Duration = Duration::from_secs(60);
+/// Nobody but its tags and its lifetime makes the answer to a query untrue, and clients write both.
+const DEFAULT_QUERY_MAX_TTL: Duration = Duration::from_secs(3600);
+/// An eighth of what entities have: queries are for people and reports.
+const DEFAULT_QUERY_LOADS: usize = 4;
+/// Some thousand rows. Clients choose how many answers there are, so each is small.
+const DEFAULT_QUERY_BYTES: u64 = 1 << 20;
+/// What any answer may have.
+const QUERY_BYTES: RangeInclusive<u64> = 1 << 10..=BODY_LIMIT as u64;
 
 /// The contract counts in milliseconds.
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -220,11 +228,21 @@ fn limits(mut section: Section<'_>) -> Limits {
     limits
 }
 
-/// `[query]`
-pub(super) fn query(root: &mut Section<'_>) -> QueryConfig {
+/// `[query]`, which whoever reads may use.
+pub(super) fn query(root: &mut Section<'_>, listen: SocketAddr, access: &Access) -> QueryConfig {
     let mut section = root.section("query");
     let query = QueryConfig {
         enabled: section.take("enabled", values::boolean).unwrap_or(false),
+        url: section.take("url", |raw| values::url(raw, &ORIGIN_SCHEMES)),
+        max_loads: section
+            .take("max_loads", |raw| values::count(raw, 1..=MAX_CONNECTIONS))
+            .unwrap_or(DEFAULT_QUERY_LOADS),
+        max_ttl: section
+            .take("max_ttl", |raw| values::duration(raw, LIFETIME))
+            .unwrap_or(DEFAULT_QUERY_MAX_TTL),
+        max_bytes: section
+            .take("max_bytes", |raw| values::size(raw, QUERY_BYTES))
+            .unwrap_or(DEFAULT_QUERY_BYTES),
         ttl: section
             .take("ttl", |raw| values::duration(raw, LIFETIME))
             .unwrap_or(DEFAULT_QUERY_TTL),
@@ -232,6 +250,16 @@ pub(super) fn query(root: &mut Section<'_>) -> QueryConfig {
             .take("deadline", |raw| values::duration(raw, DEADLINE))
             .unwrap_or(DEFAULT_DEADLINE),
     };
+    if query.enabled && !listen.ip().is_loopback() && access.read.is_none() {
+        let why = "is not loopback, and without access.read whoever reaches it may run any query on the \
+                   database; set access.read, or listen on 127.0.0.1";
+        section.complain("enabled", format!("{listen} {why}"));
+    }
+    if query.ttl > query.max_ttl {
+        let most = humantime::format_duration(query.max_ttl);
+        section
+            .complain("ttl", format!("it is longer than query.max_ttl; write at most \"{most}\""));
+    }
     section.finish();
     query
 }

@@ -34,6 +34,7 @@ pub use locate::{locate, locate_key};
 pub use problem::{ConfigErrors, Place, ProblemAt};
 use section::Section;
 use syntax::SyntaxError;
+pub(crate) use values::duration_text;
 
 /// Everything that a host is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +118,7 @@ impl Config {
         let store = fixed::store(&mut root);
         let near = fixed::near(&mut root);
         let policy = fixed::policy(&mut root, Path::new(document.file()).parent());
-        let query = fixed::query(&mut root);
+        let query = fixed::query(&mut root, listen, &access);
         let entities = entity::entities(&mut root);
         let needs_origin = match entities.first_with_sql {
             Some(name) => Some(format!("entity {name:?}")),
@@ -243,13 +244,21 @@ pub struct PolicyConfig {
     pub limits: Limits,
 }
 
-/// Ad-hoc SQL: a read-only transaction, hashed keys.
+/// Ad-hoc SQL: a read-only transaction, hashed keys, and connections and limits of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryConfig {
     /// Off unless enabled.
     pub enabled: bool,
+    /// The database of `origin.url` as another role may see it; none: as that one does.
+    pub url: Option<Secret>,
+    /// Concurrent queries, and the size of their pool: entities lose no place to them.
+    pub max_loads: usize,
     /// Fresh for so long unless the request says otherwise.
     pub ttl: Duration,
+    /// The longest that a request may ask for.
+    pub max_ttl: Duration,
+    /// The largest answer, in bytes.
+    pub max_bytes: u64,
     /// The statement's time.
     pub deadline: Duration,
 }

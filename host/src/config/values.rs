@@ -205,11 +205,16 @@ fn parsed_duration(text: &str) -> Result<Duration, String> {
     if f64::from_str(text).is_ok_and(|number| number != 0.0 && number.is_finite()) {
         return Err(without_unit(shown(text), text));
     }
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let parsed = (digits <= DURATION_DIGITS).then(|| humantime::parse_duration(text).ok());
-    parsed.flatten().ok_or_else(|| {
+    duration_text(text).ok_or_else(|| {
         format!("{} is not a duration; write \"5m\", \"300ms\" or \"1h30m\"", shown(text))
     })
+}
+
+/// A duration as people write it. Every text that somebody gives for one comes here: `humantime` alone
+/// panics at the end of its range.
+pub(crate) fn duration_text(text: &str) -> Option<Duration> {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    (digits <= DURATION_DIGITS).then(|| humantime::parse_duration(text).ok()).flatten()
 }
 
 fn without_unit(written: impl fmt::Display, digits: impl fmt::Display) -> String {

@@ -237,6 +237,12 @@ impl From<RequestError> for Problem {
                 "the database does not run this statement, or not for a reader",
             )
             .with("code", json!(code)),
+            RequestError::QueryTooLarge(limit) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "answer-too-large",
+                "The answer is too large",
+                format!("a query may answer {limit} bytes (query.max_bytes); narrow it"),
+            ),
             RequestError::Read(error) => error.into(),
             RequestError::Write(error) => error.into(),
         }

@@ -1,7 +1,7 @@
 //! Logging: one line for each change of state, never one per request unless asked.
 
 use std::ffi::OsStr;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -14,23 +14,100 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is logged unless `RUST_LOG` says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Changes of state, and what is wrong.
+    Usual,
+    /// What is broken: the program itself tells what happens.
+    Narrated,
+}
+
 /// Starts logging to standard error. On a terminal it has colours, unless `NO_COLOR` is set
-/// (<https://no-color.org>). `RUST_LOG` narrows or widens it; the default is `info`.
+/// (<https://no-color.org>). `RUST_LOG` narrows or widens it; the default is
+/// `level`.
 ///
 /// Called twice in a process, the second call changes nothing.
-pub fn start(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+pub fn start(format: LogFormat, level: Level) {
+    let usual = match level {
+        Level::Usual => "info,sqlx=warn",
+        Level::Narrated => "error",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let has_colours = std::io::stderr().is_terminal() && !wants_no_color();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal() && !wants_no_color())
-        .with_writer(std::io::stderr);
+        .with_ansi(has_colours)
+        .with_writer(move || OneLine { out: std::io::stderr(), has_colours });
     let _already_started = match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
 }
 
+/// Writes each event as one line: what a policy, a database or a client says is part of some, and must not
+/// look like another event, or steer a terminal.
+struct OneLine<W> {
+    out: W,
+    /// The colours of the formatter itself are written with escapes, and it lets none of a field's through.
+    has_colours: bool,
+}
+
+impl<W: Write> Write for OneLine<W> {
+    /// The formatter writes an event whole.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let is_meant = |c: char| !c.is_control() || (self.has_colours && c == '\u{1b}');
+        if line.chars().all(is_meant) {
+            self.out.write_all(event)?;
+            return Ok(event.len());
+        }
+        let mut escaped = String::with_capacity(event.len() + 16);
+        for c in line.chars() {
+            match is_meant(c) {
+                true => escaped.push(c),
+                false => escaped.extend(c.escape_default()),
+            }
+        }
+        escaped.push('\n');
+        self.out.write_all(escaped.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 fn wants_no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| value != OsStr::new(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(has_colours: bool, event: &str) -> String {
+        let mut lines = OneLine { out: Vec::new(), has_colours };
+        lines.write_all(event.as_bytes()).unwrap();
+        String::from_utf8(lines.out).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_somebody_else_says_in_it() {
+        let forged = "WARN refused: it\n2026-01-01 INFO \u{1b}[2Jserving\r\u{9b}31m\u{7}\n";
+        let expected = "WARN refused: it\\n2026-01-01 INFO \\u{1b}[2Jserving\\r\\u{9b}31m\\u{7}\n";
+        assert_eq!(written(false, forged), expected);
+        let plain = "INFO serving listen=\"127.0.0.1:1\" straße\n";
+        assert_eq!(written(false, plain), plain, "the control");
+    }
+
+    #[test]
+    fn colours_of_the_formatter_are_kept_on_a_terminal_and_line_ends_are_not() {
+        assert_eq!(
+            written(true, "\u{1b}[32mINFO\u{1b}[0m a\nb\n"),
+            "\u{1b}[32mINFO\u{1b}[0m a\\nb\n"
+        );
+    }
 }

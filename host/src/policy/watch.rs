@@ -1,10 +1,12 @@
 //! Watches a component's file, whichever way it is replaced.
 //!
 //! The directory is watched rather than the file: editors and `mv` put another file in its place,
-//! and a watch on the old one would see nothing more.
+//! and a watch on the old one would see nothing more. What no watch of a directory tells is found by
+//! looking: a link that is exchanged further up, and everything where the system has no watch to give.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -20,12 +22,18 @@ const MERGE: Duration = Duration::from_millis(2);
 /// A writer that paused may go on: an open file is read once it was left alone for so long.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How often the file is looked at whatever the watch says.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Longest wait for a file that never is left alone.
 const AT_MOST: Duration = Duration::from_secs(2);
 
 /// A running watch; it ends when dropped.
 pub struct Watch {
-    _watcher: notify::RecommendedWatcher,
+    /// `None` if the system has none to give.
+    _watcher: Option<notify::RecommendedWatcher>,
+    /// For as long as this is held, the file is looked at.
+    _open: Sender<Sign>,
 }
 
 /// What an event says about the file.
@@ -46,7 +54,7 @@ enum Sign {
 /// the start.
 ///
 /// # Errors
-/// When the file's directory does not exist or can't be watched.
+/// When the file's directory does not exist.
 pub fn watch(
     path: &Path,
     on_change: impl FnMut(io::Result<Vec<u8>>, Instant) + Send + 'static,
@@ -56,12 +64,26 @@ pub fn watch(
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a directory can't be watched"));
     };
     let (signs, changes) = mpsc::channel();
-    let mut watcher = notify::recommended_watcher(handler(path.clone(), signs)).map_err(to_io)?;
-    watcher.watch(&directory, RecursiveMode::NonRecursive).map_err(to_io)?;
+    fs::metadata(&directory)?;
+    let watcher = watcher(&path, &directory, signs.clone());
+    let watcher = watcher.inspect_err(|error| {
+        let path = path.display();
+        tracing::info!(%path, %error, "the system gives no watch; the file is looked at every second");
+    });
     let seen = Seen::of(&path);
     let follow = Follow { path, seen, changes, on_change };
     thread::Builder::new().name("corral-watch".into()).spawn(move || follow.run())?;
-    Ok(Watch { _watcher: watcher })
+    Ok(Watch { _watcher: watcher.ok(), _open: signs })
+}
+
+fn watcher(
+    path: &Path,
+    directory: &Path,
+    signs: Sender<Sign>,
+) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(handler(path.to_owned(), signs))?;
+    watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
 }
 
 fn handler(path: PathBuf, signs: Sender<Sign>) -> impl FnMut(notify::Result<Event>) + Send {
@@ -107,14 +129,22 @@ struct Follow<F> {
 struct Seen {
     bytes: u64,
     modified: Option<SystemTime>,
+    inode: u64,
     /// A file that was moved into place may have the times of the one before it.
     target: Option<PathBuf>,
 }
 
 impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
     fn run(mut self) {
-        while let Ok(sign) = self.changes.recv() {
-            let (mut sign, seen) = (sign, Instant::now());
+        loop {
+            let mut sign = match self.changes.recv_timeout(LOOK) {
+                Ok(sign) => sign,
+                Err(RecvTimeoutError::Timeout) if Seen::of(&self.path) == self.seen => continue,
+                // It may still be being written.
+                Err(RecvTimeoutError::Timeout) => Sign::Changing,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let seen = Instant::now();
             loop {
                 let Some(ours) = self.settle(sign) else { return };
                 if self.read(ours, seen) {
@@ -151,7 +181,7 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
         if !ours && before == self.seen {
             return true;
         }
-        let content = fs::read(&self.path);
+        let content = super::read_file(&self.path);
         if Seen::of(&self.path) != before {
             return false;
         }
@@ -174,18 +204,8 @@ impl Seen {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok();
-        Some(Self { bytes: metadata.len(), modified, target: fs::canonicalize(path).ok() })
-    }
-}
-
-fn to_io(error: notify::Error) -> io::Error {
-    match error.kind {
-        notify::ErrorKind::Io(error) => error,
-        notify::ErrorKind::PathNotFound => io::ErrorKind::NotFound.into(),
-        notify::ErrorKind::Generic(_)
-        | notify::ErrorKind::WatchNotFound
-        | notify::ErrorKind::InvalidConfig(_)
-        | notify::ErrorKind::MaxFilesWatch => io::Error::other(error.to_string()),
+        let (bytes, inode) = (metadata.len(), metadata.ino());
+        Some(Self { bytes, modified, inode, target: fs::canonicalize(path).ok() })
     }
 }
 
@@ -245,6 +265,36 @@ mod tests {
         std::os::unix::fs::symlink(watched.at("two"), watched.at("next")).unwrap();
         rename(watched.at("next"), watched.at("link")).unwrap();
         watched.sees(b"2");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_further_up_that_leads_elsewhere_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for (folder, content) in [("one", "1"), ("two", "2")] {
+            fs::create_dir_all(at(folder).join("conf")).unwrap();
+            write(at(folder).join("conf/policy.wasm"), content).unwrap();
+        }
+        std::os::unix::fs::symlink("one", at("data")).unwrap();
+        let watched = Watched::over(directory, "data/conf/policy.wasm");
+        std::os::unix::fs::symlink("two", watched.at("next")).unwrap();
+        rename(watched.at("next"), watched.at("data")).unwrap();
+        watched.sees(b"2");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_said_and_not_waited_for() {
+        let watched = Watched::new();
+        let pipe = std::process::Command::new("mkfifo").arg(watched.beside()).status().unwrap();
+        assert!(pipe.success());
+        rename(watched.beside(), watched.path()).unwrap();
+        let error = watched.next().unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+        write(watched.beside(), "two").unwrap();
+        rename(watched.beside(), watched.path()).unwrap();
+        watched.sees(b"two");
     }
 
     #[test]

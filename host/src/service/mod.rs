@@ -82,6 +82,8 @@ struct Inner {
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
     probe: probe::Probe,
+    /// Where ad-hoc queries run.
+    queries: Option<Arc<dyn Origin>>,
     policies: Policies,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
@@ -133,6 +135,7 @@ impl Corral {
     /// As [`Corral::start`].
     pub async fn start_with(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
         let origin = connect_origin(&config)?;
+        let queries = connect_queries(&config)?;
         let metrics = Arc::new(Metrics::new(config.entities.keys().map(String::as_str)));
         let policies = Policies::start(&config, Arc::clone(&metrics)).await?;
         let edition = Edition::of(config.clone(), origin.as_ref());
@@ -148,6 +151,7 @@ impl Corral {
             cache,
             origin,
             probe: probe::Probe::default(),
+            queries,
             policies,
             metrics,
             draining: AtomicBool::new(false),
@@ -295,6 +299,22 @@ pub(crate) fn connect_origin(
     origin::connect(&url.0, &options).map(Some)
 }
 
+/// The origin of ad-hoc queries: connections of their own, perhaps of another role.
+pub(crate) fn connect_queries(
+    config: &Config,
+) -> Result<Option<Arc<dyn Origin>>, origin::ConnectError> {
+    let Some(url) = config.query.url.as_ref().or(config.origin.url.as_ref()) else {
+        return Ok(None);
+    };
+    let options = OriginOptions {
+        max_loads: u32::try_from(config.query.max_loads).unwrap_or(u32::MAX),
+        max_writes: 1,
+        pooler: config.origin.pooler,
+        deadline: load_time(config.query.deadline),
+    };
+    origin::connect(&url.0, &options).map(Some)
+}
+
 /// The time that most loads have: with it, a read needs no transaction of its own.
 fn usual_deadline(config: &Config) -> Duration {
     let mut counts: BTreeMap<Duration, usize> = BTreeMap::new();
@@ -325,7 +345,7 @@ fn new_cache(
 ) -> Arc<Cache> {
     let Assembled { store, definitions, origin } = over;
     let near_is_used = config.entities.values().any(|entity| !entity.near.is_zero());
-    Arc::new(Cache::new(Parts {
+    let cache = Cache::new(Parts {
         store,
         prefix: config.store.prefix.clone(),
         definitions,
@@ -336,5 +356,6 @@ fn new_cache(
         clock: Arc::new(SystemClock),
         loads: LoadLimit { at_once: config.origin.max_loads, is_shared: is_shared(config) },
         near_bytes: if near_is_used { config.near.bytes } else { 0 },
-    }))
+    });
+    Arc::new(cache.with_queries_at_once(config.query.max_loads))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::cache::{Answer, Definition, LoadError, QueryLoader, Read, ReadError};
-use crate::config::{Config, Entity, Param};
+use crate::config::{Config, Entity, Param, duration_text};
 use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
 use crate::policy::Query;
 
@@ -39,7 +39,7 @@ impl Corral {
     pub async fn query(&self, request: QueryRequest) -> Result<Answer, RequestError> {
         let edition = self.inner.edition.load_full();
         let config = &edition.config.query;
-        let Some(origin) = self.inner.origin.as_ref().filter(|_| config.enabled) else {
+        let Some(origin) = self.inner.queries.as_ref().filter(|_| config.enabled) else {
             return Err(RequestError::NotAllowed("ad-hoc queries are off (query.enabled)"));
         };
         if request.sql.contains('\0') {
@@ -48,7 +48,7 @@ impl Corral {
         }
         let ttl = match &request.ttl {
             None => config.ttl,
-            Some(text) => query_ttl(text)?,
+            Some(text) => query_ttl(text, config.max_ttl)?,
         };
         let tags = self.tags(&request.tags)?;
         let values = request.params.iter().enumerate().map(query_value);
@@ -64,28 +64,30 @@ impl Corral {
             ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
             tags: tags.iter().map(ToString::to_string).collect(),
         };
-        let loader = Arc::new(QueryLoader { origin: Arc::clone(origin), statement });
+        let (origin, max_bytes) = (Arc::clone(origin), config.max_bytes);
+        let loader = Arc::new(QueryLoader { origin, statement, max_bytes });
         let definition = Arc::clone(&edition.query);
         let read = Read::new(definition, values, loader).of_query(query, entity);
         self.inner.cache.read(read).await.map_err(|error| {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
                 return RequestError::Query(code);
             }
+            if let ReadError::Load(LoadError::Origin(OriginError::TooLarge)) = error {
+                return RequestError::QueryTooLarge(max_bytes);
+            }
             of_read(error, config.deadline, || "query.deadline".to_owned())
         })
     }
 }
 
-/// The contract counts in milliseconds of 32 bits, and what is kept for ever is no cache.
-const QUERY_TTL_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
-
-fn query_ttl(text: &str) -> Result<Duration, RequestError> {
+fn query_ttl(text: &str, most: Duration) -> Result<Duration, RequestError> {
     let problem =
         |problem: String| RequestError::Arguments(vec![InvalidArgument::new("ttl", problem)]);
-    let ttl = humantime::parse_duration(text)
-        .map_err(|_error| problem("it is no duration; write \"30s\" or \"5m\"".to_owned()))?;
-    if ttl < Duration::from_millis(1) || ttl > QUERY_TTL_LIMIT {
-        return Err(problem("it is to lie between 1ms and 30days".to_owned()));
+    let ttl = duration_text(text)
+        .ok_or_else(|| problem("it is no duration; write \"30s\" or \"5m\"".to_owned()))?;
+    if ttl < Duration::from_millis(1) || ttl > most {
+        let most = humantime::format_duration(most);
+        return Err(problem(format!("it is to lie between 1ms and {most} (query.max_ttl)")));
     }
     Ok(ttl)
 }
@@ -107,7 +109,7 @@ fn query_value((at, json): (usize, &Json)) -> Result<Value, RequestError> {
 
 /// Ad-hoc queries as one definition: the names of all of them have its digest, and its floor.
 pub(super) fn query_definition(config: &Config) -> Arc<Definition> {
-    let entity = query_entity(&[], QUERY_TTL_LIMIT, config.query.deadline);
+    let entity = query_entity(&[], config.query.max_ttl, config.query.deadline);
     Definition::new(Arc::new(entity), &config.store.prefix)
 }
 

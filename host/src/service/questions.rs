@@ -218,6 +218,7 @@ fn problems(error: &RequestError) -> String {
         | RequestError::NotAllowed(_)
         | RequestError::Late { .. }
         | RequestError::Query(_)
+        | RequestError::QueryTooLarge(_)
         | RequestError::Read(_)
         | RequestError::Write(_) => error.to_string(),
     }

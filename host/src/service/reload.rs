@@ -36,7 +36,7 @@ pub enum ReloadError {
     #[error("the configuration was read from no file")]
     NoFile,
     /// It is wrong.
-    #[error("{0}")]
+    #[error("{}", .0.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Config(#[from] ConfigErrors),
     /// It changes what is fixed when a host starts.
     #[error("{} needs a restart", .0.join(", "))]
@@ -101,8 +101,9 @@ impl Corral {
             return Ok(Reloaded::Same);
         }
         if before.entities == config.entities && before.query == config.query {
-            if !is_same_settings {
-                policies.follow_settings(&config.policy, asked).await?;
+            match is_same_settings {
+                true => policies.note_file(&config.policy),
+                false => policies.follow_settings(&config.policy, asked).await?,
             }
             let edition = self.inner.edition.load_full();
             self.inner.edition.store(Arc::new(edition.with(config)));
@@ -238,18 +239,11 @@ fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
         near,
         origin,
         policy,
-        query: _,
+        query,
         entities: _,
     } = new;
-    let PolicyConfig {
-        component,
-        cache,
-        watch,
-        probation: _,
-        allow_rename: _,
-        settings: _,
-        limits,
-    } = policy;
+    let PolicyConfig { component, cache, watch, probation, allow_rename: _, settings: _, limits } =
+        policy;
     let HttpConfig { idle, max_connections, hosts: _, cache_control: _ } = http;
     let uses_near = |config: &Config| config.entities.values().any(|e| !e.near.is_zero());
     let same = [
@@ -262,9 +256,12 @@ fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
         ("near.bytes", old.near == *near),
         ("near (no entity had it when the host started)", uses_near(old) || !uses_near(new)),
         ("[origin]", old.origin == *origin),
+        ("query.url", old.query.url == query.url),
+        ("query.max_loads", old.query.max_loads == query.max_loads),
         ("policy.component", old.policy.component == *component),
         ("policy.cache", old.policy.cache == *cache),
         ("policy.watch", old.policy.watch == *watch),
+        ("policy.probation", old.policy.probation == *probation),
         ("[policy.limits]", old.policy.limits == *limits),
     ];
     same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()

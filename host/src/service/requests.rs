@@ -91,6 +91,9 @@ pub enum RequestError {
     /// The origin rejected the client's statement, with this code.
     #[error("the origin rejected the query ({0})")]
     Query(String),
+    /// The client's statement has more rows than a query may answer, in bytes.
+    #[error("the answer to the query is larger than {0} bytes")]
+    QueryTooLarge(u64),
     /// The read failed.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -4,6 +4,7 @@ use corral_tests::servers::Host;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::access::File;
 use super::common::{PATIENT_STORE, Servers, ask, get, post, status_parameter};
 
 /// One read session, so that every statement meets what the one before left; one deadline, so that
@@ -11,17 +12,21 @@ use super::common::{PATIENT_STORE, Servers, ask, get, post, status_parameter};
 const ONE_SESSION: &str = r#"
 [query]
 enabled = true
+max_loads = 1
 deadline = "2s"
 
 [entity."session.state"]
 params = ["nonce:text"]
-read = "SELECT $1 AS nonce, pg_backend_pid() AS pid, current_setting('default_transaction_read_only') AS read_only, current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('role') AS role, (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks, (SELECT count(*) FROM pg_prepared_statements) < 3 AS tidy"
+read = "SELECT $1 AS nonce, current_setting('search_path') AS path"
 ttl = "1m"
 
 [entity."session.spoil"]
 read = "SELECT set_config('search_path', 'elsewhere', false) AS path"
 ttl = "1m"
 "#;
+
+/// What a query sees of its session.
+const STATE: &str = "SELECT $1 AS nonce, pg_backend_pid() AS pid, current_setting('default_transaction_read_only') AS read_only, current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('role') AS role, (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks, (SELECT count(*) FROM pg_prepared_statements) < 3 AS tidy";
 
 #[tokio::test]
 async fn a_query_is_cached_under_a_hashed_key() {
@@ -138,7 +143,8 @@ async fn no_query_writes_and_none_changes_the_session_for_the_next() {
     servers.postgres.psql("BEGIN; SELECT scribble(); ROLLBACK").await.unwrap();
     // Nor does what stands in the configuration change it.
     get(&host, "/read/session.spoil").await;
-    assert_eq!(state(&host, "spoilt").await["path"], before["path"]);
+    let spoilt = get(&host, "/read/session.state?nonce=spoilt").await.json().unwrap();
+    assert_eq!(spoilt["path"], before["path"]);
 }
 
 #[tokio::test]
@@ -181,11 +187,104 @@ async fn a_query_is_refused_where_they_are_off_or_it_is_malformed() {
     assert_eq!((get.status, get.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
 }
 
-/// The state of the host's one read session.
+#[tokio::test]
+async fn no_duration_that_a_client_can_write_ends_a_request_without_an_answer() {
+    let host = Servers::shared().await.host(60, "[query]\nenabled = true\n").await;
+    for ttl in [
+        "18446744073709551615s 1000000000ns",
+        "18446744073709551615s",
+        "18446744073709551616s",
+        "584554530872y 364d",
+        "99999999999y",
+        "9999999999999999999999999999999999999999s",
+        "1s 99999999999999999999ns",
+        "-1s",
+        "1e9s",
+        "",
+        "0",
+        "2h",
+        "31days",
+    ] {
+        let body = json!({"sql": "SELECT 1 AS one", "ttl": ttl}).to_string();
+        let answer = post(&host, "/query", &body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{ttl:?}");
+        assert_eq!(answer.json().unwrap()["parameters"][0]["parameter"], "ttl", "{ttl:?}");
+    }
+    // The control: the longest that may be asked for.
+    let body = json!({"sql": "SELECT 1 AS one", "ttl": "1h"}).to_string();
+    assert_eq!(post(&host, "/query", &body).await.status, StatusCode::OK);
+    assert!(!host.log().contains("panicked"), "{}", host.log());
+}
+
+#[tokio::test]
+async fn queries_of_whoever_comes_are_refused_beyond_loopback() {
+    let base = format!("[origin]\nurl = \"{}\"\n", Servers::shared().await.postgres.url());
+    for access in ["open = true", "write = \"w\""] {
+        let config =
+            format!("listen = \"0.0.0.0:1\"\n[access]\n{access}\n{base}[query]\nenabled = true\n");
+        for command in ["serve", "check"] {
+            let output = File::new(&config).run(command).await;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+            assert!(said.contains("query.enabled: 0.0.0.0:1 is not loopback"), "{said}");
+            assert!(said.contains("set access.read"), "{said}");
+        }
+    }
+    // The control: with a token of readers it is no matter of the configuration.
+    let config = format!(
+        "listen = \"0.0.0.0:0\"\n[access]\nwrite = \"w\"\nread = \"r\"\n{base}[query]\nenabled = true\n"
+    );
+    let output = File::new(&config).run("check").await;
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn queries_have_a_role_connections_and_limits_of_their_own() {
+    let servers = Servers::shared().await;
+    let role = "CREATE ROLE reporter LOGIN; GRANT SELECT ON users TO reporter;";
+    servers.postgres.psql(role).await.unwrap();
+    let query = format!(
+        "[query]\nenabled = true\nurl = \"{}\"\nmax_loads = 1\nmax_bytes = \"1KiB\"\n",
+        servers.postgres.url().replace("postgres@", "reporter@")
+    );
+    let config = servers.config(61, "", &query);
+    let host =
+        Host::start(&config.replace("[origin]\n", "[origin]\nmax_loads = 1\n")).await.unwrap();
+    let ask = async |sql: &str| post(&host, "/query", &json!({ "sql": sql }).to_string()).await;
+    let who = ask("SELECT current_user::text AS name").await;
+    assert_eq!(who.json().unwrap(), json!([{"name": "reporter"}]));
+    let orders = ask("SELECT count(*) FROM orders").await;
+    assert_eq!(orders.json().unwrap()["code"], "42501", "the control: this role may not");
+    let large = ask("SELECT repeat('x', 2000) AS text").await;
+    assert_eq!(large.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let problem = large.json().unwrap();
+    assert_eq!(problem["type"], "urn:corral:problem:answer-too-large");
+    assert!(problem["detail"].as_str().unwrap().contains("query.max_bytes"), "{problem}");
+    // The only place of queries is taken, and that of entities is free.
+    let slow = ask("SELECT pg_sleep(1.5)::text AS text");
+    let meanwhile = async {
+        let running =
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reporter' AND state = 'active'";
+        corral_tests::servers::eventually("the query runs", super::common::SOON, || async {
+            let rows = servers.postgres.psql(running).await?;
+            Ok((rows == [[Some("1".to_owned())]]).then_some(()))
+        })
+        .await
+        .unwrap();
+        let read = get(&host, "/read/user.profile?id=61").await;
+        assert_eq!(read.status, StatusCode::OK, "{read:?}");
+        let rows = servers.postgres.psql(running).await.unwrap();
+        assert_eq!(rows, [[Some("1".to_owned())]], "the query still runs");
+    };
+    let (slow, ()) = tokio::join!(slow, meanwhile);
+    assert_eq!(slow.status, StatusCode::OK, "{slow:?}");
+}
+
+/// The state of the host's one session for queries.
 async fn state(host: &Host, nonce: &str) -> Value {
-    let nonce = corral_tests::client::encode(nonce);
-    let answer = get(host, &format!("/read/session.state?nonce={nonce}")).await;
+    let body = json!({"sql": STATE, "params": [nonce]}).to_string();
+    let answer = post(host, "/query", &body).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
     assert!(!answer.is_hit());
-    answer.json().unwrap()
+    answer.json().unwrap()[0].clone()
 }

@@ -1,9 +1,10 @@
 //! What a host finds around it: variables that others set, secrets in files, a terminal, ports in use.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
-use corral_tests::servers::{Host, corral};
+use corral_tests::servers::{Host, corral, eventually};
 use hyper::StatusCode;
 use tokio::process::Command;
 
@@ -138,6 +139,83 @@ async fn a_host_that_serves_does_not_keep_check_from_passing_its_configuration()
     let text = std::fs::read_to_string(host.config_path()).unwrap();
     let said = check(&File::new(&text), &[], 0).await;
     assert!(said.contains("a host serves there"), "{said}");
+}
+
+#[tokio::test]
+async fn a_host_without_a_watch_of_the_system_starts_and_follows_its_files() {
+    let namespace = r#"echo 0 > /proc/sys/user/max_inotify_instances && exec "$0" "$@""#;
+    let corral = corral().unwrap().get_program().to_owned();
+    let program = ["unshare", "--user", "--map-root-user", "sh", "-c", namespace];
+    let program = program.iter().map(Into::into).chain([corral]).collect();
+    let host = Host::start_as(program, &tiny().await).await.unwrap();
+    assert!(host.log().contains("gives no watch"), "the control: {}", host.log());
+    let other = "[entity.two]\nread = \"SELECT 2 AS two\"\nttl = \"1m\"\n";
+    host.configure(&format!("{}{other}", tiny().await)).unwrap();
+    eventually("the file is followed", SOON, || async {
+        Ok((host.get("/read/two").await?.status == StatusCode::OK).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_policy_that_is_no_file_is_refused_and_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let pipe = home.path().join("policy.wasm");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for path in [pipe.display().to_string(), "/dev/zero".to_owned(), "/".to_owned()] {
+        let file = File::new(&format!("{}[policy]\ncomponent = \"{path}\"\n", tiny().await));
+        for command in ["serve", "check"] {
+            let output = file.run(command).await;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{command} of {path}: {said}");
+            assert!(said.contains(&path) && said.contains("no regular file"), "{command}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn uploads_are_compiled_one_after_the_other_whatever_they_are_for() {
+    let host = Host::start(&tiny().await).await.unwrap();
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/default-policy.wasm");
+    let built_in = std::fs::read(built_in).unwrap();
+    let threads = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", host.pid().unwrap())).unwrap();
+        tasks.count()
+    };
+    let upload = |number: u8, path: &'static str| {
+        // Each has a custom section of its own, so that none is known.
+        let component = [&built_in[..], &[0, 3, 1, b'n', number]].concat();
+        let host = &host;
+        async move { super::common::ask(host, path, &[], component).await.status }
+    };
+    let explain = "POST /admin/explain/one";
+    assert_eq!(upload(0, explain).await, StatusCode::OK);
+    let before = threads();
+    let many = (1..=12).map(|n| {
+        upload(n, if n % 2 == 0 { explain } else { "PUT /admin/policy/shadow?sample=0.1" })
+    });
+    let answers = futures_util::future::join_all(many).await;
+    assert!(answers.iter().all(|status| *status == StatusCode::OK), "{answers:?}");
+    // Each compilation at once with others has a thread of its own, which waits a while for the next.
+    let after = threads();
+    assert!(after < before + 6, "{before} threads, and {after} after twelve uploads at once");
+}
+
+#[tokio::test]
+async fn the_demo_tells_and_logs_nothing_between_its_sentences() {
+    let demo = |log: Option<&str>| {
+        let mut demo = corral().unwrap();
+        demo.args(["demo", "--once"]).envs(log.map(|log| ("RUST_LOG", log)));
+        ended(demo)
+    };
+    let told = demo(None).await;
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!((told.status.code(), said.as_str()), (Some(0), ""));
+    assert!(!told.stdout.is_empty());
+    let logged = demo(Some("info")).await;
+    assert!(!logged.stderr.is_empty(), "the control: what it does can be logged");
 }
 
 /// What `check` says of a file, on both outputs.

@@ -51,10 +51,9 @@ impl Executed {
         call: &WriteCall,
     ) -> Result<Touching, WriteError> {
         let change = change(call, &self.written);
-        let (in_force, known) = (call.definition.generation(&cache.slot), cache.slot.naming());
+        let known = cache.slot.naming();
         // Those that were told of other entities since may not know this write.
-        let is_told = known.first().is_some_and(|first| first.number() == in_force.number());
-        let known = if is_told { known } else { vec![in_force] };
+        let known = call.definition.last().map_or(known, |last| vec![Arc::clone(last)]);
         let mut touched = Targets::default();
         let bound = Bound::new(self.written.rows, call.deadline.min(NAMED_WITHIN));
         for (age, generation) in known.iter().enumerate() {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::duration_text;
 use anyhow::{Context, anyhow};
 use clap::Args;
 
@@ -92,13 +93,13 @@ pub(super) struct Bench {
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Ends after this time; without a bound, after 10s, or after one pass of a trace.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     duration: Option<Duration>,
     /// Ends after so many requests.
     #[arg(long, value_name = "N")]
     requests: Option<u64>,
     /// The same load before, not counted. Default: 1s, and 0s before a trace.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     warmup: Option<Duration>,
     /// Which share of the requests are writes, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "write_url")]
@@ -125,7 +126,7 @@ pub(super) struct Bench {
     #[arg(long)]
     pid: Vec<u32>,
     /// How long an answer may take until it counts as missing.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     answer_within: Duration,
     /// The same seed, the same draws.
     #[arg(long, default_value_t = 1)]
@@ -279,4 +280,9 @@ impl Bench {
         }
         Ok(targets)
     }
+}
+
+/// A time as it is written on the command line.
+fn time(text: &str) -> Result<Duration, &'static str> {
+    duration_text(text).ok_or("it is no duration; write \"10s\" or \"5m\"")
 }

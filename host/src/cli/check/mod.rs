@@ -15,8 +15,8 @@ use anyhow::anyhow;
 use crate::config::{Config, Environment, ProblemAt, locate, locate_key};
 use crate::origin::{Column, OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
-use crate::policy::{Engine, builtin};
-use crate::service::{connect_origin, connect_store, terms};
+use crate::policy::{Engine, builtin, read_file};
+use crate::service::{connect_origin, connect_queries, connect_store, terms};
 use crate::store::{Audit, Digest, Key, Name, Store, audit};
 
 use super::{Failed, load, say};
@@ -50,6 +50,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Failed> {
     findings.policy()?;
     findings.store().await;
     findings.origin().await;
+    findings.queries().await;
     findings.report()
 }
 
@@ -93,7 +94,7 @@ impl Findings<'_> {
         let engine = Engine::new(self.config.policy.limits.clone())?;
         let bytes = match &self.config.policy.component {
             None => builtin().to_vec(),
-            Some(path) => match std::fs::read(path) {
+            Some(path) => match read_file(path) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     let message = format!("{}: {error}", path.display());
@@ -224,6 +225,21 @@ impl Findings<'_> {
         }
         self.relations(&relations);
         say(format_args!("statements: {prepared} prepared"));
+    }
+
+    async fn queries(&mut self) {
+        let query = &self.config.query;
+        if !query.enabled || query.url.is_none() {
+            return;
+        }
+        let answered = match connect_queries(self.config) {
+            Ok(Some(origin)) => origin.ping().await.map_err(|error| error.to_string()),
+            Ok(None) => return,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = answered {
+            self.add_key("query.url", error);
+        }
     }
 
     fn relations(&mut self, relations: &Relations<'_>) {

@@ -341,7 +341,11 @@ fn example() -> Config {
         },
         query: QueryConfig {
             enabled: false,
+            url: None,
+            max_loads: 4,
             ttl: Duration::from_secs(60),
+            max_ttl: Duration::from_secs(3600),
+            max_bytes: 1 << 20,
             deadline: Duration::from_secs(2),
         },
         entities: BTreeMap::from([("user.profile".to_owned(), profile())]),

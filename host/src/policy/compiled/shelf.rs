@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
@@ -134,10 +136,14 @@ impl Shelf {
 
 /// The content of a file that nobody else can have written.
 fn read(path: &Path) -> Result<Vec<u8>, Unfit> {
-    // Before it is opened, for opening a pipe would wait; and again after that, for what counts is
-    // what was opened.
-    check(&fs::metadata(path)?)?;
-    let file = File::open(path)?;
+    // What counts is what was opened. A link would lead to a file of the same user that was meant for
+    // something else, and opening a pipe would wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => return Err(Unfit::Foreign),
+        Err(error) => return Err(io::Error::from(error).into()),
+    };
     check(&file.metadata()?)?;
     let mut bytes = Vec::new();
     file.take(CODE_LIMIT).read_to_end(&mut bytes)?;
@@ -222,6 +228,18 @@ mod tests {
         scene.overwrite(&changed);
         assert!(scene.take().is_none());
         scene.overwrite(&whole);
+        assert!(scene.take().is_some(), "the control");
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let scene = Scene::new();
+        scene.put();
+        let elsewhere = scene.path().with_extension("elsewhere");
+        fs::rename(scene.path(), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, scene.path()).unwrap();
+        assert!(scene.take().is_none());
+        fs::rename(&elsewhere, scene.path()).unwrap();
         assert!(scene.take().is_some(), "the control");
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use tokio::sync::OwnedMutexGuard;
+
 use crate::policy::gate::{self, Hot, HotRead, Passed, Passport, Rejection, Terms};
 use crate::policy::{Engine, Generation, Introduction, Origin, Reason};
 
@@ -125,11 +127,15 @@ impl Policies {
     /// # Errors
     /// [`InstallError`] says what was found.
     pub async fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let _one_at_a_time = self.inner.exchanging.lock().await;
+        let one_at_a_time = self.inner.one_at_a_time().await;
         let inner = Arc::clone(&self.inner);
         let (origin, digest) = (candidate.origin.clone(), gate::digest(&candidate.component));
         // Compiling takes tens of milliseconds of one core: off the threads that serve.
-        let exchanged = tokio::task::spawn_blocking(move || inner.exchange(candidate)).await;
+        let exchanged = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = one_at_a_time;
+            inner.exchange(candidate)
+        });
+        let exchanged = exchanged.await;
         let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
         let exchanged = exchanged.unwrap_or_else(crashed);
         match &exchanged {
@@ -148,13 +154,20 @@ impl Policies {
         component: Vec<u8>,
     ) -> Result<Passed, Box<Rejection>> {
         let inner = &self.inner;
+        // Compiling takes a core whole: uploads wait for each other, whatever they are for.
+        let one_at_a_time = inner.one_at_a_time().await;
         let current = inner.slot.current();
         let terms = Terms {
             settings: current.settings().to_owned(),
             hot: current.hot(HOT_READS),
             ..inner.told.load().terms.clone()
         };
-        examine(&inner.engine, component.into(), terms).await.map_err(Box::new)
+        let engine = inner.engine.clone();
+        let examined = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = one_at_a_time;
+            gate::examine(&engine, &component, &terms)
+        });
+        examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed())).map_err(Box::new)
     }
 }
 
@@ -166,9 +179,13 @@ impl Policies {
     /// # Errors
     /// [`InstallError::Refused`] says what the gate found.
     pub async fn learn(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let _one_at_a_time = self.inner.exchanging.lock().await;
+        let one_at_a_time = self.inner.one_at_a_time().await;
         let inner = Arc::clone(&self.inner);
-        let learned = tokio::task::spawn_blocking(move || inner.learn(candidate)).await;
+        let learned = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = one_at_a_time;
+            inner.learn(candidate)
+        });
+        let learned = learned.await;
         let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
         let learned = learned.unwrap_or_else(crashed)?;
         tracing::info!(policy = learned.generation.label(), "a policy's names were learned");
@@ -177,6 +194,11 @@ impl Policies {
 }
 
 impl Inner {
+    /// The turn of one candidate. Held by the work itself: whoever asked for it may go away meanwhile.
+    pub(super) async fn one_at_a_time(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.exchanging).lock_owned().await
+    }
+
     fn learn(&self, candidate: Candidate) -> Result<Installed, InstallError> {
         let Candidate { component, origin, settings, asked, .. } = candidate;
         let current = self.slot.current();

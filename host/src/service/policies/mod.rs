@@ -20,7 +20,7 @@ use crate::observe::Metrics;
 use crate::policy::gate::{Passed, Stage, Terms};
 use crate::policy::guard::Lifetimes;
 use crate::policy::{
-    Engine, Generation, NothingToRollBack, Origin, Slot, Status, Tenure, Watch, builtin,
+    Engine, Generation, NothingToRollBack, Origin, Slot, Status, Tenure, Watch, builtin, read_file,
 };
 
 use super::{StartError, terms};
@@ -45,7 +45,7 @@ struct Inner {
     told: ArcSwap<Told>,
     metrics: Arc<Metrics>,
     /// One candidate at a time: each is compared with the one in force.
-    exchanging: tokio::sync::Mutex<()>,
+    exchanging: Arc<tokio::sync::Mutex<()>>,
     /// What passed the gate a short while ago.
     passed: Mutex<VecDeque<Passed>>,
     /// The components of the generations that are in force or ready, by digest: settings are
@@ -109,7 +109,7 @@ impl Policies {
         let terms = terms(config);
         let (bytes, origin) = match &config.policy.component {
             None => (builtin().to_vec(), Origin::BuiltIn),
-            Some(path) => (read(path).await?, Origin::File(path.clone())),
+            Some(path) => (read(path)?, Origin::File(path.clone())),
         };
         let bytes: Arc<[u8]> = bytes.into();
         let passed = exchange::examine(&shelving, Arc::clone(&bytes), terms.clone())
@@ -124,7 +124,7 @@ impl Policies {
             slot,
             told: ArcSwap::from_pointee(Told { config: config.clone(), terms }),
             metrics,
-            exchanging: tokio::sync::Mutex::default(),
+            exchanging: Arc::default(),
             passed: known,
             components,
             refusals: Mutex::default(),
@@ -191,8 +191,8 @@ fn tenure(config: &Config) -> Tenure {
     Tenure { probation: config.policy.probation, naming: kept + 2 * deadline }
 }
 
-async fn read(path: &Path) -> Result<Vec<u8>, StartError> {
-    tokio::fs::read(path).await.map_err(|error| StartError::Component {
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    read_file(path).map_err(|error| StartError::Component {
         path: path.display().to_string(),
         error: error.to_string(),
     })

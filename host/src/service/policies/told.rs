@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde_json::{Map, Value};
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::config::{Config, PolicyConfig};
 use crate::policy::gate::{Passed, Rejection, Terms};
@@ -17,8 +17,8 @@ use super::exchange::InstallError;
 use super::{Inner, Policies, Told, lock, tenure};
 
 /// The policies of a host, examined under a configuration that is not in force yet.
-pub(in crate::service) struct Examined<'p> {
-    _one_at_a_time: MutexGuard<'p, ()>,
+pub(in crate::service) struct Examined {
+    _one_at_a_time: OwnedMutexGuard<()>,
     /// In force, and to be replaced.
     examined: Arc<Generation>,
     next: Passed,
@@ -30,7 +30,7 @@ pub(in crate::service) struct Examined<'p> {
     asked: Instant,
 }
 
-impl Examined<'_> {
+impl Examined {
     /// The generation in force when they were examined.
     pub(in crate::service) fn examined(&self) -> &Arc<Generation> {
         &self.examined
@@ -71,8 +71,8 @@ impl Policies {
         &self,
         config: &Config,
         asked: Instant,
-    ) -> Result<Examined<'_>, InstallError> {
-        let _one_at_a_time = self.inner.exchanging.lock().await;
+    ) -> Result<Examined, InstallError> {
+        let _one_at_a_time = self.inner.one_at_a_time().await;
         let follows = self.follows(&config.policy);
         let told = Told { config: config.clone(), terms: terms(config) };
         let (inner, examined) = (Arc::clone(&self.inner), self.inner.slot.current());
@@ -112,7 +112,7 @@ impl Policies {
     }
 
     /// Puts them in force. `None`, and nothing has changed: another policy came into force meanwhile.
-    pub(in crate::service) fn put_under(&self, examined: Examined<'_>) -> Option<Arc<Generation>> {
+    pub(in crate::service) fn put_under(&self, examined: Examined) -> Option<Arc<Generation>> {
         let Examined { examined, next, others, told, reason, asked, .. } = examined;
         let tenure = tenure(&told.config);
         let retold = Retold { examined, next, others, tenure, reason, asked };

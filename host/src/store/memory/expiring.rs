@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Expiring<K, V> {
     entries: BTreeMap<K, Entry<V>>,
     by_end: BTreeSet<(u64, K)>,
+    bytes: usize,
 }
 
 struct Entry<V> {
     until_ms: u64,
+    bytes: usize,
     value: V,
 }
 
 impl<K, V> Default for Expiring<K, V> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), by_end: BTreeSet::new() }
+        Self { entries: BTreeMap::new(), by_end: BTreeSet::new(), bytes: 0 }
     }
 }
 
@@ -29,14 +31,21 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
 
     /// Puts a value in the place of whatever is there.
     pub(super) fn insert(&mut self, key: K, value: V, until_ms: u64) {
+        self.insert_weighing(0, key, value, until_ms);
+    }
+
+    /// The same with what it weighs.
+    pub(super) fn insert_weighing(&mut self, bytes: usize, key: K, value: V, until_ms: u64) {
         self.remove(&key);
+        self.bytes += bytes;
         self.by_end.insert((until_ms, key.clone()));
-        self.entries.insert(key, Entry { until_ms, value });
+        self.entries.insert(key, Entry { until_ms, bytes, value });
     }
 
     /// Removes an entry, over or not; says when it ended or would have.
     pub(super) fn remove(&mut self, key: &K) -> Option<u64> {
-        let until_ms = self.entries.remove(key)?.until_ms;
+        let Entry { until_ms, bytes, .. } = self.entries.remove(key)?;
+        self.bytes -= bytes;
         self.by_end.remove(&(until_ms, key.clone()));
         Some(until_ms)
     }
@@ -51,13 +60,20 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
     /// Removes the entry that ends soonest.
     pub(super) fn pop_soonest(&mut self) -> Option<(K, u64)> {
         let (until_ms, key) = self.by_end.pop_first()?;
-        self.entries.remove(&key);
+        if let Some(entry) = self.entries.remove(&key) {
+            self.bytes -= entry.bytes;
+        }
         Some((key, until_ms))
     }
 
     /// How many entries there are, those not yet trimmed included.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// What its entries weigh together, those not yet trimmed included.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The keys from `first` on, in order.

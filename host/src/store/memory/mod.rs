@@ -21,14 +21,17 @@ use super::{
 use ranges::Ranges;
 use shelves::Shelves;
 
-/// How many values are kept unless said otherwise: some hundred megabytes of ordinary rows.
+/// How many values are kept unless said otherwise.
 const DEFAULT_ENTRIES: usize = 100_000;
+
+/// What they may weigh, and as much again their tags: little beside the memory of any server.
+const BYTES: usize = 256 << 20;
 
 /// It has one link in its life.
 const LINK: LinkId = LinkId(1);
 
-/// A store that lives and dies with its process. It is bounded by a number of entries; over it,
-/// whatever ends soonest goes first. It never fails.
+/// A store that lives and dies with its process. It is bounded by a number of entries and of
+/// bytes; over either, whatever ends soonest goes first. It never fails.
 pub struct MemoryStore {
     shelves: Mutex<Shelves>,
     ranges: Mutex<Ranges>,
@@ -45,7 +48,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new(entries: usize) -> Self {
         Self {
-            shelves: Mutex::new(Shelves::new(entries)),
+            shelves: Mutex::new(Shelves::new(entries, BYTES)),
             ranges: Mutex::default(),
             waiters: Waiters::default(),
             listeners: Listeners::default(),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::expiring::Expiring;
 use crate::store::{
     Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, Mark, Marking, Mode, Name, Removed,
@@ -18,6 +20,8 @@ const MEMBERS_PER_ENTRY: usize = 8;
 /// that goes early stands for every tag until it would have ended.
 pub(super) struct Shelves {
     entries: usize,
+    /// What values may weigh together, and, apart from them, what memberships may.
+    bytes: usize,
     values: Expiring<Name, Envelope>,
     leases: Expiring<Name, Token>,
     members: Expiring<(Tag, Name), ()>,
@@ -29,10 +33,11 @@ pub(super) struct Shelves {
 }
 
 impl Shelves {
-    /// Room for so many values.
-    pub(super) fn new(entries: usize) -> Self {
+    /// Room for so many values of so many bytes together.
+    pub(super) fn new(entries: usize, bytes: usize) -> Self {
         Self {
             entries: entries.max(1),
+            bytes,
             values: Expiring::default(),
             leases: Expiring::default(),
             members: Expiring::default(),
@@ -84,9 +89,11 @@ impl Shelves {
         self.values.trim(now_ms);
         self.values.remove(name);
         if now_ms < envelope.stale_until_ms {
-            self.values.insert(name.clone(), envelope.clone(), envelope.stale_until_ms);
+            let bytes = weight(name.as_str().len(), envelope.body.as_ref().map_or(0, Bytes::len));
+            let (name, envelope) = (name.clone(), envelope.clone());
+            self.values.insert_weighing(bytes, name, envelope.clone(), envelope.stale_until_ms);
         }
-        if self.values.len() > self.entries {
+        while self.values.len() > self.entries || self.values.bytes() > self.bytes {
             self.values.pop_soonest();
         }
         Filled::Stored
@@ -166,9 +173,13 @@ impl Shelves {
         for tag in tags {
             let member = (tag.clone(), name.clone());
             let known = self.members.get(&member, now_ms).map_or(0, |(_, until_ms)| until_ms);
-            self.members.insert(member, (), expires_at_ms.max(known));
-            let full = self.members.len() > self.entries.saturating_mul(MEMBERS_PER_ENTRY);
-            displaced.extend(full.then(|| self.members.pop_soonest()).flatten());
+            let bytes = weight(tag.as_str().len(), name.as_str().len());
+            self.members.insert_weighing(bytes, member, (), expires_at_ms.max(known));
+            while self.members.len() > self.entries.saturating_mul(MEMBERS_PER_ENTRY)
+                || self.members.bytes() > self.bytes
+            {
+                displaced.extend(self.members.pop_soonest());
+            }
             marks.extend(self.marks.get(tag, now_ms).map(|(mark, _)| *mark));
         }
         marks.extend(self.all_marked.filter(|(_, until_ms)| now_ms < *until_ms).map(|(m, _)| m));
@@ -213,6 +224,12 @@ impl Shelves {
     fn holds(&self, name: &Name, token: Token, now_ms: u64) -> bool {
         self.leases.get(name, now_ms).is_some_and(|(holder, _)| *holder == token)
     }
+}
+
+/// An entry with these two texts on the heap. Names are held twice: by key and by end.
+fn weight(name: usize, content: usize) -> usize {
+    const TABLES: usize = 256;
+    TABLES + 2 * name + content
 }
 
 fn end_ms(now_ms: u64, lasts: Duration) -> u64 {
@@ -274,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_lease_ends_to_the_millisecond() {
-        let (mut shelves, k) = (Shelves::new(9), name("k"));
+        let (mut shelves, k) = (Shelves::new(9, usize::MAX), name("k"));
         assert_eq!(take(&mut shelves, &k, 1, 1000), Claimed::Granted { now_ms: 1000 });
         let remaining = Duration::from_millis(1);
         assert_eq!(take(&mut shelves, &k, 2, 1099), Claimed::Held { remaining });
@@ -284,7 +301,7 @@ mod tests {
 
     #[test]
     fn over_capacity_the_value_that_ends_soonest_goes() {
-        let mut shelves = Shelves::new(2);
+        let mut shelves = Shelves::new(2, usize::MAX);
         fill(&mut shelves, "long", 3000, 0);
         fill(&mut shelves, "short", 1000, 0);
         fill(&mut shelves, "middle", 2000, 0);
@@ -295,8 +312,34 @@ mod tests {
     }
 
     #[test]
+    fn over_its_bytes_the_values_that_end_soonest_go_until_the_rest_fits() {
+        let mut shelves = Shelves::new(100, 10_000);
+        for (key, until_ms) in [("a", 1_000), ("b", 2_000), ("c", 3_000)] {
+            fill_with(&mut shelves, key, until_ms, 2_500);
+        }
+        assert!(["a", "b", "c"].iter().all(|key| shelves.get(&name(key), 1).is_some()));
+        fill_with(&mut shelves, "d", 4_000, 5_000);
+        let left: Vec<_> = ["a", "b", "c", "d"]
+            .iter()
+            .filter(|key| shelves.get(&name(key), 1).is_some())
+            .collect();
+        assert_eq!(left, [&"c", &"d"]);
+        // What alone is too much is not kept, and what is gone weighs nothing.
+        fill_with(&mut shelves, "e", 9_000, 20_000);
+        assert_eq!(shelves.values.bytes(), 0);
+    }
+
+    fn fill_with(shelves: &mut Shelves, key: &str, stale_until_ms: u64, bytes: usize) {
+        let name = name(key);
+        take(shelves, &name, 7, 0);
+        let body = Some(vec![b'x'; bytes].into());
+        let envelope = Envelope { body, ..until(stale_until_ms) };
+        assert_eq!(shelves.fill(&name, Token::new(7), &envelope, 0), Filled::Stored);
+    }
+
+    #[test]
     fn over_capacity_the_lease_that_ends_soonest_goes_and_its_fill_is_rejected() {
-        let mut shelves = Shelves::new(1);
+        let mut shelves = Shelves::new(1, usize::MAX);
         let (first, second) = (name("first"), name("second"));
         take(&mut shelves, &first, 1, 0);
         take(&mut shelves, &second, 2, 1);
@@ -306,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_key_that_leaves_an_index_early_leaves_the_store_with_it() {
-        let mut shelves = Shelves::new(1);
+        let mut shelves = Shelves::new(1, usize::MAX);
         index(&mut shelves, "k", "t", 1000, 0);
         fill(&mut shelves, "k", 1000, 0);
         for n in 0..MEMBERS_PER_ENTRY {
@@ -317,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_mark_that_goes_early_stands_for_every_tag_until_its_end() {
-        let mut shelves = Shelves::new(1);
+        let mut shelves = Shelves::new(1, usize::MAX);
         shelves.invalidate(&[Doomed::Tag(tag("first"))], marking(50), 0);
         assert_eq!(index(&mut shelves, "k", "other", 1000, 0), []);
         shelves.invalidate(&[Doomed::Tag(tag("second"))], marking(100), 10);
@@ -329,7 +372,7 @@ mod tests {
 
     #[test]
     fn what_is_over_takes_no_room() {
-        let mut shelves = Shelves::new(100);
+        let mut shelves = Shelves::new(100, usize::MAX);
         for n in 0..50 {
             let name = format!("k{n}");
             index(&mut shelves, &name, "t", n + 2, n);

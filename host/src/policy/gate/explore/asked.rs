@@ -77,6 +77,11 @@ impl<'p> Asked<'p> {
         over || self.traps >= TRAPS_LIMIT
     }
 
+    /// All the time that there is.
+    pub(super) fn time(&self) -> Duration {
+        self.time
+    }
+
     /// Notes that something was left out, as if there had been no time for it.
     pub(super) fn leave_out(&mut self) {
         self.ran_out = true;

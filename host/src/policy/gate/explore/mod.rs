@@ -1,6 +1,7 @@
 //! Behaviour: a candidate is asked for decisions, and what it answers must be fit to act upon.
 //!
-//! Everything here has its time. What there was no time for is told, and is no reason to refuse.
+//! Everything here has its time. Of flights, what there was no time for is told; of generated reads, and of
+//! what writes touch, it is a reason to refuse: a key that nobody asked for may be another read's.
 
 mod asked;
 mod findings;
@@ -24,12 +25,12 @@ use findings::Findings;
 use names::Keys;
 
 /// Until which share of the time each part may go on, in hundredths. What one part leaves, the next
-/// ones have.
+/// ones have. Reads and touches have most of it: without all of them there is no passing.
 mod until {
-    pub(super) const READS: u32 = 35;
-    pub(super) const HOT: u32 = 45;
-    pub(super) const TOUCHES: u32 = 60;
-    pub(super) const OUTLINES: u32 = 85;
+    pub(super) const READS: u32 = 50;
+    pub(super) const HOT: u32 = 55;
+    pub(super) const TOUCHES: u32 = 75;
+    pub(super) const OUTLINES: u32 = 90;
     pub(super) const FLIGHTS: u32 = 100;
 }
 
@@ -93,12 +94,32 @@ impl fmt::Display for Progress {
     }
 }
 
+impl Progress {
+    fn is_all(self) -> bool {
+        self.done == self.of
+    }
+}
+
+/// A candidate of which too much is unknown.
+fn unexamined(reads: Progress, changes: Progress, time: Duration) -> Rejection {
+    let time = humantime::format_duration(time);
+    Rejection::reason(
+        Stage::Behaviour,
+        format!(
+            "there was time to examine only {reads} of its reads and {changes} of its changes; give it more \
+             with policy.limits.gate, which is \"{time}\""
+        ),
+    )
+}
+
 struct Exploration<'p> {
     asked: Asked<'p>,
     keys: Keys,
     findings: Findings,
     hot: Hot,
     progress: Explored,
+    /// Of the reads, those that are not hot.
+    generated: Progress,
 }
 
 /// Asks two instances of a policy, which may be one, for the reads of every entity, for what writes
@@ -117,8 +138,10 @@ pub(super) fn explore(
         findings: Findings::default(),
         hot: Hot::default(),
         progress: Explored::default(),
+        generated: Progress::default(),
     };
     let known = exploration.reads(terms);
+    exploration.generated = exploration.progress.reads;
     exploration.hot_reads(&terms.hot);
     exploration.touches(terms);
     exploration.flights(terms, &known);
@@ -127,8 +150,11 @@ pub(super) fn explore(
 
 impl Exploration<'_> {
     fn end(self) -> Result<Learned, Rejection> {
-        let Self { asked, findings, hot, progress, .. } = self;
+        let Self { asked, findings, hot, progress, generated, .. } = self;
         if findings.is_empty() {
+            if !generated.is_all() || !progress.changes.is_all() {
+                return Err(unexamined(generated, progress.changes, asked.time()));
+            }
             let explored = Explored { complete: !asked.ran_out(), ..progress };
             let (decisions, slowest) = (asked.decisions, asked.slowest);
             return Ok(Learned { decisions, slowest, hot, explored });
