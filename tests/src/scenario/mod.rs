@@ -13,6 +13,7 @@ pub mod near;
 pub mod newcomer;
 pub mod outage;
 pub mod policies;
+pub mod pooler;
 pub mod predict;
 pub mod real;
 pub mod rename;
