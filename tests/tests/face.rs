@@ -23,6 +23,8 @@ mod generated;
 mod generator;
 #[path = "face/operations.rs"]
 mod operations;
+#[path = "face/origin.rs"]
+mod origin;
 #[path = "face/query.rs"]
 mod query;
 #[path = "face/relations.rs"]

@@ -28,7 +28,7 @@ use crate::cache::{
 use crate::config::{Config, Entity};
 use crate::name::Prefix;
 use crate::observe::Metrics;
-use crate::origin::{self, Origin, OriginOptions};
+use crate::origin::{self, Again, Origin, OriginOptions};
 use crate::policy::{EngineError, Slot, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
@@ -316,6 +316,10 @@ pub(crate) fn connect_origin(
         max_writes: size(config.origin.max_writes),
         deadline: usual_deadline(config),
         pooler: config.origin.pooler,
+        again: config
+            .file
+            .clone()
+            .map(|file| Again::new(move || Config::load(&file).ok()?.origin.url.map(|url| url.0))),
     };
     origin::connect(&url.0, &options).map(Some)
 }
