@@ -102,10 +102,12 @@ async fn a_deadlock_is_told_from_what_the_client_did_wrong() {
         "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0);
          CREATE FUNCTION lock_both() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
              UPDATE t SET n = n + 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2;
-             RETURN 1; END $$;
-         SET deadlock_timeout = '1h'; BEGIN; UPDATE t SET n = n + 1 WHERE id = 2",
+             RETURN 1; END $$",
     )
     .await;
+    // What begins a transaction in the middle of a message takes what stands before it along.
+    run(&mut other, "SET deadlock_timeout = '1h'").await;
+    run(&mut other, "BEGIN; UPDATE t SET n = n + 1 WHERE id = 2").await;
     let origin = PostgresOrigin::connect(&url, &OriginOptions::default()).unwrap();
     let both = write("SELECT lock_both()", &[]);
     let (done, _) = tokio::join!(origin.execute(&both, &[], &[], AMPLE), async {
