@@ -31,6 +31,8 @@ mod generated;
 mod generator;
 #[path = "face/operations.rs"]
 mod operations;
+#[path = "face/origin.rs"]
+mod origin;
 #[path = "face/pages.rs"]
 mod pages;
 #[path = "face/query.rs"]

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use corral_tests::scenario::faults::{Faults, Report};
 use corral_tests::scenario::idlers::Idlers;
 use corral_tests::scenario::loads::{EXACT, Loads};
+use corral_tests::scenario::pooler::Pooling;
 use corral_tests::scenario::report::{self, Reading};
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{deaths, lifetimes, origin, predict, rename};
@@ -79,6 +80,16 @@ async fn what_a_dead_host_committed_is_seen_soon() {
     // The value lives for an hour; how soon exactly is for the command to say.
     let longest_ms = report.stale_ms.last().copied().unwrap();
     assert!(longest_ms < 10_000.0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_fails_behind_a_pooler_while_tables_change() {
+    let lasts = Duration::from_secs(3);
+    let report = Pooling { rate: 200, lasts, clients: 16, lent: 4 }.run().await.unwrap();
+    println!("{report:#?}");
+    assert_eq!(report.failed.into_iter().collect::<Vec<_>>(), []);
+    assert!(report.most_sessions <= 4 && report.changes > 0 && report.checks > 0);
+    assert!(report.past_the_cache_per_second > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

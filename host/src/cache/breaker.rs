@@ -165,7 +165,9 @@ pub(super) fn jittered(pause: Duration, chance: u128) -> Duration {
 pub(super) fn is_silence(error: &LoadError) -> bool {
     match error {
         LoadError::Origin(OriginError::Unavailable(_) | OriginError::Timeout(_)) => true,
-        LoadError::Origin(OriginError::Rejected { .. } | OriginError::TooLarge)
+        LoadError::Origin(
+            OriginError::Rejected { .. } | OriginError::Undone { .. } | OriginError::TooLarge,
+        )
         | LoadError::Overloaded => false,
     }
 }

@@ -18,7 +18,7 @@ use super::breaker::Whose;
 use super::load::{LoadError, load_time};
 use super::write::WriteError;
 use crate::config::Entity;
-use crate::origin::{BODY_LIMIT, OriginError};
+use crate::origin::{BODY_LIMIT, Fault, OriginError};
 use crate::policy::guard::TAGS_LIMIT;
 
 /// How long a subject that succeeds must not have failed.
@@ -93,6 +93,7 @@ impl Failings {
             LoadError::Origin(OriginError::Rejected { code, .. }) => {
                 self.rejected(subject(), code);
             }
+            LoadError::Origin(OriginError::Undone { code, .. }) => self.undone(subject(), code),
             LoadError::Origin(OriginError::TooLarge) => {
                 let what = format!("answer more than {BODY_LIMIT} bytes; narrow the read");
                 self.failed(subject(), "too-large", &what);
@@ -153,6 +154,7 @@ impl Failings {
             WriteError::Origin(OriginError::Rejected { code, .. }) => {
                 self.rejected(subject(), code);
             }
+            WriteError::Origin(OriginError::Undone { code, .. }) => self.undone(subject(), code),
             WriteError::Origin(OriginError::Timeout(limit)) => {
                 let what = format!(
                     "does not end within {limit:?}; make it faster, or raise entity.{entity:?}.deadline"
@@ -206,6 +208,15 @@ impl Failings {
              the name and password of origin.url"
         );
         self.failed(Subject::Origin, &words, &what);
+    }
+
+    fn undone(&self, subject: Subject, code: &str) {
+        let verb = if matches!(subject, Subject::Loads { .. }) { "are" } else { "is" };
+        let what = format!(
+            "{verb} taken back by the database for the sake of other transactions until the deadline \
+             ({code}); shorten those that meet it"
+        );
+        self.failed(subject, code, &what);
     }
 
     fn rejected(&self, subject: Subject, code: &str) {
@@ -282,14 +293,12 @@ fn of_write(entity: &str, write: &str) -> Subject {
     Subject::Write { entity: entity.to_owned(), write: write.to_owned() }
 }
 
-/// Whether an SQLSTATE speaks of the values of a request, and not of the statement: data exceptions, broken
-/// constraints, transactions that got in each other's way, and what a function raises.
+/// Whether a rejection speaks of the values of a request, and not of the statement.
 fn is_of_the_client(code: &str) -> bool {
-    let is_sqlstate = code.len() == 5;
-    // SQLite's SQLITE_CONSTRAINT and its extensions.
-    let is_constraint = code.parse::<u32>().is_ok_and(|code| code & 0xff == 19);
-    let classes = ["22", "23", "40", "P0"];
-    if is_sqlstate { classes.iter().any(|class| code.starts_with(class)) } else { is_constraint }
+    match Fault::of(code) {
+        Fault::Constraint | Fault::Values => true,
+        Fault::Statement => false,
+    }
 }
 
 /// The codes that an operator meets.
@@ -339,7 +348,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_constraint_that_a_client_breaks_is_no_reason_to_worry() {
         let failings = Failings::default();
-        for code in ["23505", "22003", "40001", "P0001", "2067"] {
+        for code in ["23505", "22003", "P0001", "2067"] {
             failings.write_failed("shop", "put", &rejected(code));
         }
         assert_eq!(failings.sentences(), Vec::<String>::new());

@@ -118,7 +118,9 @@ impl LoadError {
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Origin(OriginError::Unavailable(_)) => Cause::Unavailable,
+            Self::Origin(OriginError::Unavailable(_) | OriginError::Undone { .. }) => {
+                Cause::Unavailable
+            }
             Self::Origin(OriginError::Timeout(_)) => Cause::Timeout,
             Self::Origin(OriginError::Rejected { .. } | OriginError::TooLarge) => Cause::Rejected,
             Self::Overloaded => Cause::Overloaded,

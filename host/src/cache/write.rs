@@ -22,6 +22,9 @@ use super::flight::Flight;
 use super::{Cache, Definition, Read};
 use phases::{Announced, Ended, Executed};
 
+/// Before a write is tried again: about what a short transaction takes.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
 /// Finds the read that a policy named; `None` for what can't be read by name.
 pub type Resolve = Arc<dyn Fn(Request) -> Option<Read> + Send + Sync>;
 
@@ -164,8 +167,10 @@ impl Cache {
         write.await.unwrap_or(Err(WriteError::Interrupted))
     }
 
+    /// A write that the database took back for the sake of another one is tried again, each time after a
+    /// longer pause, while it has time for that.
     async fn write_to_its_end(self: Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
-        let wrote = self.carry_through(&call).await;
+        let wrote = self.write_again_and_again(&call).await;
         match &wrote {
             Ok(_) => self.failings.wrote(&call.entity, &call.write),
             Err(error) => {
@@ -176,12 +181,44 @@ impl Cache {
         wrote
     }
 
-    async fn carry_through(self: &Arc<Self>, call: &WriteCall) -> Result<Wrote, WriteError> {
+    /// Writes again where the database undid it for the sake of another transaction, by the deadline.
+    async fn write_again_and_again(
+        self: &Arc<Self>,
+        call: &WriteCall,
+    ) -> Result<Wrote, WriteError> {
+        let deadline = Instant::now() + call.deadline;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // Nothing has been sent to the database after its word, so nothing is done twice.
+            match self.try_write(call, deadline).await {
+                Err(WriteError::Origin(OriginError::Undone { .. }))
+                    if Instant::now() + pause < deadline =>
+                {
+                    tokio::time::sleep(self.part_of(pause)).await;
+                    pause *= 2;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Somewhere between half of a pause and all of it: those who stood in each other's way shall not meet
+    /// again.
+    fn part_of(&self, pause: Duration) -> Duration {
+        let chance = (self.entropy.bits() & 0xffff) as u32;
+        pause / 2 + pause / 2 * chance / 0xffff
+    }
+
+    async fn try_write(
+        self: &Arc<Self>,
+        call: &WriteCall,
+        deadline: Instant,
+    ) -> Result<Wrote, WriteError> {
         if !self.debt.has_room_for(1) {
             return Err(WriteError::Overloaded);
         }
-        let deadline = Instant::now() + call.deadline;
-        let executed = Executed::execute(call).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let executed = Executed::execute(call, left).await?;
         let rows = executed.rows();
         let announced: Announced = executed.name(self, call).await?.announce(self).await;
         let refills = match announced.commit().await? {

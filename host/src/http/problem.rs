@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use crate::cache::{LoadError, ReadError, WriteError};
-use crate::origin::OriginError;
+use crate::origin::{Fault, OriginError};
 use crate::service::RequestError;
 
 /// Seconds after which a client may try again: long enough for a short outage to pass, short
@@ -313,6 +313,11 @@ fn origin(error: &OriginError) -> Problem {
             "The origin is unavailable",
             "the database does not answer, and no stored value may be served",
         ),
+        OriginError::Undone { .. } => Problem::unavailable(
+            "origin-busy",
+            "The origin took the transaction back",
+            "other transactions stood in its way, each time; the same may succeed later",
+        ),
         OriginError::Timeout(_) => deadline(),
         OriginError::Rejected { code, .. } => Problem::new(
             StatusCode::BAD_GATEWAY,
@@ -340,7 +345,18 @@ impl From<WriteError> for Problem {
                 "The origin is unavailable",
                 "the database does not answer; nothing was written",
             ),
-            WriteError::Origin(error) => origin(&error),
+            WriteError::Origin(OriginError::Undone { .. }) => Self::unavailable(
+                "origin-busy",
+                "The write stood in the way of others",
+                "the database took it back each time that it was tried; nothing was written",
+            ),
+            WriteError::Origin(OriginError::Timeout(_)) => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "deadline",
+                "The deadline passed",
+                "the statement did not end by the deadline of this entity; nothing was written",
+            ),
+            WriteError::Origin(error @ OriginError::TooLarge) => origin(&error),
             WriteError::Unknown(_) => Self::unavailable(
                 "outcome-unknown",
                 "It is unknown whether this was written",
@@ -378,12 +394,13 @@ impl From<WriteError> for Problem {
     }
 }
 
-/// SQLSTATE class 23 is a broken constraint; the rest is the statement's or its values' fault.
 fn rejected_write(code: &str) -> Problem {
-    let (status, kind, title) = if code.starts_with("23") {
-        (StatusCode::CONFLICT, "conflict", "The write breaks a constraint")
-    } else {
-        (StatusCode::UNPROCESSABLE_ENTITY, "write-rejected", "The write was rejected")
+    let (status, kind, title) = match Fault::of(code) {
+        Fault::Constraint => (StatusCode::CONFLICT, "conflict", "The write breaks a constraint"),
+        Fault::Values => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "write-rejected", "The write was rejected")
+        }
+        Fault::Statement => (StatusCode::BAD_GATEWAY, "statement-failed", "The statement failed"),
     };
     Problem::new(status, kind, title, "nothing was written").with("code", json!(code))
 }

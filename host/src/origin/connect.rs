@@ -1,5 +1,6 @@
 //! From a URL to an origin.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::postgres::PostgresOrigin;
 use super::sqlite::SqliteOrigin;
 
 /// What is the same for every kind of origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct OriginOptions {
     /// Concurrent reads, each on a connection of its own; at least 1.
     pub max_loads: u32,
@@ -18,6 +19,30 @@ pub struct OriginOptions {
     pub deadline: Duration,
     /// What stands before a Postgres.
     pub pooler: Pooler,
+    /// Where the URL can be had again when its password is refused; `None`: nowhere.
+    pub again: Option<Again>,
+}
+
+/// Says the URL as it is configured now. A password may have been exchanged since.
+#[derive(Clone)]
+pub struct Again(Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl Again {
+    /// `url` reads it anew, or says that it can't be had.
+    pub fn new(url: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(url))
+    }
+
+    /// The URL, which may hold a password.
+    pub(super) fn url(&self) -> Option<String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Again")
+    }
 }
 
 /// What stands between this host and a Postgres.
@@ -37,6 +62,7 @@ impl Default for OriginOptions {
             max_writes: 8,
             deadline: Duration::from_secs(2),
             pooler: Pooler::Auto,
+            again: None,
         }
     }
 }

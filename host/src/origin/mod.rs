@@ -7,6 +7,7 @@ mod assignments;
 mod attempt;
 mod connect;
 mod doubt;
+mod fault;
 mod fetched;
 mod identity;
 mod pool;
@@ -22,8 +23,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use connect::{ConnectError, OriginOptions, Pooler, connect};
+pub use connect::{Again, ConnectError, OriginOptions, Pooler, connect};
 pub use doubt::{CommitError, ServerLife, Xid};
+pub use fault::Fault;
 pub use fetched::Fetched;
 pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
@@ -103,6 +105,15 @@ pub enum OriginError {
     #[error("the origin rejected the statement ({code}): {message}")]
     Rejected {
         /// SQLSTATE (`23505`), or SQLite's extended result code.
+        code: String,
+        /// The database's words: for logs and `check`, never for a response.
+        message: String,
+    },
+    /// The database took the transaction back for the sake of another one: a deadlock, or a failure to
+    /// serialise. The same may succeed now.
+    #[error("the origin took the transaction back for the sake of another one ({code}): {message}")]
+    Undone {
+        /// SQLSTATE: `40P01`, `40001`.
         code: String,
         /// The database's words: for logs and `check`, never for a response.
         message: String,

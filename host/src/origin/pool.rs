@@ -171,6 +171,13 @@ impl<DB: Identify> Pool<DB> {
     pub(super) fn suspect_idle(&self) {
         self.shelf().suspected = Some(Instant::now());
     }
+    /// Uses no connection again that was opened before now: they lead to a server that is not wanted any
+    /// more.
+    pub(super) fn renew(&self) {
+        let mut shelf = self.shelf();
+        shelf.renewed = Some(Instant::now());
+        shelf.idle.clear();
+    }
 
     /// The most recently used connection, and whether it may have died.
     fn take_idle(&self) -> Option<(Idle<DB>, bool)> {

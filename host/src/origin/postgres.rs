@@ -8,6 +8,7 @@
 
 mod address;
 mod bind;
+mod described;
 mod door;
 mod errors;
 mod frame;
@@ -24,6 +25,7 @@ mod transaction;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,7 +42,7 @@ use super::{
 };
 use address::Address;
 use door::Door;
-use errors::{classify, is_outdated};
+use errors::{classify, is_outdated, is_read_only};
 use lending::Lending;
 use read::{Author, Names, Question};
 use transaction::PostgresTransaction;
@@ -56,6 +58,8 @@ pub struct PostgresOrigin {
     questions: Arc<Pool<Postgres>>,
     newest: Arc<Newest>,
     lending: Arc<Lending>,
+    /// The server that the last write met does not write.
+    is_read_only: AtomicBool,
     /// The statement timeout that the sessions have without being told.
     session_deadline: Duration,
 }
@@ -69,7 +73,8 @@ impl PostgresOrigin {
         let address = Address::parse(url)?;
         let lending = Arc::new(Lending::new(options.pooler, address.settings()));
         let deadline_ms = millis(options.deadline);
-        let door = |is_read_only| Door::new(&address, &lending, deadline_ms, is_read_only);
+        let again = options.again.as_ref();
+        let door = |is_read_only| Door::new(&address, &lending, again, deadline_ms, is_read_only);
         let newest = Arc::new(Newest::default());
         Ok(Self {
             reads: Pool::new(door(true), options.max_loads, &newest),
@@ -77,6 +82,7 @@ impl PostgresOrigin {
             questions: Pool::new(door(false), MAX_QUESTIONS, &newest),
             newest,
             lending,
+            is_read_only: AtomicBool::new(false),
             session_deadline: options.deadline,
         })
     }
@@ -123,9 +129,26 @@ impl PostgresOrigin {
         match patience.guard(work).await {
             Ok((Done { rows, returned, missing }, (xid, identity), asked)) => {
                 lease.hear(identity, asked);
+                if self.is_read_only.swap(false, Ordering::AcqRel) {
+                    // Another server has taken the place: nobody shall ask the former one.
+                    self.reads.renew();
+                    self.questions.renew();
+                }
                 let deadline = patience.deadline();
                 let transaction = Box::new(PostgresTransaction { lease, deadline, xid });
                 Ok(Written { rows, returned, missing, xid, transaction })
+            }
+            Err(failure) if is_read_only(&failure) => {
+                let OriginError::Rejected { message, .. } = &failure.error else {
+                    return Err((failure.error, false));
+                };
+                let message = format!("it does not write: {message}");
+                self.is_read_only.store(true, Ordering::Release);
+                // The address may lead to another server by now.
+                if lease.is_reused() {
+                    self.writes.renew();
+                }
+                Err((OriginError::Unavailable(message), lease.is_reused()))
             }
             Err(failure) if failure.is_usable() => {
                 let rollback = simple(lease.connection(), "ROLLBACK".to_owned(), patience);

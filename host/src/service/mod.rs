@@ -29,9 +29,9 @@ use tokio::time::{sleep, timeout};
 use crate::cache::{
     Cache, Definition, LoadLimit, Parts, SystemClock, SystemEntropy, Watched, load_time,
 };
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::observe::Metrics;
-use crate::origin::{self, Origin, OriginOptions};
+use crate::origin::{self, Again, Origin, OriginOptions};
 use crate::policy::{EngineError, Slot, Watch, gate};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
@@ -295,8 +295,15 @@ pub(crate) fn connect_origin(
         max_writes: size(config.origin.max_writes),
         deadline: usual_deadline(config),
         pooler: config.origin.pooler,
+        again: again(config, |config| config.origin.url),
     };
     origin::connect(&url.0, &options).map(Some)
+}
+
+/// What the configuration's file says by now of where an origin is: its password may have been rotated.
+fn again(config: &Config, url: fn(Config) -> Option<Secret>) -> Option<Again> {
+    let file = config.file.clone()?;
+    Some(Again::new(move || url(Config::load(&file).ok()?).map(|url| url.0)))
 }
 
 /// The origin of ad-hoc queries: connections of their own, perhaps of another role.
@@ -311,6 +318,7 @@ pub(crate) fn connect_queries(
         max_writes: 1,
         pooler: config.origin.pooler,
         deadline: load_time(config.query.deadline),
+        again: again(config, |config| config.query.url.or(config.origin.url)),
     };
     origin::connect(&url.0, &options).map(Some)
 }

@@ -174,7 +174,7 @@ impl Corral {
             Ok(crate::origin::Prepared { complaints: found, .. }) => {
                 complaints.extend(found.into_iter().map(|found| format!("{what}: {found}")));
             }
-            Err(error @ OriginError::Rejected { .. }) => {
+            Err(error @ (OriginError::Rejected { .. } | OriginError::Undone { .. })) => {
                 complaints.push(format!("{what}: {error}"));
             }
             Err(OriginError::Unavailable(_) | OriginError::Timeout(_) | OriginError::TooLarge) => {}

@@ -12,8 +12,8 @@ use corral_tests::authors;
 use corral_tests::scenario::real::command::Real;
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
-    deaths, faults, idlers, lifetimes, loads, near, newcomer, origin, outage, policies, predict,
-    rename, report, saturated, stampede,
+    deaths, faults, idlers, lifetimes, loads, near, newcomer, origin, outage, policies, pooler,
+    predict, rename, report, saturated, stampede,
 };
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
@@ -195,6 +195,21 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// A host behind `PgBouncer`, which lends its connections by transaction, while tables change.
+    Pooler {
+        /// Requests in a second, a seventh of which the cache can't answer.
+        #[arg(long, default_value_t = 5_000)]
+        rate: u32,
+        /// For how long.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Clients of the host.
+        #[arg(long, default_value_t = 64)]
+        clients: u32,
+        /// Connections that the pooler has to the server.
+        #[arg(long, default_value_t = 20)]
+        lent: u16,
+    },
     /// Redis that comes back with what it had before, or is two at a time, and commits whose outcome
     /// nobody is told: on each of these, whether anything stale is read.
     Real(Real),
@@ -329,6 +344,13 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             let report = policies::run(&cases, |what| eprintln!("{what}")).await?;
             show(&report, json)?;
             return Ok(report.holds());
+        }
+        Scenario::Pooler { rate, seconds, clients, lent } => {
+            let lasts = Duration::from_secs(seconds);
+            let pooling = pooler::Pooling { rate, lasts, clients, lent };
+            let report = pooling.run().await?;
+            print(&report)?;
+            return Ok(report.holds(&pooling));
         }
         Scenario::Real(real) => {
             return real.play(|report| println!("{report:#}")).await;

@@ -15,6 +15,7 @@ pub mod newcomer;
 pub mod origin;
 pub mod outage;
 pub mod policies;
+pub mod pooler;
 pub mod predict;
 pub mod real;
 pub mod rename;

@@ -86,6 +86,7 @@ pub(crate) fn code(error: &OriginError) -> &str {
         OriginError::Rejected { code, .. } => code,
         OriginError::Unavailable(_) => "unavailable",
         OriginError::Timeout(_) => "timeout",
+        OriginError::Undone { code, .. } => code,
         OriginError::TooLarge => "too large",
     }
 }

@@ -8,7 +8,9 @@
 
 mod kit;
 mod pooled;
+mod postgres_bad_days;
 mod postgres_changes;
+mod postgres_checks;
 mod postgres_doubt;
 mod postgres_failures;
 mod postgres_identity;

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corral_host::origin::{Origin, OriginError, OriginOptions, Pooler, PostgresOrigin};
+use corral_host::origin::{Origin, OriginError, OriginOptions, PostgresOrigin};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -166,7 +166,8 @@ impl Drop for Frozen {
 }
 
 fn single(url: &str, deadline: Duration) -> PostgresOrigin {
-    let options = OriginOptions { max_loads: 1, max_writes: 1, deadline, pooler: Pooler::Auto };
+    let options =
+        OriginOptions { max_loads: 1, max_writes: 1, deadline, ..OriginOptions::default() };
     PostgresOrigin::connect(url, &options).unwrap()
 }
 

@@ -30,9 +30,9 @@ pub(super) struct Executed {
 }
 
 impl Executed {
-    pub(super) async fn execute(call: &WriteCall) -> Result<Self, WriteError> {
+    pub(super) async fn execute(call: &WriteCall, left: Duration) -> Result<Self, WriteError> {
         let (statement, values, needs) = (&call.statement, &call.values, &call.needs);
-        let written = call.origin.execute(statement, values, needs, call.deadline).await;
+        let written = call.origin.execute(statement, values, needs, left).await;
         let written = written.map_err(WriteError::Origin)?;
         if let Some(column) = written.missing.first() {
             return Err(WriteError::Column(column.clone()));

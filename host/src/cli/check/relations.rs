@@ -93,9 +93,10 @@ impl<'c> Relations<'c> {
         self.untold.insert(match error {
             OriginError::Rejected { code, message } if code == FORBIDDEN => (None, message),
             OriginError::Rejected { message, .. } => (Some(path), message),
-            OriginError::Unavailable(_) | OriginError::Timeout(_) | OriginError::TooLarge => {
-                (None, error.to_string())
-            }
+            OriginError::Unavailable(_)
+            | OriginError::Timeout(_)
+            | OriginError::Undone { .. }
+            | OriginError::TooLarge => (None, error.to_string()),
         });
     }
 

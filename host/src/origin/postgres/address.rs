@@ -36,10 +36,12 @@ const KNOWN: [&str; 17] = [
 const SSL_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
 /// Where a database is, and who asks there.
-#[derive(Debug)]
+#[derive(Clone)]
 pub(super) struct Address {
     options: PgConnectOptions,
     settings: Vec<Setting>,
+    /// Who asks, and by which password, as the address has it.
+    user: (String, Option<String>),
 }
 
 impl Address {
@@ -70,7 +72,28 @@ impl Address {
         if options.get_application_name().is_none() {
             options = options.application_name("corral");
         }
-        Ok(Self { options: options.disable_statement_logging(), settings })
+        let user = (options.get_username().to_owned(), password(&options));
+        Ok(Self { options: options.disable_statement_logging(), settings, user })
+    }
+
+    /// Whether another address leads to the same database.
+    pub(super) fn leads_where(&self, other: &Self) -> bool {
+        let place = |of: &Self| {
+            let options = &of.options;
+            let database = options.get_database().map(str::to_owned);
+            (
+                options.get_host().to_owned(),
+                options.get_port(),
+                database,
+                options.get_socket().cloned(),
+            )
+        };
+        place(self) == place(other)
+    }
+
+    /// Whether it is asked there by the same user with the same password.
+    pub(super) fn is_asked_as(&self, other: &Self) -> bool {
+        self.user == other.user
     }
 
     /// How to connect, without the settings.
@@ -82,6 +105,11 @@ impl Address {
     pub(super) fn settings(&self) -> &[Setting] {
         &self.settings
     }
+}
+
+/// The password that is used, wherever the driver had it from.
+fn password(options: &PgConnectOptions) -> Option<String> {
+    options.to_url_lossy().password().map(str::to_owned)
 }
 
 fn wrong(reason: impl Into<String>) -> ConnectError {
@@ -170,7 +198,7 @@ mod tests {
     use super::*;
 
     fn error(url: &str) -> String {
-        Address::parse(url).unwrap_err().to_string()
+        Address::parse(url).err().unwrap().to_string()
     }
 
     #[test]

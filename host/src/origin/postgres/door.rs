@@ -1,15 +1,16 @@
-//! Opening a connection: what a session is given at its beginning, and whether it keeps it.
+//! Opening a connection: what a session is given at its beginning, and whether it keeps it. A password that
+//! is refused is read anew where it is configured.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Row as _};
 
 use super::address::Address;
 use super::identity;
-use super::lending::{Lending, of_session};
+use super::lending::{Lending, Setting, of_session};
 use crate::origin::pool::Identify;
-use crate::origin::{OriginError, OriginIdentity};
+use crate::origin::{Again, OriginError, OriginIdentity};
 
 /// A setting that no server has of its own. Each session gets another value, so one that does not have
 /// its value is not the session that was begun.
@@ -19,61 +20,95 @@ const MARK: &str = "corral.session";
 /// `feature_not_supported`, `undefined_object`, `invalid_parameter_value`.
 const REFUSALS: [&str; 4] = ["08P01", "0A000", "42704", "22023"];
 
+/// How a server refuses who asks: `invalid_authorization_specification`, and `invalid_password`.
+const UNKNOWN: [&str; 2] = ["28000", "28P01"];
+
 /// What leads to a database.
 pub(in crate::origin) struct Door {
     lending: Arc<Lending>,
-    /// For a session of one's own.
-    own: PgConnectOptions,
-    /// For one that a pooler lends, which is given nothing.
-    lent: PgConnectOptions,
+    again: Option<Again>,
+    /// What a session of one's own is given at its beginning.
+    settings: Vec<Setting>,
+    address: RwLock<Address>,
 }
 
 type Opened = (PgConnection, Option<OriginIdentity>);
 
+/// Why a connection could not be opened.
+struct Shut {
+    error: OriginError,
+    /// The server does not know who asks, or by this password.
+    is_unknown: bool,
+}
+
 impl Door {
-    /// `settings` are those that the sessions have in common; a transaction of a lent session makes them
-    /// itself, and is read-only or not by itself.
+    /// The settings are those of a session of one's own; a transaction of a lent session makes them itself,
+    /// and is read-only or not by itself.
     pub(super) fn new(
         address: &Address,
         lending: &Arc<Lending>,
+        again: Option<&Again>,
         deadline_ms: i32,
         is_read_only: bool,
     ) -> Self {
-        let own = address.options().clone().options(address.settings().iter().cloned());
-        let own = own.options(of_session(deadline_ms));
-        let own = match is_read_only {
-            true => own.options([("default_transaction_read_only", "on")]),
-            false => own,
-        };
-        let lent = address.options().clone().extra_float_digits(None);
-        Self { lending: Arc::clone(lending), own, lent }
+        let mut settings = of_session(deadline_ms);
+        if is_read_only {
+            settings.push(("default_transaction_read_only".to_owned(), "on".to_owned()));
+        }
+        let (lending, again) = (Arc::clone(lending), again.cloned());
+        Self { lending, again, settings, address: RwLock::new(address.clone()) }
+    }
+
+    fn address(&self) -> Address {
+        self.address.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the address anew. Whether it leads to the same place with another password, or as somebody
+    /// else; whatever else has changed in it needs a restart.
+    fn renew(&self) -> bool {
+        let Some(url) = self.again.as_ref().and_then(Again::url) else { return false };
+        let Ok(renewed) = Address::parse(&url) else { return false };
+        let mut address = self.address.write().unwrap_or_else(PoisonError::into_inner);
+        let differs = renewed.leads_where(&address) && !renewed.is_asked_as(&address);
+        if differs {
+            *address = renewed;
+        }
+        differs
+    }
+
+    async fn open(&self) -> Result<Opened, Shut> {
+        let address = self.address();
+        if !self.lending.is_lent()
+            && let Some(opened) = self.open_own(&address).await?
+        {
+            return Ok(opened);
+        }
+        self.open_lent(&address).await
     }
 
     /// A session of one's own. `None`: there are none here.
-    async fn open_own(&self) -> Result<Option<Opened>, OriginError> {
+    async fn open_own(&self, address: &Address) -> Result<Option<Opened>, Shut> {
         let value = format!("{:032x}", rand::random::<u128>());
-        let options = self.own.clone().options([(MARK, &value)]);
+        let options = address.options().clone().options(address.settings().iter().cloned());
+        let options = options.options(self.settings.iter().cloned()).options([(MARK, &value)]);
         let mut connection = match options.connect().await {
             Ok(connection) => connection,
-            Err(error) if is_refusal(&error) => return Ok(None),
-            Err(error) => return Err(OriginError::Unavailable(error.to_string())),
+            Err(error) if has_code(&error, &REFUSALS) => return Ok(None),
+            Err(error) => return Err(Shut::from(&error)),
         };
         let sql = format!("SELECT current_setting('{MARK}', true)");
-        let kept: Option<String> = ask(&mut connection, sql)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| OriginError::Unavailable(error.to_string()))?;
-        if kept.is_none_or(|kept| kept != value) {
+        let row = ask(&mut connection, sql).await;
+        let kept = row.and_then(|row| row.try_get::<Option<String>, _>(0));
+        if kept.map_err(|error| Shut::from(&error))? != Some(value) {
             return Ok(None);
         }
         let identity = identity::of(&mut connection).await?;
         Ok(Some((connection, identity)))
     }
 
-    async fn open_lent(&self) -> Result<Opened, OriginError> {
-        let connected = self.lent.connect().await;
-        let mut connection =
-            connected.map_err(|error| OriginError::Unavailable(error.to_string()))?;
+    async fn open_lent(&self, address: &Address) -> Result<Opened, Shut> {
+        let connected = address.options().clone().extra_float_digits(None).connect().await;
+        let mut connection = connected.map_err(|error| Shut::from(&error))?;
         let identity = identity::of(&mut connection).await?;
         self.lending.note();
         Ok((connection, identity))
@@ -88,12 +123,24 @@ impl Identify for Postgres {
     }
 
     async fn open(door: &Door) -> Result<Opened, OriginError> {
-        if !door.lending.is_lent()
-            && let Some(opened) = door.open_own().await?
-        {
-            return Ok(opened);
+        match door.open().await {
+            Err(Shut { is_unknown: true, .. }) if door.renew() => door.open().await,
+            done => done,
         }
-        door.open_lent().await
+        .map_err(|shut| shut.error)
+    }
+}
+
+impl From<&sqlx::Error> for Shut {
+    fn from(error: &sqlx::Error) -> Self {
+        let is_unknown = has_code(error, &UNKNOWN);
+        Self { error: OriginError::Unavailable(error.to_string()), is_unknown }
+    }
+}
+
+impl From<OriginError> for Shut {
+    fn from(error: OriginError) -> Self {
+        Self { error, is_unknown: false }
     }
 }
 
@@ -101,9 +148,7 @@ async fn ask(connection: &mut PgConnection, sql: String) -> Result<PgRow, sqlx::
     sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await
 }
 
-fn is_refusal(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| REFUSALS.contains(&&*code))
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| codes.contains(&&*code))
 }

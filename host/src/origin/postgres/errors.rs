@@ -14,6 +14,16 @@ const CANCELED: &str = "57014";
 /// `character_not_in_repertoire`, for an answer that is no UTF-8.
 const UNDECODABLE: &str = "22021";
 
+/// `serialization_failure`, which a standby says of a read too, and `deadlock_detected`.
+const UNDONE: [&str; 2] = ["40001", "40P01"];
+
+/// `protocol_violation`: other than as an end of the connection, more or fewer values than the statement
+/// has parameters.
+const MISCOUNTED: &str = "08P01";
+
+/// `read_only_sql_transaction`
+const READ_ONLY: &str = "25006";
+
 /// `feature_not_supported`: among others, a statement whose result has other columns than when it
 /// was prepared.
 const OUTDATED: &str = "0A000";
@@ -49,9 +59,19 @@ pub(super) fn undecodable(error: &(dyn StdError + 'static)) -> OriginError {
     OriginError::Rejected { code: UNDECODABLE.to_owned(), message: error.to_string() }
 }
 
+/// Whether an answer was none that can be converted.
+pub(super) fn is_undecodable(error: &OriginError) -> bool {
+    is_rejected(error, &[UNDECODABLE])
+}
+
 /// Whether the statement may only have to be prepared anew.
 pub(super) fn is_outdated(failure: &Failure) -> bool {
     is_rejected(&failure.error, &[OUTDATED])
+}
+
+/// Whether the server does not write.
+pub(super) fn is_read_only(failure: &Failure) -> bool {
+    is_rejected(&failure.error, &[READ_ONLY])
 }
 
 /// Whether a column that was asked for beside the statement's rows may be the reason.
@@ -73,7 +93,9 @@ fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {
     };
     let error = if code == CANCELED {
         OriginError::Timeout(deadline)
-    } else if is_unavailable(code) {
+    } else if UNDONE.contains(&code) {
+        OriginError::Undone { code: code.to_owned(), message }
+    } else if is_unavailable(code) && (is_fatal || code != MISCOUNTED) {
         OriginError::Unavailable(format!("{message} ({code})"))
     } else {
         OriginError::Rejected { code: code.to_owned(), message }

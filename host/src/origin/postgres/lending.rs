@@ -13,8 +13,7 @@ use crate::origin::Pooler;
 /// A setting of the session.
 pub(super) type Setting = (String, String);
 
-/// How values are spelled, whatever the role prefers. The driver asks for the first three itself where it
-/// begins a session.
+/// How values are spelled, whatever the role prefers.
 const SPELLING: [(&str, &str); 5] = [
     ("DateStyle", "ISO, MDY"),
     ("TimeZone", "UTC"),
@@ -22,6 +21,9 @@ const SPELLING: [(&str, &str); 5] = [
     ("IntervalStyle", "postgres"),
     ("bytea_output", "hex"),
 ];
+
+/// What of that the driver asks for itself where it begins a session.
+const OF_DRIVER: [&str; 3] = ["DateStyle", "TimeZone", "extra_float_digits"];
 
 /// How often a lent connection is asked which database it has; a write is asked each time.
 pub(super) const ASKED_EVERY: Duration = Duration::from_secs(1);
@@ -72,12 +74,11 @@ impl Lending {
 }
 
 /// What a session of one's own is given at its beginning, beside what the driver gives it.
-pub(super) fn of_session(deadline_ms: i32) -> [(&'static str, String); 3] {
-    [
-        ("statement_timeout", deadline_ms.to_string()),
-        ("IntervalStyle", "postgres".to_owned()),
-        ("bytea_output", "hex".to_owned()),
-    ]
+pub(super) fn of_session(deadline_ms: i32) -> Vec<Setting> {
+    let spelling = SPELLING.iter().filter(|(name, _)| !OF_DRIVER.contains(name));
+    let spelling = spelling.map(|(name, value)| (name.to_string(), value.to_string()));
+    let limit = ("statement_timeout".to_owned(), deadline_ms.to_string());
+    std::iter::once(limit).chain(spelling).collect()
 }
 
 /// A text in a statement. The form with `E` means the same under every setting.

@@ -13,20 +13,19 @@ use sqlx::{
 };
 
 use super::bind::{oid, types};
-use super::errors::{classify, undecodable};
+use super::errors::{classify, is_undecodable, undecodable};
 use super::lending::Lending;
 use super::read::forget_statements;
 use super::text::column_type;
-use super::{frame, millis, session, simple, statement};
+use super::{described, frame, millis, relations, session, simple, statement};
 use crate::origin::attempt::{Failure, Patience};
 use crate::origin::rows::duplicates;
 use crate::origin::{
     Column, ColumnType, OriginError, ParamType, Prepared, ReadStatement, WriteStatement,
 };
 
-/// `indeterminate_datatype` and `ambiguous_parameter`: the server can't tell a parameter's type
-/// unless it is declared.
-const UNDECIDED: [&str; 2] = ["42P18", "42P08"];
+/// `insufficient_privilege`
+const FORBIDDEN: &str = "42501";
 
 /// What is examined.
 #[derive(Clone, Copy)]
@@ -51,7 +50,12 @@ pub(super) async fn examine(
     }
     let prepared = compare(connection, subject, deadline).await?;
     forget_statements(connection, patience).await?;
-    simple(connection, "ROLLBACK".to_owned(), patience).await?;
+    // The driver forgets the name of a statement that it could not describe. A transaction that is left open
+    // costs the lent session, and with it that name.
+    let is_described = |column: &Column| !matches!(&column.ty, ColumnType::Opaque(_));
+    if prepared.columns.iter().all(is_described) {
+        simple(connection, "ROLLBACK".to_owned(), patience).await?;
+    }
     Ok(prepared)
 }
 
@@ -76,13 +80,14 @@ async fn compare(
         Subject::Write(write) => (&write.sql, &write.params),
     };
     let mut prepared = Prepared::default();
-    // Left alone, the server says which types the statement asks for.
+    // Left alone, the server says which types the statement asks for, if it can: `$1->>'a'` has as many
+    // meanings as there are types.
     match prepare(connection, sql.clone(), &[], deadline).await {
         Ok(free) => {
             prepared.columns = columns(&free);
             prepared.complaints = misfits(params, parameters(&free));
         }
-        Err(failure) if is_undecided(&failure) => {}
+        Err(Failure { error: OriginError::Rejected { .. }, .. }) => {}
         Err(failure) => return Err(failure),
     }
     // With the declared types, it says whether they will do.
@@ -95,41 +100,54 @@ async fn compare(
                 prepared.complaints.push(miscounted(params.len(), used));
             }
             examine_collations(connection, &declared, deadline, &mut prepared.columns).await?;
-            examine_rows(connection, subject, &declared, deadline, &mut prepared).await?;
+            if let Subject::Write(_) = subject {
+                examine_forms(connection, &declared, deadline, &mut prepared).await?;
+            }
         }
+        Err(failure) if is_undecodable(&failure.error) => match subject {
+            Subject::Read(read) => {
+                let patience = Patience::new(deadline);
+                prepared.columns = described::columns(connection, read, patience).await?;
+            }
+            Subject::Write(_) => prepared.complaints.push(
+                "it returns a type that the driver does not know, such as a multirange: return \
+                 only the columns that touches need"
+                    .to_owned(),
+            ),
+        },
         Err(failure) if prepared.columns.is_empty() && prepared.complaints.is_empty() => {
             return Err(failure);
         }
-        Err(failure) => complain(&mut prepared, "with the declared types", failure)?,
+        Err(failure) => {
+            complain(&mut prepared, "with the declared types", failure)?;
+            prepared.complaints.extend(duplicates(&prepared.columns));
+            return Ok(prepared);
+        }
     }
+    if let Subject::Read(read) = subject {
+        examine_rows(connection, read, deadline, &mut prepared).await?;
+    }
+    examine_rights(connection, sql, params, deadline, &mut prepared).await?;
     prepared.complaints.extend(duplicates(&prepared.columns));
     Ok(prepared)
 }
 
-/// Whether its rows can be had in the form in which they are asked for, and what a read leaves
+/// Whether the rows of a read can be had in the form in which they are asked for, and what it leaves
 /// behind.
 async fn examine_rows(
     connection: &mut PgConnection,
-    subject: Subject<'_>,
-    statement: &PgStatement,
+    read: &ReadStatement,
     deadline: Duration,
     prepared: &mut Prepared,
 ) -> Result<(), Failure> {
-    match subject {
-        Subject::Read(_) if prepared.columns.is_empty() => {
-            prepared.complaints.push("the statement returns no columns".to_owned());
-            Ok(())
-        }
-        Subject::Read(read) => {
-            let sql = statement::read_rows(read, &[]);
-            match prepare(connection, sql, &types(&read.params), deadline).await {
-                Ok(_) => {
-                    session::examine(connection, &read.sql, &read.params, deadline, prepared).await
-                }
-                Err(failure) => complain(prepared, "as a source of rows", failure),
-            }
-        }
-        Subject::Write(_) => examine_forms(connection, statement, deadline, prepared).await,
+    if prepared.columns.is_empty() {
+        prepared.complaints.push("the statement returns no columns".to_owned());
+        return Ok(());
+    }
+    let sql = statement::read_rows(read, &[]);
+    match prepare(connection, sql, &types(&read.params), deadline).await {
+        Ok(_) => session::examine(connection, &read.sql, &read.params, deadline, prepared).await,
+        Err(failure) => complain(prepared, "as a source of rows", failure),
     }
 }
 
@@ -193,6 +211,28 @@ async fn examine_collations(
     Ok(())
 }
 
+/// Whether the role may run it. Rights are looked at when a statement begins to run, so it is made ready to
+/// run and not run: explained. What has no plan is none of this.
+async fn examine_rights(
+    connection: &mut PgConnection,
+    sql: &str,
+    params: &[ParamType],
+    deadline: Duration,
+    prepared: &mut Prepared,
+) -> Result<(), Failure> {
+    let patience = Patience::new(deadline);
+    simple(connection, "SAVEPOINT _corral".to_owned(), patience).await?;
+    let explained = relations::explain(connection, sql, params, patience).await;
+    let Err(failure) = explained else { return Ok(()) };
+    let OriginError::Rejected { code, message } = &failure.error else { return Err(failure) };
+    if code == FORBIDDEN {
+        prepared.complaints.push(format!("this role may not run it: {message}; grant it that"));
+    }
+    simple(connection, frame::UNDO.to_owned(), patience).await?;
+    // What was given a name before the failure has it still.
+    simple(connection, relations::FORGET.to_owned(), patience).await
+}
+
 /// Turns what the server says of the statement into a complaint; passes on everything else.
 fn complain(prepared: &mut Prepared, how: &str, failure: Failure) -> Result<(), Failure> {
     let OriginError::Rejected { code, message } = &failure.error else { return Err(failure) };
@@ -214,10 +254,6 @@ async fn prepare(
         simple(connection, frame::UNDO.to_owned(), patience).await?;
     }
     prepared
-}
-
-fn is_undecided(failure: &Failure) -> bool {
-    matches!(&failure.error, OriginError::Rejected { code, .. } if UNDECIDED.contains(&code.as_str()))
 }
 
 fn columns(statement: &PgStatement) -> Vec<Column> {

@@ -86,6 +86,7 @@ impl PostgresOrigin {
             error @ (OriginError::Unavailable(_)
             | OriginError::Timeout(_)
             | OriginError::Rejected { .. }
+            | OriginError::Undone { .. }
             | OriginError::TooLarge) => error,
         })?;
         let identity = identity::identity(&row, 0)?;

@@ -25,6 +25,11 @@ const FORBIDDEN: &str = "42501";
 /// `syntax_error`
 const SYNTAX: &str = "42601";
 
+/// Gives up the name of what was to be explained, if it has it.
+pub(super) const FORGET: &str = "DO $$ BEGIN EXECUTE (SELECT 'DEALLOCATE _corral_changes' \
+    FROM pg_catalog.pg_prepared_statements WHERE name = '_corral_changes'); \
+    EXCEPTION WHEN null_value_not_allowed THEN NULL; END $$";
+
 /// What the session is like.
 struct Session {
     dialect: Dialect,
@@ -97,6 +102,7 @@ impl PostgresOrigin {
                     OriginError::Rejected { .. }
                     | OriginError::Unavailable(_)
                     | OriginError::Timeout(_)
+                    | OriginError::Undone { .. }
                     | OriginError::TooLarge => return Err(failure),
                 },
             };
@@ -188,16 +194,17 @@ async fn called(
         }
         Err(failure) => match failure.error {
             OriginError::Rejected { message, .. } => Ok(unseen([Unseen::Statement(message)])),
-            OriginError::Unavailable(_) | OriginError::Timeout(_) | OriginError::TooLarge => {
-                Err(failure)
-            }
+            OriginError::Unavailable(_)
+            | OriginError::Timeout(_)
+            | OriginError::Undone { .. }
+            | OriginError::TooLarge => Err(failure),
         },
     }
 }
 
 /// The plans of a write, as JSON; more than one where a rule adds statements. The plan is one for all
 /// arguments: with those at hand, the planner might see that nothing can be modified.
-async fn explain(
+pub(super) async fn explain(
     connection: &mut PgConnection,
     sql: &str,
     params: &[ParamType],
@@ -246,7 +253,7 @@ fn document_in<T: serde::de::DeserializeOwned>(row: &sqlx::postgres::PgRow) -> R
 }
 
 /// The statement with a null of the declared type in place of each parameter: a view takes none.
-fn without_parameters(
+pub(super) fn without_parameters(
     sql: &str,
     params: &[ParamType],
     dialect: Dialect,

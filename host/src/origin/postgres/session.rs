@@ -43,7 +43,22 @@ FROM tree
 CROSS JOIN LATERAL
     regexp_matches(body, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') AS m
 JOIN pg_catalog.pg_proc ON pg_proc.oid::text = m[1]
+UNION
+SELECT 'CURRENT_TIMESTAMP', true, false, NULL FROM tree WHERE body ~ '\{SQLVALUEFUNCTION :op [0-8] '
 ORDER BY 1";
+
+/// Functions that say what time it is, and what stands for the words of SQL (`CURRENT_DATE`) that do.
+const CLOCKS: [&str; 6] = [
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
+    "timeofday",
+    "CURRENT_TIMESTAMP",
+];
+
+/// Built-in functions that answer each call something else.
+const CHANCE: [&str; 5] = ["random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7"];
 
 /// Built-in functions whose effect outlives the statement.
 const LASTING: [&str; 4] = ["set_config", "setseed", "pg_advisory_", "pg_try_advisory_"];
@@ -108,6 +123,16 @@ fn judge(
             "it calls {name}, which changes its session for the reads after it: leave that out; \
              settings are made for the role, or in the origin's URL"
         ));
+    } else if is_built_in && CLOCKS.contains(&&*name) {
+        prepared.notes.push(format!(
+            "it calls {name}, which goes on while nothing is written: its lifetime alone bounds how old \
+             the answer may be"
+        ));
+    } else if is_built_in && CHANCE.contains(&&*name) {
+        prepared.complaints.push(format!(
+            "it calls {name}, which answers each call something else, and readers share one answer: \
+             leave that to the application"
+        ));
     } else if let (false, Some(called)) = (is_built_in, called) {
         prepared.complaints.push(format!(
             "it calls {name}, whose source names {called}, which changes its session for the \
@@ -116,7 +141,7 @@ fn judge(
     } else if !is_built_in && may_do_more || RUNNING.contains(&name.as_str()) {
         prepared.notes.push(format!(
             "it calls {name}, and what that does is not known; settings that it makes are taken \
-             back after each read"
+             back after each read, and readers share what it answers"
         ));
     }
 }

@@ -4,12 +4,13 @@
 //! by their text alone, and one text with other types is another statement. Line breaks around the
 //! user's text keep a comment at its end from swallowing what follows.
 
-use crate::origin::{ParamType, ReadStatement, Rows};
+use crate::origin::{BODY_LIMIT, ParamType, ReadStatement, Rows};
 
 /// The rows of a read as JSON objects, one text column; and after it `columns`, as they are.
 ///
 /// `_corral.*` rather than `_corral`: a column of that name would be taken instead of the row. The
-/// subquery's order is the outer one's, as nothing sorts or joins above it.
+/// subquery's order is the outer one's, as nothing sorts or joins above it. Of a row that is too large no more
+/// comes than shows that it is: the driver holds a whole row in memory.
 pub(super) fn read_rows(read: &ReadStatement, columns: &[String]) -> String {
     let limit = match read.rows {
         Rows::One => " LIMIT 1",
@@ -18,8 +19,9 @@ pub(super) fn read_rows(read: &ReadStatement, columns: &[String]) -> String {
     let asked: String =
         columns.iter().map(|name| format!(", _corral.{}", quoted_identifier(name))).collect();
     let (sql, types) = (&read.sql, signature(&read.params));
+    let longest = BODY_LIMIT + 1;
     format!(
-        "SELECT row_to_json(_corral.*)::text{asked} FROM (\n{sql}\n) AS _corral{limit} /* {types} */"
+        "SELECT left(row_to_json(_corral.*)::text, {longest}){asked} FROM (\n{sql}\n) AS _corral{limit} /* {types} */"
     )
 }
 

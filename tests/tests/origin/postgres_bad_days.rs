@@ -1,0 +1,180 @@
+//! Connections that die without a word, servers that stop writing, transactions that stand in each other's way,
+//! and passwords that are exchanged.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use corral_host::origin::{Again, Origin, OriginError, OriginOptions, PostgresOrigin};
+use corral_tests::forwarder::Forwarder;
+use futures_util::future::join_all;
+use tokio::time::sleep;
+
+use crate::kit::{AMPLE, SHORT, code, commit, load, load_within, one, until, value, write};
+use crate::server::{Server, connection, run};
+
+/// Connections of a pool.
+const MANY: usize = 4;
+
+/// A connection that was idle for longer is asked whether it lives.
+const RESTED: Duration = Duration::from_millis(1_100);
+
+#[tokio::test]
+async fn connections_that_died_without_a_word_cost_no_answer() {
+    let server = Server::shared().await;
+    let way = Forwarder::start(server.postgres().port()).await.unwrap();
+    let origin = through(&way);
+    open_all(&origin).await;
+    way.isolate();
+    sleep(RESTED).await;
+    for _ in 0..MANY {
+        load(&origin, &one("SELECT 1 AS a", &[]), &[]).await.unwrap();
+        commit(&origin, "SELECT 1 AS a").await;
+    }
+}
+
+#[tokio::test]
+async fn of_connections_that_die_in_use_one_costs_an_answer_and_the_others_none() {
+    let server = Server::shared().await;
+    let way = Forwarder::start(server.postgres().port()).await.unwrap();
+    let origin = through(&way);
+    open_all(&origin).await;
+    way.isolate();
+    let read = one("SELECT 1 AS a", &[]);
+    // It may have rested on a busy machine; then it costs nothing either.
+    let first = load_within(&origin, &read, &[], SHORT).await;
+    assert!(first.as_ref().map_or_else(|error| code(error) == "timeout", |_| true), "{first:?}");
+    let others = (0..MANY).map(|_| load(&origin, &read, &[]));
+    for answer in join_all(others).await {
+        answer.unwrap();
+    }
+}
+
+/// Answers as many reads at once as there are connections.
+async fn open_all(origin: &PostgresOrigin) {
+    let slow = one("SELECT pg_sleep(0.2)::text AS s", &[]);
+    for answer in join_all((0..MANY).map(|_| load(origin, &slow, &[]))).await {
+        answer.unwrap();
+    }
+    commit(origin, "SELECT 1 AS a").await;
+}
+
+#[tokio::test]
+async fn a_write_leaves_a_server_that_became_read_only_for_the_one_that_took_its_place() {
+    let (old, new) = (Server::start().await, Server::start().await);
+    for server in [&old, &new] {
+        run(&mut server.admin().await, "CREATE TABLE t (n int)").await;
+    }
+    let way = Forwarder::start(old.postgres().port()).await.unwrap();
+    let origin = through(&way);
+    let insert = "INSERT INTO t VALUES (1)";
+    assert_eq!(commit(&origin, insert).await, 1);
+    let mut admin = old.admin().await;
+    run(&mut admin, "ALTER SYSTEM SET default_transaction_read_only = on").await;
+    run(&mut admin, "SELECT pg_reload_conf()").await;
+    // Nobody has taken its place yet: that is no fault of the client's.
+    until("it does not write any more", async || {
+        match origin.execute(&write(insert, &[]), &[], &[], AMPLE).await {
+            Ok(_rolled_back) => false,
+            Err(error) => {
+                assert_eq!(code(&error), "unavailable", "{error}");
+                true
+            }
+        }
+    })
+    .await;
+    load(&origin, &one("SELECT 1 AS a", &[]), &[]).await.unwrap();
+    way.point_to(new.postgres().port());
+    assert_eq!(commit(&origin, insert).await, 1);
+    // Reads have left it, too.
+    let count = one("SELECT count(*)::int AS n FROM t WHERE pg_is_in_recovery() = false", &[]);
+    let port = one("SELECT inet_server_port() AS port", &[]);
+    assert_eq!(crate::kit::json(&origin, &port, &[]).await["port"], new.postgres().port());
+    assert_eq!(crate::kit::json(&origin, &count, &[]).await["n"], 1);
+}
+
+#[tokio::test]
+async fn a_deadlock_is_told_from_what_the_client_did_wrong() {
+    let server = Server::shared().await;
+    let url = server.schema("deadlock").await;
+    let mut other = connection(&url).await;
+    run(
+        &mut other,
+        "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0);
+         CREATE FUNCTION lock_both() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+             UPDATE t SET n = n + 1 WHERE id = 1; UPDATE t SET n = n + 1 WHERE id = 2;
+             RETURN 1; END $$",
+    )
+    .await;
+    // What begins a transaction in the middle of a message takes what stands before it along.
+    run(&mut other, "SET deadlock_timeout = '1h'").await;
+    run(&mut other, "BEGIN; UPDATE t SET n = n + 1 WHERE id = 2").await;
+    let origin = PostgresOrigin::connect(&url, &OriginOptions::default()).unwrap();
+    let both = write("SELECT lock_both()", &[]);
+    let (done, _) = tokio::join!(origin.execute(&both, &[], &[], AMPLE), async {
+        let mut admin = server.admin().await;
+        until("it waits for the second row", async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE wait_event_type = 'Lock' AND query LIKE '%lock_both()%'";
+            sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut admin).await.unwrap() > 0
+        })
+        .await;
+        run(&mut other, "UPDATE t SET n = n + 1 WHERE id = 1").await;
+    });
+    let error = done.err().unwrap();
+    assert!(matches!(&error, OriginError::Undone { code, .. } if code == "40P01"), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_that_was_exchanged_is_read_where_it_is_configured() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let rules = "host all app 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
+    let file: String = sqlx::query_scalar("SHOW hba_file").fetch_one(&mut admin).await.unwrap();
+    let lines = rules.lines().map(|line| format!("('{line}')")).collect::<Vec<_>>().join(", ");
+    let copy = format!("COPY (SELECT * FROM (VALUES {lines}) AS rules) TO '{file}'");
+    run(&mut admin, &format!("CREATE ROLE app LOGIN PASSWORD 'first'; {copy}")).await;
+    run(&mut admin, "SELECT pg_reload_conf()").await;
+
+    let url = |password: &str| server.url().replace("postgres@", &format!("app:{password}@"));
+    until("passwords count", async || {
+        let wrong = PostgresOrigin::connect(&url("wrong"), &OriginOptions::default()).unwrap();
+        wrong.ping().await.is_err()
+    })
+    .await;
+    let configured = Arc::new(Mutex::new(url("first")));
+    let again = Arc::clone(&configured);
+    let again = Again::new(move || Some(again.lock().unwrap().clone()));
+    let options = OriginOptions { again: Some(again), ..OriginOptions::default() };
+    let origin = PostgresOrigin::connect(&url("first"), &options).unwrap();
+    let read = one("SELECT $1 AS a", &["int4"]);
+    load(&origin, &read, &[value("int4", "1")]).await.unwrap();
+
+    run(&mut admin, "ALTER ROLE app PASSWORD 'second'").await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
+    run(&mut admin, end).await;
+    let error = until_error(&origin, &read).await;
+    assert_eq!(code(&error), "unavailable");
+    assert!(!error.to_string().contains("first"), "{error}");
+    *configured.lock().unwrap() = url("second");
+    load(&origin, &read, &[value("int4", "2")]).await.unwrap();
+    commit(&origin, "SELECT 1 AS a").await;
+    origin.identity().await.unwrap();
+}
+
+/// The sessions end a moment after they were told to.
+async fn until_error(
+    origin: &PostgresOrigin,
+    read: &corral_host::origin::ReadStatement,
+) -> OriginError {
+    loop {
+        if let Err(error) = load(origin, read, &[value("int4", "1")]).await {
+            return error;
+        }
+    }
+}
+
+fn through(way: &Forwarder) -> PostgresOrigin {
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", way.port());
+    let options = OriginOptions { max_loads: 4, max_writes: 1, ..OriginOptions::default() };
+    PostgresOrigin::connect(&url, &options).unwrap()
+}
