@@ -5,15 +5,15 @@ use corral_tests::forwarder::{Forwarder, Traits};
 
 use super::*;
 
-/// One way; a round trip is twice as long.
-const DELAY: Duration = Duration::from_millis(250);
+/// One way; a round trip is twice as long. A connection has to be opened within half a second.
+const DELAY: Duration = Duration::from_millis(50);
 
 /// Whatever the machine does meanwhile.
 const PATIENT: Duration = Duration::from_secs(60);
 
 /// Many may cost so many times what one costs, whatever else the machine does. One chunk after the other would
 /// cost fifteen to twenty times as much.
-const RATIO: f64 = 9.0;
+const RATIO: f64 = 12.0;
 
 const MANY: usize = 5_000;
 
