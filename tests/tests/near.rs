@@ -15,7 +15,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 /// Entries end by word of a change alone: what is missed is seen.
-const FOR_EVER: &str = "near = \"1h\"\ndeadline";
+const FOR_EVER: &str = "near = \"5m\"\ndeadline";
 
 /// Far beyond everything that is waited for.
 const SOON: Duration = Duration::from_secs(30);

@@ -305,7 +305,7 @@ fn deadline_passed(mut store: StoreContextMut<'_, Budget>) -> wasmtime::Result<U
 
 /// What this thread has run so far. The kernel's clock says so where `/proc` is hidden as well, as in many
 /// containers.
-fn processor_time() -> Duration {
+pub(super) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
     seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))

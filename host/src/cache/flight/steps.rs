@@ -252,7 +252,7 @@ impl Flight {
             return Err(Why::Untaggable);
         }
         let mut tags = BTreeSet::new();
-        for (nth, batch) in batches(rows, |row| size(row)).enumerate() {
+        for (nth, batch) in batches(rows, size).enumerate() {
             if nth > 0 {
                 // Others have their turn between two calls.
                 yield_now().await;

@@ -139,7 +139,9 @@ fn parsed(text: &str) -> Result<Url, String> {
 fn known(key: &str, value: &str) -> Result<(), String> {
     if !KNOWN.contains(&key) {
         let distance = |known: &&str| strsim::damerau_levenshtein(key, known);
-        let closest = KNOWN.iter().map(|known| (distance(known), known)).min();
+        // As libpq spells them.
+        let spelled = KNOWN.iter().filter(|known| !known.contains('-'));
+        let closest = spelled.map(|known| (distance(known), known)).min();
         let closest = closest.filter(|(distance, known)| *distance <= known.len().div_ceil(3));
         return Err(match closest {
             Some((_, known)) => format!("the option `{key}` is unknown; did you mean `{known}`?"),

@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::policy::calls::Function;
+use crate::policy::engine::processor_time;
 use crate::policy::{
     Change, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
 };
+
+/// After so many times its time an exploration ends although its thread hardly ran: a machine may be starved of
+/// processors.
+const PATIENCE: u32 = 25;
 
 /// Traps after which the exploration ends: each may have cost a whole deadline.
 const TRAPS_LIMIT: u32 = 8;
@@ -29,6 +34,8 @@ pub struct Slowest {
 pub(super) struct Asked<'p> {
     pair: [&'p dyn Policy; 2],
     began: Instant,
+    /// What the thread had run by then: to be preempted is no fault of a candidate's.
+    used: Duration,
     time: Duration,
     pub(super) decisions: u64,
     pub(super) slowest: Slowest,
@@ -62,6 +69,7 @@ impl<'p> Asked<'p> {
         Self {
             pair,
             began: Instant::now(),
+            used: processor_time(),
             time,
             decisions: 0,
             slowest: Slowest::default(),
@@ -72,7 +80,9 @@ impl<'p> Asked<'p> {
 
     /// Whether to stop: too many traps, or this share of the time, in hundredths, is used up.
     pub(super) fn is_over(&mut self, hundredths: u32) -> bool {
-        let over = self.began.elapsed() >= self.time * hundredths / 100;
+        let share = self.time * hundredths / 100;
+        let used = processor_time().saturating_sub(self.used);
+        let over = used >= share || self.began.elapsed() >= share * PATIENCE;
         self.ran_out |= over;
         over || self.traps >= TRAPS_LIMIT
     }
