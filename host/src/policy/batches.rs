@@ -11,7 +11,7 @@ const BYTES: usize = 256 << 10;
 /// instance.
 pub const ROW_LIMIT: usize = 1 << 20;
 
-/// Parts of `rows`, in their order, of at most [`ROWS`] rows and [`BYTES`] bytes or of one row.
+/// Parts of `rows`, in their order, of at most `ROWS` rows and `BYTES` bytes or of one row.
 pub fn batches<R>(rows: &[R], size: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R]> {
     let mut rest = rows;
     std::iter::from_fn(move || {

@@ -141,6 +141,7 @@ impl Target for Http {
         2
     }
 
+    #[expect(clippy::panic, reason = "an attempt says by a panic what it broke")]
     fn attempt(&mut self, bytes: &[u8]) -> bool {
         let running = self.0.take().map_or_else(Running::start, Ok);
         let running = running.unwrap_or_else(|error| panic!("no host: {error:#}"));

@@ -320,7 +320,7 @@ impl Target for Configurations {
         let parsed = Config::parse(&text, "corral.toml", &Environment::default());
         // A problem that can't be said helps nobody.
         let said = parsed.as_ref().map_or_else(ToString::to_string, |_| String::new());
-        assert!(parsed.is_ok() != !said.is_empty(), "a refusal without a word");
+        assert_eq!(parsed.is_ok(), said.is_empty(), "a refusal without a word");
         parsed.is_ok()
     }
 }

@@ -85,7 +85,10 @@ async fn no_page_of_another_origin_does_anything() {
             "{needle}: {requests:?}"
         );
     }
-    assert!(requests.iter().any(|request| request.trim_end().ends_with(r#", "=": 1}"#)), "{requests:?}");
+    assert!(
+        requests.iter().any(|request| request.trim_end().ends_with(r#", "=": 1}"#)),
+        "{requests:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

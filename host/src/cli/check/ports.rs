@@ -35,10 +35,12 @@ impl Findings<'_> {
             return say(format_args!("{}: a host serves there", front.1));
         }
         for (key, address, error) in taken {
-            let what = match error.kind() {
-                io::ErrorKind::AddrInUse => "stop what listens there, or write another port",
-                io::ErrorKind::AddrNotAvailable => "write an address of this machine",
-                _ => "write another one",
+            let what = if error.kind() == io::ErrorKind::AddrInUse {
+                "stop what listens there, or write another port"
+            } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+                "write an address of this machine"
+            } else {
+                "write another one"
             };
             self.add_key(key, format!("{address} can't be listened on: {error}; {what}"));
         }
