@@ -1,7 +1,7 @@
 //! Inputs that nobody meant: what arrives from clients, servers, files and policies, changed at random, a
 //! million times over. No input may panic, and none may take more memory than its target allows.
 //!
-//! An input is made from valid ones ([`mutate`]) by its number alone, so that a failure is seen again with
+//! An input is made from valid ones by its number alone, so that a failure is seen again with
 //! `fuzz TARGET --seed SEED --input NUMBER`.
 
 mod http;
