@@ -107,9 +107,11 @@ impl Address {
     }
 }
 
-/// The password that is used, wherever the driver had it from.
+/// The password that is used, wherever the driver had it from. The driver tells it in a URL alone, and can make
+/// none of every place and user.
 fn password(options: &PgConnectOptions) -> Option<String> {
-    options.to_url_lossy().password().map(str::to_owned)
+    let elsewhere = options.clone().username("anybody").socket("/anywhere").database("any");
+    elsewhere.to_url_lossy().password().map(str::to_owned)
 }
 
 fn wrong(reason: impl Into<String>) -> ConnectError {

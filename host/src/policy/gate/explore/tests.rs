@@ -23,12 +23,12 @@ fn a_sound_policy_passes_and_all_of_it_was_explored() {
 }
 
 #[test]
-fn what_there_is_no_time_for_is_told_and_refuses_nobody() {
-    let policy = Bent::acting(|_, _, _, _| Some(Action::Look));
-    let explored = explore([&policy, &policy], &terms(), Duration::ZERO).unwrap().explored;
-    assert!(!explored.complete);
-    assert_eq!((explored.reads.done, explored.machines.done), (0, 0));
-    assert!(explored.reads.of > 100, "{explored:?}");
+fn a_policy_that_there_was_no_time_to_examine_is_refused_with_the_setting_that_helps() {
+    let policy = Bent::default();
+    let refused = explore([&policy, &policy], &terms(), Duration::ZERO).unwrap_err();
+    for word in ["0 of", "reads", "changes", "policy.limits.gate"] {
+        assert!(refused.reason.contains(word), "{}", refused.reason);
+    }
 }
 
 #[test]
