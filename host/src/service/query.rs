@@ -31,6 +31,9 @@ pub struct QueryRequest {
     pub ttl: Option<String>,
 }
 
+/// SQLSTATE of a statement that was given too few values.
+const PROTOCOL_VIOLATION: &str = "08P01";
+
 impl Corral {
     /// Answers an ad-hoc query.
     ///
@@ -70,7 +73,7 @@ impl Corral {
         let read = Read::new(definition, values, loader).of_query(query, entity);
         self.inner.cache.read(read).await.map_err(|error| {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
-                return RequestError::Query(code);
+                return rejected(code);
             }
             if let ReadError::Load(LoadError::Origin(OriginError::TooLarge)) = error {
                 return RequestError::QueryTooLarge(max_bytes);
@@ -78,6 +81,15 @@ impl Corral {
             of_read(error, config.deadline, || "query.deadline".to_owned())
         })
     }
+}
+
+/// Of too few values the database says only that they do not fit the statement.
+fn rejected(code: String) -> RequestError {
+    if code == PROTOCOL_VIOLATION {
+        let problem = "the statement takes more values";
+        return RequestError::Arguments(vec![InvalidArgument::new("params", problem)]);
+    }
+    RequestError::Query(code)
 }
 
 fn query_ttl(text: &str, most: Duration) -> Result<Duration, RequestError> {

@@ -99,16 +99,12 @@ async fn what_is_wrong_with_a_statement_is_no_fault_of_its_client() {
 }
 
 #[tokio::test]
-async fn a_query_with_too_few_or_too_many_values_is_the_clients_to_mend() {
+async fn a_query_with_too_few_values_is_the_clients_to_mend() {
     let postgres = Postgres::start().await.unwrap();
     let host = host(&postgres, "").await;
-    for (sql, params) in
-        [("SELECT $1::int AS a, $2::int AS b", json!([1])), ("SELECT 1", json!([1]))]
-    {
-        let body = json!({"sql": sql, "params": params}).to_string();
-        let answer = post(&host, "/query", &body).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{sql}: {:?}", answer.text());
-    }
+    let body = json!({"sql": "SELECT $1::int AS a, $2::int AS b", "params": [1]}).to_string();
+    let answer = post(&host, "/query", &body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{:?}", answer.text());
     let answer = post(&host, "/query", r#"{"sql": "SELECT 1 AS a"}"#).await;
     assert_eq!(answer.json().unwrap(), json!([{"a": 1}]));
 }
