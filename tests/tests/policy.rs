@@ -78,7 +78,7 @@ const CONFIGURATIONS: [&str; 6] = [
      deadline = '5m'\n[policy.settings]\njitter = 0.9",
     "[policy.settings]\npatience_ms = 500\nearly_refresh = 0.0\nlease_ms = 60000\n\
      [entity.a]\nttl = '1m'\nstale_while_revalidate = '1s'",
-    "[query]\nenabled = true\nttl = '30days'\n[origin]\nurl = 'sqlite:shop.db'",
+    "[query]\nenabled = true\nttl = '30days'\nmax_ttl = '30days'\n[origin]\nurl = 'sqlite:shop.db'",
     r#"
         origin.url = "sqlite:shop.db"
         [entity."user.profile"]
