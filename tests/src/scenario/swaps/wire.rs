@@ -50,9 +50,12 @@ impl Wire {
             self.stream = connect(&self.address)?;
         }
         let length = body.len();
-        let mut message =
-            format!("{method} {path} HTTP/1.1\r\nhost: local\r\ncontent-length: {length}\r\n\r\n")
-                .into_bytes();
+        // Every body here is a component.
+        let kind = if body.is_empty() { "" } else { "content-type: application/wasm\r\n" };
+        let mut message = format!(
+            "{method} {path} HTTP/1.1\r\nhost: local\r\n{kind}content-length: {length}\r\n\r\n"
+        )
+        .into_bytes();
         message.extend(body);
         self.stream.get_mut().write_all(&message)?;
         let status = self.line()?;
