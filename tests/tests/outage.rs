@@ -290,7 +290,10 @@ async fn leave_expired_report(scene: &Scene) -> anyhow::Result<()> {
     let (others, report) = config.split_once("[entity.\"report.slow\"]").context("no report")?;
     let report = report.replacen("ttl = \"5m\"", "ttl = \"1ms\"", 1);
     let host = Host::start(&format!("{others}[entity.\"report.slow\"]{report}")).await?;
-    let answer = host.get("/read/report.slow?id=1&ms=1").await?;
-    ensure!(answer.header("cache-status").contains("stored"), "not stored: {answer:?}");
-    Ok(())
+    // On a busy machine the store may answer too late once, and what is loaded meanwhile is not stored.
+    eventually("a report to be stored", SOON, || async {
+        let answer = host.get("/read/report.slow?id=1&ms=1").await?;
+        Ok(answer.header("cache-status").contains("stored").then_some(()))
+    })
+    .await
 }

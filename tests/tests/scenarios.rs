@@ -13,7 +13,7 @@ use corral_tests::scenario::loads::{EXACT, Loads};
 use corral_tests::scenario::pooler::Pooling;
 use corral_tests::scenario::report::{self, Reading};
 use corral_tests::scenario::swaps::Swaps;
-use corral_tests::scenario::{deaths, lifetimes, origin, predict, rename};
+use corral_tests::scenario::{deaths, lifetimes, predict, rename};
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,24 +37,6 @@ async fn with_faults(near: Duration) -> Report {
     report.expect().with_context(|| format!("{again} {seed}`")).unwrap();
     assert!(report.disturbances.len() > 3, "too few disturbances: {report:?}");
     report
-}
-
-/// Reads that may pass their deadline of thousands: a load leaves its reader 150 ms, which other tests beside this
-/// one may take. The command `scenario origin` allows none.
-const LATE: usize = 2;
-
-/// How fast exactly is for the command to say; here a reader who waits for a load makes the difference.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_read_fails_and_few_wait_while_the_origin_is_away_and_writes_recover() {
-    for blow in origin::Blow::ALL {
-        let report = origin::run(blow, Duration::from_secs(3)).await.unwrap();
-        println!("{report:#?}");
-        let waited = report.reads[1].histogram.last().map_or(0, |(_, count)| *count);
-        assert!(report.reads.iter().all(|phase| phase.failed <= LATE), "{report:#?}");
-        assert!(waited <= 16 && report.reads[1].requests > 10 * waited, "{report:#?}");
-        assert!(report.failed_writes[1] > 0, "{report:#?}");
-        assert!((1..=8).contains(&report.said.len()), "{report:#?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -339,7 +339,7 @@ impl Cache {
         let entity = read.entity();
         let reserve = entity.deadline - load_time(entity.deadline);
         // What ends by itself shall be first: an origin ends a statement more gently than we do.
-        let end = deadline - reserve / 5;
+        let end = deadline - reserve / 2;
         let waiting = Waiting {
             entity: &entity.name,
             loader: &*read.loader,
