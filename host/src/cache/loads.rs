@@ -140,7 +140,7 @@ impl Loads {
         while let Some((entity, queued)) = self.next(&mut state) {
             let turn = self.begin(&mut state, entity);
             if let Err(mut turn) = queued.turn.send(turn) {
-                // Whoever waited has gone.
+                // The reader that waited for this place has gone.
                 turn.is_over = true;
                 state.free += 1;
                 state.share(&turn.entity).running -= 1;

@@ -96,7 +96,7 @@ async fn end(
 ) {
     let config = corral.config();
     let (drain, grace) = (config.drain, config.grace);
-    // Whoever presses Ctrl-C has no balancer that must learn of it first.
+    // Ctrl-C comes from a terminal: no balancer has to see `/readyz` fail before the host stops.
     if why == Stop::Terminated && !drain.is_zero() {
         tracing::info!(
             ?drain,

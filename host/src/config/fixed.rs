@@ -47,7 +47,7 @@ const PROBATION: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_s
 const THREADS: RangeInclusive<usize> = 1..=1024;
 
 const DEFAULT_QUERY_TTL: Duration = Duration::from_secs(60);
-/// Nobody but its tags and its lifetime makes the answer to a query untrue, and clients write both.
+/// The tags and the lifetime of a query come from its client, and nothing else ends a wrong answer.
 const DEFAULT_QUERY_MAX_TTL: Duration = Duration::from_secs(3600);
 /// An eighth of what entities have: queries are for people and reports.
 const DEFAULT_QUERY_LOADS: usize = 4;

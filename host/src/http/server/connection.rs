@@ -26,7 +26,7 @@ pub(super) struct Connection<C> {
     alarm: Pin<Box<Sleep>>,
     /// `None` once the host has told the client that it stops.
     stop: Option<Stop>,
-    /// Whoever stops the server waits until this is dropped.
+    /// Held until the connection ends: the server stops once every connection has dropped its own.
     _stopping: Option<watch::Receiver<()>>,
     /// Whether the alarm and the place know the task.
     is_begun: bool,

@@ -1,5 +1,5 @@
-//! Whom a request is for: over both protocols, and in every form of a request's target, one header
-//! `Host` or none, so that whoever looks at it later sees what the client asked.
+//! The host that a request names. A request has one header `Host` or none afterwards, over both protocols and in
+//! every form of a request's target, so that later checks look at one place.
 
 use axum::http::header::HOST;
 use axum::http::{HeaderValue, Version};

@@ -49,7 +49,7 @@ const UNSENT_BYTES: u32 = 256 << 10;
 /// A pause after a failed accept: the reason does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who answers requests.
+/// A face of the host: it answers the requests of a server.
 pub trait Answers: Send + Sync + 'static {
     /// The answer to a request, be it an error.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
@@ -117,7 +117,7 @@ impl Server {
             tokio::spawn(Connection::new(serving, place, manners.idle, stopped.clone()));
         }
         drop((self.listener, stopped));
-        // Nobody listens only when every connection has ended already.
+        // The send fails only when every connection has ended already.
         let _ended = stopping.send(());
         let grace = manners.grace;
         if timeout(grace, stopping.closed()).await.is_err() {

@@ -38,7 +38,7 @@ pub(super) struct Places {
     began: Instant,
     limit: usize,
     free: Arc<Semaphore>,
-    /// Who has one, by number.
+    /// The connections that have a place, by number.
     seated: Mutex<HashMap<u64, Arc<Pulse>>>,
     /// The number of the next one.
     next: AtomicU64,
