@@ -1,6 +1,8 @@
 //! Checks of the range: floors, namings in use, epochs that were watched; and of what lies beside it.
 //! Race J.
 
+use std::cell::Cell;
+
 use super::*;
 use corral_host::store::{HostCard, Naming, PolicyId, Range, Scope};
 
@@ -29,6 +31,20 @@ impl Subject<'_> {
         let beat = self.store.beat().await?.answer;
         ensure!(beat.range_version == range.version, "{beat:?} after {range:?}");
         Ok(range)
+    }
+
+    /// Publishes nothing until the range has dropped this naming, and answers the range then. One that ended
+    /// later would be dropped while another check looks: by when it ends is the server's to say.
+    async fn lose(&self, naming: &Naming) -> Result<Range> {
+        let lost = Cell::new(None);
+        eventually("the drop of a naming", async || {
+            let range = self.publish(&[]).await?;
+            let is_lost = !range.floors.contains_key(&naming.scope());
+            lost.set(is_lost.then_some(range));
+            Ok(is_lost)
+        })
+        .await?;
+        lost.take().context("dropped")
     }
 }
 
@@ -84,21 +100,17 @@ pub(super) async fn a_naming_that_is_not_in_use_loses_its_floor(
 ) -> Result<()> {
     let short = subject.naming("short", SHORT);
     let before = subject.publish(std::slice::from_ref(&short)).await?;
-    let until_ms = before.now_ms + SHORT.as_millis() as u64;
-    subject.pass(until_ms + 1).await?;
-    let read = subject.store.range().await?.answer;
-    ensure!(!read.namings.contains(&short), "it is not in use any more");
-    let after = subject.publish(&[]).await?;
-    ensure!(!after.floors.contains_key(&short.scope()), "its floor is left");
+    eventually("the naming's end", async || {
+        Ok(!subject.store.range().await?.answer.namings.contains(&short))
+    })
+    .await?;
+    let after = subject.lose(&short).await?;
     ensure!(after.version != before.version, "others would not learn of it");
     let again = subject.publish(std::slice::from_ref(&short)).await?;
     ensure!(again.new == [short.scope()], "{:?}", again.new);
     ensure!(again.version != after.version);
     ensure!(again.floors[&short.scope()] != before.floors[&short.scope()], "an old floor is back");
-    // It leaves nothing behind that ends while others are checked.
-    subject.pass(again.now_ms + SHORT.as_millis() as u64 + 1).await?;
-    subject.publish(&[]).await?;
-    Ok(())
+    subject.lose(&short).await.map(drop)
 }
 
 pub(super) async fn a_naming_is_in_use_for_as_long_as_it_is_published(
@@ -114,9 +126,7 @@ pub(super) async fn a_naming_is_in_use_for_as_long_as_it_is_published(
         Ok(again.now_ms > end_ms)
     })
     .await?;
-    subject.pass(subject.store.now_ms() + USED.as_millis() as u64 + 1).await?;
-    subject.publish(&[]).await?;
-    Ok(())
+    subject.lose(&naming[0]).await.map(drop)
 }
 
 pub(super) async fn an_epoch_that_was_watched_is_noted(subject: Subject<'_>) -> Result<()> {
@@ -180,14 +190,25 @@ pub(super) async fn a_naming_is_known_until_the_range_loses_one(
     subject.store.note_known(&[(scope.clone(), floor)]).await?;
     let noted = subject.publish(std::slice::from_ref(&naming)).await?;
     ensure!(noted.known.contains(&scope) && noted.version != before.version);
-    subject.store.raise(std::slice::from_ref(&scope)).await?;
-    let raised = subject.publish(&[]).await?;
-    ensure!(raised.known.contains(&scope), "a floor changes nothing in who knows it");
-    ensure!(raised.floors[&scope] != floor);
+    let raised = Cell::new(floor);
+    eventually("a floor whose hexadecimal text begins with a zero", async || {
+        let before = raised.get();
+        subject.store.note_known(&[(scope.clone(), before)]).await?;
+        subject.store.raise(std::slice::from_ref(&scope)).await?;
+        let range = subject.publish(&[]).await?;
+        ensure!(
+            range.known.contains(&scope),
+            "{before:x} was known, the one raised after it is not"
+        );
+        ensure!(range.floors[&scope] != before);
+        raised.set(range.floors[&scope]);
+        Ok(before < 1 << 60)
+    })
+    .await?;
     let short = subject.naming("short", SHORT);
-    let published = subject.publish(std::slice::from_ref(&short)).await?;
-    subject.pass(published.now_ms + SHORT.as_millis() as u64 + 1).await?;
-    ensure!(!subject.publish(&[]).await?.known.contains(&scope), "a naming was dropped");
+    subject.publish(std::slice::from_ref(&short)).await?;
+    let after = subject.lose(&short).await?;
+    ensure!(!after.known.contains(&scope), "a naming was dropped");
     subject.store.note_known(&[(scope.clone(), floor)]).await?;
     ensure!(!subject.publish(&[]).await?.known.contains(&scope), "that was another floor");
     Ok(())

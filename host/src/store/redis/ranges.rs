@@ -18,9 +18,14 @@ const LISTED: Duration = Duration::from_secs(30);
 /// A host that was not heard of any more is remembered for so long ([`Listing::is_alone`]).
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
-/// A floor or a version: random, never 0, in hexadecimal.
+/// A floor or a version, random and never 0.
 fn random() -> String {
-    format!("{:016x}", rand::random::<u64>().max(1))
+    text(rand::random::<u64>().max(1))
+}
+
+/// A floor or a version as the range has it. Scripts compare texts: one number has one text.
+fn text(number: u64) -> String {
+    format!("{number:016x}")
 }
 
 impl RedisStore {
@@ -68,7 +73,7 @@ impl RedisStore {
     }
 
     pub(super) async fn write_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
-        let field = |(scope, floor): &(Scope, u64)| (scope.known_field(), format!("{floor:x}"));
+        let field = |(scope, floor): &(Scope, u64)| (scope.known_field(), text(*floor));
         let fields = namings.iter().map(field);
         self.write_fields(fields.collect()).await.map(drop)
     }
