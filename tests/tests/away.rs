@@ -8,10 +8,6 @@ use std::time::Duration;
 
 use corral_tests::scenario::origin;
 
-/// Of the eight readers each may wait for a load at the moment at which the origin freezes, and some of these pass
-/// their deadline although a stale value is at hand. The command `scenario origin` allows none.
-const FIRST: usize = 8;
-
 /// How fast exactly is for the command to say; here a reader who waits for a load makes the difference.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_fails_and_few_wait_while_the_origin_is_away_and_writes_recover() {
@@ -19,8 +15,7 @@ async fn no_read_fails_and_few_wait_while_the_origin_is_away_and_writes_recover(
         let report = origin::run(blow, Duration::from_secs(3)).await.unwrap();
         println!("{report:#?}");
         let waited = report.reads[1].histogram.last().map_or(0, |(_, count)| *count);
-        let [before, meanwhile, after] = [0, 1, 2].map(|phase| report.reads[phase].failed);
-        assert!(before == 0 && meanwhile <= FIRST && after == 0, "{report:#?}");
+        assert!(report.reads.iter().all(|phase| phase.failed == 0), "{report:#?}");
         assert!(waited <= 16 && report.reads[1].requests > 10 * waited, "{report:#?}");
         assert!(report.failed_writes[1] > 0, "{report:#?}");
         assert!((1..=8).contains(&report.said.len()), "{report:#?}");

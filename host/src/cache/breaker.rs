@@ -2,8 +2,8 @@
 //! find out when the origin is back.
 //!
 //! There is one for the origin and one for each entity, since one statement may be slow where the others
-//! are not. A failure opens it unless a load was answered while the one that failed was under way: so a
-//! single slow load is no outage. An answer closes it, also one that rejects the statement.
+//! are not. A failure opens it unless a load was answered in the later half of the time of the one that failed:
+//! so a single slow load is no outage. An answer closes it, also one that rejects the statement.
 //!
 //! It refuses nobody who has no value at hand: such a load is a probe as good as any.
 
@@ -38,8 +38,8 @@ struct State {
 /// One breaker.
 #[derive(Debug, Default)]
 struct Circuit {
-    /// How often a load was answered.
-    answers: u64,
+    /// When a load was answered last.
+    answered: Option<Instant>,
     open: Option<Open>,
 }
 
@@ -50,57 +50,45 @@ struct Open {
     probe_from: Instant,
 }
 
-/// A load under way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Under {
-    origin_answers: u64,
-    entity_answers: u64,
-    began: Instant,
-}
-
 /// What a load's end changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// The origin has answered nothing to anybody meanwhile.
+    /// The origin has answered nothing to anybody since.
     Origin,
     /// The entity's loads fail; others are answered.
     Entity,
 }
 
 impl OriginBreaker {
-    /// A load of this entity begins.
-    pub(super) fn begin(&self, entity: &str) -> Under {
-        let state = self.lock();
-        let entity_answers = state.entities.get(entity).map_or(0, |circuit| circuit.answers);
-        Under { origin_answers: state.origin.answers, entity_answers, began: Instant::now() }
-    }
-
-    /// It was answered.
+    /// A load of this entity was answered.
     pub(super) fn answered(&self, entity: &str) {
         let mut state = self.lock();
         state.origin.answer();
         state.of(entity).answer();
     }
 
-    /// It failed; `full`: the time that a load of its entity has. `chance` draws the pause before a probe.
+    /// One that began then failed; `full`: the time that a load of its entity has. `chance` draws the pause before a
+    /// probe.
     pub(super) fn failed(
         &self,
         entity: &str,
-        under: Under,
+        began: Instant,
         (cause, full): (Cause, Duration),
         chance: u128,
     ) -> Whose {
         let mut state = self.lock();
-        let is_alone = state.origin.answers == under.origin_answers;
+        let took = began.elapsed();
+        let since = began + took / 2;
+        let is_alone = !state.origin.has_answered_since(since);
         let whose = if is_alone { Whose::Origin } else { Whose::Entity };
-        if cause == Cause::Timeout && under.began.elapsed() < full / FULL_TIME {
+        if cause == Cause::Timeout && took < full / FULL_TIME {
             return whose;
         }
         if is_alone {
             state.origin.fail(cause, chance);
         }
         let circuit = state.of(entity);
-        if circuit.answers == under.entity_answers {
+        if !circuit.has_answered_since(since) {
             circuit.fail(cause, chance);
         }
         whose
@@ -144,8 +132,12 @@ impl State {
 
 impl Circuit {
     fn answer(&mut self) {
-        self.answers += 1;
+        self.answered = Some(Instant::now());
         self.open = None;
+    }
+
+    fn has_answered_since(&self, since: Instant) -> bool {
+        self.answered.is_some_and(|at| at >= since)
     }
 
     fn fail(&mut self, cause: Cause, chance: u128) {
@@ -180,9 +172,23 @@ mod tests {
     const LATE: (Cause, Duration) = (Cause::Timeout, FULL);
 
     async fn fail(breaker: &OriginBreaker, entity: &str, after: Duration) -> Whose {
-        let under = breaker.begin(entity);
+        let began = Instant::now();
         tokio::time::advance(after).await;
-        breaker.failed(entity, under, LATE, 500)
+        breaker.failed(entity, began, LATE, 500)
+    }
+
+    /// A load that fails, and one that was answered so long after its beginning.
+    async fn fail_beside(
+        breaker: &OriginBreaker,
+        entity: &str,
+        other: &str,
+        at: Duration,
+    ) -> Whose {
+        let began = Instant::now();
+        tokio::time::advance(at).await;
+        breaker.answered(other);
+        tokio::time::advance(FULL - at).await;
+        breaker.failed(entity, began, LATE, 500)
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,21 +207,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_statement_among_answers_opens_that_of_its_entity_alone() {
         let breaker = OriginBreaker::default();
-        let under = breaker.begin("slow");
-        breaker.answered("quick");
-        tokio::time::advance(FULL).await;
-        assert_eq!(breaker.failed("slow", under, LATE, 500), Whose::Entity);
+        let whose = fail_beside(&breaker, "slow", "quick", FULL * 3 / 4).await;
+        assert_eq!(whose, Whose::Entity);
         assert_eq!((breaker.open_for("quick"), breaker.open_for("slow")), (None, Some(LATE.0)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_key_of_an_entity_whose_others_are_answered_opens_nothing() {
         let breaker = OriginBreaker::default();
-        let under = breaker.begin("item");
-        breaker.answered("item");
-        tokio::time::advance(FULL).await;
-        breaker.failed("item", under, LATE, 500);
+        fail_beside(&breaker, "item", "item", FULL * 3 / 4).await;
         assert_eq!(breaker.open_for("item"), None);
+    }
+
+    /// A load that began before may be answered a moment after the last one that is not.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_answered_before_a_long_silence_does_not_count() {
+        let breaker = OriginBreaker::default();
+        assert_eq!(fail_beside(&breaker, "item", "other", FULL / 4).await, Whose::Origin);
+        assert_eq!(breaker.open_for("other"), Some(LATE.0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -236,8 +245,7 @@ mod tests {
             if breaker.may_probe("item") {
                 probes += 1;
                 assert!(!breaker.may_probe("item"), "another one is under way");
-                let under = breaker.begin("item");
-                breaker.failed("item", under, (Cause::Unavailable, FULL), 500);
+                breaker.failed("item", Instant::now(), (Cause::Unavailable, FULL), 500);
             }
         }
         assert!((10..=14).contains(&probes), "{probes} probes in ten seconds");

@@ -11,6 +11,8 @@
 //! The policy says what to do next, the guard checks it, [`steps`] carries it out, and the policy is told
 //! what happened. A trap or a refused answer is decided by the conservative rule: load, do not store.
 
+mod beside;
+mod stand_in;
 mod state;
 mod steps;
 
@@ -59,6 +61,8 @@ pub(super) struct Flight {
     /// Why what it loaded can't be stored, whatever the policy says.
     spoiled: Option<Why>,
     last_error: Option<LoadError>,
+    /// Its readers want a value that was loaded after they came.
+    wants_fresh: bool,
     turns: u32,
     waits: u32,
     /// A policy beside the one in force hears of this flight.
@@ -101,6 +105,7 @@ impl Flight {
             is_proven: false,
             spoiled: None,
             last_error: None,
+            wants_fresh: false,
             turns: 0,
             waits: 0,
             trail,
@@ -127,30 +132,6 @@ impl Flight {
         Self::new(cache, read, generation, plan, Instant::now())
     }
 
-    /// The flight that refreshes, in the background, what this one has just answered, and its first
-    /// action: the policy sees again what it wanted refreshed.
-    pub(super) fn refresh(&self) -> (Self, Action) {
-        let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
-        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
-        let mut flight = Self::new(cache, read, generation, plan, Instant::now());
-        flight.memo = self.memo;
-        flight.trail = self.trail.as_ref().and_then(Trail::refresh);
-        flight.bounds.background = true;
-        flight.seen_ms = self.seen_ms;
-        let found = match &self.state {
-            State::Looked(found) => found.clone(),
-            State::Begun
-            | State::Held
-            | State::Leased(_)
-            | State::Loaded(..)
-            | State::Failed(_)
-            | State::Settled(..) => None,
-        };
-        let event = flight.looked(found);
-        let action = flight.decide(event);
-        (flight, action)
-    }
-
     /// The first look, without others: what it observed belongs to the one who asked.
     pub(super) async fn first_look(&mut self) -> Action {
         if self.read.bypass {
@@ -164,57 +145,8 @@ impl Flight {
     /// clock that was set back since must not let it claim what was loaded before they came, again and again.
     pub(super) fn first_bypass(&mut self, since_ms: u64) -> Action {
         self.seen_ms = self.cache.now_ms().max(since_ms);
+        self.wants_fresh = true;
         self.decide(Event::Bypassed)
-    }
-
-    /// While loads of its entity fail, the stale value that the policy would answer after another failure, at
-    /// once; `None`: there is none, or the policy wants none. The policy is told what would happen: a lease, and
-    /// a load that fails.
-    pub(super) async fn stand_in(&mut self, action: Action) -> Option<Served> {
-        let may = !self.read.bypass && !self.read.entity().stale_if_error.is_zero();
-        let is_claim = matches!(action, Action::Claim(_) | Action::LoadUncached);
-        let cause = self.cache.breaker.open_for(&self.read.entity().name);
-        let cause = cause.filter(|_| may && is_claim)?;
-        let at_hand = self.at_hand().await?;
-        let memo = self.memo;
-        if matches!(action, Action::Claim(_)) {
-            self.decide_at(Stage::Leased, Event::LeaseGranted);
-        }
-        let now_ms = self.cache.now_ms();
-        let failure = Failure { cause, at_hand: Some(sighting(&at_hand, now_ms)) };
-        let stage = Stage::Failed { at_hand: true };
-        if self.decide_at(stage, Event::LoadFailed(failure)) == Action::Answer {
-            return Some(Served::stored(at_hand, now_ms, Via::StaleIfError, &self.generation));
-        }
-        self.memo = memo;
-        // The policy beside this one was told of a load that has not taken place.
-        self.trail = None;
-        None
-    }
-
-    /// The flight that finds out whether loads are answered again, for nobody who waits, and its first action.
-    pub(super) fn probe(&self) -> (Self, Action) {
-        let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
-        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
-        let mut flight = Self::new(cache, read, generation, plan, Instant::now());
-        flight.bounds.background = true;
-        flight.seen_ms = self.seen_ms;
-        let event = flight.looked(None);
-        let action = flight.decide(event);
-        (flight, action)
-    }
-
-    /// A refresh that fails waits before it begins again.
-    pub(super) fn note_refresh(&self, shared: &Result<Served, ReadError>) {
-        if !self.bounds.background {
-            return;
-        }
-        let (pauses, name) = (&self.cache.pauses, &self.place().name);
-        if self.last_error.is_some() || matches!(shared, Err(ReadError::Deadline)) {
-            pauses.failed(name, self.cache.entropy.bits());
-        } else {
-            pauses.succeeded(name);
-        }
     }
 
     /// Lets the near cache answer what the first look brought.
@@ -362,6 +294,11 @@ impl Flight {
             && !self.board(observation, boarding)
         {
             return Next::End(Err(ReadError::Nothing));
+        }
+        if !self.bounds.background
+            && let Some(served) = self.stand_in(action).await
+        {
+            return Next::End(Ok(served));
         }
         Next::Event(match action {
             Action::Look => self.look().await,

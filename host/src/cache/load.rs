@@ -20,6 +20,11 @@ pub fn load_time(deadline: Duration) -> Duration {
     deadline - ANSWER_RESERVE.min(deadline / 5)
 }
 
+/// When a reader who still waits takes what is at hand: after the end of a load that began with the read.
+pub(super) fn late(deadline: Duration) -> Duration {
+    deadline - (deadline - load_time(deadline)) / 3
+}
+
 /// Brings values from where the truth is. SQL and closures are the two kinds.
 #[async_trait]
 pub trait Loader: Send + Sync {

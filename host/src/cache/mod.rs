@@ -66,7 +66,7 @@ pub use write::{
     CacheEffect, Invalidated, Invalidation, Resolve, TooMuch, WriteCall, WriteError, Wrote,
 };
 
-use breaker::{OriginBreaker, Under, is_silence};
+use breaker::{OriginBreaker, is_silence};
 use database::Database;
 pub use database::Watched;
 use debt::Debt;
@@ -338,8 +338,9 @@ impl Cache {
     ) -> Result<Loaded, LoadError> {
         let entity = read.entity();
         let reserve = entity.deadline - load_time(entity.deadline);
-        // What ends by itself shall be first: an origin ends a statement more gently than we do.
-        let end = deadline - reserve / 2;
+        // What ends by itself shall be first: an origin ends a statement more gently than we do. Readers shall be
+        // last: whoever reads next is to know that loads fail.
+        let end = deadline - reserve * 2 / 3;
         let waiting = Waiting {
             entity: &entity.name,
             loader: &*read.loader,
@@ -348,21 +349,21 @@ impl Cache {
             deadline: deadline - reserve,
             end,
         };
-        let mut under = None;
+        let mut began = None;
         let loads = if read.query.is_some() { &self.query_loads } else { &self.loads };
         let loaded = loads.run(waiting, || {
             self.metrics.entity(&entity.name).load(reason);
-            under = Some(self.breaker.begin(&entity.name));
+            began = Some(Instant::now());
         });
         let loaded = loaded.await;
-        self.note_load(read, under, &loaded);
+        self.note_load(read, began, &loaded);
         let loaded = loaded?;
         self.metrics.origin_load_seconds.record(loaded.cost);
         Ok(loaded)
     }
 
-    /// What a load's end says of the origin; `under`: its turn had come.
-    fn note_load(&self, read: &Read, under: Option<Under>, loaded: &Result<Loaded, LoadError>) {
+    /// What a load's end says of the origin; `began`: its turn had come.
+    fn note_load(&self, read: &Read, began: Option<Instant>, loaded: &Result<Loaded, LoadError>) {
         let entity = read.entity();
         if read.query.is_some() {
             // What a client asks says nothing of the statements of the configuration, nor of their database.
@@ -376,13 +377,13 @@ impl Cache {
             Err(error) => error,
         };
         tracing::debug!(entity = entity.name, %error, "a load failed");
-        let whose = under.and_then(|under| {
+        let whose = began.and_then(|began| {
             if !is_silence(error) {
                 self.breaker.answered(&entity.name);
                 return None;
             }
             let failure = (error.cause(), load_time(entity.deadline));
-            Some(self.breaker.failed(&entity.name, under, failure, self.entropy.bits()))
+            Some(self.breaker.failed(&entity.name, began, failure, self.entropy.bits()))
         });
         // A statement that a client wrote is the client's.
         if read.query.is_none() {

@@ -10,7 +10,8 @@ use crate::policy::{Action, Generation, Named};
 
 use super::answer::{Answer, ReadError, Served, Why};
 use super::flight::Flight;
-use super::flights::{Boarding, Next};
+use super::flights::{Boarding, Joined, Next};
+use super::load::late;
 use super::{Cache, Read};
 
 impl Cache {
@@ -112,18 +113,41 @@ impl Cache {
         began: Instant,
     ) -> Result<Answer, ReadError> {
         let since_ms = read.bypass.then(|| flight.seen_ms());
-        let joined = self.flights.join(flight.place(), since_ms);
-        let collapsed = joined.start.is_none();
-        if let Some(boarding) = joined.start {
+        let generation = Arc::clone(&flight.generation);
+        let Joined { mut answer, start } = self.flights.join(flight.place(), since_ms);
+        let collapsed = start.is_none();
+        if let Some(boarding) = start {
             self.take_off(flight, action, boarding);
         }
-        let shared = timeout_at(began + read.entity().deadline, joined.answer).await;
-        let served = match shared {
-            Ok(Ok(shared)) => shared?,
-            Ok(Err(_no_answer)) => return Err(ReadError::Nothing),
-            Err(_elapsed) => return Err(ReadError::Deadline),
+        let (deadline, late) =
+            (began + read.entity().deadline, began + late(read.entity().deadline));
+        let shared = match timeout_at(late, &mut answer).await {
+            Ok(shared) => shared,
+            Err(_late) => match self.instead(read, plan, generation, began).await {
+                Some(served) => return Ok(finish(read, plan, served, false)),
+                None => timeout_at(deadline, answer).await.map_err(|_over| ReadError::Deadline)?,
+            },
         };
+        let served = shared.unwrap_or(Err(ReadError::Nothing))?;
         Ok(finish(read, plan, served, collapsed))
+    }
+
+    /// What stands in for an answer that comes too late. A flight has the time of who began it, and may go on with
+    /// another round: the little that is left of a reader's own is his to spend.
+    async fn instead(
+        self: &Arc<Self>,
+        read: &Arc<Read>,
+        plan: &Arc<Named>,
+        generation: Arc<Generation>,
+        began: Instant,
+    ) -> Option<Served> {
+        if read.entity().stale_if_error.is_zero() {
+            return None;
+        }
+        let (cache, read_too, plan_too) = (Arc::clone(self), Arc::clone(read), Arc::clone(plan));
+        let mut own = Flight::new(cache, read_too, generation, plan_too, began);
+        let deadline = began + read.entity().deadline;
+        timeout_at(deadline, own.instead_of_a_late_one()).await.ok().flatten()
     }
 
     /// While loads fail, one of those who had a stale value in place of a load begins it for all.

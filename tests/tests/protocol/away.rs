@@ -91,3 +91,37 @@ async fn while_loads_fail_who_asks_for_a_fresh_value_gets_no_stale_one_without_a
     world.truth.end_with(Ending::Row);
     assert_eq!(version(&host.spawn_bypass().await.unwrap().unwrap()), 1);
 }
+
+/// The flight's time is that of who began it, and its next round would load for longer than the other has left.
+#[tokio::test]
+async fn who_joins_a_load_that_never_ends_has_the_stale_value_by_the_deadline() {
+    let deadline = Duration::from_millis(500);
+    let world = World::new(Terms { deadline, ..tolerant() });
+    let host = world.host().await;
+    world.plant(7, -1_000).await;
+    world.truth.end_with(Ending::Never);
+    let first = host.spawn_read();
+    world.truth.begun(1).await;
+    tokio::time::sleep(deadline / 10).await;
+    let joined = [host.spawn_read(), host.spawn_read(), host.spawn_bypass()];
+    for reading in joined.into_iter().chain([first]) {
+        let answer = reading.await.unwrap().unwrap();
+        assert_eq!((version(&answer), answer.via), (7, Via::StaleIfError));
+    }
+}
+
+/// Control: without a value that may be answered then, it is too late for each of them.
+#[tokio::test]
+async fn who_joins_a_load_that_never_ends_without_a_stale_value_has_no_answer() {
+    let deadline = Duration::from_millis(500);
+    let stale_if_error = Duration::ZERO;
+    let world = World::new(Terms { deadline, stale_if_error, ..tolerant() });
+    let host = world.host().await;
+    world.plant(7, -1_000).await;
+    world.truth.end_with(Ending::Never);
+    let first = host.spawn_read();
+    world.truth.begun(1).await;
+    for reading in [host.spawn_read(), first] {
+        assert!(reading.await.unwrap().is_err());
+    }
+}

@@ -1,0 +1,61 @@
+//! Flights for nobody who waits: they refresh what was answered, and find out whether loads are answered again.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::answer::{ReadError, Served};
+use super::state::State;
+use super::{Action, Flight};
+use crate::policy::shadow::Trail;
+
+impl Flight {
+    /// The flight that refreshes, in the background, what this one has just answered, and its first
+    /// action: the policy sees again what it wanted refreshed.
+    pub(in super::super) fn refresh(&self) -> (Self, Action) {
+        let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
+        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
+        let mut flight = Self::new(cache, read, generation, plan, Instant::now());
+        flight.memo = self.memo;
+        flight.trail = self.trail.as_ref().and_then(Trail::refresh);
+        flight.bounds.background = true;
+        flight.seen_ms = self.seen_ms;
+        let found = match &self.state {
+            State::Looked(found) => found.clone(),
+            State::Begun
+            | State::Held
+            | State::Leased(_)
+            | State::Loaded(..)
+            | State::Failed(_)
+            | State::Settled(..) => None,
+        };
+        let event = flight.looked(found);
+        let action = flight.decide(event);
+        (flight, action)
+    }
+
+    /// The flight that finds out whether loads are answered again, for nobody who waits, and its first action.
+    pub(in super::super) fn probe(&self) -> (Self, Action) {
+        let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
+        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
+        let mut flight = Self::new(cache, read, generation, plan, Instant::now());
+        flight.bounds.background = true;
+        flight.seen_ms = self.seen_ms;
+        let event = flight.looked(None);
+        let action = flight.decide(event);
+        (flight, action)
+    }
+
+    /// A refresh that fails waits before it begins again.
+    pub(in super::super) fn note_refresh(&self, shared: &Result<Served, ReadError>) {
+        if !self.bounds.background {
+            return;
+        }
+        let (pauses, name) = (&self.cache.pauses, &self.place().name);
+        if self.last_error.is_some() || matches!(shared, Err(ReadError::Deadline)) {
+            pauses.failed(name, self.cache.entropy.bits());
+        } else {
+            pauses.succeeded(name);
+        }
+    }
+}
