@@ -44,7 +44,10 @@ pub(super) struct Flight {
     pub(super) plan: Arc<Named>,
     memo: Memo,
     began: Instant,
+    /// By when its readers are answered.
     deadline: Instant,
+    /// By when a load ends that holds its lease: it may outlast its readers, and fills for the next ones.
+    until: Instant,
     bounds: Bounds,
     state: State,
     /// Of the first look, if the near cache may keep what it brought.
@@ -84,6 +87,7 @@ impl Flight {
         began: Instant,
     ) -> Self {
         let deadline = began + read.entity().deadline;
+        let until = began + read.entity().load_limit;
         let kept_at_most = super::lifetimes(read.entity()).kept_at_most();
         let memo = plan.memo;
         let trail = cache.slot.shadows().follow(|| (read.request(), Arc::clone(&plan)));
@@ -95,6 +99,7 @@ impl Flight {
             memo,
             began,
             deadline,
+            until,
             bounds: Bounds { kept_at_most, background: false },
             state: State::Begun,
             ticket: None,
@@ -169,27 +174,32 @@ impl Flight {
         self.seen_ms
     }
 
-    /// Carries out `action` and all that follow, by the deadline.
+    /// Carries out `action` and all that follow, by the deadline; a load that holds its lease has its own limit, and
+    /// its fill comes after it.
     pub(super) async fn drive(
         &mut self,
         mut action: Action,
         boarding: &mut Boarding,
     ) -> Result<Served, ReadError> {
-        let deadline = self.deadline;
-        let turns = async {
-            loop {
-                match self.carry_out(action, boarding).await {
-                    Next::Event(event) => action = self.decide(event),
-                    Next::End(end) => return end,
-                }
+        let mut has_loaded = false;
+        loop {
+            has_loaded |= action == Action::Load;
+            let limit = if has_loaded { self.until } else { self.deadline };
+            let Ok(next) = timeout_at(limit, self.carry_out(action, boarding)).await else {
+                return Err(ReadError::Deadline);
+            };
+            match next {
+                Next::Event(event) => action = self.decide(event),
+                Next::End(end) => return end,
             }
-        };
-        timeout_at(deadline, turns).await.unwrap_or(Err(ReadError::Deadline))
+        }
     }
 
     /// Write-through: takes the lease over, reads the row back, fills. True: it was stored.
     pub(super) async fn write_through(&mut self) -> bool {
         let deadline = self.deadline;
+        // The writer waits for it.
+        self.until = deadline;
         timeout_at(deadline, self.take_over_and_fill()).await.unwrap_or(false)
     }
 

@@ -6,7 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
+use super::breaker::is_silence;
+use super::loads::{Limit, Listener, Waiting};
+use super::{Cache, Read};
+use crate::observe::LoadReason;
 use crate::origin::{Fetched, Origin, OriginError, ReadStatement, Value};
 use crate::policy::{Cause, Row};
 
@@ -130,5 +135,96 @@ impl LoadError {
             Self::Origin(OriginError::Rejected { .. } | OriginError::TooLarge) => Cause::Rejected,
             Self::Overloaded => Cause::Overloaded,
         }
+    }
+}
+
+/// By when a flight needs what it loads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Within {
+    /// Its readers' deadline.
+    pub(super) deadline: Instant,
+    /// When it ends although it holds a lease.
+    pub(super) until: Instant,
+}
+
+/// A load on its way, and whom its beginning and its end concern.
+struct Watch<'a> {
+    cache: &'a Cache,
+    read: &'a Read,
+    reason: LoadReason,
+    /// Its turn had come.
+    began: Option<Instant>,
+}
+
+impl Cache {
+    pub(super) async fn load(
+        &self,
+        read: &Read,
+        columns: &[String],
+        reason: LoadReason,
+        within: Within,
+    ) -> Result<Loaded, LoadError> {
+        let entity = read.entity();
+        let reserve = entity.deadline - load_time(entity.deadline);
+        // What ends by itself shall be first: an origin ends a statement more gently than we do. Readers shall be
+        // last: whoever reads next is to know that loads fail.
+        let by = |at: Instant| Limit { deadline: at - reserve, end: at - reserve * 2 / 3 };
+        let waiting = Waiting {
+            entity: &entity.name,
+            loader: &*read.loader,
+            values: &read.values,
+            columns,
+            limit: by(within.deadline),
+            last: (within.until > within.deadline).then(|| by(within.until)),
+        };
+        let loads = if read.query.is_some() { &self.query_loads } else { &self.loads };
+        let mut watch = Watch { cache: self, read, reason, began: None };
+        let loaded = loads.run(waiting, &mut watch).await;
+        watch.ended(&loaded);
+        let loaded = loaded?;
+        self.metrics.origin_load_seconds.record(loaded.cost);
+        Ok(loaded)
+    }
+}
+
+impl Listener for Watch<'_> {
+    fn begun(&mut self) {
+        self.cache.metrics.entity(&self.read.entity().name).load(self.reason);
+        self.began = Some(Instant::now());
+    }
+
+    fn overdue(&mut self) {
+        let limit = load_time(self.read.entity().deadline);
+        self.failed(&LoadError::Origin(OriginError::Timeout(limit)));
+    }
+}
+
+impl Watch<'_> {
+    /// What a load's end says of the origin.
+    fn ended(&self, loaded: &Result<Loaded, LoadError>) {
+        match loaded {
+            // What a client asks says nothing of the statements of the configuration, nor of their database.
+            _ if self.read.query.is_some() => {}
+            Ok(_) => {
+                let entity = &self.read.entity().name;
+                self.cache.breaker.answered(entity);
+                self.cache.failings.loaded(entity);
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn failed(&self, error: &LoadError) {
+        let (cache, entity) = (self.cache, self.read.entity());
+        tracing::debug!(entity = entity.name, %error, "a load failed");
+        let whose = self.began.and_then(|began| {
+            if !is_silence(error) {
+                cache.breaker.answered(&entity.name);
+                return None;
+            }
+            let failure = (error.cause(), load_time(entity.deadline));
+            Some(cache.breaker.failed(&entity.name, began, failure, cache.entropy.bits()))
+        });
+        cache.failings.load_failed(entity, error, whose);
     }
 }

@@ -5,8 +5,12 @@
 //! one alone has half of them, two have a third each, and a place is left for the next. Each has a queue of
 //! its own, which knows how long a load of this entity usually takes: whose turn would come too late is
 //! refused at once, instead of waiting in vain and making others wait.
+//!
+//! A load that has outlasted its readers goes on, for the next ones, if its place is one of the few for that:
+//! connections that died without a word must not take every place for so long.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +29,9 @@ pub struct LoadLimit {
     pub is_shared: bool,
 }
 
+/// Of so many places one at least is for loads that end by their readers' deadline.
+const LASTING_PART: u32 = 4;
+
 /// The newest load counts for so much of the average.
 const NEWEST: u32 = 8;
 
@@ -38,6 +45,8 @@ pub(super) struct Loads {
 #[derive(Debug)]
 struct State {
     free: u32,
+    /// How many loads may outlast their readers, beside those that do.
+    lasting: u32,
     entities: BTreeMap<Arc<str>, Share>,
     /// How many have queued so far: who came first has the smaller number.
     queued: u64,
@@ -63,6 +72,7 @@ struct Queued {
 struct Turn {
     loads: Arc<Loads>,
     entity: Arc<str>,
+    may_last: bool,
     is_over: bool,
 }
 
@@ -72,31 +82,60 @@ pub(super) struct Waiting<'a> {
     pub(super) loader: &'a dyn Loader,
     pub(super) values: &'a [Value],
     pub(super) columns: &'a [String],
+    /// By when its readers need it.
+    pub(super) limit: Limit,
+    /// By when it ends if it may outlast them.
+    pub(super) last: Option<Limit>,
+}
+
+/// A load's end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
     /// By when it has to end.
     pub(super) deadline: Instant,
     /// When a loader that does not keep the deadline is ended.
     pub(super) end: Instant,
 }
 
+/// Who hears of a load.
+pub(super) trait Listener {
+    /// Its turn has come.
+    fn begun(&mut self);
+    /// Its readers need it now, and it goes on.
+    fn overdue(&mut self);
+}
+
 impl Loads {
     pub(super) fn new(limit: LoadLimit) -> Arc<Self> {
         let free = u32::try_from(limit.at_once).unwrap_or(u32::MAX).max(1);
-        let state = State { free, entities: BTreeMap::new(), queued: 0 };
+        let lasting = free.div_ceil(LASTING_PART);
+        let state = State { free, lasting, entities: BTreeMap::new(), queued: 0 };
         Arc::new(Self { is_shared: limit.is_shared, state: Mutex::new(state) })
     }
 
-    /// Waits for its turn and loads; `begun` is called when its turn has come.
+    /// Waits for its turn and loads.
     pub(super) async fn run(
         self: &Arc<Self>,
         load: Waiting<'_>,
-        begun: impl FnOnce(),
+        listener: &mut impl Listener,
     ) -> Result<Loaded, LoadError> {
-        let Waiting { entity, loader, values, columns, deadline, end } = load;
-        let turn = self.turn(entity, deadline).await?;
-        begun();
+        let Waiting { entity, loader, values, columns, limit, last } = load;
+        let turn = self.turn(entity, limit.deadline).await?;
+        listener.begun();
         let began = Instant::now();
-        let left = deadline.saturating_duration_since(began);
-        let loaded = timeout_at(end, loader.load(values, columns, left)).await;
+        let last = last.filter(|_| turn.may_last);
+        let left = last.unwrap_or(limit).deadline.saturating_duration_since(began);
+        let loaded = {
+            let mut loading = pin!(loader.load(values, columns, left));
+            let in_time = timeout_at(limit.end, &mut loading).await;
+            match (in_time, last) {
+                (Err(_), Some(last)) => {
+                    listener.overdue();
+                    timeout_at(last.end, loading).await
+                }
+                (in_time, _) => in_time,
+            }
+        };
         let cost = began.elapsed();
         self.learn(&turn.entity, cost);
         let Fetched { body, rows, missing } = loaded.unwrap_or(Err(OriginError::Timeout(left)))?;
@@ -127,23 +166,23 @@ impl Loads {
     }
 
     fn begin(self: &Arc<Self>, state: &mut State, entity: Arc<str>) -> Turn {
+        let may_last = state.lasting > 0;
+        state.lasting -= u32::from(may_last);
         state.free -= 1;
         state.share(&entity).running += 1;
-        Turn { loads: Arc::clone(self), entity, is_over: false }
+        Turn { loads: Arc::clone(self), entity, may_last, is_over: false }
     }
 
     /// A load has ended: whoever may begin now begins, who has least first.
-    fn end(self: &Arc<Self>, entity: &Arc<str>) {
+    fn end(self: &Arc<Self>, turn: &Turn) {
         let mut state = self.lock();
-        state.free += 1;
-        state.share(entity).running -= 1;
+        state.give_back(turn);
         while let Some((entity, queued)) = self.next(&mut state) {
             let turn = self.begin(&mut state, entity);
             if let Err(mut turn) = queued.turn.send(turn) {
                 // The reader that waited for this place has gone.
                 turn.is_over = true;
-                state.free += 1;
-                state.share(&turn.entity).running -= 1;
+                state.give_back(&turn);
             }
         }
     }
@@ -182,6 +221,12 @@ impl State {
         self.entities.entry(Arc::clone(entity)).or_default()
     }
 
+    fn give_back(&mut self, turn: &Turn) {
+        self.free += 1;
+        self.lasting += u32::from(turn.may_last);
+        self.share(&turn.entity).running -= 1;
+    }
+
     fn enqueue(&mut self, entity: &Arc<str>) -> oneshot::Receiver<Turn> {
         let (turn, comes) = oneshot::channel();
         self.queued += 1;
@@ -203,7 +248,7 @@ impl Share {
 impl Drop for Turn {
     fn drop(&mut self) {
         if !self.is_over {
-            self.loads.end(&self.entity);
+            self.loads.end(self);
         }
     }
 }

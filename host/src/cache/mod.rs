@@ -44,10 +44,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::name::Place;
-use crate::observe::{LoadReason, Metrics};
+use crate::observe::Metrics;
 use crate::policy::{Generation, Slot};
 use crate::store::{Envelope, HostCard, Listener, Prefix, Store, StoreError};
 
@@ -66,14 +65,14 @@ pub use write::{
     CacheEffect, Invalidated, Invalidation, Resolve, TooMuch, WriteCall, WriteError, Wrote,
 };
 
-use breaker::{OriginBreaker, is_silence};
+use breaker::OriginBreaker;
 use database::Database;
 pub use database::Watched;
 use debt::Debt;
 use failings::Failings;
 use flights::Flights;
 use keep::Listed;
-use loads::{Loads, Waiting};
+use loads::Loads;
 use near::Near;
 use pauses::Pauses;
 use stamps::Stamps;
@@ -327,67 +326,5 @@ impl Cache {
     fn note_collision(&self, read: &Read, generation: &Generation) {
         let entity = &read.entity().name;
         generation.refused(&format_args!("a key of {entity} is that of another read"));
-    }
-
-    async fn load(
-        &self,
-        read: &Read,
-        columns: &[String],
-        reason: LoadReason,
-        deadline: Instant,
-    ) -> Result<Loaded, LoadError> {
-        let entity = read.entity();
-        let reserve = entity.deadline - load_time(entity.deadline);
-        // What ends by itself shall be first: an origin ends a statement more gently than we do. Readers shall be
-        // last: whoever reads next is to know that loads fail.
-        let end = deadline - reserve * 2 / 3;
-        let waiting = Waiting {
-            entity: &entity.name,
-            loader: &*read.loader,
-            values: &read.values,
-            columns,
-            deadline: deadline - reserve,
-            end,
-        };
-        let mut began = None;
-        let loads = if read.query.is_some() { &self.query_loads } else { &self.loads };
-        let loaded = loads.run(waiting, || {
-            self.metrics.entity(&entity.name).load(reason);
-            began = Some(Instant::now());
-        });
-        let loaded = loaded.await;
-        self.note_load(read, began, &loaded);
-        let loaded = loaded?;
-        self.metrics.origin_load_seconds.record(loaded.cost);
-        Ok(loaded)
-    }
-
-    /// What a load's end says of the origin; `began`: its turn had come.
-    fn note_load(&self, read: &Read, began: Option<Instant>, loaded: &Result<Loaded, LoadError>) {
-        let entity = read.entity();
-        if read.query.is_some() {
-            // What a client asks says nothing of the statements of the configuration, nor of their database.
-            return;
-        }
-        let error = match loaded {
-            Ok(_) => {
-                self.breaker.answered(&entity.name);
-                return self.failings.loaded(&entity.name);
-            }
-            Err(error) => error,
-        };
-        tracing::debug!(entity = entity.name, %error, "a load failed");
-        let whose = began.and_then(|began| {
-            if !is_silence(error) {
-                self.breaker.answered(&entity.name);
-                return None;
-            }
-            let failure = (error.cause(), load_time(entity.deadline));
-            Some(self.breaker.failed(&entity.name, began, failure, self.entropy.bits()))
-        });
-        // A statement that a client wrote is the client's.
-        if read.query.is_none() {
-            self.failings.load_failed(entity, error, whose);
-        }
     }
 }

@@ -11,7 +11,7 @@ use crate::policy::{Action, Generation, Named};
 use super::answer::{Answer, ReadError, Served, Why};
 use super::flight::Flight;
 use super::flights::{Boarding, Joined, Next};
-use super::load::late;
+use super::load::{Within, late};
 use super::{Cache, Read};
 
 impl Cache {
@@ -195,8 +195,9 @@ impl Cache {
         began: Instant,
     ) -> Result<Answer, ReadError> {
         let deadline = began + read.entity().deadline;
+        let within = Within { deadline, until: deadline };
         let loaded =
-            self.load(read, &[], LoadReason::Uncached, deadline).await.map_err(ReadError::Load)?;
+            self.load(read, &[], LoadReason::Uncached, within).await.map_err(ReadError::Load)?;
         let served = Served::loaded(&loaded, Why::Uncached, &generation);
         Ok(Answer { key: None, ..describe(read, served, false) })
     }

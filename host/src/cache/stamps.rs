@@ -129,7 +129,7 @@ impl Definition {
             entity: self.entity.name.clone(),
             params: self.entity.params.iter().map(param).collect(),
             lasts_ms: millis(lifetimes(&self.entity).kept_at_most().max(IN_USE_AT_LEAST)),
-            deadline_ms: millis(self.entity.deadline),
+            deadline_ms: millis(self.entity.load_limit),
         }
     }
 

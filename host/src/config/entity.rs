@@ -19,6 +19,9 @@ const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// a write that was acknowledged before it, if only for as long as word of the write takes.
 const DEFAULT_NEAR: Duration = Duration::ZERO;
 
+/// What nobody waits for any more is of use to the next reader.
+const DEFAULT_LOAD_LIMIT: Duration = Duration::from_secs(10);
+
 /// Longest name of an entity, a write or a parameter: an entity's is part of every key, and a key
 /// has 512 bytes.
 const MAX_NAME: usize = 64;
@@ -93,6 +96,7 @@ fn entity(
     let stale_if_error = duration("stale_if_error", WINDOW, Duration::ZERO);
     let negative_ttl = duration("negative_ttl", WINDOW, DEFAULT_NEGATIVE_TTL);
     let deadline = duration("deadline", DEADLINE, DEFAULT_DEADLINE);
+    let load_limit = duration("load_limit", DEADLINE, DEFAULT_LOAD_LIMIT.max(deadline));
     let near = duration("near", WINDOW, DEFAULT_NEAR);
     let cache_control = http::cache_control(&mut section);
     if let Some(ttl) = ttl.filter(|ttl| near > *ttl) {
@@ -100,6 +104,14 @@ fn entity(
         section.complain(
             "near",
             format!("\"{near}\" is longer than its ttl; write at most \"{ttl}\""),
+        );
+    }
+    if load_limit < deadline {
+        let (limit, least) =
+            (humantime::format_duration(load_limit), humantime::format_duration(deadline));
+        section.complain(
+            "load_limit",
+            format!("\"{limit}\" is shorter than its deadline; write at least \"{least}\""),
         );
     }
     let tags = tags(&mut section, declared);
@@ -118,6 +130,7 @@ fn entity(
         negative_ttl,
         tags,
         deadline,
+        load_limit,
         near,
         cache_control,
         writes,

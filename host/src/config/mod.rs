@@ -284,8 +284,10 @@ pub struct Entity {
     pub negative_ttl: Duration,
     /// Templates: `user:{id}`, `team:{row.team_id}`.
     pub tags: Vec<String>,
-    /// A flight, and a request, end by then.
+    /// A request ends by then.
     pub deadline: Duration,
+    /// A load ends by then: one that outlasts its readers' deadline fills for the next reader.
+    pub load_limit: Duration,
     /// How long the near cache may answer before the store is asked again; zero: never. A write on
     /// another host may be unknown here for as long as word of it takes, and at most for this long.
     pub near: Duration,

@@ -227,9 +227,16 @@ impl From<RequestError> for Problem {
             RequestError::NotAllowed(why) => {
                 Self::new(StatusCode::FORBIDDEN, "not-allowed", "This is not allowed here", why)
             }
-            RequestError::Late { key, limit } => late(format!(
-                "no answer within {limit:?}, which {key} sets: make the statement faster, or raise it"
-            )),
+            RequestError::Late { key, limit, load_limit } => late(if load_limit > limit {
+                format!(
+                    "no answer within {limit:?}, which {key} sets: make the statement faster, or raise it; \
+                     its load goes on for up to {load_limit:?} (load_limit), for the next reader"
+                )
+            } else {
+                format!(
+                    "no answer within {limit:?}, which {key} sets: make the statement faster, or raise it"
+                )
+            }),
             RequestError::Query(code) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "query-rejected",

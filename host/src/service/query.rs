@@ -70,7 +70,7 @@ impl Corral {
         let (origin, max_bytes) = (Arc::clone(origin), config.max_bytes);
         let loader = Arc::new(QueryLoader { origin, statement, max_bytes });
         let definition = Arc::clone(&edition.query);
-        let read = Read::new(definition, values, loader).of_query(query, entity);
+        let read = Read::new(definition, values, loader).of_query(query, Arc::clone(&entity));
         self.inner.cache.read(read).await.map_err(|error| {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
                 return rejected(code);
@@ -78,7 +78,7 @@ impl Corral {
             if let ReadError::Load(LoadError::Origin(OriginError::TooLarge)) = error {
                 return RequestError::QueryTooLarge(max_bytes);
             }
-            of_read(error, config.deadline, || "query.deadline".to_owned())
+            of_read(error, &entity, || "query.deadline".to_owned())
         })
     }
 }
@@ -143,6 +143,7 @@ fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {
         negative_ttl: ttl,
         tags: Vec::new(),
         deadline,
+        load_limit: deadline,
         near: Duration::ZERO,
         cache_control: None,
         writes: std::collections::BTreeMap::new(),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::cache::{
     Answer, Invalidated, Invalidation, LoadError, Read, ReadError, WriteCall, WriteError, Wrote,
 };
-use crate::config::Param;
+use crate::config::{Entity, Param};
 use crate::name::{Key, Name, Tag};
 use crate::origin::{OriginError, Value};
 use crate::policy::{Argument, Request, Subject};
@@ -87,6 +87,8 @@ pub enum RequestError {
         key: String,
         /// How long an answer may take.
         limit: Duration,
+        /// How long its load may take.
+        load_limit: Duration,
     },
     /// The origin rejected the client's statement, with this code.
     #[error("the origin rejected the query ({0})")]
@@ -115,7 +117,7 @@ impl Corral {
         let read = sql_read(&bound, values)?.bypassing(bypasses);
         self.inner.cache.read(read).await.map_err(|error| {
             let key = || format!("entity.{:?}.deadline", bound.entity.name);
-            of_read(error, bound.entity.deadline, key)
+            of_read(error, &bound.entity, key)
         })
     }
 
@@ -250,12 +252,13 @@ impl Corral {
 /// An error of a read; one that came too late names what sets the limit.
 pub(super) fn of_read(
     error: ReadError,
-    limit: Duration,
+    entity: &Entity,
     key: impl FnOnce() -> String,
 ) -> RequestError {
     match error {
         ReadError::Deadline | ReadError::Load(LoadError::Origin(OriginError::Timeout(_))) => {
-            RequestError::Late { key: key(), limit }
+            let (limit, load_limit) = (entity.deadline, entity.load_limit);
+            RequestError::Late { key: key(), limit, load_limit }
         }
         ReadError::Unbound | ReadError::Load(_) | ReadError::Nothing => error.into(),
     }

@@ -250,10 +250,15 @@ impl Climate {
         !self.origin_faults && !self.pauses && !self.steps && self.slow_load * 20 <= self.deadline
     }
 
+    /// By when a load ends that outlasts its readers.
+    pub(super) fn load_limit(&self) -> Duration {
+        self.deadline * 2
+    }
+
     /// The longest that a value may be answered after it was loaded.
     fn oldest(&self) -> Duration {
         let window = self.stale_while_revalidate.max(self.stale_if_error);
-        self.ttl.mul_f64(1.0 + JITTER) + window + self.deadline
+        self.ttl.mul_f64(1.0 + JITTER) + window + self.load_limit()
     }
 
     /// The policy's settings for the naming of this number.

@@ -302,6 +302,7 @@ fn entity(name: &str, param: &str, climate: &Climate, configuration: usize) -> E
         negative_ttl: climate.ttl,
         tags: vec![],
         deadline: climate.deadline,
+        load_limit: climate.load_limit(),
         near: climate.near,
         cache_control: None,
         writes: BTreeMap::new(),

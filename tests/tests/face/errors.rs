@@ -185,7 +185,7 @@ const CASES: &[Case] = &[
     case(
         "GET /read/report.late?id=1",
         "",
-        r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer within 300ms, which entity.\"report.late\".deadline sets: make the statement faster, or raise it"}"#,
+        r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer within 300ms, which entity.\"report.late\".deadline sets: make the statement faster, or raise it; its load goes on for up to 10s (load_limit), for the next reader"}"#,
     ),
     // The policy
     case(

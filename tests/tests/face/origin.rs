@@ -41,6 +41,11 @@ params = ["id:int8"]
 sql = "UPDATE nowhere SET n = 1 WHERE id = $1"
 touches = ["counter(id)"]
 
+[entity.report]
+read = "SELECT count(*) AS n FROM counters, pg_sleep(1)"
+ttl = "1m"
+deadline = "300ms"
+
 [entity.slow]
 params = ["id:int8"]
 read = "SELECT n FROM counters WHERE id = $1"
@@ -121,4 +126,24 @@ async fn of_a_row_that_is_too_large_no_more_is_held_than_shows_it() {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let most_kb: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(most_kb < 300_000, "{most_kb} kB were held");
+}
+
+#[tokio::test]
+async fn a_report_that_takes_longer_than_its_readers_wait_is_there_for_the_next_one() {
+    let postgres = Postgres::start().await.unwrap();
+    let host = host(&postgres, "").await;
+    let mut late = 0;
+    let answer = loop {
+        let answer = host.get("/read/report").await.unwrap();
+        if answer.status == StatusCode::OK {
+            break answer;
+        }
+        let problem: Value = answer.json().unwrap();
+        assert_eq!(problem["type"], "urn:corral:problem:deadline", "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("load_limit"), "{problem}");
+        late += 1;
+    };
+    assert!(late > 0, "it takes longer than its readers wait");
+    assert_eq!(answer.json().unwrap(), json!({"n": 1}));
+    assert_eq!(host.metrics().await.unwrap().sum("corral_origin_loads_total"), 1.0);
 }

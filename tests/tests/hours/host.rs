@@ -240,6 +240,7 @@ fn entity(name: &str, statement: &str, ttl: Duration, deadline: Duration) -> Ent
         negative_ttl: Duration::ZERO,
         tags: vec![],
         deadline,
+        load_limit: deadline,
         cache_control: None,
         near: Duration::ZERO,
         writes: BTreeMap::new(),

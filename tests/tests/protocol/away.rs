@@ -6,7 +6,7 @@ use corral_host::cache::{ReadError, Via};
 
 use super::host::{Host, version};
 use super::truth::Ending;
-use super::world::{Terms, World, soon};
+use super::world::{Terms, World, soon, until};
 
 /// A deadline that no test waits for.
 const LONG: Duration = Duration::from_secs(60);
@@ -124,4 +124,73 @@ async fn who_joins_a_load_that_never_ends_without_a_stale_value_has_no_answer() 
     for reading in [host.spawn_read(), first] {
         assert!(reading.await.unwrap().is_err());
     }
+}
+
+/// A deadline that passes, and loads that may outlast it.
+fn impatient() -> Terms {
+    let deadline = Duration::from_millis(300);
+    Terms { deadline, load_limit: LONG, ..Terms::default() }
+}
+
+#[tokio::test]
+async fn a_load_that_outlasts_its_readers_fills_for_the_next_one() {
+    let world = World::new(impatient());
+    let host = world.host().await;
+    let load = world.truth.hold_load();
+    assert!(host.reading().await.is_err());
+    load.release();
+    host.until_idle().await;
+    assert_eq!((world.stored().await, host.read().await, world.truth.loads()), (Some(1), 1, 1));
+}
+
+#[tokio::test]
+async fn who_joins_a_load_that_has_outlasted_others_shares_what_it_fills() {
+    let world = World::new(impatient());
+    let host = world.host().await;
+    let load = world.truth.hold_load();
+    assert!(host.reading().await.is_err());
+    let late = host.spawn_read();
+    until("the late reader's arrival", || host.coalesced() > 0).await;
+    load.release();
+    assert_eq!(version(&late.await.unwrap().unwrap()), 1);
+    assert_eq!(world.truth.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_load_that_outlasts_its_readers_and_an_invalidation_fills_nothing() {
+    let world = World::new(impatient());
+    let host = world.host().await;
+    let load = world.truth.hold_load();
+    assert!(host.reading().await.is_err());
+    host.write("put").await.unwrap();
+    load.release();
+    host.until_idle().await;
+    assert_eq!((world.stored().await, host.rejected()), (None, 1));
+}
+
+#[tokio::test]
+async fn readers_of_a_load_that_outlasts_them_have_the_stale_value() {
+    let world = World::new(Terms { stale_if_error: LONG, ..impatient() });
+    let host = world.host().await;
+    world.plant(7, -1_000).await;
+    let load = world.truth.hold_load();
+    for _ in 0..3 {
+        let answer = host.reading().await.unwrap();
+        assert_eq!((version(&answer), answer.via), (7, Via::StaleIfError));
+    }
+    load.release();
+    host.until_idle().await;
+    assert_eq!((world.stored().await, world.truth.loads()), (Some(1), 1));
+}
+
+/// Control: without a limit of its own the load ends with its readers.
+#[tokio::test]
+async fn a_load_without_a_limit_of_its_own_ends_with_its_readers() {
+    let world = World::new(Terms { load_limit: Duration::ZERO, ..impatient() });
+    let host = world.host().await;
+    let load = world.truth.hold_load();
+    assert!(host.reading().await.is_err());
+    host.until_idle().await;
+    load.release();
+    assert_eq!((world.stored().await, world.truth.loads()), (None, 1));
 }

@@ -36,6 +36,8 @@ pub(super) struct Terms {
     pub(super) stale_if_error: Duration,
     pub(super) lease: Duration,
     pub(super) deadline: Duration,
+    /// Of a load that outlasts its readers, if it is longer than their deadline.
+    pub(super) load_limit: Duration,
     /// The item carries its team's tag, which only a loaded row knows.
     pub(super) team_tag: bool,
     /// How long a near cache may answer.
@@ -50,6 +52,7 @@ impl Default for Terms {
             stale_if_error: Duration::ZERO,
             lease: Duration::from_secs(1),
             deadline: Duration::from_secs(10),
+            load_limit: Duration::ZERO,
             team_tag: false,
             near: Duration::ZERO,
         }
@@ -236,6 +239,7 @@ fn item(terms: &Terms) -> Entity {
         negative_ttl: Duration::from_secs(10),
         tags: vec![],
         deadline: terms.deadline,
+        load_limit: terms.load_limit.max(terms.deadline),
         near: terms.near,
         cache_control: None,
         writes: BTreeMap::new(),

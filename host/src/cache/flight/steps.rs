@@ -6,6 +6,7 @@ use std::mem;
 use std::time::Duration;
 
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use crate::name::Fingerprint;
 use crate::observe::LoadReason;
@@ -17,7 +18,7 @@ use crate::store::{
 
 use super::super::answer::Why;
 use super::super::lease::{Asked, Lease, Spent, Wanted};
-use super::super::load::{LoadError, Loaded};
+use super::super::load::{LoadError, Loaded, Within};
 use super::super::trust::Grant;
 use super::{Flight, Right, State, millis, sighting};
 
@@ -152,7 +153,7 @@ impl Flight {
     pub(super) async fn load_uncached(&mut self) -> Event {
         // A lease that is in our hands is given back before the load.
         self.state = State::Looked(None);
-        match self.load(LoadReason::Uncached).await {
+        match self.load(LoadReason::Uncached, self.deadline).await {
             Ok(loaded) => self.loaded(loaded, Right::Answer),
             Err(error) => self.load_failed(error).await,
         }
@@ -195,7 +196,7 @@ impl Flight {
     ) -> Result<(Loaded, Result<Stamp, Why>), LoadError> {
         const REJECTED: Why = Why::FillRejected;
         let before = self.before_load(epoch);
-        let first = self.load(reason).await?;
+        let first = self.load(reason, self.until).await?;
         let Some((grant, stamp)) = before.filter(|_| !self.cache.is_of_another_database()) else {
             return Ok((first, Err(REJECTED)));
         };
@@ -217,7 +218,7 @@ impl Flight {
             }
             Ok(_newer_marks) => {
                 let again = self.before_load(epoch);
-                let second = self.load(LoadReason::Tag).await?;
+                let second = self.load(LoadReason::Tag, self.until).await?;
                 let is_same = self.row_tags(&second).await.as_ref() == Ok(&tags);
                 let stamp = again.filter(|_| is_same).map(|(_, stamp)| stamp);
                 Ok((second, stamp.ok_or(REJECTED)))
@@ -232,9 +233,9 @@ impl Flight {
         Some((grant, self.read.definition.stamp(policy, epoch, now)?))
     }
 
-    async fn load(&self, reason: LoadReason) -> Result<Loaded, LoadError> {
-        let columns = &self.plan.row_columns;
-        self.cache.load(&self.read, columns, reason, self.deadline).await
+    async fn load(&self, reason: LoadReason, until: Instant) -> Result<Loaded, LoadError> {
+        let within = Within { deadline: self.deadline, until };
+        self.cache.load(&self.read, &self.plan.row_columns, reason, within).await
     }
 
     /// The tags that depend on the loaded rows, or why they can't be known, so that the value must not be stored.
@@ -279,7 +280,7 @@ impl Flight {
         if tags.is_empty() {
             return Ok(Indexed { now_ms: 0, marks: Vec::new() });
         }
-        let kept = self.bounds.kept_at_most + self.read.entity().deadline;
+        let kept = self.bounds.kept_at_most + self.read.entity().load_limit;
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX >> 1);
         let until_ms = self.cache.now_ms() + kept_ms;
         let name = &self.place().name;

@@ -24,6 +24,23 @@ impl Loader for Stuck {
     }
 }
 
+/// What was heard of a load.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Heard {
+    begun: bool,
+    overdue: bool,
+}
+
+impl Listener for Heard {
+    fn begun(&mut self) {
+        self.begun = true;
+    }
+
+    fn overdue(&mut self) {
+        self.overdue = true;
+    }
+}
+
 fn limited(at_once: usize) -> Arc<Loads> {
     Loads::new(LoadLimit { at_once, is_shared: false })
 }
@@ -33,7 +50,8 @@ fn shared(at_once: usize) -> Arc<Loads> {
 }
 
 fn waiting<'a>(entity: &'a str, loader: &'a dyn Loader, deadline: Instant) -> Waiting<'a> {
-    Waiting { entity, loader, values: &[], columns: &[], deadline, end: deadline }
+    let limit = Limit { deadline, end: deadline };
+    Waiting { entity, loader, values: &[], columns: &[], limit, last: None }
 }
 
 /// How long each of some loads that begin together takes, with a deadline of three and a half.
@@ -41,7 +59,7 @@ async fn together(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Duration)> {
     let began = Instant::now();
     let deadline = began + LOAD * 7 / 2;
     let one = || async {
-        let loaded = loads.run(waiting("item", &Slow, deadline), || {}).await;
+        let loaded = loads.run(waiting("item", &Slow, deadline), &mut Heard::default()).await;
         (loaded.is_ok(), began.elapsed())
     };
     futures_util::future::join_all((0..count).map(|_| one())).await
@@ -51,7 +69,9 @@ async fn together(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Duration)> {
 async fn saturate(loads: &Arc<Loads>, entity: &'static str, count: usize) -> u32 {
     for _ in 0..count {
         let (loads, hour) = (Arc::clone(loads), Instant::now() + Duration::from_secs(3_600));
-        tokio::spawn(async move { loads.run(waiting(entity, &Stuck, hour), || {}).await });
+        tokio::spawn(async move {
+            loads.run(waiting(entity, &Stuck, hour), &mut Heard::default()).await
+        });
     }
     tokio::task::yield_now().await;
     loads.lock().entities.get(entity).map_or(0, |share| share.running)
@@ -112,9 +132,38 @@ async fn what_becomes_free_goes_to_who_has_least() {
     let loads = shared(2);
     assert_eq!(saturate(&loads, "slow", 4).await, 1);
     let deadline = Instant::now() + LOAD * 10;
-    let first = loads.run(waiting("a", &Slow, deadline), || {});
-    let second = loads.run(waiting("b", &Slow, deadline), || {});
+    let (mut one, mut other) = (Heard::default(), Heard::default());
+    let first = loads.run(waiting("a", &Slow, deadline), &mut one);
+    let second = loads.run(waiting("b", &Slow, deadline), &mut other);
     let (first, second) = tokio::join!(first, second);
     assert!(first.is_ok() && second.is_ok());
     assert_eq!(loads.lock().entities["slow"].running, 1);
+}
+
+/// Loads that begin together, whose readers need them in half of the time that one takes; which of them brought
+/// a value.
+async fn overdue(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Heard)> {
+    let by = |time: Duration| Limit { deadline: Instant::now() + time, end: Instant::now() + time };
+    let one = || async {
+        let mut heard = Heard::default();
+        let load = Waiting {
+            limit: by(LOAD / 2),
+            last: Some(by(LOAD * 2)),
+            ..waiting("item", &Slow, Instant::now())
+        };
+        let loaded = loads.run(load, &mut heard).await;
+        (loaded.is_ok(), heard)
+    };
+    futures_util::future::join_all((0..count).map(|_| one())).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_outlasts_its_readers_on_a_quarter_of_the_places() {
+    let loads = limited(8);
+    let ended = || (false, Heard { begun: true, overdue: false });
+    let lasted = || (true, Heard { begun: true, overdue: true });
+    for _ in 0..2 {
+        let ends = overdue(&loads, 4).await;
+        assert_eq!(ends, [lasted(), lasted(), ended(), ended()]);
+    }
 }

@@ -15,6 +15,10 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
         "[entity.a]\nttl = '1m'\nnear = '2m'",
         r#":3:8 entity.a.near: "2m" is longer than its ttl; write at most "1m""#,
     ),
+    (
+        "[entity.a]\nttl = '1m'\ndeadline = '30s'\nload_limit = '20s'",
+        r#":4:14 entity.a.load_limit: "20s" is shorter than its deadline; write at least "30s""#,
+    ),
     // Keys.
     ("[admin]\ntokn = 's3cret'", r#":2:1 admin.tokn: unknown key; did you mean "token"?"#),
     ("lisen = 1", r#":1:1 lisen: unknown key; did you mean "listen"?"#),

@@ -368,6 +368,7 @@ fn profile() -> Entity {
         negative_ttl: Duration::from_secs(30),
         tags: vec!["user:{id}".to_owned()],
         deadline: Duration::from_secs(2),
+        load_limit: Duration::from_secs(10),
         near: Duration::from_secs(1),
         cache_control: None,
         writes: BTreeMap::from([("rename".to_owned(), rename())]),

@@ -179,16 +179,16 @@ impl Policies {
 
 /// How long names live: as long as any value that was stored under them, and the flights that may
 /// have stored one. A read that began before an exchange waits for one deadline at most, and the
-/// flight that it starts last lasts another.
+/// load of the flight that it starts last ends by the limit of loads.
 fn tenure(config: &Config) -> Tenure {
     let kept = |entity: &Entity| crate::cache::lifetimes(entity).kept_at_most();
     let kept = config.entities.values().map(kept);
     // A query says itself how long its answer lives.
     let queries = config.query.enabled.then(|| Lifetimes::LONGEST.kept_at_most());
     let kept = kept.chain(queries).max().unwrap_or_default();
-    let deadlines = config.entities.values().map(|entity| entity.deadline);
-    let deadline = deadlines.chain([config.query.deadline]).max().unwrap_or_default();
-    Tenure { probation: config.policy.probation, naming: kept + 2 * deadline }
+    let limits = config.entities.values().map(|entity| entity.load_limit);
+    let limit = limits.chain([config.query.deadline]).max().unwrap_or_default();
+    Tenure { probation: config.policy.probation, naming: kept + 2 * limit }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StartError> {
