@@ -317,7 +317,9 @@ fn swap(world: &World, fleet: &Fleet, host: usize) {
     fleet.swap(host, naming);
 }
 
-/// How long everything takes that follows the last disturbance: beats, the fence, debts and intents.
+/// How long everything takes that follows the last disturbance: beats, the fence, debts and intents, and loads of
+/// which the origin knows nothing any more.
 pub(super) fn settling(world: &World) -> Duration {
-    if world.climate.forgets_nothing() { Duration::from_secs(6) } else { Duration::from_secs(10) }
+    let seconds = if world.climate.forgets_nothing() { 6 } else { 10 };
+    Duration::from_secs(seconds).max(world.climate.load_limit())
 }
