@@ -83,6 +83,8 @@ impl Theme {
                 ..perhaps_sound(base, chance)
             },
             Self::LongLoads => Climate {
+                hosts: 2,
+                clients: 6 + chance.below(3),
                 hot: 95,
                 lists: 10,
                 pause: ms(200),
