@@ -15,6 +15,7 @@ mod beside;
 mod stand_in;
 mod state;
 mod steps;
+mod tags;
 
 use std::mem;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ mod breaker;
 mod clock;
 mod database;
 mod debt;
+mod definition;
 mod entropy;
 mod exchange;
 mod failings;
@@ -52,14 +53,15 @@ use crate::store::{Envelope, HostCard, Listener, Prefix, Store, StoreError};
 
 pub use answer::{Answer, ReadError, Via, Why};
 pub use clock::{Clock, RuntimeClock, SystemClock};
+pub use definition::Definition;
+pub(crate) use definition::lifetimes;
 pub use entropy::{Entropy, SystemEntropy};
 pub(crate) use flight::{millis, sighting};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader, load_time};
 pub use loads::LoadLimit;
 pub use near::{Ready, etag_header};
 pub use read::Read;
-pub use stamps::Definition;
-pub(crate) use stamps::lifetimes;
+
 pub use trust::{Breaker, Trust};
 pub use write::{
     CacheEffect, Invalidated, Invalidation, Resolve, TooMuch, WriteCall, WriteError, Wrote,

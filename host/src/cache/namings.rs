@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::policy::{Argument, Generation, Request, Slot, Subject};
 use crate::store::{Digest, Doomed, Key, Name, Naming, PolicyId, Prefix, Range, Scope, Target};
 
-use super::stamps::{Definition, Stamps};
+use super::definition::Definition;
+use super::stamps::Stamps;
 
 /// What an invalidation sends, each in its order.
 #[derive(Debug, Default)]

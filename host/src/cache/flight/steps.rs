@@ -1,20 +1,15 @@
 //! What a flight does: one method an action, each of which says what happened. Every method is headed by
 //! the states between which it moves.
 
-use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::name::Fingerprint;
 use crate::observe::LoadReason;
-use crate::policy::guard;
-use crate::policy::{Event, Failure, Lifetime, Policy as _, ROW_LIMIT, Report, Row, batches};
-use crate::store::{
-    Envelope, Epoch, Filled, Indexed, Mark, Mode, Stamp, StoreError, Tag, Token, Tracked,
-};
+use crate::policy::{Event, Failure, Lifetime, Report};
+use crate::store::{Envelope, Epoch, Filled, Mark, Mode, Stamp, Token, Tracked};
 
 use super::super::answer::Why;
 use super::super::lease::{Asked, Lease, Spent, Wanted};
@@ -238,55 +233,6 @@ impl Flight {
         self.cache.load(&self.read, &self.plan.row_columns, reason, within).await
     }
 
-    /// The tags that depend on the loaded rows, or why they can't be known, so that the value must not be stored.
-    async fn row_tags(&self, loaded: &Loaded) -> Result<Vec<Tag>, Why> {
-        if self.plan.row_columns.is_empty() || loaded.body.is_none() {
-            return Ok(Vec::new());
-        }
-        let entity = &self.read.entity().name;
-        let rows = loaded.rows.as_ref().map_err(|column| {
-            self.cache.failings.untaggable(entity, column);
-            Why::Untaggable
-        })?;
-        if rows.iter().any(|row| size(row) > ROW_LIMIT) {
-            self.cache.failings.untaggable(entity, &self.plan.row_columns.join(", "));
-            return Err(Why::Untaggable);
-        }
-        let mut tags = BTreeSet::new();
-        for (nth, batch) in batches(rows, size).enumerate() {
-            if nth > 0 {
-                // Others have their turn between two calls.
-                yield_now().await;
-            }
-            tags.extend(self.tags_of(batch).ok_or(Why::FillRejected)?);
-            if tags.len() > guard::TAGS_LIMIT {
-                self.cache.failings.too_many_tags(entity);
-                return Err(Why::TooManyTags);
-            }
-        }
-        Ok(tags.into_iter().collect())
-    }
-
-    /// The tags of some rows; `None`: the policy gave none that are legal.
-    fn tags_of(&self, rows: &[Row]) -> Option<Vec<Tag>> {
-        let tags = self.generation.row_tags(&self.read.request(), rows).ok()?.ok()?;
-        let tags = guard::row_tags(tags.len(), rows.len())
-            .and_then(|()| tags.iter().map(|tag| guard::tag(tag)).collect());
-        tags.inspect_err(|illegal| self.generation.refused(illegal)).ok()
-    }
-
-    /// Writes the name into the index of each tag, until long after it is gone.
-    async fn index(&self, tags: &[Tag]) -> Result<Indexed, StoreError> {
-        if tags.is_empty() {
-            return Ok(Indexed { now_ms: 0, marks: Vec::new() });
-        }
-        let kept = self.bounds.kept_at_most + self.read.entity().load_limit;
-        let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX >> 1);
-        let until_ms = self.cache.now_ms() + kept_ms;
-        let name = &self.place().name;
-        self.cache.trust.ask(|store| store.index(name, tags, until_ms)).await
-    }
-
     fn loaded(&mut self, loaded: Loaded, right: Right) -> Event {
         let bytes = loaded.body.as_ref().map_or(0, bytes::Bytes::len);
         let event = Event::Loaded(Report {
@@ -395,11 +341,6 @@ impl Flight {
             body: loaded.body.clone(),
         }
     }
-}
-
-/// The bytes of a row that a policy is told of.
-fn size(row: &Row) -> usize {
-    row.iter().map(|text| text.as_ref().map_or(0, String::len)).sum()
 }
 
 /// Whether the load began after the invalidation that set this mark: it was set in the epoch that the load

@@ -1,0 +1,190 @@
+//! An entity's definition: how its names are made, and what is in force for its values.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::config::Entity;
+use crate::name::{Fingerprint, Name, Place, hashed};
+use crate::policy::guard::Lifetimes;
+use crate::policy::{Generation, Named, Request, Slot};
+use crate::read_name::ReadName;
+use crate::store::{Digest, Epoch, Naming, PolicyId, Prefix, Stamp};
+
+/// A naming is in use for so long at least after a host published it: several times as long as that host takes
+/// to publish it again.
+const IN_USE_AT_LEAST: Duration = Duration::from_secs(30);
+
+/// An entity's definition as the store knows it: the digest in its names, the fingerprints of its reads,
+/// and the words that are in force for its values.
+pub struct Definition {
+    /// The entity.
+    pub(super) entity: Arc<Entity>,
+    digest: Digest,
+    prefix: Prefix,
+    /// Everything that distinguishes this definition, hashed.
+    seed: [u8; 32],
+    words: ArcSwap<Vec<Word>>,
+    /// The word of the policy that this host published last: nearly every value has it. 0: there is none.
+    usual: AtomicU64,
+    /// The generation under which its configuration was left; reads that began before end under it. A later
+    /// one was told of other entities.
+    last: OnceLock<Arc<Generation>>,
+}
+
+/// What is in force for the values that one policy names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word {
+    pub(super) policy: PolicyId,
+    pub(super) word: u64,
+    /// The floors alone, to tell a value that only its epoch makes untrue.
+    pub(super) floors: [u64; 2],
+    /// Nothing is filled before: others learn of the naming first. `None`: another host uses it, and this one
+    /// has not published it.
+    pub(super) fill_from: Option<Duration>,
+}
+
+impl Word {
+    fn may_be_filled(&self, now: Duration) -> bool {
+        self.fill_from.is_some_and(|from| from <= now)
+    }
+}
+
+impl Definition {
+    /// The definition of an entity, in the names of a deployment.
+    #[must_use]
+    pub fn new(entity: Arc<Entity>, prefix: &Prefix) -> Arc<Self> {
+        let rows = format!("{:?}", entity.rows);
+        let mut texts = vec![entity.name.as_str(), &rows];
+        texts.push(entity.read.as_ref().map_or("", |read| &read.sql));
+        let params: Vec<String> = entity.params.iter().map(param).collect();
+        texts.extend(params.iter().map(String::as_str));
+        texts.push("tags");
+        texts.extend(entity.tags.iter().map(String::as_str));
+        let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
+        let (words, usual) = (ArcSwap::default(), AtomicU64::new(0));
+        let last = OnceLock::new();
+        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words, usual, last })
+    }
+
+    /// The generation that decides its reads and writes.
+    pub(super) fn generation(&self, slot: &Slot) -> Arc<Generation> {
+        // In this order: who finds a generation that was told of other entities finds the last one too.
+        let current = slot.current();
+        self.last().map_or(current, Arc::clone)
+    }
+
+    /// The generation that its reads and writes stay with, if its configuration was left. Asked after the slot:
+    /// whoever finds generations there that were told of other entities finds this one too.
+    pub(super) fn last(&self) -> Option<&Arc<Generation>> {
+        self.last.get()
+    }
+
+    /// Its configuration is left: it stays with this generation.
+    pub(super) fn leave_with(&self, last: &Arc<Generation>) {
+        let _left_before = self.last.set(Arc::clone(last));
+    }
+
+    /// What distinguishes it from other definitions of the entity.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Where the value of a read lies that a policy gave this plan, made once.
+    pub(super) fn place<'n>(&self, read: &ReadName, named: &'n Named) -> &'n Place {
+        named.place.get_or_init(|| Place {
+            name: Name::new(&self.prefix, &self.digest, &named.key),
+            fingerprint: self.fingerprint(read),
+        })
+    }
+
+    /// Where the value of `request` lies, asked aside.
+    #[must_use]
+    pub fn place_of(&self, request: &Request, named: &Named) -> Place {
+        let values = request.arguments.iter().map(|argument| argument.value.as_deref());
+        let read = ReadName::new(&self.entity.name, values);
+        let name = Name::new(&self.prefix, &self.digest, &named.key);
+        Place { name, fingerprint: self.fingerprint(&read) }
+    }
+
+    fn fingerprint(&self, read: &ReadName) -> Fingerprint {
+        let hash = read.hashed(&self.seed);
+        Fingerprint::of_read(
+            hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)),
+        )
+    }
+
+    /// The naming of this definition under a policy.
+    pub(super) fn naming(&self, policy: PolicyId) -> Naming {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Naming {
+            digest: self.digest.clone(),
+            policy,
+            entity: self.entity.name.clone(),
+            params: self.entity.params.iter().map(param).collect(),
+            lasts_ms: millis(lifetimes(&self.entity).kept_at_most().max(IN_USE_AT_LEAST)),
+            deadline_ms: millis(self.entity.load_limit),
+        }
+    }
+
+    /// Whether this word is in force.
+    pub(super) fn is_in_force(&self, word: u64) -> bool {
+        let is_usual = word == self.usual.load(Ordering::Acquire) && word != 0;
+        is_usual || self.words.load().iter().any(|known| known.word == word)
+    }
+
+    /// From now on these are in force, and no others.
+    pub(super) fn enforce(&self, words: Vec<Word>, published: PolicyId) {
+        let usual = words.iter().find(|word| word.policy == published).map_or(0, |word| word.word);
+        self.usual.store(usual, Ordering::Release);
+        self.words.store(Arc::new(words));
+    }
+
+    /// Whether a load under this policy may be filled by now.
+    pub(super) fn may_be_filled(&self, policy: PolicyId, now: Duration) -> bool {
+        let is = |known: &Word| known.policy == policy && known.may_be_filled(now);
+        self.words.load().iter().any(is)
+    }
+
+    /// Whether this host has published the naming under this policy.
+    pub(super) fn is_published(&self, policy: PolicyId) -> bool {
+        let is = |known: &Word| known.policy == policy && known.fill_from.is_some();
+        self.words.load().iter().any(is)
+    }
+
+    /// Whether only its epoch makes a value untrue: its floors stand.
+    pub(super) fn is_of_another_epoch(&self, stamp: Stamp) -> bool {
+        let is = |known: &Word| Stamp::new(stamp.epoch, known.floors) == stamp;
+        self.words.load().iter().any(is)
+    }
+
+    /// What a load that begins now is stamped with; `None`: nothing may be filled yet.
+    pub(super) fn stamp(&self, policy: PolicyId, epoch: Epoch, now: Duration) -> Option<Stamp> {
+        let words = self.words.load();
+        let known = words.iter().find(|known| known.policy == policy)?;
+        let stamp = Stamp::new(epoch, known.floors);
+        // A table of another epoch is about to be replaced.
+        (known.word == stamp.word && known.may_be_filled(now)).then_some(stamp)
+    }
+}
+
+/// `id:int8`
+fn param(param: &crate::config::Param) -> String {
+    format!("{}:{}", param.name, param.ty)
+}
+
+/// What the configuration says of the lifetimes of an entity's values.
+pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
+    Lifetimes {
+        ttl: entity.ttl,
+        negative_ttl: entity.negative_ttl,
+        stale_while_revalidate: entity.stale_while_revalidate,
+        stale_if_error: entity.stale_if_error,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
