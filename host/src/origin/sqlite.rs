@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
-use super::identity::Newest;
+use super::identity::{Newest, Server};
 use super::pool::{Identify, Lease, Pool};
 use super::rows::{Body, Texts};
 use super::{
@@ -319,7 +319,8 @@ impl Origin for SqliteOrigin {
             let file = self.options.get_filename().display();
             OriginError::Unavailable(format!("there is no file {file}"))
         })?;
-        self.newest.hear(Some(identity), asked);
+        let server = Server { identity: Some(identity), is_standby: false };
+        self.newest.hear(server, asked);
         Ok(identity)
     }
 

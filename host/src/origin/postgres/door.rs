@@ -8,7 +8,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Row as _};
 
 use super::address::Address;
 use super::identity;
-use super::lending::{Lending, Setting, of_session};
+use super::lending::{Lending, Setting, limited, of_session};
+use crate::origin::identity::Server;
 use crate::origin::pool::Identify;
 use crate::origin::{Again, OriginError, OriginIdentity};
 
@@ -29,10 +30,12 @@ pub(in crate::origin) struct Door {
     again: Option<Again>,
     /// What a session of one's own is given at its beginning.
     settings: Vec<Setting>,
+    /// How long a lent session may answer what is asked at its beginning.
+    limit_ms: i32,
     address: RwLock<Address>,
 }
 
-type Opened = (PgConnection, Option<OriginIdentity>);
+type Opened = (PgConnection, Server);
 
 /// Why a connection could not be opened.
 struct Shut {
@@ -56,7 +59,8 @@ impl Door {
             settings.push(("default_transaction_read_only".to_owned(), "on".to_owned()));
         }
         let (lending, again) = (Arc::clone(lending), again.cloned());
-        Self { lending, again, settings, address: RwLock::new(address.clone()) }
+        let address = RwLock::new(address.clone());
+        Self { lending, again, settings, limit_ms: deadline_ms, address }
     }
 
     fn address(&self) -> Address {
@@ -102,16 +106,17 @@ impl Door {
         if kept.map_err(|error| Shut::from(&error))? != Some(value) {
             return Ok(None);
         }
-        let identity = identity::of(&mut connection).await?;
-        Ok(Some((connection, identity)))
+        let server = identity::of(&mut connection, identity::question()).await?;
+        Ok(Some((connection, server)))
     }
 
     async fn open_lent(&self, address: &Address) -> Result<Opened, Shut> {
         let connected = address.options().clone().extra_float_digits(None).connect().await;
         let mut connection = connected.map_err(|error| Shut::from(&error))?;
-        let identity = identity::of(&mut connection).await?;
+        let question = limited(&identity::question(), self.limit_ms);
+        let server = identity::of(&mut connection, question).await?;
         self.lending.note();
-        Ok((connection, identity))
+        Ok((connection, server))
     }
 }
 
