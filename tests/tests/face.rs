@@ -41,6 +41,8 @@ mod query;
 mod relations;
 #[path = "face/reload.rs"]
 mod reload;
+#[path = "face/rows.rs"]
+mod rows;
 #[path = "face/shutdown.rs"]
 mod shutdown;
 #[path = "face/surroundings.rs"]

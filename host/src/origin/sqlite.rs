@@ -358,5 +358,8 @@ fn read_texts(
 /// Replaces `text` with the row as a JSON object.
 fn write_row(row: &SqliteRow, plan: &Plan, text: &mut Vec<u8>) -> Result<(), Failure> {
     text.clear();
+    if row::is_too_large(row).map_err(|error| unreadable(error.as_ref()))? {
+        return Err(Failure::usable(OriginError::TooLarge));
+    }
     row::write(row, plan, text).map_err(|error| unreadable(error.as_ref()))
 }
