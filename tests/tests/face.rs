@@ -45,6 +45,8 @@ mod reload;
 mod rows;
 #[path = "face/shutdown.rs"]
 mod shutdown;
+#[path = "face/statements.rs"]
+mod statements;
 #[path = "face/surroundings.rs"]
 mod surroundings;
 #[path = "face/tags.rs"]
