@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use corral_host::origin::{Origin, OriginOptions, Pooler, PostgresOrigin, Xid};
+use corral_host::origin::{Again, Origin, OriginOptions, Pooler, PostgresOrigin, Xid};
 use corral_tests::servers::PgBouncer;
 use tokio::task::JoinSet;
 
@@ -245,6 +245,23 @@ async fn a_pooler_is_noticed_and_its_absence_too() {
         let options = OriginOptions { pooler, ..OriginOptions::default() };
         let origin = PostgresOrigin::connect(&server.url(), &options).unwrap();
         assert_eq!(json(&origin, &kept, &[]).await.as_array().unwrap().len(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_the_pooler_refuses_is_read_where_it_is_configured() {
+    let server = Server::shared().await;
+    run(&mut server.admin().await, "CREATE ROLE rotated LOGIN").await;
+    let (port, asked) = (server.postgres().port(), ("rotated", "second"));
+    let pooler = PgBouncer::start_guarded(port, 1, asked).await.unwrap();
+    let url = |password: &str| pooler.url().replace("postgres@", &format!("rotated:{password}@"));
+    for (configured, is_right) in [("second", true), ("third", false)] {
+        let configured = url(configured);
+        let again = Some(Again::new(move || Some(configured.clone())));
+        let options = OriginOptions { again, ..OriginOptions::default() };
+        let origin = PostgresOrigin::connect(&url("first"), &options).unwrap();
+        let read = load(&origin, &one("SELECT 1 AS a", &[]), &[]).await;
+        assert_eq!(read.is_ok(), is_right, "{read:?}");
     }
 }
 

@@ -21,8 +21,9 @@ const MARK: &str = "corral.session";
 /// `feature_not_supported`, `undefined_object`, `invalid_parameter_value`.
 const REFUSALS: [&str; 4] = ["08P01", "0A000", "42704", "22023"];
 
-/// How a server refuses who asks: `invalid_authorization_specification`, and `invalid_password`.
-const UNKNOWN: [&str; 2] = ["28000", "28P01"];
+/// How a server refuses who asks: `invalid_authorization_specification`, and `invalid_password`; and how
+/// `PgBouncer` does up to version 1.18.
+const UNKNOWN: [&str; 3] = ["28000", "28P01", "08P01"];
 
 /// What leads to a database.
 pub(in crate::origin) struct Door {
@@ -40,7 +41,7 @@ type Opened = (PgConnection, Server);
 /// Why a connection could not be opened.
 struct Shut {
     error: OriginError,
-    /// The server does not know who asks, or by this password.
+    /// The server may not know who asks, or by this password.
     is_unknown: bool,
 }
 
