@@ -23,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use connect::{Again, ConnectError, OriginOptions, Pooler, connect};
+pub use connect::{Again, ConnectError, OriginOptions, Pooler, connect, is_same_origin};
 pub use doubt::{CommitError, ServerLife, Xid};
 pub use fault::Fault;
 pub use fetched::Fetched;

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{Config, ConfigErrors, HttpConfig, PolicyConfig};
+use crate::config::{Config, ConfigErrors, HttpConfig, OriginConfig, PolicyConfig, Secret};
+use crate::origin::is_same_origin;
 use crate::policy::watch;
 
 use super::edition::Edition;
@@ -179,6 +180,21 @@ impl Edition {
     }
 }
 
+/// Who asks there, and by which password, may be another one.
+fn is_same(old: &OriginConfig, new: &OriginConfig) -> bool {
+    let OriginConfig { url, max_loads, max_writes, pooler } = new;
+    leads_where(&old.url, url)
+        && (old.max_loads, old.max_writes, old.pooler) == (*max_loads, *max_writes, *pooler)
+}
+
+fn leads_where(old: &Option<Secret>, new: &Option<Secret>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => is_same_origin(&old.0, &new.0),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
 /// What differs of that which a host reads once, when it starts.
 fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
     // Each key is named here, so that a new one is not forgotten.
@@ -211,8 +227,8 @@ fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[store]", old.store == *store),
         ("near.bytes", old.near == *near),
         ("near (no entity had it when the host started)", uses_near(old) || !uses_near(new)),
-        ("[origin]", old.origin == *origin),
-        ("query.url", old.query.url == query.url),
+        ("[origin]", is_same(&old.origin, origin)),
+        ("query.url", leads_where(&old.query.url, &query.url)),
         ("query.max_loads", old.query.max_loads == query.max_loads),
         ("policy.component", old.policy.component == *component),
         ("policy.cache", old.policy.cache == *cache),
