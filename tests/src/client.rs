@@ -123,6 +123,14 @@ impl Answer {
         self.cache_status("stored") && !self.cache_status("collapsed")
     }
 
+    /// Whether it was loaded for this request, stored or not.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        let elsewhere = ["collapsed", "detail=stale-if-error", "detail=peer"];
+        self.header("cache-status").contains("; fwd=")
+            && !elsewhere.iter().any(|name| self.cache_status(name))
+    }
+
     fn cache_status(&self, name: &str) -> bool {
         self.header("cache-status").split(';').any(|parameter| parameter.trim() == name)
     }

@@ -41,8 +41,12 @@ mod query;
 mod relations;
 #[path = "face/reload.rs"]
 mod reload;
+#[path = "face/rows.rs"]
+mod rows;
 #[path = "face/shutdown.rs"]
 mod shutdown;
+#[path = "face/statements.rs"]
+mod statements;
 #[path = "face/surroundings.rs"]
 mod surroundings;
 #[path = "face/tags.rs"]

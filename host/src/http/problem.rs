@@ -323,7 +323,7 @@ fn origin(error: &OriginError) -> Problem {
         OriginError::Undone { .. } => Problem::unavailable(
             "origin-busy",
             "The origin took the transaction back",
-            "other transactions stood in its way, each time; the same may succeed later",
+            "for the sake of another one, say, and each time that it was tried; the same may succeed later",
         ),
         OriginError::Timeout(_) => deadline(),
         OriginError::Rejected { code, .. } => Problem::new(
@@ -354,8 +354,9 @@ impl From<WriteError> for Problem {
             ),
             WriteError::Origin(OriginError::Undone { .. }) => Self::unavailable(
                 "origin-busy",
-                "The write stood in the way of others",
-                "the database took it back each time that it was tried; nothing was written",
+                "The origin took the write back",
+                "for the sake of another transaction, or since this host was held up in it, and each time \
+                 that it was tried; nothing was written",
             ),
             WriteError::Origin(OriginError::Timeout(_)) => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use super::Origin;
 use super::postgres::PostgresOrigin;
 use super::sqlite::SqliteOrigin;
@@ -99,6 +101,22 @@ pub fn connect(url: &str, options: &OriginOptions) -> Result<Arc<dyn Origin>, Co
     }
 }
 
+/// Whether two URLs differ in who asks, and by which password, at most. That is read anew where the database
+/// refuses it, so nothing that is connected to one has to be made anew for the other.
+pub fn is_same_origin(one: &str, other: &str) -> bool {
+    let bare = |url: &str| {
+        let mut url = Url::parse(url).ok()?;
+        let is_of_the_place = |key: &str| !matches!(key, "user" | "password");
+        let place: Vec<(String, String)> =
+            url.query_pairs().into_owned().filter(|(key, _)| is_of_the_place(key)).collect();
+        url.set_username("").and_then(|()| url.set_password(None)).ok()?;
+        url.query_pairs_mut().clear().extend_pairs(place);
+        Some(url)
+    };
+    // What can't be told apart has to be spelled the same: a file's URL, or one without a host.
+    one == other || bare(one).is_some_and(|one| Some(one) == bare(other))
+}
+
 /// What `sqlx` says of a URL, without the prefix that its error has.
 pub(in crate::origin) fn invalid(kind: &'static str, error: &sqlx::Error) -> ConnectError {
     let reason = match std::error::Error::source(error) {
@@ -116,4 +134,33 @@ fn scheme(url: &str) -> Option<&str> {
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     let starts_well = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
     (starts_well && scheme.bytes().all(is_scheme_byte)).then_some(scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_the_same_whoever_asks_there_and_another_one_elsewhere() {
+        let url = "postgres://app:first@db/shop?sslmode=require";
+        for same in [
+            url,
+            "postgres://app:second@db/shop?sslmode=require",
+            "postgres://other@db/shop?sslmode=require",
+            "postgres://db/shop?sslmode=require&user=app&password=second",
+        ] {
+            assert!(is_same_origin(url, same), "{same}");
+        }
+        for other in [
+            "postgres://app:first@db2/shop?sslmode=require",
+            "postgres://app:first@db/other?sslmode=require",
+            "postgres://app:first@db:6432/shop?sslmode=require",
+            "postgres://app:first@db/shop",
+            "sqlite:shop.db",
+        ] {
+            assert!(!is_same_origin(url, other), "{other}");
+        }
+        assert!(is_same_origin("sqlite:shop.db", "sqlite:shop.db"));
+        assert!(!is_same_origin("sqlite:shop.db", "sqlite:other.db"));
+    }
 }

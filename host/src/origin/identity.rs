@@ -5,7 +5,8 @@
 //! connection says at its beginning which database it has.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -52,13 +53,37 @@ impl fmt::Debug for OriginIdentity {
     }
 }
 
+/// What a connection leads to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Server {
+    /// `None`: it does not say.
+    pub(super) identity: Option<OriginIdentity>,
+    /// It follows another one, and has seen no more of the same history than that one.
+    pub(super) is_standby: bool,
+}
+
+impl Server {
+    /// Whether its connections can be used where the newest one leads to `newest`: a standby's can't, once
+    /// the address leads to a primary.
+    pub(super) fn is_wanted_beside(&self, newest: &Self) -> bool {
+        self.identity == newest.identity && (!self.is_standby || newest.is_standby)
+    }
+}
+
 /// What the newest connection of an origin said; shared by all its pools.
 #[derive(Debug, Default)]
-pub(super) struct Newest(Mutex<Option<Said>>);
+pub(super) struct Newest(Mutex<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    said: Option<Said>,
+    /// When somebody began to look where the address leads.
+    looked: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Said {
-    identity: Option<OriginIdentity>,
+    server: Server,
     /// When it was asked.
     asked: Instant,
 }
@@ -66,24 +91,41 @@ struct Said {
 impl Newest {
     /// `None` if no connection was opened yet, or the database does not say.
     pub(super) fn get(&self) -> Option<OriginIdentity> {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.as_ref().and_then(|said| said.identity)
+        self.server().identity
+    }
+
+    /// What the newest connection leads to.
+    pub(super) fn server(&self) -> Server {
+        self.heard().said.as_ref().map(|said| said.server).unwrap_or_default()
+    }
+
+    /// Whether nobody has opened a connection, or begun to look, for so long; then the caller does.
+    pub(super) fn begins_look(&self, every: Duration) -> bool {
+        let mut heard = self.heard();
+        let Some(said) = &heard.said else { return false };
+        let is_due = said.asked.max(heard.looked.unwrap_or(said.asked)).elapsed() >= every;
+        if is_due {
+            heard.looked = Some(Instant::now());
+        }
+        is_due
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what a connection says that was asked at `asked`. An answer that was overtaken by that
     /// to a later question is of a server that may be gone.
-    pub(super) fn hear(&self, identity: Option<OriginIdentity>, asked: Instant) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.as_ref().is_none_or(|said| said.asked <= asked) {
-            *said = Some(Said { identity, asked });
+    pub(super) fn hear(&self, server: Server, asked: Instant) {
+        let mut heard = self.heard();
+        if heard.said.as_ref().is_none_or(|said| said.asked <= asked) {
+            heard.said = Some(Said { server, asked });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -106,13 +148,24 @@ mod tests {
     #[test]
     fn an_answer_that_was_overtaken_is_not_the_newest() {
         let identity = |timeline| Some(OriginIdentity::new("postgres", &[], timeline));
+        let server = |timeline| Server { identity: identity(timeline), is_standby: false };
         let (newest, asked) = (Newest::default(), Instant::now());
         let later = asked + Duration::from_millis(1);
         assert_eq!(newest.get(), None);
-        newest.hear(identity(2), later);
-        newest.hear(identity(1), asked);
+        newest.hear(server(2), later);
+        newest.hear(server(1), asked);
         assert_eq!(newest.get(), identity(2));
-        newest.hear(None, later);
+        newest.hear(Server::default(), later);
         assert_eq!(newest.get(), None);
+    }
+
+    #[test]
+    fn a_standby_is_left_for_a_primary_of_its_history_and_a_primary_for_no_standby() {
+        let identity = Some(OriginIdentity::new("postgres", &[], 1));
+        let [primary, standby] = [false, true].map(|is_standby| Server { identity, is_standby });
+        assert!(!standby.is_wanted_beside(&primary));
+        assert!(primary.is_wanted_beside(&standby));
+        assert!(standby.is_wanted_beside(&standby) && primary.is_wanted_beside(&primary));
+        assert!(!primary.is_wanted_beside(&Server::default()));
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use connect::{Again, ConnectError, OriginOptions, Pooler, connect};
+pub use connect::{Again, ConnectError, OriginOptions, Pooler, connect, is_same_origin};
 pub use doubt::{CommitError, ServerLife, Xid};
 pub use fault::Fault;
 pub use fetched::Fetched;
@@ -109,11 +109,12 @@ pub enum OriginError {
         /// The database's words: for logs and `check`, never for a response.
         message: String,
     },
-    /// The database took the transaction back for the sake of another one: a deadlock, or a failure to
-    /// serialise. The same may succeed now.
-    #[error("the origin took the transaction back for the sake of another one ({code}): {message}")]
+    /// The database took the transaction back: for the sake of another one (a deadlock, a failure to
+    /// serialise, a lock that is not to be had), or since this host was held up for too long in it. The same
+    /// may succeed now.
+    #[error("the origin took the transaction back ({code}): {message}")]
     Undone {
-        /// SQLSTATE: `40P01`, `40001`.
+        /// SQLSTATE: `40P01`, `40001`, `55P03`, `25P03`.
         code: String,
         /// The database's words: for logs and `check`, never for a response.
         message: String,

@@ -17,7 +17,7 @@ use sqlx::{Connection, Database};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::identity::Newest;
+use super::identity::{Newest, Server};
 use super::{OriginError, OriginIdentity};
 
 /// A connection unused for this long is closed: firewalls forget idle connections after some
@@ -46,10 +46,10 @@ pub(super) trait Identify: Database {
     /// What can be told without a connection: which file is there now. None: nothing.
     fn place(door: &Self::Door) -> Option<OriginIdentity>;
 
-    /// Opens a connection and asks it which database it has. None: the database does not say.
+    /// Opens a connection and asks it where it leads.
     fn open(
         door: &Self::Door,
-    ) -> impl Future<Output = Result<(Self::Connection, Option<OriginIdentity>), OriginError>> + Send;
+    ) -> impl Future<Output = Result<(Self::Connection, Server), OriginError>> + Send;
 }
 
 /// Connections that are opened when needed, up to a limit.
@@ -81,7 +81,7 @@ struct Idle<DB: Identify> {
 /// What a connection said about its database, and when it was asked.
 #[derive(Clone, Copy)]
 struct Said {
-    identity: Option<OriginIdentity>,
+    server: Server,
     asked: Instant,
 }
 
@@ -137,13 +137,36 @@ impl<DB: Identify> Pool<DB> {
     async fn open(&self) -> Result<(DB::Connection, Said), OriginError> {
         let place = DB::place(&self.door);
         let asked = Instant::now();
-        let (connection, identity) = DB::open(&self.door).await?;
-        if place.is_some() && place != identity {
+        let (connection, server) = DB::open(&self.door).await?;
+        if place.is_some() && place != server.identity {
             let message = "the file was replaced while it was opened".to_owned();
             return Err(OriginError::Unavailable(message));
         }
-        self.newest.hear(identity, asked);
-        Ok((connection, Said { identity, asked }))
+        self.newest.hear(server, asked);
+        Ok((connection, Said { server, asked }))
+    }
+
+    /// Puts a new connection in the place of the one that rests longest, so that it says where the address
+    /// leads now: those that live say nothing of that.
+    ///
+    /// # Errors
+    /// As [`Pool::lease`]. Nothing follows from that for those that live.
+    pub(super) async fn look(self: &Arc<Self>, within: Duration) -> Result<(), OriginError> {
+        let late = |_elapsed| OriginError::Unavailable(format!("no connection within {within:?}"));
+        let looking = async {
+            let slot = Arc::clone(&self.slots).acquire_owned().await;
+            let slot = slot.map_err(|closed| OriginError::Unavailable(closed.to_string()))?;
+            let (connection, said) = self.open().await?;
+            let (opened, pool) = (Instant::now(), Arc::clone(self));
+            let resting = {
+                let mut shelf = self.shelf();
+                (!shelf.idle.is_empty()).then(|| shelf.idle.remove(0))
+            };
+            drop(resting);
+            Lease { connection, pool, said, opened, is_reused: false, _slot: slot }.give_back();
+            Ok(())
+        };
+        timeout(within, looking).await.map_err(late)?
     }
 
     /// An idle connection that lives. After one that does not answer, those beside it are not tried: they
@@ -171,6 +194,7 @@ impl<DB: Identify> Pool<DB> {
     pub(super) fn suspect_idle(&self) {
         self.shelf().suspected = Some(Instant::now());
     }
+
     /// Uses no connection again that was opened before now: they lead to a server that is not wanted any
     /// more.
     pub(super) fn renew(&self) {
@@ -181,11 +205,12 @@ impl<DB: Identify> Pool<DB> {
 
     /// The most recently used connection, and whether it may have died.
     fn take_idle(&self) -> Option<(Idle<DB>, bool)> {
-        let (place, newest) = (DB::place(&self.door), self.newest.get());
+        let (place, newest) = (DB::place(&self.door), self.newest.server());
         let mut shelf = self.shelf();
         shelf.idle.retain(|idle| {
-            let is_there = place.is_none() || place == idle.said.identity;
-            is_there && idle.said.identity == newest && idle.since.elapsed() < IDLE_LIMIT
+            let Said { server, .. } = &idle.said;
+            let is_there = place.is_none() || place == server.identity;
+            is_there && server.is_wanted_beside(&newest) && idle.since.elapsed() < IDLE_LIMIT
         });
         let idle = shelf.idle.pop()?;
         let is_suspect = shelf.suspected.is_some_and(|suspected| idle.since <= suspected);
@@ -216,7 +241,7 @@ impl<DB: Identify> Lease<DB> {
 
     /// What it said last about its database.
     pub(super) fn identity(&self) -> Option<OriginIdentity> {
-        self.said.identity
+        self.said.server.identity
     }
 
     /// When it was asked that.
@@ -227,9 +252,11 @@ impl<DB: Identify> Lease<DB> {
     /// Notes what it says now, when it was asked again at `asked`. If that is something else than
     /// before, a pooler has given it another server.
     pub(super) fn hear(&mut self, identity: Option<OriginIdentity>, asked: Instant) {
-        let before = std::mem::replace(&mut self.said, Said { identity, asked });
-        if before.identity != identity {
-            self.pool.newest.hear(identity, asked);
+        let before = self.said.server;
+        let server = Server { identity, ..before };
+        self.said = Said { server, asked };
+        if before != server {
+            self.pool.newest.hear(server, asked);
         }
     }
 
@@ -244,7 +271,10 @@ impl<DB: Identify> Lease<DB> {
         let Self { connection, pool, said, opened, .. } = self;
         let mut shelf = pool.shelf();
         let is_wanted = shelf.renewed.is_none_or(|renewed| opened > renewed);
-        if is_wanted && opened.elapsed() < AGE_LIMIT && said.identity == pool.newest.get() {
+        if is_wanted
+            && opened.elapsed() < AGE_LIMIT
+            && said.server.is_wanted_beside(&pool.newest.server())
+        {
             shelf.idle.push(Idle { connection, said, opened, since: Instant::now() });
         }
     }

@@ -48,6 +48,11 @@ use read::{Author, Names, Question};
 use transaction::PostgresTransaction;
 use write::Done;
 
+/// How often a new connection is opened, while there is something to do, to see where the address leads: for so
+/// long reads stay with a server that was left without a word and goes on answering. A login is work for a server,
+/// and hosts may be many.
+const LOOKED_EVERY: Duration = Duration::from_secs(5);
+
 /// Connections for questions: one that waits for a server that hangs, and one for everybody else.
 const MAX_QUESTIONS: u32 = 2;
 
@@ -87,10 +92,28 @@ impl PostgresOrigin {
         })
     }
 
+    /// A connection; and somebody looks where the address leads, if nobody has for a while.
+    async fn lease(
+        &self,
+        pool: &Arc<Pool<Postgres>>,
+        patience: Patience,
+    ) -> Result<Lease<Postgres>, OriginError> {
+        // Lent connections are asked themselves.
+        if !self.lending.is_lent() && self.newest.begins_look(LOOKED_EVERY) {
+            let (questions, within) = (Arc::clone(&self.questions), self.session_deadline);
+            tokio::spawn(async move {
+                if let Err(error) = questions.look(within).await {
+                    tracing::debug!(%error, "where the origin's address leads can't be seen");
+                }
+            });
+        }
+        pool.lease(patience.left()).await
+    }
+
     /// A connection with an open transaction.
     async fn begin(&self, patience: Patience) -> Result<Lease<Postgres>, OriginError> {
         loop {
-            let mut lease = self.writes.lease(patience.left()).await?;
+            let mut lease = self.lease(&self.writes, patience).await?;
             let work = simple(lease.connection(), self.begin_write(patience), patience);
             let Err(failure) = patience.guard(work).await else { return Ok(lease) };
             // The idle connections are forgotten with the first stale one, so this ends.
@@ -274,7 +297,7 @@ impl Origin for PostgresOrigin {
     async fn ping(&self) -> Result<(), OriginError> {
         let patience = Patience::new(self.session_deadline);
         loop {
-            let mut lease = self.questions.lease(patience.left()).await?;
+            let mut lease = self.lease(&self.questions, patience).await?;
             let ping = lease.connection().ping();
             let work = async { ping.await.map_err(|e| classify(e, patience.deadline())) };
             let Err(failure) = patience.guard(work).await else {

@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Failure, Patience};
 use super::connect::invalid;
-use super::identity::Newest;
+use super::identity::{Newest, Server};
 use super::pool::{Identify, Lease, Pool};
 use super::rows::{Body, Texts};
 use super::{
@@ -319,7 +319,8 @@ impl Origin for SqliteOrigin {
             let file = self.options.get_filename().display();
             OriginError::Unavailable(format!("there is no file {file}"))
         })?;
-        self.newest.hear(Some(identity), asked);
+        let server = Server { identity: Some(identity), is_standby: false };
+        self.newest.hear(server, asked);
         Ok(identity)
     }
 
@@ -357,5 +358,8 @@ fn read_texts(
 /// Replaces `text` with the row as a JSON object.
 fn write_row(row: &SqliteRow, plan: &Plan, text: &mut Vec<u8>) -> Result<(), Failure> {
     text.clear();
+    if row::is_too_large(row).map_err(|error| unreadable(error.as_ref()))? {
+        return Err(Failure::usable(OriginError::TooLarge));
+    }
     row::write(row, plan, text).map_err(|error| unreadable(error.as_ref()))
 }

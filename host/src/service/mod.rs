@@ -15,6 +15,7 @@ mod reload;
 mod requests;
 mod shadow;
 mod shapes;
+mod statements;
 mod tags;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,8 @@ struct Inner {
     begun: AtomicBool,
     started: Instant,
     tasks: std::sync::Mutex<JoinSet<()>>,
+    /// The entities that `corral check` refuses.
+    misfits: statements::Misfits,
 }
 
 /// Why a host did not start.
@@ -158,6 +161,7 @@ impl Corral {
             begun: AtomicBool::new(false),
             started: Instant::now(),
             tasks: std::sync::Mutex::default(),
+            misfits: statements::Misfits::default(),
         });
         let corral = Self { inner };
         corral.start_tasks()?;
@@ -242,6 +246,7 @@ impl Corral {
             tasks.spawn(async move { list.keep_listed().await });
             tasks.spawn(async move { database.keep_database().await });
             tasks.spawn(async move { intents.carry_out_intents().await });
+            tasks.spawn(statements::keep_looking(inner.clone()));
             tasks.spawn(async move {
                 while let Some(inner) = inner.upgrade() {
                     inner.cache.sweep_near();

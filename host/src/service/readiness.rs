@@ -68,6 +68,7 @@ impl Corral {
             reasons.push("the origin does not answer: only stored values are served".to_owned());
         }
         reasons.extend(standing.failings.iter().cloned());
+        reasons.extend(self.inner.misfits.sentences());
         if self.inner.policies.slot().is_failing() {
             let what = "the policy fails and there is none to roll back to: what it can't decide is \
                         loaded and not stored";

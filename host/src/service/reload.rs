@@ -6,19 +6,14 @@
 //! moves. Requests in progress keep their edition, and with it the generation that knows its entities.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::time::timeout;
-
-use crate::config::{Config, ConfigErrors, Entity, HttpConfig, PolicyConfig};
-use crate::origin::OriginError;
+use crate::config::{Config, ConfigErrors, HttpConfig, OriginConfig, PolicyConfig, Secret};
+use crate::origin::is_same_origin;
 use crate::policy::watch;
 
 use super::edition::Edition;
 use super::{Corral, Inner, InstallError, StartError};
-
-/// How long the database may take to look at a statement that is new: a few round trips.
-const PREPARED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a reload did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +121,9 @@ impl Corral {
             return Err(ReloadError::Meanwhile);
         }
         self.inner.edition.store(Arc::new(edition));
+        self.inner
+            .misfits
+            .keep(|name| before.entities.get(name) == self.config().entities.get(name));
         cache.dismiss(&leaving);
         if lost > 0 {
             tracing::warn!(
@@ -145,47 +143,6 @@ impl Corral {
         self.inner.cache.join(&edition.definitions());
         self.inner.edition.store(Arc::new(edition));
         self.inner.cache.dismiss(&leaving);
-    }
-
-    /// A database that does not answer refuses nothing: neither does it at the start.
-    async fn look_at_statements(
-        &self,
-        before: &Config,
-        config: &Config,
-    ) -> Result<(), ReloadError> {
-        let is_new = |entity: &&Entity| before.entities.get(&entity.name) != Some(entity);
-        for entity in config.entities.values().filter(is_new) {
-            match timeout(PREPARED_WITHIN, self.complaints(entity)).await {
-                Ok(complaints) if complaints.is_empty() => {}
-                Ok(complaints) => {
-                    let (name, what) = (&entity.name, complaints.join("; "));
-                    return Err(ReloadError::Statement(format!("entity {name:?}: {what}")));
-                }
-                Err(_elapsed) => return Ok(()),
-            }
-        }
-        Ok(())
-    }
-
-    async fn complaints(&self, entity: &Entity) -> Vec<String> {
-        let Some(origin) = &self.inner.origin else { return Vec::new() };
-        let mut complaints = Vec::new();
-        let mut note = |what: &str, prepared| match prepared {
-            Ok(crate::origin::Prepared { complaints: found, .. }) => {
-                complaints.extend(found.into_iter().map(|found| format!("{what}: {found}")));
-            }
-            Err(error @ (OriginError::Rejected { .. } | OriginError::Undone { .. })) => {
-                complaints.push(format!("{what}: {error}"));
-            }
-            Err(OriginError::Unavailable(_) | OriginError::Timeout(_) | OriginError::TooLarge) => {}
-        };
-        if let Some(read) = &entity.read {
-            note("read", origin.prepare_read(read).await);
-        }
-        for (name, write) in &entity.writes {
-            note(&format!("write.{name}.sql"), origin.prepare_write(&write.statement).await);
-        }
-        complaints
     }
 
     /// Follows the configuration's own file, where that is asked for.
@@ -223,6 +180,21 @@ impl Edition {
     }
 }
 
+/// Who asks there, and by which password, may be another one.
+fn is_same(old: &OriginConfig, new: &OriginConfig) -> bool {
+    let OriginConfig { url, max_loads, max_writes, pooler } = new;
+    leads_where(&old.url, url)
+        && (old.max_loads, old.max_writes, old.pooler) == (*max_loads, *max_writes, *pooler)
+}
+
+fn leads_where(old: &Option<Secret>, new: &Option<Secret>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => is_same_origin(&old.0, &new.0),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
 /// What differs of that which a host reads once, when it starts.
 fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
     // Each key is named here, so that a new one is not forgotten.
@@ -255,8 +227,8 @@ fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[store]", old.store == *store),
         ("near.bytes", old.near == *near),
         ("near (no entity had it when the host started)", uses_near(old) || !uses_near(new)),
-        ("[origin]", old.origin == *origin),
-        ("query.url", old.query.url == query.url),
+        ("[origin]", is_same(&old.origin, origin)),
+        ("query.url", leads_where(&old.query.url, &query.url)),
         ("query.max_loads", old.query.max_loads == query.max_loads),
         ("policy.component", old.policy.component == *component),
         ("policy.cache", old.policy.cache == *cache),

@@ -114,6 +114,12 @@ impl Forwarder {
         Arc::strong_count(&self.shared.living) - 1
     }
 
+    /// How many connections were opened so far.
+    #[must_use]
+    pub fn opened(&self) -> usize {
+        self.shared.opened.load(Ordering::SeqCst)
+    }
+
     /// New connections lead to the server on this port; those that live stay where they are.
     pub fn point_to(&self, port: u16) {
         *self.shared.upstreams() = vec![port];

@@ -29,8 +29,43 @@ impl PgBouncer {
     /// # Errors
     /// When it is not installed, or does not come up; with its log.
     pub async fn start(server: u16, connections: u16, settings: &[&str]) -> anyhow::Result<Self> {
-        let owner = Owner::find()?;
-        let (home, port) = (owner.temp_dir()?, free_port()?);
+        let settings = settings.iter().map(ToString::to_string).collect();
+        let home = Owner::find()?.temp_dir()?;
+        Self::start_in(home, server, connections, settings).await
+    }
+
+    /// The same, but this user is asked for a password, and all others for none.
+    ///
+    /// # Errors
+    /// As [`PgBouncer::start`].
+    pub async fn start_guarded(
+        server: u16,
+        connections: u16,
+        (user, password): (&str, &str),
+    ) -> anyhow::Result<Self> {
+        let home = Owner::find()?.temp_dir()?;
+        let rules = format!(
+            "host all {user} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+        );
+        let users = format!("\"postgres\" \"\"\n\"{user}\" \"{password}\"\n");
+        let mut settings = vec!["auth_type = hba".to_owned()];
+        for (key, name, text) in
+            [("auth_hba_file", "hba.conf", rules), ("auth_file", "guarded.txt", users)]
+        {
+            let path = home.path().join(name);
+            fs::write(&path, text)?;
+            settings.push(format!("{key} = {}", path.display()));
+        }
+        Self::start_in(home, server, connections, settings).await
+    }
+
+    async fn start_in(
+        home: TempDir,
+        server: u16,
+        connections: u16,
+        settings: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let (owner, port) = (Owner::find()?, free_port()?);
         let file = |name: &str| home.path().join(name);
         fs::write(file("userlist.txt"), "\"postgres\" \"\"\n\"reader\" \"\"\n")?;
         let own = [
@@ -47,7 +82,7 @@ impl PgBouncer {
             "max_client_conn = 1000".to_owned(),
             "admin_users = postgres".to_owned(),
         ];
-        let lines = own.into_iter().chain(settings.iter().map(ToString::to_string));
+        let lines = own.into_iter().chain(settings);
         fs::write(file("pgbouncer.ini"), lines.collect::<Vec<_>>().join("\n"))?;
         let mut command = owner.command(Path::new(PROGRAM), home.path());
         command.arg(file("pgbouncer.ini"));

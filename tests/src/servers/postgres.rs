@@ -1,23 +1,23 @@
 //! A private Postgres.
 
+mod installed;
+
 use std::fs;
 use std::future::ready;
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, chown};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
 use super::port::free_port;
 use super::process::{Process, Signal, children, is_alive, signal};
-use super::{READY_WITHIN, build_dir, copy, eventually, run};
+use super::{READY_WITHIN, copy, eventually, run};
+
+use installed::Installed;
+pub(super) use installed::Owner;
 
 /// Enough for a handful of hosts with their pools, and a test's own connections.
 const MAX_CONNECTIONS: u16 = 200;
@@ -80,15 +80,57 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// One that speaks TLS as well, with this certificate and key (PEM).
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub async fn start_encrypted(certificate: &str, key: &str) -> anyhow::Result<Self> {
+        let (home, installed) = Self::fresh().await?;
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            installed.owner.write(&home.path().join("data").join(name), text)?;
+        }
+        Self::start_in(home, installed, vec!["ssl=on".to_owned()]).await
+    }
+
     async fn start_set(settings: Vec<String>) -> anyhow::Result<Self> {
+        let (home, installed) = Self::fresh().await?;
+        Self::start_in(home, installed, settings).await
+    }
+
+    /// A home with fresh data.
+    async fn fresh() -> anyhow::Result<(TempDir, Installed)> {
         let installed = Installed::find()?;
         let template = installed.template().await?;
         let home = installed.owner.temp_dir()?;
         copy(&template, &home.path().join("data"))?;
-        let port = free_port()?;
-        let mut postgres = Self { process: None, installed, port, settings, home };
+        Ok((home, installed))
+    }
+
+    /// Starts what lies in the folder `data`.
+    async fn start_in(
+        home: TempDir,
+        installed: Installed,
+        settings: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let mut postgres = Self { process: None, installed, port: free_port()?, settings, home };
         postgres.restart().await?;
         Ok(postgres)
+    }
+
+    /// A standby that follows this server, which was started by [`Postgres::start_replicated`]. It answers
+    /// reads. `SELECT pg_promote()` makes it a primary, on a timeline of its own.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub async fn start_follower(&self) -> anyhow::Result<Self> {
+        let (installed, settings) = (self.installed.clone(), self.settings.clone());
+        let home = installed.owner.temp_dir()?;
+        let mut copy = installed.command("pg_basebackup", home.path());
+        copy.arg("-D").arg(home.path().join("data"));
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+        copy.args(["--dbname", &self.url()]);
+        tokio::task::spawn_blocking(move || run(&mut copy)).await??;
+        Self::start_in(home, installed, settings).await
     }
 
     /// A standby that follows nobody. `SELECT pg_promote()` makes it a primary, on a timeline of its
@@ -170,6 +212,23 @@ impl Postgres {
     /// When it does not run.
     pub fn cont(&self) -> anyhow::Result<()> {
         self.signal_all(Signal::Cont)
+    }
+
+    /// Asks this role for its password from now on, and all others for none.
+    ///
+    /// # Errors
+    /// When the server still lets it in without one after a while.
+    pub async fn ask_for_password(&self, role: &str) -> anyhow::Result<()> {
+        let rules = format!(
+            "host all {role} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+        );
+        fs::write(self.home.path().join("data/pg_hba.conf"), rules)?;
+        self.psql("SELECT pg_reload_conf()").await?;
+        let without = self.url().replace("postgres@", &format!("{role}:@"));
+        eventually("passwords count", READY_WITHIN, || async {
+            Ok(PgConnection::connect(&without).await.is_err().then_some(()))
+        })
+        .await
     }
 
     /// A connection of the test's own.
@@ -260,120 +319,4 @@ fn texts(row: &PgRow) -> anyhow::Result<Vec<Option<String>>> {
         value.as_str().map(|text| Some(text.to_owned())).map_err(anyhow::Error::from_boxed)
     };
     (0..row.len()).map(text).collect()
-}
-
-/// Postgres as it is installed here, and the user that may run it.
-#[derive(Clone)]
-struct Installed {
-    bin: PathBuf,
-    owner: Owner,
-}
-
-impl Installed {
-    /// Debian keeps versions side by side and out of the path; the newest is taken.
-    fn find() -> anyhow::Result<Self> {
-        let version =
-            |bin: &Path| -> Option<u32> { bin.parent()?.file_name()?.to_str()?.parse().ok() };
-        let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-        let newest = debian
-            .map(|entry| entry.path().join("bin"))
-            .filter(|bin| bin.join("initdb").exists())
-            .max_by_key(|bin| version(bin));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let bin = newest
-            .or_else(|| std::env::split_paths(&path).find(|dir| dir.join("initdb").exists()))
-            .context("Postgres is not installed; tests/prepare installs it")?;
-        Ok(Self { bin, owner: Owner::find()? })
-    }
-
-    /// A data directory fresh from `initdb`, to copy. Making one takes seconds, so it is kept
-    /// beside the executables, for the test processes to come.
-    async fn template(&self) -> anyhow::Result<PathBuf> {
-        static TEMPLATE: OnceCell<PathBuf> = OnceCell::const_new();
-        let made = TEMPLATE.get_or_try_init(|| async {
-            let this = self.clone();
-            tokio::task::spawn_blocking(move || this.make_template()).await?
-        });
-        made.await.cloned()
-    }
-
-    fn make_template(&self) -> anyhow::Result<PathBuf> {
-        let template = build_dir()?.join(self.template_name()?);
-        if template.exists() {
-            return Ok(template);
-        }
-        let home = self.owner.temp_dir()?;
-        let data = home.path().join("data");
-        run(self
-            .command("initdb", home.path())
-            .arg("-D")
-            .arg(&data)
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"])
-            .arg("--no-sync"))?;
-        let partial = template.with_extension(std::process::id().to_string());
-        copy(&data, &partial)?;
-        match fs::rename(&partial, &template) {
-            Err(error) if !template.exists() => Err(error.into()),
-            // Another test process was faster.
-            Err(_) => Ok(fs::remove_dir_all(&partial).map(|()| template)?),
-            Ok(()) => Ok(template),
-        }
-    }
-
-    /// Differs where the content would: by version and by owner.
-    fn template_name(&self) -> anyhow::Result<String> {
-        let output = Command::new(self.bin.join("postgres")).arg("--version").output()?;
-        ensure!(output.status.success(), "`postgres --version` failed");
-        let version: String = String::from_utf8_lossy(&output.stdout)
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .collect();
-        Ok(format!("postgres-template-{}-{}", version.trim_matches('-'), self.owner.uid))
-    }
-
-    fn command(&self, program: &str, home: &Path) -> Command {
-        self.owner.command(&self.bin.join(program), home)
-    }
-}
-
-/// Postgres refuses to run as root: then it runs as the user that its package made.
-#[derive(Clone, Copy)]
-pub(super) struct Owner {
-    uid: u32,
-    gid: u32,
-    differs: bool,
-}
-
-impl Owner {
-    pub(super) fn find() -> anyhow::Result<Self> {
-        let me = fs::metadata("/proc/self")?;
-        if me.uid() != 0 {
-            return Ok(Self { uid: me.uid(), gid: me.gid(), differs: false });
-        }
-        let users = fs::read_to_string("/etc/passwd")?;
-        let user = |line: &str| {
-            let mut fields = line.strip_prefix("postgres:")?.split(':').skip(1);
-            let uid = fields.next()?.parse().ok()?;
-            Some(Self { uid, gid: fields.next()?.parse().ok()?, differs: true })
-        };
-        users.lines().find_map(user).context("root can't run Postgres, and no user `postgres` can")
-    }
-
-    /// A command that runs as this user.
-    pub(super) fn command(self, program: &Path, home: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(home);
-        if self.differs {
-            command.uid(self.uid).gid(self.gid);
-        }
-        command
-    }
-
-    pub(super) fn temp_dir(self) -> io::Result<TempDir> {
-        let dir = tempfile::tempdir()?;
-        if self.differs {
-            chown(dir.path(), Some(self.uid), Some(self.gid))?;
-        }
-        Ok(dir)
-    }
 }

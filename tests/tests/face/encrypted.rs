@@ -1,10 +1,12 @@
-//! A Redis that is reached by TLS, by a user of its own, in a database of its own.
+//! A Redis that is reached by TLS, by a user of its own, in a database of its own; and a Postgres that is reached by
+//! TLS. The system trusts the authority of both.
 
 use std::path::Path;
 
-use corral_tests::servers::{Host, Redis, eventually, free_port};
+use corral_tests::servers::{Host, Postgres, Redis, eventually, free_port};
+use hyper::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::common::{SOON, Servers, get};
@@ -55,11 +57,14 @@ impl Encrypted {
         servers.config(0, "", "").replace(&servers.store_url(0), &here)
     }
 
-    /// What tells a host to trust the authority.
     fn trust(&self) -> Vec<(&'static str, String)> {
-        let authority = self.home.path().join("authority.pem");
-        vec![("SSL_CERT_FILE", authority.display().to_string())]
+        trust(self.home.path())
     }
+}
+
+/// What tells a host that the system trusts the authority.
+fn trust(home: &Path) -> Vec<(&'static str, String)> {
+    vec![("SSL_CERT_FILE", home.join("authority.pem").display().to_string())]
 }
 
 /// An authority, and a server's certificate by it.
@@ -110,4 +115,24 @@ async fn is_without_store(host: &Host) {
     .unwrap();
     let ready: Value = get(host, "/readyz").await.json().unwrap();
     assert_ne!(ready["store"], "closed", "{ready}");
+}
+
+#[tokio::test]
+async fn an_origin_is_trusted_whose_authority_the_system_trusts_and_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    certify(home.path());
+    let pem = |file: &str| std::fs::read_to_string(home.path().join(file)).unwrap();
+    let postgres = Postgres::start_encrypted(&pem("server.pem"), &pem("key.pem")).await.unwrap();
+    let config = format!(
+        "[origin]\nurl = \"postgres://postgres@localhost:{}/postgres?sslmode=verify-full\"\n\
+         [entity.session]\nread = \"SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()\"\n\
+         ttl = \"1m\"\n",
+        postgres.port()
+    );
+    let host = Host::start_in(trust(home.path()), &config).await.unwrap();
+    let answer = get(&host, "/read/session").await;
+    assert_eq!(answer.json().unwrap(), json!({"ssl": true}), "{}", host.log());
+    // The control: another authority than those of the system.
+    let strange = Host::start_alive(&config).await.unwrap();
+    assert_eq!(get(&strange, "/read/session").await.status, StatusCode::SERVICE_UNAVAILABLE);
 }

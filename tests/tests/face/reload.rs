@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use corral_tests::servers::{Host, eventually};
+use corral_tests::servers::{Host, Postgres, eventually};
 use hyper::StatusCode;
 use serde_json::json;
 
@@ -195,4 +195,31 @@ async fn a_policy_that_one_goes_back_to_knows_the_entities_in_force() {
         .await
         .unwrap();
     }
+}
+
+/// The file is followed, and has another password in it. That keeps nothing else from coming into force.
+#[tokio::test]
+async fn a_password_that_was_exchanged_keeps_no_other_change_from_coming_into_force() {
+    let postgres = Postgres::start().await.unwrap();
+    postgres.psql("CREATE ROLE app LOGIN PASSWORD 'first'").await.unwrap();
+    postgres.ask_for_password("app").await.unwrap();
+    let config = |password: &str, database: &str, n: u8| {
+        let url = format!("postgres://app:{password}@127.0.0.1:{}/{database}", postgres.port());
+        format!("[origin]\nurl = \"{url}\"\n[entity.n]\nread = \"SELECT {n} AS n\"\nttl = \"1m\"\n")
+    };
+    let host = Host::start(&config("first", "postgres", 1)).await.unwrap();
+    assert_eq!(get(&host, "/read/n").await.json().unwrap(), json!({"n": 1}));
+    postgres.psql("ALTER ROLE app PASSWORD 'second'").await.unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
+    postgres.psql(end).await.unwrap();
+    host.configure(&config("second", "postgres", 2)).unwrap();
+    eventually("the statement is another one", SOON, || async {
+        let answer = get(&host, "/read/n").await;
+        Ok((answer.json()? == json!({"n": 2})).then_some(()))
+    })
+    .await
+    .unwrap();
+    // The control: another database is another origin.
+    host.configure(&config("second", "template1", 3)).unwrap();
+    until_it_says(&host, "[origin] needs a restart").await;
 }

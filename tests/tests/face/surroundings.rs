@@ -47,6 +47,14 @@ async fn what_an_orchestrator_says_of_services_is_no_configuration() {
 }
 
 #[tokio::test]
+async fn options_for_postgres_from_elsewhere_are_refused_where_a_pooler_would_refuse_them() {
+    let file = File::new(&tiny().await);
+    let said = check(&file, &[("PGOPTIONS", "-c work_mem=hunter2")], 1).await;
+    assert!(said.contains("origin.url") && said.contains("PGOPTIONS is set"), "{said}");
+    assert!(said.contains("options=…") && !said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
 async fn secrets_may_lie_in_files() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str, secret: &str| {

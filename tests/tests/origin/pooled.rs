@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use corral_host::origin::{Origin, OriginOptions, Pooler, PostgresOrigin};
+use corral_host::origin::{Again, Origin, OriginOptions, Pooler, PostgresOrigin, Xid};
 use corral_tests::servers::PgBouncer;
 use tokio::task::JoinSet;
 
@@ -129,6 +129,37 @@ async fn a_read_can_not_write_and_a_slow_one_is_cut() {
     }
 }
 
+/// Where a session is begun, and where it is asked which database it has and whether a transaction has ended.
+#[tokio::test]
+async fn a_question_that_hangs_is_cut_in_the_database_too() {
+    let server = Server::start().await;
+    let pooler = PgBouncer::start(server.postgres().port(), LENT, &[]).await.unwrap();
+    let mut admin = server.admin().await;
+    run(
+        &mut admin,
+        "CREATE ROLE reader LOGIN; CREATE SCHEMA slow; GRANT USAGE ON SCHEMA slow TO reader;
+         CREATE FUNCTION slow.pg_is_in_recovery() RETURNS bool LANGUAGE sql
+            AS 'SELECT pg_catalog.pg_sleep(3600) IS NULL'",
+    )
+    .await;
+    let url = pooler.url().replace("postgres@", "reader@");
+    let options = || OriginOptions { deadline: SHORT, ..OriginOptions::default() };
+    let begun = PostgresOrigin::connect(&url, &options()).unwrap();
+    begun.ping().await.unwrap();
+    run(&mut admin, "ALTER ROLE reader SET search_path = slow, pg_catalog").await;
+    pooler.admin("RECONNECT").await.unwrap();
+    begun.identity().await.unwrap_err();
+    begun.has_ended(Xid::from(3)).await.unwrap_err();
+    let begins = PostgresOrigin::connect(&url, &options()).unwrap();
+    begins.ping().await.unwrap_err();
+    until("the database has ended them too", async || {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state = 'active'";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut admin).await.unwrap() == 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_value_is_spelled_as_without_a_pooler_whatever_the_role_prefers() {
     for manner in MANNERS {
@@ -214,6 +245,23 @@ async fn a_pooler_is_noticed_and_its_absence_too() {
         let options = OriginOptions { pooler, ..OriginOptions::default() };
         let origin = PostgresOrigin::connect(&server.url(), &options).unwrap();
         assert_eq!(json(&origin, &kept, &[]).await.as_array().unwrap().len(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_the_pooler_refuses_is_read_where_it_is_configured() {
+    let server = Server::shared().await;
+    run(&mut server.admin().await, "CREATE ROLE rotated LOGIN").await;
+    let (port, asked) = (server.postgres().port(), ("rotated", "second"));
+    let pooler = PgBouncer::start_guarded(port, 1, asked).await.unwrap();
+    let url = |password: &str| pooler.url().replace("postgres@", &format!("rotated:{password}@"));
+    for (configured, is_right) in [("second", true), ("third", false)] {
+        let configured = url(configured);
+        let again = Some(Again::new(move || Some(configured.clone())));
+        let options = OriginOptions { again, ..OriginOptions::default() };
+        let origin = PostgresOrigin::connect(&url("first"), &options).unwrap();
+        let read = load(&origin, &one("SELECT 1 AS a", &[]), &[]).await;
+        assert_eq!(read.is_ok(), is_right, "{read:?}");
     }
 }
 

@@ -93,6 +93,55 @@ async fn a_write_leaves_a_server_that_became_read_only_for_the_one_that_took_its
 }
 
 #[tokio::test]
+async fn reads_leave_a_server_whose_standby_was_promoted_though_it_lives_and_nobody_writes() {
+    let old = Server::replicated().await;
+    let new = old.follower().await;
+    let way = Forwarder::start(old.postgres().port()).await.unwrap();
+    let origin = through(&way);
+    come_from(&origin, &old).await;
+    run(&mut new.admin().await, "SELECT pg_promote()").await;
+    way.point_to(new.postgres().port());
+    come_from(&origin, &new).await;
+}
+
+#[tokio::test]
+async fn reads_leave_a_standby_once_the_address_leads_to_its_primary_again() {
+    let primary = Server::replicated().await;
+    let standby = primary.follower().await;
+    let way = Forwarder::start(standby.postgres().port()).await.unwrap();
+    let origin = through(&way);
+    come_from(&origin, &standby).await;
+    way.point_to(primary.postgres().port());
+    come_from(&origin, &primary).await;
+}
+
+/// The control: what is asked now and then, whether the address leads elsewhere, costs no connection of the reads.
+#[tokio::test]
+async fn a_connection_is_kept_while_new_ones_find_the_same_server() {
+    let server = Server::shared().await;
+    let way = Forwarder::start(server.postgres().port()).await.unwrap();
+    let origin = through(&way);
+    let session = one("SELECT pg_backend_pid() AS pid", &[]);
+    let before = crate::kit::json(&origin, &session, &[]).await;
+    let opened = way.opened();
+    until("somebody looks where the address leads", async || {
+        assert_eq!(crate::kit::json(&origin, &session, &[]).await, before);
+        way.opened() > opened
+    })
+    .await;
+    assert_eq!(crate::kit::json(&origin, &session, &[]).await, before);
+}
+
+/// Reads until one is answered by this server.
+async fn come_from(origin: &PostgresOrigin, server: &Server) {
+    let port = one("SELECT inet_server_port() AS port", &[]);
+    until("reads come from the server to which the address leads", async || {
+        crate::kit::json(origin, &port, &[]).await["port"] == server.postgres().port()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_deadlock_is_told_from_what_the_client_did_wrong() {
     let server = Server::shared().await;
     let url = server.schema("deadlock").await;
@@ -128,19 +177,10 @@ async fn a_deadlock_is_told_from_what_the_client_did_wrong() {
 async fn a_password_that_was_exchanged_is_read_where_it_is_configured() {
     let server = Server::start().await;
     let mut admin = server.admin().await;
-    let rules = "host all app 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
-    let file: String = sqlx::query_scalar("SHOW hba_file").fetch_one(&mut admin).await.unwrap();
-    let lines = rules.lines().map(|line| format!("('{line}')")).collect::<Vec<_>>().join(", ");
-    let copy = format!("COPY (SELECT * FROM (VALUES {lines}) AS rules) TO '{file}'");
-    run(&mut admin, &format!("CREATE ROLE app LOGIN PASSWORD 'first'; {copy}")).await;
-    run(&mut admin, "SELECT pg_reload_conf()").await;
+    run(&mut admin, "CREATE ROLE app LOGIN PASSWORD 'first'").await;
+    server.postgres().ask_for_password("app").await.unwrap();
 
     let url = |password: &str| server.url().replace("postgres@", &format!("app:{password}@"));
-    until("passwords count", async || {
-        let wrong = PostgresOrigin::connect(&url("wrong"), &OriginOptions::default()).unwrap();
-        wrong.ping().await.is_err()
-    })
-    .await;
     let configured = Arc::new(Mutex::new(url("first")));
     let again = Arc::clone(&configured);
     let again = Again::new(move || Some(again.lock().unwrap().clone()));

@@ -37,6 +37,11 @@ impl Server {
         Self(Postgres::start_standby().await.unwrap())
     }
 
+    /// A standby of this one, which is one of [`Server::replicated`].
+    pub(crate) async fn follower(&self) -> Self {
+        Self(self.0.start_follower().await.unwrap())
+    }
+
     pub(crate) fn postgres(&self) -> &Postgres {
         &self.0
     }

@@ -66,6 +66,12 @@ impl Address {
         }
         url.query_pairs_mut().clear().extend_pairs(kept);
         let mut options = PgConnectOptions::from_url(&url).map_err(|e| invalid("postgres", &e))?;
+        if options.get_options().is_some() {
+            return Err(wrong(
+                "PGOPTIONS is set in the environment, and not every server or pooler takes it: unset it, and \
+                 write what it says into the URL, as options=…",
+            ));
+        }
         if let Some(bare) = bare_address(options.get_host()) {
             options = options.host(&bare);
         }

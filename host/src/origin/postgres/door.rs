@@ -8,7 +8,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Row as _};
 
 use super::address::Address;
 use super::identity;
-use super::lending::{Lending, Setting, of_session};
+use super::lending::{Lending, Setting, limited, of_session};
+use crate::origin::identity::Server;
 use crate::origin::pool::Identify;
 use crate::origin::{Again, OriginError, OriginIdentity};
 
@@ -20,8 +21,9 @@ const MARK: &str = "corral.session";
 /// `feature_not_supported`, `undefined_object`, `invalid_parameter_value`.
 const REFUSALS: [&str; 4] = ["08P01", "0A000", "42704", "22023"];
 
-/// How a server refuses who asks: `invalid_authorization_specification`, and `invalid_password`.
-const UNKNOWN: [&str; 2] = ["28000", "28P01"];
+/// How a server refuses who asks: `invalid_authorization_specification`, and `invalid_password`; and how
+/// `PgBouncer` does up to version 1.18.
+const UNKNOWN: [&str; 3] = ["28000", "28P01", "08P01"];
 
 /// What leads to a database.
 pub(in crate::origin) struct Door {
@@ -29,15 +31,17 @@ pub(in crate::origin) struct Door {
     again: Option<Again>,
     /// What a session of one's own is given at its beginning.
     settings: Vec<Setting>,
+    /// How long a lent session may answer what is asked at its beginning.
+    limit_ms: i32,
     address: RwLock<Address>,
 }
 
-type Opened = (PgConnection, Option<OriginIdentity>);
+type Opened = (PgConnection, Server);
 
 /// Why a connection could not be opened.
 struct Shut {
     error: OriginError,
-    /// The server does not know who asks, or by this password.
+    /// The server may not know who asks, or by this password.
     is_unknown: bool,
 }
 
@@ -56,7 +60,8 @@ impl Door {
             settings.push(("default_transaction_read_only".to_owned(), "on".to_owned()));
         }
         let (lending, again) = (Arc::clone(lending), again.cloned());
-        Self { lending, again, settings, address: RwLock::new(address.clone()) }
+        let address = RwLock::new(address.clone());
+        Self { lending, again, settings, limit_ms: deadline_ms, address }
     }
 
     fn address(&self) -> Address {
@@ -102,16 +107,17 @@ impl Door {
         if kept.map_err(|error| Shut::from(&error))? != Some(value) {
             return Ok(None);
         }
-        let identity = identity::of(&mut connection).await?;
-        Ok(Some((connection, identity)))
+        let server = identity::of(&mut connection, identity::question()).await?;
+        Ok(Some((connection, server)))
     }
 
     async fn open_lent(&self, address: &Address) -> Result<Opened, Shut> {
         let connected = address.options().clone().extra_float_digits(None).connect().await;
         let mut connection = connected.map_err(|error| Shut::from(&error))?;
-        let identity = identity::of(&mut connection).await?;
+        let question = limited(&identity::question(), self.limit_ms);
+        let server = identity::of(&mut connection, question).await?;
         self.lending.note();
-        Ok((connection, identity))
+        Ok((connection, server))
     }
 }
 

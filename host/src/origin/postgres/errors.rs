@@ -11,11 +11,31 @@ use crate::origin::attempt::{Condition, Failure};
 /// `query_canceled`: the statement timeout (or an administrator).
 const CANCELED: &str = "57014";
 
+/// `transaction_timeout`: it ends the session, too.
+const LATE: &str = "25P04";
+
 /// `character_not_in_repertoire`, for an answer that is no UTF-8.
 const UNDECODABLE: &str = "22021";
 
-/// `serialization_failure`, which a standby says of a read too, and `deadlock_detected`.
-const UNDONE: [&str; 2] = ["40001", "40P01"];
+/// After these nothing is written, and the same may succeed now:
+/// - `transaction_rollback` and of its class `serialization_failure` (which a standby says of a read too),
+///   `statement_completion_unknown` and `deadlock_detected`;
+/// - `lock_not_available`;
+/// - `in_failed_sql_transaction`: something before failed, and nobody here has heard of it;
+/// - `idle_in_transaction_session_timeout`: this host was held up, and the session has ended;
+/// - `snapshot_too_old`.
+const UNDONE: [&str; 8] = ["40000", "40001", "40003", "40P01", "55P03", "25P02", "25P03", "72000"];
+
+/// Connection exceptions (those between a server and another one among them), insufficient resources, and what
+/// the operator does: the server shuts down, starts, or drops the database.
+const UNAVAILABLE_CLASSES: [&str; 3] = ["08", "53", "57"];
+
+/// `system_error` and `io_error`, and `fdw_unable_to_establish_connection`.
+const UNAVAILABLE: [&str; 3] = ["58000", "58030", "HV00N"];
+
+/// `configuration_limit_exceeded`, though it is of the class of resources: a statement that wants more temporary
+/// files than its role may have wants them each time.
+const LIMITED: &str = "53400";
 
 /// `protocol_violation`: other than as an end of the connection, more or fewer values than the statement
 /// has parameters.
@@ -91,21 +111,75 @@ fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {
         code if OF_NAMES.contains(&code) => Condition::Shared,
         _ => Condition::Usable,
     };
-    let error = if code == CANCELED {
-        OriginError::Timeout(deadline)
-    } else if UNDONE.contains(&code) {
-        OriginError::Undone { code: code.to_owned(), message }
-    } else if is_unavailable(code) && (is_fatal || code != MISCOUNTED) {
-        OriginError::Unavailable(format!("{message} ({code})"))
-    } else {
-        OriginError::Rejected { code: code.to_owned(), message }
+    let error = match Sort::of(code, is_fatal) {
+        Sort::Late => OriginError::Timeout(deadline),
+        Sort::Undone => OriginError::Undone { code: code.to_owned(), message },
+        Sort::Unavailable => OriginError::Unavailable(format!("{message} ({code})")),
+        Sort::Rejected => OriginError::Rejected { code: code.to_owned(), message },
     };
     Failure { error, connection }
 }
 
-/// Connection exceptions, insufficient resources (too many connections, disk full), and the server
-/// shutting down, starting or dropping the database.
-fn is_unavailable(code: &str) -> bool {
-    let is_class = |class: &str| code.starts_with(class);
-    is_class("08") || is_class("53") || is_class("57P") || OF_NAMES.contains(&code)
+/// What the caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// Give it more time.
+    Late,
+    /// Try again.
+    Undone,
+    /// Wait for the database.
+    Unavailable,
+    /// Change what is asked.
+    Rejected,
+}
+
+impl Sort {
+    fn of(code: &str, is_fatal: bool) -> Self {
+        let is_unavailable = UNAVAILABLE.contains(&code)
+            || OF_NAMES.contains(&code)
+            || UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class));
+        match code {
+            CANCELED | LATE => Self::Late,
+            code if UNDONE.contains(&code) => Self::Undone,
+            // Whatever ends the session is not of the statement.
+            _ if is_fatal => Self::Unavailable,
+            MISCOUNTED | LIMITED => Self::Rejected,
+            _ if is_unavailable => Self::Unavailable,
+            _ => Self::Rejected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_says_what_its_caller_can_do() {
+        let sorts = [
+            (Sort::Late, "57014 25P04"),
+            (Sort::Undone, "40000 40001 40003 40P01 55P03 25P02 25P03 72000"),
+            (Sort::Unavailable, "08000 08001 08003 08004 08006 08007 53000 53100 53200 53300"),
+            (
+                Sort::Unavailable,
+                "57000 57P01 57P02 57P03 57P04 57P05 58000 58030 HV00N 26000 42P05",
+            ),
+            (Sort::Rejected, "08P01 53400 40002 58P01 58P02 25000 25001 25006 25P01 55000 55006"),
+            (
+                Sort::Rejected,
+                "XX000 XX001 XX002 HV000 F0000 54000 0A000 22012 23505 42P01 P0001 MYAPP",
+            ),
+        ];
+        for (sort, code) in
+            sorts.iter().flat_map(|(sort, codes)| codes.split(' ').map(move |code| (*sort, code)))
+        {
+            assert_eq!(Sort::of(code, false), sort, "{code}");
+            let of_the_session = if sort == Sort::Rejected { Sort::Unavailable } else { sort };
+            assert_eq!(
+                Sort::of(code, true),
+                of_the_session,
+                "{code}, after which the session ends"
+            );
+        }
+    }
 }

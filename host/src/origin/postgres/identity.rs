@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::errors::{classify, undecodable};
 use crate::origin::attempt::{Failure, Patience};
+use crate::origin::identity::Server;
 use crate::origin::{OriginError, OriginIdentity, ServerLife, Xid};
 
 /// What identifies a database: system identifier, its number and name, timeline; each as text.
@@ -35,22 +36,26 @@ pub(super) const LIFE: &str = "\
 /// The first version that tells a transaction's id, and whether a snapshot sees it.
 const NEEDED_VERSION: u32 = 130_000;
 
-/// Asks a connection. None: the database does not say.
+/// Asks a connection where it leads, by [`question`].
 pub(super) async fn of(
     connection: &mut PgConnection,
-) -> Result<Option<OriginIdentity>, OriginError> {
-    match sqlx::raw_sql(AssertSqlSafe(question())).fetch_one(connection).await {
-        Ok(row) => identity(&row, 0).map(Some),
+    question: String,
+) -> Result<Server, OriginError> {
+    match sqlx::raw_sql(AssertSqlSafe(question)).fetch_one(connection).await {
+        Ok(row) => {
+            let in_recovery: String = row.try_get(5).map_err(|e| undecodable(&e))?;
+            Ok(Server { identity: Some(identity(&row, 0)?), is_standby: in_recovery == "true" })
+        }
         // The role may not ask, or a server that only resembles Postgres has no such
         // functions. It serves all the same, and `check` says what is missing.
-        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) if is_refusal(&error) => Ok(Server::default()),
         Err(error) => Err(OriginError::Unavailable(error.to_string())),
     }
 }
 
 /// The statement that asks which database this is, for [`identity`].
 pub(super) fn question() -> String {
-    format!("SELECT {COLUMNS}, {LIFE} {SOURCE}")
+    format!("SELECT {COLUMNS}, {LIFE}, pg_is_in_recovery()::text {SOURCE}")
 }
 
 /// Reads [`LIFE`] from a row.

@@ -81,6 +81,12 @@ pub(super) fn of_session(deadline_ms: i32) -> Vec<Setting> {
     std::iter::once(limit).chain(spelling).collect()
 }
 
+/// A question that is a message of its own, with a limit for sessions that have none from their beginning. What
+/// is set for the transaction that such a message is ends with it, also by an error.
+pub(super) fn limited(question: &str, limit_ms: i32) -> String {
+    format!("SET LOCAL statement_timeout = {limit_ms}; {question}")
+}
+
 /// A text in a statement. The form with `E` means the same under every setting.
 fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))

@@ -5,9 +5,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Postgres, Row};
 use tokio::time::Instant;
 
-use super::PostgresOrigin;
 use super::errors::{classify, undecodable};
-use super::identity;
+use super::lending::limited;
+use super::{PostgresOrigin, identity, millis};
 use crate::origin::attempt::Patience;
 use crate::origin::pool::Lease;
 use crate::origin::{OriginError, OriginIdentity, Xid};
@@ -101,7 +101,12 @@ impl PostgresOrigin {
         loop {
             let mut lease = self.questions.lease(patience.left()).await?;
             let asked = Instant::now();
-            let row = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_one(lease.connection());
+            // A session of one's own has a limit from its beginning.
+            let question = match self.lending.is_lent() {
+                true => limited(&sql, millis(patience.left())),
+                false => sql.clone(),
+            };
+            let row = sqlx::raw_sql(AssertSqlSafe(question)).fetch_one(lease.connection());
             let work = async { row.await.map_err(|e| classify(e, patience.deadline())) };
             match patience.guard(work).await {
                 Ok(row) => return Ok((row, lease, asked)),

@@ -80,7 +80,8 @@ impl PostgresOrigin {
 
     async fn attempt(&self, question: Question<'_>) -> Result<Fetched, (OriginError, IsStale)> {
         let Question { read, patience, .. } = question;
-        let mut lease = self.reads.lease(patience.left()).await.map_err(|e| (e, IsStale(false)))?;
+        let lease = self.lease(&self.reads, patience).await;
+        let mut lease = lease.map_err(|e| (e, IsStale(false)))?;
         match patience.guard(self.run(&mut lease, question)).await {
             Ok(fetched) => {
                 leave(lease, &read.sql).await;

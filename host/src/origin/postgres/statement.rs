@@ -10,18 +10,28 @@ use crate::origin::{BODY_LIMIT, ParamType, ReadStatement, Rows};
 ///
 /// `_corral.*` rather than `_corral`: a column of that name would be taken instead of the row. The
 /// subquery's order is the outer one's, as nothing sorts or joins above it. Of a row that is too large no more
-/// comes than shows that it is: the driver holds a whole row in memory.
+/// comes than shows that it is, and none of its columns: the driver holds a whole row in memory. `OFFSET 0` keeps
+/// the row in one piece, so that nothing in it is worked out for its size, its text and its columns each.
 pub(super) fn read_rows(read: &ReadStatement, columns: &[String]) -> String {
     let limit = match read.rows {
         Rows::One => " LIMIT 1",
         Rows::Many => "",
     };
-    let asked: String =
-        columns.iter().map(|name| format!(", _corral.{}", quoted_identifier(name))).collect();
     let (sql, types) = (&read.sql, signature(&read.params));
-    let longest = BODY_LIMIT + 1;
+    let (row, longest) = ("row_to_json(_corral.*)::text", BODY_LIMIT + 1);
+    let from = format!("FROM (\n{sql}\n) AS _corral{limit}");
+    if columns.is_empty() {
+        return format!("SELECT left({row}, {longest}) {from} /* {types} */");
+    }
+    let named =
+        |(nth, name): (usize, &String)| format!(", _corral.{} AS c{nth}", quoted_identifier(name));
+    let named: String = columns.iter().enumerate().map(named).collect();
+    let asked =
+        |nth: usize| format!(", CASE WHEN octet_length(json) <= {BODY_LIMIT} THEN c{nth} END");
+    let asked: String = (0..columns.len()).map(asked).collect();
     format!(
-        "SELECT left(row_to_json(_corral.*)::text, {longest}){asked} FROM (\n{sql}\n) AS _corral{limit} /* {types} */"
+        "SELECT left(json, {longest}){asked} FROM (SELECT {row} AS json{named} {from} OFFSET 0) AS _corral \
+         /* {types} */"
     )
 }
 

@@ -79,7 +79,7 @@ async fn ask(
     let status: Option<String> = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
     match status.as_deref() {
         Some("committed") => Ok(Answer::Committed),
-        Some("aborted") => Ok(Answer::RolledBack(OriginError::Rejected {
+        Some("aborted") => Ok(Answer::RolledBack(OriginError::Undone {
             code: FAILED.to_owned(),
             message: "the commit was answered with a rollback".to_owned(),
         })),

@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Sqlite, SqliteConnection};
 
+use crate::origin::identity::Server;
 use crate::origin::pool::Identify;
 use crate::origin::{OriginError, OriginIdentity};
 
@@ -27,9 +28,9 @@ impl Identify for Sqlite {
 
     async fn open(
         options: &SqliteConnectOptions,
-    ) -> Result<(SqliteConnection, Option<OriginIdentity>), OriginError> {
+    ) -> Result<(SqliteConnection, Server), OriginError> {
         let opened = options.connect().await;
         let connection = opened.map_err(|error| OriginError::Unavailable(error.to_string()))?;
-        Ok((connection, Self::place(options)))
+        Ok((connection, Server { identity: Self::place(options), is_standby: false }))
     }
 }

@@ -9,6 +9,19 @@ use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{Column, Decode, Row, Sqlite, TypeInfo, ValueRef};
 
 use super::plan::{Kind, Plan};
+use crate::origin::BODY_LIMIT;
+
+/// Whether a value of the row is too large for any answer. Its JSON is longer still, so none is made.
+pub(super) fn is_too_large(row: &SqliteRow) -> Result<bool, BoxDynError> {
+    for index in 0..row.columns().len() {
+        let value = row.try_get_raw(index)?;
+        let is_long = !value.is_null() && matches!(value.type_info().name(), "TEXT" | "BLOB");
+        if is_long && decode::<&[u8]>(value)?.len() > BODY_LIMIT {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 /// Appends the row.
 pub(super) fn write(row: &SqliteRow, plan: &Plan, out: &mut Vec<u8>) -> Result<(), BoxDynError> {

@@ -1,0 +1,166 @@
+//! What the database says of the configuration's statements: that it does not accept one, or that readers can't
+//! share what one answers (a random number, say).
+//!
+//! A reload is refused for that, since the configuration in force goes on. A start is not: one statement would
+//! keep a host from serving all others. What is rejected is said when it is asked for; what would be answered all
+//! the same is said here, in the log and in `/readyz`.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::config::{Config, Entity};
+use crate::origin::{Origin, OriginError, Prepared};
+
+use super::reload::ReloadError;
+use super::{Corral, Inner};
+
+/// How long the database may take to look at the statements of an entity: a few round trips.
+const PREPARED_WITHIN: Duration = Duration::from_secs(5);
+
+/// When a database that did not answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// When statements are looked at again of which something is wrong: a migration or a grant may have mended it.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The entities that are answered though something is wrong with them, each with what it is.
+#[derive(Debug, Default)]
+pub(super) struct Misfits(Mutex<BTreeMap<String, String>>);
+
+impl Misfits {
+    /// What `/readyz` says. What is wrong is for the log.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let sentence = |name: &String| {
+            format!("{name:?} is served as it is, and `corral check` refuses it: the log says why")
+        };
+        self.lock().keys().map(sentence).collect()
+    }
+
+    /// Forgets all but these.
+    pub(super) fn keep(&self, is_kept: impl Fn(&str) -> bool) {
+        self.lock().retain(|name, _| is_kept(name));
+    }
+
+    fn note(&self, name: &str, complaints: &[String]) {
+        if complaints.is_empty() {
+            self.lock().remove(name);
+            return;
+        }
+        let what = complaints.join("; ");
+        let before = self.lock().insert(name.to_owned(), what.clone());
+        if before.as_ref() != Some(&what) {
+            tracing::warn!(
+                "the entity {name:?} is served as it is, and `corral check` refuses it: {what}"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at the statements that a host began with, until nothing is said of them.
+pub(super) async fn keep_looking(inner: Weak<Inner>) {
+    while let Some(inner) = inner.upgrade() {
+        let looked = (Corral { inner }).look_at_all().await;
+        match looked {
+            Ok(true) => return,
+            Ok(false) => sleep(LOOK_AGAIN).await,
+            Err(error) => {
+                tracing::debug!(%error, "the database can't be asked about statements yet");
+                sleep(ASK_AGAIN).await;
+            }
+        }
+    }
+}
+
+impl Corral {
+    /// Whether nothing is said of any statement.
+    async fn look_at_all(&self) -> Result<bool, OriginError> {
+        let Some(origin) = &self.inner.origin else { return Ok(true) };
+        let config = self.config();
+        for entity in config.entities.values() {
+            let Seen { complaints, .. } = look(origin.as_ref(), entity).await?;
+            // Another configuration may be in force by now.
+            if self.config().entities.get(&entity.name) == Some(entity) {
+                self.inner.misfits.note(&entity.name, &complaints);
+            }
+        }
+        Ok(self.inner.misfits.lock().is_empty())
+    }
+
+    /// A database that does not answer refuses nothing.
+    pub(super) async fn look_at_statements(
+        &self,
+        before: &Config,
+        config: &Config,
+    ) -> Result<(), ReloadError> {
+        let Some(origin) = &self.inner.origin else { return Ok(()) };
+        let is_new = |entity: &&Entity| before.entities.get(&entity.name) != Some(entity);
+        for entity in config.entities.values().filter(is_new) {
+            let Ok(Seen { rejected, complaints }) = look(origin.as_ref(), entity).await else {
+                return Ok(());
+            };
+            let what = [rejected, complaints].concat();
+            if !what.is_empty() {
+                let (name, what) = (&entity.name, what.join("; "));
+                return Err(ReloadError::Statement(format!("entity {name:?}: {what}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with the statements of an entity.
+#[derive(Default)]
+struct Seen {
+    /// What the database does not accept.
+    rejected: Vec<String>,
+    /// What it accepts.
+    complaints: Vec<String>,
+}
+
+/// Looks at the statements of an entity. An error: the database does not say.
+async fn look(origin: &dyn Origin, entity: &Entity) -> Result<Seen, OriginError> {
+    let looking = async {
+        let mut seen = Seen::default();
+        if let Some(read) = &entity.read {
+            seen.note("read", origin.prepare_read(read).await)?;
+        }
+        for (name, write) in &entity.writes {
+            let prepared = origin.prepare_write(&write.statement).await;
+            seen.note(&format!("write.{name}.sql"), prepared)?;
+        }
+        Ok(seen)
+    };
+    let late = |_elapsed| OriginError::Timeout(PREPARED_WITHIN);
+    timeout(PREPARED_WITHIN, looking).await.map_err(late)?
+}
+
+impl Seen {
+    fn note(
+        &mut self,
+        what: &str,
+        prepared: Result<Prepared, OriginError>,
+    ) -> Result<(), OriginError> {
+        match prepared {
+            Ok(Prepared { complaints, .. }) => {
+                let complaints = complaints.into_iter().map(|found| format!("{what}: {found}"));
+                self.complaints.extend(complaints);
+            }
+            Err(error @ (OriginError::Rejected { .. } | OriginError::Undone { .. })) => {
+                self.rejected.push(format!("{what}: {error}"));
+            }
+            Err(
+                error @ (OriginError::Unavailable(_)
+                | OriginError::Timeout(_)
+                | OriginError::TooLarge),
+            ) => return Err(error),
+        }
+        Ok(())
+    }
+}
