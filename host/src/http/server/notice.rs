@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// How long the handshake of a connection takes that had begun when the server stopped: a few round trips to
 /// a balancer. Who begins one meanwhile waits for a second, so it is no longer.
-pub(super) const HANDSHAKE: Duration = Duration::from_millis(10);
+pub(super) const HANDSHAKE: Duration = Duration::from_millis(2);
 
 /// How long a connection without a request waits for one after the server stopped: what was on its way then
 /// is there by then.
