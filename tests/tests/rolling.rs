@@ -33,12 +33,10 @@ async fn rolled(balancer: Balancer, ending: Ending) -> Report {
     // Of a host that does not drain, the clients have less time to meet the end.
     let pause_ms = if ending == Ending::Drained { 25 } else { 2 };
     let rolling = Rolling { balancer, requests: 2_000, clients: 16, pause_ms, ending };
-    let report = rolling.run().await.unwrap();
-    println!("{report:#?}");
-    report
+    rolling.run().await.unwrap()
 }
 
 fn fails(report: &Report) {
-    assert!(!report.failed.is_empty() && report.expect().is_err());
+    assert!(!report.failed.is_empty() && report.expect().is_err(), "{report:#?}");
     report.expect_changes().unwrap();
 }
