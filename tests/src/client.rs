@@ -42,9 +42,21 @@ impl Client {
     /// A client whose requests take at most `limit` each, connecting and the body included.
     #[must_use]
     pub fn with_limit(limit: Duration) -> Self {
+        Self::build(limit, true)
+    }
+
+    /// A client that sends each request once, also where the kept connection turns out to be closed.
+    #[must_use]
+    pub fn without_retries() -> Self {
+        Self::build(LIMIT, false)
+    }
+
+    fn build(limit: Duration, retries: bool) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self { pool: Pool::builder(TokioExecutor::new()).build(connector), limit }
+        let pool =
+            Pool::builder(TokioExecutor::new()).retry_canceled_requests(retries).build(connector);
+        Self { pool, limit }
     }
 
     /// `GET`.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::http::{Front, Manners, Server, Share, admin_router, shares};
+use crate::http::{Front, Manners, Notice, Server, Share, admin_router, shares};
 use crate::service::{Corral, FAREWELL};
 
 use super::Failed;
@@ -56,14 +56,10 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
         policy = corral.policies().slot().current().label(),
         "serving"
     );
-    let (stop, stopped) = watch::channel(false);
+    let (tell, notices) = watch::channel(Notice::Serve);
     let serving = (
-        tokio::spawn(front.serve(
-            Front::new(corral.clone()),
-            told(stopped.clone()),
-            manners(clients),
-        )),
-        tokio::spawn(back.serve(admin_router(corral.clone()), told(stopped), manners(operators))),
+        tokio::spawn(front.serve(Front::new(corral.clone()), notices.clone(), manners(clients))),
+        tokio::spawn(back.serve(admin_router(corral.clone()), notices, manners(operators))),
     );
     let served = async { _ = tokio::join!(serving.0, serving.1) };
     let first = loop {
@@ -78,7 +74,7 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     };
     corral.drain();
     tokio::select! {
-        () = end(&corral, first, stop, served) => {}
+        () = end(&corral, first, tell, served) => {}
         _again = stops.asked() => {
             tracing::warn!("asked again to stop: what is in progress is cut off");
             corral.shutdown(Duration::ZERO).await;
@@ -91,7 +87,7 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
 async fn end(
     corral: &Corral,
     why: Stop,
-    stop: watch::Sender<bool>,
+    tell: watch::Sender<Notice>,
     served: impl Future<Output = ()>,
 ) {
     let config = corral.config();
@@ -102,11 +98,11 @@ async fn end(
             ?drain,
             "draining: not ready any more, and serving those who come all the same"
         );
+        tell.send_replace(Notice::Drain);
         sleep(drain).await;
     }
     tracing::info!("stopping: no new requests, those in progress may end");
-    // The message finds no receiver only when both servers have ended already.
-    let _ended = stop.send(true);
+    tell.send_replace(Notice::Stop);
     // What is cut off is told so, and its lease is given back, within the grace time too.
     let cut = Instant::now() + grace - FAREWELL.min(grace / 4);
     let mut served = pin!(served);
@@ -115,11 +111,6 @@ async fn end(
     if ended.is_err() {
         served.await;
     }
-}
-
-async fn told(mut stopped: watch::Receiver<bool>) {
-    // A sender that is gone is an end as well.
-    let _gone = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// How a host was asked to end.

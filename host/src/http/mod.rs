@@ -32,7 +32,7 @@ use crate::service::{Corral, Readiness};
 use access::Gatekeeper;
 pub use problem::Problem;
 use read::Answered;
-pub use server::{Answers, Manners, Server, Share, shares};
+pub use server::{Answers, Manners, Notice, Server, Share, shares};
 
 /// What every handler works with.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use corral_tests::scenario::real::command::Real;
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
     deaths, faults, idlers, lifetimes, loads, near, newcomer, origin, outage, policies, pooler,
-    predict, rename, report, saturated, stampede,
+    predict, rename, report, rolling, saturated, stampede,
 };
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
@@ -213,6 +213,8 @@ enum Scenario {
     /// Redis that comes back with what it had before, or is two at a time, and commits whose outcome
     /// nobody is told: on each of these, whether anything stale is read.
     Real(Real),
+    /// Three hosts behind `HAProxy` or nginx, replaced one after the other under load.
+    Rolling(rolling::Rolling),
     /// A policy that renames every key comes into force on two hosts under load with writes.
     Rename {
         /// Seconds before and after.
@@ -270,8 +272,7 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         Scenario::Faults { requests, every_ms, seed, near_ms } => {
             let [every, near] = [every_ms, near_ms].map(Duration::from_millis);
             let report = faults::Faults { requests, every, seed, near }.run().await?;
-            print(&report)?;
-            return Ok(report.holds());
+            return judged(&report, report.holds());
         }
         Scenario::Near { writes, rounds, near_ms } => {
             print(&near::run(Duration::from_millis(near_ms), writes, rounds).await?)?;
@@ -284,15 +285,13 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             let mut holds = true;
             for blow in origin::Blow::ALL {
                 let report = origin::run(blow, Duration::from_secs(seconds)).await?;
-                print(&report)?;
-                holds &= report.expect().is_ok();
+                holds &= judged(&report, report.expect().is_ok())?;
             }
             return Ok(holds);
         }
         Scenario::Saturated { rounds, seconds } => {
             let told = |run: &saturated::Run| eprintln!("{run:?}");
-            let report = saturated::run(rounds, Duration::from_secs(seconds), told).await?;
-            print(&report)?;
+            print(&saturated::run(rounds, Duration::from_secs(seconds), told).await?)?;
         }
         Scenario::Idlers { silent, half, never, good, max_connections, json } => {
             let [before, within] = [10, 120].map(Duration::from_secs);
@@ -307,23 +306,20 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         }
         Scenario::Predict { trace, limit, rate } => {
             let report = predict::run(&recorded(trace, limit)?, rate).await?;
-            print(&report)?;
-            return Ok(report.holds());
+            return judged(&report, report.holds());
         }
         Scenario::Loads { trace, limit, ttl, rate } => {
             let keepings = [loads::EXACT, loads::DEFAULTS, loads::STALE];
             let told = |line: &loads::Line| eprintln!("{line:?}");
             let replay = loads::Loads { ttl, rate };
             let report = replay.run(&recorded(trace, limit)?, &keepings, told).await?;
-            print(&report)?;
-            return Ok(report.holds());
+            return judged(&report, report.holds());
         }
         Scenario::Report { orders, sections, ttl, rate, seconds, direct } => {
             let lasts = Duration::from_secs(seconds);
             let reading = report::Reading { orders, sections, ttl, rate, lasts, direct };
             let report = reading.run(|what| eprintln!("{what}")).await?;
-            print(&report)?;
-            return Ok(report.holds());
+            return judged(&report, report.holds());
         }
         Scenario::Spread { keys } => print(&lifetimes::spread(keys).await?)?,
         Scenario::Hot { seconds } => print(&lifetimes::hot(Duration::from_secs(seconds)).await?)?,
@@ -349,11 +345,12 @@ async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             let lasts = Duration::from_secs(seconds);
             let pooling = pooler::Pooling { rate, lasts, clients, lent };
             let report = pooling.run().await?;
-            print(&report)?;
-            return Ok(report.holds(&pooling));
+            return judged(&report, report.holds(&pooling));
         }
-        Scenario::Real(real) => {
-            return real.play(|report| println!("{report:#}")).await;
+        Scenario::Real(real) => return real.play(|report| println!("{report:#}")).await,
+        Scenario::Rolling(rolling) => {
+            let report = rolling.run().await?;
+            return judged(&report, report.expect().is_ok());
         }
         Scenario::Rename { seconds, json } => {
             let lasts = Duration::from_secs(seconds);
@@ -390,6 +387,11 @@ fn show(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
     }
     println!("{report}");
     Ok(())
+}
+
+fn judged(report: &impl Serialize, holds: bool) -> anyhow::Result<bool> {
+    print(report)?;
+    Ok(holds)
 }
 
 fn print(report: &impl Serialize) -> anyhow::Result<()> {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use corral_host::Corral;
 use corral_host::config::{Config, Environment};
-use corral_host::http::{Front, Manners, Server};
+use corral_host::http::{Front, Manners, Notice, Server};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use super::Target;
 
@@ -38,6 +39,8 @@ struct Running {
     _runtime: Runtime,
     _folder: TempDir,
     address: SocketAddr,
+    /// Nobody is told to stop; dropped, it would be.
+    _tell: watch::Sender<Notice>,
 }
 
 impl Running {
@@ -47,17 +50,17 @@ impl Running {
         // No bytes at all are a database without tables.
         std::fs::write(&database, "")?;
         let config = format!("[origin]\nurl = \"sqlite:{}\"\n{CONFIG}", database.display());
+        let (tell, notices) = watch::channel(Notice::Serve);
         let address = runtime.block_on(async {
             let config = Config::parse(&config, "fuzz.toml", &Environment::default())?;
             let corral = Corral::start(config).await.context("a host")?;
             let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
             let address = server.address()?;
-            let for_ever = std::future::pending();
             let manners = Manners { connections: 64, idle: PATIENCE, grace: Duration::ZERO };
-            tokio::spawn(server.serve(Front::new(corral), for_ever, manners));
+            tokio::spawn(server.serve(Front::new(corral), notices, manners));
             anyhow::Ok(address)
         })?;
-        Ok(Self { _runtime: runtime, _folder: folder, address })
+        Ok(Self { _runtime: runtime, _folder: folder, address, _tell: tell })
     }
 
     /// Sends the bytes and reads to the end of what is answered.

@@ -1,7 +1,6 @@
 //! How each server is installed and started.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 use super::measure::fill;
 use super::rig::Rig;
 use super::{install, item};
-use crate::servers::{Host, Program, free_port};
+use crate::servers::{self, Host, Program, free_port};
 
 /// A server that can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,23 +222,12 @@ async fn start_nginx(
     http: &str,
     location: &str,
 ) -> anyhow::Result<Program> {
-    let (port, path) = (free_port()?, home.path().display().to_string());
-    // As root, nginx would give its workers to a user who can't enter a private folder.
-    let config = format!(
-        "{modules}daemon off; worker_processes {workers}; pid {path}/pid; error_log {path}/error.log;\n\
-         {user}events {{ worker_connections 4096; }}\n\
-         http {{\naccess_log off; keepalive_requests 1000000000; keepalive_timeout 1h;\n\
-         client_body_temp_path {path}/1; proxy_temp_path {path}/2; fastcgi_temp_path {path}/3;\n\
-         uwsgi_temp_path {path}/4; scgi_temp_path {path}/5;\n\
-         {http}server {{ listen 127.0.0.1:{port} backlog=4096;\nlocation /item {{\n{location}}}\n}}\n}}\n",
-        workers = cores(),
-        user = if is_root() { "user root;\n" } else { "" },
+    let port = free_port()?;
+    let http = format!(
+        "keepalive_requests 1000000000; keepalive_timeout 1h;\n\
+         {http}server {{ listen 127.0.0.1:{port} backlog=4096;\nlocation /item {{\n{location}}}\n}}"
     );
-    fs::write(home.path().join("nginx.conf"), config)?;
-    let mut command = Command::new("nginx");
-    command.arg("-e").arg(home.path().join("error.log"));
-    command.arg("-p").arg(home.path()).arg("-c").arg(home.path().join("nginx.conf"));
-    Program::start(command, home, port, "/item?id=1").await
+    servers::nginx(home, port, modules, &http, "/item?id=1").await
 }
 
 async fn varnish(rig: &Rig) -> anyhow::Result<Program> {
@@ -273,8 +261,4 @@ async fn script_of(program: &str, script: &Path, rig: &Rig) -> anyhow::Result<Pr
     command.arg(script).args([port.to_string(), rig.redis.port().to_string()]);
     command.arg(format!("http://{}/item?id=", rig.origin_address()));
     Program::start(command, tempfile::tempdir()?, port, "/item?id=1").await
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

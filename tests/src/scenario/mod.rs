@@ -20,6 +20,7 @@ pub mod predict;
 pub mod real;
 pub mod rename;
 pub mod report;
+pub mod rolling;
 mod rows;
 pub mod saturated;
 pub mod stampede;

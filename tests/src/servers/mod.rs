@@ -3,7 +3,9 @@
 //! A server ends when its value is dropped, on panic too, and when the test process dies in any
 //! way at all. Its log is printed when the test that owns it panics.
 
+mod balancer;
 mod host;
+mod nginx;
 mod pgbouncer;
 mod port;
 mod postgres;
@@ -18,8 +20,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
+pub use balancer::Balancer;
 pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral};
+pub use nginx::nginx;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::Postgres;

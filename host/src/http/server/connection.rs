@@ -9,6 +9,8 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Manners;
+use super::notice::{self, Notice};
 use super::patience::{HEAD_TIME, Patience, Waits};
 use super::places::Place;
 
@@ -16,7 +18,7 @@ use super::places::Place;
 /// this.
 const LOOK_AGAIN: Duration = HEAD_TIME;
 
-type Stop = Pin<Box<dyn Future<Output = watch::Receiver<()>> + Send>>;
+type Told = Pin<Box<dyn Future<Output = (Notice, watch::Receiver<Notice>)> + Send>>;
 
 /// A connection that is served.
 pub(super) struct Connection<C> {
@@ -24,47 +26,67 @@ pub(super) struct Connection<C> {
     place: Place,
     patience: Patience,
     alarm: Pin<Box<Sleep>>,
-    /// `None` once the host has told the client that it stops.
-    stop: Option<Stop>,
-    /// Held until the connection ends: the server stops once every connection has dropped its own.
-    _stopping: Option<watch::Receiver<()>>,
+    /// Held until the connection ends: the server ends once every connection has dropped its own.
+    told: Told,
+    /// How long it is kept without a request after the server stopped, and until when that is.
+    quiet: Duration,
+    leaves: Option<Instant>,
     /// Whether the alarm and the place know the task.
     is_begun: bool,
 }
 
 impl<C: GracefulConnection> Connection<C> {
-    /// A connection that begins now, and may be without a request for `idle`.
+    /// A connection that begins now.
     pub(super) fn new(
         serving: C,
         place: Place,
-        idle: Duration,
-        mut stopped: watch::Receiver<()>,
+        manners: Manners,
+        mut notices: watch::Receiver<Notice>,
     ) -> Self {
         let now = Instant::now();
-        let patience = Patience::new(idle, now, place.pulse().beat());
-        let stop: Stop = Box::pin(async move {
-            // A server that is gone has stopped.
-            let _gone = stopped.changed().await;
-            stopped
-        });
-        Self {
+        let patience = Patience::new(manners.idle, now, place.pulse().beat());
+        let notice = *notices.borrow_and_update();
+        let mut connection = Self {
             serving: Box::pin(serving),
             place,
             patience,
             alarm: Box::pin(sleep_until(now + HEAD_TIME)),
-            stop: Some(stop),
-            _stopping: None,
+            told: told(notices),
+            quiet: notice::quiet_time(manners.grace),
+            leaves: None,
             is_begun: false,
+        };
+        connection.heed(notice);
+        connection
+    }
+
+    fn heed_notices(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready((notice, notices)) = self.told.as_mut().poll(cx) {
+            self.told = match notice {
+                Notice::Serve | Notice::Drain => told(notices),
+                Notice::Stop => Box::pin(nothing_more(notices)),
+            };
+            self.heed(notice);
         }
     }
 
-    fn heed_stop(&mut self, cx: &mut Context<'_>) {
-        if let Some(stop) = &mut self.stop
-            && let Poll::Ready(stopping) = stop.as_mut().poll(cx)
-        {
-            self.stop = None;
-            self._stopping = Some(stopping);
+    fn heed(&mut self, notice: Notice) {
+        match notice {
+            Notice::Serve => {}
+            Notice::Drain => self.place.pulse().leave(),
+            Notice::Stop => self.stop(),
+        }
+    }
+
+    /// Over HTTP/2 the client hears which of its requests are answered, and can send the others again. Over
+    /// HTTP/1 a connection that is closed while it is quiet loses what is on its way.
+    fn stop(&mut self) {
+        let pulse = self.place.pulse();
+        pulse.leave();
+        if pulse.is_multiplexed() || self.quiet.is_zero() {
             self.serving.as_mut().graceful_shutdown();
+        } else {
+            self.leaves = Some(Instant::now() + self.quiet);
         }
     }
 
@@ -76,7 +98,8 @@ impl<C: GracefulConnection> Connection<C> {
         if waits != before || matches!(waits, Waits::Taking(_)) {
             self.place.note(waits.since());
         }
-        if let Some(end) = self.patience.end()
+        let ends = self.patience.end().into_iter().chain(self.leaves);
+        if let Some(end) = ends.min()
             && end < self.alarm.deadline()
         {
             self.alarm.as_mut().reset(end);
@@ -86,6 +109,9 @@ impl<C: GracefulConnection> Connection<C> {
     /// Whether the client's time is over. If it is not, the alarm is set anew.
     fn is_over(&mut self) -> bool {
         let now = Instant::now();
+        if self.leaves.take_if(|leaves| *leaves <= now).is_some() {
+            self.serving.as_mut().graceful_shutdown();
+        }
         match self.patience.end() {
             Some(end) if end <= now => true,
             Some(end) => {
@@ -130,7 +156,7 @@ impl<C: GracefulConnection> Future for Connection<C> {
             if this.place.pulse().is_sent_away() {
                 return Poll::Ready(());
             }
-            this.heed_stop(cx);
+            this.heed_notices(cx);
             // A client that breaks off is its own business.
             if let Poll::Ready(_ended) = this.serving.as_mut().poll(cx) {
                 return Poll::Ready(());
@@ -144,4 +170,15 @@ impl<C: GracefulConnection> Future for Connection<C> {
             }
         }
     }
+}
+
+/// What the server is told next.
+fn told(mut notices: watch::Receiver<Notice>) -> Told {
+    Box::pin(async move { (notice::next(&mut notices).await, notices) })
+}
+
+/// Keeps the receiver.
+async fn nothing_more(notices: watch::Receiver<Notice>) -> (Notice, watch::Receiver<Notice>) {
+    std::future::pending::<()>().await;
+    (Notice::Stop, notices)
 }

@@ -4,6 +4,7 @@
 mod connection;
 mod descriptors;
 mod host_header;
+mod notice;
 mod owing;
 mod patience;
 mod places;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, CONNECTION};
 use axum::http::{HeaderValue, Version};
 use axum::response::IntoResponse as _;
 use http_body_util::Either;
@@ -28,11 +29,12 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::read::{AnswerBody, Answered};
 use connection::Connection;
 pub use descriptors::{Share, shares};
+pub use notice::Notice;
 use owing::Owing;
 use places::{Place, Places};
 use pulse::Pulse;
@@ -88,39 +90,48 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` completes; then accepts nobody, tells clients to close, and gives the
-    /// requests in progress the grace time to end.
+    /// Serves until it has notice to stop. While it drains, each answer is the last one of its connection.
+    /// When it stops, it accepts nobody more than could connect already, and gives the requests in progress
+    /// the grace time to end.
     pub async fn serve(
         self,
         answers: impl Answers,
-        stop: impl Future<Output = ()>,
+        mut notices: watch::Receiver<Notice>,
         manners: Manners,
     ) {
-        let answers = Arc::new(answers);
-        let (stopping, stopped) = watch::channel(());
-        let places = Places::new(manners.connections);
-        let builder = protocols();
-        tokio::pin!(stop);
+        let serving = Serving {
+            answers: Arc::new(answers),
+            places: Places::new(manners.connections),
+            builder: protocols(),
+            manners,
+            tell: watch::Sender::new(Notice::Serve),
+        };
         loop {
             let (stream, place) = tokio::select! {
                 biased;
-                () = &mut stop => break,
-                accepted = self.accept(&places) => accepted,
+                notice = notice::next(&mut notices) => {
+                    serving.tell.send_replace(notice);
+                    match notice {
+                        Notice::Stop => break,
+                        Notice::Serve | Notice::Drain => continue,
+                    }
+                }
+                accepted = self.accept(&serving.places) => accepted,
             };
-            let (pulse, answers) = (Arc::clone(place.pulse()), Arc::clone(&answers));
-            let stream = Stream::new(stream, Arc::clone(&pulse));
-            let service = service_fn(move |request| {
-                let (pulse, answers) = (Arc::clone(&pulse), Arc::clone(&answers));
-                async move { Ok::<_, Infallible>(answered(&*answers, pulse, request).await) }
-            });
-            let serving = builder.serve_connection(stream, service).into_owned();
-            tokio::spawn(Connection::new(serving, place, manners.idle, stopped.clone()));
+            serving.begin(stream, place);
         }
-        drop((self.listener, stopped));
-        // The send fails only when every connection has ended already.
-        let _ended = stopping.send(());
-        let grace = manners.grace;
-        if timeout(grace, stopping.closed()).await.is_err() {
+        let cut = Instant::now() + manners.grace;
+        notice::refuse_beginnings(&self.listener);
+        let accepting = async {
+            loop {
+                let (stream, place) = self.accept(&serving.places).await;
+                serving.begin(stream, place);
+            }
+        };
+        let _everybody = timeout(notice::HANDSHAKE, accepting).await;
+        drop(self.listener);
+        if timeout_at(cut, serving.tell.closed()).await.is_err() {
+            let grace = manners.grace;
             tracing::warn!(?grace, "requests were still running at the end of the grace time");
         }
     }
@@ -145,6 +156,29 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+/// What all connections of a server have in common.
+struct Serving<A> {
+    answers: Arc<A>,
+    places: Arc<Places>,
+    builder: Builder<TokioExecutor>,
+    manners: Manners,
+    /// Closed once every connection has ended.
+    tell: watch::Sender<Notice>,
+}
+
+impl<A: Answers> Serving<A> {
+    fn begin(&self, stream: TcpStream, place: Place) {
+        let (pulse, answers) = (Arc::clone(place.pulse()), Arc::clone(&self.answers));
+        let stream = Stream::new(stream, Arc::clone(&pulse));
+        let service = service_fn(move |request| {
+            let (pulse, answers) = (Arc::clone(&pulse), Arc::clone(&answers));
+            async move { Ok::<_, Infallible>(answered(&*answers, pulse, request).await) }
+        });
+        let serving = self.builder.serve_connection(stream, service).into_owned();
+        tokio::spawn(Connection::new(serving, place, self.manners, self.tell.subscribe()));
     }
 }
 
@@ -184,13 +218,17 @@ async fn answered(
     pulse: Arc<Pulse>,
     mut request: Request<Incoming>,
 ) -> Response<Owing<AnswerBody>> {
-    let underway = Underway::begin(&pulse, request.version());
+    let version = request.version();
+    let underway = Underway::begin(&pulse, version);
     let bodiless = request.method() == Method::HEAD;
     let mut answer = match host_header::settle(&mut request) {
         Ok(()) => answers.answer(request).await,
         Err(problem) => problem.into_response().map(Either::Right),
     };
     answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if pulse.is_leaving() && version < Version::HTTP_2 {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let answer = answer.map(|body| Owing::new(body, pulse, bodiless));
     drop(underway);
     answer

@@ -26,6 +26,8 @@ pub(super) struct Pulse {
     multiplexed: AtomicBool,
     /// Whether the host has said that it sends no more.
     closing: AtomicBool,
+    /// Whether the next answer is the last one.
+    leaving: AtomicBool,
     /// Since when the host waits for the client, as its server counts; else [`HOST_WORKS`].
     waits_ms: AtomicU64,
     /// Whether its place is needed for others.
@@ -94,6 +96,15 @@ impl Pulse {
 
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on each answer over HTTP/1 is the last one.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_underway(&self) -> bool {

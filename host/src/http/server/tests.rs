@@ -3,7 +3,7 @@ use std::ops::Range;
 use axum::body::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::Instant;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::patience::{HEAD_TIME, TAKE_TIME};
 use super::*;
@@ -27,11 +27,24 @@ impl Answers for Greets {
 }
 
 async fn server(connections: usize) -> SocketAddr {
+    let (address, tell, served) = ending(connections, Duration::ZERO).await;
+    tokio::spawn(async move {
+        served.await.unwrap();
+        drop(tell);
+    });
+    address
+}
+
+/// A server that can be told something, and its task.
+async fn ending(
+    connections: usize,
+    grace: Duration,
+) -> (SocketAddr, watch::Sender<Notice>, JoinHandle<()>) {
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = server.address().unwrap();
-    let manners = Manners { connections, idle: IDLE, grace: Duration::ZERO };
-    tokio::spawn(server.serve(Greets, std::future::pending(), manners));
-    address
+    let manners = Manners { connections, idle: IDLE, grace };
+    let (tell, notices) = watch::channel(Notice::Serve);
+    (address, tell, tokio::spawn(server.serve(Greets, notices, manners)))
 }
 
 async fn client() -> TcpStream {
@@ -215,4 +228,85 @@ async fn an_answer_arrives_at_a_client_that_is_still_sending() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
+}
+
+/// Whether the answer, which has to come whole, is the last one of its connection.
+async fn is_last(client: &mut TcpStream) -> bool {
+    send(client, "/").await;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        assert!(client.read_buf(&mut answer).await.unwrap() > 0, "cut off");
+    }
+    let is_last = String::from_utf8(answer).unwrap().contains("connection: close\r\n");
+    assert!(!is_last || client.read_u8().await.is_err(), "more than it said");
+    is_last
+}
+
+#[tokio::test]
+async fn while_a_server_drains_each_answer_is_the_last_one_of_its_connection() {
+    let (address, tell, served) = ending(10, Duration::from_secs(10)).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(TcpStream::connect(address).await.unwrap());
+        assert!(!is_last(clients.last_mut().unwrap()).await, "the control: it serves on");
+    }
+    tell.send(Notice::Drain).unwrap();
+    // That of who is there, and that of who comes.
+    clients.push(TcpStream::connect(address).await.unwrap());
+    for client in &mut clients {
+        assert!(is_last(client).await);
+    }
+    tell.send(Notice::Stop).unwrap();
+    served.await.unwrap();
+    TcpStream::connect(address).await.unwrap_err();
+}
+
+/// Clients that ask again and again, some over new connections and some over kept ones, until one can't
+/// connect. All others have their answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_could_connect_to_a_server_that_stops_is_answered() {
+    // Who begins to connect at the moment of the end waits for a second: several servers end at a time.
+    for _ in 0..3 {
+        let mut servers = JoinSet::new();
+        for after in 10..20 {
+            servers.spawn(crowded_end(Duration::from_millis(after)));
+        }
+        servers.join_all().await;
+    }
+}
+
+/// A server that ends so long after its clients began to ask.
+async fn crowded_end(after: Duration) {
+    let (address, tell, served) = ending(100, Duration::from_secs(10)).await;
+    let mut clients = JoinSet::new();
+    for client in 0..8_u64 {
+        clients.spawn(async move {
+            while let Ok(mut stream) = TcpStream::connect(address).await {
+                let is_kept = client % 2 == 0;
+                while !is_last(&mut stream).await && is_kept {
+                    sleep(Duration::from_micros(100 * client)).await;
+                }
+            }
+        });
+    }
+    sleep(after).await;
+    tell.send(Notice::Stop).unwrap();
+    clients.join_all().await;
+    served.await.unwrap();
+}
+
+/// The control of the above: a connection that is quiet does not keep a server from ending.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_waits_a_moment_for_those_who_are_quiet() {
+    let (address, tell, served) = ending(10, Duration::from_secs(10)).await;
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    assert!(!is_last(&mut kept).await);
+    let silent = TcpStream::connect(address).await.unwrap();
+    let began = Instant::now();
+    tell.send(Notice::Stop).unwrap();
+    assert!(kept.read_u8().await.is_err());
+    assert!(about(Duration::from_millis(250)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    drop((kept, silent));
+    served.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
