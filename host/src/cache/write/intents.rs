@@ -22,12 +22,16 @@ use super::super::{Cache, Entropy, Invalidated};
 /// half a second more for the messages on their way.
 const HOLD: Duration = WRITE_IDLE_LIMIT.saturating_add(Duration::from_millis(500));
 
+/// How long a due intent is left to the host that took it, which may be lost as well. Who carries out what that one
+/// carries out too does it for nothing.
+const TAKEN: Duration = Duration::from_millis(300);
+
 /// How often an intent is tried again that the store did not take.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Every host looks for due intents this often, give or take a quarter, so that hosts which started
 /// together do not ask together.
-const LOOK: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_millis(300);
 
 /// An invalidation that every host knows of, if the store took it.
 pub(super) struct Announcement {
@@ -106,7 +110,7 @@ impl Cache {
     pub async fn carry_out_intents(&self) {
         loop {
             sleep(look(&*self.entropy)).await;
-            let due = self.trust.watch(|store| store.due(HOLD)).await;
+            let due = self.trust.watch(|store| store.due(TAKEN)).await;
             self.carry_out_due(due.unwrap_or_default()).await;
         }
     }
