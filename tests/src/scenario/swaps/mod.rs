@@ -56,6 +56,13 @@ pub struct Swaps {
 trait Exchanged: Send + 'static {
     /// Another one than before comes into force; how long that took.
     fn exchange(&mut self, which: Which) -> anyhow::Result<Took>;
+
+    /// What else an exchange asks of the server, for as long as one takes: the load without exchanges has to
+    /// be the same in everything else.
+    fn look(&mut self) -> anyhow::Result<()> {
+        std::thread::sleep(USUAL);
+        Ok(())
+    }
 }
 
 /// What shall come into force.
@@ -180,8 +187,8 @@ impl Swaps {
     }
 }
 
-/// Exchanges one after the other, on a thread that waits for nobody. `None`: only the time that they would
-/// take passes.
+/// Exchanges one after the other, on a thread that waits for nobody. `None`: the server is only
+/// looked at.
 async fn many<E: Exchanged>(
     mut exchanged: E,
     which: Option<Which>,
@@ -193,7 +200,7 @@ async fn many<E: Exchanged>(
         for _ in 0..count {
             match which {
                 Some(which) => took.push(exchanged.exchange(which)?),
-                None => std::thread::sleep(USUAL),
+                None => exchanged.look()?,
             }
             std::thread::sleep(pause);
         }
