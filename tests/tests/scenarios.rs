@@ -151,12 +151,12 @@ async fn reading(ttl: Duration) -> report::Report {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_policies_in_turn_fail_no_request_and_neither_does_varnish() {
     let swaps = Swaps {
-        swaps: 20,
-        varnish_swaps: 2,
+        rounds: 2,
+        swaps: 10,
+        varnish_swaps: 1,
         few: 1,
         connections: 8,
-        pause: Duration::ZERO,
-        before: Duration::from_secs(1),
+        pause: Duration::from_millis(50),
     };
     let report = swaps.run(|_| {}).await.unwrap();
     println!("{report}");

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use corral_host::policy::builtin;
 use corral_tests::client::{Answer, Client};
 use corral_tests::load::{Load, Outcome, Turn, everything_ends};
-use corral_tests::servers::{Host, Postgres, Redis, eventually};
+use corral_tests::servers::{Host, Postgres, Redis, Threads, eventually, threads};
 use corral_tests::shop::{self, Shop, expected_product};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -102,6 +102,26 @@ async fn what_is_no_policy_is_refused_with_the_reason_and_serving_goes_on() {
     let failed: Vec<_> = reads.iter().filter_map(|read| read.problem.as_ref()).collect();
     assert!(failed.is_empty(), "{} of {}: {:?}", failed.len(), reads.len(), failed.first());
     everything_ends(&scene.redis).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gate_runs_behind_the_threads_that_serve() {
+    const GATE: &str = "corral-gate";
+    let scene = Scene::start().await.unwrap();
+    let pid = scene.host.pid().unwrap();
+    let before = threads(pid).unwrap();
+    assert!(!before.contains_key(GATE), "nothing came to the gate since the start: {before:?}");
+    let answer = scene.host.put("/admin/policy", variant(1)).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let mut after = threads(pid).unwrap();
+    let gate = after.remove(GATE).unwrap();
+    let ran = |threads: &BTreeMap<String, Threads>| {
+        threads.values().map(|threads| threads.ran).sum::<Duration>()
+    };
+    let serving = after.values().map(|threads| threads.nice).max().unwrap();
+    assert!(gate.nice > serving, "{gate:?}, {after:?}");
+    // What it leaves to the others is to read the component and to make instances.
+    assert!(gate.ran > ran(&after) - ran(&before), "{gate:?}, before {before:?}, after {after:?}");
 }
 
 /// The control: that the record can tell.

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
+use super::background::patience;
 use super::builtin;
 use super::compiled::{Compiled, Digest, Shelf};
 use super::configuration::configuration;
@@ -246,7 +247,7 @@ impl Budget {
     fn may_go_on(&mut self, used: Duration) -> bool {
         let overrun = self.overrun.get_or_insert(Overrun { used, deadlines: 0 });
         overrun.deadlines += 1;
-        overrun.deadlines <= PATIENCE && used.saturating_sub(overrun.used) < self.call / 2
+        overrun.deadlines <= patience(PATIENCE) && used.saturating_sub(overrun.used) < self.call / 2
     }
 }
 
@@ -314,6 +315,7 @@ pub(super) fn processor_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::behind;
 
     const BUSY: Duration = Duration::from_millis(7);
 
@@ -346,6 +348,17 @@ mod tests {
             assert!(budget.may_go_on(BUSY));
         }
         assert!(!budget.may_go_on(BUSY));
+    }
+
+    #[test]
+    fn a_call_of_the_gate_may_be_preempted_for_longer_but_not_for_ever() {
+        behind(|| {
+            let mut budget = budget();
+            for _ in 0..patience(PATIENCE) {
+                assert!(budget.may_go_on(BUSY));
+            }
+            assert!(!budget.may_go_on(BUSY));
+        });
     }
 
     #[test]

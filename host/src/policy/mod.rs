@@ -4,6 +4,7 @@
 //! This module knows neither store nor origin. It answers decisions and says which generation gave
 //! them; whether a decision may be acted upon is checked in [`guard`].
 
+mod background;
 mod batches;
 pub mod bindings;
 pub mod build;
@@ -31,6 +32,7 @@ mod watch;
 
 use std::fmt;
 
+pub(crate) use background::behind;
 pub use batches::{ROW_LIMIT, batches};
 pub use builtin::builtin;
 pub use calls::Calls;

@@ -27,7 +27,7 @@ pub use nginx::nginx;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::Postgres;
-pub use process::{Signal, is_alive, resident_bytes, signal};
+pub use process::{Signal, Threads, is_alive, resident_bytes, signal, threads};
 pub use program::Program;
 pub use redis::{Image, Redis};
 pub use varnish::Varnish;

@@ -5,6 +5,7 @@
 //! the server. (`PR_SET_PDEATHSIG` would fire when the *thread* that spawned the server ends, which
 //! is the end of the one test that happened to start it.)
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::ready;
 use std::os::unix::process::CommandExt as _;
@@ -13,6 +14,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use serde::Serialize;
 
 use super::{READY_WITHIN, eventually};
 
@@ -83,6 +85,45 @@ pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
         bytes += resident_bytes(child)?;
     }
     Ok(bytes)
+}
+
+/// Threads of one name, but for its number.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Threads {
+    /// How nice the nicest of them is.
+    pub nice: i64,
+    /// For how long they ran.
+    pub ran: Duration,
+}
+
+/// The threads of a process, by name.
+///
+/// # Errors
+/// When it has ended.
+pub fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Threads>> {
+    let mut threads = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // It may end meanwhile.
+        let Some((name, thread)) = thread(&task?.path()) else { continue };
+        let known = threads.entry(name).or_insert(Threads { nice: thread.nice, ..NONE });
+        known.nice = known.nice.max(thread.nice);
+        known.ran += thread.ran;
+    }
+    Ok(threads)
+}
+
+const NONE: Threads = Threads { nice: 0, ran: Duration::ZERO };
+
+fn thread(task: &Path) -> Option<(String, Threads)> {
+    /// Of what stands behind the name.
+    const NICE: usize = 16;
+    let stat = std::fs::read_to_string(task.join("stat")).ok()?;
+    let (name, fields) = stat.rsplit_once(") ")?;
+    let name = name.split_once('(')?.1.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+    let nice = fields.split(' ').nth(NICE)?.parse().ok()?;
+    let ran = std::fs::read_to_string(task.join("schedstat")).ok()?;
+    let ran = Duration::from_nanos(ran.split(' ').next()?.parse().ok()?);
+    Some((name.to_owned(), Threads { nice, ran }))
 }
 
 /// The children of a process.

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::policy::gate::{self, Hot, HotRead, Passed, Passport, Rejection, Terms};
-use crate::policy::{Engine, Generation, Introduction, Origin, Reason};
+use crate::policy::{Engine, Generation, Introduction, Origin, Reason, behind};
 
 use super::{Inner, Policies, REFUSALS, RefusedCandidate, lock};
 
@@ -129,8 +129,8 @@ impl Policies {
     pub async fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
         let one_at_a_time = self.inner.one_at_a_time().await;
         let inner = Arc::clone(&self.inner);
-        let (origin, digest) = (candidate.origin.clone(), gate::digest(&candidate.component));
-        // Compiling takes tens of milliseconds of one core: off the threads that serve.
+        let (origin, component) = (candidate.origin.clone(), Arc::clone(&candidate.component));
+        // It waits for the gate, and makes instances: off the threads that serve.
         let exchanged = tokio::task::spawn_blocking(move || {
             let _one_at_a_time = one_at_a_time;
             inner.exchange(candidate)
@@ -140,7 +140,7 @@ impl Policies {
         let exchanged = exchanged.unwrap_or_else(crashed);
         match &exchanged {
             Ok(installed) => self.inner.tell(installed),
-            Err(error) => self.inner.note_refusal(origin, digest, error),
+            Err(error) => self.inner.note_refusal(origin, gate::digest(&component), error),
         }
         exchanged
     }
@@ -165,7 +165,7 @@ impl Policies {
         let engine = inner.engine.clone();
         let examined = tokio::task::spawn_blocking(move || {
             let _one_at_a_time = one_at_a_time;
-            gate::examine(&engine, &component, &terms)
+            behind(|| gate::examine(&engine, &component, &terms))
         });
         examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed())).map_err(Box::new)
     }
@@ -251,7 +251,7 @@ impl Inner {
             Origin::File(_) => &self.shelving,
             Origin::BuiltIn | Origin::Pushed => &self.engine,
         };
-        let passed = gate::examine(engine, component, &terms)
+        let passed = behind(|| gate::examine(engine, component, &terms))
             .map_err(|rejection| InstallError::Refused(Box::new(rejection)))?;
         let mut known = lock(&self.passed);
         known.truncate(PASSED - 1);
@@ -328,7 +328,7 @@ impl Inner {
     }
 }
 
-/// Off the threads that serve.
+/// Off the threads that serve, and at their priority: when a host starts there is nothing else to do.
 pub(super) async fn examine(
     engine: &Engine,
     component: Arc<[u8]>,

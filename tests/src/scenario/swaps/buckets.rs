@@ -27,8 +27,8 @@ pub struct Throughput {
     pub worst: u32,
     /// That as a share of the median.
     pub worst_percent: f64,
-    /// The first percentile of the buckets, as a share of the median.
-    pub p1_percent: f64,
+    /// Requests in the bucket below which there is one in a hundred.
+    pub p1: u32,
 }
 
 impl Buckets {
@@ -64,13 +64,7 @@ impl Throughput {
             let share = f64::from(count) / f64::from(median.max(1));
             (share * 1000.0).round() / 10.0
         };
-        Self {
-            buckets: counts.len(),
-            median,
-            worst,
-            worst_percent: percent(worst),
-            p1_percent: percent(p1),
-        }
+        Self { buckets: counts.len(), median, worst, worst_percent: percent(worst), p1 }
     }
 }
 

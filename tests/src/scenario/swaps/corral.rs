@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use corral_host::policy::builtin;
 
 use super::wire::Wire;
-use super::{Exchanged, Side, Swaps, Target, Took, Which, is_of_the_shop};
+use super::{Exchanged, Side, Swaps, Target, Took, USUAL, Which, is_of_the_shop};
 use crate::policies::{component, variant};
 use crate::scenario::hosts::Seat;
 use crate::servers::{Postgres, Redis};
@@ -69,6 +69,10 @@ impl Policies {
 }
 
 impl Exchanged for Policies {
+    fn look(&mut self) -> anyhow::Result<()> {
+        self.reads.look(PATH, USUAL)
+    }
+
     fn exchange(&mut self, which: Which) -> anyhow::Result<Took> {
         self.done += 1;
         let mut candidate = self.policies[self.done % 2].clone();

@@ -1,11 +1,13 @@
-//! Policies are exchanged under full load, by file and by an operator in turn; and beside it, with
-//! the same load and the same measure, the configuration of another cache, and a server in which
-//! nothing is exchanged: how even its throughput is is what this machine allows.
+//! Policies are exchanged under full load, by file and by an operator in turn, and compared with the same
+//! host under the same load without exchanges: both alternate, since a shared machine is never twice the
+//! same. Beside it, with the same load and the same measure, the configuration of another cache, and a server
+//! in which nothing is exchanged in either: what differs there is what this machine can't tell.
 
 mod buckets;
 mod constant;
 mod corral;
 mod report;
+mod rounds;
 mod varnish;
 mod wire;
 
@@ -21,35 +23,46 @@ use tokio::time::sleep;
 use self::buckets::Buckets;
 pub use self::buckets::Throughput;
 pub use self::report::{Activations, Report, Side};
+pub use self::rounds::{Round, Spread};
 use crate::client::Client;
 use crate::load::{Load, Turn};
-use crate::servers::resident_bytes;
+use crate::servers::{resident_bytes, threads};
 use crate::shop::expected_product;
 
 /// Products 1 to this are read.
 const PRODUCTS: usize = 100;
 
+/// What an exchange takes, roughly: so the two that alternate take equally long.
+const USUAL: Duration = Duration::from_millis(5);
+
 /// What to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Swaps {
-    /// Exchanges under load.
+    /// How often load with exchanges and load without take turns.
+    pub rounds: u32,
+    /// Exchanges under load in each round.
     pub swaps: u32,
     /// The same for Varnish; 0: without it.
     pub varnish_swaps: u32,
-    /// Exchanges without load, and under load of what was never seen before.
+    /// Exchanges without load, and of what was never seen before.
     pub few: u32,
     /// Connections of the load.
     pub connections: usize,
     /// Between two exchanges.
     pub pause: Duration,
-    /// Load without exchanges, for comparison.
-    pub before: Duration,
 }
 
 /// What is exchanged, and how that is done. Works on a thread of its own.
 trait Exchanged: Send + 'static {
     /// Another one than before comes into force; how long that took.
     fn exchange(&mut self, which: Which) -> anyhow::Result<Took>;
+
+    /// What else an exchange asks of the server, for as long as one takes: the load without exchanges has to
+    /// be the same in everything else.
+    fn look(&mut self) -> anyhow::Result<()> {
+        std::thread::sleep(USUAL);
+        Ok(())
+    }
 }
 
 /// What shall come into force.
@@ -110,20 +123,22 @@ impl Swaps {
         swaps: u32,
         extra: Which,
     ) -> anyhow::Result<Side> {
-        let pause = self.pause;
+        let (few, pause) = (self.few, self.pause);
         // Both were there once before anything is measured.
-        let (_, exchanged) = many(exchanged, Which::InTurn, 2, pause).await?;
-        let (idle, exchanged) = many(exchanged, Which::InTurn, self.few, pause).await?;
+        let (_, exchanged) = many(exchanged, Some(Which::InTurn), 2, pause).await?;
+        let (idle, exchanged) = many(exchanged, Some(Which::InTurn), few, pause).await?;
+        let (other_idle, exchanged) = many(exchanged, Some(extra), few, pause).await?;
+        // What came between has displaced them.
+        let (_, exchanged) = many(exchanged, Some(Which::InTurn), 2, pause).await?;
         let buckets = Arc::new(Buckets::new());
         let (load, failures) = (target.load(self.connections, &buckets), target.failures);
         // The first second warms up.
         sleep(Duration::from_secs(1)).await;
-        let began = Instant::now();
-        sleep(self.before).await;
-        let (quiet, rss_before) = (Instant::now(), resident_bytes(pid)?);
-        let (loaded, exchanged) = many(exchanged, Which::InTurn, swaps, pause).await?;
-        let (over, rss_after) = (Instant::now(), resident_bytes(pid)?);
-        let (other, exchanged) = many(exchanged, extra, self.few, pause).await?;
+        let rss_before = resident_bytes(pid)?;
+        let (rounds, loaded, exchanged) = self.rounds(exchanged, swaps, &buckets).await?;
+        let rss_after = resident_bytes(pid)?;
+        let (other, exchanged) = many(exchanged, Some(extra), few, pause).await?;
+        let threads = threads(pid)?;
         let answers = load.stop().await?;
         // The server is in there, and had to outlive the load.
         drop(exchanged);
@@ -132,30 +147,61 @@ impl Swaps {
             idle: Activations::of(&idle),
             loaded: Activations::of(&loaded),
             by_way: Activations::by_way(&loaded),
+            other_idle: Activations::of(&other_idle),
             other: Activations::of(&other),
             requests: answers.len(),
             failed: failed.len(),
             first_failure: failed.first().cloned(),
-            before: buckets.between(began, quiet),
-            swapping: buckets.between(quiet, over),
-            seconds: (over - quiet).as_secs_f64(),
+            median_ratio: Spread::of(rounds.iter().map(Round::median_ratio)),
+            p1_ratio: Spread::of(rounds.iter().map(Round::p1_ratio)),
+            rounds,
             rss_before,
             rss_after,
+            nice: threads.into_iter().map(|(name, threads)| (name, threads.nice)).collect(),
         })
+    }
+
+    /// Load with exchanges and without, in turn, and each of the two first as often as it can be.
+    async fn rounds<E: Exchanged>(
+        self,
+        mut exchanged: E,
+        swaps: u32,
+        buckets: &Buckets,
+    ) -> anyhow::Result<(Vec<Round>, Vec<Took>, E)> {
+        let (mut rounds, mut all) = (Vec::new(), Vec::new());
+        for round in 0..self.rounds {
+            let (mut with, mut without) = (Throughput::default(), Throughput::default());
+            let order = if round.is_multiple_of(2) { [false, true] } else { [true, false] };
+            for exchanging in order {
+                let which = exchanging.then_some(Which::InTurn);
+                let began = Instant::now();
+                let (took, back) = many(exchanged, which, swaps, self.pause).await?;
+                let arm = if exchanging { &mut with } else { &mut without };
+                *arm = buckets.between(began, Instant::now());
+                all.extend(took);
+                exchanged = back;
+            }
+            rounds.push(Round { without, with });
+        }
+        Ok((rounds, all, exchanged))
     }
 }
 
-/// Exchanges one after the other, on a thread that waits for nobody.
+/// Exchanges one after the other, on a thread that waits for nobody. `None`: the server is only
+/// looked at.
 async fn many<E: Exchanged>(
     mut exchanged: E,
-    which: Which,
+    which: Option<Which>,
     count: u32,
     pause: Duration,
 ) -> anyhow::Result<(Vec<Took>, E)> {
     tokio::task::spawn_blocking(move || {
         let mut took = Vec::new();
         for _ in 0..count {
-            took.push(exchanged.exchange(which)?);
+            match which {
+                Some(which) => took.push(exchanged.exchange(which)?),
+                None => exchanged.look()?,
+            }
             std::thread::sleep(pause);
         }
         Ok((took, exchanged))

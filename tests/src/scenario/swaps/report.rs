@@ -6,8 +6,17 @@ use std::fmt;
 use anyhow::ensure;
 use serde::Serialize;
 
-use super::{Throughput, Took};
+use super::{Round, Spread, Throughput, Took};
 use crate::scenario::{median, millis};
+
+/// The median bucket with exchanges is at least this much of the one without.
+const MEDIAN_BAR: f64 = 0.95;
+/// The same of the bucket below which there is one in a hundred.
+const P1_BAR: f64 = 0.85;
+/// From the change to active, under load, of what was seen before: the median in milliseconds.
+const SEEN_BAR_MS: f64 = 10.0;
+/// The same of what was never seen, without load and under it.
+const NEW_BARS_MS: [f64; 2] = [100.0, 400.0];
 
 /// All sides.
 #[derive(Debug, Clone, Serialize)]
@@ -29,8 +38,10 @@ pub struct Side {
     pub loaded: Activations,
     /// That, for each way to change it.
     pub by_way: BTreeMap<&'static str, Activations>,
-    /// Under load too: for a policy, one that was never there before; for a VCL, one that was
-    /// loaded before the clock ran.
+    /// Without load: for a policy, one that was never there before; for a VCL, one that was loaded
+    /// before the clock ran.
+    pub other_idle: Activations,
+    /// The same under load.
     pub other: Activations,
     /// Requests of the load.
     pub requests: usize,
@@ -39,16 +50,18 @@ pub struct Side {
     /// What was wrong with the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_failure: Option<String>,
-    /// Requests in 100 ms, before the exchanges.
-    pub before: Throughput,
-    /// And during them.
-    pub swapping: Throughput,
-    /// How long the exchanges under load took.
-    pub seconds: f64,
+    /// Requests in 100 ms, with exchanges and without, in turn.
+    pub rounds: Vec<Round>,
+    /// The ratio of the median buckets, over the rounds.
+    pub median_ratio: Spread,
+    /// The same of the buckets below which there is one in a hundred.
+    pub p1_ratio: Spread,
     /// Memory before the exchanges under load, in bytes.
     pub rss_before: u64,
     /// And after them.
     pub rss_after: u64,
+    /// The threads of the server, and how nice they are.
+    pub nice: BTreeMap<String, i64>,
 }
 
 /// How long it took from the change to the first answer under it.
@@ -83,18 +96,39 @@ impl Activations {
 }
 
 impl Report {
-    /// No request failed on our side.
+    /// What was broken, or slower than the bars.
     #[must_use]
-    pub fn holds(&self) -> bool {
-        self.corral.failed == 0
+    pub fn missed(&self) -> Vec<String> {
+        let side = &self.corral;
+        let mut missed = Vec::new();
+        let mut expect = |holds: bool, what: String| missed.extend((!holds).then_some(what));
+        expect(side.failed == 0, format!("{} failed: {:?}", side.failed, side.first_failure));
+        let ratios = [(side.median_ratio, MEDIAN_BAR), (side.p1_ratio, P1_BAR)];
+        for (name, (ratio, bar)) in ["median bucket", "one bucket in a hundred"].iter().zip(ratios)
+        {
+            expect(ratio.median >= bar, format!("{name}: {ratio}, expected {bar}"));
+        }
+        let times = [
+            ("seen before, under load", side.loaded, SEEN_BAR_MS),
+            ("never seen, idle", side.other_idle, NEW_BARS_MS[0]),
+            ("never seen, under load", side.other, NEW_BARS_MS[1]),
+        ];
+        for (name, took, bar) in times {
+            expect(took.median_ms <= bar, format!("{name}: {took}, expected {bar} ms"));
+        }
+        missed
     }
 
-    /// Fails with what was broken.
+    /// Fails when a request failed, or nothing was measured.
     ///
     /// # Errors
-    /// When it does not hold.
+    /// With what was broken.
     pub fn expect(&self) -> anyhow::Result<()> {
-        ensure!(self.holds(), "{self}\n{:?}", self.corral.first_failure);
+        let side = &self.corral;
+        ensure!(side.failed == 0, "{self}\n{:?}", side.first_failure);
+        let both = side.rounds.iter().flat_map(|round| [round.with, round.without]);
+        let served = both.map(|through| through.median).min().unwrap_or(0);
+        ensure!(served > 0, "{self}\nthere was no load");
         Ok(())
     }
 }
@@ -112,23 +146,27 @@ impl fmt::Display for Report {
         line("failed or dropped", &|side| side.failed.to_string())?;
         line("change to active, idle: median / worst", &|side| side.idle.to_string())?;
         line("under load: median / worst", &|side| side.loaded.to_string())?;
-        line("requests in 100 ms before: median / worst", &|side| side.before.to_string())?;
-        line("while exchanging: median / worst", &|side| side.swapping.to_string())?;
-        line("  one bucket in a hundred is below", &|side| {
-            format!("{} %", side.swapping.p1_percent)
-        })?;
+        line("median bucket of 100 ms, with / without", &|side| side.median_ratio.to_string())?;
+        line("one bucket in a hundred, with / without", &|side| side.p1_ratio.to_string())?;
         let mb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
         line("memory before / after, MB", &|side| {
             format!("{} / {}", mb(side.rss_before), mb(side.rss_after))
         })?;
-        line("exchanges took, s", &|side| format!("{:.1}", side.seconds))?;
-        writeln!(f, "corral, under load, never seen before: {}", corral.other)?;
         for (way, activations) in &corral.by_way {
             writeln!(f, "corral, under load, by {way}: {activations}")?;
         }
-        varnish.map_or(Ok(()), |side| {
-            write!(f, "varnish, under load, loaded before the clock ran: {}", side.other)
-        })
+        writeln!(f, "corral, never seen before, idle: {}", corral.other_idle)?;
+        writeln!(f, "corral, never seen before, under load: {}", corral.other)?;
+        if let Some(varnish) = varnish {
+            writeln!(f, "varnish, under load, loaded before the clock ran: {}", varnish.other)?;
+        }
+        for (index, Round { without, with }) in corral.rounds.iter().enumerate() {
+            writeln!(f, "corral, round {index}: with {with}, without {without}")?;
+        }
+        writeln!(f, "corral's threads, how nice: {:?}", corral.nice)?;
+        let missed = self.missed();
+        let verdict = if missed.is_empty() { "all bars are met".into() } else { missed.join("\n") };
+        write!(f, "{verdict}")
     }
 }
 
@@ -140,6 +178,7 @@ impl fmt::Display for Activations {
 
 impl fmt::Display for Throughput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} / {} ({} %)", self.median, self.worst, self.worst_percent)
+        let Self { buckets, median, worst, p1, .. } = self;
+        write!(f, "median {median}, one in a hundred {p1}, worst {worst} of {buckets}")
     }
 }

@@ -92,6 +92,16 @@ impl Wire {
         }
     }
 
+    /// Asks for `path` as often as [`Wire::until`] does, for so long.
+    pub(super) fn look(&mut self, path: &str, time: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            self.request("GET", path, b"")?;
+            sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         ensure!(self.stream.read_line(&mut line)? > 0, "the connection was closed");

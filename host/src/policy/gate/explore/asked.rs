@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::policy::background::patience;
 use crate::policy::calls::Function;
 use crate::policy::engine::processor_time;
 use crate::policy::{
@@ -82,7 +83,7 @@ impl<'p> Asked<'p> {
     pub(super) fn is_over(&mut self, hundredths: u32) -> bool {
         let share = self.time * hundredths / 100;
         let used = processor_time().saturating_sub(self.used);
-        let over = used >= share || self.began.elapsed() >= share * PATIENCE;
+        let over = used >= share || self.began.elapsed() >= share * patience(PATIENCE);
         self.ran_out |= over;
         over || self.traps >= TRAPS_LIMIT
     }
