@@ -74,6 +74,10 @@ async fn without_its_origin_a_host_answers_what_it_has() {
     scene.postgres.cont().unwrap();
     scene.recovers("/read/user.profile?id=2").await.unwrap();
 
+    // A load that was under way all the time may have filled.
+    let report = r#"{"reads": [{"entity": "report.slow", "params": {"id": 1, "ms": 1}}]}"#;
+    scene.invalidates(report).await.unwrap();
+    leave_expired_report(&scene).await.unwrap();
     scene.postgres.kill().await.unwrap();
     let unavailable = scene.refuses("/read/user.profile?id=3").await.unwrap();
     assert_eq!(unavailable.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -118,6 +122,13 @@ impl Scene {
         ensure!(answer.status.is_server_error(), "without an origin: {answer:?}");
         ensure!(answer.header("content-type") == "application/problem+json", "{answer:?}");
         Ok(answer)
+    }
+
+    async fn invalidates(&self, what: &'static str) -> anyhow::Result<()> {
+        let (url, json) = (self.host.url("/invalidate"), [("content-type", "application/json")]);
+        let answer = Client::new().request(Method::POST, &url, &json, what).await?;
+        ensure!(answer.status == StatusCode::OK, "{answer:?}");
+        Ok(())
     }
 
     async fn recovers(&self, path: &str) -> anyhow::Result<()> {

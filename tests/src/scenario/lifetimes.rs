@@ -67,6 +67,7 @@ ttl = "TTL"
 negative_ttl = "TTL"
 tags = ["team:{row.team}"]
 deadline = "2s"
+load_limit = "2s"
 
 [entity.slow]
 params = ["id:int8"]
@@ -74,6 +75,7 @@ read = "SELECT $1::bigint AS id FROM pg_sleep(0.05)"
 rows = "one"
 ttl = "TTL"
 deadline = "2s"
+load_limit = "2s"
 "#;
 
 struct Scene {

@@ -30,7 +30,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long an index keeps a member: a policy may stretch a lifetime tenfold, and the index is
 /// written before the load.
-const KEPT: Duration = Duration::from_secs(10 * TTL.as_secs() + DEADLINE.as_secs());
+fn kept() -> Duration {
+    TTL * 10 + climate().load_limit()
+}
 
 /// Keys to fill within an hour.
 #[derive(Debug, Clone, Copy)]
@@ -117,11 +119,11 @@ impl Churn {
             sleep(pause).await;
         }
         let seconds = world.elapsed().as_secs_f64();
-        sleep(KEPT + DEADLINE).await;
+        sleep(kept() + DEADLINE).await;
         let left = world.peek(0, |node, now_ms| node.shelf.census(now_ms)).members_alive;
         let trimmed_after = seconds * TAGS as f64 / self.keys as f64;
         let rate = self.keys as f64 / seconds;
-        let keys = rate * (KEPT.as_secs_f64() + trimmed_after) + BATCH as f64;
+        let keys = rate * (kept().as_secs_f64() + trimmed_after) + BATCH as f64;
         let bound = (TAGS_OF_A_KEY * keys).ceil() as usize;
         Churned { keys: self.keys, seconds, most_alive, most_members, bound, missing, left }
     }
