@@ -69,7 +69,10 @@ impl Rig {
         threads: usize,
         entities: &str,
     ) -> anyhow::Result<Host> {
-        Host::start_as(program, &format!("threads = {threads}\n{}", self.config(entities))).await
+        // A program that another one examines is slow, and its policy has to pass the gate all the same.
+        let config = self.config(entities);
+        let limits = "[policy.limits]\ngate = \"60s\"\n";
+        Host::start_as(program, &format!("threads = {threads}\n{limits}{config}")).await
     }
 
     /// Its configuration.

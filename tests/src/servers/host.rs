@@ -165,13 +165,14 @@ impl Host {
     }
 
     /// Gives it another configuration. It ends without a time in which it is only avoided, unless `drain`
-    /// is given.
+    /// is given, or it is another program: an earlier `corral` may not know that key.
     ///
     /// # Errors
     /// When its file can't be written.
     pub fn configure(&self, config: &str) -> anyhow::Result<()> {
         let config = with_listen(config, &self.listen, &self.admin);
-        let drain = if config.contains("drain = ") { "" } else { "drain = \"0s\"\n" };
+        let is_drained = config.contains("drain = ") || !self.program.is_empty();
+        let drain = if is_drained { "" } else { "drain = \"0s\"\n" };
         let beside = self.home.path().join("corral.toml.new");
         fs::write(&beside, format!("{drain}{config}"))?;
         Ok(fs::rename(beside, self.config_path())?)
