@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::breaker::is_silence;
-use super::loads::{Limit, Listener, Waiting};
+use super::loads::{Limit, Progress, Waiting};
 use super::{Cache, Read};
 use crate::observe::LoadReason;
 use crate::origin::{Fetched, Origin, OriginError, ReadStatement, Value};
@@ -147,7 +147,7 @@ pub(super) struct Within {
     pub(super) until: Instant,
 }
 
-/// A load on its way, and whom its beginning and its end concern.
+/// Notes how a load goes: in metrics, breaker and failings.
 struct Watch<'a> {
     cache: &'a Cache,
     read: &'a Read,
@@ -187,7 +187,7 @@ impl Cache {
     }
 }
 
-impl Listener for Watch<'_> {
+impl Progress for Watch<'_> {
     fn begun(&mut self) {
         self.cache.metrics.entity(&self.read.entity().name).load(self.reason);
         self.began = Some(Instant::now());

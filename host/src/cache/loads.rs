@@ -97,11 +97,11 @@ pub(super) struct Limit {
     pub(super) end: Instant,
 }
 
-/// Who hears of a load.
-pub(super) trait Listener {
-    /// Its turn has come.
+/// Is told how a load goes.
+pub(super) trait Progress {
+    /// The load's turn has come.
     fn begun(&mut self);
-    /// Its readers need it now, and it goes on.
+    /// The load goes on past its readers' limit.
     fn overdue(&mut self);
 }
 
@@ -117,11 +117,11 @@ impl Loads {
     pub(super) async fn run(
         self: &Arc<Self>,
         load: Waiting<'_>,
-        listener: &mut impl Listener,
+        progress: &mut impl Progress,
     ) -> Result<Loaded, LoadError> {
         let Waiting { entity, loader, values, columns, limit, last } = load;
         let turn = self.turn(entity, limit.deadline).await?;
-        listener.begun();
+        progress.begun();
         let began = Instant::now();
         let last = last.filter(|_| turn.may_last);
         let left = last.unwrap_or(limit).deadline.saturating_duration_since(began);
@@ -130,7 +130,7 @@ impl Loads {
             let in_time = timeout_at(limit.end, &mut loading).await;
             match (in_time, last) {
                 (Err(_), Some(last)) => {
-                    listener.overdue();
+                    progress.overdue();
                     timeout_at(last.end, loading).await
                 }
                 (in_time, _) => in_time,

@@ -13,7 +13,7 @@ pub struct Table {
     pub name: String,
 }
 
-/// Some of a table's columns.
+/// The columns of a table that a statement touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Columns {
     /// Every one, or it can't be told which.

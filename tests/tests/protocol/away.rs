@@ -102,7 +102,6 @@ async fn who_joins_a_load_that_never_ends_has_the_stale_value_by_the_deadline() 
     world.truth.end_with(Ending::Never);
     let first = host.spawn_read();
     world.truth.begun(1).await;
-    tokio::time::sleep(deadline / 10).await;
     let joined = [host.spawn_read(), host.spawn_read(), host.spawn_bypass()];
     for reading in joined.into_iter().chain([first]) {
         let answer = reading.await.unwrap().unwrap();

@@ -13,13 +13,9 @@ impl Flight {
     /// The flight that refreshes, in the background, what this one has just answered, and its first
     /// action: the policy sees again what it wanted refreshed.
     pub(in super::super) fn refresh(&self) -> (Self, Action) {
-        let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
-        let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
-        let mut flight = Self::new(cache, read, generation, plan, Instant::now());
+        let mut flight = self.beside();
         flight.memo = self.memo;
         flight.trail = self.trail.as_ref().and_then(Trail::refresh);
-        flight.bounds.background = true;
-        flight.seen_ms = self.seen_ms;
         let found = match &self.state {
             State::Looked(found) => found.clone(),
             State::Begun
@@ -36,14 +32,20 @@ impl Flight {
 
     /// The flight that finds out whether loads are answered again, for nobody who waits, and its first action.
     pub(in super::super) fn probe(&self) -> (Self, Action) {
+        let mut flight = self.beside();
+        let event = flight.looked(None);
+        let action = flight.decide(event);
+        (flight, action)
+    }
+
+    /// A flight of the same read that begins now and for which nobody waits.
+    fn beside(&self) -> Self {
         let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
         let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
         let mut flight = Self::new(cache, read, generation, plan, Instant::now());
         flight.bounds.background = true;
         flight.seen_ms = self.seen_ms;
-        let event = flight.looked(None);
-        let action = flight.decide(event);
-        (flight, action)
+        flight
     }
 
     /// A refresh that fails waits before it begins again.

@@ -31,7 +31,7 @@ struct Heard {
     overdue: bool,
 }
 
-impl Listener for Heard {
+impl Progress for Heard {
     fn begun(&mut self) {
         self.begun = true;
     }

@@ -116,7 +116,7 @@ impl Places {
     /// Sends away those who keep the host waiting for longest.
     pub(super) fn make_room(&self) {
         let seated = self.seated();
-        // Whoever was sent away leaves in a moment; until then nobody else has to.
+        // A client that was sent away leaves in a moment; until then no other one is.
         if seated.values().any(|pulse| pulse.is_sent_away()) {
             return;
         }

@@ -74,7 +74,7 @@ impl Pulse {
         self.forgive(bytes);
     }
 
-    /// So many bytes are owed no longer.
+    /// Takes this many bytes off what is owed.
     pub(super) fn forgive(&self, bytes: u64) {
         let less = |owed: u64| Some(owed.saturating_sub(bytes));
         // Never fails: there is always an answer.

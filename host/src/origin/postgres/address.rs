@@ -40,7 +40,7 @@ const SSL_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "veri
 pub(super) struct Address {
     options: PgConnectOptions,
     settings: Vec<Setting>,
-    /// Who asks, and by which password, as the address has it.
+    /// The role and its password, as the address has them.
     user: (String, Option<String>),
 }
 

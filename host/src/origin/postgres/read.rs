@@ -22,7 +22,7 @@ use crate::origin::{Fetched, OriginError, ReadStatement, Value};
 /// and the answer waits for it.
 const END_LIMIT: Duration = Duration::from_millis(500);
 
-/// Who wrote a statement.
+/// The author of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Author {
     /// It stands in the configuration.

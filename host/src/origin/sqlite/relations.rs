@@ -165,7 +165,7 @@ fn assigned(sql: &str, shape: &Shape) -> Columns {
     names.map_or(Columns::All, |names| Columns::some(names.into_iter().chain(generated)))
 }
 
-/// Who is the reason for a program that is not the statement's.
+/// What makes SQLite run a program beside the statement's own: a trigger, or a foreign key.
 fn cause(program: &[Instruction]) -> Cause {
     let first = program.first().and_then(|first| first.p4.as_deref());
     match first.and_then(|first| first.strip_prefix(TRIGGER)) {

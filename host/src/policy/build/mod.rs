@@ -231,7 +231,7 @@ fn unreadable(error: &dyn std::fmt::Display) -> BuildError {
     BuildError::Output(error.to_string())
 }
 
-/// Whoever watches the file sees the old one or the new one, whole.
+/// Replaces a file as one step: a reader sees the old content or the new one, never a part.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
