@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 /// *Ready for query*, outside of a transaction.
 const READY: &[u8] = b"Z\0\0\0\x05I";
 
+/// More than a server says before a client asks anything.
+const ROOM: usize = 16 << 10;
+
 /// What becomes of the next commit.
 #[derive(Debug, Clone)]
 pub(crate) enum Meddling {
@@ -104,6 +107,9 @@ impl Session {
     async fn run(mut self) -> io::Result<()> {
         let mut answered = BytesMut::new();
         loop {
+            // Whole messages at a time: PgBouncer takes a part of one for a broken server while it logs in, and
+            // then waits for fifteen seconds.
+            answered.reserve(ROOM);
             tokio::select! {
                 read = self.client.read_buf(&mut self.sent) => {
                     if read? == 0 {
