@@ -1,6 +1,7 @@
 //! Names that are fit for the store: what a policy or a user calls a key or a tag, checked once, and
 //! what the host makes of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -77,25 +78,36 @@ macro_rules! checked_name {
 checked_name!(Key);
 
 impl Key {
-    /// Writes it as a string of RFC 8941: ASCII in quotes, with `"` and `\` escaped. A key has no control
-    /// characters; other characters than ASCII are left to the reader of the key's own escaping.
-    pub fn push_quoted(&self, text: &mut String) {
-        text.push('"');
+    /// What stands between the quotes of a string of RFC 8941: ASCII, with `"` and `\` escaped. A key has no
+    /// control characters; other characters than ASCII are left to the reader of the key's own escaping.
+    #[must_use]
+    pub fn escaped(&self) -> Cow<'_, str> {
         let key = self.as_str();
-        if key.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-            text.push_str(key);
-        } else {
-            for character in key.chars() {
-                match character {
-                    '"' | '\\' => text.extend(['\\', character]),
-                    ' '..='~' => text.push(character),
-                    _ => text.push('?'),
-                }
+        if key.bytes().all(|byte| PLAIN[usize::from(byte)]) {
+            return Cow::Borrowed(key);
+        }
+        let mut text = String::with_capacity(key.len() + 8);
+        for character in key.chars() {
+            match character {
+                '"' | '\\' => text.extend(['\\', character]),
+                ' '..='~' => text.push(character),
+                _ => text.push('?'),
             }
         }
-        text.push('"');
+        Cow::Owned(text)
     }
 }
+
+/// Whether the byte of this number stands for itself in a string of RFC 8941. Each answer has a key, so a look
+/// has to do.
+const PLAIN: [bool; 256] = {
+    let (mut plain, mut byte) = ([false; 256], b' ');
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'"' | b'\\');
+        byte += 1;
+    }
+    plain
+};
 
 checked_name!(Tag);
 

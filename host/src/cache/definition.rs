@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::Entity;
 use crate::name::{Fingerprint, Name, Place, hashed};
+use crate::observe::{EntityMetrics, Metrics};
 use crate::policy::guard::Lifetimes;
 use crate::policy::{Generation, Named, Request, Slot};
 use crate::read_name::ReadName;
@@ -32,6 +33,8 @@ pub struct Definition {
     /// The generation under which its configuration was left; reads that began before end under it. A later
     /// one was told of other entities.
     last: OnceLock<Arc<Generation>>,
+    /// Those of its entity, once a read looked them up.
+    metrics: OnceLock<Arc<EntityMetrics>>,
 }
 
 /// What is in force for the values that one policy names.
@@ -65,8 +68,13 @@ impl Definition {
         texts.extend(entity.tags.iter().map(String::as_str));
         let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
         let (words, usual) = (ArcSwap::default(), AtomicU64::new(0));
-        let last = OnceLock::new();
-        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words, usual, last })
+        let (last, metrics) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words, usual, last, metrics })
+    }
+
+    /// Where its reads are counted.
+    pub(super) fn metrics(&self, of_host: &Metrics) -> &EntityMetrics {
+        self.metrics.get_or_init(|| of_host.entity(&self.entity.name))
     }
 
     /// The generation that decides its reads and writes.

@@ -189,7 +189,7 @@ impl Cache {
 
 impl Progress for Watch<'_> {
     fn begun(&mut self) {
-        self.cache.metrics.entity(&self.read.entity().name).load(self.reason);
+        self.read.definition.metrics(&self.cache.metrics).load(self.reason);
         self.began = Some(Instant::now());
     }
 

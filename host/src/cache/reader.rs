@@ -23,14 +23,14 @@ impl Cache {
         let began = Instant::now();
         // A hit in memory is ready at once: without this, a loop of reads would let no other task run.
         consume_budget().await;
-        let metrics = self.metrics.entity(&read.entity().name);
+        let definition = Arc::clone(&read.definition);
         let answer = match self.read_near(&read, began) {
             Some(answer) => Ok(answer),
             // Apart, so that a near hit does not move about what only the others need.
             None => Box::pin(self.answer(&Arc::new(read), began)).await,
         };
         let outcome = answer.as_ref().map_or(ReadOutcome::Error, |answer| answer.via.outcome());
-        metrics.read(outcome, began.elapsed());
+        definition.metrics(&self.metrics).read(outcome, began.elapsed());
         answer
     }
 

@@ -1,7 +1,5 @@
 //! Access: bearer tokens by scope. A scope without one is open, but not to web pages.
 
-use std::sync::Arc;
-
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
@@ -32,49 +30,35 @@ impl Scope {
     }
 }
 
-/// Compares the tokens of a host: those in force when a request comes. A scope without one is open.
-pub(super) struct Gatekeeper {
-    config: Box<dyn Fn() -> Arc<Config> + Send + Sync>,
-}
-
-impl Gatekeeper {
-    /// One that looks up the configuration in force.
-    #[must_use]
-    pub(super) fn new(config: impl Fn() -> Arc<Config> + Send + Sync + 'static) -> Self {
-        Self { config: Box::new(config) }
+/// Lets a request with these headers pass, or says why not: 401 without a valid token, 403
+/// with one of another scope alone. Where no token is asked for, 403 for a web page: a page has no
+/// token, and so it passes nowhere.
+///
+/// # Errors
+/// The problem document to answer with.
+pub(super) fn check(config: &Config, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
+    let tokens: [(Scope, Option<&Secret>); 3] = [
+        (Scope::Read, config.access.read.as_ref()),
+        (Scope::Write, config.access.write.as_ref()),
+        (Scope::Admin, config.admin.token.as_ref()),
+    ];
+    if tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
+        return Pages::new(&config.http.hosts).check(headers);
     }
-
-    /// Lets a request with these headers pass, or says why not: 401 without a valid token, 403
-    /// with one of another scope alone. Where no token is asked for, 403 for a web page: a page has no
-    /// token, and so it passes nowhere.
-    ///
-    /// # Errors
-    /// The problem document to answer with.
-    pub(super) fn check(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
-        let config = (self.config)();
-        let tokens: [(Scope, Option<&Secret>); 3] = [
-            (Scope::Read, config.access.read.as_ref()),
-            (Scope::Write, config.access.write.as_ref()),
-            (Scope::Admin, config.admin.token.as_ref()),
-        ];
-        if tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
-            return Pages::new(&config.http.hosts).check(headers);
-        }
-        let Some(sent) = bearer(headers) else {
-            return Err(Problem::no_token(scope.name()));
-        };
-        // Every token is compared, whichever matched: the time says nothing.
-        let (mut ours, mut another) = (false, false);
-        for (of, token) in &tokens {
-            let equal = token.is_some_and(|token| same(&token.0, sent));
-            ours |= equal && *of == scope;
-            another |= equal && *of != scope;
-        }
-        match (ours, another) {
-            (true, _) => Ok(()),
-            (false, true) => Err(Problem::other_scope(scope.name())),
-            (false, false) => Err(Problem::no_token(scope.name())),
-        }
+    let Some(sent) = bearer(headers) else {
+        return Err(Problem::no_token(scope.name()));
+    };
+    // Every token is compared, whichever matched: the time says nothing.
+    let (mut ours, mut another) = (false, false);
+    for (of, token) in &tokens {
+        let equal = token.is_some_and(|token| same(&token.0, sent));
+        ours |= equal && *of == scope;
+        another |= equal && *of != scope;
+    }
+    match (ours, another) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Problem::other_scope(scope.name())),
+        (false, false) => Err(Problem::no_token(scope.name())),
     }
 }
 
@@ -96,39 +80,38 @@ mod tests {
 
     #[test]
     fn a_scope_without_a_token_is_open() {
-        assert_eq!(status(&keeper(None, Some("w")), Scope::Read, None), 200);
+        assert_eq!(status(&tokens(None, Some("w")), Scope::Read, None), 200);
     }
 
     #[test]
     fn without_a_token_a_guarded_scope_answers_401() {
-        let keeper = keeper(Some("r"), Some("w"));
-        assert_eq!(status(&keeper, Scope::Read, None), 401);
-        assert_eq!(status(&keeper, Scope::Read, Some("Bearer wrong")), 401);
-        assert_eq!(status(&keeper, Scope::Read, Some("Basic r")), 401);
-        assert_eq!(status(&keeper, Scope::Read, Some("Bearer ")), 401);
+        let config = tokens(Some("r"), Some("w"));
+        assert_eq!(status(&config, Scope::Read, None), 401);
+        assert_eq!(status(&config, Scope::Read, Some("Bearer wrong")), 401);
+        assert_eq!(status(&config, Scope::Read, Some("Basic r")), 401);
+        assert_eq!(status(&config, Scope::Read, Some("Bearer ")), 401);
     }
 
     #[test]
     fn with_the_token_of_another_scope_it_answers_403() {
-        let keeper = keeper(Some("r"), Some("w"));
-        assert_eq!(status(&keeper, Scope::Write, Some("Bearer r")), 403);
-        assert_eq!(status(&keeper, Scope::Write, Some("bearer w")), 200);
+        let config = tokens(Some("r"), Some("w"));
+        assert_eq!(status(&config, Scope::Write, Some("Bearer r")), 403);
+        assert_eq!(status(&config, Scope::Write, Some("bearer w")), 200);
     }
 
-    fn keeper(read: Option<&str>, write: Option<&str>) -> Gatekeeper {
+    fn tokens(read: Option<&str>, write: Option<&str>) -> Config {
         let mut config = Config::parse("", "c", &Environment::default()).unwrap();
         let secret = |token: Option<&str>| token.map(|token| Secret(token.to_owned()));
         (config.access.read, config.access.write) = (secret(read), secret(write));
-        let config = Arc::new(config);
-        Gatekeeper::new(move || Arc::clone(&config))
+        config
     }
 
-    fn status(keeper: &Gatekeeper, scope: Scope, authorization: Option<&str>) -> u16 {
+    fn status(config: &Config, scope: Scope, authorization: Option<&str>) -> u16 {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value.parse().unwrap());
         }
-        match keeper.check(scope, &headers) {
+        match check(config, scope, &headers) {
             Ok(()) => 200,
             Err(problem) => problem.into_response().status().as_u16(),
         }

@@ -27,7 +27,7 @@ pub(super) async fn policy(
     State(face): State<Face>,
     headers: HeaderMap,
 ) -> Result<Json<PolicyStatus>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     Ok(Json(face.corral.policies().status()))
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn put_policy(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let asked = Instant::now();
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     let learn = query.as_deref() == Some("rename=learn");
     let allow_rename = learn || allows_rename(query.as_deref())?;
     let bytes = component(&face, &headers, body).await?;
@@ -65,7 +65,7 @@ pub(super) async fn settings(
     State(face): State<Face>,
     headers: HeaderMap,
 ) -> Result<Json<Map<String, Value>>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     Ok(Json(face.corral.policies().settings()))
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn put_settings(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let asked = Instant::now();
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     let allow_rename = allows_rename(query.as_deref())?;
     let settings: Map<String, Value> = body::json(&headers, body).await?;
     let exchange = face.corral.policies().exchange_settings(&settings, allow_rename, asked);
@@ -137,7 +137,7 @@ pub(super) async fn rollback(
     State(face): State<Face>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     match face.corral.policies().rollback() {
         Ok(generation) => Ok(Json(json!({ "active": generation.summary() }))),
         Err(nothing) => Err(Problem::new(
@@ -154,6 +154,6 @@ pub(super) async fn metrics(
     State(face): State<Face>,
     headers: HeaderMap,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], face.corral.metrics()))
 }

@@ -14,10 +14,9 @@ mod server;
 mod unique;
 mod write;
 
-use std::sync::Arc;
-
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -29,7 +28,7 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::service::{Corral, Readiness};
 
-use access::Gatekeeper;
+use access::Scope;
 pub use problem::Problem;
 use read::Answered;
 pub use server::{Answers, Manners, Notice, Server, Share, shares};
@@ -38,14 +37,16 @@ pub use server::{Answers, Manners, Notice, Server, Share, shares};
 #[derive(Clone)]
 struct Face {
     corral: Corral,
-    gatekeeper: Arc<Gatekeeper>,
 }
 
 impl Face {
     fn new(corral: Corral) -> Self {
-        let of = corral.clone();
-        let gatekeeper = Arc::new(Gatekeeper::new(move || of.config()));
-        Self { corral, gatekeeper }
+        Self { corral }
+    }
+
+    /// Lets a request pass by the tokens that are in force, or says why not.
+    fn check(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
+        access::check(&self.corral.config(), scope, headers)
     }
 }
 
@@ -61,15 +62,6 @@ impl Front {
     pub fn new(corral: Corral) -> Self {
         let face = Face::new(corral);
         Self { router: router(face.clone()), face }
-    }
-
-    async fn answer_to(&self, request: Request<Incoming>) -> Answered {
-        if let Some(entity) = read::plainly(&request) {
-            let answered = self.face.read(entity, request.uri(), request.headers()).await;
-            return answered.unwrap_or_else(|problem| problem.into_response().map(Either::Right));
-        }
-        // Apart, so that a plain read does not move about what only the others need.
-        Box::pin(self.router.answer(request)).await
     }
 }
 
@@ -91,17 +83,27 @@ impl Drop for Underway<'_> {
 }
 
 impl Answers for Front {
-    async fn answer(&self, request: Request<Incoming>) -> Answered {
-        let underway = Underway(Some(&self.face.corral));
-        let answer = self.answer_to(request).await;
-        underway.answered();
-        answer
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send {
+        async move {
+            let underway = Underway(Some(&self.face.corral));
+            let answer = match read::plainly(&request) {
+                Some(entity) => self.face.read(entity, request.uri(), request.headers()).await,
+                // Apart, so that a plain read does not move about what only the others need.
+                None => Ok(Box::pin(self.router.answer(request)).await),
+            };
+            underway.answered();
+            answer.unwrap_or_else(|problem| problem.into_response().map(Either::Right))
+        }
     }
 }
 
 impl Answers for Router {
     async fn answer(&self, request: Request<Incoming>) -> Answered {
-        let Ok(response) = TowerToHyperService::new(self.clone()).call(request).await;
+        let Ok(mut response) = TowerToHyperService::new(self.clone()).call(request).await;
+        if !response.headers().contains_key(CACHE_CONTROL) {
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         response.map(Either::Right)
     }
 }

@@ -11,7 +11,7 @@ use http_body_util::{Either, Full};
 use crate::cache::{Answer, etag_header};
 use crate::service::{Arguments, ReadRequest};
 
-use super::access::Scope;
+use super::access::{self, Scope};
 use super::cache_status::cache_status;
 use super::problem::Problem;
 use super::{Face, body, cache_control, query_string};
@@ -50,15 +50,17 @@ impl Face {
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Answered, Problem> {
-        self.gatekeeper.check(Scope::Read, headers)?;
+        let edition = self.corral.edition();
+        let config = edition.config();
+        access::check(config, Scope::Read, headers)?;
         let pairs = query_string::pairs(uri.query().unwrap_or_default())?;
         let request = ReadRequest {
             entity,
             arguments: Arguments::Text(&pairs),
-            no_cache: wants_fresh(headers),
+            no_cache: config.access.no_cache && wants_fresh(headers),
         };
-        let answer = self.corral.read(request).await?;
-        let cache_control = cache_control::of(&self.corral.config(), entity);
+        let answer = self.corral.read_by(&edition, request).await?;
+        let cache_control = cache_control::of(config, entity);
         Ok(respond(answer, headers.get(IF_NONE_MATCH), cache_control))
     }
 }
@@ -69,7 +71,7 @@ pub(super) async fn query(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
-    face.gatekeeper.check(Scope::Read, &headers)?;
+    face.check(Scope::Read, &headers)?;
     let request = body::json(&headers, body).await?;
     let answer = face.corral.query(request).await?;
     Ok(respond(answer, None, cache_control::usual(&face.corral.config())).map(Body::new))
@@ -93,9 +95,11 @@ fn respond(
         None => answer.etag.map(etag_header),
     };
     let mut response = match (&etag, if_none_match) {
-        (Some(etag), Some(condition)) if matches(condition, etag.as_bytes()) => not_modified(),
+        (Some(etag), Some(condition)) if matches(condition, etag.as_bytes()) => {
+            not_modified(cache_control)
+        }
         _ => match answer.body {
-            Some(body) => json_response(body),
+            Some(body) => json_response(body, cache_control),
             None => Problem::no_row().into_response().map(Either::Right),
         },
     };
@@ -105,9 +109,7 @@ fn respond(
         headers.insert(CACHE_STATUS, status);
     }
     headers.insert(CORRAL_POLICY, answer.generation.header().clone());
-    // An error has said already that nobody keeps it.
-    headers.entry(CACHE_CONTROL).or_insert(cache_control);
-    headers.insert(AGE, HeaderValue::from(answer.age_ms / 1000));
+    headers.insert(AGE, seconds(answer.age_ms));
     if let Some(etag) = etag {
         headers.insert(ETAG, etag);
     }
@@ -121,14 +123,24 @@ fn matches(condition: &HeaderValue, etag: &[u8]) -> bool {
     })
 }
 
-fn not_modified() -> Answered {
+/// Milliseconds as whole seconds.
+fn seconds(ms: u64) -> HeaderValue {
+    // One allocation where the conversion of a number has two.
+    let digits = HeaderValue::from_str(itoa::Buffer::new().format(ms / 1000));
+    digits.unwrap_or(HeaderValue::from_static("0"))
+}
+
+fn not_modified(cache_control: HeaderValue) -> Answered {
     let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response.headers_mut().insert(CACHE_CONTROL, cache_control);
     response
 }
 
-fn json_response(body: Bytes) -> Answered {
+fn json_response(body: Bytes, cache_control: HeaderValue) -> Answered {
     let mut response = Response::new(Either::Left(Full::new(body)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, cache_control);
     response
 }

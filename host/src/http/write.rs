@@ -22,7 +22,7 @@ pub(super) async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Wrote>, Problem> {
-    face.gatekeeper.check(Scope::Write, &headers)?;
+    face.check(Scope::Write, &headers)?;
     let Path((entity, write)) = path.map_err(|error| Problem::malformed(error.body_text()))?;
     let arguments: Map<String, Value> = body::json(&headers, body).await?;
     Ok(Json(face.corral.write(&entity, &write, &arguments).await?))
@@ -57,7 +57,7 @@ pub(super) async fn invalidate(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    face.gatekeeper.check(Scope::Write, &headers)?;
+    face.check(Scope::Write, &headers)?;
     let named: Named = body::json(&headers, body).await?;
     let reads: Vec<_> = named.reads.into_iter().map(|read| (read.entity, read.params)).collect();
     let counts = json!({

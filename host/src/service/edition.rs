@@ -9,10 +9,10 @@ use crate::config::{Config, Entity};
 use crate::name::Prefix;
 use crate::origin::{Origin, WriteStatement};
 
-use super::{query, tags};
+use super::{RequestError, query, tags};
 
 /// One configuration, ready to serve.
-pub(super) struct Edition {
+pub(crate) struct Edition {
     pub(super) config: Arc<Config>,
     pub(super) entities: BTreeMap<String, Arc<Bound>>,
     /// Ad-hoc queries, as an entity.
@@ -38,6 +38,16 @@ impl Edition {
             tags: tags::Templates::of(&config),
             config: Arc::new(config),
         }
+    }
+
+    /// What it was made of.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The entity of this name.
+    pub(super) fn entity(&self, name: &str) -> Result<&Arc<Bound>, RequestError> {
+        self.entities.get(name).ok_or_else(|| RequestError::UnknownEntity(name.to_owned()))
     }
 
     /// What it reads by.

@@ -177,6 +177,11 @@ impl Corral {
         self.inner.config()
     }
 
+    /// The edition of the configuration in force.
+    pub(crate) fn edition(&self) -> Arc<Edition> {
+        self.inner.edition.load_full()
+    }
+
     /// The policy in force, its exchange and rollback.
     #[must_use]
     pub fn policies(&self) -> &Policies {

@@ -16,7 +16,7 @@ use crate::origin::{OriginError, Value};
 use crate::policy::{Argument, Request, Subject};
 
 use super::tags::{GivenTag, NoTag};
-use super::{Bound, Corral};
+use super::{Bound, Corral, Edition};
 
 /// Parameters as a client sent them.
 #[derive(Debug, Clone, Copy)]
@@ -110,11 +110,20 @@ impl Corral {
     /// # Errors
     /// [`RequestError`]
     pub async fn read(&self, request: ReadRequest<'_>) -> Result<Answer, RequestError> {
-        let bound = self.entity(request.entity)?;
+        self.read_by(&self.edition(), request).await
+    }
+
+    /// The same by an edition that was in force when the request came.
+    pub(crate) async fn read_by(
+        &self,
+        edition: &Edition,
+        request: ReadRequest<'_>,
+    ) -> Result<Answer, RequestError> {
+        let bound = edition.entity(request.entity)?;
         let values = typed(&bound.entity.params, request.arguments)?;
         // A browser's reload sends it without a wish of its user's.
-        let bypasses = request.no_cache && self.inner.edition.load().config.access.no_cache;
-        let read = sql_read(&bound, values)?.bypassing(bypasses);
+        let bypasses = request.no_cache && edition.config().access.no_cache;
+        let read = sql_read(bound, values)?.bypassing(bypasses);
         self.inner.cache.read(read).await.map_err(|error| {
             let key = || format!("entity.{:?}.deadline", bound.entity.name);
             of_read(error, &bound.entity, key)
@@ -218,8 +227,7 @@ impl Corral {
     }
 
     pub(super) fn entity(&self, name: &str) -> Result<Arc<Bound>, RequestError> {
-        let unknown = || RequestError::UnknownEntity(name.to_owned());
-        self.inner.edition.load().entities.get(name).map(Arc::clone).ok_or_else(unknown)
+        self.inner.edition.load().entity(name).map(Arc::clone)
     }
 
     fn named_read(

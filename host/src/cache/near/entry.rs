@@ -52,10 +52,6 @@ impl Ready {
 impl Entry {
     pub(super) fn new(version: Version, until: Instant, at: Instant, found: &Found<'_>) -> Self {
         let Found { key, envelope, generation, now_ms, .. } = *found;
-        let mut status = String::with_capacity(key.as_str().len() + 24);
-        status.push_str("; key=");
-        key.push_quoted(&mut status);
-        status.push_str("; detail=near");
         Self {
             version,
             word: envelope.stamp.word,
@@ -68,7 +64,7 @@ impl Entry {
             age_ms: now_ms.saturating_sub(envelope.loaded_at_ms),
             fresh_ms: envelope.fresh_until_ms.saturating_sub(now_ms),
             etag_header: envelope.body.is_some().then(|| etag_header(envelope.etag)),
-            status: status.into_boxed_str(),
+            status: ["; key=\"", &*key.escaped(), "\"; detail=near"].concat().into_boxed_str(),
         }
     }
 

@@ -20,7 +20,7 @@ pub(in crate::http) async fn explain(
     query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Explained>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     explained(&face, path, query, None).await
 }
 
@@ -32,7 +32,7 @@ pub(in crate::http) async fn explain_candidate(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Explained>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     let candidate = component(&face, &headers, body).await?;
     explained(&face, path, query, Some(candidate.to_vec())).await
 }

@@ -29,7 +29,7 @@ pub(in crate::http) async fn start(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ShadowReport>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     let Query(Sampling { sample }) =
         query.map_err(|error| Problem::malformed(error.body_text()))?;
     if !(sample > 0.0 && sample <= 1.0) {
@@ -53,7 +53,7 @@ pub(in crate::http) async fn report(
     State(face): State<Face>,
     headers: HeaderMap,
 ) -> Result<Json<ShadowReport>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     face.corral.policies().shadow().map(Json).ok_or_else(none)
 }
 
@@ -62,7 +62,7 @@ pub(in crate::http) async fn end(
     State(face): State<Face>,
     headers: HeaderMap,
 ) -> Result<Json<ShadowReport>, Problem> {
-    face.gatekeeper.check(Scope::Admin, &headers)?;
+    face.check(Scope::Admin, &headers)?;
     face.corral.policies().end_shadow().map(Json).ok_or_else(none)
 }
 

@@ -6,11 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Manners;
-use super::notice::{self, Notice};
+use super::notice::quiet_time;
 use super::patience::{HEAD_TIME, Patience, Waits};
 use super::places::Place;
 
@@ -18,76 +17,97 @@ use super::places::Place;
 /// this.
 const LOOK_AGAIN: Duration = HEAD_TIME;
 
-type Told = Pin<Box<dyn Future<Output = (Notice, watch::Receiver<Notice>)> + Send>>;
-
 /// A connection that is served.
 pub(super) struct Connection<C> {
     serving: Pin<Box<C>>,
     place: Place,
     patience: Patience,
-    alarm: Pin<Box<Sleep>>,
-    /// Held until the connection ends: the server ends once every connection has dropped its own.
-    told: Told,
-    /// How long it is kept without a request after the server stopped, and until when that is.
+    alarm: Alarm,
+    /// How long it is kept without a request after the server stopped.
     quiet: Duration,
-    leaves: Option<Instant>,
+    ending: Ending,
     /// Whether the alarm and the place know the task.
     is_begun: bool,
 }
 
+/// The one timer of a connection.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    /// Whether it wakes the task without being asked again.
+    is_heard: bool,
+}
+
+impl Alarm {
+    fn at(end: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(end)), is_heard: false }
+    }
+
+    fn set(&mut self, end: Instant) {
+        self.sleep.as_mut().reset(end);
+        self.is_heard = false;
+    }
+
+    /// Ready once its time has come. A connection asks with each request, so most of the time it is not more
+    /// than a look.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_heard && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        let rang = self.sleep.as_mut().poll(cx);
+        self.is_heard = rang.is_pending();
+        rang
+    }
+}
+
+/// How far a connection is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It has none in sight.
+    Open,
+    /// The server has stopped, and requests may still be on their way until then.
+    Quiet(Instant),
+    /// Nothing more is read than what is under way.
+    Closing,
+}
+
+impl Ending {
+    fn at(self) -> Option<Instant> {
+        match self {
+            Self::Quiet(end) => Some(end),
+            Self::Open | Self::Closing => None,
+        }
+    }
+}
+
 impl<C: GracefulConnection> Connection<C> {
     /// A connection that begins now.
-    pub(super) fn new(
-        serving: C,
-        place: Place,
-        manners: Manners,
-        mut notices: watch::Receiver<Notice>,
-    ) -> Self {
+    pub(super) fn new(serving: C, place: Place, manners: Manners) -> Self {
         let now = Instant::now();
         let patience = Patience::new(manners.idle, now, place.pulse().beat());
-        let notice = *notices.borrow_and_update();
-        let mut connection = Self {
+        Self {
             serving: Box::pin(serving),
             place,
             patience,
-            alarm: Box::pin(sleep_until(now + HEAD_TIME)),
-            told: told(notices),
-            quiet: notice::quiet_time(manners.grace),
-            leaves: None,
+            alarm: Alarm::at(now + HEAD_TIME),
+            quiet: quiet_time(manners.grace),
+            ending: Ending::Open,
             is_begun: false,
-        };
-        connection.heed(notice);
-        connection
-    }
-
-    fn heed_notices(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready((notice, notices)) = self.told.as_mut().poll(cx) {
-            self.told = match notice {
-                Notice::Serve | Notice::Drain => told(notices),
-                Notice::Stop => Box::pin(nothing_more(notices)),
-            };
-            self.heed(notice);
-        }
-    }
-
-    fn heed(&mut self, notice: Notice) {
-        match notice {
-            Notice::Serve => {}
-            Notice::Drain => self.place.pulse().leave(),
-            Notice::Stop => self.stop(),
         }
     }
 
     /// Over HTTP/2 the client hears which of its requests are answered, and can send the others again. Over
     /// HTTP/1 a connection that is closed while it is quiet loses what is on its way.
     fn stop(&mut self) {
-        let pulse = self.place.pulse();
-        pulse.leave();
-        if pulse.is_multiplexed() || self.quiet.is_zero() {
-            self.serving.as_mut().graceful_shutdown();
+        if self.place.pulse().is_multiplexed() || self.quiet.is_zero() {
+            self.close();
         } else {
-            self.leaves = Some(Instant::now() + self.quiet);
+            self.ending = Ending::Quiet(Instant::now() + self.quiet);
         }
+    }
+
+    fn close(&mut self) {
+        self.ending = Ending::Closing;
+        self.serving.as_mut().graceful_shutdown();
     }
 
     /// Looks at what the connection waits for, and sets the alarm to its end if that comes earlier.
@@ -98,28 +118,28 @@ impl<C: GracefulConnection> Connection<C> {
         if waits != before || matches!(waits, Waits::Taking(_)) {
             self.place.note(waits.since());
         }
-        let ends = self.patience.end().into_iter().chain(self.leaves);
+        let ends = self.patience.end().into_iter().chain(self.ending.at());
         if let Some(end) = ends.min()
-            && end < self.alarm.deadline()
+            && end < self.alarm.sleep.deadline()
         {
-            self.alarm.as_mut().reset(end);
+            self.alarm.set(end);
         }
     }
 
     /// Whether the client's time is over. If it is not, the alarm is set anew.
     fn is_over(&mut self) -> bool {
         let now = Instant::now();
-        if self.leaves.take_if(|leaves| *leaves <= now).is_some() {
-            self.serving.as_mut().graceful_shutdown();
+        if self.ending.at().is_some_and(|end| end <= now) {
+            self.close();
         }
         match self.patience.end() {
             Some(end) if end <= now => true,
             Some(end) => {
-                self.alarm.as_mut().reset(end);
+                self.alarm.set(end);
                 false
             }
             None => {
-                self.alarm.as_mut().reset(now + LOOK_AGAIN);
+                self.alarm.set(now + LOOK_AGAIN);
                 false
             }
         }
@@ -156,13 +176,15 @@ impl<C: GracefulConnection> Future for Connection<C> {
             if this.place.pulse().is_sent_away() {
                 return Poll::Ready(());
             }
-            this.heed_notices(cx);
+            if this.ending == Ending::Open && this.place.pulse().is_stopping() {
+                this.stop();
+            }
             // A client that breaks off is its own business.
             if let Poll::Ready(_ended) = this.serving.as_mut().poll(cx) {
                 return Poll::Ready(());
             }
             this.look();
-            if this.alarm.as_mut().poll(cx).is_pending() {
+            if this.alarm.poll(cx).is_pending() {
                 return Poll::Pending;
             }
             if this.is_over() && this.end().is_ready() {
@@ -170,15 +192,4 @@ impl<C: GracefulConnection> Future for Connection<C> {
             }
         }
     }
-}
-
-/// What the server is told next.
-fn told(mut notices: watch::Receiver<Notice>) -> Told {
-    Box::pin(async move { (notice::next(&mut notices).await, notices) })
-}
-
-/// Keeps the receiver.
-async fn nothing_more(notices: watch::Receiver<Notice>) -> (Notice, watch::Receiver<Notice>) {
-    std::future::pending::<()>().await;
-    (Notice::Stop, notices)
 }

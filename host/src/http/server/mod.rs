@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{CACHE_CONTROL, CONNECTION};
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Version};
 use axum::response::IntoResponse as _;
 use http_body_util::Either;
@@ -53,7 +53,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A face of the host: it answers the requests of a server.
 pub trait Answers: Send + Sync + 'static {
-    /// The answer to a request, be it an error.
+    /// The answer to a request, be it an error. It says how long it may be kept.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
 }
 
@@ -104,13 +104,12 @@ impl Server {
             places: Places::new(manners.connections),
             builder: protocols(),
             manners,
-            tell: watch::Sender::new(Notice::Serve),
         };
         loop {
             let (stream, place) = tokio::select! {
                 biased;
                 notice = notice::next(&mut notices) => {
-                    serving.tell.send_replace(notice);
+                    serving.places.tell(notice);
                     match notice {
                         Notice::Stop => break,
                         Notice::Serve | Notice::Drain => continue,
@@ -130,7 +129,7 @@ impl Server {
         };
         let _everybody = timeout(notice::HANDSHAKE, accepting).await;
         drop(self.listener);
-        if timeout_at(cut, serving.tell.closed()).await.is_err() {
+        if timeout_at(cut, serving.places.are_free()).await.is_err() {
             let grace = manners.grace;
             tracing::warn!(?grace, "requests were still running at the end of the grace time");
         }
@@ -165,20 +164,16 @@ struct Serving<A> {
     places: Arc<Places>,
     builder: Builder<TokioExecutor>,
     manners: Manners,
-    /// Closed once every connection has ended.
-    tell: watch::Sender<Notice>,
 }
 
 impl<A: Answers> Serving<A> {
     fn begin(&self, stream: TcpStream, place: Place) {
         let (pulse, answers) = (Arc::clone(place.pulse()), Arc::clone(&self.answers));
         let stream = Stream::new(stream, Arc::clone(&pulse));
-        let service = service_fn(move |request| {
-            let (pulse, answers) = (Arc::clone(&pulse), Arc::clone(&answers));
-            async move { Ok::<_, Infallible>(answered(&*answers, pulse, request).await) }
-        });
+        let service =
+            service_fn(move |request| answered(Arc::clone(&answers), Arc::clone(&pulse), request));
         let serving = self.builder.serve_connection(stream, service).into_owned();
-        tokio::spawn(Connection::new(serving, place, self.manners, self.tell.subscribe()));
+        tokio::spawn(Connection::new(serving, place, self.manners));
     }
 }
 
@@ -212,26 +207,31 @@ impl Drop for Underway {
     }
 }
 
-/// The answer to a request, counted, and never without a word on how long it may be kept.
-async fn answered(
-    answers: &impl Answers,
+/// The answer to a request, counted.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps its arguments twice, and hyper moves it about"
+)]
+fn answered(
+    answers: Arc<impl Answers>,
     pulse: Arc<Pulse>,
     mut request: Request<Incoming>,
-) -> Response<Owing<AnswerBody>> {
-    let version = request.version();
-    let underway = Underway::begin(&pulse, version);
-    let bodiless = request.method() == Method::HEAD;
-    let mut answer = match host_header::settle(&mut request) {
-        Ok(()) => answers.answer(request).await,
-        Err(problem) => problem.into_response().map(Either::Right),
-    };
-    answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if pulse.is_leaving() && version < Version::HTTP_2 {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+) -> impl Future<Output = Result<Response<Owing<AnswerBody>>, Infallible>> {
+    async move {
+        let version = request.version();
+        let underway = Underway::begin(&pulse, version);
+        let bodiless = request.method() == Method::HEAD;
+        let mut answer = match host_header::settle(&mut request) {
+            Ok(()) => answers.answer(request).await,
+            Err(problem) => problem.into_response().map(Either::Right),
+        };
+        if pulse.is_leaving() && version < Version::HTTP_2 {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let answer = answer.map(|body| Owing::new(body, pulse, bodiless));
+        drop(underway);
+        Ok(answer)
     }
-    let answer = answer.map(|body| Owing::new(body, pulse, bodiless));
-    drop(underway);
-    answer
 }
 
 #[cfg(test)]

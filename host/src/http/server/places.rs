@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::notice::Notice;
 use super::pulse::Pulse;
 
 /// One look at all connections frees this part of the places: a look at ten thousand takes longer
@@ -38,14 +39,20 @@ pub(super) struct Places {
     began: Instant,
     limit: usize,
     free: Arc<Semaphore>,
-    /// The connections that have a place, by number.
-    seated: Mutex<HashMap<u64, Arc<Pulse>>>,
+    seated: Mutex<Seated>,
     /// The number of the next one.
     next: AtomicU64,
     /// Bytes of large answers that are not taken.
     untaken: AtomicU64,
     /// When somebody was last told that all places were taken.
     told_ms: AtomicU64,
+}
+
+struct Seated {
+    /// The connections that have a place, by number.
+    pulses: HashMap<u64, Arc<Pulse>>,
+    /// What the server was told last.
+    notice: Notice,
 }
 
 /// A connection's place. Dropped: free.
@@ -60,12 +67,12 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Arc::new(Self {
             began: Instant::now(),
             limit,
             free: Arc::new(Semaphore::new(limit)),
-            seated: Mutex::default(),
+            seated: Mutex::new(Seated { pulses: HashMap::new(), notice: Notice::Serve }),
             next: AtomicU64::new(0),
             untaken: AtomicU64::new(0),
             told_ms: AtomicU64::new(0),
@@ -78,7 +85,7 @@ impl Places {
         loop {
             let permit = Arc::clone(&self.free).acquire_owned();
             if self.free.available_permits() == 0 {
-                self.tell();
+                self.warn();
                 self.make_room();
             }
             // The semaphore is never closed.
@@ -89,7 +96,7 @@ impl Places {
     }
 
     /// Says that all places are taken, once in a while.
-    fn tell(&self) {
+    fn warn(&self) {
         let (now, told) = (self.count_ms(Instant::now()), self.told_ms.load(Ordering::Relaxed));
         if told == 0 || now.saturating_sub(told) > TELL_AGAIN.as_millis() as u64 {
             self.told_ms.store(now.max(1), Ordering::Relaxed);
@@ -105,22 +112,40 @@ impl Places {
         let (pulse, places) = (Arc::new(Pulse::default()), Arc::clone(self));
         pulse.waits_since(Some(self.count_ms(Instant::now())));
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.seated().insert(id, Arc::clone(&pulse));
+        let mut seated = self.seated();
+        pulse.tell(seated.notice);
+        seated.pulses.insert(id, Arc::clone(&pulse));
+        drop(seated);
         Place { places, pulse, id, counted: 0, _permit: permit }
     }
 
-    fn seated(&self) -> MutexGuard<'_, HashMap<u64, Arc<Pulse>>> {
+    fn seated(&self) -> MutexGuard<'_, Seated> {
         self.seated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells every connection what the server is told, also those that come later.
+    pub(super) fn tell(&self, notice: Notice) {
+        let mut seated = self.seated();
+        seated.notice = notice;
+        seated.pulses.values().for_each(|pulse| pulse.tell(notice));
+    }
+
+    /// Waits until no connection has a place.
+    pub(super) async fn are_free(&self) {
+        let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _everybody = self.free.acquire_many(all).await;
     }
 
     /// Sends away those who keep the host waiting for longest.
     pub(super) fn make_room(&self) {
         let seated = self.seated();
         // A client that was sent away leaves in a moment; until then no other one is.
-        if seated.values().any(|pulse| pulse.is_sent_away()) {
+        if seated.pulses.values().any(|pulse| pulse.is_sent_away()) {
             return;
         }
         let mut waiting: Vec<_> = seated
+            .pulses
             .values()
             .filter_map(|pulse| Some((pulse.is_proven(), pulse.waiting_since()?, pulse)))
             .collect();
@@ -138,7 +163,8 @@ impl Places {
         let mut excess = self.untaken.load(Ordering::Relaxed).saturating_sub(UNTAKEN_BYTES);
         let latest = self.count_ms(now.checked_sub(STALLED).unwrap_or(self.began));
         let seated = self.seated();
-        let owing = seated.values().filter(|pulse| pulse.owed() >= LARGE && !pulse.is_sent_away());
+        let pulses = seated.pulses.values();
+        let owing = pulses.filter(|pulse| pulse.owed() >= LARGE && !pulse.is_sent_away());
         let mut stalled: Vec<_> = owing
             .filter_map(|pulse| Some((pulse.waiting_since()?, pulse)))
             .filter(|(since, _)| *since <= latest)
@@ -187,6 +213,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.untaken.fetch_sub(self.counted, Ordering::Relaxed);
-        self.places.seated().remove(&self.id);
+        self.places.seated().pulses.remove(&self.id);
     }
 }

@@ -6,6 +6,8 @@ use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 
+use super::notice::Notice;
+
 /// In the place of a time: the client waits for the host.
 const HOST_WORKS: u64 = u64::MAX;
 
@@ -28,6 +30,8 @@ pub(super) struct Pulse {
     closing: AtomicBool,
     /// Whether the next answer is the last one.
     leaving: AtomicBool,
+    /// Whether the server takes nobody new.
+    stopping: AtomicBool,
     /// Since when the host waits for the client, as its server counts; else [`HOST_WORKS`].
     waits_ms: AtomicU64,
     /// Whether its place is needed for others.
@@ -98,11 +102,25 @@ impl Pulse {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    /// From now on each answer over HTTP/1 is the last one.
-    pub(super) fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    /// Tells the connection what the server is told. Its task hears of a stop at once.
+    pub(super) fn tell(&self, notice: Notice) {
+        match notice {
+            Notice::Serve => {}
+            Notice::Drain => self.leaving.store(true, Ordering::Relaxed),
+            Notice::Stop => {
+                self.leaving.store(true, Ordering::Relaxed);
+                self.stopping.store(true, Ordering::Release);
+                self.task.wake();
+            }
+        }
     }
 
+    /// Whether the server has stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether each answer over HTTP/1 is the last one.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
     }
@@ -130,7 +148,7 @@ impl Pulse {
         self.sent_away.load(Ordering::Acquire)
     }
 
-    /// The task that [`Pulse::send_away`] wakes.
+    /// The task that [`Pulse::send_away`] and [`Pulse::tell`] wake.
     pub(super) fn belongs_to(&self, task: &Waker) {
         self.task.register(task);
     }

@@ -26,7 +26,8 @@ impl Line {
         let count = room.len().min(bytes.len());
         room[..count].copy_from_slice(&bytes[..count]);
         self.length += count;
-        self.is_whole = self.is_whole || bytes.contains(&b'\n');
+        // Nearly every head ends with what is read first.
+        self.is_whole = self.is_whole || bytes.last() == Some(&b'\n') || bytes.contains(&b'\n');
     }
 
     /// Whether its answer has no body.
