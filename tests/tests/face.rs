@@ -21,6 +21,8 @@ mod check;
 mod common;
 #[path = "face/crowded.rs"]
 mod crowded;
+#[path = "face/distant.rs"]
+mod distant;
 #[path = "face/encrypted.rs"]
 mod encrypted;
 #[path = "face/errors.rs"]

@@ -1,6 +1,6 @@
 //! An entity's definition: how its names are made, and what is in force for its values.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Definition {
     /// The generation under which its configuration was left; reads that began before end under it. A later
     /// one was told of other entities.
     last: OnceLock<Arc<Generation>>,
+    /// Its statement may answer something else each time: readers don't share an answer.
+    varies: AtomicBool,
     /// Those of its entity, once a read looked them up.
     metrics: OnceLock<Arc<EntityMetrics>>,
 }
@@ -69,7 +71,17 @@ impl Definition {
         let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
         let (words, usual) = (ArcSwap::default(), AtomicU64::new(0));
         let (last, metrics) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Self { entity, digest, prefix: prefix.clone(), seed, words, usual, last, metrics })
+        let (prefix, varies) = (prefix.clone(), AtomicBool::new(false));
+        Arc::new(Self { entity, digest, prefix, seed, words, usual, last, varies, metrics })
+    }
+
+    /// From now on each reader has a load of its own, of which nothing is kept; or no longer.
+    pub fn set_varies(&self, varies: bool) {
+        self.varies.store(varies, Ordering::Relaxed);
+    }
+
+    pub(super) fn varies(&self) -> bool {
+        self.varies.load(Ordering::Relaxed)
     }
 
     /// Where its reads are counted.

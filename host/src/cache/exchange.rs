@@ -34,6 +34,11 @@ impl Cache {
         let _in_time = timeout(WELCOMED_WITHIN, filled).await;
     }
 
+    /// From now on loads of an entity leave places for those of others; or there are no others.
+    pub fn share_loads(&self, is_shared: bool) {
+        self.loads.share(is_shared);
+    }
+
     /// Uses these definitions beside those in use; nothing is filled under them before they are published.
     pub fn join(&self, definitions: &[Arc<Definition>]) {
         self.stamps.join(definitions);

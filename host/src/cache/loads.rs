@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ const NEWEST: u32 = 8;
 /// The places for loads, and who waits for one.
 #[derive(Debug)]
 pub(super) struct Loads {
-    is_shared: bool,
+    is_shared: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -110,7 +111,12 @@ impl Loads {
         let free = u32::try_from(limit.at_once).unwrap_or(u32::MAX).max(1);
         let lasting = free.div_ceil(LASTING_PART);
         let state = State { free, lasting, entities: BTreeMap::new(), queued: 0 };
-        Arc::new(Self { is_shared: limit.is_shared, state: Mutex::new(state) })
+        Arc::new(Self { is_shared: AtomicBool::new(limit.is_shared), state: Mutex::new(state) })
+    }
+
+    /// From now on each entity has a share; or one alone has every place.
+    pub(super) fn share(&self, is_shared: bool) {
+        self.is_shared.store(is_shared, Ordering::Relaxed);
     }
 
     /// Waits for its turn and loads.
@@ -162,7 +168,7 @@ impl Loads {
 
     /// Whether an entity with so many loads may begin another one while so many places are free.
     fn may_run(&self, running: u32, free: u32) -> bool {
-        free > 0 && (!self.is_shared || running < free)
+        free > 0 && (!self.is_shared.load(Ordering::Relaxed) || running < free)
     }
 
     fn begin(self: &Arc<Self>, state: &mut State, entity: Arc<str>) -> Turn {

@@ -36,7 +36,7 @@ impl Cache {
 
     /// The answer of the near cache, if it has one: neither the policy nor the store is asked.
     fn read_near(&self, read: &Read, now: Instant) -> Option<Answer> {
-        let may = !read.bypass && !read.entity().near.is_zero();
+        let may = !read.bypass && !read.entity().near.is_zero() && !read.definition.varies();
         // A node that is not trusted may have missed what ended an entry.
         let is_in_force = |word| read.definition.is_in_force(word);
         let look = || self.near.look(&read.name, &self.slot.peek(), is_in_force, now);
@@ -49,6 +49,9 @@ impl Cache {
         began: Instant,
     ) -> Result<Answer, ReadError> {
         let generation = read.definition.generation(&self.slot);
+        if read.definition.varies() {
+            return Box::pin(self.without_plan(read, generation, began)).await;
+        }
         let plan = match read.plan(&generation) {
             Ok(Ok(plan)) => plan,
             Ok(Err(refusal)) => {
@@ -187,7 +190,7 @@ impl Cache {
         });
     }
 
-    /// The conservative rule for a read that has no key: load, do not store.
+    /// The conservative rule for a read that has no key, or an answer for one reader alone: load, do not store.
     async fn without_plan(
         &self,
         read: &Read,

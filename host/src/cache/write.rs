@@ -231,8 +231,10 @@ impl Cache {
         let mut filled = !refills.is_empty();
         for Refill { generation, request, plan } in refills {
             filled &= match (call.resolve)(request) {
-                Some(read) => self.refill(generation, read, plan).await,
-                None => false,
+                Some(read) if !read.definition.varies() => {
+                    self.refill(generation, read, plan).await
+                }
+                Some(_) | None => false,
             };
         }
         let cache = if filled { CacheEffect::Refreshed } else { CacheEffect::Invalidated };

@@ -143,6 +143,27 @@ pub struct Prepared {
     pub complaints: Vec<String>,
     /// What preparing can't know, for people. Sentences.
     pub notes: Vec<String>,
+    /// It may answer something else each time although nothing is written: readers can't share an answer.
+    pub varies: bool,
+}
+
+impl Prepared {
+    /// It calls a function that answers each call something else.
+    fn complain_of_chance(&mut self, name: &str) {
+        self.varies = true;
+        self.complaints.push(format!(
+            "it calls {name}, which answers each call something else, and readers share one answer: \
+             leave that to the application"
+        ));
+    }
+
+    /// It calls a function that says what time it is.
+    fn note_clock(&mut self, name: &str) {
+        self.notes.push(format!(
+            "it calls {name}, which goes on while nothing is written: its lifetime alone bounds how old \
+             the answer may be"
+        ));
+    }
 }
 
 /// A column of an answer.

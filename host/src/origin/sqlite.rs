@@ -10,6 +10,7 @@
 //! Readers open the file read-only, so that no statement, whatever it is, can write through them.
 
 mod bind;
+mod chance;
 mod errors;
 mod identity;
 mod plan;
@@ -275,7 +276,11 @@ impl Origin for SqliteOrigin {
     }
 
     async fn prepare_read(&self, read: &ReadStatement) -> Result<Prepared, OriginError> {
-        self.examine(&self.reads, &read.sql, read.params.len(), plan::scan_read).await
+        let (sql, declared) = (&read.sql, read.params.len());
+        let mut prepared = self.examine(&self.reads, sql, declared, plan::scan_read).await?;
+        let (_schema, programs) = self.look_into(sql).await?;
+        chance::judge(&programs, &mut prepared);
+        Ok(prepared)
     }
 
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {

@@ -13,7 +13,7 @@ use crate::origin::is_same_origin;
 use crate::policy::watch;
 
 use super::edition::Edition;
-use super::{Corral, Inner, InstallError, StartError};
+use super::{Corral, Inner, InstallError, StartError, is_shared};
 
 /// What a reload did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,10 +120,12 @@ impl Corral {
             self.renew(before);
             return Err(ReloadError::Meanwhile);
         }
-        self.inner.edition.store(Arc::new(edition));
+        cache.share_loads(is_shared(edition.config()));
         self.inner
             .misfits
-            .keep(|name| before.entities.get(name) == self.config().entities.get(name));
+            .keep(|name| before.entities.get(name) == edition.config().entities.get(name));
+        self.inner.misfits.mark(&edition);
+        self.inner.edition.store(Arc::new(edition));
         cache.dismiss(&leaving);
         if lost > 0 {
             tracing::warn!(
@@ -141,6 +143,7 @@ impl Corral {
         let edition = Edition::of(config.clone(), self.inner.origin.as_ref());
         let leaving = self.inner.edition.load().definitions();
         self.inner.cache.join(&edition.definitions());
+        self.inner.misfits.mark(&edition);
         self.inner.edition.store(Arc::new(edition));
         self.inner.cache.dismiss(&leaving);
     }

@@ -15,7 +15,7 @@ use crate::config::{Config, Entity};
 use crate::origin::{Origin, OriginError, Prepared};
 
 use super::reload::ReloadError;
-use super::{Corral, Inner};
+use super::{Corral, Edition, Inner};
 
 /// How long the database may take to look at the statements of an entity: a few round trips.
 const PREPARED_WITHIN: Duration = Duration::from_secs(5);
@@ -26,17 +26,32 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// When statements are looked at again of which something is wrong: a migration or a grant may have mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// The entities that are answered though something is wrong with them, each with what it is.
+/// The entities that are answered though something is wrong with them.
 #[derive(Debug, Default)]
-pub(super) struct Misfits(Mutex<BTreeMap<String, String>>);
+pub(super) struct Misfits(Mutex<BTreeMap<String, Misfit>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Misfit {
+    /// What is wrong, as sentences.
+    what: String,
+    /// Readers can't share what its read answers.
+    varies: bool,
+}
+
+impl Misfit {
+    fn is_served(&self) -> &'static str {
+        if self.varies { "is served past the cache" } else { "is served as it is" }
+    }
+}
 
 impl Misfits {
     /// What `/readyz` says. What is wrong is for the log.
     pub(super) fn sentences(&self) -> Vec<String> {
-        let sentence = |name: &String| {
-            format!("{name:?} is served as it is, and `corral check` refuses it: the log says why")
+        let sentence = |(name, misfit): (&String, &Misfit)| {
+            let is_served = misfit.is_served();
+            format!("{name:?} {is_served}, and `corral check` refuses it: the log says why")
         };
-        self.lock().keys().map(sentence).collect()
+        self.lock().iter().map(sentence).collect()
     }
 
     /// Forgets all but these.
@@ -44,21 +59,31 @@ impl Misfits {
         self.lock().retain(|name, _| is_kept(name));
     }
 
-    fn note(&self, name: &str, complaints: &[String]) {
-        if complaints.is_empty() {
-            self.lock().remove(name);
-            return;
-        }
-        let what = complaints.join("; ");
-        let before = self.lock().insert(name.to_owned(), what.clone());
-        if before.as_ref() != Some(&what) {
-            tracing::warn!(
-                "the entity {name:?} is served as it is, and `corral check` refuses it: {what}"
-            );
+    /// Has an edition's entities served as is known of them.
+    pub(super) fn mark(&self, edition: &Edition) {
+        let misfits = self.lock();
+        for (name, bound) in &edition.entities {
+            bound.definition.set_varies(misfits.get(name).is_some_and(|misfit| misfit.varies));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+    fn note(&self, name: &str, seen: &Seen) {
+        if seen.complaints.is_empty() {
+            self.lock().remove(name);
+            return;
+        }
+        let misfit = Misfit { what: seen.complaints.join("; "), varies: seen.varies };
+        let mut misfits = self.lock();
+        if misfits.get(name) != Some(&misfit) {
+            let (is_served, what) = (misfit.is_served(), &misfit.what);
+            tracing::warn!(
+                "the entity {name:?} {is_served}, and `corral check` refuses it: {what}"
+            );
+            misfits.insert(name.to_owned(), misfit);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Misfit>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,10 +109,11 @@ impl Corral {
         let Some(origin) = &self.inner.origin else { return Ok(true) };
         let config = self.config();
         for entity in config.entities.values() {
-            let Seen { complaints, .. } = look(origin.as_ref(), entity).await?;
+            let seen = look(origin.as_ref(), entity).await?;
             // Another configuration may be in force by now.
             if self.config().entities.get(&entity.name) == Some(entity) {
-                self.inner.misfits.note(&entity.name, &complaints);
+                self.inner.misfits.note(&entity.name, &seen);
+                self.inner.misfits.mark(&self.edition());
             }
         }
         Ok(self.inner.misfits.lock().is_empty())
@@ -102,7 +128,8 @@ impl Corral {
         let Some(origin) = &self.inner.origin else { return Ok(()) };
         let is_new = |entity: &&Entity| before.entities.get(&entity.name) != Some(entity);
         for entity in config.entities.values().filter(is_new) {
-            let Ok(Seen { rejected, complaints }) = look(origin.as_ref(), entity).await else {
+            let Ok(Seen { rejected, complaints, varies: _ }) = look(origin.as_ref(), entity).await
+            else {
                 return Ok(());
             };
             let what = [rejected, complaints].concat();
@@ -122,6 +149,8 @@ struct Seen {
     rejected: Vec<String>,
     /// What it accepts.
     complaints: Vec<String>,
+    /// Readers can't share what the read answers.
+    varies: bool,
 }
 
 /// Looks at the statements of an entity. An error: the database does not say.
@@ -148,7 +177,8 @@ impl Seen {
         prepared: Result<Prepared, OriginError>,
     ) -> Result<(), OriginError> {
         match prepared {
-            Ok(Prepared { complaints, .. }) => {
+            Ok(Prepared { complaints, varies, .. }) => {
+                self.varies |= varies;
                 let complaints = complaints.into_iter().map(|found| format!("{what}: {found}"));
                 self.complaints.extend(complaints);
             }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use hyper::StatusCode;
 use serde::Serialize;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -33,6 +34,10 @@ const RECEIVED: u32 = 16 << 10;
 
 /// Between two bytes of a head that never ends.
 const DRIP: Duration = Duration::from_secs(3);
+
+/// How often a client's system asks whether the connection is still there. Where more connect than the queue of
+/// the host's system holds, it forgets some of those that believe they are connected, and says so only to who asks.
+const ASK: Duration = Duration::from_secs(5);
 
 /// Between two looks at the host's memory and files.
 const LOOK: Duration = Duration::from_millis(100);
@@ -235,6 +240,8 @@ async fn idle(
     let opening = gate.acquire().await?;
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(RECEIVED)?;
+    SockRef::from(&socket)
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(ASK).with_interval(ASK))?;
     let mut stream = socket.connect(address).await?;
     drop(opening);
     let began = Instant::now();

@@ -23,7 +23,7 @@ token = \"the-admin-token\"
 ";
 
 /// Every path that a token guards, with its scope. Its own token is not refused.
-const GUARDED: [(&str, &str, &str); 11] = [
+const GUARDED: [(&str, &str, &str); 18] = [
     ("read", "GET /read/user.profile?id=1", ""),
     ("read", "HEAD /read/user.profile?id=1", ""),
     ("read", "GET /read/no.such.entity", ""),
@@ -34,6 +34,13 @@ const GUARDED: [(&str, &str, &str); 11] = [
     ("admin", "GET /admin/policy", ""),
     ("admin", "PUT /admin/policy", "no policy"),
     ("admin", "POST /admin/policy/rollback", ""),
+    ("admin", "GET /admin/policy/settings", ""),
+    ("admin", "PUT /admin/policy/settings", "{}"),
+    ("admin", "GET /admin/policy/shadow", ""),
+    ("admin", "PUT /admin/policy/shadow?sample=0.1", "no policy"),
+    ("admin", "DELETE /admin/policy/shadow", ""),
+    ("admin", "GET /admin/explain/user.profile?id=1", ""),
+    ("admin", "POST /admin/explain/user.profile?id=1", "no policy"),
     ("admin", "GET /metrics", ""),
 ];
 

@@ -1,11 +1,14 @@
 //! Writes and lists of very many rows: they work, or are refused with words that help, and are nothing that is
 //! held against the policy.
 
-use corral_tests::servers::{Host, Postgres, Redis};
+use std::time::Duration;
+
+use corral_host::store::{Intent, Prefix, RedisStore, Store as _, Tag, Target};
+use corral_tests::servers::{Host, Postgres, Redis, eventually};
 use hyper::StatusCode;
 use serde_json::Value;
 
-use super::common::{get, post, status_parameter};
+use super::common::{SOON, get, post, status_parameter};
 
 const ENTITIES: &str = r#"
 [entity.item]
@@ -34,17 +37,26 @@ read = "SELECT id, document FROM documents WHERE id <= $1"
 rows = "many"
 ttl = "5m"
 tags = ["document:{row.document}"]
+
+[entity.papers]
+params = ["most:int8"]
+read = "SELECT id, paper FROM documents WHERE id <= $1"
+rows = "many"
+ttl = "5m"
+tags = ["paper:{row.paper}"]
 "#;
 
+/// One document is nested too deeply for a tag. Of the type `json` none has a text that tags are made of.
 const SCHEMA: &str = r#"CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL);
     INSERT INTO items SELECT id, 0 FROM generate_series(1, 100000) AS id;
-    CREATE TABLE documents (id bigint PRIMARY KEY, document json);
-    INSERT INTO documents VALUES (1, '{"a": 1}'), (2, '"\ud800"')"#;
+    CREATE TABLE documents (id bigint PRIMARY KEY, document jsonb, paper json);
+    INSERT INTO documents VALUES (1, '{"a": 1}', '"\ud800"'),
+        (2, (repeat('[', 200) || repeat(']', 200))::jsonb, NULL)"#;
 
 struct Scene {
     postgres: Postgres,
     host: Host,
-    _redis: Redis,
+    redis: Redis,
 }
 
 impl Scene {
@@ -56,7 +68,7 @@ impl Scene {
         let servers =
             format!("[store]\nurl = {store:?}\ntimeout = \"5s\"\n[origin]\nurl = {origin:?}\n");
         let host = Host::start(&format!("{servers}{ENTITIES}")).await.unwrap();
-        Self { postgres, host, _redis: redis }
+        Self { postgres, host, redis }
     }
 
     async fn bump(&self, most: u32) -> corral_tests::client::Answer {
@@ -128,12 +140,37 @@ async fn a_list_with_more_tags_than_a_value_may_have_is_answered_and_says_that_i
 #[tokio::test]
 async fn a_list_with_a_document_of_which_no_tag_can_be_made_says_that_it_is_not_stored() {
     let scene = Scene::start().await;
-    for _ in 0..3 {
-        let answer = get(&scene.host, "/read/documents?most=2").await;
-        assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(status_parameter(&answer, "detail"), Some("untaggable"));
+    let reads = [("/read/documents?most=2", "\"document\""), ("/read/papers?most=1", "\"paper\"")];
+    for (read, column) in reads {
+        for _ in 0..3 {
+            let answer = get(&scene.host, read).await;
+            assert_eq!(answer.status, StatusCode::OK);
+            assert_eq!(status_parameter(&answer, "detail"), Some("untaggable"), "{read}");
+        }
+        let log = scene.host.log();
+        assert_eq!(log.lines().filter(|line| line.contains(column)).count(), 1, "{log}");
     }
-    let log = scene.host.log();
-    assert_eq!(log.lines().filter(|line| line.contains("\"document\"")).count(), 1, "{log}");
+    // The control: without the odd document it is stored.
+    let read = "/read/documents?most=1";
+    assert!(get(&scene.host, read).await.is_stored());
+    assert!(get(&scene.host, read).await.is_hit());
+    scene.nobody_blames_the_policy().await;
+}
+
+#[tokio::test]
+async fn thousands_of_tags_that_a_lost_host_announced_are_carried_out_and_make_no_long_line() {
+    let scene = Scene::start().await;
+    let read = "/read/item?id=5000";
+    let is_hit = async || Ok(get(&scene.host, read).await.is_hit().then_some(()));
+    eventually("there is something to invalidate", SOON, is_hit).await.unwrap();
+    let tag = |id: u32| Target::Tag(Tag::try_new(&format!("item:{id}")).unwrap());
+    let intent = Intent::new(7, (1..=5_000).map(tag).collect(), None);
+    let store = RedisStore::connect(&scene.redis.url(), Prefix::default(), SOON).unwrap();
+    store.announce(&intent, Duration::from_millis(1)).await.unwrap();
+    let carried_out = "carried out what other hosts announced";
+    let is_said = async || Ok(scene.host.log().contains(carried_out).then_some(()));
+    eventually(carried_out, SOON, is_said).await.unwrap();
+    assert!(!get(&scene.host, read).await.is_hit());
+    assert!(!scene.host.log().contains("item:5000"), "{}", scene.host.log());
     scene.nobody_blames_the_policy().await;
 }

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use super::common::{Servers, ask, get, loads};
 
 /// Every path that something is to be had from, or done with.
-const PATHS: [(&str, &str); 11] = [
+const PATHS: [(&str, &str); 17] = [
     ("GET /read/user.profile?id=1", ""),
     ("HEAD /read/user.profile?id=1", ""),
     ("GET /read/%75ser.profile?id=1", ""),
@@ -17,7 +17,13 @@ const PATHS: [(&str, &str); 11] = [
     ("GET /admin/policy", ""),
     ("PUT /admin/policy", "no policy"),
     ("POST /admin/policy/rollback", ""),
+    ("GET /admin/policy/settings", ""),
+    ("PUT /admin/policy/settings", "{}"),
+    ("GET /admin/policy/shadow", ""),
+    ("PUT /admin/policy/shadow?sample=0.1", "no policy"),
+    ("DELETE /admin/policy/shadow", ""),
     ("GET /admin/explain/user.profile?id=1", ""),
+    ("POST /admin/explain/user.profile?id=1", "no policy"),
     ("GET /metrics", ""),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use corral_tests::client::Client;
 use corral_tests::servers::{Host, Postgres, eventually};
 use hyper::StatusCode;
 use serde_json::json;
@@ -116,6 +117,22 @@ async fn what_is_wrong_or_needs_a_restart_changes_nothing_and_is_named() {
     .unwrap();
 }
 
+/// The words of a refusal are its sender's, and are logged.
+#[tokio::test]
+async fn a_setting_whose_name_reads_like_a_line_of_the_log_is_none_there() {
+    let origin = Servers::shared().await.postgres.url();
+    let entity = "[entity.n]\nread = \"SELECT 1 AS n\"\nttl = \"1m\"\n";
+    let host = Host::start(&format!("[origin]\nurl = \"{origin}\"\n{entity}")).await.unwrap();
+    let forged = "2026-01-01T00:00:00Z  WARN forged";
+    let settings = json!({ (format!("x\n{forged}")): 1 }).to_string();
+    let answer = ask(&host, "PUT /admin/policy/settings", &[], settings).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
+    // The control: the words are in the log, within another line.
+    until_it_says(&host, &format!("x\\n{forged}")).await;
+    let log = host.log();
+    assert!(!log.lines().any(|line| line.starts_with("2026-01-01T00:00:00Z")), "{log}");
+}
+
 #[tokio::test]
 async fn a_request_in_progress_keeps_the_configuration_that_it_began_with() {
     let host = Host::start(&config(57, "").await).await.unwrap();
@@ -222,4 +239,43 @@ async fn a_password_that_was_exchanged_keeps_no_other_change_from_coming_into_fo
     // The control: another database is another origin.
     host.configure(&config("second", "template1", 3)).unwrap();
     until_it_says(&host, "[origin] needs a restart").await;
+}
+
+/// Alone it may load on every connection; beside others it leaves them some.
+#[tokio::test]
+async fn an_entity_that_is_alone_no_more_leaves_connections_to_the_other_one() {
+    const SLOW: &str = "[entity.slow]\nparams = [\"id:int8\"]\n\
+        read = \"SELECT $1::bigint AS id FROM pg_sleep(3)\"\nttl = \"1m\"\ndeadline = \"30s\"\n";
+    const QUICK: &str = "[entity.quick]\nparams = [\"id:int8\"]\n\
+        read = \"SELECT $1::bigint AS id\"\nttl = \"1m\"\n";
+    let postgres = Postgres::start().await.unwrap();
+    let of = |entities: &str| {
+        format!("{UNWATCHED}[origin]\nurl = \"{}\"\nmax_loads = 4\n{entities}", postgres.url())
+    };
+    let host = Host::start(&of(SLOW)).await.unwrap();
+    host.configure(&of(&format!("{SLOW}{QUICK}"))).unwrap();
+    host.hup().unwrap();
+    eventually("the other one is there", SOON, || async {
+        Ok((get(&host, "/read/quick?id=0").await.status == StatusCode::OK).then_some(()))
+    })
+    .await
+    .unwrap();
+    let readers = (0..6).map(|id| {
+        let url = host.url(&format!("/read/slow?id={id}"));
+        tokio::spawn(async move { Client::default().get(&url).await })
+    });
+    let readers: Vec<_> = readers.collect();
+    eventually("they read", SOON, || async {
+        Ok((host.metrics().await?.sum("corral_flights") >= 6.0).then_some(()))
+    })
+    .await
+    .unwrap();
+    for id in 1..10 {
+        let answer = get(&host, &format!("/read/quick?id={id}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    assert!(host.metrics().await.unwrap().sum("corral_flights") >= 4.0, "the control");
+    for reader in readers {
+        assert_eq!(reader.await.unwrap().unwrap().status, StatusCode::OK);
+    }
 }

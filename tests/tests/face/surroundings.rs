@@ -40,6 +40,9 @@ async fn what_an_orchestrator_says_of_services_is_no_configuration() {
     let injected = INJECTED.map(|(name, value)| (name, value.to_owned())).to_vec();
     let host = Host::start_in(injected, &tiny().await).await.unwrap();
     assert_eq!(get(&host, "/read/one").await.status, StatusCode::OK);
+    // Nor for `check`, which finds at the ports of this file the host that serves there.
+    let served = File::new(&std::fs::read_to_string(host.config_path()).unwrap());
+    check(&served, &INJECTED, 0).await;
     // The control: what looks like a value of the configuration, and is none, is refused.
     let file = File::new(&tiny().await);
     let said = check(&file, &[("CORRAL_PORT", "7070"), ("CORRAL_SERVICE", "x")], 2).await;

@@ -32,9 +32,13 @@ deadline = "300ms"
 const SCHEMA: &str = "CREATE TABLE cards (id bigint PRIMARY KEY, name text);
     INSERT INTO cards VALUES (1, 'hush-hush')";
 
-async fn host(postgres: &Postgres, role: &str) -> Host {
+fn config(postgres: &Postgres, role: &str) -> String {
     let url = postgres.url().replace("postgres@", &format!("{role}@"));
-    Host::start(&format!("[origin]\nurl = {url:?}\n{ENTITIES}")).await.unwrap()
+    format!("[origin]\nurl = {url:?}\n{ENTITIES}")
+}
+
+async fn host(postgres: &Postgres, role: &str) -> Host {
+    Host::start(&config(postgres, role)).await.unwrap()
 }
 
 fn warnings(host: &Host) -> Vec<String> {
@@ -81,6 +85,21 @@ async fn a_renamed_column_is_one_line_and_one_reason_for_reads_and_one_for_write
     }
     assert_eq!((warnings(&host).len(), reasons(&host).await.len()), (2, 2), "{}", host.log());
     assert!(warnings(&host)[1].contains("the write \"rename\" of \"card\""), "{}", host.log());
+}
+
+#[tokio::test]
+async fn the_databases_own_words_are_for_whoever_asks_for_them_in_the_log() {
+    let postgres = Postgres::start().await.unwrap();
+    postgres.psql(SCHEMA).await.unwrap();
+    let asked = vec![("RUST_LOG", "info,corral_host=debug".to_owned())];
+    let asked = Host::start_in(asked, &config(&postgres, "postgres")).await.unwrap();
+    let usual = host(&postgres, "postgres").await;
+    postgres.psql("ALTER TABLE cards RENAME COLUMN name TO title").await.unwrap();
+    for (host, are_said) in [(&asked, true), (&usual, false)] {
+        assert_eq!(get(host, "/read/card?id=1").await.status, StatusCode::BAD_GATEWAY);
+        let log = host.log();
+        assert_eq!(log.contains(r#"column "name" does not exist"#), are_said, "{log}");
+    }
 }
 
 #[tokio::test]

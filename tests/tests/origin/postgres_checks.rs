@@ -100,6 +100,16 @@ async fn chance_is_a_problem_and_the_clock_a_note() {
         let (_, complaints, _) = prepared(&server.url(), sql, &[]).await;
         assert!(complaints.iter().any(|c| c.contains("readers share one answer")), "{sql}");
     }
+    run(
+        &mut server.admin().await,
+        "CREATE FUNCTION lot() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 7; END';
+         CREATE FUNCTION still() RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 7; END'",
+    )
+    .await;
+    let (_, complaints, _) = prepared(&server.url(), "SELECT lot() AS n", &[]).await;
+    assert!(complaints.iter().any(|c| c.contains("lot, which is VOLATILE")), "{complaints:?}");
+    let (_, complaints, notes) = prepared(&server.url(), "SELECT still() AS n", &[]).await;
+    assert_eq!((complaints, notes), (vec![], vec![]));
     for sql in ["SELECT now() AS t", "SELECT CURRENT_DATE AS d", "SELECT clock_timestamp() AS t"] {
         let (_, complaints, notes) = prepared(&server.url(), sql, &[]).await;
         assert_eq!(complaints, Vec::<String>::new(), "{sql}");

@@ -236,6 +236,33 @@ async fn a_lock_of_another_process_is_unavailable_and_hinders_no_reader() {
 }
 
 #[tokio::test]
+async fn chance_is_a_problem_and_the_clock_a_note() {
+    let shop = Shop::new().await;
+    let prepared = async |sql: &str| shop.origin.prepare_read(&one(sql, &[])).await.unwrap();
+    for sql in ["SELECT random() AS r", "SELECT id, hex(randomblob(4)) AS b FROM t"] {
+        let prepared = prepared(sql).await;
+        let is_said = prepared.complaints.iter().any(|c| c.contains("readers share one answer"));
+        assert!(prepared.varies && is_said, "{sql}: {:?}", prepared.complaints);
+    }
+    for sql in [
+        "SELECT datetime('now') AS t",
+        "SELECT CURRENT_TIMESTAMP AS t",
+        "SELECT id FROM t WHERE v < strftime('%s', 'now')",
+    ] {
+        let prepared = prepared(sql).await;
+        let is_said = prepared.notes.iter().any(|note| note.contains("its lifetime alone"));
+        assert!(
+            is_said && !prepared.varies && prepared.complaints.is_empty(),
+            "{sql}: {prepared:?}"
+        );
+    }
+    for sql in ["SELECT id, date(v) AS d FROM t", "SELECT 'now' AS n, 'random(1)' AS r"] {
+        let prepared = prepared(sql).await;
+        assert!(prepared.notes.is_empty() && prepared.complaints.is_empty(), "{sql}: {prepared:?}");
+    }
+}
+
+#[tokio::test]
 async fn preparing_compares_numbers_and_columns() {
     let shop = Shop::new().await;
     let fitting =

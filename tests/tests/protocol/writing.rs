@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::cache::{CacheEffect, WriteError};
+use corral_host::policy::guard::TARGETS_OF_A_ROW;
 use corral_host::policy::{Scope, Target, Trap, Way};
 
 use super::host::{Host, versions};
@@ -53,6 +54,42 @@ async fn a_write_whose_targets_the_policy_can_not_name_is_rolled_back() {
         .await;
     assert!(matches!(host.write("put").await, Err(WriteError::Undecided)));
     assert_eq!(host.read().await, 1);
+}
+
+/// A host whose policy names so many targets for the row of a write, the item's own tag among them.
+async fn naming(world: &World, targets: usize) -> Host {
+    let named = move || -> Result<Vec<Target>, Trap> {
+        let others = (1..targets).map(|other| format!("other:{other}"));
+        let tags = std::iter::once("item:1".to_owned()).chain(others);
+        Ok(tags.map(|tag| Target { scope: Scope::Tag(tag), way: Way::Removed }).collect())
+    };
+    let policy = Fickle { invalidate: Some(Box::new(named)), ..Fickle::over(world.native()) };
+    world.host_with(Arc::new(policy)).await
+}
+
+#[tokio::test]
+async fn a_write_whose_row_touches_as_much_as_a_policy_may_name_is_acknowledged() {
+    let world = World::default();
+    let host = naming(&world, TARGETS_OF_A_ROW).await;
+    assert_eq!(host.read().await, 1);
+    assert_eq!(host.write("put").await.unwrap().cache, CacheEffect::Invalidated);
+    assert_eq!((world.stored().await, host.read().await), (None, 2));
+    assert_eq!(host.slot.current().counts().refused, 0);
+}
+
+#[tokio::test]
+async fn a_write_whose_policy_names_one_target_more_is_refused_and_held_against_the_policy() {
+    let world = World::default();
+    let host = naming(&world, TARGETS_OF_A_ROW + 1).await;
+    assert_eq!(host.read().await, 1);
+    assert!(matches!(host.write("put").await, Err(WriteError::Undecided)));
+    // The row is as it was, and so is its value in the store.
+    assert_eq!(world.stored().await, Some(1));
+    assert_eq!(versions(vec![host.spawn_bypass()]).await, [1]);
+    let policy = host.slot.current();
+    assert_eq!((policy.counts().refused, policy.counts().traps), (1, 0));
+    let last = policy.summary().failures;
+    assert!(last[0].contains("1025 targets for a change of 1 rows"), "{last:?}");
 }
 
 /// A write under a policy that does not know what it touches, held between its statement and its commit;

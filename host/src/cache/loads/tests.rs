@@ -122,6 +122,16 @@ async fn without_shares_a_saturated_entity_takes_every_place() {
     assert!(!together(&loads, 1).await[0].0);
 }
 
+/// A reload may bring another entity, or take the only other one away.
+#[tokio::test(start_paused = true)]
+async fn an_entity_leaves_places_once_it_is_not_alone_any_more() {
+    let (alone, shared) = (limited(4), shared(4));
+    alone.share(true);
+    assert_eq!(saturate(&alone, "slow", 8).await, 2);
+    shared.share(false);
+    assert_eq!(saturate(&shared, "slow", 8).await, 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_entity_that_is_alone_has_every_place() {
     assert_eq!(saturate(&limited(4), "slow", 8).await, 4);

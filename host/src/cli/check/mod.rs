@@ -261,7 +261,7 @@ impl Findings<'_> {
         of: &str,
     ) -> Option<Vec<Column>> {
         match result {
-            Ok(Prepared { columns, complaints, notes }) => {
+            Ok(Prepared { columns, complaints, notes, varies: _ }) => {
                 complaints.into_iter().for_each(|c| self.add(path, c));
                 notes.iter().for_each(|note| say(format_args!("{path}: {note}")));
                 let missing =

@@ -124,21 +124,21 @@ fn judge(
              settings are made for the role, or in the origin's URL"
         ));
     } else if is_built_in && CLOCKS.contains(&&*name) {
-        prepared.notes.push(format!(
-            "it calls {name}, which goes on while nothing is written: its lifetime alone bounds how old \
-             the answer may be"
-        ));
+        prepared.note_clock(&name);
     } else if is_built_in && CHANCE.contains(&&*name) {
-        prepared.complaints.push(format!(
-            "it calls {name}, which answers each call something else, and readers share one answer: \
-             leave that to the application"
-        ));
+        prepared.complain_of_chance(&name);
     } else if let (false, Some(called)) = (is_built_in, called) {
         prepared.complaints.push(format!(
             "it calls {name}, whose source names {called}, which changes its session for the \
              reads after it: call another function"
         ));
-    } else if !is_built_in && may_do_more || RUNNING.contains(&name.as_str()) {
+    } else if !is_built_in && may_do_more {
+        prepared.varies = true;
+        prepared.complaints.push(format!(
+            "it calls {name}, which is VOLATILE: it may answer each call something else, and readers share \
+             one answer; if it only reads, declare it STABLE"
+        ));
+    } else if RUNNING.contains(&name.as_str()) {
         prepared.notes.push(format!(
             "it calls {name}, and what that does is not known; settings that it makes are taken \
              back after each read, and readers share what it answers"

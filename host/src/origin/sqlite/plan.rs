@@ -101,7 +101,7 @@ impl Plan {
         let columns: Vec<Column> = self.columns.into_iter().map(|planned| planned.column).collect();
         let mut complaints = scan.compare(declared);
         complaints.extend(duplicates(&columns));
-        Prepared { columns, complaints, notes: Vec::new() }
+        Prepared { columns, complaints, ..Prepared::default() }
     }
 }
 

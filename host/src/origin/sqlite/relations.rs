@@ -63,7 +63,7 @@ impl SqliteOrigin {
 
     /// The statement's programs, and the schema that they are of. One snapshot shows both, and reading
     /// the schema makes the connection notice that it has changed.
-    async fn look_into(&self, sql: &str) -> Result<(Schema, Programs), OriginError> {
+    pub(super) async fn look_into(&self, sql: &str) -> Result<(Schema, Programs), OriginError> {
         let patience = Patience::new(self.deadline);
         let mut lease = self.reads.lease(patience.left()).await?;
         let work = async {

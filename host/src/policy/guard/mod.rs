@@ -215,6 +215,30 @@ mod tests {
     }
 
     #[test]
+    fn a_change_has_so_many_targets_for_each_of_its_rows_and_not_one_more() {
+        // One of which no rows are known has as many as one of one row.
+        let of_a_row = TARGETS_OF_A_ROW;
+        for (rows, most) in [(0, of_a_row), (1, of_a_row), (2, 2 * of_a_row), (64, 64 * of_a_row)] {
+            assert_eq!(targets(most, rows), Ok(()));
+            assert_eq!(targets(most + 1, rows), Err(Illegal::Targets(most + 1, rows)));
+        }
+        let illegal = targets(of_a_row + 1, 1).unwrap_err();
+        let said = "it names 1025 targets for a change of 1 rows, 1024 a row are allowed";
+        assert_eq!(illegal.to_string(), said);
+    }
+
+    #[test]
+    fn a_list_has_so_many_tags_for_each_of_its_rows_and_not_one_more() {
+        let of_a_row = TAGS_LIMIT;
+        for (rows, most) in [(0, of_a_row), (1, of_a_row), (2, 2 * of_a_row), (64, 64 * of_a_row)] {
+            assert_eq!(row_tags(most, rows), Ok(()));
+            assert_eq!(row_tags(most + 1, rows), Err(Illegal::RowTags(most + 1, rows)));
+        }
+        let illegal = row_tags(of_a_row + 1, 1).unwrap_err();
+        assert_eq!(illegal.to_string(), "it gives 1025 tags for 1 rows, 1024 a row are allowed");
+    }
+
+    #[test]
     fn a_long_key_is_cut_between_characters_in_the_message() {
         let illegal = key(&"ü".repeat(600)).unwrap_err();
         assert!(illegal.to_string().contains(&format!("{}…", "ü".repeat(80))), "{illegal}");

@@ -308,6 +308,7 @@ impl Inner {
         tracing::info!(
             policy = installed.generation.label(),
             renamed = installed.report.hot.renamed,
+            gate = installed.report.explored.cut_short().map(tracing::field::display),
             gate_ms = installed.report.took_ms,
             took_ms = installed.took_ms,
             "a policy was exchanged"

@@ -117,6 +117,7 @@ impl Policies {
             .map_err(|rejection| StartError::Policy(Box::new(rejection)))?;
         let components = Mutex::new(vec![(passed.report().digest.clone(), bytes)]);
         let known = Mutex::new(VecDeque::from([passed.again(&[])]));
+        let gate = passed.report().explored.cut_short().map(tracing::field::display);
         let slot = Arc::new(Slot::new(passed, origin).lasting(tenure(config)));
         let inner = Inner {
             engine,
@@ -134,7 +135,8 @@ impl Policies {
             runtime: tokio::runtime::Handle::current(),
         };
         let policies = Self { inner: Arc::new(inner) };
-        tracing::info!(policy = policies.inner.slot.current().label(), "the policy is in force");
+        let policy = policies.inner.slot.current();
+        tracing::info!(policy = policy.label(), gate, "the policy is in force");
         Ok(policies)
     }
 

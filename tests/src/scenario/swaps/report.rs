@@ -182,3 +182,74 @@ impl fmt::Display for Throughput {
         write!(f, "median {median}, one in a hundred {p1}, worst {worst} of {buckets}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn took(median_ms: f64) -> Activations {
+        Activations { count: 1, median_ms, ..Activations::default() }
+    }
+
+    fn spread(median: f64) -> Spread {
+        Spread { median, ..Spread::default() }
+    }
+
+    /// At every bar, and past none.
+    fn at_the_bars() -> Side {
+        Side {
+            idle: Activations::default(),
+            loaded: took(SEEN_BAR_MS),
+            by_way: BTreeMap::new(),
+            other_idle: took(NEW_BARS_MS[0]),
+            other: took(NEW_BARS_MS[1]),
+            requests: 1,
+            failed: 0,
+            first_failure: None,
+            rounds: Vec::new(),
+            median_ratio: spread(MEDIAN_BAR),
+            p1_ratio: spread(P1_BAR),
+            rss_before: 0,
+            rss_after: 0,
+            nice: BTreeMap::new(),
+        }
+    }
+
+    /// Nobody set the others a bar.
+    fn report(corral: Side) -> Report {
+        let slow = Side { failed: 9, other: took(9_999.0), ..at_the_bars() };
+        Report { corral, varnish: Some(slow.clone()), constant: slow }
+    }
+
+    #[test]
+    fn a_host_that_holds_every_bar_misses_none() {
+        let report = report(at_the_bars());
+        assert_eq!(report.missed(), Vec::<String>::new());
+        assert!(report.to_string().ends_with("all bars are met"), "{report}");
+    }
+
+    #[test]
+    fn each_bar_that_is_missed_is_named_and_no_other() {
+        let misses: [(fn(&mut Side), &str); 6] = [
+            (|side| side.failed = 1, "1 failed: "),
+            (|side| side.median_ratio.median -= 0.001, "median bucket: 0.949 "),
+            (|side| side.p1_ratio.median -= 0.001, "one bucket in a hundred: 0.849 "),
+            (|side| side.loaded.median_ms += 0.1, "seen before, under load: 10.1 "),
+            (|side| side.other_idle.median_ms += 0.1, "never seen, idle: 100.1 "),
+            (|side| side.other.median_ms += 0.1, "never seen, under load: 400.1 "),
+        ];
+        let mut all = at_the_bars();
+        for (miss, named) in misses {
+            let mut side = at_the_bars();
+            miss(&mut side);
+            let missed = report(side).missed();
+            assert!(missed.len() == 1 && missed[0].starts_with(named), "{named}: {missed:?}");
+            miss(&mut all);
+        }
+        let report = report(all);
+        let missed = report.missed();
+        assert!(missed.iter().zip(misses).all(|(missed, (_, named))| missed.starts_with(named)));
+        assert_eq!(missed.len(), misses.len());
+        assert!(report.to_string().ends_with(&missed.join("\n")), "{report}");
+    }
+}

@@ -72,6 +72,14 @@ pub(super) struct Learned {
     pub(super) explored: Explored,
 }
 
+impl Explored {
+    /// Itself, unless there was time for all of it: what a log has to say.
+    #[must_use]
+    pub fn cut_short(self) -> Option<Self> {
+        (!self.complete).then_some(self)
+    }
+}
+
 /// How far it got, as a sentence.
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

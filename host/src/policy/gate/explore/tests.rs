@@ -1,3 +1,5 @@
+mod time;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 

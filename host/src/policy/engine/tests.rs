@@ -1,0 +1,105 @@
+#[cfg(target_os = "linux")]
+use std::process::{Command, Output};
+
+use super::*;
+use crate::policy::behind;
+
+const BUSY: Duration = Duration::from_millis(7);
+
+fn budget() -> Budget {
+    Budget::new(&Limits { call: Duration::from_millis(10), ..Limits::default() })
+}
+
+#[test]
+fn the_ticker_ends_with_its_engine() {
+    let engine = Engine::new(Limits::default()).unwrap();
+    let weak = engine.inner.weak();
+    drop(engine);
+    // The ticker holds the engine for moments only, and nobody else does.
+    while weak.upgrade().is_some() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_call_that_keeps_the_processor_ends_at_its_second_deadline() {
+    let mut budget = budget();
+    assert!(budget.may_go_on(BUSY));
+    assert!(!budget.may_go_on(BUSY * 2));
+}
+
+#[test]
+fn a_call_that_was_preempted_goes_on_but_not_for_ever() {
+    let mut budget = budget();
+    for _ in 0..PATIENCE {
+        assert!(budget.may_go_on(BUSY));
+    }
+    assert!(!budget.may_go_on(BUSY));
+}
+
+#[test]
+fn a_call_of_the_gate_may_be_preempted_for_longer_but_not_for_ever() {
+    behind(|| {
+        let mut budget = budget();
+        for _ in 0..patience(PATIENCE) {
+            assert!(budget.may_go_on(BUSY));
+        }
+        assert!(!budget.may_go_on(BUSY));
+    });
+}
+
+#[test]
+fn a_thread_that_waits_uses_no_processor_time_and_one_that_works_does() {
+    let before = processor_time();
+    let began = std::time::Instant::now();
+    thread::sleep(BUSY);
+    let waited = processor_time() - before;
+    assert!(waited < began.elapsed() / 2, "{waited:?}");
+    while processor_time() - before < BUSY {
+        std::hint::spin_loop();
+    }
+}
+
+/// The test before this one again, in a process of its own that sees as little of `/proc` as some containers do.
+#[cfg(target_os = "linux")]
+#[test]
+fn processor_time_is_measured_where_proc_is_hidden_as_well() {
+    const AGAIN: &str = "a_thread_that_waits_uses_no_processor_time_and_one_that_works_does";
+    // Root may hide it without being another user for that, and others may do it as root of their own.
+    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+    let works =
+        |way: &&[&str]| hidden(way, Path::new("true"), &[]).is_ok_and(|o| o.status.success());
+    let Some(way) = ways.into_iter().find(works) else {
+        eprintln!("skipped: nobody may hide /proc on this machine, not even from himself");
+        return;
+    };
+    let (_crate, module) = module_path!().split_once("::").unwrap();
+    let again = format!("{module}::{AGAIN}");
+    let output =
+        hidden(way, &std::env::current_exe().unwrap(), &["--exact", again.as_str()]).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{errors}");
+}
+
+/// Runs a program that sees nothing under `/proc`.
+#[cfg(target_os = "linux")]
+fn hidden(way: &[&str], program: &Path, arguments: &[&str]) -> io::Result<Output> {
+    const HIDE: &str = "mount -t tmpfs none /proc && test ! -e /proc/self && exec \"$0\" \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(way).args(["sh", "-c", HIDE]).arg(program).args(arguments).output()
+}
+
+#[test]
+fn an_overrun_is_not_held_against_the_next_call() {
+    let mut budget = budget();
+    assert!(budget.may_go_on(BUSY));
+    budget.begin();
+    assert!(budget.may_go_on(BUSY * 2));
+}
+
+#[test]
+fn a_deadline_leaves_at_least_its_time() {
+    assert_eq!(ticks(TICK), 2);
+    assert_eq!(ticks(TICK + Duration::from_micros(1)), 3);
+}
