@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn each_bar_that_is_missed_is_named_and_no_other() {
-        let misses: [(fn(&mut Side), &str); 6] = [
+        type Miss = fn(&mut Side);
+        let misses: [(Miss, &str); 6] = [
             (|side| side.failed = 1, "1 failed: "),
             (|side| side.median_ratio.median -= 0.001, "median bucket: 0.949 "),
             (|side| side.p1_ratio.median -= 0.001, "one bucket in a hundred: 0.849 "),
