@@ -167,8 +167,8 @@ impl Cache {
         write.await.unwrap_or(Err(WriteError::Interrupted))
     }
 
-    /// A write that the database took back for the sake of another one is tried again, each time after a
-    /// longer pause, while it has time for that.
+    /// A write that the database took back is tried again, each time after a longer pause, while it has time for
+    /// that.
     async fn write_to_its_end(self: Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
         let wrote = self.write_again_and_again(&call).await;
         match &wrote {
@@ -181,7 +181,7 @@ impl Cache {
         wrote
     }
 
-    /// Writes again where the database undid it for the sake of another transaction, by the deadline.
+    /// Writes again where the database took it back, by the deadline.
     async fn write_again_and_again(
         self: &Arc<Self>,
         call: &WriteCall,

@@ -23,6 +23,17 @@ params = ["most:int8"]
 sql = "UPDATE items SET n = n + 1 WHERE id <= $1 RETURNING id"
 touches = ["tag item:{row.id}"]
 
+[entity.item.write.swell]
+params = ["id:int8", "size:int4"]
+sql = "UPDATE items SET n = n + 1 WHERE id = $1 RETURNING id, repeat('x', $2::int) AS note"
+touches = ["tag item:{row.id}", "tag note:{row.note}"]
+
+[entity.noted]
+params = ["id:int8"]
+read = "SELECT id, 'x' AS note FROM items WHERE id = $1"
+ttl = "5m"
+tags = ["note:{row.note}"]
+
 [entity.items]
 params = ["most:int8"]
 read = "SELECT id, n FROM items WHERE id <= $1"
@@ -118,6 +129,22 @@ async fn a_write_of_too_many_rows_is_refused_with_words_that_help_as_often_as_it
         }
     }
     assert_eq!(scene.n().await, "0");
+    scene.nobody_blames_the_policy().await;
+}
+
+#[tokio::test]
+async fn a_write_whose_row_is_too_large_to_be_named_is_refused_and_undone() {
+    let scene = Scene::start().await;
+    let swell = async |size: u32| {
+        let body = format!("{{\"id\": 1, \"size\": {size}}}");
+        post(&scene.host, "/write/item/swell", &body).await
+    };
+    assert_eq!(swell(1 << 19).await.status, StatusCode::OK, "the control");
+    assert_eq!(scene.n().await, "1");
+    let answer = swell((1 << 20) + 1).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
+    assert_eq!(answer.json().unwrap()["type"], "urn:corral:problem:write-too-large");
+    assert_eq!(scene.n().await, "1", "nothing was written");
     scene.nobody_blames_the_policy().await;
 }
 
