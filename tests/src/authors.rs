@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use corral_host::policy::gate::{self, Passport, Terms};
+use corral_host::policy::gate::{self, Passed, Passport, Terms};
 use corral_host::policy::suite::{self, CHECKS};
 use corral_host::policy::{Engine, Limits, Pool};
 use serde_json::Map;
@@ -31,16 +31,16 @@ pub struct Judged {
 /// # Errors
 /// When the gate refuses it, or it traps.
 pub fn judged(component: &Path) -> anyhow::Result<Judged> {
-    let engine = Engine::new(Limits {
-        call: Duration::from_secs(1),
-        start: Duration::from_secs(30),
-        gate: Duration::from_secs(5),
-        memory_bytes: 128 << 20,
-        ..Limits::default()
-    })?;
-    let terms = Terms::new(suite::settings(&Map::new()), suite::entities());
-    let passed = gate::examine(&engine, &fs::read(component)?, &terms)
-        .map_err(|rejection| anyhow!("{}: {rejection}", component.display()))?;
+    let passed = examined(
+        component,
+        Limits {
+            call: Duration::from_secs(1),
+            start: Duration::from_secs(30),
+            gate: Duration::from_secs(5),
+            memory_bytes: 128 << 20,
+            ..Limits::default()
+        },
+    )?;
     let pool = Arc::clone(passed.pool());
     let failed = |check: &suite::Check| {
         let seen = check.run(&*pool).err()?;
@@ -49,6 +49,16 @@ pub fn judged(component: &Path) -> anyhow::Result<Judged> {
     let failed = CHECKS.iter().filter_map(failed).collect();
     let cost = cost::of(&*pool)?;
     Ok(Judged { passport: passed.report().clone(), pool, failed, cost })
+}
+
+/// Lets the gate examine a component within some limits.
+///
+/// # Errors
+/// When the gate refuses it: its reasons.
+pub fn examined(component: &Path, limits: Limits) -> anyhow::Result<Passed> {
+    let terms = Terms::new(suite::settings(&Map::new()), suite::entities());
+    gate::examine(&Engine::new(limits)?, &fs::read(component)?, &terms)
+        .map_err(|rejection| anyhow!("{}: {rejection}", component.display()))
 }
 
 /// The head of the table whose lines [`line()`] makes.

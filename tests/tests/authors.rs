@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use corral_host::policy::build::{self, Language};
-use corral_host::policy::{Policy, suite};
-use corral_tests::authors::{HEAD, Judged, judged, line};
+use corral_host::policy::{Limits, Policy, suite};
+use corral_tests::authors::{HEAD, Judged, examined, judged, line};
 use corral_tests::behaviour::first_other_decision;
 use corral_tests::native::Native;
 use corral_tests::scenario::newcomer::{own_test, walk};
@@ -92,6 +92,11 @@ async fn newcomer(language: Language) {
     println!("{HEAD}\n{}", line(&walked, judged.cost));
     assert_eq!(judged.failed, Vec::<String>::new());
     assert_eq!(other_decision(&*judged.pool), None);
+    if language != Language::Rust {
+        // What a host does not grant by itself, its refusal names; nothing passes that there was no time for.
+        let refused = examined(&walked.component, Limits::default()).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("policy.limits"), "{refused}");
+    }
     // The control: a policy that names otherwise is told apart.
     let renamed = native(r#"{"namespace": "v2"}"#);
     assert!(first_other_decision(&renamed, &*judged.pool, 0, CALLS).unwrap().is_some());

@@ -18,10 +18,6 @@ use crate::servers::corral;
 use crate::shop::{Shop, expected_profile};
 use crate::toolbox::run as finished;
 
-/// What a host has to grant to interpreters. Generous: the machine may be busy with other tests.
-const LIMITS: &str = "[policy.limits]\ncall = \"1s\"\nstart = \"30s\"\ngate = \"5s\"\n\
-                      memory = \"128MiB\"\n";
-
 /// The steps of one walk, in seconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Walk {
@@ -52,8 +48,6 @@ pub struct Walk {
 /// # Errors
 /// When a step fails, or a read or write under the new policy is not answered as it must be.
 pub async fn walk(language: Language, home: &Path, target: Option<&Path>) -> anyhow::Result<Walk> {
-    let fleet = Fleet::start(1, &Shop::small(), LIMITS).await?;
-    let admin = fleet.admin_urls().pop().context("a host")?;
     let name = format!("tea-{}", language.name());
     let project = home.join(&name);
     let policy = |arguments: &[&str]| {
@@ -63,6 +57,8 @@ pub async fn walk(language: Language, home: &Path, target: Option<&Path>) -> any
         timed(command)
     };
     let new_s = policy(&["new", &name, "--lang", language.name()])?;
+    let fleet = Fleet::start(1, &Shop::small(), &limits(&project)?).await?;
+    let admin = fleet.admin_urls().pop().context("a host")?;
     edit(language, &project)?;
     let build_s = policy(&["build", &name])?;
     let own_test_s = timed(own_test(language, &project, target))?;
@@ -77,6 +73,14 @@ pub async fn walk(language: Language, home: &Path, target: Option<&Path>) -> any
     serves(&fleet).await?;
     let (language, bytes) = (language.name(), fs::metadata(&component)?.len());
     Ok(Walk { language, new_s, build_s, own_test_s, push_s, read_s, header, bytes, component })
+}
+
+/// What the project's README asks of a host: wider limits where an interpreter comes along.
+fn limits(project: &Path) -> anyhow::Result<String> {
+    let readme = fs::read_to_string(project.join("README.md"))?;
+    let mut blocks = readme.split("```").skip(1).step_by(2);
+    let limits = blocks.find_map(|block| block.strip_prefix("toml\n"));
+    Ok(limits.unwrap_or_default().to_owned())
 }
 
 /// Reads and writes, as every policy has to serve them.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::common::{SOON, get, post, status_parameter};
 
-const ENTITIES: &str = r#"
+pub(super) const ENTITIES: &str = r#"
 [entity.item]
 params = ["id:int8"]
 read = "SELECT id, n FROM items WHERE id = $1"
@@ -58,7 +58,7 @@ tags = ["paper:{row.paper}"]
 "#;
 
 /// One document is nested too deeply for a tag. Of the type `json` none has a text that tags are made of.
-const SCHEMA: &str = r#"CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL);
+pub(super) const SCHEMA: &str = r#"CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL);
     INSERT INTO items SELECT id, 0 FROM generate_series(1, 100000) AS id;
     CREATE TABLE documents (id bigint PRIMARY KEY, document jsonb, paper json);
     INSERT INTO documents VALUES (1, '{"a": 1}', '"\ud800"'),

@@ -9,6 +9,7 @@ use corral_tests::servers::{Host, Postgres, Redis, eventually};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::bulk::{ENTITIES, SCHEMA};
 use super::common::{SOON, get, post};
 
 /// One way; a round trip is twice as long.
@@ -22,31 +23,6 @@ const ROWS: u64 = 1_000;
 
 /// The list of so many rows.
 const LIST: &str = "/read/items?most=1000";
-
-const ENTITIES: &str = r#"
-[entity.item]
-params = ["id:int8"]
-read = "SELECT id, n FROM items WHERE id = $1"
-ttl = "5m"
-tags = ["item:{id}"]
-deadline = "30s"
-
-[entity.item.write.bump]
-params = ["most:int8"]
-sql = "UPDATE items SET n = n + 1 WHERE id <= $1 RETURNING id"
-touches = ["tag item:{row.id}"]
-
-[entity.items]
-params = ["most:int8"]
-read = "SELECT id, n FROM items WHERE id <= $1"
-rows = "many"
-ttl = "5m"
-tags = ["item:{row.id}"]
-deadline = "30s"
-"#;
-
-const SCHEMA: &str = "CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL);
-    INSERT INTO items SELECT id, 0 FROM generate_series(1, 5000) AS id";
 
 /// A host, and the long way to its store.
 struct Scene {

@@ -8,6 +8,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::policy::gate::{self, Hot, HotRead, Passed, Passport, Rejection, Terms};
 use crate::policy::{Engine, Generation, Introduction, Origin, Reason, behind};
 
+use super::alike::Pair;
 use super::{Inner, Policies, REFUSALS, RefusedCandidate, lock};
 
 /// How many of the reads that are hot a candidate is asked for: enough for a share to mean
@@ -279,12 +280,19 @@ impl Inner {
         current: &Generation,
     ) -> Result<(), InstallError> {
         let hot = passed.report().hot.clone();
+        let (told, pair) = (self.told.load(), Pair::of(passed, current));
+        let are_alike = pair.as_ref().is_some_and(|pair| told.alike.has(pair));
         let mut generated = Hot::default();
-        if hot.renamed == 0 {
-            let sample = gate::sample(&self.told.load().terms.entities).into_iter();
+        if hot.renamed == 0 && !are_alike {
+            let sample = gate::sample(&told.terms.entities);
+            let all = sample.len();
             let named = sample
+                .into_iter()
                 .filter_map(|request| Some(HotRead { key: current.key_of(&request)?, request }));
             generated = passed.names(&named.collect::<Vec<_>>());
+            if let Some(pair) = pair.filter(|_| generated.renamed == 0 && generated.asked == all) {
+                told.alike.note(pair);
+            }
         }
         if hot.renamed == 0 && generated.renamed == 0 {
             return Ok(());

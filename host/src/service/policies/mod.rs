@@ -1,5 +1,6 @@
 //! The policy in force and its exchange: by file, by an operator, back again.
 
+mod alike;
 mod exchange;
 mod follow;
 mod settings;
@@ -24,6 +25,7 @@ use crate::policy::{
 };
 
 use super::{StartError, terms};
+use alike::Alike;
 
 pub use exchange::{Candidate, InstallError, Installed, Renames};
 
@@ -65,6 +67,7 @@ struct Inner {
 struct Told {
     config: Config,
     terms: Terms,
+    alike: Alike,
 }
 
 /// A candidate that did not come into force.
@@ -123,7 +126,11 @@ impl Policies {
             engine,
             shelving,
             slot,
-            told: ArcSwap::from_pointee(Told { config: config.clone(), terms }),
+            told: ArcSwap::from_pointee(Told {
+                config: config.clone(),
+                terms,
+                alike: Alike::default(),
+            }),
             metrics,
             exchanging: Arc::default(),
             passed: known,

@@ -13,6 +13,7 @@ use crate::policy::gate::{Passed, Rejection, Terms};
 use crate::policy::{Generation, RESERVED_SETTINGS, Reason, Retold};
 
 use super::super::terms;
+use super::alike::Alike;
 use super::exchange::InstallError;
 use super::{Inner, Policies, Told, lock, tenure};
 
@@ -74,7 +75,8 @@ impl Policies {
     ) -> Result<Examined, InstallError> {
         let _one_at_a_time = self.inner.one_at_a_time().await;
         let follows = self.follows(&config.policy);
-        let told = Told { config: config.clone(), terms: terms(config) };
+        let (config, terms) = (config.clone(), terms(config));
+        let told = Told { config, terms, alike: Alike::default() };
         let (inner, examined) = (Arc::clone(&self.inner), self.inner.slot.current());
         let (others, current) = (self.inner.slot.others(), Arc::clone(&examined));
         let asked_of = others.len();

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::Window;
+
 const BUCKET: Duration = Duration::from_millis(100);
 
 /// Room for six hours.
@@ -45,13 +47,16 @@ impl Buckets {
         }
     }
 
-    /// The whole buckets between two moments.
-    pub(super) fn between(&self, from: Instant, to: Instant) -> Throughput {
+    /// The whole buckets within these stretches of time.
+    pub(super) fn during(&self, windows: &[Window]) -> Throughput {
         let at = |moment: Instant| (moment - self.began).as_millis();
-        let first = at(from).div_ceil(BUCKET.as_millis()) as usize;
-        let end = ((at(to) / BUCKET.as_millis()) as usize).min(BUCKETS);
-        let counts = self.counts.get(first..end).unwrap_or_default();
-        Throughput::of(counts.iter().map(|count| count.load(Ordering::Relaxed)).collect())
+        let within = |&(from, to): &Window| {
+            let first = at(from).div_ceil(BUCKET.as_millis()) as usize;
+            let end = ((at(to) / BUCKET.as_millis()) as usize).min(BUCKETS);
+            self.counts.get(first..end).unwrap_or_default()
+        };
+        let counts = windows.iter().flat_map(within);
+        Throughput::of(counts.map(|count| count.load(Ordering::Relaxed)).collect())
     }
 }
 
@@ -83,7 +88,10 @@ mod tests {
         let buckets = Buckets::new();
         buckets.count();
         let from = buckets.began + BUCKET / 2;
-        assert_eq!(buckets.between(from, from + BUCKET).buckets, 0);
-        assert_eq!(buckets.between(buckets.began, buckets.began + BUCKET).worst, 1);
+        assert_eq!(buckets.during(&[(from, from + BUCKET)]).buckets, 0);
+        let whole = (buckets.began, buckets.began + BUCKET);
+        assert_eq!(buckets.during(&[whole]).worst, 1);
+        let next = (whole.1, whole.1 + BUCKET);
+        assert_eq!(buckets.during(&[whole, next]).buckets, 2);
     }
 }

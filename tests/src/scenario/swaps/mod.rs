@@ -161,6 +161,23 @@ impl Swaps {
         })
     }
 
+    /// Load without exchanges, for half of the time under each of the two that take turns: one may ask more of
+    /// the server than the other. Between the halves nothing is measured.
+    async fn undisturbed<E: Exchanged>(
+        self,
+        mut exchanged: E,
+        looks: u32,
+    ) -> anyhow::Result<(Vec<Window>, E)> {
+        let mut windows = Vec::new();
+        for half in [looks / 2, looks - looks / 2] {
+            let began = Instant::now();
+            let (_, back) = many(exchanged, None, half, self.pause).await?;
+            windows.push((began, Instant::now()));
+            (_, exchanged) = many(back, Some(Which::InTurn), 1, self.pause).await?;
+        }
+        Ok((windows, exchanged))
+    }
+
     /// Load with exchanges and without, in turn, and each of the two first as often as it can be.
     async fn rounds<E: Exchanged>(
         self,
@@ -173,19 +190,27 @@ impl Swaps {
             let (mut with, mut without) = (Throughput::default(), Throughput::default());
             let order = if round.is_multiple_of(2) { [false, true] } else { [true, false] };
             for exchanging in order {
-                let which = exchanging.then_some(Which::InTurn);
-                let began = Instant::now();
-                let (took, back) = many(exchanged, which, swaps, self.pause).await?;
-                let arm = if exchanging { &mut with } else { &mut without };
-                *arm = buckets.between(began, Instant::now());
-                all.extend(took);
-                exchanged = back;
+                exchanged = if exchanging {
+                    let began = Instant::now();
+                    let (took, back) =
+                        many(exchanged, Some(Which::InTurn), swaps, self.pause).await?;
+                    with = buckets.during(&[(began, Instant::now())]);
+                    all.extend(took);
+                    back
+                } else {
+                    let (windows, back) = self.undisturbed(exchanged, swaps).await?;
+                    without = buckets.during(&windows);
+                    back
+                };
             }
             rounds.push(Round { without, with });
         }
         Ok((rounds, all, exchanged))
     }
 }
+
+/// A stretch of time.
+type Window = (Instant, Instant);
 
 /// Exchanges one after the other, on a thread that waits for nobody. `None`: the server is only
 /// looked at.

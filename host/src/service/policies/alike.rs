@@ -1,0 +1,65 @@
+//! Pairs of policies that name generated reads alike. A policy is a pure function: what two of them answered once
+//! under the same entities need not be asked again, and an exchange between two that were there before waits for
+//! nothing.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use crate::policy::Generation;
+use crate::policy::gate::Passed;
+
+use super::lock;
+
+/// As many pairs as the policies that are remembered have, and those in force before them.
+const PAIRS: usize = 16;
+
+/// The pairs that are known, the newest last.
+#[derive(Default)]
+pub(super) struct Alike(Mutex<VecDeque<Pair>>);
+
+/// Two components with their settings, in an order of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pair([(String, String); 2]);
+
+impl Pair {
+    /// `None`: one of them is code of this process, which no digest tells from another.
+    pub(super) fn of(passed: &Passed, current: &Generation) -> Option<Self> {
+        let candidate = (passed.report().digest.clone(), passed.pool().settings().to_owned());
+        let current = (current.digest().to_owned(), current.settings().to_owned());
+        let mut pair = [candidate, current];
+        pair.sort_unstable();
+        pair.iter().all(|(digest, _)| !digest.is_empty()).then_some(Self(pair))
+    }
+}
+
+impl Alike {
+    pub(super) fn has(&self, pair: &Pair) -> bool {
+        lock(&self.0).contains(pair)
+    }
+
+    pub(super) fn note(&self, pair: Pair) {
+        let mut pairs = lock(&self.0);
+        if pairs.len() == PAIRS {
+            pairs.pop_front();
+        }
+        pairs.push_back(pair);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(one: usize, other: usize) -> Pair {
+        Pair([one, other].map(|digest| (digest.to_string(), "{}".to_owned())))
+    }
+
+    #[test]
+    fn the_newest_pairs_are_known_and_no_others() {
+        let alike = Alike::default();
+        (0..=PAIRS).for_each(|number| alike.note(pair(number, 99)));
+        assert!(!alike.has(&pair(0, 99)), "the oldest has made room");
+        assert!((1..=PAIRS).all(|number| alike.has(&pair(number, 99))));
+        assert!(!alike.has(&pair(1, 2)), "of two pairs that share one nothing follows");
+    }
+}
