@@ -158,10 +158,14 @@ impl Pool {
     }
 }
 
+/// What an instance is asked before it decides anything.
+const OF_A_START: [&str; 3] = ["instantiate", "describe", "configure"];
+
 fn trap(function: &'static str, time: Duration, error: &wasmtime::Error) -> Trap {
     let interrupted = error.downcast_ref() == Some(&wasmtime::Trap::Interrupt);
     let reason = if interrupted {
-        format!("it did not end within its time ({time:?})")
+        let setting = if OF_A_START.contains(&function) { "start" } else { "call" };
+        format!("it did not end within its time ({time:?}, policy.limits.{setting})")
     } else {
         one_line(&format!("{error:#}"))
     };

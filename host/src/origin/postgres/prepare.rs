@@ -222,8 +222,8 @@ async fn examine_rights(
 ) -> Result<(), Failure> {
     let patience = Patience::new(deadline);
     simple(connection, "SAVEPOINT _corral".to_owned(), patience).await?;
-    let explained = relations::explain(connection, sql, params, patience).await;
-    let Err(failure) = explained else { return Ok(()) };
+    let ready = relations::make_ready(connection, sql, params, patience).await;
+    let Err(failure) = ready else { return Ok(()) };
     let OriginError::Rejected { code, message } = &failure.error else { return Err(failure) };
     if code == FORBIDDEN {
         prepared.complaints.push(format!("this role may not run it: {message}; grant it that"));

@@ -8,6 +8,7 @@ mod cascade;
 mod plan;
 
 use serde::Deserialize;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 
 use super::errors::{classify, undecodable};
@@ -202,14 +203,37 @@ async fn called(
     }
 }
 
-/// The plans of a write, as JSON; more than one where a rule adds statements. The plan is one for all
-/// arguments: with those at hand, the planner might see that nothing can be modified.
+/// The plans of a write, as JSON; more than one where a rule adds statements.
 pub(super) async fn explain(
     connection: &mut PgConnection,
     sql: &str,
     params: &[ParamType],
     patience: Patience,
 ) -> Result<serde_json::Value, Failure> {
+    let row = explained(connection, sql, params, "FORMAT JSON, VERBOSE", patience).await?;
+    row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))
+}
+
+/// Makes a statement ready to run and does not run it. What it would answer, which may be a large constant, is
+/// not part of what the server says.
+pub(super) async fn make_ready(
+    connection: &mut PgConnection,
+    sql: &str,
+    params: &[ParamType],
+    patience: Patience,
+) -> Result<(), Failure> {
+    explained(connection, sql, params, "COSTS OFF", patience).await.map(|_plan| ())
+}
+
+/// The first line of a statement's plan. It is one for all arguments: with those at hand, the planner might see
+/// that nothing can be modified.
+async fn explained(
+    connection: &mut PgConnection,
+    sql: &str,
+    params: &[ParamType],
+    how: &str,
+    patience: Patience,
+) -> Result<PgRow, Failure> {
     run(connection, "SET LOCAL plan_cache_mode = force_generic_plan", patience).await?;
     let listed = |texts: Vec<String>| match texts.is_empty() {
         true => String::new(),
@@ -218,13 +242,13 @@ pub(super) async fn explain(
     let types = listed(params.iter().map(ParamType::to_string).collect());
     let nulls = listed(params.iter().map(|_| "NULL".to_owned()).collect());
     run(connection, &format!("PREPARE _corral_changes {types} AS\n{sql}"), patience).await?;
-    let explain = format!("EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE _corral_changes {nulls}");
+    let explain = format!("EXPLAIN ({how}) EXECUTE _corral_changes {nulls}");
     let row = sqlx::query(AssertSqlSafe(explain)).persistent(false);
     let row = row.fetch_one(&mut *connection).await;
     let row = row.map_err(|e| classify(e, patience.deadline()))?;
     // The end of the transaction does not take its name back.
     run(connection, "DEALLOCATE _corral_changes", patience).await?;
-    row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))
+    Ok(row)
 }
 
 /// What the catalogue knows of these tables.

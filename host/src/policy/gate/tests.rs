@@ -287,7 +287,10 @@ fn a_step_without_end_is_refused() {
     let bytes = Wat { step, ..Wat::default() }.component();
     let rejection = examine(&engine, &bytes, &terms()).unwrap_err();
     assert_eq!(rejection.stage, Stage::Behaviour);
-    assert!(says(&rejection, "it did not end within its time (2ms)"), "{rejection}");
+    assert!(
+        says(&rejection, "it did not end within its time (2ms, policy.limits.call)"),
+        "{rejection}"
+    );
     assert_eq!(rejection.findings[0].sequence.len(), 1);
 }
 

@@ -42,7 +42,7 @@ fn an_endless_loop_ends_in_its_time() {
         move || ended.send(bad_step(&pool))
     });
     let trap = end.recv_timeout(LONG).expect("the loop ends").unwrap_err();
-    assert_eq!(trap.reason, "it did not end within its time (10ms)");
+    assert_eq!(trap.reason, "it did not end within its time (10ms, policy.limits.call)");
     assert!(began.elapsed() >= Limits::CALL);
     assert!(good_step(&pool).is_ok());
 }
