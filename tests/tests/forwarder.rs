@@ -112,7 +112,11 @@ async fn a_narrow_way_is_shared_fairly() {
         began.elapsed()
     };
     let beside = async {
-        tokio::time::sleep(A_MOMENT).await;
+        let asked = async || {
+            let gets = redis.info("commandstats", "cmdstat_get").await?;
+            Ok(gets.starts_with("calls=").then_some(()))
+        };
+        eventually("the large one is on its way", SOON, asked).await.unwrap();
         let began = Instant::now();
         get(&small, "small").await;
         began.elapsed()

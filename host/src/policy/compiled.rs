@@ -4,7 +4,7 @@
 //! What is on the shelf is native code, which runs unchecked in this process. So a file there is
 //! believed only if nobody but this process's user, or root, can have written it: it is opened
 //! first, and what was opened must be a regular file that belongs to that user and has mode 0600.
-//! Whoever can make such a file can run programs as that user anyway, and has no need of ours. The
+//! A program that can make such a file runs as that user already, and gains nothing by it. The
 //! folder need not be trusted: its owner may remove files, or put others in their places, but he
 //! can't make one that belongs to us. The digests within find accidents (a file cut short, renamed,
 //! of another component) and not foes. Wasmtime compares version, configuration and processor once

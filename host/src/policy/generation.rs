@@ -70,7 +70,7 @@ struct Shared {
     overseer: Weak<dyn Overseer>,
 }
 
-/// Who hears of every failure. It is told after the failure was counted.
+/// Hears of every failure of a generation, after the failure is counted.
 pub(super) trait Overseer: Send + Sync {
     fn failed(&self, generation: &Generation);
 }
@@ -175,7 +175,7 @@ impl Generation {
         self.shared.number
     }
 
-    /// Who the policy says it is.
+    /// The name and version that the policy gives itself.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest

@@ -103,7 +103,7 @@ impl Pool {
         }
     }
 
-    /// Who the policy says it is.
+    /// The name and version that the policy gives itself.
     pub(super) fn describe(&self, instance: &mut Instance) -> Result<Manifest, Trap> {
         let start = self.engine.limits().start;
         self.enter(instance, "describe", start, |exports, store| exports.call_describe(store))

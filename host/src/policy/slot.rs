@@ -1,7 +1,6 @@
 //! Where the generation in force stands. Reading it is one atomic load; exchanging it is one store.
 //!
-//! Whoever holds a generation keeps it: a request begins and ends under the same one, whatever is
-//! activated in between. The generation before the current one is kept ready, so that a rollback
+//! A request begins and ends under the same generation, whatever is activated in between. The generation before the current one is kept ready, so that a rollback
 //! is the same pointer moving back. The slot moves it back by itself when the generation in force
 //! fails too often ([`super::trial`]); what was left that way is not put in force again unless
 //! somebody insists.

@@ -53,7 +53,7 @@ pub struct Spent {
 pub struct Bounds {
     /// The longest that a value may be kept.
     pub kept_at_most: Duration,
-    /// Nobody waits for it, so it may end with nothing to answer.
+    /// The flight refreshes: no reader waits for it, and it may end with nothing to answer.
     pub background: bool,
 }
 

@@ -1,6 +1,5 @@
 //! Pairs of policies that name generated reads alike. A policy is a pure function: what two of them answered once
-//! under the same entities need not be asked again, and an exchange between two that were there before waits for
-//! nothing.
+//! under the same entities need not be asked again.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -10,7 +9,7 @@ use crate::policy::gate::Passed;
 
 use super::lock;
 
-/// As many pairs as the policies that are remembered have, and those in force before them.
+/// More pairs than the policies make that an operator goes back and forth between.
 const PAIRS: usize = 16;
 
 /// The pairs that are known, the newest last.

@@ -54,12 +54,12 @@ pub struct Explored {
     pub depth: u32,
 }
 
-/// So many of so many.
+/// How many of something were examined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Done.
+    /// How many were examined.
     pub done: usize,
-    /// There were.
+    /// How many there are.
     pub of: usize,
 }
 

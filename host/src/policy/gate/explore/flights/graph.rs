@@ -15,7 +15,7 @@ pub(super) struct State {
     pub(super) pending: Pending,
     /// Which of the alphabet's moments it is; time does not go back.
     pub(super) moment: usize,
-    /// Nobody waits for it.
+    /// The flight refreshes: no reader waits for it.
     pub(super) background: bool,
 }
 
