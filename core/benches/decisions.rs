@@ -5,14 +5,10 @@
 use std::hint::black_box;
 
 use corral_core::{
-    Argument, Event, Memo, Moment, Policy, Query, Report, Request, Sighting, Subject,
+    Argument, BuiltIn, Decisions, Entity, Event, LoadReport, Memo, Moment, Parameter, Piece,
+    Policy, Query, Request, Sighting, Source, Subject, Terms,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
-
-const SETTINGS: &str = r#"{ "entities": { "user.profile": {
-    "params": ["id"], "ttl_ms": 300000, "stale_while_revalidate_ms": 60000,
-    "tags": ["user:{id}", "team:{row.team_id}"]
-} } }"#;
 
 const FRESH: Sighting = Sighting {
     age_ms: 1_000,
@@ -31,7 +27,7 @@ fn plan(c: &mut Criterion) {
     };
     let sql = "SELECT count(*) FROM orders WHERE user_id = $1 AND created_at > $2".into();
     let query = Request {
-        subject: Subject::Query(Query { sql, ttl_ms: 0, tags: vec!["orders".into()] }),
+        subject: Subject::Query(Query { sql, ttl_ms: 60_000, tags: vec!["orders".into()] }),
         arguments: vec![argument("1", "4711"), argument("2", "2026-01-01")],
     };
     let mut group = c.benchmark_group("plan");
@@ -42,10 +38,10 @@ fn plan(c: &mut Criterion) {
 
 fn step(c: &mut Criterion) {
     let policy = policy();
-    let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+    let memo = Memo { phase: 0, since_ms: 0, terms: 0, note: 0 };
     let claiming = policy.step(memo, moment(1), Event::Absent).memo;
     let loading = policy.step(claiming, moment(1), Event::LeaseGranted).memo;
-    let loaded = Event::Loaded(Report { cost_ms: 20, bytes: 300, negative: false });
+    let loaded = Event::Loaded(LoadReport { cost_ms: 20, bytes: 300, negative: false });
     let mut group = c.benchmark_group("step");
     for (name, memo, event) in [
         ("hit", memo, Event::Found(FRESH)),
@@ -64,8 +60,25 @@ fn step(c: &mut Criterion) {
     group.finish();
 }
 
-fn policy() -> Policy {
-    Policy::try_new(SETTINGS).unwrap_or_else(|problems| unreachable!("{problems:?}"))
+fn policy() -> Policy<BuiltIn> {
+    let tag = |name: &str, source| vec![Piece::Text(name.into()), Piece::Value(source)];
+    let profile = Entity {
+        name: "user.profile".into(),
+        parameters: vec![Parameter { name: "id".into(), type_name: "int8".into() }],
+        tags: vec![
+            tag("user:", Source::Argument("id".into())),
+            tag("team:", Source::Column("team_id".into())),
+        ],
+        terms: Terms {
+            ttl_ms: 300_000,
+            negative_ttl_ms: 30_000,
+            stale_while_revalidate_ms: 60_000,
+            stale_if_error_ms: 0,
+        },
+        writes: vec![],
+        depends: vec![],
+    };
+    Policy::configure(vec![profile], "{}").unwrap_or_else(|_| unreachable!("it is legal"))
 }
 
 fn argument(name: &str, value: &str) -> Argument {

@@ -1,108 +1,134 @@
-//! The world of `wit/policy.wit`, exported. The only file that names generated types, and the only
-//! one that is not safe Rust: what a WebAssembly module without a standard library needs (an
-//! allocator, an end for panics, exported functions) has to be said somewhere.
+//! The world of `wit/policy.wit`, for whatever makes [`Decisions`]. The only file that names generated
+//! types, and the only one that is not safe Rust: exported functions and the cell that an instance
+//! keeps its policy in have to be said somewhere.
 #![allow(unsafe_code, reason = "exports and a static cell; see the head of this file")]
 
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
-use core::panic::PanicInfo;
+use core::marker::PhantomData;
 
 use bindings::exports::corral::policy::{decisions, types as wit};
 
 use crate::{
-    Cause, Change, Event, Failure, Manifest, Memo, Moment, Plan, Policy, Problem, Refusal, Request,
+    Change, Decisions, Entity, Event, Manifest, Memo, Moment, Objection, Plan, Refusal, Request,
     Scope, Tag, Target, Turn, flight,
 };
 
 #[allow(missing_docs, unreachable_pub, reason = "generated from wit/policy.wit, documented there")]
-mod bindings {
+pub mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
         world: "policy",
+        pub_export_macro: true,
+        export_macro_name: "export_world",
+        default_bindings_module: "corral_core::component::bindings",
         // What is the same on both sides needs no conversion. The rest holds a name of our own
-        // type, or is an enumeration, which only the generator can read.
+        // type.
         with: {
-            "corral:policy/types@0.1.0/action": crate::Action,
-            "corral:policy/types@0.1.0/argument": crate::Argument,
-            "corral:policy/types@0.1.0/change": crate::Change,
-            "corral:policy/types@0.1.0/lifetime": crate::Lifetime,
-            "corral:policy/types@0.1.0/manifest": crate::Manifest,
-            "corral:policy/types@0.1.0/memo": crate::Memo,
-            "corral:policy/types@0.1.0/moment": crate::Moment,
-            "corral:policy/types@0.1.0/problem": crate::Problem,
-            "corral:policy/types@0.1.0/query": crate::Query,
-            "corral:policy/types@0.1.0/refusal": crate::Refusal,
-            "corral:policy/types@0.1.0/report": crate::Report,
-            "corral:policy/types@0.1.0/request": crate::Request,
-            "corral:policy/types@0.1.0/row-change": crate::RowChange,
-            "corral:policy/types@0.1.0/sighting": crate::Sighting,
-            "corral:policy/types@0.1.0/subject": crate::Subject,
-            "corral:policy/types@0.1.0/turn": crate::Turn,
-            "corral:policy/types@0.1.0/way": crate::Way,
+            "corral:policy/types@0.2.0/action": crate::Action,
+            "corral:policy/types@0.2.0/argument": crate::Argument,
+            "corral:policy/types@0.2.0/cause": crate::Cause,
+            "corral:policy/types@0.2.0/change": crate::Change,
+            "corral:policy/types@0.2.0/column": crate::Column,
+            "corral:policy/types@0.2.0/column-value": crate::ColumnValue,
+            "corral:policy/types@0.2.0/concern": crate::Concern,
+            "corral:policy/types@0.2.0/entity": crate::Entity,
+            "corral:policy/types@0.2.0/event": crate::Event,
+            "corral:policy/types@0.2.0/failure": crate::Failure,
+            "corral:policy/types@0.2.0/lifetime": crate::Lifetime,
+            "corral:policy/types@0.2.0/load-report": crate::LoadReport,
+            "corral:policy/types@0.2.0/logged": crate::Logged,
+            "corral:policy/types@0.2.0/manifest": crate::Manifest,
+            "corral:policy/types@0.2.0/memo": crate::Memo,
+            "corral:policy/types@0.2.0/moment": crate::Moment,
+            "corral:policy/types@0.2.0/objection": crate::Objection,
+            "corral:policy/types@0.2.0/operation": crate::Operation,
+            "corral:policy/types@0.2.0/parameter": crate::Parameter,
+            "corral:policy/types@0.2.0/piece": crate::Piece,
+            "corral:policy/types@0.2.0/query": crate::Query,
+            "corral:policy/types@0.2.0/refusal": crate::Refusal,
+            "corral:policy/types@0.2.0/request": crate::Request,
+            "corral:policy/types@0.2.0/row-change": crate::RowChange,
+            "corral:policy/types@0.2.0/sighting": crate::Sighting,
+            "corral:policy/types@0.2.0/source": crate::Source,
+            "corral:policy/types@0.2.0/subject": crate::Subject,
+            "corral:policy/types@0.2.0/terms": crate::Terms,
+            "corral:policy/types@0.2.0/touch": crate::Touch,
+            "corral:policy/types@0.2.0/touched-read": crate::TouchedRead,
+            "corral:policy/types@0.2.0/turn": crate::Turn,
+            "corral:policy/types@0.2.0/way": crate::Way,
+            "corral:policy/types@0.2.0/write": crate::Write,
+            "corral:policy/types@0.2.0/written": crate::Written,
         },
     });
 }
 
-/// The module's memory. Small, and it asks the host for nothing but pages.
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+/// The instance's policy, from `configure` on.
+pub struct Configured<D>(OnceCell<D>);
 
-/// A panic is a bug here; the trap costs one decision and the host drops the instance.
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    core::arch::wasm32::unreachable()
+impl<D> Configured<D> {
+    /// Of an instance that was told nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(OnceCell::new())
+    }
 }
 
-/// The instance's policy, from `configure` on.
-struct Configured(OnceCell<Policy>);
+impl<D> Default for Configured<D> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 // SAFETY: the module is built without threads, so no two of them can reach the cell.
 #[cfg(not(target_feature = "atomics"))]
-unsafe impl Sync for Configured {}
+unsafe impl<D> Sync for Configured<D> {}
 
-static CONFIGURED: Configured = Configured(OnceCell::new());
+/// Where the component keeps its policy; [`export!`](crate::export) says it.
+pub trait Exported: Decisions + 'static {
+    /// The cell.
+    fn configured() -> &'static Configured<Self>;
+}
 
-struct Component;
+/// Decisions as the component's functions.
+pub struct Component<D>(PhantomData<D>);
 
-bindings::export!(Component with_types_in bindings);
-
-impl decisions::Guest for Component {
+impl<D: Exported> decisions::Guest for Component<D> {
     fn describe() -> Manifest {
-        Policy::describe()
+        D::describe()
     }
 
-    fn configure(settings: String) -> Result<(), Vec<Problem>> {
-        let policy = Policy::try_new(&settings)?;
-        CONFIGURED.0.set(policy).map_err(|_| {
-            let message = "this instance is configured already".into();
-            vec![Problem { path: String::new(), message }]
-        })
+    fn configure(entities: Vec<Entity>, settings: String) -> Result<(), Vec<Objection>> {
+        let policy = D::configure(entities, &settings)?;
+        D::configured()
+            .0
+            .set(policy)
+            .map_err(|_| vec![Objection::to_setting("", "this instance is configured already")])
     }
 
-    /// Without settings there are no entities.
+    /// Without a configuration there are no entities.
     fn plan(request: Request) -> Result<wit::Plan, Refusal> {
-        let policy = CONFIGURED.0.get().ok_or(Refusal::UnknownEntity)?;
+        let policy = D::configured().0.get().ok_or(Refusal::UnknownEntity)?;
         policy.plan(&request).map(Into::into)
     }
 
     fn row_tags(request: Request, rows: Vec<wit::Row>) -> Result<Vec<String>, Refusal> {
-        let policy = CONFIGURED.0.get().ok_or(Refusal::UnknownEntity)?;
+        let policy = D::configured().0.get().ok_or(Refusal::UnknownEntity)?;
         policy.row_tags(&request, &rows).map(strings)
     }
 
-    /// Without settings every event is out of place.
-    fn step(memo: Memo, moment: Moment, event: wit::Event) -> Turn {
-        let event = event.into();
-        match CONFIGURED.0.get() {
+    /// Without a configuration every event is out of place.
+    fn step(memo: Memo, moment: Moment, event: Event) -> Turn {
+        match D::configured().0.get() {
             Some(policy) => policy.step(memo, moment, event),
             None => flight::astray(memo, event),
         }
     }
 
     fn invalidate(change: Change) -> Vec<wit::Target> {
-        let targets = CONFIGURED.0.get().map(|policy| policy.invalidate(&change));
+        let targets = D::configured().0.get().map(|policy| policy.invalidate(&change));
         targets.unwrap_or_default().into_iter().map(Into::into).collect()
     }
 }
@@ -111,34 +137,24 @@ fn strings(tags: Vec<Tag>) -> Vec<String> {
     tags.into_iter().map(Into::into).collect()
 }
 
-impl From<wit::Failure> for Failure {
-    fn from(failure: wit::Failure) -> Self {
-        let cause = match failure.cause {
-            wit::Cause::Unavailable => Cause::Unavailable,
-            wit::Cause::Timeout => Cause::Timeout,
-            wit::Cause::Overloaded => Cause::Overloaded,
-            wit::Cause::Rejected => Cause::Rejected,
-        };
-        Self { cause, at_hand: failure.at_hand }
-    }
+/// The generated code makes an enumeration of its number by a function of this name, which it gives
+/// to its own types and expects of ours.
+macro_rules! numbered {
+    ($($enumeration:ident: $first:ident $(, $other:ident)*;)+) => {$(
+        impl crate::$enumeration {
+            pub(crate) fn _lift(number: u8) -> Self {
+                const ALL: &[crate::$enumeration] =
+                    &[crate::$enumeration::$first, $(crate::$enumeration::$other),*];
+                ALL.get(usize::from(number)).copied().unwrap_or(Self::$first)
+            }
+        }
+    )+};
 }
 
-impl From<wit::Event> for Event {
-    fn from(event: wit::Event) -> Self {
-        match event {
-            wit::Event::Absent => Self::Absent,
-            wit::Event::Found(seen) => Self::Found(seen),
-            wit::Event::Bypassed => Self::Bypassed,
-            wit::Event::StoreUnavailable => Self::StoreUnavailable,
-            wit::Event::LeaseGranted => Self::LeaseGranted,
-            wit::Event::LeaseHeld(held_ms) => Self::LeaseHeld(held_ms),
-            wit::Event::Waited => Self::Waited,
-            wit::Event::Loaded(report) => Self::Loaded(report),
-            wit::Event::LoadFailed(failure) => Self::LoadFailed(failure.into()),
-            wit::Event::Filled => Self::Filled,
-            wit::Event::FillRejected => Self::FillRejected,
-        }
-    }
+numbered! {
+    Cause: Unavailable, Timeout, Overloaded, Rejected;
+    Operation: Inserted, Updated, Deleted, Truncated;
+    Way: Removed, Refreshed;
 }
 
 impl From<Plan> for wit::Plan {

@@ -12,8 +12,8 @@
 //!
 //! The whole machine is [`step`]. It is total: see [`astray`] for what no host should ask.
 
-use crate::lifetime::{self, Spread, Terms};
-use crate::{Action, Event, Failure, Memo, Moment, Report, Sighting, Turn};
+use crate::lifetime::{self, Spread};
+use crate::{Action, Event, Failure, LoadReport, Memo, Moment, Sighting, Terms, Turn};
 
 /// How often a claim may be answered with a value of no use before the flight goes around the
 /// store. Each such answer is a value newer than the last one seen, so even the second is rare: a
@@ -31,7 +31,8 @@ pub(crate) struct Tuning {
     pub(crate) patience_ms: u32,
 }
 
-/// Where a flight is. The numbers are what a memo holds; [`Memo::phase`] 0 is where it begins.
+/// Where a flight is. The numbers stand in the low bits of [`Memo::phase`], above them how many claims
+/// brought a value of no use. 0 is where a flight begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Looking,
@@ -62,14 +63,25 @@ impl Phase {
         Self::Done,
     ];
 
-    fn decode(phase: u32) -> Option<Self> {
+    fn of(memo: Memo) -> Option<Self> {
+        let phase = memo.phase & PHASE_MASK;
         Self::ALL.into_iter().find(|known| *known as u32 == phase)
     }
 }
 
+const PHASE_BITS: u32 = 4;
+const PHASE_MASK: u32 = (1 << PHASE_BITS) - 1;
+
+const _: () = assert!(Phase::ALL.len() <= 1 << PHASE_BITS);
+
+/// Claims of this flight that brought a value of no use.
+fn useless_claims(memo: Memo) -> u32 {
+    memo.phase >> PHASE_BITS
+}
+
 /// The memo of a read's first step.
-pub(crate) fn begin(spare: u32) -> Memo {
-    Memo { phase: Phase::Looking as u32, attempts: 0, since_ms: 0, spare }
+pub(crate) fn begin(terms: u32, note: u32) -> Memo {
+    Memo { phase: Phase::Looking as u32, since_ms: 0, terms, note }
 }
 
 /// One transition.
@@ -82,7 +94,7 @@ pub(crate) fn step(
 ) -> Turn {
     use Event as E;
     use Phase as P;
-    let Some(phase) = Phase::decode(memo.phase) else { return astray(memo, event) };
+    let Some(phase) = Phase::of(memo) else { return astray(memo, event) };
     let flight = Flight { terms, tuning, memo, moment };
     match (phase, event) {
         // ## Looking => Claiming
@@ -104,7 +116,7 @@ pub(crate) fn step(
         // ## Loading => Filling
         (P::Loading, E::Loaded(report)) => flight.fill(P::Filling, report),
         // ## (Loading | LoadingUncached) => Done
-        (P::Loading | P::LoadingUncached, E::LoadFailed(failure)) => flight.settle(failure),
+        (P::Loading | P::LoadingUncached, E::LoadFailed(failure)) => flight.end_unloaded(failure),
         // ## LoadingUncached => Done
         (P::LoadingUncached, E::Loaded(_)) => flight.to(P::Done, Action::Answer),
         // ## (Filling | RefreshFilling) => Done
@@ -176,7 +188,8 @@ struct Flight<'s> {
 
 impl Flight<'_> {
     fn to(&self, phase: Phase, action: Action) -> Turn {
-        Turn { memo: Memo { phase: phase as u32, ..self.memo }, action }
+        let phase = phase as u32 | self.memo.phase & !PHASE_MASK;
+        Turn { memo: Memo { phase, ..self.memo }, action }
     }
 
     fn claim(&self) -> Turn {
@@ -196,7 +209,7 @@ impl Flight<'_> {
             Some(self.to(Phase::Done, Action::Answer))
         } else if fresh || tolerable {
             // A flight of its own: it has seen nothing useless and waited for nobody.
-            let memo = Memo { attempts: 0, since_ms: 0, ..self.memo };
+            let memo = Memo { phase: 0, since_ms: 0, ..self.memo };
             let refresh = Flight { memo, ..*self };
             Some(refresh.to(Phase::Refreshing, Action::AnswerAndRefresh))
         } else {
@@ -205,11 +218,11 @@ impl Flight<'_> {
     }
 
     fn claim_again(&self) -> Turn {
-        let attempts = self.memo.attempts.saturating_add(1);
-        if attempts >= USELESS_CLAIMS_MAX {
+        let useless_claims = useless_claims(self.memo) + 1;
+        if useless_claims >= USELESS_CLAIMS_MAX {
             return self.load_uncached();
         }
-        let memo = Memo { attempts, ..self.memo };
+        let memo = Memo { phase: useless_claims << PHASE_BITS, ..self.memo };
         Flight { memo, ..*self }.claim()
     }
 
@@ -236,14 +249,14 @@ impl Flight<'_> {
         Flight { memo, ..*self }.to(Phase::Waiting, Action::Wait(wait_ms))
     }
 
-    fn fill(&self, phase: Phase, report: Report) -> Turn {
+    fn fill(&self, phase: Phase, report: LoadReport) -> Turn {
         let lifetime = lifetime::draw(self.terms, &self.tuning.spread, report, self.moment.entropy);
         self.to(phase, Action::Fill(lifetime))
     }
 
     /// A load failed: what is at hand will do if it is fresh, or stale within what the entity
     /// allows for this case (RFC 5861, `stale-if-error`).
-    fn settle(&self, failure: Failure) -> Turn {
+    fn end_unloaded(&self, failure: Failure) -> Turn {
         let will_do = |seen: Sighting| {
             seen.fresh_ms > 0 || is_stale_within(seen, self.terms.stale_if_error_ms)
         };

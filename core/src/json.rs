@@ -1,91 +1,59 @@
-//! Reads JSON (RFC 8259) into values that borrow from the text.
+//! Reads a JSON object (RFC 8259).
 //!
 //! Small on purpose: every byte of this crate is compiled anew with each exchange of a policy, and
-//! a general library's reader would be half of the component. It keeps what settings need: numbers
-//! stay as they were written, so that a message can quote them and no rounding is done twice.
+//! a general library's reader would be half of the component. Its fields are texts and numbers;
+//! what nests is checked and skipped. Numbers stay as they were written, so that a message can quote
+//! them and no rounding is done twice.
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Deepest nesting: settings need five levels, and the stack of a component is small.
+/// Deepest nesting: the stack of a component is small.
 const DEPTH_MAX: u32 = 32;
 
 /// Most digits of a fraction: below 2^53 with at most 22 of them behind the point, one division
 /// rounds correctly (W. D. Clinger, "How to Read Floating Point Numbers Accurately", 1990).
 const DIGITS_MAX: usize = 15;
 
-/// A value and its text.
+/// A field's value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Value<'t> {
-    text: &'t str,
-    kind: Kind<'t>,
+pub(crate) enum Value<'t> {
+    /// A text.
+    Text(String),
+    /// A number, as it was written.
+    Number(&'t str),
+    /// `null`, `true`, `false`, a list or an object, as it was written.
+    Other(&'t str),
 }
 
-/// The fields of an object, sorted by name. A list will do: the host writes what there is much of,
-/// the entities, in this order, so that each goes to the end.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Object<'t>(Vec<(Cow<'t, str>, Value<'t>)>);
-
-#[derive(Debug, Clone, PartialEq)]
-enum Kind<'t> {
-    /// `null`, `true`, `false`: nothing here asks which.
-    Word,
-    Number,
-    Text(Cow<'t, str>),
-    List(Vec<Value<'t>>),
-    Object(Object<'t>),
-}
-
-/// Reads a whole text.
+/// The fields of the object that `text` is, in their order.
 ///
 /// # Errors
 /// What was expected, and where.
-pub(crate) fn parse(text: &str) -> Result<Value<'_>, String> {
+pub(crate) fn object(text: &str) -> Result<Vec<(String, Value<'_>)>, String> {
     let mut reader = Reader { text, at: 0 };
-    let value = reader.value(0)?;
+    let mut fields = Vec::new();
+    reader.space();
+    reader.fields(0, &mut |name, value| fields.push((name, value)))?;
     reader.space();
     if reader.at < text.len() {
         return Err(reader.expected("the end"));
     }
-    Ok(value)
+    Ok(fields)
 }
 
-impl<'t> Value<'t> {
-    pub(crate) fn object(&self) -> Option<&Object<'t>> {
-        match &self.kind {
-            Kind::Object(fields) => Some(fields),
-            Kind::Word | Kind::Number | Kind::Text(_) | Kind::List(_) => None,
-        }
-    }
-
-    pub(crate) fn list(&self) -> Option<&[Self]> {
-        match &self.kind {
-            Kind::List(items) => Some(items),
-            Kind::Word | Kind::Number | Kind::Text(_) | Kind::Object(_) => None,
-        }
-    }
-
-    pub(crate) fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Text(text) => Some(text),
-            Kind::Word | Kind::Number | Kind::List(_) | Kind::Object(_) => None,
-        }
-    }
-
+impl Value<'_> {
     /// A whole number without a sign, a point or an exponent.
     pub(crate) fn whole(&self) -> Option<u32> {
-        matches!(self.kind, Kind::Number).then(|| self.text.parse().ok()).flatten()
+        self.number()?.parse().ok()
     }
 
     /// A number without a sign or an exponent, of at most 15 digits.
     pub(crate) fn fraction(&self) -> Option<f64> {
-        if !matches!(self.kind, Kind::Number) {
-            return None;
-        }
-        let (whole, decimals) = self.text.split_once('.').unwrap_or((self.text, ""));
+        let number = self.number()?;
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
         if whole.len() + decimals.len() > DIGITS_MAX {
             return None;
         }
@@ -99,28 +67,22 @@ impl<'t> Value<'t> {
         }
         Some(digits as f64 / scale as f64)
     }
-}
 
-impl<'t> Object<'t> {
-    pub(crate) fn get(&self, name: &str) -> Option<&Value<'t>> {
-        let index = self.find(name).ok()?;
-        self.0.get(index).map(|(_, value)| value)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value<'t>)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value))
-    }
-
-    /// Where the field stands or, with an error, where it would.
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| known.as_ref().cmp(name))
+    fn number(&self) -> Option<&str> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Text(_) | Self::Other(_) => None,
+        }
     }
 }
 
-/// As it was written.
+/// For a message that says what stood there.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text)
+        match self {
+            Self::Text(text) => write!(f, "the text `{text}`"),
+            Self::Number(written) | Self::Other(written) => f.write_str(written),
+        }
     }
 }
 
@@ -136,78 +98,77 @@ impl<'t> Reader<'t> {
         }
         self.space();
         let began = self.at;
-        let kind = match self.peek() {
-            Some(b'{') => Kind::Object(self.fields(depth)?),
-            Some(b'[') => Kind::List(self.items(depth)?),
-            Some(b'"') => Kind::Text(self.string()?),
-            Some(b'-' | b'0'..=b'9') => self.number()?,
+        match self.peek() {
+            Some(b'"') => return self.string().map(Value::Text),
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                return Ok(Value::Number(self.since(began)));
+            }
+            Some(b'{') => self.fields(depth, &mut |_, _| ())?,
+            Some(b'[') => self.items(depth)?,
             Some(_) | None => self.word()?,
-        };
-        Ok(Value { text: self.since(began), kind })
+        }
+        Ok(Value::Other(self.since(began)))
     }
 
-    fn fields(&mut self, depth: u32) -> Result<Object<'t>, String> {
-        let mut fields = Object(Vec::new());
+    fn fields(
+        &mut self,
+        depth: u32,
+        field: &mut dyn FnMut(String, Value<'t>),
+    ) -> Result<(), String> {
         self.take(b'{', "`{`")?;
         self.space();
-        while self.peek() != Some(b'}') {
-            if !fields.0.is_empty() {
+        let mut first = true;
+        while !self.skip(b"}") {
+            if !first {
                 self.take(b',', "`,` or `}`")?;
                 self.space();
             }
-            let at = self.at;
+            first = false;
             let name = self.string()?;
             self.space();
             self.take(b':', "`:`")?;
             let value = self.value(depth + 1)?;
-            match fields.find(&name) {
-                Ok(_) => return Err(format!("has the name `{name}` a second time at byte {at}")),
-                Err(index) => fields.0.insert(index, (name, value)),
-            }
+            field(name, value);
             self.space();
         }
-        self.at += 1;
-        Ok(fields)
+        Ok(())
     }
 
-    fn items(&mut self, depth: u32) -> Result<Vec<Value<'t>>, String> {
-        let mut items = Vec::new();
+    fn items(&mut self, depth: u32) -> Result<(), String> {
         self.take(b'[', "`[`")?;
         self.space();
-        while self.peek() != Some(b']') {
-            if !items.is_empty() {
+        let mut first = true;
+        while !self.skip(b"]") {
+            if !first {
                 self.take(b',', "`,` or `]`")?;
             }
-            items.push(self.value(depth + 1)?);
+            first = false;
+            self.value(depth + 1)?;
             self.space();
         }
-        self.at += 1;
-        Ok(items)
+        Ok(())
     }
 
-    fn string(&mut self) -> Result<Cow<'t, str>, String> {
+    fn string(&mut self) -> Result<String, String> {
         self.take(b'"', "a name or text in quotes")?;
+        let mut text = String::new();
         let mut began = self.at;
-        let mut unescaped = String::new();
         loop {
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    unescaped.push_str(self.since(began));
-                    unescaped.push(self.escape()?);
+                    text.push_str(self.since(began));
+                    text.push(self.escape()?);
                     began = self.at;
                 }
                 Some(0..=0x1F) | None => return Err(self.expected("`\"`")),
                 Some(_) => self.at += 1,
             }
         }
-        let rest = self.since(began);
+        text.push_str(self.since(began));
         self.at += 1;
-        if unescaped.is_empty() {
-            return Ok(Cow::Borrowed(rest));
-        }
-        unescaped.push_str(rest);
-        Ok(Cow::Owned(unescaped))
+        Ok(text)
     }
 
     /// `\n` and its like, `\u00e9`, and the pairs that stand for what needs more than 16 bits.
@@ -249,7 +210,7 @@ impl<'t> Reader<'t> {
         Ok(code)
     }
 
-    fn number(&mut self) -> Result<Kind<'t>, String> {
+    fn number(&mut self) -> Result<(), String> {
         self.skip(b"-");
         let began = self.at;
         self.digits()?;
@@ -264,7 +225,7 @@ impl<'t> Reader<'t> {
             self.skip(b"+-");
             self.digits()?;
         }
-        Ok(Kind::Number)
+        Ok(())
     }
 
     fn digits(&mut self) -> Result<(), String> {
@@ -275,11 +236,11 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn word(&mut self) -> Result<Kind<'t>, String> {
+    fn word(&mut self) -> Result<(), String> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let word = ["null", "true", "false"].into_iter().find(|word| rest.starts_with(word));
         self.at += word.ok_or_else(|| self.expected("a value"))?.len();
-        Ok(Kind::Word)
+        Ok(())
     }
 
     fn space(&mut self) {
@@ -311,5 +272,4 @@ impl<'t> Reader<'t> {
 }
 
 #[cfg(test)]
-#[path = "json/tests.rs"]
 mod tests;

@@ -6,22 +6,25 @@
 //! no I/O: what a decision depends on is an argument, and what must last until the next one is a
 //! [`Memo`] that the caller keeps. The same arguments give the same answer, on every platform.
 //!
-//! Everything goes through one type:
+//! Everything goes through one type, [`Policy`], which makes [`Decisions`]:
 //!
-//! * [`Policy::try_new`] comes first and validates the settings once; nothing after it can fail for
-//!   what they say.
-//! * Naming: [`Policy::plan`] gives a [`Request`] its [`Key`], its [`Tag`]s and its first memo. If
-//!   the plan asks for columns, [`Policy::row_tags`] gives the tags that only a loaded row knows.
-//! * The flight: [`Policy::step`] takes the memo, the [`Moment`] and the [`Event`] that happened,
+//! * [`Decisions::configure`] comes first and validates the policy's own settings once; nothing after
+//!   it can fail for what they say.
+//! * Naming: [`Decisions::plan`] gives a [`Request`] its [`Key`], its [`Tag`]s and its first memo. If
+//!   the plan asks for columns, [`Decisions::row_tags`] gives the tags that only a loaded row knows.
+//! * The flight: [`Decisions::step`] takes the memo, the [`Moment`] and the [`Event`] that happened,
 //!   and answers with the next memo and the [`Action`] to take. The caller begins with what its
 //!   look at the store brought, does what it is told, and comes back with the event that the action
 //!   led to, until the action is [`Action::Answer`], [`Action::AnswerAndRefresh`] or
 //!   [`Action::Fail`].
-//! * Writes: [`Policy::invalidate`] says what a [`Change`] makes untrue.
+//! * Changes: [`Decisions::invalidate`] says what a [`Change`] makes untrue.
 //! * Tags by hand: [`push_segment`] and [`Tag::rendered`] spell a tag as the policy does, for whoever
 //!   is told its text or its values by a person.
 //!
-//! After `try_new` they may be called in any order, from any thread, for any number of flights.
+//! After `configure` they may be called in any order, from any thread, for any number of flights.
+//!
+//! A policy of one's own is a `Policy` with other [`Rules`]: they override the decision that they are
+//! about and leave the rest as it is. [`export!`] makes a component of it.
 //!
 //! # Time
 //!
@@ -46,23 +49,30 @@ extern crate alloc;
 extern crate std;
 
 #[cfg(target_family = "wasm")]
-mod component;
+pub mod component;
 mod contract;
+#[cfg(all(target_family = "wasm", feature = "component"))]
+mod default;
 mod digest;
 mod distinct;
 mod escape;
+mod export;
 mod flight;
 mod invalidation;
 mod json;
 mod key;
 mod lifetime;
+mod naming;
 mod policy;
+mod rules;
 mod settings;
 mod tag;
-mod template;
+#[cfg(test)]
+mod testing;
 
 pub use contract::*;
 pub use escape::push_segment;
 pub use key::Key;
-pub use policy::Policy;
+pub use policy::{Decisions, Policy};
+pub use rules::{BuiltIn, Kept, Read, Rules};
 pub use tag::Tag;

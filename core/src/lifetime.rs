@@ -14,7 +14,7 @@
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
-use crate::{Lifetime, Report};
+use crate::{Lifetime, LoadReport, Terms};
 
 /// Longest duration that settings or a query may ask for: 30 days. Data that a month does not
 /// change belongs into a table of its own, and 32 bits hold it with two thirds of jitter on top
@@ -23,15 +23,6 @@ pub(crate) const DURATION_MAX_MS: u32 = 30 * 24 * 60 * 60 * 1000;
 
 /// Largest jitter, as a fraction. At 1 a lifetime could be nothing at all.
 pub(crate) const JITTER_MAX: f64 = 0.9;
-
-/// The terms under which a value is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Terms {
-    pub(crate) ttl_ms: u32,
-    pub(crate) stale_while_revalidate_ms: u32,
-    pub(crate) stale_if_error_ms: u32,
-    pub(crate) negative_ttl_ms: u32,
-}
 
 impl Terms {
     /// An ad-hoc query's terms: what it found and what it did not find live alike, and nothing
@@ -58,7 +49,7 @@ const HEAD_START_LOADS: f64 = 2.0;
 
 /// Draws the lifetime of a value that `report` describes. A row that does not exist gets the
 /// negative lifetime, is refreshed when it is asked for again, and is never answered stale.
-pub(crate) fn draw(terms: &Terms, spread: &Spread, report: Report, entropy: u64) -> Lifetime {
+pub(crate) fn draw(terms: &Terms, spread: &Spread, report: LoadReport, entropy: u64) -> Lifetime {
     let mut dice = Dice::new(entropy);
     if report.negative {
         let fresh_ms = dice.around(terms.negative_ttl_ms, spread.jitter);
@@ -116,5 +107,4 @@ impl Dice {
 }
 
 #[cfg(test)]
-#[path = "lifetime/tests.rs"]
 mod tests;

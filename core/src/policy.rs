@@ -1,181 +1,192 @@
-//! The façade: what the other modules decide, as one policy.
+//! The façade: what the other modules decide, under the rules of one policy.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::distinct::distinct;
-use crate::lifetime::{DURATION_MAX_MS, Terms};
-use crate::settings::{ENTITIES_MAX, Entity, Settings};
-use crate::template::Source;
+use crate::lifetime::DURATION_MAX_MS;
+use crate::naming::{self, Declared};
+use crate::rules::{BuiltIn, Kept, Read, Rules};
+use crate::settings::Settings;
 use crate::{
-    Argument, Change, Event, Key, Manifest, Memo, Moment, Plan, Problem, Query, Refusal, Request,
-    Row, Subject, Tag, Target, Turn, flight, invalidation,
+    Change, Entity, Event, Key, Logged, Manifest, Memo, Moment, Objection, Plan, Refusal, Request,
+    Row, Subject, Tag, Target, Terms, Turn, Written, flight, invalidation,
 };
 
-/// Where, in [`Memo::spare`], an ad-hoc query's lifetime begins; below are the indexes of entities.
-const SPARE_QUERY: u32 = ENTITIES_MAX as u32;
+/// Most entities; a memo counts them and keeps a query's lifetime in the numbers above.
+const ENTITIES_MAX: usize = 65_536;
 
-const _: () = assert!(DURATION_MAX_MS < u32::MAX - SPARE_QUERY);
+/// Where, in [`Memo::terms`], an ad-hoc query's lifetime begins; below are the indexes of entities.
+const QUERIES: u32 = ENTITIES_MAX as u32;
 
-/// A policy with its settings. See the [crate's front page](crate) for the order of calls.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Policy {
-    settings: Settings,
-}
+const _: () = assert!(DURATION_MAX_MS < u32::MAX - QUERIES);
 
-impl Policy {
-    /// Makes a policy of its settings, a JSON object.
+/// What a policy decides: the functions of the contract.
+pub trait Decisions: Sized {
+    /// What the policy is called. It needs no configuration for that.
+    fn describe() -> Manifest;
+
+    /// Makes a policy of what the configuration declares and of the policy's own settings, a JSON
+    /// object. `entities` are sorted by name.
     ///
     /// # Errors
-    /// Every problem with the settings, each with its path.
-    pub fn try_new(settings: &str) -> Result<Self, Vec<Problem>> {
-        Settings::try_new(settings).map(|settings| Self { settings })
-    }
-
-    /// What this policy is called. It needs no settings for that.
-    #[must_use]
-    pub fn describe() -> Manifest {
-        Manifest { name: "default".into(), version: env!("CARGO_PKG_VERSION").into() }
-    }
+    /// Everything that can't be accepted.
+    fn configure(entities: Vec<Entity>, settings: &str) -> Result<Self, Vec<Objection>>;
 
     /// Names a read.
     ///
     /// # Errors
     /// [`Refusal`] says what the request has wrong.
-    pub fn plan(&self, request: &Request) -> Result<Plan, Refusal> {
-        match &request.subject {
-            Subject::Entity(name) => self.plan_entity(name, &request.arguments),
-            Subject::Query(query) => self.plan_query(query, &request.arguments),
-        }
-    }
+    fn plan(&self, request: &Request) -> Result<Plan, Refusal>;
 
     /// The tags that depend on the loaded rows, sorted, none twice.
     ///
     /// # Errors
-    /// As [`Policy::plan`].
-    pub fn row_tags(&self, request: &Request, rows: &[Row]) -> Result<Vec<Tag>, Refusal> {
-        let name = match &request.subject {
-            Subject::Entity(name) => name,
-            Subject::Query(_) => return Ok(Vec::new()),
-        };
-        let (_, entity) = self.settings.entity(name).ok_or(Refusal::UnknownEntity)?;
-        let values = bind(&entity.params, &request.arguments)?;
-        let mut tags = Vec::new();
-        for row in rows {
-            let lookup = |source: &Source| lookup(entity, &values, row, source);
-            tags.extend(entity.row_tags.iter().filter_map(|template| template.render(&lookup)));
-        }
-        Ok(distinct(tags))
-    }
+    /// As [`Decisions::plan`].
+    fn row_tags(&self, request: &Request, rows: &[Row]) -> Result<Vec<Tag>, Refusal>;
 
     /// One transition of a flight: no allocation, no error.
     #[must_use]
-    pub fn step(&self, memo: Memo, moment: Moment, event: Event) -> Turn {
-        match self.terms(memo.spare) {
-            Some(terms) => flight::step(&terms, &self.settings.tuning, memo, moment, event),
-            None => flight::astray(memo, event),
-        }
-    }
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Turn;
 
     /// What a change makes untrue, sorted, none twice; empty for a write that nobody declared.
     #[must_use]
-    pub fn invalidate(&self, change: &Change) -> Vec<Target> {
-        let entity = self.settings.entity(&change.entity);
-        let write = entity
-            .and_then(|(_, entity)| entity.writes.iter().find(|write| write.name == change.write));
-        write.map_or_else(Vec::new, |write| invalidation::targets(write, change))
+    fn invalidate(&self, change: &Change) -> Vec<Target>;
+}
+
+/// The built-in policy, but for what its rules say. See the [crate's front page](crate) for the order
+/// of calls.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy<R = BuiltIn> {
+    settings: Settings,
+    /// Sorted by name.
+    entities: Vec<Declared>,
+    rules: R,
+}
+
+impl<R: Rules> Decisions for Policy<R> {
+    fn describe() -> Manifest {
+        R::manifest()
     }
 
-    fn plan_entity(&self, name: &str, arguments: &[Argument]) -> Result<Plan, Refusal> {
-        let (index, entity) = self.settings.entity(name).ok_or(Refusal::UnknownEntity)?;
-        let values = bind(&entity.params, arguments)?;
-        let lookup = |source: &Source| lookup(entity, &values, &[], source);
-        let tags = entity.tags.iter().filter_map(|template| template.render(&lookup));
-        let spare = u32::try_from(index).map_err(|_| Refusal::UnknownEntity)?;
-        Ok(Plan {
-            key: Key::entity(&self.settings.namespace, name, &values),
-            tags: distinct(tags.collect()),
-            row_columns: entity.row_columns.clone(),
-            memo: flight::begin(spare),
-        })
+    fn configure(entities: Vec<Entity>, settings: &str) -> Result<Self, Vec<Objection>> {
+        check_order(&entities)?;
+        let own = Settings::try_new(settings, R::SETTINGS);
+        let rules = R::configure(&entities, settings);
+        match (own, rules) {
+            (Ok(settings), Ok(rules)) => {
+                let mut declared = Vec::with_capacity(entities.len());
+                declared.extend(entities.into_iter().map(Declared::new));
+                Ok(Self { settings, entities: declared, rules })
+            }
+            (own, rules) => Err(own.err().into_iter().chain(rules.err()).flatten().collect()),
+        }
     }
 
-    fn plan_query(&self, query: &Query, arguments: &[Argument]) -> Result<Plan, Refusal> {
-        let sorted = sort(arguments)?;
-        let tags = distinct(query.tags.iter().map(|tag| Tag::given(tag)).collect());
-        let ttl_ms = match query.ttl_ms {
-            0 => self.settings.query_ttl_ms,
-            ttl_ms => ttl_ms.min(DURATION_MAX_MS),
+    fn plan(&self, request: &Request) -> Result<Plan, Refusal> {
+        let namespace = &self.settings.namespace;
+        let (names, terms, declared) = match &request.subject {
+            Subject::Entity(name) => {
+                let (index, declared) = self.entity(name)?;
+                (declared.name(namespace, &request.arguments)?, index, Some(declared))
+            }
+            Subject::Query(query) => {
+                let ttl_ms = query.ttl_ms.clamp(1, DURATION_MAX_MS);
+                (naming::query(namespace, query, &request.arguments)?, QUERIES + ttl_ms, None)
+            }
         };
-        let asked = (query.sql.as_str(), query.ttl_ms);
-        Ok(Plan {
-            key: Key::query(&self.settings.namespace, asked, &tags, &sorted),
-            tags,
-            row_columns: Vec::new(),
-            memo: flight::begin(SPARE_QUERY + ttl_ms),
-        })
+        Ok(self.planned(request, names, terms, declared))
     }
 
-    /// The terms that [`Memo::spare`] stands for; none: this policy did not write it.
-    fn terms(&self, spare: u32) -> Option<Terms> {
-        match spare.checked_sub(SPARE_QUERY) {
-            Some(ttl_ms) => {
-                (1..=DURATION_MAX_MS).contains(&ttl_ms).then(|| Terms::of_query(ttl_ms))
-            }
+    fn row_tags(&self, request: &Request, rows: &[Row]) -> Result<Vec<Tag>, Refusal> {
+        match &request.subject {
+            Subject::Entity(name) => self.entity(name)?.1.row_tags(&request.arguments, rows),
+            Subject::Query(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let memo = Memo { note: self.rules.noted(memo.note, &event), ..memo };
+        let Some(kept) = self.kept(memo) else { return flight::astray(memo, event) };
+        let mut terms = self.rules.terms(&kept);
+        if let Event::Loaded(report) = event {
+            terms.ttl_ms = self.rules.ttl_ms(&Kept { terms, ..kept }, &report);
+        }
+        flight::step(&terms, &self.settings.tuning, memo, moment, event)
+    }
+
+    fn invalidate(&self, change: &Change) -> Vec<Target> {
+        let mut targets = match change {
+            Change::Written(written) => self.targets(written),
+            Change::Logged(Logged { .. }) => Vec::new(),
+        };
+        self.rules.targets(change, &mut targets);
+        distinct(targets)
+    }
+}
+
+impl<R: Rules> Policy<R> {
+    fn planned(
+        &self,
+        request: &Request,
+        (key, mut tags): (Key, Vec<Tag>),
+        terms: u32,
+        declared: Option<&Declared>,
+    ) -> Plan {
+        let read = Read { entity: declared.map(|declared| &declared.entity), request };
+        self.rules.tags(&read, &mut tags);
+        Plan {
+            key: self.rules.key(&read, key),
+            tags: distinct(tags),
+            row_columns: declared.map_or_else(Vec::new, |declared| declared.row_columns.clone()),
+            memo: flight::begin(terms, self.rules.note(&read)),
+        }
+    }
+
+    fn targets(&self, written: &Written) -> Vec<Target> {
+        let find = |name: &str| self.entity(name).ok().map(|(_, declared)| &declared.entity);
+        let write = find(&written.entity)
+            .and_then(|entity| entity.writes.iter().find(|write| write.name == written.write));
+        write.map_or_else(Vec::new, |write| invalidation::targets(write, written, find))
+    }
+
+    /// The entity of this name, and its index.
+    fn entity(&self, name: &str) -> Result<(u32, &Declared), Refusal> {
+        let by_name = |declared: &Declared| declared.entity.name.as_str().cmp(name);
+        let index = self.entities.binary_search_by(by_name).map_err(|_| Refusal::UnknownEntity)?;
+        let declared = self.entities.get(index).ok_or(Refusal::UnknownEntity)?;
+        Ok((u32::try_from(index).map_err(|_| Refusal::UnknownEntity)?, declared))
+    }
+
+    /// What a memo's value is kept under; `None` if this policy did not write the memo.
+    fn kept(&self, memo: Memo) -> Option<Kept<'_>> {
+        let note = memo.note;
+        match memo.terms.checked_sub(QUERIES) {
+            Some(ttl_ms) => (1..=DURATION_MAX_MS).contains(&ttl_ms).then(|| Kept {
+                entity: None,
+                terms: Terms::of_query(ttl_ms),
+                note,
+            }),
             None => {
-                let index = usize::try_from(spare).ok()?;
-                self.settings.entities.get(index).map(|entity| entity.terms)
+                let Declared { entity, .. } =
+                    self.entities.get(usize::try_from(memo.terms).ok()?)?;
+                Some(Kept { entity: Some(entity), terms: entity.terms, note })
             }
         }
     }
 }
 
-/// The values of the declared parameters, in their order.
-fn bind<'r>(params: &[String], arguments: &'r [Argument]) -> Result<Vec<Option<&'r str>>, Refusal> {
-    let mut slots = alloc::vec![None; params.len()];
-    for Argument { name, value } in arguments {
-        let index = params.iter().position(|param| param == name);
-        match index.and_then(|index| slots.get_mut(index)) {
-            Some(slot @ None) => *slot = Some(value.as_deref()),
-            Some(Some(_)) | None => return Err(Refusal::SurplusArgument(name.clone())),
-        }
+/// The policy finds entities by halving, and counts them in a memo.
+fn check_order(entities: &[Entity]) -> Result<(), Vec<Objection>> {
+    if entities.len() > ENTITIES_MAX {
+        let message = format!("there are more than {ENTITIES_MAX} entities");
+        return Err(vec![Objection::to_setting("", message)]);
     }
-    let mut values = Vec::with_capacity(params.len());
-    for (name, slot) in params.iter().zip(slots) {
-        values.push(slot.ok_or_else(|| Refusal::MissingArgument(name.clone()))?);
+    if entities.is_sorted_by(|one, next| one.name < next.name) {
+        return Ok(());
     }
-    Ok(values)
-}
-
-/// The arguments of an ad-hoc query by name, none of them twice.
-fn sort(arguments: &[Argument]) -> Result<Vec<(&str, Option<&str>)>, Refusal> {
-    let mut sorted: Vec<(&str, Option<&str>)> = Vec::with_capacity(arguments.len());
-    for Argument { name, value } in arguments {
-        let name = name.as_str();
-        match sorted.binary_search_by_key(&name, |(name, _)| *name) {
-            Ok(_) => return Err(Refusal::SurplusArgument(name.into())),
-            Err(index) => sorted.insert(index, (name, value.as_deref())),
-        }
-    }
-    Ok(sorted)
-}
-
-/// What a template's placeholder stands for. A row shorter than its columns has nulls at its end.
-fn lookup<'v>(
-    entity: &Entity,
-    values: &[Option<&'v str>],
-    row: &'v [Option<String>],
-    source: &Source,
-) -> Option<Option<&'v str>> {
-    match source {
-        Source::Parameter(index) => values.get(*index).copied(),
-        // The settings have none in a read's tags.
-        Source::Old(_) => None,
-        Source::Column(name) => {
-            let index = entity.row_columns.iter().position(|column| column == name)?;
-            Some(row.get(index).and_then(Option::as_deref))
-        }
-    }
+    Err(vec![Objection::to_setting("", "the entities are not sorted by name, each once")])
 }
 
 #[cfg(test)]

@@ -1,23 +1,15 @@
-//! Settings, validated once. What holds a [`Settings`] need not check anything again.
-//!
-//! The host hands over one JSON object: the operator's `[policy.settings]`, and beside them what a
-//! policy must know of the configuration's entities. Every problem is reported with its path.
-
-mod entity;
-mod fields;
+//! The built-in policy's own settings, validated once.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-
-pub(crate) use entity::Entity;
-use fields::Fields;
+use core::ops::RangeInclusive;
 
 use crate::flight::Tuning;
-use crate::invalidation::Signature;
+use crate::json::{self, Value};
 use crate::lifetime::{DURATION_MAX_MS, JITTER_MAX, Spread};
-use crate::{Problem, escape, json, key};
+use crate::{Objection, escape, key};
 
 /// Keys begin with it; changing it leaves everything behind that was ever stored.
 const NAMESPACE_DEFAULT: &str = "v1";
@@ -43,94 +35,117 @@ const LEASE_MAX_MS: u32 = 60_000;
 /// Until the deadline: a living load is always worth waiting for.
 const PATIENCE_DEFAULT_MS: u32 = 0;
 
-/// Ad-hoc queries have no entity that says how fast their rows change.
-const QUERY_TTL_DEFAULT_MS: u32 = 60_000;
+/// The settings' names.
+const KNOWN: [&str; 5] = ["namespace", "jitter", "early_refresh", "lease_ms", "patience_ms"];
 
-/// Most entities; a memo counts them and keeps a query's lifetime in the numbers above.
-pub(crate) const ENTITIES_MAX: usize = 65_536;
-
-/// What the policy knows.
+/// What the operator sets.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) namespace: String,
     pub(crate) tuning: Tuning,
-    pub(crate) query_ttl_ms: u32,
-    /// Sorted by name.
-    pub(crate) entities: Vec<Entity>,
 }
 
 impl Settings {
-    /// Reads and checks the settings.
-    pub(crate) fn try_new(settings: &str) -> Result<Self, Vec<Problem>> {
-        let value = json::parse(settings).map_err(|error| {
-            vec![Problem { path: String::new(), message: format!("is not JSON: it {error}") }]
-        })?;
-        let mut problems = Vec::new();
-        let settings = Fields::of(String::new(), &value, &mut problems).map(read);
-        settings.filter(|_| problems.is_empty()).ok_or(problems)
-    }
-
-    /// The entity of this name, and its index.
-    pub(crate) fn entity(&self, name: &str) -> Option<(usize, &Entity)> {
-        let index = self.entities.binary_search_by(|entity| entity.name.as_str().cmp(name)).ok()?;
-        Some((index, self.entities.get(index)?))
+    /// Reads and checks the settings. `others` are the names of those that somebody else reads.
+    pub(crate) fn try_new(settings: &str, others: &[&str]) -> Result<Self, Vec<Objection>> {
+        let fields = json::object(settings)
+            .map_err(|error| vec![Objection::to_setting("", format!("is not JSON: it {error}"))])?;
+        let mut reader = Reader { fields, objections: Vec::new() };
+        let settings = reader.read();
+        reader.name_unknown(others);
+        if reader.objections.is_empty() { Ok(settings) } else { Err(reader.objections) }
     }
 }
 
-fn read(mut fields: Fields<'_, '_>) -> Settings {
-    let namespace = fields.text("namespace", NAMESPACE_DEFAULT);
-    if !is_name(namespace, key::NAMESPACE_BYTES_MAX) || has_upper_case(namespace) {
-        let legal = "letters in lower case, digits and `. _ -`";
-        fields.reject("namespace", format!("must be 1 to {} of {legal}", key::NAMESPACE_BYTES_MAX));
+/// Reads field by field. What is wrong is noted, and reading goes on with the default, so that one
+/// pass finds everything.
+struct Reader<'t> {
+    fields: Vec<(String, Value<'t>)>,
+    objections: Vec<Objection>,
+}
+
+impl<'t> Reader<'t> {
+    fn read(&mut self) -> Settings {
+        let early_refresh = ("early_refresh", EARLY_REFRESH_DEFAULT, EARLY_REFRESH_MAX);
+        Settings {
+            namespace: self.namespace(),
+            tuning: Tuning {
+                spread: Spread {
+                    jitter: self.fraction("jitter", JITTER_DEFAULT, JITTER_MAX),
+                    early_refresh: self.fraction(early_refresh.0, early_refresh.1, early_refresh.2),
+                },
+                lease_ms: self.number("lease_ms", LEASE_DEFAULT_MS, LEASE_MIN_MS..=LEASE_MAX_MS),
+                patience_ms: self.number("patience_ms", PATIENCE_DEFAULT_MS, 0..=DURATION_MAX_MS),
+            },
+        }
     }
-    let tuning = Tuning {
-        spread: Spread {
-            jitter: fields.fraction("jitter", JITTER_DEFAULT, JITTER_MAX),
-            early_refresh: fields.fraction(
-                "early_refresh",
-                EARLY_REFRESH_DEFAULT,
-                EARLY_REFRESH_MAX,
-            ),
-        },
-        lease_ms: fields.number("lease_ms", Some(LEASE_DEFAULT_MS), LEASE_MIN_MS..=LEASE_MAX_MS),
-        patience_ms: fields.number("patience_ms", Some(PATIENCE_DEFAULT_MS), 0..=DURATION_MAX_MS),
-    };
-    let query_ttl_ms = fields.object("query").map_or(QUERY_TTL_DEFAULT_MS, read_query);
-    let entities = read_entities(&mut fields);
-    fields.finish();
-    Settings { namespace: namespace.into(), tuning, query_ttl_ms, entities }
-}
 
-fn read_query(mut fields: Fields<'_, '_>) -> u32 {
-    let ttl_ms = fields.number("ttl_ms", Some(QUERY_TTL_DEFAULT_MS), 1..=DURATION_MAX_MS);
-    fields.finish();
-    ttl_ms
-}
-
-fn read_entities(fields: &mut Fields<'_, '_>) -> Vec<Entity> {
-    let entries = fields.entries("entities");
-    if entries.len() > ENTITIES_MAX {
-        fields.reject("entities", format!("has more than {ENTITIES_MAX} entries"));
+    fn namespace(&mut self) -> String {
+        let legal = |byte: u8| {
+            escape::is_safe(byte) && !byte.is_ascii_uppercase() && !matches!(byte, b'@' | b'+')
+        };
+        match self.get("namespace") {
+            None => NAMESPACE_DEFAULT.into(),
+            Some(Value::Text(name))
+                if (1..=key::NAMESPACE_BYTES_MAX).contains(&name.len())
+                    && name.bytes().all(legal) =>
+            {
+                name
+            }
+            Some(_) => {
+                let most = key::NAMESPACE_BYTES_MAX;
+                let legal = "letters in lower case, digits and `. _ -`";
+                self.reject("namespace", format!("must be a text, 1 to {most} of {legal}"));
+                NAMESPACE_DEFAULT.into()
+            }
+        }
     }
-    let signatures: Vec<Signature<'_>> =
-        entries.iter().map(|entry| (entry.name, entity::signature(entry.value))).collect();
-    let mut entities = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let name = entry.name;
-        let read = |fields| entity::read(name, fields, &signatures);
-        entities.extend(fields.enter(entry).map(read));
+
+    /// A whole number in `range`.
+    fn number(&mut self, name: &'static str, default: u32, range: RangeInclusive<u32>) -> u32 {
+        let Some(value) = self.get(name) else { return default };
+        value.whole().filter(|number| range.contains(number)).unwrap_or_else(|| {
+            let (low, high) = range.into_inner();
+            self.reject(name, format!("must be a whole number from {low} to {high}, not {value}"));
+            default
+        })
     }
-    entities
-}
 
-/// Whether it can be part of a key as it is.
-fn is_name(text: &str, bytes_max: usize) -> bool {
-    let legal = |byte| escape::is_safe(byte) && !matches!(byte, b'@' | b'+');
-    (1..=bytes_max).contains(&text.len()) && text.bytes().all(legal)
-}
+    /// A number from 0 to `high`, which is a whole number of tenths.
+    fn fraction(&mut self, name: &'static str, default: f64, high: f64) -> f64 {
+        let Some(value) = self.get(name) else { return default };
+        let number = value.fraction().filter(|number| (0.0..=high).contains(number));
+        number.unwrap_or_else(|| {
+            // The library's own formatting of floats would be a fifth of the component.
+            let tenths = (high * 10.0) as u32;
+            let (high, tenths) = (tenths / 10, tenths % 10);
+            self.reject(name, format!("must be a number from 0 to {high}.{tenths}, not {value}"));
+            default
+        })
+    }
 
-fn has_upper_case(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_uppercase())
+    fn get(&self, name: &str) -> Option<Value<'t>> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    fn reject(&mut self, path: &str, message: String) {
+        self.objections.push(Objection::to_setting(path, message));
+    }
+
+    fn name_unknown(&mut self, others: &[&str]) {
+        for (name, _) in &self.fields {
+            let name = name.as_str();
+            if !KNOWN.contains(&name) && !others.contains(&name) {
+                let mut known = KNOWN.join("`, `");
+                for other in others {
+                    known.push_str("`, `");
+                    known.push_str(other);
+                }
+                let message = format!("is unknown here; known are `{known}`");
+                self.objections.push(Objection::to_setting(name, message));
+            }
+        }
+    }
 }
 
 #[cfg(test)]

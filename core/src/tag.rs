@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::digest::{self, Canonical};
+use crate::push_segment;
 
 /// Longest tag that is kept as it was rendered. Tags are members of names in the store and travel
 /// with every invalidation, so long ones are shortened well below the contract's 512 bytes.
@@ -37,6 +38,15 @@ impl Tag {
         Self(text)
     }
 
+    /// The tag `name:value`, with the value as every key and tag spells it.
+    #[must_use]
+    pub fn with(name: &str, value: Option<&str>) -> Self {
+        let mut text = String::from(name);
+        text.push(':');
+        push_segment(&mut text, value);
+        Self::rendered(text)
+    }
+
     /// A tag that a caller chose; the host has checked it.
     pub(crate) fn given(text: &str) -> Self {
         Self(String::from(text))
@@ -62,17 +72,4 @@ impl fmt::Display for Tag {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_tag_is_shortened_and_still_differs_from_its_neighbour() {
-        let plain = Tag::rendered("x".repeat(PLAIN_BYTES_MAX));
-        let long = Tag::rendered("x".repeat(PLAIN_BYTES_MAX + 1));
-        let longer = Tag::rendered("x".repeat(10_000));
-        assert_eq!(plain.as_str(), "x".repeat(PLAIN_BYTES_MAX));
-        assert_eq!(long.as_str().len(), PLAIN_BYTES_MAX + 1);
-        assert_eq!(longer.as_str().len(), PLAIN_BYTES_MAX + 1);
-        assert_ne!(long, longer);
-    }
-}
+mod tests;

@@ -38,7 +38,7 @@ fn every_flight_with_little_patience_is_legal_and_can_end() {
 fn a_lease_that_is_never_free_is_waited_for_until_the_deadline_and_no_longer() {
     for (patience_ms, until_ms) in [(0, DEADLINE_MS), (500, 501)] {
         let tuning = Tuning { patience_ms, ..TUNING };
-        let mut world = World::new(begin(0));
+        let mut world = World::new(begin(0, 0));
         world.take(step(&TERMS, &tuning, world.memo, world.moment(), Event::Absent));
         while let Action::Claim(_) = world.last {
             let held = Event::LeaseHeld(300);
@@ -56,9 +56,10 @@ fn a_lease_that_is_never_free_is_waited_for_until_the_deadline_and_no_longer() {
 fn no_memo_and_no_event_makes_the_machine_store_what_was_not_loaded_under_a_lease() {
     for phase in 0..20 {
         for event in all_events() {
-            let turn = step(&TERMS, &TUNING, Memo { phase, ..begin(0) }, moment(0), event);
+            let turn = step(&TERMS, &TUNING, Memo { phase, ..begin(0, 0) }, moment(0), event);
             let under_lease = [Phase::Loading as u32, Phase::RefreshLoading as u32];
-            let loaded = matches!(event, Event::Loaded(_)) && under_lease.contains(&phase);
+            let loaded =
+                matches!(event, Event::Loaded(_)) && under_lease.contains(&(phase & PHASE_MASK));
             assert_eq!(matches!(turn.action, Action::Fill(_)), loaded, "{phase} {event:?}");
         }
     }
@@ -125,7 +126,7 @@ fn explore(step: Step<'_>) -> Result<usize, String> {
     let mut turns = 0;
     let starts = seen().map(Event::Found).into_iter();
     for event in starts.chain([Event::Absent, Event::Bypassed, Event::StoreUnavailable]) {
-        let world = World::new(begin(0));
+        let world = World::new(begin(0, 0));
         turns += visit(step, &world, event, DEPTH)
             .map_err(|(what, trail)| format!("{what}; reversed: {trail:?}"))?;
     }
@@ -257,7 +258,7 @@ impl World {
 }
 
 fn check_lifetime(event: Event, life: Lifetime) -> Result<(), &'static str> {
-    let negative = matches!(event, Event::Loaded(Report { negative: true, .. }));
+    let negative = matches!(event, Event::Loaded(LoadReport { negative: true, .. }));
     let (bounds, stale_ms) =
         if negative { (24_000..=36_000, 0) } else { (240_000..=360_000, 3_600_000) };
     let legal = bounds.contains(&life.fresh_ms)
@@ -266,7 +267,7 @@ fn check_lifetime(event: Event, life: Lifetime) -> Result<(), &'static str> {
     if legal { Ok(()) } else { Err("lifetime out of bounds") }
 }
 
-const LOADED: Report = Report { cost_ms: 100, bytes: 10, negative: false };
+const LOADED: LoadReport = LoadReport { cost_ms: 100, bytes: 10, negative: false };
 
 fn seen() -> [Sighting; 7] {
     [FRESH, DUE, STALE, OLD, TOO_OLD, NO_SUCH_ROW, NO_SUCH_ROW_THEN]
@@ -281,7 +282,7 @@ fn claimed() -> impl Iterator<Item = Event> {
 fn loads(at_hand: Option<Sighting>) -> impl Iterator<Item = Event> {
     let failed = [Cause::Unavailable, Cause::Rejected]
         .map(|cause| Event::LoadFailed(Failure { cause, at_hand }));
-    let loaded = [LOADED, Report { negative: true, ..LOADED }].map(Event::Loaded);
+    let loaded = [LOADED, LoadReport { negative: true, ..LOADED }].map(Event::Loaded);
     loaded.into_iter().chain(failed)
 }
 

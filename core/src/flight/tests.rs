@@ -28,7 +28,7 @@ pub(super) const TOO_OLD: Sighting = Sighting { past_ms: 3_600_000, ..STALE };
 pub(super) const NO_SUCH_ROW: Sighting = Sighting { negative: true, ..FRESH };
 pub(super) const NO_SUCH_ROW_THEN: Sighting = Sighting { negative: true, ..STALE };
 
-const REPORT: Report = Report { cost_ms: 80, bytes: 2_000, negative: false };
+const REPORT: LoadReport = LoadReport { cost_ms: 80, bytes: 2_000, negative: false };
 
 #[test]
 fn an_absent_value_is_claimed() {
@@ -213,9 +213,10 @@ fn a_refresh_leaves_it_to_whoever_is_at_it_already() {
 
 #[test]
 fn a_refresh_begins_with_a_clean_memo_and_the_same_terms() {
-    let memo = Memo { attempts: 2, since_ms: 40, spare: 7, ..at(Phase::Claiming) };
+    let memo = Memo { since_ms: 40, terms: 7, note: 9, ..at(Phase::Claiming) };
+    let memo = Memo { phase: memo.phase | 2 << PHASE_BITS, ..memo };
     let turn = step(&TERMS, &TUNING, memo, moment(), Event::Found(STALE));
-    assert_eq!(turn.memo, Memo { attempts: 0, since_ms: 0, spare: 7, ..at(Phase::Refreshing) });
+    assert_eq!(turn.memo, Memo { since_ms: 0, terms: 7, note: 9, ..at(Phase::Refreshing) });
 }
 
 #[test]
@@ -234,15 +235,16 @@ fn an_event_out_of_place_ends_in_an_answer_that_nobody_stored() {
 fn the_list_of_phases_is_complete() {
     for (index, phase) in (0..).zip(Phase::ALL) {
         assert_eq!(phase as u32, index);
-        assert_eq!(Phase::decode(index), Some(phase));
+        assert_eq!(Phase::of(Memo { phase: index, ..begin(0, 0) }), Some(phase));
     }
-    assert_eq!(Phase::decode(Phase::Done as u32 + 1), None);
+    let beyond = Memo { phase: Phase::Done as u32 + 1, ..begin(0, 0) };
+    assert_eq!(Phase::of(beyond), None);
 }
 
 fn after(phase: Phase, event: Event) -> (Phase, Action) {
     let turn = step(&TERMS, &TUNING, at(phase), moment(), event);
-    assert_eq!(turn.memo.spare, at(phase).spare);
-    (Phase::decode(turn.memo.phase).unwrap(), turn.action)
+    assert_eq!(turn.memo.terms, at(phase).terms);
+    (Phase::of(turn.memo).unwrap(), turn.action)
 }
 
 fn found(phase: Phase, seen: Sighting) -> (Phase, Action) {
@@ -250,7 +252,7 @@ fn found(phase: Phase, seen: Sighting) -> (Phase, Action) {
 }
 
 fn at(phase: Phase) -> Memo {
-    Memo { phase: phase as u32, ..begin(3) }
+    Memo { phase: phase as u32, ..begin(3, 9) }
 }
 
 fn moment() -> Moment {

@@ -96,7 +96,7 @@ fn without_beta_nothing_is_early() {
 
 #[test]
 fn a_negative_is_short_jittered_and_never_stale() {
-    let report = Report { negative: true, ..report(1_000) };
+    let report = LoadReport { negative: true, ..report(1_000) };
     let lives: Vec<Lifetime> = (0..1_000).map(|i| draw(&TERMS, &SPREAD, report, i)).collect();
     assert!(lives.iter().all(|life| (24_000..=36_000).contains(&life.fresh_ms)));
     assert!(lives.iter().all(|life| life.stale_ms == 0 && life.refresh_ms == life.fresh_ms));
@@ -138,6 +138,6 @@ fn lives(count: u64) -> impl Iterator<Item = u32> {
     (0..count).map(|entropy| draw(&TERMS, &SPREAD, report(0), entropy).fresh_ms)
 }
 
-fn report(cost_ms: u32) -> Report {
-    Report { cost_ms, bytes: 100, negative: false }
+fn report(cost_ms: u32) -> LoadReport {
+    LoadReport { cost_ms, bytes: 100, negative: false }
 }

@@ -1,27 +1,38 @@
 use std::format;
+use std::string::String;
 use std::string::ToString;
 use std::vec;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Action, Report, Scope, Way};
+use crate::testing::{arguments, parameters, template, touch};
+use crate::{
+    Action, Column, ColumnValue, LoadReport, Operation, Query, RowChange, Scope, Way, Write,
+};
 
-const SETTINGS: &str = r#"{
-  "namespace": "v1",
-  "query": { "ttl_ms": 60000 },
-  "entities": {
-    "user.profile": {
-      "params": ["id"], "ttl_ms": 300000, "stale_if_error_ms": 3600000,
-      "tags": ["user:{id}", "user:{id}", "all", "team:{row.team_id}", "u:{id}/{row.role}"],
-      "writes": { "rename": {
-        "params": ["id", "name"], "then": "write-through",
-        "touches": ["user.profile(id)", "tag user:{id}"]
-      } }
-    },
-    "orders": { "params": ["user", "page"], "ttl_ms": 1000 }
-  }
-}"#;
+const TERMS: Terms = Terms {
+    ttl_ms: 1_000,
+    negative_ttl_ms: 30_000,
+    stale_while_revalidate_ms: 0,
+    stale_if_error_ms: 0,
+};
+
+fn entities() -> Vec<Entity> {
+    let tags = ["user:{id}", "user:{id}", "all", "team:{row.team_id}", "u:{id}/{row.role}"];
+    let profile = Entity {
+        tags: tags.map(template).to_vec(),
+        terms: Terms { ttl_ms: 300_000, stale_if_error_ms: 3_600_000, ..TERMS },
+        writes: vec![Write {
+            name: "rename".into(),
+            parameters: parameters(&["id", "name"]),
+            way: Way::Refreshed,
+            touches: ["user.profile(id)", "tag user:{id}"].map(touch).to_vec(),
+        }],
+        ..declared("user.profile", &["id"])
+    };
+    vec![declared("orders", &["user", "page"]), profile]
+}
 
 #[test]
 fn a_plan_names_a_read_and_what_its_row_must_show() {
@@ -29,7 +40,7 @@ fn a_plan_names_a_read_and_what_its_row_must_show() {
     assert_eq!(plan.key.as_str(), "v1:user.profile:42");
     assert_eq!(texts(&plan.tags), ["all", "user:42"]);
     assert_eq!(plan.row_columns, ["team_id", "role"]);
-    assert_eq!(plan.memo, Memo { phase: 0, attempts: 0, since_ms: 0, spare: 1 });
+    assert_eq!(plan.memo, Memo { phase: 0, since_ms: 0, terms: 1, note: 0 });
 }
 
 #[test]
@@ -58,7 +69,7 @@ fn a_request_that_does_not_fit_its_entity_is_refused_by_name() {
 
 #[test]
 fn a_query_keeps_its_lifetime_in_its_memo() {
-    for (ttl_ms, base_ms) in [(0, 60_000), (5_000, 5_000), (u32::MAX, DURATION_MAX_MS)] {
+    for (ttl_ms, base_ms) in [(60_000, 60_000), (5_000, 5_000), (u32::MAX, DURATION_MAX_MS)] {
         let plan = policy().plan(&query("SELECT 1", ttl_ms, &[])).unwrap();
         let Action::Fill(life) = filled(plan.memo) else { panic!("{ttl_ms}: not filled") };
         let (low, high) = (f64::from(base_ms) * 0.79, f64::from(base_ms) * 1.21);
@@ -69,7 +80,7 @@ fn a_query_keeps_its_lifetime_in_its_memo() {
 
 #[test]
 fn a_query_has_the_tags_it_came_with() {
-    let mut request = query("SELECT 1", 0, &[]);
+    let mut request = query("SELECT 1", 1_000, &[]);
     if let Subject::Query(query) = &mut request.subject {
         query.tags = vec!["b".into(), "a".into(), "b".into()];
     }
@@ -103,34 +114,56 @@ fn each_entity_is_kept_under_its_own_terms() {
 
 #[test]
 fn a_memo_of_another_policy_leads_to_a_load_that_is_not_stored() {
-    for spare in [2, SPARE_QUERY - 1, SPARE_QUERY, u32::MAX] {
-        let memo = Memo { spare, ..flight::begin(0) };
+    for terms in [2, QUERIES - 1, QUERIES, u32::MAX] {
+        let memo = flight::begin(terms, 0);
         let turn = policy().step(memo, moment(), Event::Absent);
-        assert_eq!(turn.action, Action::LoadUncached, "{spare}");
+        assert_eq!(turn.action, Action::LoadUncached, "{terms}");
     }
 }
 
 #[test]
 fn a_change_names_what_it_makes_untrue() {
-    let change = Change {
+    let written = Written {
         entity: "user.profile".into(),
         write: "rename".into(),
         arguments: arguments(&[("name", Some("x")), ("id", Some("42"))]),
         rows: vec![],
     };
-    let targets = policy().invalidate(&change);
-    let tag = policy().plan(&entity("user.profile", &[("id", Some("42"))])).unwrap().tags.pop();
+    let invalidate = |written: Written| policy().invalidate(&Change::Written(written));
+    let targets = invalidate(written.clone());
     let read = entity("user.profile", &[("id", Some("42"))]);
-    assert_eq!(targets.len(), 2);
-    assert_eq!(targets[0], Target { scope: Scope::Tag(tag.unwrap()), way: Way::Removed });
-    assert_eq!(targets[1], Target { scope: Scope::Read(read), way: Way::Refreshed });
-    assert_eq!(policy().invalidate(&Change { write: "drop".into(), ..change.clone() }), []);
-    assert_eq!(policy().invalidate(&Change { entity: "orders".into(), ..change }), []);
+    assert_eq!(
+        targets,
+        [
+            Target { scope: Scope::Tag(Tag::given("user:42")), way: Way::Removed },
+            Target { scope: Scope::Read(read), way: Way::Refreshed },
+        ]
+    );
+    assert_eq!(invalidate(Written { write: "drop".into(), ..written.clone() }), []);
+    assert_eq!(invalidate(Written { entity: "orders".into(), ..written }), []);
+}
+
+#[test]
+fn a_change_of_the_log_adds_nothing_to_what_the_host_knows() {
+    let id = Column { name: "id".into(), value: ColumnValue::Text("42".into()) };
+    let rows = vec![RowChange { before: vec![id.clone()], after: vec![id] }];
+    let relation = "public.users".into();
+    let change = Change::Logged(Logged { relation, operation: Operation::Updated, rows });
+    assert_eq!(policy().invalidate(&change), []);
+}
+
+#[test]
+fn entities_out_of_order_are_refused() {
+    let twice = vec![declared("a", &[]), declared("a", &[])];
+    let reversed = vec![declared("b", &[]), declared("a", &[])];
+    for entities in [twice, reversed] {
+        assert!(Policy::<BuiltIn>::configure(entities, "{}").is_err());
+    }
 }
 
 #[test]
 fn it_says_who_it_is() {
-    let manifest = Policy::describe();
+    let manifest = Policy::<BuiltIn>::describe();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("default", "0.1.0"));
 }
 
@@ -163,18 +196,18 @@ proptest! {
 
     #[test]
     fn no_settings_make_it_panic(text in "\\PC*", value in "[\\[\\]{}:,\"a0. ]*") {
-        let _ = Policy::try_new(&text);
-        let _ = Policy::try_new(&format!("{{\"entities\":{{\"e\":{{\"tags\":[{value:?}]}}}}}}"));
+        let _ = Policy::<BuiltIn>::configure(vec![], &text);
+        let _ = Policy::<BuiltIn>::configure(vec![], &format!("{{\"jitter\":{value}}}"));
     }
 }
 
 fn policy() -> Policy {
-    Policy::try_new(SETTINGS).unwrap()
+    Policy::configure(entities(), "{}").unwrap()
 }
 
 /// What a flight that is granted its lease does with what it loaded.
 fn filled(memo: Memo) -> Action {
-    let report = Report { cost_ms: 0, bytes: 1, negative: false };
+    let report = LoadReport { cost_ms: 0, bytes: 1, negative: false };
     let events = [Event::Absent, Event::LeaseGranted, Event::Loaded(report)];
     let first = Turn { memo, action: Action::Look };
     events.into_iter().fold(first, |turn, event| policy().step(turn.memo, moment(), event)).action
@@ -193,14 +226,17 @@ fn query(sql: &str, ttl_ms: u32, values: &[(&str, Option<&str>)]) -> Request {
     Request { subject: Subject::Query(query), arguments: arguments(values) }
 }
 
-fn arguments(values: &[(&str, Option<&str>)]) -> Vec<Argument> {
-    let argument = |(name, value): &(&str, Option<&str>)| Argument {
-        name: (*name).into(),
-        value: value.map(Into::into),
-    };
-    values.iter().map(argument).collect()
-}
-
 fn texts(tags: &[Tag]) -> Vec<&str> {
     tags.iter().map(Tag::as_str).collect()
+}
+
+fn declared(name: &str, params: &[&str]) -> Entity {
+    Entity {
+        name: name.into(),
+        parameters: parameters(params),
+        tags: vec![],
+        terms: TERMS,
+        writes: vec![],
+        depends: vec![],
+    }
 }

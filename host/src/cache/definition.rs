@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::config::Entity;
+use crate::config::{EntityConfig, TagTemplate};
 use crate::name::{Fingerprint, Name, Place, hashed};
 use crate::observe::{EntityMetrics, Metrics};
-use crate::policy::guard::Lifetimes;
 use crate::policy::{Generation, Named, Request, Slot};
 use crate::read_name::ReadName;
 use crate::store::{Digest, Epoch, Naming, PolicyId, Prefix, Stamp};
@@ -22,7 +21,7 @@ const IN_USE_AT_LEAST: Duration = Duration::from_secs(30);
 /// and the words that are in force for its values.
 pub struct Definition {
     /// The entity.
-    pub(super) entity: Arc<Entity>,
+    pub(super) entity: Arc<EntityConfig>,
     digest: Digest,
     prefix: Prefix,
     /// Everything that distinguishes this definition, hashed.
@@ -60,14 +59,14 @@ impl Word {
 impl Definition {
     /// The definition of an entity, in the names of a deployment.
     #[must_use]
-    pub fn new(entity: Arc<Entity>, prefix: &Prefix) -> Arc<Self> {
+    pub fn new(entity: Arc<EntityConfig>, prefix: &Prefix) -> Arc<Self> {
         let rows = format!("{:?}", entity.rows);
         let mut texts = vec![entity.name.as_str(), &rows];
         texts.push(entity.read.as_ref().map_or("", |read| &read.sql));
         let params: Vec<String> = entity.params.iter().map(param).collect();
         texts.extend(params.iter().map(String::as_str));
         texts.push("tags");
-        texts.extend(entity.tags.iter().map(String::as_str));
+        texts.extend(entity.tags.iter().map(TagTemplate::text));
         let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
         let (words, usual) = (ArcSwap::default(), AtomicU64::new(0));
         let (last, metrics) = (OnceLock::new(), OnceLock::new());
@@ -145,7 +144,7 @@ impl Definition {
             policy,
             entity: self.entity.name.clone(),
             params: self.entity.params.iter().map(param).collect(),
-            lasts_ms: millis(lifetimes(&self.entity).kept_at_most().max(IN_USE_AT_LEAST)),
+            lasts_ms: millis(self.entity.terms().kept_at_most().max(IN_USE_AT_LEAST)),
             deadline_ms: millis(self.entity.load_limit),
         }
     }
@@ -194,16 +193,6 @@ impl Definition {
 /// `id:int8`
 fn param(param: &crate::config::Param) -> String {
     format!("{}:{}", param.name, param.ty)
-}
-
-/// What the configuration says of the lifetimes of an entity's values.
-pub(crate) fn lifetimes(entity: &Entity) -> Lifetimes {
-    Lifetimes {
-        ttl: entity.ttl,
-        negative_ttl: entity.negative_ttl,
-        stale_while_revalidate: entity.stale_while_revalidate,
-        stale_if_error: entity.stale_if_error,
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::breaker::Whose;
 use super::load::{LoadError, load_time};
 use super::write::WriteError;
-use crate::config::Entity;
+use crate::config::EntityConfig;
 use crate::origin::{BODY_LIMIT, Fault, OriginError};
 use crate::policy::guard::TAGS_LIMIT;
 
@@ -85,7 +85,12 @@ impl Failings {
     }
 
     /// A load of an entity of the configuration failed.
-    pub(super) fn load_failed(&self, entity: &Entity, error: &LoadError, whose: Option<Whose>) {
+    pub(super) fn load_failed(
+        &self,
+        entity: &EntityConfig,
+        error: &LoadError,
+        whose: Option<Whose>,
+    ) {
         let subject = || Subject::Loads { entity: entity.name.clone() };
         match error {
             LoadError::Origin(OriginError::Unavailable(words)) => self.unavailable(words),
@@ -125,7 +130,7 @@ impl Failings {
         self.failed(Subject::Loads { entity: entity.to_owned() }, "too-many-tags", &what);
     }
 
-    fn load_was_late(&self, entity: &Entity, whose: Option<Whose>) {
+    fn load_was_late(&self, entity: &EntityConfig, whose: Option<Whose>) {
         let (name, limit) = (&entity.name, load_time(entity.deadline));
         let key = format!("entity.{name:?}.deadline ({:?})", entity.deadline);
         match whose {

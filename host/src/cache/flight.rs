@@ -89,7 +89,7 @@ impl Flight {
     ) -> Self {
         let deadline = began + read.entity().deadline;
         let until = began + read.entity().load_limit;
-        let kept_at_most = super::lifetimes(read.entity()).kept_at_most();
+        let kept_at_most = read.entity().terms().kept_at_most();
         let memo = plan.memo;
         let trail = cache.slot.shadows().follow(|| (read.request(), Arc::clone(&plan)));
         Self {

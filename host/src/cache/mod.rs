@@ -54,7 +54,6 @@ use crate::store::{Envelope, HostCard, Listener, Prefix, Store, StoreError};
 pub use answer::{Answer, ReadError, Via, Why};
 pub use clock::{Clock, RuntimeClock, SystemClock};
 pub use definition::Definition;
-pub(crate) use definition::lifetimes;
 pub use entropy::{Entropy, SystemEntropy};
 pub(crate) use flight::{millis, sighting};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader, load_time};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Definition, Loader};
-use crate::config::Entity;
+use crate::config::EntityConfig;
 use crate::origin::Value;
 use crate::policy::{Argument, Generation, Named, Query, Refusal, Request, Subject, Undecided};
 use crate::read_name::ReadName;
@@ -12,7 +12,7 @@ use crate::read_name::ReadName;
 pub struct Read {
     pub(super) definition: Arc<Definition>,
     /// That of the definition; of an ad-hoc query, one of its own.
-    entity: Arc<Entity>,
+    entity: Arc<EntityConfig>,
     pub(super) values: Vec<Value>,
     pub(super) name: ReadName,
     pub(super) query: Option<Query>,
@@ -32,7 +32,7 @@ impl Read {
     /// The same with a statement that no entity of the configuration has; `entity` stands for it. All that
     /// the query asks for is part of its name.
     #[must_use]
-    pub fn of_query(self, query: Query, entity: Arc<Entity>) -> Self {
+    pub fn of_query(self, query: Query, entity: Arc<EntityConfig>) -> Self {
         let ttl = query.ttl_ms.to_string();
         let types: Vec<String> = self.values.iter().map(|value| value.ty().to_string()).collect();
         let values = types.iter().zip(&self.values);
@@ -50,7 +50,7 @@ impl Read {
         Self { bypass, ..self }
     }
 
-    pub(super) fn entity(&self) -> &Entity {
+    pub(super) fn entity(&self) -> &EntityConfig {
         &self.entity
     }
 

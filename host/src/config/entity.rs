@@ -7,10 +7,11 @@ use super::document::{Spot, suggestion};
 use super::fixed::{DEADLINE, DEFAULT_DEADLINE, LIFETIME, WINDOW};
 use super::http;
 use super::section::{Item, Raw, Section};
-use super::template::{self, Of, Source, Touch};
+use super::template::{self, Of, TagTemplate, TouchText};
 use super::values::{self, Bounds, shown};
-use super::{Allowed, Entity, Param, Then, Write};
+use super::{Allowed, EntityConfig, Param, Then, WriteConfig};
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
+use crate::policy::{Source, Touch, TouchedRead};
 
 /// A row that does not exist now may exist soon.
 const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(30);
@@ -54,7 +55,7 @@ type Params = Option<Vec<Declared>>;
 /// What the file says of entities.
 pub(super) struct Entities {
     /// Those without a problem, by name.
-    pub(super) by_name: BTreeMap<String, Entity>,
+    pub(super) by_name: BTreeMap<String, EntityConfig>,
     /// The first that has SQL, right or wrong.
     pub(super) first_with_sql: Option<String>,
 }
@@ -82,7 +83,7 @@ fn entity(
     name: &str,
     mut section: Section<'_>,
     entities: &BTreeMap<String, Params>,
-) -> Option<Entity> {
+) -> Option<EntityConfig> {
     let declared = entities.get(name).and_then(Option::as_ref);
     let sql = section.take("read", sql);
     let rows = section.take("rows", |raw| values::choice(raw, &ROWS)).unwrap_or(Rows::One);
@@ -115,11 +116,12 @@ fn entity(
         );
     }
     let tags = tags(&mut section, declared);
+    let depends = depends(&mut section);
     let writes = writes(&mut section, entities);
     section.finish();
 
     let params: Vec<Param> = declared?.iter().map(|declared| declared.param.clone()).collect();
-    Some(Entity {
+    Some(EntityConfig {
         name: name.to_owned(),
         read: sql.map(|sql| ReadStatement { sql, params: types(&params), rows }),
         params,
@@ -129,6 +131,7 @@ fn entity(
         stale_if_error,
         negative_ttl,
         tags,
+        depends,
         deadline,
         load_limit,
         near,
@@ -137,22 +140,36 @@ fn entity(
     })
 }
 
-fn tags(section: &mut Section<'_>, declared: Option<&Vec<Declared>>) -> Vec<String> {
+fn tags(section: &mut Section<'_>, declared: Option<&Vec<Declared>>) -> Vec<TagTemplate> {
     let names = declared.map(|declared| names(declared));
     let mut tags = Vec::new();
     for Item { text, spot } in section.texts("tags") {
-        match template::check_tag(&text, names.as_deref(), Of::Read) {
-            Ok(()) => tags.push(text),
+        let tag = TagTemplate::parse(&text).and_then(|tag| {
+            template::check_tag(tag.pieces(), names.as_deref(), Of::Read).map(|()| tag)
+        });
+        match tag {
+            Ok(tag) => tags.push(tag),
             Err(message) => section.complain_at(&spot, message),
         }
     }
     tags
 }
 
+fn depends(section: &mut Section<'_>) -> Vec<String> {
+    let mut depends = Vec::new();
+    for Item { text, spot } in section.texts("depends") {
+        match text.trim() {
+            "" => section.complain_at(&spot, "an empty name; write a table's, such as \"users\""),
+            name => depends.push(name.to_owned()),
+        }
+    }
+    depends
+}
+
 fn writes(
     section: &mut Section<'_>,
     entities: &BTreeMap<String, Params>,
-) -> BTreeMap<String, Write> {
+) -> BTreeMap<String, WriteConfig> {
     let mut writes = BTreeMap::new();
     for (name, section) in section.named_sections("write") {
         check_name(&name, &section);
@@ -167,7 +184,7 @@ fn write(
     name: &str,
     mut section: Section<'_>,
     entities: &BTreeMap<String, Params>,
-) -> Option<Write> {
+) -> Option<WriteConfig> {
     let declared = params(&mut section);
     let sql = section.require("sql", "the statement that writes", sql);
     let then = section.take("then", |raw| values::choice(raw, &THEN)).unwrap_or(Then::Invalidate);
@@ -193,7 +210,7 @@ fn write(
 
     let params: Vec<Param> = declared?.into_iter().map(|declared| declared.param).collect();
     let statement = WriteStatement { sql: sql?, params: types(&params) };
-    Some(Write {
+    Some(WriteConfig {
         name: name.to_owned(),
         params,
         statement,
@@ -208,11 +225,13 @@ fn touches(
     section: &mut Section<'_>,
     declared: Option<&[Declared]>,
     entities: &BTreeMap<String, Params>,
-) -> Vec<String> {
+) -> Vec<TouchText> {
     let mut touches = Vec::new();
     for Item { text, spot } in section.texts("touches") {
-        match check_touch(&text, declared, entities) {
-            Ok(()) => touches.push(text),
+        let touch = TouchText::parse(&text)
+            .and_then(|touch| check_touch(touch.touch(), declared, entities).map(|()| touch));
+        match touch {
+            Ok(touch) => touches.push(touch),
             Err(message) => section.complain_at(&spot, message),
         }
     }
@@ -231,15 +250,15 @@ fn allowed(section: &mut Section<'_>) -> Vec<Allowed> {
 }
 
 fn check_touch(
-    text: &str,
+    touch: &Touch,
     own: Option<&[Declared]>,
     entities: &BTreeMap<String, Params>,
 ) -> Result<(), String> {
-    let (entity, arguments) = match template::touch(text)? {
+    let TouchedRead { entity, arguments } = match touch {
         Touch::Tag(tag) => {
             return template::check_tag(tag, own.map(names).as_deref(), Of::Write);
         }
-        Touch::Read { entity, arguments } => (entity, arguments),
+        Touch::Read(read) => read,
     };
     let Some(params) = entities.get(entity) else {
         return Err(match suggestion(entity, entities.keys().map(String::as_str)) {
@@ -247,19 +266,19 @@ fn check_touch(
             None => format!("no entity {}; write the name of one", shown(entity)),
         });
     };
-    arguments.iter().try_for_each(|source| source.check(Of::Write))?;
+    template::check_arguments(arguments)?;
     let (Some(own), Some(params)) = (own, params) else { return Ok(()) };
     if arguments.len() != params.len() {
         let wanted = names(params).join(", ");
         return Err(format!("{} arguments, and the read is {entity}({wanted})", arguments.len()));
     }
     arguments.iter().zip(params).try_for_each(|(source, param)| match source {
-        Source::Param(name) => {
-            let own = own.iter().find(|own| own.param.name == **name);
+        Source::Argument(name) => {
+            let own = own.iter().find(|own| own.param.name == *name);
             check_argument(name, own, entity, param)
         }
         // The database knows its type.
-        Source::Column(_) | Source::Old(_) => Ok(()),
+        Source::Column(_) | Source::OldColumn(_) => Ok(()),
     })
 }
 

@@ -1,4 +1,4 @@
-//! From a path in the policy's settings back to the place in the file.
+//! From a path of the configuration back to the place in the file.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -7,23 +7,12 @@ use super::document::{Document, spelled};
 use super::environment::Environment;
 use super::problem::{Place, ProblemAt};
 
-/// A problem that a policy reported at `configure`, with the place that the operator can change.
+/// A problem with the place that the operator can change.
 ///
-/// `path` is a path into [`policy_settings_json`](super::Config::policy_settings_json), such as
-/// `entities.user.profile.ttl_ms` or `jitter`; `text`, `file` and `environment` are those that were
-/// parsed. A path that leads nowhere gets the place of the last table on its way.
+/// `path` is a path into the file, such as `store.url` or `entity.user.profile.ttl`; `text`, `file`
+/// and `environment` are those that were parsed. A path that leads nowhere gets the place of the last
+/// table on its way.
 pub fn locate(
-    text: &str,
-    file: &str,
-    environment: &Environment,
-    path: &str,
-    message: String,
-) -> ProblemAt {
-    locate_key(text, file, environment, &in_file(path), message)
-}
-
-/// The same for a path of the file itself, such as `store.url`.
-pub fn locate_key(
     text: &str,
     file: &str,
     environment: &Environment,
@@ -42,16 +31,6 @@ pub fn locate_key(
         path = if path.is_empty() { missing.to_owned() } else { format!("{path}.{missing}") };
     }
     ProblemAt { place: walk.place, path, message }
-}
-
-/// The path that the file has for a path of the settings.
-fn in_file(path: &str) -> String {
-    match path.strip_prefix("entities") {
-        Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("entity{rest}"),
-        _ if path == "query" || path.starts_with("query.") => path.to_owned(),
-        _ if path.is_empty() => "policy.settings".to_owned(),
-        _ => format!("policy.settings.{path}"),
-    }
 }
 
 /// How far a path led.
@@ -99,15 +78,9 @@ impl Walk {
     }
 }
 
-/// What follows a key on a path, if the path begins with it. The settings spell `ttl` as `ttl_ms`
-/// and `write` as `writes`.
+/// What follows a key on a path, if the path begins with it.
 fn after<'p>(key: &str, wanted: &'p str) -> Option<&'p str> {
     let rest = wanted.strip_prefix(key)?;
-    let rest = match rest {
-        "_ms" | "-ms" => "",
-        _ if key == "write" => rest.strip_prefix('s')?,
-        rest => rest,
-    };
     match rest.strip_prefix('.') {
         Some(rest) => Some(rest),
         None if rest.is_empty() || rest.starts_with('[') => Some(rest),

@@ -1,13 +1,13 @@
 //! Configuration: plain structs, valid by construction. There is one way in, [`Config::parse`],
 //! which reports every problem at once, each with its place.
 
+mod declared;
 mod document;
 mod entity;
 mod environment;
 mod fixed;
 mod http;
 mod locate;
-mod policy_json;
 mod problem;
 mod section;
 mod settings;
@@ -30,10 +30,11 @@ use crate::policy::Limits;
 use document::Document;
 pub(crate) use document::suggestion;
 pub use environment::Environment;
-pub use locate::{locate, locate_key};
+pub use locate::locate;
 pub use problem::{ConfigErrors, Place, ProblemAt};
 use section::Section;
 use syntax::SyntaxError;
+pub use template::{TagTemplate, TouchText};
 pub(crate) use values::duration_text;
 
 /// Everything that a host is told.
@@ -66,7 +67,7 @@ pub struct Config {
     /// Ad-hoc SQL.
     pub query: QueryConfig,
     /// Every entity, by name.
-    pub entities: BTreeMap<String, Entity>,
+    pub entities: BTreeMap<String, EntityConfig>,
 }
 
 impl Config {
@@ -265,7 +266,7 @@ pub struct QueryConfig {
 
 /// A named, parameterised read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entity {
+pub struct EntityConfig {
     /// `user.profile`
     pub name: String,
     /// Its parameters, in order.
@@ -282,8 +283,11 @@ pub struct Entity {
     pub stale_if_error: Duration,
     /// How long a row that does not exist is remembered.
     pub negative_ttl: Duration,
-    /// Templates: `user:{id}`, `team:{row.team_id}`.
-    pub tags: Vec<String>,
+    /// What its values carry: `user:{id}`, `team:{row.team_id}`.
+    pub tags: Vec<TagTemplate>,
+    /// The relations that its answer depends on, where the host's own derivation is wrong or too wide;
+    /// empty: as the host derives them.
+    pub depends: Vec<String>,
     /// A request ends by then.
     pub deadline: Duration,
     /// A load ends by then: one that outlasts its readers' deadline fills for the next reader.
@@ -294,14 +298,14 @@ pub struct Entity {
     /// What its answers tell the caches in front; `None`: what all answers tell them.
     pub cache_control: Option<String>,
     /// Its writes, by name.
-    pub writes: BTreeMap<String, Write>,
+    pub writes: BTreeMap<String, WriteConfig>,
 }
 
-impl Entity {
+impl EntityConfig {
     /// The columns that its tags need: its read has to answer them.
     #[must_use]
-    pub fn tagged_columns(&self) -> Vec<&str> {
-        template::tag_columns(&self.tags)
+    pub fn tagged_columns(&self) -> Vec<String> {
+        template::columns(self.tags.iter().flat_map(TagTemplate::sources))
     }
 }
 
@@ -316,7 +320,7 @@ pub struct Param {
 
 /// A named write.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Write {
+pub struct WriteConfig {
     /// `rename`
     pub name: String,
     /// Its parameters, in order.
@@ -325,20 +329,20 @@ pub struct Write {
     pub statement: WriteStatement,
     /// What happens to the touched keys.
     pub then: Then,
-    /// Templates: `user.profile(id)`, `tag user:{id}`.
-    pub touches: Vec<String>,
+    /// What it makes untrue: `user.profile(id)`, `tag user:{id}`.
+    pub touches: Vec<TouchText>,
     /// `touches = "nothing"`: it touches nothing, and that is meant.
     pub touches_nothing: bool,
     /// What `corral check` would refuse of it, and is meant.
     pub allowed: Vec<Allowed>,
 }
 
-impl Write {
+impl WriteConfig {
     /// The columns that its touches need, under the names by which its statement has to return them:
     /// `team_id`, and `old.team_id` for the value before the write.
     #[must_use]
-    pub fn touched_columns(&self) -> Vec<&str> {
-        template::touch_columns(&self.touches)
+    pub fn touched_columns(&self) -> Vec<String> {
+        template::columns(self.touches.iter().flat_map(TouchText::sources))
     }
 }
 

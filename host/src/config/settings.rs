@@ -5,7 +5,6 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{Raw, Section};
 use super::values::kind;
-use crate::policy::RESERVED_SETTINGS;
 
 /// Reads the table. Keys are not known beforehand: a variable that stands for no value of the file
 /// becomes a setting of its own, in lower case.
@@ -19,9 +18,6 @@ pub(super) fn read(mut section: Section<'_>) -> Map<String, Value> {
         if let Some(value) = section.take(&key, value) {
             settings.insert(key, value);
         }
-    }
-    for key in RESERVED_SETTINGS.iter().filter(|key| settings.contains_key(**key)) {
-        section.complain(key, format!("the host fills in {key} itself; write another name"));
     }
     section.finish();
     settings

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::document::Document;
 use super::problem::{Place, ProblemAt};
-use super::{Environment, locate_key};
+use super::{Environment, locate};
 
 /// The parser's words for a key that a table has already.
 const DUPLICATE: &str = "duplicate key";
@@ -63,7 +63,7 @@ fn before(document: &Document<'_>, path: &str, at: usize) -> String {
     let text = document.text().get(..at).unwrap_or_default();
     // What the line of `at` begins is no whole table yet.
     let text = text.rfind('\n').map_or("", |newline| &text[..newline]);
-    let found = locate_key(text, document.file(), &Environment::default(), &plain, String::new());
+    let found = locate(text, document.file(), &Environment::default(), &plain, String::new());
     match found.place {
         Place::Position { line, .. } => format!(", which line {line} has already"),
         Place::File(_) | Place::Variable(_) => String::new(),

@@ -64,7 +64,7 @@ pub struct WriteStatement {
 }
 
 /// What an executed and not yet committed write did.
-pub struct Written {
+pub struct Uncommitted {
     /// Rows that the statement changed.
     pub rows: u64,
     /// The canonical texts of the asked columns, in the order asked, for each row that the
@@ -228,7 +228,7 @@ pub trait Origin: Send + Sync {
         values: &[Value],
         columns: &[String],
         deadline: Duration,
-    ) -> Result<Written, OriginError>;
+    ) -> Result<Uncommitted, OriginError>;
 
     /// Prepares a read and compares it with its declaration; runs nothing.
     ///

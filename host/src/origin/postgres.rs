@@ -38,7 +38,7 @@ use super::identity::Newest;
 use super::pool::{Lease, Pool};
 use super::{
     Changes, ConnectError, Fetched, Footprint, Origin, OriginError, OriginIdentity, OriginOptions,
-    Prepared, ReadStatement, Value, WRITE_IDLE_LIMIT, WriteStatement, Written, Xid,
+    Prepared, ReadStatement, Uncommitted, Value, WRITE_IDLE_LIMIT, WriteStatement, Xid,
 };
 use address::Address;
 use door::Door;
@@ -140,7 +140,7 @@ impl PostgresOrigin {
         &self,
         what: (&WriteStatement, &[Value], &[String]),
         patience: Patience,
-    ) -> Result<Written, (OriginError, bool)> {
+    ) -> Result<Uncommitted, (OriginError, bool)> {
         let mut lease = self.begin(patience).await.map_err(|error| (error, false))?;
         let may_identify = lease.identity().is_some();
         let work = async {
@@ -159,7 +159,7 @@ impl PostgresOrigin {
                 }
                 let deadline = patience.deadline();
                 let transaction = Box::new(PostgresTransaction { lease, deadline, xid });
-                Ok(Written { rows, returned, missing, xid, transaction })
+                Ok(Uncommitted { rows, returned, missing, xid, transaction })
             }
             Err(failure) if is_read_only(&failure) => {
                 let OriginError::Rejected { message, .. } = &failure.error else {
@@ -269,7 +269,7 @@ impl Origin for PostgresOrigin {
         values: &[Value],
         columns: &[String],
         deadline: Duration,
-    ) -> Result<Written, OriginError> {
+    ) -> Result<Uncommitted, OriginError> {
         let patience = Patience::new(deadline);
         match self.attempt_write((write, values, columns), patience).await {
             Err((_, true)) => self.attempt_write((write, values, columns), patience).await,

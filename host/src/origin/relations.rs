@@ -98,6 +98,17 @@ pub enum Unseen {
     Statement(String),
 }
 
+impl Table {
+    /// Whether a person means it by this name: its own, or with its schema before that.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        match name.split_once('.') {
+            Some((schema, name)) => self.schema == schema && self.name == name,
+            None => self.name == name,
+        }
+    }
+}
+
 impl Columns {
     /// These.
     pub(super) fn some(names: impl IntoIterator<Item = String>) -> Self {

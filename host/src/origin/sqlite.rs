@@ -42,7 +42,7 @@ use super::pool::{Identify, Lease, Pool};
 use super::rows::{Body, Texts};
 use super::{
     Changes, ConnectError, Fetched, Footprint, Origin, OriginError, OriginIdentity, OriginOptions,
-    Prepared, ReadStatement, Value, WriteStatement, Written, Xid,
+    Prepared, ReadStatement, Uncommitted, Value, WriteStatement, Xid,
 };
 use errors::{classify, unreadable};
 use plan::Plan;
@@ -255,7 +255,7 @@ impl Origin for SqliteOrigin {
         values: &[Value],
         columns: &[String],
         deadline: Duration,
-    ) -> Result<Written, OriginError> {
+    ) -> Result<Uncommitted, OriginError> {
         let patience = Patience::new(deadline);
         let mut lease = self.writer.lease(patience.left()).await?;
         let work = self.write(&mut lease, write, values, columns, patience);
@@ -263,7 +263,7 @@ impl Origin for SqliteOrigin {
             Ok(Done { rows, returned, missing }) => {
                 let (reads, doubts) = (Arc::clone(&self.reads), self.doubts.clone());
                 let transaction = Box::new(SqliteTransaction { lease, deadline, reads, doubts });
-                Ok(Written { rows, returned, missing, xid: None, transaction })
+                Ok(Uncommitted { rows, returned, missing, xid: None, transaction })
             }
             Err(failure) => {
                 if failure.is_usable() {

@@ -1,6 +1,6 @@
 //! Rows that a statement returned, as a policy is told of them.
 
-use super::{Argument, RowChange};
+use super::{Argument, Change, Column, ColumnValue, RowChange};
 
 /// What stands before the name of a column that a statement returns as the row had it before the
 /// write: `RETURNING t.team_id, o.team_id AS "old.team_id"`.
@@ -10,12 +10,33 @@ pub const OLD: &str = "old.";
 pub fn row_change(columns: impl IntoIterator<Item = Argument>) -> RowChange {
     let mut change = RowChange { before: Vec::new(), after: Vec::new() };
     for Argument { name, value } in columns {
+        let value = value.map_or(ColumnValue::Null, ColumnValue::Text);
         match name.strip_prefix(OLD).map(str::to_owned) {
-            Some(name) => change.before.push(Argument { name, value }),
-            None => change.after.push(Argument { name, value }),
+            Some(name) => change.before.push(Column { name, value }),
+            None => change.after.push(Column { name, value }),
         }
     }
     change
+}
+
+impl Change {
+    /// What changed: the entity whose write it is, or the relation.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        match self {
+            Self::Written(written) => &written.entity,
+            Self::Logged(logged) => &logged.relation,
+        }
+    }
+
+    /// The rows that are known.
+    #[must_use]
+    pub fn rows(&self) -> &[RowChange] {
+        match self {
+            Self::Written(written) => &written.rows,
+            Self::Logged(logged) => &logged.rows,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -30,7 +51,9 @@ mod tests {
         };
         let columns = [column("id", Some("7")), column("old.team", None), column("older", None)];
         let change = row_change(columns);
-        assert_eq!(change.before, [column("team", None)]);
-        assert_eq!(change.after, [column("id", Some("7")), column("older", None)]);
+        let known = |name: &str, value| Column { name: name.to_owned(), value };
+        let seven = ColumnValue::Text("7".to_owned());
+        assert_eq!(change.before, [known("team", ColumnValue::Null)]);
+        assert_eq!(change.after, [known("id", seven), known("older", ColumnValue::Null)]);
     }
 }

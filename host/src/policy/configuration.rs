@@ -1,15 +1,23 @@
-//! How `wasmtime` is set up for policies. The build script compiles the default policy with the same.
+//! What a policy is configured with.
 
-use wasmtime::Config;
+use serde_json::{Map, Value};
 
-/// Pure decisions: floats give the same bits everywhere, and nothing runs but the caller's thread.
-pub(crate) fn configuration() -> Config {
-    let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        .concurrency_support(false)
-        .epoch_interruption(true)
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true);
-    config
+use super::Entity;
+
+/// What `configure` is given: every entity, sorted by name, and the policy's own settings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Configuration {
+    /// What the host's configuration declares.
+    pub entities: Vec<Entity>,
+    /// `[policy.settings]`.
+    pub settings: Map<String, Value>,
+}
+
+impl Configuration {
+    /// The policy's own settings as `configure` gets them.
+    #[must_use]
+    pub fn settings_json(&self) -> String {
+        // A map of JSON values can be written as JSON.
+        serde_json::to_string(&self.settings).unwrap_or_default()
+    }
 }

@@ -18,7 +18,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder
 use super::background::patience;
 use super::builtin;
 use super::compiled::{Compiled, Digest, Shelf};
-use super::configuration::configuration;
+use super::wasm::wasm_config;
 
 /// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
 /// wake an idle machine more often.
@@ -121,7 +121,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the machine lacks something.
     pub fn new(limits: Limits) -> Result<Self, EngineError> {
-        let inner = wasmtime::Engine::new(&configuration())
+        let inner = wasmtime::Engine::new(&wasm_config())
             .map_err(|error| EngineError::Unsupported(format!("{error:#}")))?;
         tick(&inner)?;
         Ok(Self { inner, limits: Arc::new(limits), compiled: Arc::default(), shelf: None })

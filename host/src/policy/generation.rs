@@ -2,7 +2,7 @@
 
 mod summary;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use super::gate::HotRead;
 use super::guard::{self, Illegal, Named};
 use super::plans::Plans;
 use super::{
-    Change, Event, Manifest, Memo, Moment, Plan, Policy, RESERVED_SETTINGS, Refusal, Request, Row,
+    Change, Configuration, Event, Manifest, Memo, Moment, Plan, Policy, Refusal, Request, Row,
     Target, Trap, Turn,
 };
 
@@ -58,7 +58,7 @@ struct Shared {
     manifest: Manifest,
     digest: String,
     origin: Origin,
-    settings: String,
+    configuration: Arc<Configuration>,
     policy_id: PolicyId,
     activated_at: SystemTime,
     label: String,
@@ -80,7 +80,7 @@ pub(super) struct Parts {
     pub(super) manifest: Manifest,
     pub(super) digest: String,
     pub(super) origin: Origin,
-    pub(super) settings: String,
+    pub(super) configuration: Arc<Configuration>,
     pub(super) policy: Arc<dyn Policy>,
 }
 
@@ -98,16 +98,6 @@ struct Counters {
     refused: AtomicU64,
 }
 
-/// The settings that are the policy's own: what the host fills in, it says in namings.
-fn own_settings(settings: &str) -> String {
-    let fields: BTreeMap<String, serde_json::Value> =
-        serde_json::from_str(settings).unwrap_or_default();
-    let own = |(name, _): &(String, _)| !RESERVED_SETTINGS.contains(&name.as_str());
-    let own: BTreeMap<_, _> = fields.into_iter().filter(own).collect();
-    // What was read as JSON can be written as JSON.
-    serde_json::to_string(&own).unwrap_or_default()
-}
-
 /// There is no decision to act upon: the host decides by its conservative rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
@@ -121,17 +111,17 @@ pub enum Undecided {
 
 impl Generation {
     pub(super) fn new(number: u64, parts: Parts, around: Surroundings) -> Self {
-        let Parts { manifest, digest, origin, settings, policy } = parts;
+        let Parts { manifest, digest, origin, configuration, policy } = parts;
         let Surroundings { calls, overseer } = around;
         let label = format!("{}@{};generation={number}", manifest.name, manifest.version);
-        let policy_id = PolicyId::of(&digest, &own_settings(&settings));
+        let policy_id = PolicyId::of(&digest, &configuration.settings_json());
         let shared = Shared {
             number,
             manifest,
             digest,
             origin,
             policy_id,
-            settings,
+            configuration,
             activated_at: SystemTime::now(),
             // The gate lets no name pass that a header can't carry.
             header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("policy")),
@@ -187,10 +177,10 @@ impl Generation {
         &self.shared.digest
     }
 
-    /// The settings that it was activated with, as JSON.
+    /// What it was activated with.
     #[must_use]
-    pub fn settings(&self) -> &str {
-        &self.shared.settings
+    pub fn configuration(&self) -> &Arc<Configuration> {
+        &self.shared.configuration
     }
 
     /// What it names by: its component and its own settings, those of the configuration's entities not
@@ -201,10 +191,11 @@ impl Generation {
     }
 
     /// Whether it gives every read the key that `other` gives it, being the same component with
-    /// the same settings.
+    /// the same configuration.
     #[must_use]
     pub fn names_like(&self, other: &Self) -> bool {
-        self.shared.digest == other.shared.digest && self.shared.settings == other.shared.settings
+        let (own, theirs) = (&self.shared, &other.shared);
+        own.digest == theirs.digest && own.configuration == theirs.configuration
     }
 
     /// `name@version;generation=7`, as responses name it.

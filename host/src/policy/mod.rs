@@ -28,6 +28,7 @@ pub mod suite;
 #[cfg(test)]
 mod testing;
 mod trial;
+mod wasm;
 mod watch;
 
 use std::fmt;
@@ -37,6 +38,7 @@ pub use batches::{ROW_LIMIT, batches};
 pub use builtin::builtin;
 pub use calls::Calls;
 pub use changes::{OLD, row_change};
+pub use configuration::Configuration;
 pub use engine::{Engine, EngineError, Limits};
 pub use file::read_file;
 pub use generation::{Counts, Generation, Origin, Summary, Undecided};
@@ -51,13 +53,11 @@ pub use trial::Probation;
 pub use watch::{Watch, watch};
 
 pub use bindings::types::{
-    Action, Argument, Cause, Change, Event, Failure, Lifetime, Manifest, Memo, Moment, Plan,
-    Problem, Query, Refusal, Report, Request, Row, RowChange, Scope, Sighting, Subject, Target,
-    Turn, Way,
+    Action, Argument, Cause, Change, Column, ColumnValue, Concern, Entity, Event, Failure,
+    Lifetime, LoadReport, Logged, Manifest, Memo, Moment, Objection, Operation, Parameter, Piece,
+    Plan, Query, Refusal, Request, Row, RowChange, Scope, Sighting, Source, Subject, Target,
+    Template, Terms, Touch, TouchedRead, Turn, Way, Write, Written,
 };
-
-/// What the host itself puts into the JSON that a policy gets, beside the policy's own settings.
-pub const RESERVED_SETTINGS: [&str; 2] = ["query", "entities"];
 
 /// The decisions of one policy. Pure: the same arguments give the same answer, on any thread.
 ///

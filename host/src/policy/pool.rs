@@ -5,7 +5,7 @@
 //! once is never entered again.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
@@ -15,14 +15,16 @@ use super::bindings::decisions::Guest as Decisions;
 use super::bindings::{self, PolicyPre};
 use super::engine::{Budget, Engine, ticks};
 use super::{
-    Change, Event, Manifest, Memo, Moment, Plan, Policy, Problem, Refusal, Request, Row, Target,
-    Trap, Turn,
+    Change, Configuration, Event, Manifest, Memo, Moment, Objection, Plan, Policy, Refusal,
+    Request, Row, Target, Trap, Turn,
 };
 
 /// The instances of one component under one set of settings.
 pub struct Pool {
     engine: Engine,
     pre: PolicyPre<Budget>,
+    configuration: Arc<Configuration>,
+    /// The policy's own settings, as JSON.
     settings: String,
     idle: ArrayQueue<Box<Instance>>,
     /// How many may be idle.
@@ -46,17 +48,22 @@ pub(super) struct Instance {
 pub(super) enum Unready {
     /// It could not be instantiated, or `configure` gave no answer.
     Trap(Trap),
-    /// `configure` does not accept the settings.
-    Settings(Vec<Problem>),
+    /// `configure` does not accept what it was given.
+    Objections(Vec<Objection>),
 }
 
 impl Pool {
-    pub(super) fn new(engine: &Engine, pre: PolicyPre<Budget>, settings: &str) -> Self {
+    pub(super) fn new(
+        engine: &Engine,
+        pre: PolicyPre<Budget>,
+        configuration: Arc<Configuration>,
+    ) -> Self {
         let warm = engine.limits().warm_instances.max(1);
         Self {
             engine: engine.clone(),
             pre,
-            settings: settings.to_owned(),
+            settings: configuration.settings_json(),
+            configuration,
             idle: ArrayQueue::new(warm),
             keeps: AtomicUsize::new(warm),
             created: AtomicU64::new(0),
@@ -65,13 +72,13 @@ impl Pool {
 
     /// Another pool of the same component and settings, without instances yet.
     pub(super) fn renewed(&self) -> Self {
-        Self::new(&self.engine, self.pre.clone(), &self.settings)
+        Self::new(&self.engine, self.pre.clone(), Arc::clone(&self.configuration))
     }
 
-    /// The settings that every instance is configured with, as JSON.
+    /// What every instance is configured with.
     #[must_use]
-    pub fn settings(&self) -> &str {
-        &self.settings
+    pub fn configuration(&self) -> &Arc<Configuration> {
+        &self.configuration
     }
 
     /// Instances made since the start.
@@ -90,15 +97,15 @@ impl Pool {
         Ok(Box::new(Instance { store, exports, calls: 0 }))
     }
 
-    /// Hands over the settings; a refusal takes the instance with it.
+    /// Hands over the configuration; a refusal takes the instance with it.
     pub(super) fn configure(&self, mut instance: Box<Instance>) -> Result<Box<Instance>, Unready> {
         let start = self.engine.limits().start;
         let accepted = self.enter(&mut instance, "configure", start, |exports, store| {
-            exports.call_configure(store, &self.settings)
+            exports.call_configure(store, &self.configuration.entities, &self.settings)
         });
         match accepted {
             Ok(Ok(())) => Ok(instance),
-            Ok(Err(problems)) => Err(Unready::Settings(problems)),
+            Ok(Err(objections)) => Err(Unready::Objections(objections)),
             Err(trap) => Err(Unready::Trap(trap)),
         }
     }
@@ -124,9 +131,9 @@ impl Pool {
         }
         self.configure(self.instantiate()?).map_err(|unready| match unready {
             Unready::Trap(trap) => trap,
-            Unready::Settings(problems) => Trap {
+            Unready::Objections(objections) => Trap {
                 function: "configure",
-                reason: format!("{} problems with settings accepted before", problems.len()),
+                reason: format!("{} objections to what it accepted before", objections.len()),
             },
         })
     }

@@ -21,7 +21,7 @@ use super::gate::Passed;
 use super::generation::{Generation, Origin, Overseer, Parts, Surroundings};
 use super::shadow::Shadows;
 use super::trial::Trial;
-use super::{Manifest, Policy};
+use super::{Configuration, Manifest, Policy};
 
 use ledger::Ledger;
 pub use retell::Retold;
@@ -61,7 +61,7 @@ impl Default for Tenure {
     /// that an operator still looks. Names for as long as the host keeps anything.
     fn default() -> Self {
         let probation = Duration::from_secs(60);
-        Self { probation, naming: super::guard::Lifetimes::LONGEST.kept_at_most() }
+        Self { probation, naming: super::Terms::LONGEST.kept_at_most() }
     }
 }
 
@@ -80,16 +80,17 @@ pub struct Introduction {
 pub struct NativePolicy {
     /// Who it is.
     pub manifest: Manifest,
-    /// Its settings, as JSON: policies of equal settings name alike.
-    pub settings: String,
+    /// What it was configured with: policies of equal configurations name alike.
+    pub configuration: Arc<Configuration>,
     /// Itself.
     pub policy: Arc<dyn Policy>,
 }
 
 impl NativePolicy {
     fn into_parts(self) -> Parts {
-        let Self { manifest, settings, policy } = self;
-        Parts { manifest, digest: String::new(), origin: Origin::BuiltIn, settings, policy }
+        let Self { manifest, configuration, policy } = self;
+        let (digest, origin) = (String::new(), Origin::BuiltIn);
+        Parts { manifest, digest, origin, configuration, policy }
     }
 }
 
@@ -230,16 +231,16 @@ impl Slot {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ledger = self.inner.ledger();
         let back = ledger.previous.take().ok_or(NothingToRollBack)?;
-        ledger.pardon(back.digest(), back.settings());
+        ledger.pardon(back.digest(), back.configuration());
         self.inner.exchange(&mut ledger, &back, Reason::RolledBack);
         Ok(back)
     }
 
-    /// Whether this component with these settings was left by itself because it failed too often,
+    /// Whether this component with this configuration was left by itself because it failed too often,
     /// and nobody insisted on it since.
     #[must_use]
-    pub fn is_condemned(&self, digest: &str, settings: &str) -> bool {
-        self.inner.ledger().is_condemned(digest, settings)
+    pub fn is_condemned(&self, digest: &str, configuration: &Configuration) -> bool {
+        self.inner.ledger().is_condemned(digest, configuration)
     }
 
     /// How often it was rolled back by itself.

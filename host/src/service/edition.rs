@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cache::{Definition, Loader, SqlLoader};
-use crate::config::{Config, Entity};
+use crate::config::{Config, EntityConfig};
 use crate::name::Prefix;
 use crate::origin::{Origin, WriteStatement};
 
@@ -22,7 +22,7 @@ pub(crate) struct Edition {
 
 /// An entity with its statements, ready to be shared.
 pub(super) struct Bound {
-    pub(super) entity: Arc<Entity>,
+    pub(super) entity: Arc<EntityConfig>,
     pub(super) definition: Arc<Definition>,
     /// `None` if it has no statement: the program binds a closure.
     pub(super) loader: Option<Arc<dyn Loader>>,
@@ -59,7 +59,7 @@ impl Edition {
 
 impl Bound {
     fn of(
-        entity: &Entity,
+        entity: &EntityConfig,
         origin: Option<&Arc<dyn Origin>>,
         prefix: &Prefix,
     ) -> (String, Arc<Self>) {

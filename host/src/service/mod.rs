@@ -4,6 +4,7 @@
 //! [`Corral::shutdown`]. The binary's HTTP face is a thin layer over this.
 
 mod closures;
+mod conditions;
 mod edition;
 mod explain;
 mod policies;
@@ -14,7 +15,6 @@ mod readiness;
 mod reload;
 mod requests;
 mod shadow;
-mod shapes;
 mod statements;
 mod tags;
 
@@ -39,6 +39,7 @@ use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 use edition::{Bound, Edition};
 
 pub use closures::ClosureError;
+pub use conditions::conditions;
 pub use explain::{Course, ExplainError, Explained, Explanation, Glance, Turned};
 pub use policies::{
     Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
@@ -51,7 +52,6 @@ pub use readiness::Readiness;
 pub use reload::{ReloadError, Reloaded};
 pub use requests::{Arguments, InvalidArgument, ReadRequest, RequestError};
 pub use shadow::ShadowError;
-pub use shapes::terms;
 pub use tags::{FilledTag, GivenTag};
 
 /// How often the near cache is swept.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::cache::{Answer, Definition, LoadError, QueryLoader, Read, ReadError};
-use crate::config::{Config, Entity, Param, duration_text};
+use crate::config::{Config, EntityConfig, Param, duration_text};
 use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
 use crate::policy::Query;
 
@@ -127,12 +127,12 @@ pub(super) fn query_definition(config: &Config) -> Arc<Definition> {
 
 /// What a query is to the cache. A parameter's name carries its type: `1` and `"1"` are one text, and
 /// two values.
-fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {
+fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> EntityConfig {
     let param = |(at, value): (usize, &Value)| {
         let ty = value.ty();
         Param { name: format!("{:03}:{ty}", at + 1), ty }
     };
-    Entity {
+    EntityConfig {
         name: "~query".to_owned(),
         params: values.iter().enumerate().map(param).collect(),
         read: None,
@@ -142,6 +142,7 @@ fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> Entity {
         stale_if_error: Duration::ZERO,
         negative_ttl: ttl,
         tags: Vec::new(),
+        depends: Vec::new(),
         deadline,
         load_limit: deadline,
         near: Duration::ZERO,

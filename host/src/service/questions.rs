@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use crate::cache::lifetimes;
-use crate::config::{Config, Entity, Param, Write};
+use crate::config::{Config, EntityConfig, Param, WriteConfig};
 use crate::origin::{ParamType, Value};
 use crate::policy::compare::Questions;
-use crate::policy::{Argument, Change, OLD, Request, Subject, row_change};
+use crate::policy::{Argument, Change, OLD, Request, Subject, Written, row_change};
 
 use super::requests::{Arguments, RequestError, named, typed};
 
@@ -45,9 +44,9 @@ struct Line {
 
 /// How the numbers of a trace become requests.
 pub struct TraceRequests<'a> {
-    entity: &'a Entity,
+    entity: &'a EntityConfig,
     param: &'a Param,
-    write: Option<&'a Write>,
+    write: Option<&'a WriteConfig>,
 }
 
 /// Requests of every entity and write, the simplest first.
@@ -143,7 +142,7 @@ impl TraceRequests<'_> {
     /// The longest that the entity's values may be kept.
     #[must_use]
     pub fn kept_at_most(&self) -> std::time::Duration {
-        lifetimes(self.entity).kept_at_most()
+        self.entity.terms().kept_at_most()
     }
 
     fn values(&self, params: &[Param], thing: u32) -> Vec<Value> {
@@ -156,37 +155,39 @@ impl TraceRequests<'_> {
 }
 
 fn empty(config: &Config) -> Questions {
-    let deadline = |entity: &Entity| (entity.name.clone(), deadline_ms(entity));
+    let deadline = |entity: &EntityConfig| (entity.name.clone(), deadline_ms(entity));
     let deadlines_ms: BTreeMap<String, u32> = config.entities.values().map(deadline).collect();
     Questions { deadlines_ms, ..Questions::default() }
 }
 
-fn deadline_ms(entity: &Entity) -> u32 {
+fn deadline_ms(entity: &EntityConfig) -> u32 {
     u32::try_from(entity.deadline.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn read(entity: &Entity, values: &[Value]) -> Request {
+fn read(entity: &EntityConfig, values: &[Value]) -> Request {
     let subject = Subject::Entity(entity.name.clone());
     Request { subject, arguments: named(&entity.params, values) }
 }
 
 /// A write whose statement returned one row, as far as its touches need columns.
-fn change(entity: &Entity, write: &Write, values: &[Value], number: u32) -> Change {
+fn change(entity: &EntityConfig, write: &WriteConfig, values: &[Value], number: u32) -> Change {
     // What the row was is another value than what it is.
     let value = |name: &str| if name.starts_with(OLD) { number + 1 } else { number };
-    let column =
-        |name: &str| Argument { name: name.to_owned(), value: Some(value(name).to_string()) };
+    let column = |name: String| {
+        let value = Some(value(&name).to_string());
+        Argument { name, value }
+    };
     let columns = write.touched_columns();
     let rows = match columns.is_empty() {
         true => Vec::new(),
         false => vec![row_change(columns.into_iter().map(column))],
     };
-    Change {
+    Change::Written(Written {
         entity: entity.name.clone(),
         write: write.name.clone(),
         arguments: named(&write.params, values),
         rows,
-    }
+    })
 }
 
 fn sample(params: &[Param], number: u32) -> Vec<Value> {

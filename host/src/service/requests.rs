@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::cache::{
     Answer, Invalidated, Invalidation, LoadError, Read, ReadError, WriteCall, WriteError, Wrote,
 };
-use crate::config::{Entity, Param};
+use crate::config::{EntityConfig, Param};
 use crate::name::{Key, Name, Tag};
 use crate::origin::{OriginError, Value};
 use crate::policy::{Argument, Request, Subject};
@@ -153,7 +153,7 @@ impl Corral {
             arguments: named(&declared.params, &values),
             statement,
             values,
-            needs: declared.touched_columns().into_iter().map(str::to_owned).collect(),
+            needs: declared.touched_columns(),
             origin: Arc::clone(origin),
             deadline: bound.entity.deadline,
             resolve: self.resolver(),
@@ -260,7 +260,7 @@ impl Corral {
 /// An error of a read; one that came too late names what sets the limit.
 pub(super) fn of_read(
     error: ReadError,
-    entity: &Entity,
+    entity: &EntityConfig,
     key: impl FnOnce() -> String,
 ) -> RequestError {
     match error {

@@ -3,16 +3,16 @@
 use std::io;
 
 use crate::policy::ShadowReport;
-use crate::policy::gate::Rejection;
 
 use super::Policies;
+use super::policies::InstallError;
 
 /// Why there is no shadow.
 #[derive(Debug, thiserror::Error)]
 pub enum ShadowError {
     /// It does not pass the gate.
     #[error("{0}")]
-    Refused(Box<Rejection>),
+    Refused(InstallError),
     /// The system has no thread for it.
     #[error("no thread for the shadow: {0}")]
     Thread(#[from] io::Error),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Config, Entity};
+use crate::config::{Config, EntityConfig};
 use crate::origin::{Origin, OriginError, Prepared};
 
 use super::reload::ReloadError;
@@ -126,7 +126,7 @@ impl Corral {
         config: &Config,
     ) -> Result<(), ReloadError> {
         let Some(origin) = &self.inner.origin else { return Ok(()) };
-        let is_new = |entity: &&Entity| before.entities.get(&entity.name) != Some(entity);
+        let is_new = |entity: &&EntityConfig| before.entities.get(&entity.name) != Some(entity);
         for entity in config.entities.values().filter(is_new) {
             let Ok(Seen { rejected, complaints, varies: _ }) = look(origin.as_ref(), entity).await
             else {
@@ -154,7 +154,7 @@ struct Seen {
 }
 
 /// Looks at the statements of an entity. An error: the database does not say.
-async fn look(origin: &dyn Origin, entity: &Entity) -> Result<Seen, OriginError> {
+async fn look(origin: &dyn Origin, entity: &EntityConfig) -> Result<Seen, OriginError> {
     let looking = async {
         let mut seen = Seen::default();
         if let Some(read) = &entity.read {

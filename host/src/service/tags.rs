@@ -19,10 +19,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value as Json};
 
-use crate::config::template::{self, Source, Touch};
-use crate::config::{Config, Param, suggestion};
+use crate::config::template::spelled;
+use crate::config::{Config, Param, TagTemplate, suggestion};
 use crate::name::Tag;
 use crate::origin::{ParamType, Value};
+use crate::policy::{self, Source, Touch};
 
 /// Longest plain text: beyond that, nobody wrote it by hand, and it has many readings.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -114,11 +115,14 @@ impl Templates {
         let mut templates =
             Self { shapes: HashSet::new(), sources: BTreeSet::new(), others: config.query.enabled };
         for entity in config.entities.values() {
-            entity.tags.iter().for_each(|tag| templates.add(tag, &entity.params));
+            for tag in &entity.tags {
+                templates.add(tag.text(), tag.pieces(), &entity.params);
+            }
             for write in entity.writes.values() {
-                for text in &write.touches {
-                    if let Ok(Touch::Tag(tag)) = template::touch(text) {
-                        templates.add(tag, &write.params);
+                for touch in &write.touches {
+                    if let Touch::Tag(pieces) = touch.touch() {
+                        let text = touch.text().trim_start_matches("tag ").trim();
+                        templates.add(text, pieces, &write.params);
                     }
                 }
             }
@@ -126,17 +130,15 @@ impl Templates {
         templates
     }
 
-    fn add(&mut self, tag: &str, params: &[Param]) {
+    fn add(&mut self, text: &str, pieces: &[policy::Piece], params: &[Param]) {
         let ty = |name: &str| params.iter().find(|param| param.name == name).map(|param| param.ty);
-        let piece = |piece: &template::Piece<'_>| match piece {
-            template::Piece::Text(text) => Piece::Text((*text).to_owned()),
-            template::Piece::Hole(Source::Param(name)) => Piece::Hole(ty(name)),
-            template::Piece::Hole(Source::Column(_) | Source::Old(_)) => Piece::Hole(None),
+        let piece = |piece: &policy::Piece| match piece {
+            policy::Piece::Text(text) => Piece::Text(text.clone()),
+            policy::Piece::Value(Source::Argument(name)) => Piece::Hole(ty(name)),
+            policy::Piece::Value(Source::Column(_) | Source::OldColumn(_)) => Piece::Hole(None),
         };
-        // What can't be read was refused with the configuration.
-        let Ok(pieces) = template::pieces(tag) else { return };
         self.shapes.insert(pieces.iter().map(piece).collect());
-        self.sources.insert(tag.to_owned());
+        self.sources.insert(text.to_owned());
     }
 
     /// The tags of the store that were meant, at least one.
@@ -177,15 +179,15 @@ impl Templates {
     }
 
     fn fill(&self, filled: &FilledTag) -> Result<BTreeSet<String>, NoTag> {
-        let pieces = template::pieces(&filled.tag).map_err(|problem| NoTag::at(".tag", problem))?;
-        let values = values_of(&pieces, &filled.values)?;
-        let alike = |shape: &&Vec<Piece>| is_of_form(shape, &pieces);
+        let tag = TagTemplate::parse(&filled.tag).map_err(|problem| NoTag::at(".tag", problem))?;
+        let values = values_of(&tag, &filled.values)?;
+        let alike = |shape: &&Vec<Piece>| is_of_form(shape, tag.pieces());
         let shapes: Vec<&[Piece]> = self.shapes.iter().filter(alike).map(Vec::as_slice).collect();
         if shapes.is_empty() && !self.others {
             return Err(NoTag::at(".tag", self.unknown(&filled.tag)));
         }
         // A tag of somebody's own: its values have the types that JSON has.
-        let own: Vec<Piece> = pieces.iter().map(Piece::untyped).collect();
+        let own: Vec<Piece> = tag.pieces().iter().map(Piece::untyped).collect();
         let shapes = if shapes.is_empty() { vec![own.as_slice()] } else { shapes };
         let mut texts = BTreeSet::new();
         let mut problem = None;
@@ -209,10 +211,10 @@ impl Templates {
 }
 
 impl Piece {
-    fn untyped(piece: &template::Piece<'_>) -> Self {
+    fn untyped(piece: &policy::Piece) -> Self {
         match piece {
-            template::Piece::Text(text) => Self::Text((*text).to_owned()),
-            template::Piece::Hole(_) => Self::Hole(None),
+            policy::Piece::Text(text) => Self::Text(text.clone()),
+            policy::Piece::Value(_) => Self::Hole(None),
         }
     }
 }
@@ -297,16 +299,11 @@ fn spelling(piece: &Piece, text: &str) -> Option<String> {
 
 /// The value of each hole, in their order.
 fn values_of<'v>(
-    pieces: &[template::Piece<'_>],
+    tag: &TagTemplate,
     values: &'v Map<String, Json>,
 ) -> Result<Vec<(String, &'v Json)>, NoTag> {
     let mut found = Vec::new();
-    for piece in pieces {
-        let name = match piece {
-            template::Piece::Text(_) => continue,
-            template::Piece::Hole(Source::Param(name) | Source::Old(name)) => (*name).to_owned(),
-            template::Piece::Hole(Source::Column(name)) => format!("row.{name}"),
-        };
+    for name in tag.sources().map(spelled) {
         let missing = || NoTag::at(format!(".values.{name}"), "it is missing");
         let value = values.get(&name).ok_or_else(missing)?;
         found.push((name, value));
@@ -318,11 +315,11 @@ fn values_of<'v>(
 }
 
 /// Whether a declared template has the same text around its holes.
-fn is_of_form(shape: &[Piece], pieces: &[template::Piece<'_>]) -> bool {
-    let alike = |(own, given): (&Piece, &template::Piece<'_>)| match (own, given) {
-        (Piece::Text(own), template::Piece::Text(given)) => own == given,
-        (Piece::Hole(_), template::Piece::Hole(_)) => true,
-        (Piece::Text(_), template::Piece::Hole(_)) | (Piece::Hole(_), template::Piece::Text(_)) => {
+fn is_of_form(shape: &[Piece], pieces: &[policy::Piece]) -> bool {
+    let alike = |(own, given): (&Piece, &policy::Piece)| match (own, given) {
+        (Piece::Text(own), policy::Piece::Text(given)) => own == given,
+        (Piece::Hole(_), policy::Piece::Value(_)) => true,
+        (Piece::Text(_), policy::Piece::Value(_)) | (Piece::Hole(_), policy::Piece::Text(_)) => {
             false
         }
     };

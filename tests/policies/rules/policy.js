@@ -1,44 +1,30 @@
-// What a Corral host asks: the interface `decisions` of wit/policy.wit. Functions without a clock,
-// without dice and without I/O: whatever a decision depends on is an argument.
-import { step } from "./flight.js";
-import { targets } from "./invalidation.js";
-import { plan, rowTags } from "./naming.js";
-import { readSettings } from "./settings.js";
+// Rules: other terms for reads whose arguments meet a pattern. The configuration has one `ttl` for
+// an entity; but the first page of a list changes all day and the hundredth never, a draft is read
+// by its author who wants to see it change, and a guest does not mind what a customer would.
+import { policy } from "./corral/policy.js";
+import { readRules } from "./rules.js";
 
 /** What `configure` was told; the same in every instance. */
-let settings = readSettings("{}");
+let rules = [];
 
-export const decisions = {
-  describe: () => ({ name: "rules", version: "0.1.0" }),
-  configure: (text) => {
-    settings = readSettings(text);
+export const { decisions, types } = policy({
+  name: "rules",
+  version: "0.1.0",
+
+  settings: ["rules"],
+  configure(entities, settings) {
+    const read = readRules(entities, settings.rules ?? []);
+    rules = read.rules;
+    return read.objections;
   },
-  plan: (request) => signed(plan(settings, unsigned(request))),
-  rowTags: (request, rows) => rowTags(settings, request, rows),
-  step: (memo, moment, event) =>
-    signed(
-      step(
-        settings,
-        unsigned(memo),
-        { ...moment, leftMs: unsigned(moment.leftMs) },
-        unsigned(event),
-      ),
-    ),
-  invalidate: (change) => targets(settings, change),
-};
 
-/** The contract's types have no functions. */
-export const types = {};
+  /** The number of the first rule that the read meets, from 1 on; 0: none. */
+  note(read) {
+    return 1 + rules.findIndex((rule) => rule.isMetBy(read));
+  },
 
-/** componentize-qjs 0.4.5 hands over numbers from 2³¹ on as negative ones, and takes them so. */
-const unsigned = (value) => each(value, (number) => (number < 0 ? number + 2 ** 32 : number));
-const signed = (value) => each(value, (number) => number | 0);
-
-function each(value, convert) {
-  if (typeof value === "number") return convert(value);
-  if (typeof value !== "object" || value === null) return value;
-  for (const name of Object.keys(value)) {
-    if (typeof value[name] !== "string") value[name] = each(value[name], convert);
-  }
-  return value;
-}
+  /** Those of the rule, else the entity's. */
+  terms(kept) {
+    return rules[kept.note - 1]?.terms ?? kept.terms;
+  },
+});

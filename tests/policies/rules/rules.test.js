@@ -3,10 +3,11 @@ import { beforeEach, test } from "node:test";
 
 import { decisions } from "./policy.js";
 
-const ENTITIES = {
-  "order.list": { params: ["user", "page"], ttl_ms: 60000, stale_while_revalidate_ms: 30000 },
-  catalogue: { params: [], ttl_ms: 10000 },
-};
+const ORDERS = entity("order.list", ["user", "page"], {
+  ttlMs: 60000,
+  staleWhileRevalidateMs: 30000,
+});
+const CATALOGUE = entity("catalogue", [], { ttlMs: 10000 });
 
 const RULES = [
   { entity: "order.list", where: { user: "^guest-", page: "^1$" }, ttl_ms: 240000 },
@@ -21,7 +22,14 @@ test("the first rule that a read meets gives its lifetime, and no rule the entit
   assert.equal(ttl("guest-7", "1"), 240000);
   assert.equal(ttl("42", "100"), 120000);
   assert.equal(ttl("42", "2"), 60000);
-  assert.equal(ttl("42", undefined), 60000);
+  assert.equal(ttl("42", null), 60000);
+});
+
+test("a rule is about its own entity", () => {
+  configure([{ entity: "order.list", ttl_ms: 5000 }]);
+  const subject = { tag: "entity", val: "catalogue" };
+  assert.equal(decisions.plan({ subject, arguments: [] }).memo.note, 0);
+  assert.equal(plan("42", "1").memo.note, 1);
 });
 
 test("a rule's window for stale answers is its own", () => {
@@ -52,29 +60,37 @@ test("the rule goes with the flight into its refresh", () => {
   assert.equal(step(load.memo, LOADED).action.val.freshMs, 5000);
 });
 
-test("every problem with the rules is named", () => {
+test("every mistake in the rules is named", () => {
   const wrong = [
     { entity: "nobody" },
     { entity: "order.list", where: { colour: "red", page: "(" }, ttl_ms: 0 },
+    { entity: "catalogue", ttl_ms: 40001, stale_if_error_ms: 1.5 },
   ];
-  try {
-    configure(wrong);
-    assert.fail("they were accepted");
-  } catch (problems) {
-    const paths = problems.map(({ path }) => path);
-    assert.deepEqual(paths, [
-      "rules[0].entity",
-      "rules[1].where.colour",
-      "rules[1].where.page",
-      "rules[1].ttl_ms",
-    ]);
-  }
+  assert.deepEqual(objections(wrong), [
+    "rules[0].entity",
+    "rules[1].where.colour",
+    "rules[1].where.page",
+    "rules[1].ttl_ms",
+    "rules[2].ttl_ms",
+    "rules[2].stale_if_error_ms",
+  ]);
+  assert.deepEqual(objections({ entity: "catalogue" }), ["rules"]);
 });
 
 const LOADED = { tag: "loaded", val: { costMs: 0, bytes: 200, negative: false } };
 
 function configure(rules) {
-  decisions.configure(JSON.stringify({ jitter: 0, early_refresh: 1, rules, entities: ENTITIES }));
+  const settings = { jitter: 0, early_refresh: 1, rules };
+  decisions.configure([CATALOGUE, ORDERS], JSON.stringify(settings));
+}
+
+function objections(rules) {
+  try {
+    configure(rules);
+    return [];
+  } catch (objections) {
+    return objections.map(({ about }) => about.val);
+  }
 }
 
 function ttl(user, page) {
@@ -93,4 +109,15 @@ function plan(user, page) {
 
 function step(memo, event) {
   return decisions.step(memo, { elapsedMs: 1, leftMs: 2000, entropy: 7n }, event);
+}
+
+function entity(name, parameters, terms) {
+  return {
+    name,
+    parameters: parameters.map((name) => ({ name, typeName: "text" })),
+    tags: [],
+    terms: { negativeTtlMs: 30000, staleWhileRevalidateMs: 0, staleIfErrorMs: 0, ...terms },
+    writes: [],
+    depends: [],
+  };
 }

@@ -12,7 +12,7 @@ use corral_host::cache::{
     Answer, Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, LoadLimit, Loader,
     Parts, Read, ReadError, Watched, WriteCall, WriteError, Wrote,
 };
-use corral_host::config::{Entity, Param};
+use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{Origin, ParamType, ReadStatement, Rows, Value, WriteStatement};
 use corral_host::policy::{Argument, Slot};
@@ -284,14 +284,14 @@ pub(super) fn is_pending(wrote: &Wrote) -> bool {
     wrote.cache == CacheEffect::Pending
 }
 
-fn entity(name: &str, param: &str, climate: &Climate, configuration: usize) -> Entity {
+fn entity(name: &str, param: &str, climate: &Climate, configuration: usize) -> EntityConfig {
     let ty = if configuration == 2 { ParamType::Numeric } else { ParamType::Text };
     let read = ReadStatement {
         sql: format!("SELECT {}", if configuration == 1 { "another" } else { "one" }),
         params: vec![ty],
         rows: Rows::One,
     };
-    Entity {
+    EntityConfig {
         name: name.to_owned(),
         params: vec![Param { name: param.to_owned(), ty }],
         read: Some(read),

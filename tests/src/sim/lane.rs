@@ -12,7 +12,7 @@ use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
     Changes, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
-    Value, WriteStatement, Written, Xid,
+    Value, WriteStatement, Uncommitted, Xid,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -214,7 +214,7 @@ impl Origin for Lane {
         _values: &[Value],
         _columns: &[String],
         _deadline: Duration,
-    ) -> Result<Written, OriginError> {
+    ) -> Result<Uncommitted, OriginError> {
         Err(OriginError::Unavailable("a write has an origin of its own".into()))
     }
 
@@ -282,7 +282,7 @@ impl Origin for Writing {
         _values: &[Value],
         columns: &[String],
         deadline: Duration,
-    ) -> Result<Written, OriginError> {
+    ) -> Result<Uncommitted, OriginError> {
         self.lane.leg(deadline).await?;
         let (lane, change, request) = (Arc::clone(&self.lane), self.change, self.request);
         let world = Arc::clone(&lane.world);
@@ -290,7 +290,7 @@ impl Origin for Writing {
         let xid = xid.map_err(|_| OriginError::Timeout(deadline))?;
         let id = Id { world: Arc::clone(&world), xid };
         let returned = returned(&world, change, columns);
-        Ok(Written {
+        Ok(Uncommitted {
             rows: 1,
             returned,
             missing: vec![],

@@ -8,7 +8,7 @@ use corral_host::cache::{
     Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, LoadLimit, Parts, Read,
     RuntimeClock, Standing, SystemEntropy, Via, WriteCall,
 };
-use corral_host::config::{Entity, Param};
+use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, ReadStatement, Rows as Many, Value, WriteStatement};
 use corral_host::policy::{Argument, Slot};
@@ -226,10 +226,10 @@ fn settings(ttl: Duration) -> String {
     json!({ "jitter": 0, "early_refresh": 0, "entities": entities }).to_string()
 }
 
-fn entity(name: &str, statement: &str, ttl: Duration, deadline: Duration) -> Entity {
+fn entity(name: &str, statement: &str, ttl: Duration, deadline: Duration) -> EntityConfig {
     let ty = "int8".parse::<ParamType>().unwrap();
     let read = ReadStatement { sql: statement.to_owned(), params: vec![ty], rows: Many::One };
-    Entity {
+    EntityConfig {
         name: name.to_owned(),
         params: vec![Param { name: "id".to_owned(), ty }],
         read: Some(read),

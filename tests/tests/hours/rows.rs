@@ -10,7 +10,7 @@ use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
     Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
-    ReadStatement, Transaction, Value, WriteStatement, Written, Xid,
+    ReadStatement, Transaction, Value, WriteStatement, Uncommitted, Xid,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::sleep;
@@ -211,11 +211,11 @@ impl Origin for Writing {
         _: &[Value],
         _: &[String],
         _: Duration,
-    ) -> Result<Written, OriginError> {
+    ) -> Result<Uncommitted, OriginError> {
         let Self { rows, row, version } = self;
         let open = Open { rows: Arc::clone(rows), row: *row, version: Arc::clone(version) };
         let (returned, missing) = (vec![], vec![]);
-        Ok(Written { rows: 1, returned, missing, xid: None, transaction: Box::new(open) })
+        Ok(Uncommitted { rows: 1, returned, missing, xid: None, transaction: Box::new(open) })
     }
 
     async fn prepare_read(&self, _: &ReadStatement) -> Result<Prepared, OriginError> {

@@ -1,7 +1,7 @@
 //! Commits whose outcome is not known, and how it becomes known.
 
 use corral_host::origin::{
-    CommitError, Origin, OriginError, OriginOptions, PostgresOrigin, Written, Xid,
+    CommitError, Origin, OriginError, OriginOptions, PostgresOrigin, Uncommitted, Xid,
 };
 use corral_tests::servers::{Signal, signal};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -299,7 +299,7 @@ fn connect(url: &str) -> PostgresOrigin {
     PostgresOrigin::connect(url, &options).unwrap()
 }
 
-async fn insert(origin: &PostgresOrigin, id: i64) -> Written {
+async fn insert(origin: &PostgresOrigin, id: i64) -> Uncommitted {
     let insert = write("INSERT INTO t VALUES ($1)", &["int8"]);
     origin.execute(&insert, &[value("int8", &id.to_string())], &[], AMPLE).await.unwrap()
 }

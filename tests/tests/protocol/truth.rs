@@ -11,7 +11,7 @@ use bytes::Bytes;
 use corral_host::cache::{Definition, Loader, Read};
 use corral_host::origin::{
     Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
-    ReadStatement, Transaction, Value, WriteStatement, Written, Xid,
+    ReadStatement, Transaction, Value, WriteStatement, Uncommitted, Xid,
 };
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
@@ -237,10 +237,10 @@ impl Origin for Writes {
         _values: &[Value],
         columns: &[String],
         _deadline: Duration,
-    ) -> Result<Written, OriginError> {
+    ) -> Result<Uncommitted, OriginError> {
         let returned = vec![self.0.row.lock().unwrap().texts(columns)];
         let transaction = Box::new(Open(Arc::clone(&self.0)));
-        Ok(Written { rows: 1, returned, missing: vec![], xid: None, transaction })
+        Ok(Uncommitted { rows: 1, returned, missing: vec![], xid: None, transaction })
     }
 
     async fn prepare_read(&self, _read: &ReadStatement) -> Result<Prepared, OriginError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::cache::{Cache, Clock, Definition, LoadLimit, Parts, SystemEntropy};
-use corral_host::config::{Entity, Param};
+use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows};
 use corral_host::policy::{Policy, Slot};
@@ -227,8 +227,8 @@ pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     .await;
 }
 
-fn item(terms: &Terms) -> Entity {
-    Entity {
+fn item(terms: &Terms) -> EntityConfig {
+    EntityConfig {
         name: "item".to_owned(),
         params: vec![Param { name: "id".to_owned(), ty: "int8".parse::<ParamType>().unwrap() }],
         read: None,

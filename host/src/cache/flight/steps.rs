@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::name::Fingerprint;
 use crate::observe::LoadReason;
-use crate::policy::{Event, Failure, Lifetime, Report};
+use crate::policy::{Event, Failure, Lifetime, LoadReport};
 use crate::store::{Envelope, Epoch, Filled, Mark, Mode, Stamp, Token, Tracked};
 
 use super::super::answer::Why;
@@ -235,7 +235,7 @@ impl Flight {
 
     fn loaded(&mut self, loaded: Loaded, right: Right) -> Event {
         let bytes = loaded.body.as_ref().map_or(0, bytes::Bytes::len);
-        let event = Event::Loaded(Report {
+        let event = Event::Loaded(LoadReport {
             cost_ms: millis(loaded.cost),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             negative: loaded.body.is_none(),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::origin::{CommitError, Transaction, WRITE_IDLE_LIMIT, Written, Xid};
+use crate::origin::{CommitError, Transaction, Uncommitted, WRITE_IDLE_LIMIT, Xid};
 use crate::policy::guard;
 use crate::policy::{
-    Argument, Change, Generation, Named, Policy as _, ROW_LIMIT, Request, RowChange, Scope,
-    Target as Touched, Way, batches, row_change,
+    Argument, Change, Column, ColumnValue, Generation, Named, Policy as _, ROW_LIMIT, Request,
+    RowChange, Scope, Target as Touched, Way, Written, batches, row_change,
 };
 use crate::store::Target;
 
@@ -26,22 +26,22 @@ const NAMED_WITHIN: Duration = WRITE_IDLE_LIMIT.saturating_sub(Duration::from_mi
 
 /// The statement ran, in a transaction that is open.
 pub(super) struct Executed {
-    written: Written,
+    uncommitted: Uncommitted,
 }
 
 impl Executed {
     pub(super) async fn execute(call: &WriteCall, left: Duration) -> Result<Self, WriteError> {
         let (statement, values, needs) = (&call.statement, &call.values, &call.needs);
-        let written = call.origin.execute(statement, values, needs, left).await;
-        let written = written.map_err(WriteError::Origin)?;
-        if let Some(column) = written.missing.first() {
+        let uncommitted = call.origin.execute(statement, values, needs, left).await;
+        let uncommitted = uncommitted.map_err(WriteError::Origin)?;
+        if let Some(column) = uncommitted.missing.first() {
             return Err(WriteError::Column(column.clone()));
         }
-        Ok(Self { written })
+        Ok(Self { uncommitted })
     }
 
     pub(super) fn rows(&self) -> u64 {
-        self.written.rows
+        self.uncommitted.rows
     }
 
     /// What it touches, under every generation whose keys may live.
@@ -50,24 +50,24 @@ impl Executed {
         cache: &Cache,
         call: &WriteCall,
     ) -> Result<Touching, WriteError> {
-        let change = change(call, &self.written);
+        let written = written(call, &self.uncommitted);
         let known = cache.slot.naming();
         // Those that were told of other entities since may not know this write.
         let known = call.definition.last().map_or(known, |last| vec![Arc::clone(last)]);
         let mut touched = Targets::default();
-        let bound = Bound::new(self.written.rows, call.deadline.min(NAMED_WITHIN));
+        let bound = Bound::new(self.uncommitted.rows, call.deadline.min(NAMED_WITHIN));
         for (age, generation) in known.iter().enumerate() {
-            touched.add(generation, &change, age == 0, bound).await?;
+            touched.add(generation, &written, age == 0, bound).await?;
         }
         if !cache.debt.has_room_for(touched.targets.len()) {
             return Err(WriteError::Overloaded);
         }
         // A policy beside the one in force is asked in one call.
-        if let Some(in_force) = known.first().filter(|_| is_one_part(&change)) {
-            cache.slot.shadows().changed(&change, in_force);
+        if let Some(in_force) = known.first().filter(|_| is_one_part(&written)) {
+            cache.slot.shadows().changed(&Change::Written(written.clone()), in_force);
         }
-        let Written { transaction, xid, .. } = self.written;
-        Ok(Touching { transaction, xid, touched, known, change })
+        let Uncommitted { transaction, xid, .. } = self.uncommitted;
+        Ok(Touching { transaction, xid, touched, known, written })
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Touching {
     touched: Targets,
     /// The generations that were asked.
     known: Vec<Arc<Generation>>,
-    change: Change,
+    written: Written,
 }
 
 impl Touching {
@@ -106,9 +106,9 @@ impl Announced {
     /// Commits, and announces again for as long as that takes.
     pub(super) async fn commit(self) -> Result<Ended, WriteError> {
         let Self { touching, mut announcement } = self;
-        let Touching { transaction, xid, touched, known, change } = touching;
+        let Touching { transaction, xid, touched, known, written } = touching;
         let committed = announcement.during(transaction.commit()).await;
-        let committing = Committed { touched, known, change, announcement };
+        let committing = Committed { touched, known, written, announcement };
         match committed {
             Ok(()) => Ok(Ended::Committed(committing)),
             Err(CommitError::RolledBack(error)) => {
@@ -126,7 +126,7 @@ impl Announced {
 pub(super) struct Committed {
     touched: Targets,
     known: Vec<Arc<Generation>>,
-    change: Change,
+    written: Written,
     pub(super) announcement: Announcement,
 }
 
@@ -150,9 +150,9 @@ impl Committed {
     async fn touch_under_newer(&mut self, cache: &Cache) {
         let is_known = |newer: &Generation| self.known.iter().any(|known| known.names_like(newer));
         for newer in cache.slot.naming().into_iter().filter(|newer| !is_known(newer)) {
-            let rows = u64::try_from(self.change.rows.len()).unwrap_or(u64::MAX);
+            let rows = u64::try_from(self.written.rows.len()).unwrap_or(u64::MAX);
             let bound = Bound::new(rows, NAMED_WITHIN);
-            if let Err(error) = self.touched.add(&newer, &self.change, false, bound).await {
+            if let Err(error) = self.touched.add(&newer, &self.written, false, bound).await {
                 let policy = newer.label();
                 tracing::error!(%error, policy, "a committed write may be read stale under it");
             }
@@ -185,20 +185,20 @@ impl Bound {
 }
 
 impl Targets {
-    /// What `change` touches under `generation`. Only the generation in force refreshes: what
+    /// What a write touches under `generation`. Only the generation in force refreshes: what
     /// another one named is removed.
     async fn add(
         &mut self,
         generation: &Arc<Generation>,
-        change: &Change,
+        written: &Written,
         in_force: bool,
         bound: Bound,
     ) -> Result<(), WriteError> {
-        if change.rows.iter().any(|row| size(row) > ROW_LIMIT) {
+        if written.rows.iter().any(|row| size(row) > ROW_LIMIT) {
             return Err(WriteError::TooMuch(TooMuch::Row { limit: ROW_LIMIT }));
         }
         let mut asked = HashSet::new();
-        for (nth, part) in parts(change).enumerate() {
+        for (nth, part) in parts(written).enumerate() {
             if nth > 0 {
                 // Others have their turn between two calls.
                 yield_now().await;
@@ -227,7 +227,7 @@ impl Targets {
             WriteError::Undecided
         };
         let named = invalidated(generation, part)?;
-        guard::targets(named.len(), part.rows.len()).map_err(undecided)?;
+        guard::targets(named.len(), part.rows().len()).map_err(undecided)?;
         for Touched { scope, way } in named {
             let target = match scope {
                 Scope::Key(key) => Target::Key(guard::key(&key).map_err(undecided)?),
@@ -252,35 +252,42 @@ impl Targets {
     }
 }
 
-/// A change in parts of few rows; one without rows is one part.
-fn parts(change: &Change) -> impl Iterator<Item = Change> {
-    let part = |rows: &[RowChange]| Change {
-        entity: change.entity.clone(),
-        write: change.write.clone(),
-        arguments: change.arguments.clone(),
-        rows: rows.to_vec(),
+/// A write in parts of few rows; one without rows is one part.
+fn parts(written: &Written) -> impl Iterator<Item = Change> {
+    let part = |rows: &[RowChange]| {
+        Change::Written(Written {
+            entity: written.entity.clone(),
+            write: written.write.clone(),
+            arguments: written.arguments.clone(),
+            rows: rows.to_vec(),
+        })
     };
-    let rowless = change.rows.is_empty().then(|| part(&[]));
-    rowless.into_iter().chain(batches(&change.rows, size).map(part))
+    let rowless = written.rows.is_empty().then(|| part(&[]));
+    rowless.into_iter().chain(batches(&written.rows, size).map(part))
 }
 
-/// Whether a policy is asked about a change in one call.
-fn is_one_part(change: &Change) -> bool {
-    batches(&change.rows, size).nth(1).is_none()
+/// Whether a policy is asked about a write in one call.
+fn is_one_part(written: &Written) -> bool {
+    batches(&written.rows, size).nth(1).is_none()
 }
 
 /// The bytes of a row that a policy is told of.
 fn size(row: &RowChange) -> usize {
     let columns = row.before.iter().chain(&row.after);
-    columns.map(|column| column.name.len() + column.value.as_ref().map_or(0, String::len)).sum()
+    let value = |column: &Column| match &column.value {
+        ColumnValue::Unknown | ColumnValue::Null => 0,
+        ColumnValue::Text(text) => text.len(),
+    };
+    columns.map(|column| column.name.len() + value(column)).sum()
 }
 
-fn change(call: &WriteCall, written: &Written) -> Change {
-    Change {
+fn written(call: &WriteCall, uncommitted: &Uncommitted) -> Written {
+    let returned = uncommitted.returned.iter();
+    Written {
         entity: call.entity.clone(),
         write: call.write.clone(),
         arguments: call.arguments.clone(),
-        rows: written.returned.iter().map(|row| row_change(columns(&call.needs, row))).collect(),
+        rows: returned.map(|row| row_change(columns(&call.needs, row))).collect(),
     }
 }
 

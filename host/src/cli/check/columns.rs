@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::template::{Piece, Source, Touch, pieces, touch};
-use crate::config::{Config, Entity, Param, Write};
+use crate::config::template::{returned, sources, spelled};
+use crate::config::{Config, EntityConfig, Param, TagTemplate, TouchText, WriteConfig};
 use crate::origin::{Column, ColumnType, ParamType};
+use crate::policy::{Piece, Source, Touch};
+
+use super::forms::are_alike;
 
 /// A problem: the path in the settings, and a sentence.
 pub(super) type Problem = (String, String);
@@ -54,14 +57,14 @@ impl<'c> Answers<'c> {
         let mut problems = Vec::new();
         for entity in self.config.entities.values() {
             for (at, tag) in entity.tags.iter().enumerate() {
-                let path = format!("entities.{}.tags[{at}]", entity.name);
-                let holes = holes(tag, &entity.params, self.reads.get(&*entity.name));
+                let path = format!("entity.{}.tags[{at}]", entity.name);
+                let columns = self.reads.get(&*entity.name);
+                let holes = holes(tag.pieces(), &entity.params, columns);
                 problems.extend(opaque(&path, &holes));
             }
             for write in entity.writes.values() {
                 for (at, text) in write.touches.iter().enumerate() {
-                    let path =
-                        format!("entities.{}.writes.{}.touches[{at}]", entity.name, write.name);
+                    let path = format!("entity.{}.write.{}.touches[{at}]", entity.name, write.name);
                     problems.extend(self.touch(&path, entity, write, text));
                 }
             }
@@ -69,33 +72,36 @@ impl<'c> Answers<'c> {
         problems
     }
 
-    fn touch(&self, path: &str, entity: &Entity, write: &Write, text: &str) -> Vec<Problem> {
+    fn touch(
+        &self,
+        path: &str,
+        entity: &EntityConfig,
+        write: &WriteConfig,
+        text: &TouchText,
+    ) -> Vec<Problem> {
         let columns = self.writes.get(&(&*entity.name, &*write.name));
-        match touch(text) {
-            Ok(Touch::Tag(tag)) => {
+        match text.touch() {
+            Touch::Tag(tag) => {
                 let holes = holes(tag, &write.params, columns);
                 let mut problems = opaque(path, &holes);
                 problems.extend(self.carriers(path, tag, &holes));
                 problems
             }
-            Ok(Touch::Read { entity, arguments }) => {
-                let holes: Vec<_> = arguments
-                    .iter()
-                    .map(|argument| hole(*argument, &write.params, columns))
-                    .collect();
+            Touch::Read(read) => {
+                let arguments = read.arguments.iter();
+                let holes: Vec<_> =
+                    arguments.map(|argument| hole(argument, &write.params, columns)).collect();
                 let mut problems = opaque(path, &holes);
-                if let Some(read) = self.config.entities.get(entity) {
+                if let Some(read) = self.config.entities.get(&read.entity) {
                     problems.extend(self.arguments(path, &holes, read));
                 }
                 problems
             }
-            // What does not parse was refused with the configuration.
-            Err(_) => Vec::new(),
         }
     }
 
     /// Arguments whose text is not the one that the read's parameter has.
-    fn arguments(&self, path: &str, holes: &[Hole<'_>], read: &Entity) -> Vec<Problem> {
+    fn arguments(&self, path: &str, holes: &[Hole<'_>], read: &EntityConfig) -> Vec<Problem> {
         let misfits = holes.iter().zip(&read.params).filter_map(|(hole, param)| {
             let theirs = Hole { name: param.name.clone(), ty: None, param: Some(param.ty) };
             (!self.fit(hole, &theirs)).then(|| {
@@ -114,11 +120,13 @@ impl<'c> Answers<'c> {
     }
 
     /// Reads that carry this tag, built from another type.
-    fn carriers(&self, path: &str, tag: &str, ours: &[Hole<'_>]) -> Vec<Problem> {
+    fn carriers(&self, path: &str, tag: &[Piece], ours: &[Hole<'_>]) -> Vec<Problem> {
         let mut problems = Vec::new();
         for entity in self.config.entities.values() {
-            for carried in entity.tags.iter().filter(|carried| shape(carried) == shape(tag)) {
-                let theirs = holes(carried, &entity.params, self.reads.get(&*entity.name));
+            let carries = |carried: &&TagTemplate| are_alike(carried.pieces(), tag);
+            for carried in entity.tags.iter().filter(carries) {
+                let columns = self.reads.get(&*entity.name);
+                let theirs = holes(carried.pieces(), &entity.params, columns);
                 for (hole, their) in ours.iter().zip(&theirs) {
                     if !self.fit(hole, their) {
                         problems.push((
@@ -170,26 +178,22 @@ impl Hole<'_> {
     }
 }
 
-fn holes<'t>(tag: &str, params: &[Param], columns: Option<&'t Vec<Column>>) -> Vec<Hole<'t>> {
-    let piece = |piece| match piece {
-        Piece::Text(_) => None,
-        Piece::Hole(source) => Some(hole(source, params, columns)),
-    };
-    pieces(tag).unwrap_or_default().into_iter().filter_map(piece).collect()
+fn holes<'t>(tag: &[Piece], params: &[Param], columns: Option<&'t Vec<Column>>) -> Vec<Hole<'t>> {
+    sources(tag).map(|source| hole(source, params, columns)).collect()
 }
 
-fn hole<'t>(source: Source<'_>, params: &[Param], columns: Option<&'t Vec<Column>>) -> Hole<'t> {
-    let named = |name: &str| {
-        let column = columns.and_then(|columns| columns.iter().find(|c| c.name == name));
-        column.map(|column| &column.ty)
+fn hole<'t>(source: &Source, params: &[Param], columns: Option<&'t Vec<Column>>) -> Hole<'t> {
+    let returned = returned(source);
+    let column = columns.zip(returned.as_ref());
+    let column = column.and_then(|(columns, name)| columns.iter().find(|c| c.name == *name));
+    let param = match source {
+        Source::Argument(name) => params.iter().find(|param| param.name == *name),
+        Source::Column(_) | Source::OldColumn(_) => None,
     };
-    match source {
-        Source::Param(name) => {
-            let param = params.iter().find(|param| param.name == name).map(|param| param.ty);
-            Hole { name: name.to_owned(), ty: None, param }
-        }
-        Source::Column(name) => Hole { name: format!("row.{name}"), ty: named(name), param: None },
-        Source::Old(name) => Hole { name: name.to_owned(), ty: named(name), param: None },
+    Hole {
+        name: spelled(source),
+        ty: column.map(|column| &column.ty),
+        param: param.map(|param| param.ty),
     }
 }
 
@@ -207,15 +211,6 @@ fn opaque(path: &str, holes: &[Hole<'_>]) -> Vec<Problem> {
         Some(ColumnType::Named(_) | ColumnType::Dynamic) | None => None,
     };
     holes.iter().filter_map(problem).collect()
-}
-
-/// A tag with its holes emptied: two templates of one shape can be one tag.
-fn shape(tag: &str) -> Vec<Option<&str>> {
-    let piece = |piece| match piece {
-        Piece::Text(text) => Some(text),
-        Piece::Hole(_) => None,
-    };
-    pieces(tag).unwrap_or_default().into_iter().map(piece).collect()
 }
 
 /// Types whose equal values have equal texts.
@@ -294,7 +289,7 @@ touches = ["tag owner:{owner}", "tag owner:{row.owner}", "tag all"]
         let (text, uuid) = (ColumnType::Named(ParamType::Text), ColumnType::Named(ParamType::Uuid));
         let found = problems("postgres", &text, &uuid);
         let places: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
-        let touches = "entities.account.writes.move.touches";
+        let touches = "entity.account.write.move.touches";
         assert_eq!(places, [format!("{touches}[0]"), format!("{touches}[1]")]);
         assert!(found[0].1.contains("`owner` is of type uuid"), "{found:?}");
         assert!(found[0].1.contains("`row.owner` of type text"), "{found:?}");
@@ -307,7 +302,7 @@ touches = ["tag owner:{owner}", "tag owner:{row.owner}", "tag all"]
         let citext = ColumnType::Opaque("citext".to_owned());
         let found = problems("postgres", &citext, &citext);
         assert_eq!(found.len(), 2, "{found:?}");
-        assert_eq!(found[0].0, "entities.account.tags[0]");
+        assert_eq!(found[0].0, "entity.account.tags[0]");
         assert!(found[0].1.contains("`row.owner` is of type citext"), "{found:?}");
     }
 

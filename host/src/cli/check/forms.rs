@@ -1,13 +1,14 @@
 //! Forms of tags: which templates can give one tag.
 
-use crate::config::template::{self, Piece, Source};
+use crate::config::template::{returned, sources};
+use crate::policy::{Piece, Source};
 
 /// Stands for a value. No tag has it.
 const HOLE: char = '\0';
 
 /// Whether two templates can give the same tag. What a value is spelled with has no `:` and no `/`, so
 /// the parts between these can be compared one by one.
-pub(super) fn meet(one: &str, other: &str) -> bool {
+pub(super) fn meet(one: &[Piece], other: &[Piece]) -> bool {
     const BETWEEN: [char; 2] = [':', '/'];
     let (one, other) = (outline(one), outline(other));
     let separators = |form| str::matches(form, BETWEEN);
@@ -16,31 +17,31 @@ pub(super) fn meet(one: &str, other: &str) -> bool {
 }
 
 /// Whether two templates have the same text around their holes.
-pub(super) fn are_alike(one: &str, other: &str) -> bool {
+pub(super) fn are_alike(one: &[Piece], other: &[Piece]) -> bool {
     outline(one) == outline(other)
 }
 
 /// Whether a tag depends on the row that carries it.
-pub(super) fn is_of_row(tag: &str) -> bool {
-    template::sources(tag).into_iter().any(|source| source.returned().is_some())
+pub(super) fn is_of_row(tag: &[Piece]) -> bool {
+    sources(tag).any(|source| returned(source).is_some())
 }
 
 /// The columns of the row that a tag is made of.
-pub(super) fn columns(tag: &str) -> Vec<&str> {
-    let column = |source| match source {
-        Source::Column(name) => Some(name),
-        Source::Param(_) | Source::Old(_) => None,
-    };
-    template::sources(tag).into_iter().filter_map(column).collect()
+pub(super) fn columns(tag: &[Piece]) -> Vec<&str> {
+    sources(tag)
+        .filter_map(|source| match source {
+            Source::Column(name) => Some(name.as_str()),
+            Source::Argument(_) | Source::OldColumn(_) => None,
+        })
+        .collect()
 }
 
-fn outline(tag: &str) -> String {
+fn outline(tag: &[Piece]) -> String {
     let mut outline = String::new();
-    // What can't be read was refused with the configuration.
-    for piece in template::pieces(tag).unwrap_or_default() {
+    for piece in tag {
         match piece {
             Piece::Text(text) => outline.push_str(text),
-            Piece::Hole(_) => outline.push(HOLE),
+            Piece::Value(_) => outline.push(HOLE),
         }
     }
     outline
@@ -71,6 +72,7 @@ fn fits(text: &str, before: &str, after: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TagTemplate;
 
     #[test]
     fn templates_meet_if_some_values_make_one_tag_of_them() {
@@ -89,8 +91,9 @@ mod tests {
             ("all", "all", true),
             ("all", "al", false),
         ] {
-            assert_eq!(meet(one, other), expected, "{one} and {other}");
-            assert_eq!(meet(other, one), expected, "{other} and {one}");
+            let [one, other] = [one, other].map(|text| TagTemplate::parse(text).unwrap());
+            assert_eq!(meet(one.pieces(), other.pieces()), expected, "{one} and {other}");
+            assert_eq!(meet(other.pieces(), one.pieces()), expected, "{other} and {one}");
         }
     }
 }

@@ -12,11 +12,11 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use crate::config::{Config, Environment, ProblemAt, locate, locate_key};
+use crate::config::{Config, Environment, ProblemAt, locate};
 use crate::origin::{Column, OriginError, Prepared};
 use crate::policy::gate::{self, Rejection};
 use crate::policy::{Engine, builtin, read_file};
-use crate::service::{connect_origin, connect_queries, connect_store, terms};
+use crate::service::{conditions, connect_origin, connect_queries, connect_store};
 use crate::store::{Audit, Digest, Key, Name, Store, audit};
 
 use super::{Failed, load, say};
@@ -55,13 +55,13 @@ pub(super) async fn run(path: &Path) -> Result<(), Failed> {
 }
 
 impl Findings<'_> {
-    /// A problem at a path of the settings, such as `entities.user.profile.read`.
+    /// A problem at a path of the file, such as `entity.user.profile.read`.
     fn add(&mut self, path: &str, message: impl Into<String>) {
         let found = locate(&self.text, &self.file, &self.environment, path, message.into());
         self.problems.push(found);
     }
 
-    /// Something at a path of the settings that may be as meant.
+    /// Something at a path of the file that may be as meant.
     fn note(&mut self, path: &str, message: impl Into<String>) {
         let found = locate(&self.text, &self.file, &self.environment, path, message.into());
         self.notes.push(found);
@@ -78,18 +78,6 @@ impl Findings<'_> {
         }
     }
 
-    /// A problem at a key of the file, such as `store.url`.
-    fn add_key(&mut self, path: &str, message: impl Into<String>) {
-        let found = locate_key(&self.text, &self.file, &self.environment, path, message.into());
-        self.problems.push(found);
-    }
-
-    /// Something at a key of the file that may be as meant.
-    fn note_key(&mut self, path: &str, message: impl Into<String>) {
-        let found = locate_key(&self.text, &self.file, &self.environment, path, message.into());
-        self.notes.push(found);
-    }
-
     fn policy(&mut self) -> Result<(), Failed> {
         let engine = Engine::new(self.config.policy.limits.clone())?;
         let bytes = match &self.config.policy.component {
@@ -98,12 +86,12 @@ impl Findings<'_> {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     let message = format!("{}: {error}", path.display());
-                    self.add_key("policy.component", message);
+                    self.add("policy.component", message);
                     return Ok(());
                 }
             },
         };
-        match gate::examine(&engine, &bytes, &terms(self.config)) {
+        match gate::examine(&engine, &bytes, &conditions(self.config)) {
             Ok(passed) => {
                 let report = passed.report();
                 say(format_args!(
@@ -125,26 +113,26 @@ impl Findings<'_> {
                 self.add(&finding.at, finding.message.clone());
             }
         } else {
-            self.add_key("policy.component", rejection.to_string());
+            self.add("policy.component", rejection.to_string());
         }
     }
 
     async fn store(&mut self) {
         let store = match connect_store(self.config) {
             Ok(store) => store,
-            Err(error) => return self.add_key("store.url", error.to_string()),
+            Err(error) => return self.add("store.url", error.to_string()),
         };
         match store.beat().await {
             Ok(_) => say(format_args!("store: {} answers", store.kind())),
             // What is wrong with the server says more than that it does not answer.
             Err(error) if self.config.store.url.is_none() => {
-                return self.add_key("store.url", error.to_string());
+                return self.add("store.url", error.to_string());
             }
             Err(error) => {
                 let before = self.problems.len();
                 self.audit().await;
                 if self.problems.len() == before {
-                    self.add_key("store.url", error.to_string());
+                    self.add("store.url", error.to_string());
                 }
                 return;
             }
@@ -159,9 +147,9 @@ impl Findings<'_> {
             Ok(Audit { version, keys, complaints, notes }) => {
                 say(format_args!("store: Redis {version}, {keys} keys of ours looked at"));
                 notes.iter().for_each(|note| say(format_args!("store: {note}")));
-                complaints.into_iter().for_each(|complaint| self.add_key("store.url", complaint));
+                complaints.into_iter().for_each(|complaint| self.add("store.url", complaint));
             }
-            Err(error) => self.add_key("store.url", error.to_string()),
+            Err(error) => self.add("store.url", error.to_string()),
         }
     }
 
@@ -174,7 +162,7 @@ impl Findings<'_> {
         let tracked = store.get_tracked(&name).await;
         if tracked.is_ok_and(|tracked| !tracked.answer.heard) {
             let name = &entity.name;
-            self.add_key(
+            self.add(
                 "store.url",
                 format!(
                     "it does not tell of changes, so entity {name:?} gets no near cache; allow \
@@ -188,10 +176,10 @@ impl Findings<'_> {
         let origin = match connect_origin(self.config) {
             Ok(Some(origin)) => origin,
             Ok(None) => return say("origin: none is configured"),
-            Err(error) => return self.add_key("origin.url", error.to_string()),
+            Err(error) => return self.add("origin.url", error.to_string()),
         };
         if let Err(error) = origin.ping().await {
-            return self.add_key("origin.url", error.to_string());
+            return self.add("origin.url", error.to_string());
         }
         say(format_args!("origin: {} answers", origin.kind()));
         let config = self.config;
@@ -202,7 +190,7 @@ impl Findings<'_> {
             if let Some(read) = &entity.read {
                 let result = origin.prepare_read(read).await;
                 let needed = entity.tagged_columns();
-                let path = format!("entities.{name}.read");
+                let path = format!("entity.{name}.read");
                 if let Some(columns) = self.statement(&path, result, &needed, "tags") {
                     answers.read(name, columns);
                     relations.ask_read(&*origin, entity).await;
@@ -212,7 +200,7 @@ impl Findings<'_> {
             for (write, declared) in &entity.writes {
                 let result = origin.prepare_write(&declared.statement).await;
                 let (path, needed) =
-                    (format!("entities.{name}.writes.{write}.sql"), declared.touched_columns());
+                    (format!("entity.{name}.write.{write}.sql"), declared.touched_columns());
                 if let Some(columns) = self.statement(&path, result, &needed, "touches") {
                     answers.write(name, write, columns);
                     relations.ask_write(&*origin, entity, declared).await;
@@ -238,7 +226,7 @@ impl Findings<'_> {
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = answered {
-            self.add_key("query.url", error);
+            self.add("query.url", error);
         }
     }
 
@@ -247,7 +235,7 @@ impl Findings<'_> {
         for (path, message) in relations.untold() {
             match path {
                 Some(path) => self.note(path, message),
-                None => self.note_key("origin.url", message),
+                None => self.note("origin.url", message),
             }
         }
     }
@@ -257,7 +245,7 @@ impl Findings<'_> {
         &mut self,
         path: &str,
         result: Result<Prepared, OriginError>,
-        needed: &[&str],
+        needed: &[String],
         of: &str,
     ) -> Option<Vec<Column>> {
         match result {

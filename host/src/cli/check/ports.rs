@@ -42,7 +42,7 @@ impl Findings<'_> {
             } else {
                 "write another one"
             };
-            self.add_key(key, format!("{address} can't be listened on: {error}; {what}"));
+            self.add(key, format!("{address} can't be listened on: {error}; {what}"));
         }
     }
 }

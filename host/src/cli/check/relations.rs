@@ -8,12 +8,13 @@
 //! | a trigger, rule or function that the database does not look into | a note: only its author knows what it changes or reads |
 //! | the database does not tell of a statement, or this role may not ask | a note: the statement was not compared |
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::forms::meet;
 use super::touched::Touched;
 use super::touches::{Found, read_of};
-use crate::config::{Allowed, Config, Entity, Write};
+use crate::config::{Allowed, Config, EntityConfig, WriteConfig};
 use crate::name::Prefix;
 use crate::origin::{
     Cause, Change, Changes, Columns, Footprint, Origin, OriginError, Table, Unseen, Usage,
@@ -39,7 +40,7 @@ impl<'c> Relations<'c> {
     }
 
     /// Asks what an entity's read uses.
-    pub(super) async fn ask_read(&mut self, origin: &dyn Origin, entity: &'c Entity) {
+    pub(super) async fn ask_read(&mut self, origin: &dyn Origin, entity: &'c EntityConfig) {
         let Some(read) = &entity.read else { return };
         match origin.reads_from(read).await {
             Ok(footprint) => _ = self.footprints.insert(&entity.name, footprint),
@@ -51,8 +52,8 @@ impl<'c> Relations<'c> {
     pub(super) async fn ask_write(
         &mut self,
         origin: &dyn Origin,
-        entity: &'c Entity,
-        write: &'c Write,
+        entity: &'c EntityConfig,
+        write: &'c WriteConfig,
     ) {
         match origin.changes(&write.statement).await {
             Ok(changes) => _ = self.changes.insert((&entity.name, &write.name), changes),
@@ -100,7 +101,7 @@ impl<'c> Relations<'c> {
         });
     }
 
-    fn of_read(&self, entity: &Entity) -> Vec<Found> {
+    fn of_read(&self, entity: &EntityConfig) -> Vec<Found> {
         let Some(footprint) = self.footprints.get(&*entity.name) else { return Vec::new() };
         let add = |message, is_note| Found { path: read_path(entity), message, is_note };
         let secured = footprint.tables.iter().find(|(_, usage)| usage.row_security);
@@ -112,10 +113,12 @@ impl<'c> Relations<'c> {
             );
             add(message, false)
         });
-        let unseen = listed(&footprint.unseen).map(|what| {
+        let unseen = listed(&footprint.unseen).filter(|_| entity.depends.is_empty());
+        let unseen = unseen.map(|what| {
             let message = format!(
                 "{what} may read tables that the database does not name: every write that changes \
-                 one of them has to touch {}, and that can't be compared",
+                 one of them has to touch {}, and that can't be compared; \
+                 name them in depends = [\"…\"]",
                 entity.name
             );
             add(message, true)
@@ -129,7 +132,7 @@ impl<'c> Relations<'c> {
         store.url.is_some() && store.prefix == Prefix::default()
     }
 
-    fn of_write(&self, path: &str, write: &Write, changes: &Changes) -> Vec<Found> {
+    fn of_write(&self, path: &str, write: &WriteConfig, changes: &Changes) -> Vec<Found> {
         if write.allowed.contains(&Allowed::StaleReads) {
             return Vec::new();
         }
@@ -139,48 +142,61 @@ impl<'c> Relations<'c> {
     }
 
     /// The reads that a write makes untrue and does not touch.
-    fn unreached(&self, path: &str, write: &Write, changes: &Changes) -> Vec<Found> {
+    fn unreached(&self, path: &str, write: &WriteConfig, changes: &Changes) -> Vec<Found> {
         // A write that touches nothing, and does not say that this is meant, is refused once as such,
         // whatever it changes.
         if write.touches.is_empty() && !write.touches_nothing {
             return Vec::new();
         }
-        let touches: Vec<Touched<'_>> =
-            write.touches.iter().filter_map(|text| Touched::of(text)).collect();
-        let is_unreached = |entity: &&Entity| !touches.iter().any(|touch| reaches(touch, entity));
+        let touches: Vec<Touched<'_>> = write.touches.iter().map(Touched::of).collect();
+        let is_unreached =
+            |entity: &&EntityConfig| !touches.iter().any(|touch| reaches(touch, entity));
         let entities = self.config.entities.values().filter(is_unreached);
         let stale = entities.filter_map(|entity| {
-            let footprint = self.footprints.get(&*entity.name)?;
-            let what = concerning(changes, footprint)?;
+            let what = self.concerning(changes, entity)?;
             let (path, message) = (format!("{path}.touches"), stale(write, entity, &what));
             Some(Found { path, message, is_note: false })
         });
         stale.collect()
     }
+
+    /// How a write changes what a read uses, in words; `None` if it does not.
+    fn concerning(&self, changes: &Changes, entity: &EntityConfig) -> Option<String> {
+        let concerning = changes.tables.iter().filter_map(|(table, change)| {
+            let usage = self.usage(entity, table)?;
+            change.concerns(&usage).then(|| phrase(table, change, &usage))
+        });
+        let phrases: Vec<String> = concerning.collect();
+        (!phrases.is_empty()).then(|| phrases.join(" and "))
+    }
+
+    /// How a read uses a table; `None` if it does not. What `depends` says goes before what the
+    /// database says.
+    fn usage(&self, entity: &EntityConfig, table: &Table) -> Option<Cow<'_, Usage>> {
+        let derived = self.footprints.get(&*entity.name).and_then(|found| found.tables.get(table));
+        if entity.depends.is_empty() {
+            return derived.map(Cow::Borrowed);
+        }
+        let whole = Usage { columns: Columns::All, row_security: false };
+        let is_declared = entity.depends.iter().any(|name| table.is_called(name));
+        is_declared.then(|| derived.map_or(Cow::Owned(whole), Cow::Borrowed))
+    }
 }
 
-fn read_path(entity: &Entity) -> String {
-    format!("entities.{}.read", entity.name)
+fn read_path(entity: &EntityConfig) -> String {
+    format!("entity.{}.read", entity.name)
 }
 
-fn write_path(entity: &Entity, write: &Write) -> String {
-    format!("entities.{}.writes.{}", entity.name, write.name)
+fn write_path(entity: &EntityConfig, write: &WriteConfig) -> String {
+    format!("entity.{}.write.{}", entity.name, write.name)
 }
 
 /// Whether a touch makes a read untrue: it names the read, or a tag that the read carries.
-fn reaches(touch: &Touched<'_>, entity: &Entity) -> bool {
+fn reaches(touch: &Touched<'_>, entity: &EntityConfig) -> bool {
     touch.is_read_of(&entity.name)
-        || touch.tag().is_some_and(|tag| entity.tags.iter().any(|carried| meet(carried, tag)))
-}
-
-/// How a write changes what a read uses, in words; `None` if it does not.
-fn concerning(changes: &Changes, footprint: &Footprint) -> Option<String> {
-    let concerning = changes.tables.iter().filter_map(|(table, change)| {
-        let usage = footprint.tables.get(table)?;
-        change.concerns(usage).then(|| phrase(table, change, usage))
-    });
-    let phrases: Vec<String> = concerning.collect();
-    (!phrases.is_empty()).then(|| phrases.join(" and "))
+        || touch
+            .tag()
+            .is_some_and(|tag| entity.tags.iter().any(|carried| meet(carried.pieces(), tag)))
 }
 
 fn phrase(table: &Table, change: &Change, usage: &Usage) -> String {
@@ -199,13 +215,13 @@ fn phrase(table: &Table, change: &Change, usage: &Usage) -> String {
     }
 }
 
-fn stale(write: &Write, entity: &Entity, what: &str) -> String {
+fn stale(write: &WriteConfig, entity: &EntityConfig, what: &str) -> String {
     let (name, read) = (&entity.name, read_of(entity, write));
     let subject = match write.touches_nothing {
         true => "it says that it touches nothing, and changes",
         false => "it changes",
     };
-    let carried: Vec<String> = entity.tags.iter().map(|tag| format!("{tag:?}")).collect();
+    let carried: Vec<String> = entity.tags.iter().map(|tag| format!("{:?}", tag.text())).collect();
     let or_tag = match carried.is_empty() {
         true => String::new(),
         false => format!(" or a tag that it carries ({})", carried.join(", ")),

@@ -14,14 +14,15 @@ use std::time::Duration;
 use super::forms::{are_alike, columns, is_of_row, meet};
 use super::statement::Statement;
 use super::touched::Touched;
-use crate::config::template::{self, Source};
-use crate::config::{Allowed, Config, Entity, Param, Write, suggestion};
+use crate::config::template::sources;
+use crate::config::{Allowed, Config, EntityConfig, Param, TagTemplate, WriteConfig, suggestion};
 use crate::origin::{ParamType, Rows};
+use crate::policy::{Piece, Source};
 
 /// Something that was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The path into the settings: `entities.user.profile.writes.rename.touches[0]`.
+    /// The path into the settings: `entity.user.profile.write.rename.touches[0]`.
     pub(super) path: String,
     /// What it is, and what to do.
     pub(super) message: String,
@@ -34,7 +35,7 @@ pub(super) fn found(config: &Config) -> Vec<Found> {
     let mut found = Vec::new();
     for entity in config.entities.values() {
         for write in entity.writes.values() {
-            let touches = write.touches.iter().filter_map(|text| Touched::of(text)).collect();
+            let touches = write.touches.iter().map(Touched::of).collect();
             let statement = Statement::read(&write.statement.sql);
             Case { config, entity, write, touches, statement, found: &mut found }.look();
         }
@@ -45,8 +46,8 @@ pub(super) fn found(config: &Config) -> Vec<Found> {
 /// One write, as it is looked at.
 struct Case<'c, 'f> {
     config: &'c Config,
-    entity: &'c Entity,
-    write: &'c Write,
+    entity: &'c EntityConfig,
+    write: &'c WriteConfig,
     touches: Vec<Touched<'c>>,
     statement: Statement,
     found: &'f mut Vec<Found>,
@@ -84,12 +85,14 @@ impl<'c> Case<'c, '_> {
         );
     }
 
-    fn carriers(&mut self, at: usize, tag: &str) {
+    fn carriers(&mut self, at: usize, tag: &[Piece]) {
         let tags = || self.config.entities.values().flat_map(|entity| &entity.tags);
-        if tags().any(|carried| meet(carried, tag)) || self.allows(Allowed::UnreadTags) {
+        if tags().any(|carried| meet(carried.pieces(), tag)) || self.allows(Allowed::UnreadTags) {
             return;
         }
-        let meant = match suggestion(tag, tags().map(String::as_str)) {
+        let text = self.write.touches[at].text();
+        let text = text.strip_prefix("tag ").unwrap_or(text).trim();
+        let meant = match suggestion(text, tags().map(TagTemplate::text)) {
             Some(meant) => format!("did you mean \"tag {meant}\"?"),
             None => "give it to one in tags, or touch the read itself.".to_owned(),
         };
@@ -106,15 +109,15 @@ impl<'c> Case<'c, '_> {
     }
 
     /// A parameter of a tag has the type of the one that the tag is carried by.
-    fn types(&mut self, at: usize, tag: &str) {
+    fn types(&mut self, at: usize, tag: &[Piece]) {
         for entity in self.config.entities.values() {
-            for carried in entity.tags.iter().filter(|carried| are_alike(carried, tag)) {
-                let pairs = template::sources(tag).into_iter().zip(template::sources(carried));
+            for carried in entity.tags.iter().filter(|carried| are_alike(carried.pieces(), tag)) {
+                let pairs = sources(tag).zip(carried.sources());
                 for (own, theirs) in pairs {
-                    let (Source::Param(own), Source::Param(theirs)) = (own, theirs) else {
+                    let (Source::Argument(own), Source::Argument(theirs)) = (own, theirs) else {
                         continue;
                     };
-                    let ty = |params: &[Param], name| {
+                    let ty = |params: &[Param], name: &str| {
                         params.iter().find(|param| param.name == name).map(|param| param.ty)
                     };
                     let types = ty(&self.write.params, own).zip(ty(&entity.params, theirs));
@@ -142,11 +145,11 @@ impl<'c> Case<'c, '_> {
         }
         let touched = &self.touches[at];
         let moved = touched.sources.iter().enumerate().find_map(|(place, source)| {
-            let column = self.set_column(*source)?;
+            let column = self.set_column(source)?;
             let is_old = |other: &Touched<'_>| match other.sources.get(place) {
-                Some(Source::Old(_)) => true,
-                Some(other @ Source::Param(_)) => {
-                    other != source && self.set_column(*other).is_none()
+                Some(Source::OldColumn(_)) => true,
+                Some(other @ Source::Argument(_)) => {
+                    other != source && self.set_column(other).is_none()
                 }
                 Some(Source::Column(_)) | None => false,
             };
@@ -175,15 +178,15 @@ impl<'c> Case<'c, '_> {
         self.problem(&format!("touches[{at}]"), message);
     }
 
-    /// The column whose new value this is; none: it is another's, or an old one.
-    fn set_column(&self, source: Source<'c>) -> Option<&str> {
+    /// The column whose new value this is; `None` if it is another's, or an old one.
+    fn set_column(&self, source: &Source) -> Option<&str> {
         match source {
-            Source::Old(_) => None,
+            Source::OldColumn(_) => None,
             Source::Column(name) => {
                 self.statement.sets.iter().map(|set| set.column.as_str()).find(|set| *set == name)
             }
-            Source::Param(name) => {
-                let index = self.write.params.iter().position(|param| param.name == name)?;
+            Source::Argument(name) => {
+                let index = self.write.params.iter().position(|param| param.name == *name)?;
                 self.statement.set_to(index)
             }
         }
@@ -198,8 +201,11 @@ impl<'c> Case<'c, '_> {
         for at in 0..self.touches.len() {
             let Some(tag) = self.touches[at].tag() else { continue };
             for entity in self.config.entities.values() {
-                let by_row = entity.tags.iter().filter(|carried| meet(carried, tag));
-                if !by_row.map(|carried| columns(carried)).any(|row| self.comes_in(entity, &row)) {
+                let by_row = entity.tags.iter().filter(|carried| meet(carried.pieces(), tag));
+                if !by_row
+                    .map(|carried| columns(carried.pieces()))
+                    .any(|row| self.comes_in(entity, &row))
+                {
                     continue;
                 }
                 let Some(stays) = stays(entity).filter(|_| !self.reaches_absence(entity)) else {
@@ -214,7 +220,7 @@ impl<'c> Case<'c, '_> {
 
     /// Whether the write can bring a row into a read that found nothing and that carries tags of these
     /// columns: a new one, or one that is found by another value than before.
-    fn comes_in(&self, entity: &Entity, columns: &[&str]) -> bool {
+    fn comes_in(&self, entity: &EntityConfig, columns: &[&str]) -> bool {
         let is_set = |column: &str| self.statement.is_set(column);
         let is_moved = match entity.rows {
             Rows::Many => columns.iter().any(|column| is_set(column)),
@@ -224,8 +230,8 @@ impl<'c> Case<'c, '_> {
     }
 
     /// Whether a read that found nothing is touched: itself, or by a tag that it has all the same.
-    fn reaches_absence(&self, entity: &Entity) -> bool {
-        let own = || entity.tags.iter().filter(|tag| !is_of_row(tag));
+    fn reaches_absence(&self, entity: &EntityConfig) -> bool {
+        let own = || entity.tags.iter().map(TagTemplate::pieces).filter(|tag| !is_of_row(tag));
         self.touches.iter().any(|touched| {
             touched.is_read_of(&entity.name)
                 || touched.tag().is_some_and(|tag| own().any(|own| meet(own, tag)))
@@ -235,8 +241,9 @@ impl<'c> Case<'c, '_> {
     /// A column that a tag is made of is set, and no such tag touched. Whether that is wrong depends on
     /// what the reads show that carry the tag by a parameter.
     fn untouched_tags(&mut self) {
-        let touched =
-            |tag: &str| self.touches.iter().filter_map(Touched::tag).any(|own| meet(own, tag));
+        let touched = |tag: &TagTemplate| {
+            self.touches.iter().filter_map(Touched::tag).any(|own| meet(own, tag.pieces()))
+        };
         let concerned = self.config.entities.values().filter(|entity| {
             entity.name == self.entity.name
                 || self.touches.iter().any(|touched| touched.is_read_of(&entity.name))
@@ -244,11 +251,14 @@ impl<'c> Case<'c, '_> {
         let mut notes = Vec::new();
         for entity in concerned {
             for tag in entity.tags.iter().filter(|tag| !touched(tag)) {
-                let set = columns(tag).into_iter().find(|column| self.statement.is_set(column));
+                let set =
+                    columns(tag.pieces()).into_iter().find(|column| self.statement.is_set(column));
                 let by_parameter = self.config.entities.values().find(|other| {
-                    other.tags.iter().any(|other| !is_of_row(other) && meet(other, tag))
+                    let tags = other.tags.iter().map(TagTemplate::pieces);
+                    tags.into_iter().any(|other| !is_of_row(other) && meet(other, tag.pieces()))
                 });
                 let (Some(column), Some(other)) = (set, by_parameter) else { continue };
+                let tag = tag.text();
                 let old = tag.replace(&format!("{{row.{column}}}"), &format!("{{old.{column}}}"));
                 notes.push(format!(
                     "it sets {column}, of which the tag {tag:?} of {} is made, and touches no such \
@@ -265,7 +275,9 @@ impl<'c> Case<'c, '_> {
         let entity = self.entity;
         let touched = self.touches.iter().any(|touched| {
             touched.is_read_of(&entity.name)
-                || touched.tag().is_some_and(|tag| entity.tags.iter().any(|own| meet(own, tag)))
+                || touched
+                    .tag()
+                    .is_some_and(|tag| entity.tags.iter().any(|own| meet(own.pieces(), tag)))
         });
         let told = self.allows(Allowed::StaleAbsence) || entity.read.is_none();
         if !self.statement.makes_rows || touched || told {
@@ -299,7 +311,7 @@ impl<'c> Case<'c, '_> {
     }
 
     fn add(&mut self, key: &str, message: String, is_note: bool) {
-        let path = format!("entities.{}.writes.{}.{key}", self.entity.name, self.write.name);
+        let path = format!("entity.{}.write.{}.{key}", self.entity.name, self.write.name);
         self.found.push(Found { path, message, is_note });
     }
 }
@@ -312,7 +324,7 @@ struct Stays {
 }
 
 /// `None` if the entity does not keep what was not found.
-fn stays(entity: &Entity) -> Option<Stays> {
+fn stays(entity: &EntityConfig) -> Option<Stays> {
     let stays =
         |why, what, time: Duration| Stays { why, what, time: humantime::format_duration(time) };
     match entity.rows {
@@ -330,7 +342,7 @@ fn stays(entity: &Entity) -> Option<Stays> {
     }
 }
 
-fn absent(entity: &Entity, write: &Write, stays: &Stays) -> String {
+fn absent(entity: &EntityConfig, write: &WriteConfig, stays: &Stays) -> String {
     let (name, read) = (&entity.name, read_of(entity, write));
     let tag = match entity.params.first() {
         Some(param) => format!("{name}:{{{}}}", param.name),
@@ -349,7 +361,7 @@ fn absent(entity: &Entity, write: &Write, stays: &Stays) -> String {
 }
 
 /// The read of an entity by what a write knows: its own parameters, and else columns.
-pub(super) fn read_of(entity: &Entity, write: &Write) -> String {
+pub(super) fn read_of(entity: &EntityConfig, write: &WriteConfig) -> String {
     let argument = |param: &Param| match write.params.iter().any(|own| own == param) {
         true => param.name.clone(),
         false => format!("row.{}", param.name),

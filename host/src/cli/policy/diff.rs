@@ -1,6 +1,7 @@
 //! `corral policy diff`: two policies, the same questions, and where the answers differ.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
@@ -9,10 +10,10 @@ use serde_json::{Map, Value};
 use crate::config::Config;
 use crate::policy::compare::trace::{self, Prediction, predict};
 use crate::policy::compare::{Comparison, Finding, Pair, Questions, Shift};
-use crate::policy::gate::{self, Passed, Terms};
+use crate::policy::gate::{self, Conditions, Passed};
 use crate::policy::{Engine, Policy, builtin};
 use crate::service::{
-    TraceRequests, generated_questions, recorded_questions, terms, trace_requests,
+    TraceRequests, conditions, generated_questions, recorded_questions, trace_requests,
 };
 use crate::trace::Trace;
 
@@ -128,18 +129,18 @@ fn pass(
         std::fs::read(path).with_context(|| shown.to_string())?
     };
     let settings = settings(config, overlay).map_err(Failed::Usage)?;
-    let passed = gate::examine(engine, &bytes, &Terms { settings, ..terms(config) });
+    let configuration = Arc::new(config.for_policy_with(&settings));
+    let passed = gate::examine(engine, &bytes, &Conditions { configuration, ..conditions(config) });
     Ok(passed.map_err(|rejection| anyhow!("{shown}: {rejection}"))?)
 }
 
-fn settings(config: &Config, overlay: Option<&str>) -> anyhow::Result<String> {
-    let settings = config.policy_settings_json();
+fn settings(config: &Config, overlay: Option<&str>) -> anyhow::Result<Map<String, Value>> {
+    let mut settings = config.policy.settings.clone();
     let Some(overlay) = overlay else { return Ok(settings) };
-    let mut settings: Map<String, Value> = serde_json::from_str(&settings)?;
     let overlay = serde_json::from_str(overlay)
         .context("settings are a JSON object, such as '{\"jitter\": 0.5}'")?;
     lay_over(&mut settings, overlay);
-    Ok(Value::Object(settings).to_string())
+    Ok(settings)
 }
 
 /// Objects are merged, everything else is replaced.

@@ -6,9 +6,9 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use crate::config::{Config, Environment};
-use crate::policy::gate::{self, Passport, Rejection, Terms};
+use crate::policy::gate::{self, Conditions, Passport, Rejection};
 use crate::policy::{Engine, Limits};
-use crate::service::terms;
+use crate::service::conditions;
 
 use crate::cli::{Failed, load, say};
 
@@ -47,7 +47,7 @@ pub(super) fn run(file: &Path, config: Option<&Path>, as_json: bool) -> Result<(
         Some(path) => load(path)?,
         None => Config::parse(SHOP, "the example configuration", &Environment::default())?,
     };
-    let examined = examine(file, config.policy.limits.clone(), &terms(&config))?;
+    let examined = examine(file, config.policy.limits.clone(), &conditions(&config))?;
     if as_json {
         let document = match &examined {
             Ok(passport) => json!({ "passed": true, "report": passport }),
@@ -72,11 +72,11 @@ pub(super) fn run(file: &Path, config: Option<&Path>, as_json: bool) -> Result<(
 pub(super) fn examine(
     file: &Path,
     limits: Limits,
-    terms: &Terms,
+    conditions: &Conditions,
 ) -> Result<Result<Passport, Rejection>, Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let engine = Engine::new(limits)?;
-    Ok(gate::examine(&engine, &bytes, terms).map(|passed| passed.report().clone()))
+    Ok(gate::examine(&engine, &bytes, conditions).map(|passed| passed.report().clone()))
 }
 
 fn tell(passport: &Passport) {

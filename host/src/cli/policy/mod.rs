@@ -16,8 +16,8 @@ use clap::Subcommand;
 
 use crate::config::Config;
 use crate::policy::Limits;
-use crate::policy::gate::{Passport, Terms};
-use crate::service::terms;
+use crate::policy::gate::{Conditions, Passport};
+use crate::service::conditions;
 
 use super::Failed;
 use super::client::Host;
@@ -156,7 +156,7 @@ fn examine(
     limits: impl FnOnce() -> Limits,
 ) -> Result<Passport, Failed> {
     let limits = config.map_or_else(limits, |config| config.policy.limits.clone());
-    let terms = config.map_or_else(Terms::default, terms);
-    let passport = gate::examine(file, limits, &terms)?;
+    let conditions = config.map_or_else(Conditions::default, conditions);
+    let passport = gate::examine(file, limits, &conditions)?;
     passport.map_err(|rejection| anyhow!("{}: {rejection}", file.display()).into())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
 
 use crate::policy::build::Language;
-use crate::policy::gate::{self, Passport, Terms};
+use crate::policy::gate::{self, Conditions, Passport};
 use crate::policy::suite::{self, CHECKS};
 use crate::policy::{Engine, Policy};
 
@@ -51,8 +51,8 @@ pub(super) fn run(command: &Test) -> Result<(), Failed> {
 fn examine(file: &Path, own: &Map<String, Value>) -> Result<(Passport, Vec<Verdict>), Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let engine = Engine::new(Language::JavaScript.limits())?;
-    let terms = Terms::new(suite::settings(own), suite::entities());
-    let passed = gate::examine(&engine, &bytes, &terms)
+    let conditions = Conditions::of(suite::configuration(own));
+    let passed = gate::examine(&engine, &bytes, &conditions)
         .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
     let policy: &dyn Policy = &**passed.pool();
     let verdict = |check: &suite::Check| Verdict {

@@ -11,7 +11,7 @@ use crate::service::{Arguments, ExplainError, Explained};
 use super::super::access::Scope;
 use super::super::problem::Problem;
 use super::super::{Face, query_string};
-use super::{component, refused};
+use super::component;
 
 /// `GET /admin/explain/{entity}?id=42`
 pub(in crate::http) async fn explain(
@@ -49,6 +49,6 @@ async fn explained(
     match face.corral.explain(&entity, Arguments::Text(&pairs), candidate).await {
         Ok(explained) => Ok(Json(explained)),
         Err(ExplainError::Request(error)) => Err(error.into()),
-        Err(ExplainError::Candidate(rejection)) => Err(refused(&rejection)),
+        Err(ExplainError::Candidate(error)) => Err(error.into()),
     }
 }

@@ -12,7 +12,7 @@ use crate::service::ShadowError;
 use super::super::Face;
 use super::super::access::Scope;
 use super::super::problem::Problem;
-use super::{component, refused};
+use super::component;
 
 /// How much of what happens a shadow is asked.
 #[derive(serde::Deserialize)]
@@ -38,7 +38,7 @@ pub(in crate::http) async fn start(
     let bytes = component(&face, &headers, body).await?;
     match face.corral.policies().start_shadow(bytes.to_vec(), sample).await {
         Ok(report) => Ok(Json(report)),
-        Err(ShadowError::Refused(rejection)) => Err(refused(&rejection)),
+        Err(ShadowError::Refused(error)) => Err(error.into()),
         Err(ShadowError::Thread(error)) => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "no-thread",

@@ -100,6 +100,9 @@ pub enum BuildError {
     /// What was built can't be read as WebAssembly.
     #[error("the compiler's output can't be read: {0}")]
     Output(String),
+    /// The project lacks support code, and can't be given it.
+    #[error(transparent)]
+    Support(#[from] NewError),
     /// A file could not be read or written.
     #[error("{path}: {error}")]
     File {
@@ -204,10 +207,12 @@ fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, Stamp), BuildE
     let (mut component, compiler) = match language {
         Language::Rust => rust(directory)?,
         Language::JavaScript => {
+            new::complete(language, directory)?;
             let compiler = interpreted::javascript(directory)?;
             (interpreted::compile_javascript(directory, &compiler)?, compiler.version)
         }
         Language::Python => {
+            new::complete(language, directory)?;
             let compiler = interpreted::python(directory)?;
             (interpreted::compile_python(directory, &compiler)?, compiler.version)
         }

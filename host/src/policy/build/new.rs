@@ -35,29 +35,49 @@ pub enum NewError {
 }
 
 /// A file of a project: its path in it, and its content.
-type Template = (&'static str, &'static str);
+type ProjectFile = (&'static str, &'static str);
 
-macro_rules! template {
-    ($folder:literal: $($path:literal),+ $(,)?) => {
-        &[$(($path, include_str!(concat!("../../../templates/", $folder, "/", $path)))),+]
+macro_rules! files {
+    ($from:literal, $to:literal: $($path:literal),+ $(,)?) => {
+        &[$((concat!($to, $path), include_str!(concat!("../../../../", $from, $path)))),+]
     };
 }
 
-const RUST: &[Template] = template!("rust":
-    "Cargo.toml", "README.md", "gitignore", "src/canonical.rs", "src/flight.rs",
-    "src/invalidation.rs", "src/lib.rs", "src/lifetime.rs", "src/naming.rs", "src/settings.rs",
-    "src/template.rs", "src/tests.rs",
+const RUST: &[ProjectFile] = files!("host/templates/rust/", "":
+    "Cargo.toml", "README.md", "gitignore", "src/lib.rs", "src/tests.rs",
 );
 
-const JAVASCRIPT: &[Template] = template!("js":
-    "README.md", "canonical.js", "flight.js", "gitignore", "invalidation.js", "lifetime.js",
-    "naming.js", "package.json", "policy.js", "policy.test.js", "settings.js", "sha256.js",
-    "template.js",
+/// The built-in policy's own source, without its tests and without what makes a component of it.
+const RUST_SUPPORT: &[ProjectFile] = files!("core/", "corral-core/":
+    "src/component.rs", "src/contract.rs", "src/contract/change.rs", "src/contract/entity.rs",
+    "src/contract/flight.rs", "src/contract/read.rs", "src/digest.rs", "src/distinct.rs",
+    "src/escape.rs", "src/export.rs", "src/flight.rs", "src/invalidation.rs", "src/json.rs",
+    "src/key.rs", "src/lib.rs", "src/lifetime.rs", "src/naming.rs", "src/policy.rs",
+    "src/rules.rs", "src/settings.rs", "src/tag.rs",
 );
 
-const PYTHON: &[Template] = template!("python":
-    "README.md", "app.py", "canonical.py", "flight.py", "gitignore", "invalidation.py",
-    "lifetime.py", "naming.py", "requirements.txt", "settings.py", "template.py", "test_policy.py",
+const RUST_SUPPORT_MANIFEST: &[ProjectFile] = files!("host/templates/rust/", "":
+    "corral-core/Cargo.toml",
+);
+
+const JAVASCRIPT: &[ProjectFile] = files!("host/templates/js/", "":
+    "README.md", "gitignore", "package.json", "policy.js", "policy.test.js",
+);
+
+const JAVASCRIPT_SUPPORT: &[ProjectFile] = files!("host/templates/js/", "":
+    "corral/flight.js", "corral/invalidation.js", "corral/lifetime.js", "corral/naming.js",
+    "corral/policy.js", "corral/settings.js", "corral/sha256.js", "corral/signs.js",
+    "corral/spelling.js",
+);
+
+const PYTHON: &[ProjectFile] = files!("host/templates/python/", "":
+    "README.md", "app.py", "gitignore", "requirements.txt", "test_policy.py",
+);
+
+const PYTHON_SUPPORT: &[ProjectFile] = files!("host/templates/python/", "":
+    "corral/__init__.py", "corral/canonical.py", "corral/decisions.py", "corral/flight.py",
+    "corral/invalidation.py", "corral/lifetime.py", "corral/naming.py", "corral/policy.py",
+    "corral/settings.py",
 );
 
 /// Writes a small, complete policy project into `directory`, which must not exist or be empty. It
@@ -73,17 +93,49 @@ pub fn new(name: &str, language: Language, directory: &Path) -> Result<(), NewEr
     if taken || directory.is_file() {
         return Err(NewError::Exists(directory.to_owned()));
     }
-    let files = match language {
-        Language::Rust => RUST,
-        Language::JavaScript => JAVASCRIPT,
-        Language::Python => PYTHON,
-    };
-    for (path, content) in files {
+    for (path, content) in own(language) {
         // With its dot it would hide files of this repository.
         let path = if *path == "gitignore" { ".gitignore" } else { path };
         write(&directory.join(path), &content.replace(PLACEHOLDER, name))?;
     }
-    write(&directory.join("wit/policy.wit"), CONTRACT)
+    for (path, content) in support(language) {
+        write(&directory.join(path), content)?;
+    }
+    Ok(())
+}
+
+/// Writes what a project lacks of the support code and of the contract. What is there stays as it is.
+///
+/// # Errors
+/// [`NewError::File`].
+pub(super) fn complete(language: Language, directory: &Path) -> Result<(), NewError> {
+    for (path, content) in support(language) {
+        let path = directory.join(path);
+        if !path.exists() {
+            write(&path, content)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the author edits.
+fn own(language: Language) -> &'static [ProjectFile] {
+    match language {
+        Language::Rust => RUST,
+        Language::JavaScript => JAVASCRIPT,
+        Language::Python => PYTHON,
+    }
+}
+
+/// What the author does not edit.
+fn support(language: Language) -> impl Iterator<Item = &'static ProjectFile> {
+    let code: [&[ProjectFile]; 2] = match language {
+        Language::Rust => [RUST_SUPPORT_MANIFEST, RUST_SUPPORT],
+        Language::JavaScript => [JAVASCRIPT_SUPPORT, &[]],
+        Language::Python => [PYTHON_SUPPORT, &[]],
+    };
+    const WIT: &[ProjectFile] = &[("wit/policy.wit", CONTRACT)];
+    code.into_iter().chain([WIT]).flatten()
 }
 
 fn is_name(name: &str) -> bool {

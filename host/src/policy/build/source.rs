@@ -9,14 +9,14 @@ use super::{BuildError, CONTRACT, Language};
 
 /// SHA-256 over what a component is made from and the host's contract, in hexadecimal: a policy
 /// built for another contract is stale, wherever its project keeps its copy of it. Of a crate that
-/// is `Cargo.toml` and everything under `src` and `wit`; of another project its sources, its list of
+/// is `Cargo.toml` and everything under `src`, `corral-core` and `wit`; of another project its sources, its list of
 /// dependencies, and `wit`. Names and lengths are part of it.
 pub(super) fn digest(language: Language, directory: &Path) -> Result<String, BuildError> {
     let mut files = Vec::new();
     match language {
         Language::Rust => {
             files.push(directory.join("Cargo.toml"));
-            for folder in ["src", "wit"] {
+            for folder in ["src", "corral-core", "wit"] {
                 collect(&directory.join(folder), &|_| true, &mut files)?;
             }
         }

@@ -7,7 +7,9 @@
 use std::collections::HashSet;
 use std::mem::discriminant;
 
-use crate::policy::{Action, Cause, Event, Failure, Memo, Moment, Report, Request, Sighting, Turn};
+use crate::policy::{
+    Action, Cause, Event, Failure, LoadReport, Memo, Moment, Request, Sighting, Turn,
+};
 
 use super::ledger::{Aspect, Example, Ledger};
 use super::{Pair, entropies, words};
@@ -141,7 +143,7 @@ fn looks() -> Vec<Event> {
 }
 
 fn loads() -> Vec<Event> {
-    let report = |negative| Event::Loaded(Report { cost_ms: COST_MS, bytes: 1_000, negative });
+    let report = |negative| Event::Loaded(LoadReport { cost_ms: COST_MS, bytes: 1_000, negative });
     let failed = |cause, at_hand| Event::LoadFailed(Failure { cause, at_hand });
     let mut events = vec![report(false), report(true), failed(Cause::Unavailable, None)];
     events.extend(
@@ -165,6 +167,6 @@ fn past(past_ms: u32) -> Sighting {
 }
 
 fn words_of(memo: Memo) -> [u32; 4] {
-    let Memo { phase, attempts, since_ms, spare } = memo;
-    [phase, attempts, since_ms, spare]
+    let Memo { phase, since_ms, terms, note } = memo;
+    [phase, since_ms, terms, note]
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::policy::{Action, Event, Lifetime, Memo, Moment, Policy, Report, Request};
+use crate::policy::{Action, Event, Lifetime, LoadReport, Memo, Moment, Policy, Request};
 
 use super::ledger::{Aspect, Example, Ledger};
 use super::{Pair, entropies, words};
@@ -68,7 +68,7 @@ pub(super) fn compare(
 ) -> Vec<Shift> {
     let mut shifts = Vec::new();
     for negative in [false, true] {
-        let report = Report { cost_ms: terms.cost_ms, bytes: BYTES, negative };
+        let report = LoadReport { cost_ms: terms.cost_ms, bytes: BYTES, negative };
         let [old, new] = [pair.old, pair.new].map(|policy| draws(policy, request, terms, report));
         let mut moved = old.len() != new.len();
         for (before, after) in old.iter().zip(&new) {
@@ -104,7 +104,12 @@ pub(crate) fn spread(
 }
 
 /// Lifetimes of a read whose flight nothing disturbs; none when it never fills.
-fn draws(policy: &dyn Policy, request: &Request, terms: Terms, report: Report) -> Vec<Lifetime> {
+fn draws(
+    policy: &dyn Policy,
+    request: &Request,
+    terms: Terms,
+    report: LoadReport,
+) -> Vec<Lifetime> {
     let Ok(Ok(plan)) = policy.plan(request) else { return Vec::new() };
     let moment = Moment { elapsed_ms: 0, left_ms: terms.deadline_ms, entropy: 0 };
     let (mut memo, mut event) = (plan.memo, Event::Absent);

@@ -1,8 +1,8 @@
 //! Requests, events, actions and targets as a reader writes them.
 
 use crate::policy::{
-    Action, Argument, Cause, Change, Event, Failure, Lifetime, Refusal, Report, Request, Scope,
-    Sighting, Subject, Target, Turn, Way, guard,
+    Action, Argument, Cause, Change, Event, Failure, Lifetime, LoadReport, Logged, Operation,
+    Refusal, Request, Scope, Sighting, Subject, Target, Turn, Way, Written, guard,
 };
 
 /// `user.profile(id="42")`
@@ -14,9 +14,22 @@ pub(crate) fn request(request: &Request) -> String {
     format!("{name}({})", arguments(&request.arguments))
 }
 
-/// `user.profile.rename(id="42")`
+/// `user.profile.rename(id="42")`, `public.users: updated`
 pub(crate) fn change(change: &Change) -> String {
-    format!("{}.{}({})", change.entity, change.write, arguments(&change.arguments))
+    match change {
+        Change::Written(Written { entity, write, arguments: given, rows: _ }) => {
+            format!("{entity}.{write}({})", arguments(given))
+        }
+        Change::Logged(Logged { relation, operation, rows: _ }) => {
+            let operation = match operation {
+                Operation::Inserted => "inserted",
+                Operation::Updated => "updated",
+                Operation::Deleted => "deleted",
+                Operation::Truncated => "truncated",
+            };
+            format!("{relation}: {operation}")
+        }
+    }
 }
 
 fn arguments(arguments: &[Argument]) -> String {
@@ -44,10 +57,10 @@ pub(crate) fn event(event: Event) -> String {
         Event::LeaseGranted => "lease-granted".to_owned(),
         Event::LeaseHeld(held_ms) => format!("lease-held({held_ms} ms)"),
         Event::Waited => "waited".to_owned(),
-        Event::Loaded(Report { cost_ms, negative: true, .. }) => {
+        Event::Loaded(LoadReport { cost_ms, negative: true, .. }) => {
             format!("loaded(no row, in {cost_ms} ms)")
         }
-        Event::Loaded(Report { cost_ms, bytes, negative: false }) => {
+        Event::Loaded(LoadReport { cost_ms, bytes, negative: false }) => {
             format!("loaded({bytes} bytes, in {cost_ms} ms)")
         }
         Event::LoadFailed(Failure { cause, at_hand }) => {

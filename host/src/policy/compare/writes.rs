@@ -15,11 +15,11 @@ pub(crate) fn compare(
     let (Ok(before), Ok(after)) = (old, new) else {
         let differs = old.is_ok() != new.is_ok();
         let difference = differs.then(|| Example::new(words::change(change), told(old), told(new)));
-        return ledger.compared(&change.entity, Aspect::Answer, difference);
+        return ledger.compared(change.about(), Aspect::Answer, difference);
     };
     let differs = words::targets(before) != words::targets(after);
     let difference = differs.then(|| Example::new(words::change(change), told(old), told(new)));
-    ledger.compared(&change.entity, Aspect::Targets, difference);
+    ledger.compared(change.about(), Aspect::Targets, difference);
 }
 
 fn told(answer: &Result<Vec<Target>, Trap>) -> String {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::requests::requests;
-use super::{EntityShape, Hot, HotRead, Passed};
-use crate::policy::{Policy, Request};
+use super::{Hot, HotRead, Passed};
+use crate::policy::{Entity, Policy, Request};
 
 /// Reads of each entity by which two namings are compared: those that the gate itself begins with.
 const READS: usize = 48;
@@ -35,6 +35,6 @@ impl Passed {
 
 /// Reads of every entity, by which namings can be compared when nothing is hot.
 #[must_use]
-pub fn sample(entities: &[EntityShape]) -> Vec<Request> {
+pub fn sample(entities: &[Entity]) -> Vec<Request> {
     entities.iter().flat_map(|entity| requests(entity).into_iter().take(READS)).collect()
 }

@@ -4,11 +4,11 @@
 //! no. A rejection names everything that was found at the stage that failed.
 
 mod artefact;
+mod conditions;
 mod explore;
 mod known;
 mod rejection;
 mod requests;
-mod terms;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,19 +18,17 @@ use sha2::{Digest, Sha256};
 
 use super::generation::{Origin, Parts};
 use super::pool::{Instance, Pinned, Pool, Unready};
-use super::{Engine, Manifest, Policy, Problem, Trap};
+use super::{Engine, Manifest, Policy, Trap};
 
 pub(super) use artefact::encode;
+pub use conditions::{Conditions, HotRead, QueryConditions};
 use explore::Learned;
 pub use explore::{Explored, Progress, Slowest};
 pub use known::sample;
 pub use rejection::{Finding, Move, Rejection, Stage};
-pub use terms::{
-    EntityShape, HotRead, Piece, QueryShape, Source, Template, Terms, Touch, WriteShape,
-};
 
 /// The contract that this host speaks, as components name it.
-pub const CONTRACT: &str = "corral:policy@0.1.0";
+pub const CONTRACT: &str = "corral:policy@0.2.0";
 
 /// Longest name and version of a manifest, in bytes: they stand in every response's header.
 const NAME_LIMIT: usize = 64;
@@ -93,22 +91,26 @@ pub struct Renamed {
     pub becomes: String,
 }
 
-/// Examines a component, or a core module that can be made into one, under the terms in force. Takes tens of milliseconds, so never on a thread that serves.
+/// Examines a component, or a core module that can be made into one, under the conditions in force. Takes tens of milliseconds, so never on a thread that serves.
 ///
 /// # Errors
 /// [`Rejection`] names the stage that failed and everything that was found there.
-pub fn examine(engine: &Engine, bytes: &[u8], terms: &Terms) -> Result<Passed, Rejection> {
+pub fn examine(
+    engine: &Engine,
+    bytes: &[u8],
+    conditions: &Conditions,
+) -> Result<Passed, Rejection> {
     let began = Instant::now();
     let pre = artefact::prepare(engine, bytes)?;
-    let pool = Pool::new(engine, pre, &terms.settings);
+    let pool = Pool::new(engine, pre, Arc::clone(&conditions.configuration));
     let (first, manifest) = introduce(&pool)?;
     let (second, again) = introduce(&pool)?;
     check_manifest(&manifest, &again)?;
-    let first = configured(&pool, first, terms)?;
-    let second = configured(&pool, second, terms)?;
+    let first = configured(&pool, first)?;
+    let second = configured(&pool, second)?;
     let [first, second] = [first, second].map(|instance| Pinned::new(&pool, instance));
     let explores = Instant::now();
-    let learned = explore::explore([&first, &second], terms, engine.limits().gate)?;
+    let learned = explore::explore([&first, &second], conditions, engine.limits().gate)?;
     let explored_ms = millis(explores);
     let memory_bytes = first.memory_bytes().max(second.memory_bytes());
     for pinned in [first, second] {
@@ -138,10 +140,10 @@ pub fn examine(engine: &Engine, bytes: &[u8], terms: &Terms) -> Result<Passed, R
 /// [`Rejection`] with everything that was found.
 pub fn examine_native(
     policy: &dyn Policy,
-    terms: &Terms,
+    conditions: &Conditions,
     time: Duration,
 ) -> Result<Explored, Rejection> {
-    explore::explore([policy, policy], terms, time).map(|learned| learned.explored)
+    explore::explore([policy, policy], conditions, time).map(|learned| learned.explored)
 }
 
 impl Passed {
@@ -159,8 +161,9 @@ impl Passed {
 
     pub(super) fn into_parts(self, origin: Origin) -> Parts {
         let Passport { name, version, digest, .. } = self.report;
-        let settings = self.pool.settings().to_owned();
-        Parts { manifest: Manifest { name, version }, digest, origin, settings, policy: self.pool }
+        let configuration = Arc::clone(self.pool.configuration());
+        let manifest = Manifest { name, version };
+        Parts { manifest, digest, origin, configuration, policy: self.pool }
     }
 }
 
@@ -187,20 +190,11 @@ fn introduce(pool: &Pool) -> Result<(Box<Instance>, Manifest), Rejection> {
     Ok((instance, manifest))
 }
 
-fn configured(
-    pool: &Pool,
-    instance: Box<Instance>,
-    terms: &Terms,
-) -> Result<Box<Instance>, Rejection> {
+fn configured(pool: &Pool, instance: Box<Instance>) -> Result<Box<Instance>, Rejection> {
     pool.configure(instance).map_err(|unready| match unready {
         Unready::Trap(trap) => Rejection::reason(Stage::Settings, trap.to_string()),
-        Unready::Settings(problems) => {
-            let findings = problems.into_iter().map(|Problem { path, message }| {
-                match terms.is_about_old_columns(&path) {
-                    true => Finding::new(path, format!("{message}; {}", Source::NO_OLD)),
-                    false => Finding::new(path, message),
-                }
-            });
+        Unready::Objections(objections) => {
+            let findings = objections.into_iter().map(Finding::from);
             Rejection::findings(Stage::Settings, "it does not accept the settings", findings)
         }
     })

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::policy::{Concern, Objection};
+
 /// Where the examination ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,7 +45,7 @@ pub struct Rejection {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Where: an import, an export, a path into the settings, an entity.
+    /// Where: an import, an export, a path of the configuration file, an entity.
     pub at: String,
     /// What is wrong there.
     pub message: String,
@@ -67,6 +69,18 @@ pub struct Move {
 impl Finding {
     pub(super) fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
         Self { at: at.into(), message: message.into(), examples: Vec::new(), sequence: Vec::new() }
+    }
+}
+
+/// Where the operator finds what a policy objects to: paths of the configuration file.
+impl From<Objection> for Finding {
+    fn from(Objection { about, message }: Objection) -> Self {
+        let at = match about {
+            Concern::Setting(path) if path.is_empty() => "policy.settings".to_owned(),
+            Concern::Setting(path) => format!("policy.settings.{path}"),
+            Concern::Entity(name) => format!("entity.{name}"),
+        };
+        Self::new(at, message)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Requests that a naming gets wrong first: separators, nulls, escapes, lengths, look-alikes.
 
-use super::EntityShape;
-use crate::policy::{Argument, Query, Request, Subject};
+use crate::policy::{Argument, Entity, Query, Request, Subject};
 
 /// Values that a careless naming confuses with each other, or can't put into a key at all.
 pub(super) const VALUES: [Option<&str>; 36] = [
@@ -55,15 +54,15 @@ const LENGTHS: [usize; 5] = [200, 500, 512, 513, 10_000];
 const USUAL: &str = "7";
 
 /// All requests for one entity, none twice.
-pub(super) fn requests(entity: &EntityShape) -> Vec<Request> {
+pub(super) fn requests(entity: &Entity) -> Vec<Request> {
     let long = long_values();
     let values: Vec<Option<&str>> =
         VALUES.into_iter().chain(long.iter().map(|value| Some(value.as_str()))).collect();
-    let mut rows: Vec<Vec<Option<&str>>> = vec![vec![Some(USUAL); entity.params.len()]];
-    for at in 0..entity.params.len() {
+    let mut rows: Vec<Vec<Option<&str>>> = vec![vec![Some(USUAL); entity.parameters.len()]];
+    for at in 0..entity.parameters.len() {
         rows.extend(values.iter().map(|&value| with(entity, &[(at, value)])));
     }
-    for at in 1..entity.params.len() {
+    for at in 1..entity.parameters.len() {
         for left in SHIFTING {
             for right in SHIFTING {
                 rows.push(with(entity, &[(at - 1, left), (at, right)]));
@@ -150,8 +149,8 @@ fn long_values() -> Vec<String> {
     LENGTHS.iter().flat_map(|&length| ["x", "y"].map(|end| "x".repeat(length - 1) + end)).collect()
 }
 
-fn with<'a>(entity: &EntityShape, varied: &[(usize, Option<&'a str>)]) -> Vec<Option<&'a str>> {
-    let mut values: Vec<Option<&'a str>> = vec![Some(USUAL); entity.params.len()];
+fn with<'a>(entity: &Entity, varied: &[(usize, Option<&'a str>)]) -> Vec<Option<&'a str>> {
+    let mut values: Vec<Option<&'a str>> = vec![Some(USUAL); entity.parameters.len()];
     for &(at, value) in varied {
         values[at] = value;
     }
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(shown, r#"e(p0="42:admin", p1=null, p2="\n")"#);
     }
 
-    fn shape(params: usize) -> EntityShape {
-        EntityShape::new("e", &["p0", "p1", "p2"][..params])
+    fn shape(params: usize) -> Entity {
+        Entity::of("e", &["p0", "p1", "p2"][..params])
     }
 }

@@ -6,7 +6,7 @@ mod flight;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::{Memo, Plan};
+use super::{Memo, Plan, Terms};
 pub use flight::{
     Bounds, LEASE_MS, Refused, SPARE_TURNS, Spent, Stage, TURNS_PER_WAIT, conservative,
 };
@@ -32,33 +32,27 @@ const STRETCH: u32 = 10;
 /// bits of milliseconds hold.
 const KEPT_AT_MOST: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// How long an entity's values are to live, as its configuration says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
-    /// Fresh for so long.
-    pub ttl: Duration,
-    /// How long a row that does not exist is remembered.
-    pub negative_ttl: Duration,
-    /// How long past that a stale value is answered while it is refreshed.
-    pub stale_while_revalidate: Duration,
-    /// How long past that a stale value is answered when the load fails.
-    pub stale_if_error: Duration,
-}
-
-impl Lifetimes {
+impl Terms {
     /// As long as anything may live.
     pub const LONGEST: Self = Self {
-        ttl: KEPT_AT_MOST,
-        negative_ttl: KEPT_AT_MOST,
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
+        ttl_ms: u32::MAX,
+        negative_ttl_ms: u32::MAX,
+        stale_while_revalidate_ms: 0,
+        stale_if_error_ms: 0,
     };
+
+    /// Those of an ad-hoc query that is kept for so long.
+    #[must_use]
+    pub fn of_query(ttl_ms: u32) -> Self {
+        Self { ttl_ms, negative_ttl_ms: ttl_ms, stale_while_revalidate_ms: 0, stale_if_error_ms: 0 }
+    }
 
     /// The longest that a value may be kept.
     #[must_use]
     pub fn kept_at_most(&self) -> Duration {
-        let window = self.stale_while_revalidate.max(self.stale_if_error);
-        let ttl = self.ttl.max(self.negative_ttl);
+        let longest = |one_ms: u32, other_ms| Duration::from_millis(one_ms.max(other_ms).into());
+        let window = longest(self.stale_while_revalidate_ms, self.stale_if_error_ms);
+        let ttl = longest(self.ttl_ms, self.negative_ttl_ms);
         ttl.saturating_mul(STRETCH).saturating_add(window).min(KEPT_AT_MOST)
     }
 }

@@ -6,8 +6,8 @@ use super::*;
 use crate::policy::compare::{Aspect, Example};
 use crate::policy::testing::{Altered, builtin_with, read_of};
 use crate::policy::{
-    Action, Argument, Event, Manifest, Memo, Moment, NativePolicy, Plan, Refusal, Report as Load,
-    Row, Slot, Target, Trap, Turn,
+    Action, Argument, Event, LoadReport as Load, Manifest, Memo, Moment, NativePolicy, Plan,
+    Refusal, Row, Slot, Target, Trap, Turn,
 };
 
 const LEFT_MS: u32 = 2_000;
@@ -210,7 +210,7 @@ fn shadowed(
     active: &Arc<dyn Policy>,
     shadow: Arc<dyn Policy>,
     flights: usize,
-) -> Report {
+) -> LoadReport {
     slot.shadows().run(judge(&shadow), 1.0, who()).unwrap();
     (0..flights).for_each(|id| fly(slot, active, id));
     // The last flight has been compared when the candidate's thread is done with the queue.
@@ -250,7 +250,7 @@ fn who() -> [String; 3] {
     ["candidate", "1.0.0", "00"].map(str::to_owned)
 }
 
-fn until(slot: &Slot, done: impl Fn(&Report) -> bool) -> Report {
+fn until(slot: &Slot, done: impl Fn(&LoadReport) -> bool) -> LoadReport {
     let began = std::time::Instant::now();
     loop {
         let report = slot.shadows().report().unwrap();
@@ -262,7 +262,7 @@ fn until(slot: &Slot, done: impl Fn(&Report) -> bool) -> Report {
     }
 }
 
-fn differing(report: &Report) -> Vec<(Aspect, u64)> {
+fn differing(report: &LoadReport) -> Vec<(Aspect, u64)> {
     let differing = report.findings.iter().filter(|finding| finding.differing > 0);
     differing.map(|finding| (finding.aspect, finding.differing)).collect()
 }

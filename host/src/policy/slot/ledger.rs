@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::status::{Activation, Reason, Shown, State, Status};
 use super::{Generation, Tenure};
+use crate::policy::Configuration;
 use crate::policy::generation::Parts;
 use crate::policy::trial::{Trial, WINDOW};
 
@@ -48,7 +49,7 @@ pub(super) struct Naming {
 
 struct Condemned {
     digest: String,
-    settings: String,
+    configuration: Arc<Configuration>,
 }
 
 impl Ledger {
@@ -72,7 +73,7 @@ impl Ledger {
     /// The number of a generation to come. Somebody insists on it, whatever it did before.
     pub(super) fn announce(&mut self, parts: &Parts) -> u64 {
         self.newest += 1;
-        self.pardon(&parts.digest, &parts.settings);
+        self.pardon(&parts.digest, &parts.configuration);
         self.newest
     }
 
@@ -154,25 +155,26 @@ impl Ledger {
     /// Who was left by an operator for an older one is newer than that.
     pub(super) fn fallback(&mut self, failing: &Generation) -> Option<Arc<Generation>> {
         let back = self.fallback.as_ref()?;
-        let condemned = self.is_condemned(back.digest(), back.settings());
+        let condemned = self.is_condemned(back.digest(), back.configuration());
         if condemned || back.number() > failing.number() { None } else { self.fallback.take() }
     }
 
     pub(super) fn condemn(&mut self, failed: &Generation) {
-        self.pardon(failed.digest(), failed.settings());
+        self.pardon(failed.digest(), failed.configuration());
         if self.condemned.len() == CONDEMNED {
             self.condemned.pop_front();
         }
-        let (digest, settings) = (failed.digest().to_owned(), failed.settings().to_owned());
-        self.condemned.push_back(Condemned { digest, settings });
+        let (digest, configuration) =
+            (failed.digest().to_owned(), Arc::clone(failed.configuration()));
+        self.condemned.push_back(Condemned { digest, configuration });
     }
 
-    pub(super) fn pardon(&mut self, digest: &str, settings: &str) {
-        self.condemned.retain(|c| c.digest != digest || c.settings != settings);
+    pub(super) fn pardon(&mut self, digest: &str, configuration: &Configuration) {
+        self.condemned.retain(|c| c.digest != digest || *c.configuration != *configuration);
     }
 
-    pub(super) fn is_condemned(&self, digest: &str, settings: &str) -> bool {
-        self.condemned.iter().any(|c| c.digest == digest && c.settings == settings)
+    pub(super) fn is_condemned(&self, digest: &str, configuration: &Configuration) -> bool {
+        self.condemned.iter().any(|c| c.digest == digest && *c.configuration == *configuration)
     }
 
     /// True: it did not fail a while ago.
@@ -207,7 +209,7 @@ impl Ledger {
         let shown = |generation: &Generation, state| Shown {
             summary: generation.summary(),
             state,
-            condemned: self.is_condemned(generation.digest(), generation.settings()),
+            condemned: self.is_condemned(generation.digest(), generation.configuration()),
             probation: if state == State::Current { probation } else { None },
         };
         let mut generations = vec![shown(current, State::Current)];

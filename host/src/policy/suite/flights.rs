@@ -1,9 +1,9 @@
 //! A read's way through the stampede, step by step.
 
 use super::{FRESH, Flight, Outcome, require, stale};
-use crate::policy::{Action, Cause, Event, Failure, Policy, Report, Sighting};
+use crate::policy::{Action, Cause, Event, Failure, LoadReport, Policy, Sighting};
 
-const LOADED: Event = Event::Loaded(Report { cost_ms: 20, bytes: 200, negative: false });
+const LOADED: Event = Event::Loaded(LoadReport { cost_ms: 20, bytes: 200, negative: false });
 
 pub(super) fn a_cold_read_claims_once_loads_fills_and_answers(policy: &dyn Policy) -> Outcome {
     let mut flight = Flight::loading(policy)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Counterexample, Flight, Outcome, require};
-use crate::policy::{Action, Event, Lifetime, Moment, Policy, Report};
+use crate::policy::{Action, Event, Lifetime, LoadReport, Moment, Policy};
 
 /// Enough to see a distribution, and little for an interpreter.
 const DRAWS: u64 = 500;
@@ -13,8 +13,8 @@ const TTL_MS: u32 = 300_000;
 const NEGATIVE_TTL_MS: u32 = 30_000;
 const STALE_MS: u32 = 3_600_000;
 
-const LOADED: Report = Report { cost_ms: 20, bytes: 200, negative: false };
-const MISSING: Report = Report { cost_ms: 20, bytes: 0, negative: true };
+const LOADED: LoadReport = LoadReport { cost_ms: 20, bytes: 200, negative: false };
+const MISSING: LoadReport = LoadReport { cost_ms: 20, bytes: 0, negative: true };
 
 pub(super) fn what_is_filled_together_does_not_expire_together(policy: &dyn Policy) -> Outcome {
     let lives: BTreeSet<u32> = draws(policy, LOADED)?.iter().map(|life| life.fresh_ms).collect();
@@ -56,7 +56,7 @@ pub(super) fn nothing_is_kept_beyond_its_last_stale_answer(policy: &dyn Policy) 
 
 pub(super) fn a_refresh_comes_within_the_lifetime(policy: &dyn Policy) -> Outcome {
     for cost_ms in [0, 20, TTL_MS, u32::MAX] {
-        for life in draws(policy, Report { cost_ms, ..LOADED })? {
+        for life in draws(policy, LoadReport { cost_ms, ..LOADED })? {
             let within = (1..=life.fresh_ms).contains(&life.refresh_ms);
             require!(within, "a load of {cost_ms} ms is kept for {life:?}");
         }
@@ -70,7 +70,7 @@ pub(super) fn the_same_entropy_gives_the_same_lifetime(policy: &dyn Policy) -> O
     Ok(())
 }
 
-fn within(policy: &dyn Policy, report: Report, base_ms: u32) -> Outcome {
+fn within(policy: &dyn Policy, report: LoadReport, base_ms: u32) -> Outcome {
     for life in draws(policy, report)? {
         require!(
             (1..=base_ms * 2).contains(&life.fresh_ms),
@@ -81,7 +81,7 @@ fn within(policy: &dyn Policy, report: Report, base_ms: u32) -> Outcome {
 }
 
 /// The lifetimes that a load gets over a sequence of entropies.
-fn draws(policy: &dyn Policy, report: Report) -> Outcome<Vec<Lifetime>> {
+fn draws(policy: &dyn Policy, report: LoadReport) -> Outcome<Vec<Lifetime>> {
     let Flight { memo, moment, .. } = Flight::loading(policy)?;
     // The golden ratio's multiples fall evenly over 64 bits, the first and last of them too.
     let entropies = (0..DRAWS).map(|nth| nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));

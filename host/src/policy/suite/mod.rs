@@ -12,53 +12,66 @@ mod lifetimes;
 
 use serde_json::{Map, Value};
 
-use super::gate::EntityShape;
 use super::{
-    Action, Argument, Event, Memo, Moment, Plan, Policy, Query, Request, Sighting, Subject, Trap,
+    Action, Argument, Configuration, Entity, Event, Memo, Moment, Piece, Plan, Policy, Query,
+    Request, Sighting, Source, Subject, Template, Terms, Touch, TouchedRead, Trap, Way, Write,
 };
 
-/// What is kept under which terms, in the suite.
-const ENTITIES: &str = r#"{
-    "query": { "ttl_ms": 60000 },
-    "entities": {
-        "user.profile": {
-            "params": ["id"], "ttl_ms": 300000, "stale_while_revalidate_ms": 60000,
-            "stale_if_error_ms": 3600000, "negative_ttl_ms": 30000,
-            "tags": ["user:{id}", "team:{row.team_id}"],
-            "writes": {
-                "rename": {
-                    "params": ["id", "name"], "then": "invalidate",
-                    "touches": ["user.profile(id)", "tag user:{id}"]
-                },
-                "move": {
-                    "params": ["id", "team"], "then": "write-through",
-                    "touches": ["user.profile(id)", "tag team:{row.team_id}"]
-                }
-            }
-        },
-        "order.list": { "params": ["user", "page"], "ttl_ms": 60000, "tags": ["user:{user}"] },
-        "catalogue": { "params": [], "ttl_ms": 10000 }
-    }
-}"#;
-
-/// What a policy under test is configured with: its operator's own settings, a JSON object, and the
-/// entities of the suite.
+/// What a policy under test is configured with: its operator's own settings, and the entities of the
+/// suite.
 #[must_use]
-pub fn settings(own: &Map<String, Value>) -> String {
-    let entities: Map<String, Value> = serde_json::from_str(ENTITIES).unwrap_or_default();
-    let mut all = own.clone();
-    all.extend(entities);
-    Value::Object(all).to_string()
+pub fn configuration(settings: &Map<String, Value>) -> Configuration {
+    Configuration { entities: entities(), settings: settings.clone() }
 }
 
-/// The entities of the suite, for the gate.
-#[must_use]
-pub fn entities() -> Vec<EntityShape> {
-    vec![
-        EntityShape::new("user.profile", &["id"]),
-        EntityShape::new("order.list", &["user", "page"]),
-        EntityShape::new("catalogue", &[]),
-    ]
+fn entities() -> Vec<Entity> {
+    let catalogue = Entity { terms: kept(10_000), ..Entity::of("catalogue", &[]) };
+    let orders = Entity {
+        tags: vec![tag("user:", argument("user"))],
+        terms: kept(60_000),
+        ..Entity::of("order.list", &["user", "page"])
+    };
+    let profile = Entity {
+        tags: vec![tag("user:", argument("id")), tag("team:", column("team_id"))],
+        terms: Terms {
+            stale_while_revalidate_ms: 60_000,
+            stale_if_error_ms: 3_600_000,
+            ..kept(300_000)
+        },
+        writes: vec![
+            write("move", &["id", "team"], Way::Refreshed, tag("team:", column("team_id"))),
+            write("rename", &["id", "name"], Way::Removed, tag("user:", argument("id"))),
+        ],
+        ..Entity::of("user.profile", &["id"])
+    };
+    vec![catalogue, orders, profile]
+}
+
+fn kept(ttl_ms: u32) -> Terms {
+    Terms { negative_ttl_ms: 30_000, ..Terms::of_query(ttl_ms) }
+}
+
+/// A write of `user.profile` that touches its read and a tag.
+fn write(name: &str, params: &[&str], way: Way, tag: Template) -> Write {
+    let read = TouchedRead { entity: "user.profile".into(), arguments: vec![argument("id")] };
+    Write {
+        name: name.into(),
+        parameters: Entity::of(name, params).parameters,
+        way,
+        touches: vec![Touch::Read(read), Touch::Tag(tag)],
+    }
+}
+
+fn tag(text: &str, value: Source) -> Template {
+    vec![Piece::Text(text.into()), Piece::Value(value)]
+}
+
+fn argument(name: &str) -> Source {
+    Source::Argument(name.into())
+}
+
+fn column(name: &str) -> Source {
+    Source::Column(name.into())
 }
 
 /// Why a sentence does not hold.
@@ -99,7 +112,7 @@ impl Check {
         self.name.replace('_', " ")
     }
 
-    /// Whether it holds for this policy, configured with [`settings`].
+    /// Whether it holds for this policy, configured with [`configuration`].
     ///
     /// # Errors
     /// What was seen instead.

@@ -7,13 +7,13 @@ mod walk;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use crate::cache::{Breaker, Entropy, Sight, lifetimes, millis, sighting};
+use crate::cache::{Breaker, Entropy, Sight, millis, sighting};
 use crate::origin::Fetched;
 use crate::policy::compare::words;
-use crate::policy::gate::Rejection;
 use crate::policy::{Named, Policy, Request, Subject, guard};
 use crate::store::Envelope;
 
+use super::policies::InstallError;
 use super::requests::{Arguments, RequestError, named, typed};
 use super::{Bound, Corral};
 use walk::{Assumed, Seen};
@@ -47,7 +47,7 @@ pub enum ExplainError {
     Request(#[from] RequestError),
     /// The candidate does not pass the gate.
     #[error("{0}")]
-    Candidate(Box<Rejection>),
+    Candidate(InstallError),
 }
 
 impl Corral {
@@ -133,7 +133,7 @@ impl Corral {
             policy,
             memo: plan.memo,
             deadline_ms: millis(entity.deadline),
-            kept_at_most: lifetimes(entity).kept_at_most(),
+            kept_at_most: entity.terms().kept_at_most(),
             entropy: &crate::cache::SystemEntropy as &dyn Entropy,
         };
         let courses = Assumed::all(&world).into_iter().flat_map(|a| flight.walk(&a, &world));

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cache::Entropy;
 use crate::policy::compare::{self, Decided, Spread, spread, words};
-use crate::policy::{Action, Cause, Event, Failure, Memo, Policy, Report, Sighting};
+use crate::policy::{Action, Cause, Event, Failure, LoadReport, Memo, Policy, Sighting};
 
 /// What a load is assumed to cost when no envelope says what it did.
 const COST_MS: u32 = 20;
@@ -120,7 +120,7 @@ impl Seen {
     fn loaded(&self, negative: bool) -> Event {
         let cost_ms = self.found.map_or(COST_MS, |found| found.cost_ms);
         let bytes = if negative { 0 } else { u32::try_from(self.bytes).unwrap_or(u32::MAX) };
-        Event::Loaded(Report { cost_ms, bytes, negative })
+        Event::Loaded(LoadReport { cost_ms, bytes, negative })
     }
 
     /// What is stored, a moment after it may be answered while it is refreshed.

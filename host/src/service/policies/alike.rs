@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use crate::policy::Generation;
 use crate::policy::gate::Passed;
+use crate::policy::{Configuration, Generation};
 
 use super::lock;
 
@@ -23,8 +23,10 @@ pub(super) struct Pair([(String, String); 2]);
 impl Pair {
     /// `None`: one of them is code of this process, which no digest tells from another.
     pub(super) fn of(passed: &Passed, current: &Generation) -> Option<Self> {
-        let candidate = (passed.report().digest.clone(), passed.pool().settings().to_owned());
-        let current = (current.digest().to_owned(), current.settings().to_owned());
+        // Entities are the same: pairs are remembered under one configuration of the host.
+        let settings = |configuration: &Configuration| configuration.settings_json();
+        let candidate = (passed.report().digest.clone(), settings(passed.pool().configuration()));
+        let current = (current.digest().to_owned(), settings(current.configuration()));
         let mut pair = [candidate, current];
         pair.sort_unstable();
         pair.iter().all(|(digest, _)| !digest.is_empty()).then_some(Self(pair))

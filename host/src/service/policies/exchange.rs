@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use serde_json::{Map, Value};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::policy::gate::{self, Hot, HotRead, Passed, Passport, Rejection, Terms};
+use crate::policy::gate::{self, Conditions, Hot, HotRead, Passed, Passport, Rejection};
 use crate::policy::{Engine, Generation, Introduction, Origin, Reason, behind};
 
 use super::alike::Pair;
@@ -28,22 +29,40 @@ pub struct Candidate {
     pub origin: Origin,
     /// Why it is to come into force.
     pub reason: Reason,
-    /// What it is told, as JSON; none: what the generation in force was told.
-    pub settings: Option<String>,
+    /// Its own settings; `None` for those of the generation in force.
+    pub settings: Option<Map<String, Value>>,
     /// Whether it may give reads other keys.
     pub allow_rename: bool,
     /// When somebody asked for it, or its file was seen to change.
     pub asked: Instant,
 }
 
-/// A candidate that came into force.
+/// What a candidate that passes the gate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    /// It comes into force.
+    Activate,
+    /// Invalidations cover the keys that it names. What is in force stays so.
+    Learn,
+    /// It is asked, and nothing else.
+    Examine,
+}
+
+/// A candidate that passed.
+struct Admitted {
+    passed: Passed,
+    /// What it is now; `None` if it was only examined.
+    generation: Option<Arc<Generation>>,
+}
+
+/// A candidate that came into force, or whose names were learned.
 #[derive(Debug)]
 pub struct Installed {
     /// What it is now.
     pub generation: Arc<Generation>,
     /// What the gate learned of it.
     pub report: Passport,
-    /// From the moment at which somebody asked until it was in force.
+    /// From the moment at which somebody asked for it.
     pub took_ms: f64,
 }
 
@@ -128,51 +147,15 @@ impl Policies {
     /// # Errors
     /// [`InstallError`] says what was found.
     pub async fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let one_at_a_time = self.inner.one_at_a_time().await;
-        let inner = Arc::clone(&self.inner);
         let (origin, component) = (candidate.origin.clone(), Arc::clone(&candidate.component));
-        // It waits for the gate, and makes instances: off the threads that serve.
-        let exchanged = tokio::task::spawn_blocking(move || {
-            let _one_at_a_time = one_at_a_time;
-            inner.exchange(candidate)
-        });
-        let exchanged = exchanged.await;
-        let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
-        let exchanged = exchanged.unwrap_or_else(crashed);
-        match &exchanged {
+        let installed = self.installed(candidate, Intent::Activate).await;
+        match &installed {
             Ok(installed) => self.inner.tell(installed),
             Err(error) => self.inner.note_refusal(origin, gate::digest(&component), error),
         }
-        exchanged
+        installed
     }
 
-    /// Runs a candidate through the gate, to be asked and not put in force.
-    ///
-    /// # Errors
-    /// [`Rejection`] says what the gate found.
-    pub(in crate::service) async fn examined(
-        &self,
-        component: Vec<u8>,
-    ) -> Result<Passed, Box<Rejection>> {
-        let inner = &self.inner;
-        // Compiling takes a core whole: uploads wait for each other, whatever they are for.
-        let one_at_a_time = inner.one_at_a_time().await;
-        let current = inner.slot.current();
-        let terms = Terms {
-            settings: current.settings().to_owned(),
-            hot: current.hot(HOT_READS),
-            ..inner.told.load().terms.clone()
-        };
-        let engine = inner.engine.clone();
-        let examined = tokio::task::spawn_blocking(move || {
-            let _one_at_a_time = one_at_a_time;
-            behind(|| gate::examine(&engine, &component, &terms))
-        });
-        examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed())).map_err(Box::new)
-    }
-}
-
-impl Policies {
     /// Runs a component through the gate, and from then on invalidations cover the keys that it
     /// names. What is in force stays so. A policy that renames keys is learned by every host before
     /// the first of them fills under the new names.
@@ -180,79 +163,101 @@ impl Policies {
     /// # Errors
     /// [`InstallError::Refused`] says what the gate found.
     pub async fn learn(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let one_at_a_time = self.inner.one_at_a_time().await;
-        let inner = Arc::clone(&self.inner);
-        let learned = tokio::task::spawn_blocking(move || {
-            let _one_at_a_time = one_at_a_time;
-            inner.learn(candidate)
-        });
-        let learned = learned.await;
-        let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
-        let learned = learned.unwrap_or_else(crashed)?;
+        let learned = self.installed(candidate, Intent::Learn).await?;
         tracing::info!(policy = learned.generation.label(), "a policy's names were learned");
         Ok(learned)
+    }
+
+    /// Runs a component through the gate, to be asked and not put in force.
+    ///
+    /// # Errors
+    /// [`InstallError::Refused`] says what the gate found.
+    pub(in crate::service) async fn examined(
+        &self,
+        component: Vec<u8>,
+    ) -> Result<Passed, InstallError> {
+        let candidate = Candidate::new(component, Origin::Pushed);
+        Ok(self.admit(candidate, Intent::Examine).await?.passed)
+    }
+
+    async fn installed(
+        &self,
+        candidate: Candidate,
+        intent: Intent,
+    ) -> Result<Installed, InstallError> {
+        let asked = candidate.asked;
+        let Admitted { passed, generation } = self.admit(candidate, intent).await?;
+        let generation = generation.unwrap_or_else(|| self.inner.slot.current());
+        let report = passed.report().clone();
+        Ok(Installed { generation, report, took_ms: asked.elapsed().as_secs_f64() * 1e3 })
+    }
+
+    /// A candidate's turn. It waits for the gate and makes instances: off the threads that serve.
+    async fn admit(&self, candidate: Candidate, intent: Intent) -> Result<Admitted, InstallError> {
+        // Compiling takes a core whole: candidates wait for each other, whatever they are for.
+        let turn = self.inner.turn().await;
+        let inner = Arc::clone(&self.inner);
+        let admitted = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            inner.admit(candidate, intent)
+        });
+        let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
+        admitted.await.unwrap_or_else(crashed)
     }
 }
 
 impl Inner {
     /// The turn of one candidate. Held by the work itself: whoever asked for it may go away meanwhile.
-    pub(super) async fn one_at_a_time(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.exchanging).lock_owned().await
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
     }
 
-    fn learn(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let Candidate { component, origin, settings, asked, .. } = candidate;
-        let current = self.slot.current();
-        let settings = settings.unwrap_or_else(|| current.settings().to_owned());
-        let hot = current.hot(HOT_READS);
-        let passed = self.examine(&component, &origin, Terms { settings, hot, ..self.terms() })?;
-        let report = passed.report().clone();
-        let generation = self.slot.learn(passed, origin);
-        Ok(Installed { generation, report, took_ms: asked.elapsed().as_secs_f64() * 1e3 })
-    }
-
-    fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
+    fn admit(&self, candidate: Candidate, intent: Intent) -> Result<Admitted, InstallError> {
         let Candidate { component, origin, reason, settings, allow_rename, asked } = candidate;
         let current = self.slot.current();
-        let settings = settings.unwrap_or_else(|| current.settings().to_owned());
+        let settings = settings.unwrap_or_else(|| current.configuration().settings.clone());
+        let conditions = self.told.load().conditions_with(&settings);
         let digest = gate::digest(&component);
         // A file that has not changed asks for nothing; whoever pushes does.
-        if matches!(reason, Reason::File) && self.slot.is_condemned(&digest, &settings) {
+        if matches!(reason, Reason::File)
+            && self.slot.is_condemned(&digest, &conditions.configuration)
+        {
             return Err(InstallError::Condemned);
         }
-        let hot = current.hot(HOT_READS);
-        let passed = match self.known(&digest, &settings) {
+        let passed = match self.known(&digest, &conditions) {
             Some(known) => known,
-            None => self.examine(&component, &origin, Terms { settings, ..self.terms() })?,
+            None => self.examine(&component, &origin, &conditions)?,
         };
         // Here rather than within the gate's time, which may be over before: an exchange depends on
         // it.
-        let passed = passed.again(&hot);
-        if !allow_rename {
-            self.compare_names(&passed, &current)?;
-        }
-        let report = passed.report().clone();
-        let generation = self.slot.introduce(passed, Introduction { origin, reason, asked });
-        let took_ms = asked.elapsed().as_secs_f64() * 1e3;
-        self.keep(&digest, component);
-        Ok(Installed { generation, report, took_ms })
-    }
-
-    fn terms(&self) -> Terms {
-        self.told.load().terms.clone()
+        let passed = passed.again(&current.hot(HOT_READS));
+        let generation = match intent {
+            Intent::Examine => None,
+            Intent::Learn => Some(self.slot.learn(passed.clone(), origin)),
+            Intent::Activate => {
+                if !allow_rename {
+                    self.compare_names(&passed, &current)?;
+                }
+                let introduction = Introduction { origin, reason, asked };
+                let generation = self.slot.introduce(passed.clone(), introduction);
+                self.keep(&digest, component);
+                Some(generation)
+            }
+        };
+        Ok(Admitted { passed, generation })
     }
 
     pub(super) fn examine(
         &self,
         component: &[u8],
         origin: &Origin,
-        terms: Terms,
+        conditions: &Conditions,
     ) -> Result<Passed, InstallError> {
         let engine = match origin {
             Origin::File(_) => &self.shelving,
             Origin::BuiltIn | Origin::Pushed => &self.engine,
         };
-        let passed = behind(|| gate::examine(engine, component, &terms))
+        let passed = behind(|| gate::examine(engine, component, conditions))
             .map_err(|rejection| InstallError::Refused(Box::new(rejection)))?;
         let mut known = lock(&self.passed);
         known.truncate(PASSED - 1);
@@ -260,11 +265,12 @@ impl Inner {
         Ok(passed)
     }
 
-    /// What passed before under the same settings and entities.
-    fn known(&self, digest: &str, settings: &str) -> Option<Passed> {
+    /// What passed before under the same configuration.
+    fn known(&self, digest: &str, conditions: &Conditions) -> Option<Passed> {
         let mut known = lock(&self.passed);
         let same = |passed: &Passed| {
-            passed.report().digest == digest && passed.pool().settings() == settings
+            passed.report().digest == digest
+                && *passed.pool().configuration() == conditions.configuration
         };
         let at = known.iter().position(same)?;
         let passed = known.remove(at)?;
@@ -284,7 +290,7 @@ impl Inner {
         let are_alike = pair.as_ref().is_some_and(|pair| told.alike.has(pair));
         let mut generated = Hot::default();
         if hot.renamed == 0 && !are_alike {
-            let sample = gate::sample(&told.terms.entities);
+            let sample = gate::sample(told.conditions.entities());
             let all = sample.len();
             let named = sample
                 .into_iter()
@@ -338,12 +344,13 @@ impl Inner {
 }
 
 /// Off the threads that serve, and at their priority: when a host starts there is nothing else to do.
-pub(super) async fn examine(
+pub(super) async fn examine_first(
     engine: &Engine,
     component: Arc<[u8]>,
-    terms: Terms,
+    conditions: Conditions,
 ) -> Result<Passed, Rejection> {
     let engine = engine.clone();
-    let examined = tokio::task::spawn_blocking(move || gate::examine(&engine, &component, &terms));
+    let examined =
+        tokio::task::spawn_blocking(move || gate::examine(&engine, &component, &conditions));
     examined.await.unwrap_or_else(|_panic| Err(Rejection::crashed()))
 }

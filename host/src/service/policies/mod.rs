@@ -16,15 +16,15 @@ use arc_swap::ArcSwap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::config::{Config, Entity};
+use crate::config::{Config, EntityConfig};
 use crate::observe::Metrics;
-use crate::policy::gate::{Passed, Stage, Terms};
-use crate::policy::guard::Lifetimes;
+use crate::policy::gate::{Conditions, Passed, Stage};
 use crate::policy::{
-    Engine, Generation, NothingToRollBack, Origin, Slot, Status, Tenure, Watch, builtin, read_file,
+    Engine, Generation, NothingToRollBack, Origin, Slot, Status, Tenure, Terms, Watch, builtin,
+    read_file,
 };
 
-use super::{StartError, terms};
+use super::{StartError, conditions};
 use alike::Alike;
 
 pub use exchange::{Candidate, InstallError, Installed, Renames};
@@ -47,7 +47,7 @@ struct Inner {
     told: ArcSwap<Told>,
     metrics: Arc<Metrics>,
     /// One candidate at a time: each is compared with the one in force.
-    exchanging: Arc<tokio::sync::Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// What passed the gate a short while ago.
     passed: Mutex<VecDeque<Passed>>,
     /// The components of the generations that are in force or ready, by digest: settings are
@@ -66,8 +66,16 @@ struct Inner {
 /// A configuration, as far as policies are concerned.
 struct Told {
     config: Config,
-    terms: Terms,
+    conditions: Conditions,
     alike: Alike,
+}
+
+impl Told {
+    /// The conditions under which a policy with these settings is examined.
+    fn conditions_with(&self, settings: &Map<String, Value>) -> Conditions {
+        let configuration = Arc::new(self.config.for_policy_with(settings));
+        Conditions { configuration, ..self.conditions.clone() }
+    }
 }
 
 /// A candidate that did not come into force.
@@ -109,13 +117,13 @@ impl Policies {
             Some(path) if config.policy.watch => engine.beside(path),
             Some(_) | None => engine.clone(),
         };
-        let terms = terms(config);
+        let conditions = conditions(config);
         let (bytes, origin) = match &config.policy.component {
             None => (builtin().to_vec(), Origin::BuiltIn),
             Some(path) => (read(path)?, Origin::File(path.clone())),
         };
         let bytes: Arc<[u8]> = bytes.into();
-        let passed = exchange::examine(&shelving, Arc::clone(&bytes), terms.clone())
+        let passed = exchange::examine_first(&shelving, Arc::clone(&bytes), conditions.clone())
             .await
             .map_err(|rejection| StartError::Policy(Box::new(rejection)))?;
         let components = Mutex::new(vec![(passed.report().digest.clone(), bytes)]);
@@ -128,11 +136,11 @@ impl Policies {
             slot,
             told: ArcSwap::from_pointee(Told {
                 config: config.clone(),
-                terms,
+                conditions,
                 alike: Alike::default(),
             }),
             metrics,
-            exchanging: Arc::default(),
+            turn: Arc::default(),
             passed: known,
             components,
             refusals: Mutex::default(),
@@ -190,10 +198,10 @@ impl Policies {
 /// have stored one. A read that began before an exchange waits for one deadline at most, and the
 /// load of the flight that it starts last ends by the limit of loads.
 fn tenure(config: &Config) -> Tenure {
-    let kept = |entity: &Entity| crate::cache::lifetimes(entity).kept_at_most();
+    let kept = |entity: &EntityConfig| entity.terms().kept_at_most();
     let kept = config.entities.values().map(kept);
     // A query says itself how long its answer lives.
-    let queries = config.query.enabled.then(|| Lifetimes::LONGEST.kept_at_most());
+    let queries = config.query.enabled.then(|| Terms::LONGEST.kept_at_most());
     let kept = kept.chain(queries).max().unwrap_or_default();
     let limits = config.entities.values().map(|entity| entity.load_limit);
     let limit = limits.chain([config.query.deadline]).max().unwrap_or_default();

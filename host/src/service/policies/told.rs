@@ -9,17 +9,17 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::config::{Config, PolicyConfig};
-use crate::policy::gate::{Passed, Rejection, Terms};
-use crate::policy::{Generation, RESERVED_SETTINGS, Reason, Retold};
+use crate::policy::gate::{Passed, Rejection};
+use crate::policy::{Generation, Reason, Retold};
 
-use super::super::terms;
+use super::super::conditions;
 use super::alike::Alike;
 use super::exchange::InstallError;
 use super::{Inner, Policies, Told, lock, tenure};
 
 /// The policies of a host, examined under a configuration that is not in force yet.
 pub(in crate::service) struct Examined {
-    _one_at_a_time: OwnedMutexGuard<()>,
+    _turn: OwnedMutexGuard<()>,
     /// In force, and to be replaced.
     examined: Arc<Generation>,
     next: Passed,
@@ -73,16 +73,19 @@ impl Policies {
         config: &Config,
         asked: Instant,
     ) -> Result<Examined, InstallError> {
-        let _one_at_a_time = self.inner.one_at_a_time().await;
+        let turn = self.inner.turn().await;
         let follows = self.follows(&config.policy);
-        let (config, terms) = (config.clone(), terms(config));
-        let told = Told { config, terms, alike: Alike::default() };
+        let (config, conditions) = (config.clone(), conditions(config));
+        let told = Told { config, conditions, alike: Alike::default() };
         let (inner, examined) = (Arc::clone(&self.inner), self.inner.slot.current());
         let (others, current) = (self.inner.slot.others(), Arc::clone(&examined));
         let asked_of = others.len();
         let looked = tokio::task::spawn_blocking(move || {
-            let settings =
-                if follows { own(&current) } else { told.config.policy.settings.clone() };
+            let settings = if follows {
+                current.configuration().settings.clone()
+            } else {
+                told.config.policy.settings.clone()
+            };
             let next = inner.under(&told, &current, &settings);
             let next = next.inspect_err(|error| {
                 inner.note_refusal(current.origin().clone(), current.digest().to_owned(), error);
@@ -97,7 +100,7 @@ impl Policies {
                 })?;
             }
             let others = others.into_iter().filter_map(|other| {
-                let passed = inner.under(&told, &other, &own(&other)).inspect_err(|error| {
+                let passed = inner.under(&told, &other, &other.configuration().settings).inspect_err(|error| {
                     let policy = other.label();
                     tracing::warn!(%error, policy, "a policy that is not in force does not pass the gate under \
                         the configuration: nobody can go back to it");
@@ -110,7 +113,7 @@ impl Policies {
         let (next, others, told) = looked.await.unwrap_or_else(crashed)?;
         let reason = if follows { Reason::Configuration } else { Reason::Settings };
         let lost = asked_of - others.len();
-        Ok(Examined { _one_at_a_time, examined, next, others, lost, told, reason, asked })
+        Ok(Examined { _turn: turn, examined, next, others, lost, told, reason, asked })
     }
 
     /// Puts them in force. `None`, and nothing has changed: another policy came into force meanwhile.
@@ -141,17 +144,7 @@ impl Inner {
         generation: &Generation,
         own: &Map<String, Value>,
     ) -> Result<Passed, InstallError> {
-        let settings = told.config.settings_json_with(own);
         let component = self.component(generation.digest());
-        let terms = Terms { settings, ..told.terms.clone() };
-        self.examine(&component, generation.origin(), terms)
+        self.examine(&component, generation.origin(), &told.conditions_with(own))
     }
-}
-
-/// The settings of a generation that are the policy's own.
-pub(super) fn own(generation: &Generation) -> Map<String, Value> {
-    let told: Value = serde_json::from_str(generation.settings()).unwrap_or_default();
-    let Value::Object(mut settings) = told else { return Map::new() };
-    settings.retain(|name, _| !RESERVED_SETTINGS.contains(&name.as_str()));
-    settings
 }

@@ -106,9 +106,9 @@ fn a_trigger_or_function_that_nobody_can_look_into_is_a_note_with_its_name() {
         let shown = |found: Found| (found.path, begin(&found.message).unwrap());
         found.into_iter().map(shown).collect::<Vec<_>>()
     };
-    let of_read = ("entities.user.count.read".into(), "the function secret()".into());
+    let of_read = ("entity.user.count.read".into(), "the function secret()".into());
     let of_write =
-        ("entities.user.profile.writes.change.sql".into(), "the trigger noted on users".into());
+        ("entity.user.profile.write.change.sql".into(), "the trigger noted on users".into());
     assert_eq!(unseen(r#"touches = ["tag user:{id}"]"#), [of_read.clone(), of_write]);
     let allowed = "touches = [\"tag user:{id}\"]\nallow = [\"stale-reads\"]";
     assert_eq!(unseen(allowed), [of_read]);
@@ -122,7 +122,7 @@ fn what_the_database_does_not_tell_is_said_once_or_of_its_statement() {
         code: code.into(),
         message: message.into(),
     };
-    for path in ["entities.user.profile.read", "entities.user.count.read"] {
+    for path in ["entity.user.profile.read", "entity.user.count.read"] {
         relations.is_untold(path.into(), rejected(FORBIDDEN, "GRANT it"));
         relations.is_untold(path.into(), rejected("42601", "no view"));
     }
@@ -134,8 +134,8 @@ fn what_the_database_does_not_tell_is_said_once_or_of_its_statement() {
         told,
         [
             (None, true),
-            (Some("entities.user.count.read"), false),
-            (Some("entities.user.profile.read"), false)
+            (Some("entity.user.count.read"), false),
+            (Some("entity.user.profile.read"), false)
         ]
     );
 }

@@ -220,7 +220,7 @@ fn only(write: &str) -> Found {
 }
 
 fn path(key: &str) -> String {
-    format!("entities.user.profile.writes.w.{key}")
+    format!("entity.user.profile.write.w.{key}")
 }
 
 fn found_of(write: &str) -> Vec<Found> {

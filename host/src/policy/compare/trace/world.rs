@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::policy::{Action, Event, Named, Policy, Report, Request, Scope, Target, Way};
+use crate::policy::{Action, Event, LoadReport, Named, Policy, Request, Scope, Target, Way};
 
 use super::super::{Course, Decided, entropies};
 use super::thing::{Flight, Stored, Thing};
@@ -144,7 +144,7 @@ impl<'a> World<'a> {
             None => self.meet(id)?,
         };
         if let Some(mut flight) = thing.flight.take_if(|flight| flight.ends_us <= self.now_us) {
-            let report = Report { cost_ms: flight.cost_ms, bytes: BYTES, negative: false };
+            let report = LoadReport { cost_ms: flight.cost_ms, bytes: BYTES, negative: false };
             let decided = self.decide(&mut flight.course, Event::Loaded(report));
             if let Action::Fill(lifetime) = decided {
                 thing.stored = Some(Stored::new(&flight, lifetime));

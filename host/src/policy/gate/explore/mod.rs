@@ -6,6 +6,7 @@
 mod asked;
 mod findings;
 mod flights;
+mod logged;
 mod names;
 #[cfg(test)]
 mod testing;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Hot, Rejection, Stage, Terms};
+use super::{Conditions, Hot, Rejection, Stage};
 use crate::policy::Policy;
 
 use asked::Asked;
@@ -137,7 +138,7 @@ struct Exploration<'p> {
 /// [`Rejection`] with one finding for every entity and rule.
 pub(super) fn explore(
     pair: [&dyn Policy; 2],
-    terms: &Terms,
+    conditions: &Conditions,
     time: Duration,
 ) -> Result<Learned, Rejection> {
     let mut exploration = Exploration {
@@ -148,11 +149,11 @@ pub(super) fn explore(
         progress: Explored::default(),
         generated: Progress::default(),
     };
-    let known = exploration.reads(terms);
+    let known = exploration.reads(conditions);
     exploration.generated = exploration.progress.reads;
-    exploration.hot_reads(&terms.hot);
-    exploration.touches(terms);
-    exploration.flights(terms, &known);
+    exploration.hot_reads(&conditions.hot);
+    exploration.changes(conditions);
+    exploration.flights(conditions, &known);
     exploration.end()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::requests::{VALUES, queries, reordered, requests, shown};
-use super::super::{Finding, Hot, HotRead, Renamed, Terms};
+use super::super::{Conditions, Finding, Hot, HotRead, Renamed};
 use super::asked::{Unclear, Which};
 use super::findings::Rule;
 use super::{Exploration, until};
@@ -50,10 +50,13 @@ impl Known {
 impl Exploration<'_> {
     /// The generated reads of every entity, a little of each before more of any, and of ad-hoc
     /// queries. What is known of the entities, in their order.
-    pub(super) fn reads(&mut self, terms: &Terms) -> Vec<Known> {
-        let mut reads: Vec<(&str, Vec<Request>)> =
-            terms.entities.iter().map(|entity| (entity.name.as_str(), requests(entity))).collect();
-        if terms.query.is_some() {
+    pub(super) fn reads(&mut self, conditions: &Conditions) -> Vec<Known> {
+        let mut reads: Vec<(&str, Vec<Request>)> = conditions
+            .entities()
+            .iter()
+            .map(|entity| (entity.name.as_str(), requests(entity)))
+            .collect();
+        if conditions.query.is_some() {
             reads.push((QUERIES, queries()));
         }
         let mut known: Vec<Known> = reads.iter().map(|_| Known::default()).collect();

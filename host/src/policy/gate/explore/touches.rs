@@ -6,14 +6,19 @@
 
 use std::collections::BTreeSet;
 
+use super::super::conditions::named;
 use super::super::requests::{shown, shown_arguments};
-use super::super::terms::named;
-use super::super::{EntityShape, Finding, Piece, Source, Template, Terms, Touch, WriteShape};
+use super::super::{Conditions, Finding};
 use super::asked::{Unclear, Which};
 use super::findings::Rule;
+use super::logged::logged;
 use super::{Exploration, until};
+use crate::config::template::sources;
 use crate::name::{Key, Tag};
-use crate::policy::{Argument, Change, Query, Request, Row, RowChange, Scope, Subject, Target};
+use crate::policy::{
+    Argument, Change, Column, ColumnValue, Entity, Logged, Piece, Query, Request, Row, RowChange,
+    Scope, Source, Subject, Target, Touch, Write, Written,
+};
 
 /// What a parameter or a column has in turn, while the others have their usual values.
 const VARIED: [Option<&str>; 9] = [
@@ -53,52 +58,69 @@ struct Doomed {
 struct Values<'c> {
     arguments: &'c [Argument],
     /// The row as it was or as it is.
-    columns: &'c [Argument],
+    columns: &'c [Column],
     /// The row as it was.
-    before: &'c [Argument],
+    before: &'c [Column],
 }
 
 impl Exploration<'_> {
-    /// The writes of every entity, with generated arguments and rows.
-    pub(super) fn touches(&mut self, terms: &Terms) {
-        for entity in &terms.entities {
+    /// The writes of every entity, with generated arguments and rows, and changes of the log.
+    pub(super) fn changes(&mut self, conditions: &Conditions) {
+        for entity in conditions.entities() {
             for write in &entity.writes {
                 let changes = changes(&entity.name, write);
                 self.progress.changes.of += changes.len();
-                for change in &changes {
+                for written in &changes {
                     if self.asked.is_over(until::TOUCHES) {
                         break;
                     }
                     self.progress.changes.done += 1;
-                    self.change(terms, write, change);
+                    self.written(conditions, write, written);
+                }
+            }
+        }
+        let changes = logged(conditions);
+        self.progress.changes.of += changes.len();
+        for change in changes {
+            if self.asked.is_over(until::TOUCHES) {
+                break;
+            }
+            self.progress.changes.done += 1;
+            self.targets(&Change::Logged(change));
+        }
+    }
+
+    fn written(&mut self, conditions: &Conditions, write: &Write, written: &Written) {
+        let change = Change::Written(written.clone());
+        let Some(doomed) = self.targets(&change) else { return };
+        for touch in &write.touches {
+            for touched in touched(conditions, touch, written) {
+                if !self.is_covered(&written.entity, &touched, &doomed) {
+                    let message = format!("the write {} leaves a read stale", write.name);
+                    self.wrong(&change, Rule::Covers, message, Some(&touched.request));
                 }
             }
         }
     }
 
-    fn change(&mut self, terms: &Terms, write: &WriteShape, change: &Change) {
-        let targets = match self.asked.invalidate(change) {
-            Ok(targets) => targets,
+    /// What a change makes untrue, by name; `None` if that can't be acted upon.
+    fn targets(&mut self, change: &Change) -> Option<Doomed> {
+        match self.asked.invalidate(change) {
+            Ok(targets) => self.doomed(change, &targets),
             Err(Unclear::Trap(trap)) => {
-                return self.wrong(change, Rule::Answers, trap.to_string(), None);
+                self.wrong(change, Rule::Answers, trap.to_string(), None);
+                None
             }
             Err(Unclear::Differs { how, one, other }) => {
-                let message = format!("{how} for what {}, {one:?} became {other:?}", write.name);
-                return self.wrong(change, Rule::Stable, message, None);
-            }
-        };
-        let Some(doomed) = self.doomed(change, &targets) else { return };
-        for touch in &write.touches {
-            for touched in touched(terms, touch, change) {
-                if !self.is_covered(change, &touched, &doomed) {
-                    let message = stale(write, touch);
-                    self.wrong(change, Rule::Covers, message, Some(&touched.request));
-                }
+                let told = subject(change);
+                let message = format!("{how} for what {told}, {one:?} became {other:?}");
+                self.wrong(change, Rule::Stable, message, None);
+                None
             }
         }
     }
 
-    /// The targets' names; none: one of them has no name that the host could act upon.
+    /// The targets' names; `None` if one of them has no name that the host could act upon.
     fn doomed(&mut self, change: &Change, targets: &[Target]) -> Option<Doomed> {
         let mut doomed = Doomed::default();
         for target in targets {
@@ -112,14 +134,14 @@ impl Exploration<'_> {
                     Tag::try_new(tag).err()
                 }
                 Scope::Read(request) => {
-                    let plan = self.plan(Which::First, &change.entity, request)?;
+                    let plan = self.plan(Which::First, change.about(), request)?;
                     let illegal = Key::try_new(&plan.key).err();
                     doomed.keys.insert(plan.key);
                     illegal
                 }
             };
             if let Some(illegal) = illegal {
-                let message = format!("the write {} touches {:?}: {illegal}", change.write, target);
+                let message = format!("{} makes {target:?} untrue: {illegal}", subject(change));
                 self.wrong(change, Rule::Targets, message, None);
                 return None;
             }
@@ -128,9 +150,9 @@ impl Exploration<'_> {
     }
 
     /// Whether one of a read's names is among the targets. What has no plan is found elsewhere.
-    fn is_covered(&mut self, change: &Change, touched: &Touched, doomed: &Doomed) -> bool {
+    fn is_covered(&mut self, entity: &str, touched: &Touched, doomed: &Doomed) -> bool {
         let request = &touched.request;
-        let Some(plan) = self.plan(Which::First, &change.entity, request) else { return true };
+        let Some(plan) = self.plan(Which::First, entity, request) else { return true };
         if doomed.keys.contains(&plan.key) || plan.tags.iter().any(|tag| doomed.tags.contains(tag))
         {
             return true;
@@ -140,61 +162,70 @@ impl Exploration<'_> {
             row.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.clone())
         };
         let row: Row = plan.row_columns.iter().map(value).collect();
-        let Some(tags) = self.tags_of(&change.entity, request, &[row]) else { return true };
+        let Some(tags) = self.tags_of(entity, request, &[row]) else { return true };
         tags.iter().any(|tag| doomed.tags.contains(tag))
     }
 
     fn wrong(&mut self, change: &Change, rule: Rule, message: String, read: Option<&Request>) {
         let read = read.map(|read| format!("read  {}", shown(read)));
-        let examples =
-            [format!("write {}", shown_change(change))].into_iter().chain(read).collect();
-        self.findings.keep(rule, Finding { examples, ..Finding::new(&change.entity, message) });
+        let examples = [shown_change(change)].into_iter().chain(read).collect();
+        self.findings.keep(rule, Finding { examples, ..Finding::new(change.about(), message) });
     }
 }
 
-/// That a write does not invalidate what it touches. Most often a policy that does it by an old
-/// column knows none.
-fn stale(write: &WriteShape, touch: &Touch) -> String {
-    let message = format!("the write {} leaves a read stale", write.name);
-    match touch.sources().into_iter().find_map(Source::old) {
-        Some(column) => {
-            format!("{message} that it touches by {{old.{column}}}: {}", Source::NO_OLD)
-        }
-        None => message,
+fn subject(change: &Change) -> String {
+    match change {
+        Change::Written(written) => format!("the write {}", written.write),
+        Change::Logged(logged) => format!("a change of {}", logged.relation),
     }
 }
 
 /// Changes by one write: every parameter and column varied in turn, rows known and not. Columns that
 /// a touch knows of the row as it was alone are returned with every row, as the host does it.
-fn changes(entity: &str, write: &WriteShape) -> Vec<Change> {
+fn changes(entity: &str, write: &Write) -> Vec<Written> {
     let (columns, old) = columns(write);
-    let usual = |names: &[String], first: usize| -> Vec<Argument> {
-        let values: Vec<String> = (0..names.len()).map(|at| (first + at).to_string()).collect();
-        named(names, &values.iter().map(|value| Some(value.as_str())).collect::<Vec<_>>())
-    };
-    let (arguments, row, was) = (usual(&write.params, 7), usual(&columns, 70), usual(&old, 170));
-    let change = |arguments: &[Argument], rows| Change {
+    let parameters: Vec<&str> = write.parameters.iter().map(|one| one.name.as_str()).collect();
+    let arguments = usual(&parameters, 7);
+    let (row, was) = (usual(&columns, 70), usual(&old, 170));
+    let change = |arguments: &[Argument], rows| Written {
         entity: entity.to_owned(),
         write: write.name.clone(),
         arguments: arguments.to_vec(),
         rows,
     };
-    let after = |after: &[Argument]| RowChange { before: was.clone(), after: after.to_vec() };
+    let moved = |before: &[Argument], after: &[Argument]| RowChange {
+        before: known(before),
+        after: known(after),
+    };
+    let after = |after: &[Argument]| moved(&was, after);
     let mut changes = vec![change(&arguments, Vec::new()), change(&arguments, vec![after(&row)])];
     for varied in varied(&arguments) {
         changes.push(change(&varied, vec![after(&row)]));
     }
     for varied in varied(&row) {
         changes.push(change(&arguments, vec![after(&varied)]));
-        let before = was.iter().chain(&row).cloned().collect();
-        let moved = RowChange { before, after: varied };
-        changes.push(change(&arguments, vec![after(&row), moved]));
+        let before: Vec<Argument> = was.iter().chain(&row).cloned().collect();
+        changes.push(change(&arguments, vec![after(&row), moved(&before, &varied)]));
     }
     for varied in varied(&was) {
-        let moved = RowChange { before: varied, after: row.clone() };
-        changes.push(change(&arguments, vec![moved]));
+        changes.push(change(&arguments, vec![moved(&varied, &row)]));
     }
     changes
+}
+
+/// Numbers from `first` on, one for each name.
+fn usual<S: AsRef<str>>(names: &[S], first: usize) -> Vec<Argument> {
+    let values: Vec<String> = (0..names.len()).map(|at| (first + at).to_string()).collect();
+    let values: Vec<Option<&str>> = values.iter().map(|value| Some(value.as_str())).collect();
+    named(names.iter().map(AsRef::as_ref), &values)
+}
+
+fn known(values: &[Argument]) -> Vec<Column> {
+    let column = |Argument { name, value }: &Argument| Column {
+        name: name.clone(),
+        value: value.clone().map_or(ColumnValue::Null, ColumnValue::Text),
+    };
+    values.iter().map(column).collect()
 }
 
 fn varied(usual: &[Argument]) -> impl Iterator<Item = Vec<Argument>> {
@@ -208,13 +239,19 @@ fn varied(usual: &[Argument]) -> impl Iterator<Item = Vec<Argument>> {
 }
 
 /// The columns that a write's touches need, each once: of the row, and of the row as it was alone.
-fn columns(write: &WriteShape) -> (Vec<String>, Vec<String>) {
+fn columns(write: &Write) -> (Vec<String>, Vec<String>) {
     let (mut columns, mut old) = (BTreeSet::new(), BTreeSet::new());
-    for source in write.touches.iter().flat_map(Touch::sources) {
-        match source {
-            Source::Param(_) => {}
-            Source::Column(name) => _ = columns.insert(name.clone()),
-            Source::Old(name) => _ = old.insert(name.clone()),
+    for touch in &write.touches {
+        let sources: Vec<&Source> = match touch {
+            Touch::Read(read) => read.arguments.iter().collect(),
+            Touch::Tag(tag) => sources(tag).collect(),
+        };
+        for source in sources {
+            match source {
+                Source::Argument(_) => {}
+                Source::Column(name) => _ = columns.insert(name.clone()),
+                Source::OldColumn(name) => _ = old.insert(name.clone()),
+            }
         }
     }
     let old = old.difference(&columns).cloned().collect();
@@ -222,10 +259,10 @@ fn columns(write: &WriteShape) -> (Vec<String>, Vec<String>) {
 }
 
 /// The reads that a touch of this change means: once for each row as it was and as it is.
-fn touched(terms: &Terms, touch: &Touch, change: &Change) -> Vec<Touched> {
-    let arguments = change.arguments.as_slice();
+fn touched(conditions: &Conditions, touch: &Touch, written: &Written) -> Vec<Touched> {
+    let arguments = written.arguments.as_slice();
     let sides =
-        change.rows.iter().flat_map(|row| [&row.before, &row.after].map(|side| (row, side)));
+        written.rows.iter().flat_map(|row| [&row.before, &row.after].map(|side| (row, side)));
     let sides = sides.filter(|(_, columns)| !columns.is_empty()).map(|(row, columns)| Values {
         arguments,
         columns,
@@ -235,10 +272,10 @@ fn touched(terms: &Terms, touch: &Touch, change: &Change) -> Vec<Touched> {
     let mut touched: Vec<Touched> = Vec::new();
     for values in std::iter::once(no_row).chain(sides) {
         let reads = match touch {
-            Touch::Read { entity, arguments } => {
-                touched_read(terms, entity, arguments, &values).into_iter().collect()
-            }
-            Touch::Tag(tag) => carriers(terms, tag, &values),
+            Touch::Read(read) => touched_read(conditions, &read.entity, &read.arguments, &values)
+                .into_iter()
+                .collect(),
+            Touch::Tag(tag) => carriers(conditions, tag, &values),
         };
         for read in reads {
             if !touched.contains(&read) {
@@ -250,63 +287,59 @@ fn touched(terms: &Terms, touch: &Touch, change: &Change) -> Vec<Touched> {
 }
 
 fn touched_read(
-    terms: &Terms,
+    conditions: &Conditions,
     entity: &str,
     arguments: &[Source],
     values: &Values<'_>,
 ) -> Option<Touched> {
-    let entity = terms.entities.iter().find(|shape| shape.name == entity)?;
+    let entity = conditions.entities().iter().find(|known| known.name == entity)?;
     let values: Option<Vec<Option<&str>>> =
         arguments.iter().map(|source| values.of(source)).collect();
     Some(Touched { request: entity.request(&values?), row: None })
 }
 
-/// Reads that carry a tag: of each entity that declares one of the same shape, and an ad-hoc query
+/// Reads that carry a tag: of each entity that declares one of the same form, and an ad-hoc query
 /// that was given it where it has no holes.
-fn carriers(terms: &Terms, tag: &Template, values: &Values<'_>) -> Vec<Touched> {
-    let entities = terms.entities.iter();
+fn carriers(conditions: &Conditions, tag: &[Piece], values: &Values<'_>) -> Vec<Touched> {
+    let entities = conditions.entities().iter();
     let mut carriers: Vec<Touched> = entities
         .flat_map(|entity| entity.tags.iter().filter_map(|own| carrier(entity, own, tag, values)))
         .collect();
-    if let ([Piece::Text(text)], Some(_)) = (tag.0.as_slice(), terms.query) {
-        let query = Query { sql: "SELECT 1".into(), ttl_ms: 0, tags: vec![text.clone()] };
+    if let ([Piece::Text(text)], Some(query)) = (tag, conditions.query) {
+        let tags = vec![text.clone()];
+        let query = Query { sql: "SELECT 1".into(), ttl_ms: query.ttl_ms, tags };
         let request = Request { subject: Subject::Query(query), arguments: Vec::new() };
         carriers.push(Touched { request, row: None });
     }
     carriers
 }
 
-/// The read of `entity` whose tag `own` has the text of `tag`; none: their shapes differ.
-fn carrier(
-    entity: &EntityShape,
-    own: &Template,
-    tag: &Template,
-    values: &Values<'_>,
-) -> Option<Touched> {
+/// The read of `entity` whose tag `own` has the text of `tag`; `None` if their forms differ.
+fn carrier(entity: &Entity, own: &[Piece], tag: &[Piece], values: &Values<'_>) -> Option<Touched> {
     /// What a parameter has that the tag does not name.
     const USUAL: Option<&str> = Some("5");
-    if own.0.len() != tag.0.len() {
+    if own.len() != tag.len() {
         return None;
     }
-    let mut arguments: Vec<Option<Option<&str>>> = vec![None; entity.params.len()];
+    let mut arguments: Vec<Option<Option<&str>>> = vec![None; entity.parameters.len()];
     let mut row: Vec<(String, Option<String>)> = Vec::new();
-    for pair in own.0.iter().zip(&tag.0) {
+    for pair in own.iter().zip(tag) {
         match pair {
             (Piece::Text(own), Piece::Text(text)) if own == text => {}
-            (Piece::Hole(Source::Param(name)), Piece::Hole(source)) => {
-                let at = entity.params.iter().position(|param| param == name)?;
+            (Piece::Value(Source::Argument(name)), Piece::Value(source)) => {
+                let at = entity.parameters.iter().position(|one| one.name == *name)?;
                 let value = values.of(source)?;
                 if arguments[at].is_some_and(|other| other != value) {
                     return None;
                 }
                 arguments[at] = Some(value);
             }
-            (Piece::Hole(Source::Column(name)), Piece::Hole(source)) => {
+            (Piece::Value(Source::Column(name)), Piece::Value(source)) => {
                 row.push((name.clone(), values.of(source)?.map(str::to_owned)));
             }
             // No read's tag has one.
-            (Piece::Hole(Source::Old(_)), _) => return None,
-            (Piece::Text(_), _) | (Piece::Hole(_), Piece::Text(_)) => return None,
+            (Piece::Value(Source::OldColumn(_)), _) => return None,
+            (Piece::Text(_), _) | (Piece::Value(_), Piece::Text(_)) => return None,
         }
     }
     let arguments: Vec<Option<&str>> = arguments.iter().map(|a| a.unwrap_or(USUAL)).collect();
@@ -315,28 +348,53 @@ fn carrier(
 }
 
 impl<'c> Values<'c> {
-    /// The value; `Some(None)` is null, none: it is not known.
+    /// The value; `Some(None)` is null, `None` is not known.
     fn of(&self, source: &Source) -> Option<Option<&'c str>> {
-        let (values, name) = match source {
-            Source::Param(name) => (self.arguments, name),
-            Source::Column(name) => (self.columns, name),
-            Source::Old(name) => (self.before, name),
+        let column = |columns: &'c [Column], name: &String| match &columns
+            .iter()
+            .find(|column| column.name == *name)?
+            .value
+        {
+            ColumnValue::Unknown => None,
+            ColumnValue::Null => Some(None),
+            ColumnValue::Text(text) => Some(Some(text.as_str())),
         };
-        let found = values.iter().find(|argument| argument.name == *name)?;
-        Some(found.value.as_deref())
+        match source {
+            Source::Argument(name) => {
+                let found = self.arguments.iter().find(|argument| argument.name == *name)?;
+                Some(found.value.as_deref())
+            }
+            Source::Column(name) => column(self.columns, name),
+            Source::OldColumn(name) => column(self.before, name),
+        }
     }
 }
 
 fn shown_change(change: &Change) -> String {
-    let mut text =
-        format!("{}.{}({})", change.entity, change.write, shown_arguments(&change.arguments));
-    for RowChange { before, after } in &change.rows {
+    let (mut text, rows) = match change {
+        Change::Written(Written { entity, write, arguments, rows }) => {
+            (format!("write {entity}.{write}({})", shown_arguments(arguments)), rows)
+        }
+        Change::Logged(Logged { relation, operation, rows }) => {
+            (format!("{relation}: {operation:?}"), rows)
+        }
+    };
+    for RowChange { before, after } in rows {
         if !before.is_empty() {
-            text += &format!(", a row that was ({})", shown_arguments(before));
+            text += &format!(", a row that was ({})", shown_columns(before));
         }
         if !after.is_empty() {
-            text += &format!(", a row that is ({})", shown_arguments(after));
+            text += &format!(", a row that is ({})", shown_columns(after));
         }
     }
     text
+}
+
+fn shown_columns(columns: &[Column]) -> String {
+    let shown = |Column { name, value }: &Column| match value {
+        ColumnValue::Unknown => format!("{name}: unknown"),
+        ColumnValue::Null => format!("{name}: null"),
+        ColumnValue::Text(text) => format!("{name}: {text:?}"),
+    };
+    columns.iter().map(shown).collect::<Vec<_>>().join(", ")
 }

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use crate::policy::guard::{LEASE_MS, Lifetimes, Stage};
-use crate::policy::{Action, Cause, Event, Failure, Report, Sighting};
+use crate::policy::Terms;
+use crate::policy::guard::{LEASE_MS, Stage};
+use crate::policy::{Action, Cause, Event, Failure, LoadReport, Sighting};
 
 /// What the host is about to do, or to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +48,7 @@ pub(super) struct Alphabet {
     /// Until the deadline, at the moments at which decisions are taken, the first one first.
     pub(super) left_ms: Vec<u32>,
     /// What loads bring, as far as lifetimes may depend on it.
-    pub(super) reports: Vec<Report>,
+    pub(super) reports: Vec<LoadReport>,
     start: Vec<Happening>,
     refresh: Vec<Happening>,
     look: Vec<Happening>,
@@ -59,9 +60,9 @@ pub(super) struct Alphabet {
 }
 
 impl Alphabet {
-    pub(super) fn new(lifetimes: &Lifetimes, deadline: Duration, breadth: Breadth) -> Self {
+    pub(super) fn new(terms: &Terms, deadline: Duration, breadth: Breadth) -> Self {
         let deadline_ms = millis(deadline).max(1);
-        let found = sightings(lifetimes, breadth);
+        let found = sightings(terms, breadth);
         let refresh: Vec<Happening> =
             found.iter().map(|seen| looked(Event::Found(*seen), true)).collect();
         let mut look = refresh.clone();
@@ -134,8 +135,8 @@ fn looked(event: Event, at_hand: bool) -> Happening {
     Happening { event, stage: Stage::Looked { at_hand } }
 }
 
-fn loads(reports: &[Report], failures: &[Failure], under_lease: bool) -> Vec<Happening> {
-    let loaded = |report: &Report| Happening {
+fn loads(reports: &[LoadReport], failures: &[Failure], under_lease: bool) -> Vec<Happening> {
+    let loaded = |report: &LoadReport| Happening {
         event: Event::Loaded(*report),
         stage: Stage::Loaded { under_lease },
     };
@@ -146,11 +147,11 @@ fn loads(reports: &[Report], failures: &[Failure], under_lease: bool) -> Vec<Hap
     reports.iter().map(loaded).chain(failures.iter().map(failed)).collect()
 }
 
-/// Envelopes around every border that the lifetimes draw. The first four tell machines apart.
-fn sightings(lifetimes: &Lifetimes, breadth: Breadth) -> Vec<Sighting> {
-    let ttl_ms = millis(lifetimes.ttl).max(1);
-    let revalidate_ms = millis(lifetimes.stale_while_revalidate);
-    let on_error_ms = millis(lifetimes.stale_if_error);
+/// Envelopes around every border that the terms draw. The first four tell machines apart.
+fn sightings(terms: &Terms, breadth: Breadth) -> Vec<Sighting> {
+    let ttl_ms = terms.ttl_ms.max(1);
+    let revalidate_ms = terms.stale_while_revalidate_ms;
+    let on_error_ms = terms.stale_if_error_ms;
     let beyond_ms = revalidate_ms.max(on_error_ms).saturating_add(1);
     let (due, fresh) = (fresh(ttl_ms, 0), fresh(ttl_ms, ttl_ms / 2));
     let mut sightings = vec![fresh, due, stale(ttl_ms, 1), stale(ttl_ms, beyond_ms)];
@@ -159,7 +160,7 @@ fn sightings(lifetimes: &Lifetimes, breadth: Breadth) -> Vec<Sighting> {
         let around = borders.flat_map(|border_ms| [border_ms.saturating_sub(1), border_ms]);
         sightings.push(stale(ttl_ms, 0));
         sightings.extend(around.map(|past_ms| stale(ttl_ms, past_ms)));
-        sightings.push(stale(ttl_ms, millis(lifetimes.kept_at_most())));
+        sightings.push(stale(ttl_ms, millis(terms.kept_at_most())));
         sightings.push(Sighting { negative: true, ..fresh });
         sightings.push(Sighting { negative: true, ..stale(ttl_ms, 1) });
     }
@@ -185,12 +186,12 @@ fn stale(ttl_ms: u32, past_ms: u32) -> Sighting {
 }
 
 /// The first two tell machines apart.
-fn reports(deadline_ms: u32) -> [Report; 4] {
+fn reports(deadline_ms: u32) -> [LoadReport; 4] {
     [
-        Report { cost_ms: 20, bytes: 200, negative: false },
-        Report { cost_ms: 20, bytes: 0, negative: true },
-        Report { cost_ms: 0, bytes: 2, negative: false },
-        Report { cost_ms: deadline_ms, bytes: u32::MAX, negative: false },
+        LoadReport { cost_ms: 20, bytes: 200, negative: false },
+        LoadReport { cost_ms: 20, bytes: 0, negative: true },
+        LoadReport { cost_ms: 0, bytes: 2, negative: false },
+        LoadReport { cost_ms: deadline_ms, bytes: u32::MAX, negative: false },
     ]
 }
 

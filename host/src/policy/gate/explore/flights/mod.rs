@@ -16,13 +16,13 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use super::super::{Finding, Terms};
+use super::super::{Conditions, Finding};
 use super::asked::{Unclear, Which};
 use super::findings::Rule;
 use super::names::{Known, QUERIES};
 use super::{Exploration, until};
-use crate::policy::guard::{Bounds, Lifetimes, Refused, SPARE_TURNS, Stage};
-use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Turn};
+use crate::policy::guard::{Bounds, Refused, SPARE_TURNS, Stage};
+use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Terms, Turn};
 use alphabet::{Alphabet, Breadth, Happening, Pending};
 use circles::Endless;
 use graph::{Graph, State, Taken};
@@ -48,7 +48,7 @@ const ENTROPY: u64 = 0x9e37_79b9_7f4a_7c15;
 struct Machine {
     at: String,
     memo: Memo,
-    lifetimes: Lifetimes,
+    terms: Terms,
     deadline: Duration,
 }
 
@@ -67,8 +67,8 @@ struct Flight<'m> {
 
 impl Exploration<'_> {
     /// The flights of every entity and of ad-hoc queries.
-    pub(super) fn flights(&mut self, terms: &Terms, known: &[Known]) {
-        let machines = self.machines(terms, known);
+    pub(super) fn flights(&mut self, conditions: &Conditions, known: &[Known]) {
+        let machines = self.machines(conditions, known);
         self.progress.machines.of = machines.len();
         let mut outlines = HashSet::new();
         let mut different = Vec::new();
@@ -91,31 +91,30 @@ impl Exploration<'_> {
         }
     }
 
-    fn machines(&mut self, terms: &Terms, known: &[Known]) -> Vec<Machine> {
+    fn machines(&mut self, conditions: &Conditions, known: &[Known]) -> Vec<Machine> {
         let mut machines: Vec<Machine> = Vec::new();
-        for (entity, known) in terms.entities.iter().zip(known) {
+        for (entity, known) in conditions.entities().iter().zip(known) {
             machines.extend(known.memos.iter().map(|&memo| Machine {
                 at: entity.name.clone(),
                 memo,
-                lifetimes: entity.lifetimes,
-                deadline: entity.deadline,
+                terms: entity.terms,
+                deadline: conditions.deadline(&entity.name),
             }));
         }
-        if let Some(query) = terms.query {
-            machines.extend(self.query(0, query.lifetimes, query.deadline));
-            let ttl = Duration::from_millis(ASKED_TTL_MS.into());
-            let lifetimes = Lifetimes { ttl, negative_ttl: ttl, ..query.lifetimes };
-            machines.extend(self.query(ASKED_TTL_MS, lifetimes, query.deadline));
+        if let Some(query) = conditions.query {
+            machines.extend(self.query(query.ttl_ms, query.deadline));
+            machines.extend(self.query(ASKED_TTL_MS, query.deadline));
         }
         machines
     }
 
     /// The machine of an ad-hoc query that is to be kept for so long.
-    fn query(&mut self, ttl_ms: u32, lifetimes: Lifetimes, deadline: Duration) -> Option<Machine> {
+    fn query(&mut self, ttl_ms: u32, deadline: Duration) -> Option<Machine> {
         let query = Query { sql: "SELECT 1".into(), ttl_ms, tags: Vec::new() };
         let request = Request { subject: Subject::Query(query), arguments: Vec::new() };
         let plan = self.plan(Which::First, QUERIES, &request)?;
-        Some(Machine { at: QUERIES.into(), memo: plan.memo, lifetimes, deadline })
+        let terms = Terms::of_query(ttl_ms);
+        Some(Machine { at: QUERIES.into(), memo: plan.memo, terms, deadline })
     }
 
     fn fly<'m>(&mut self, machine: &'m Machine, breadth: Breadth, until: u32) -> Flight<'m> {
@@ -205,7 +204,7 @@ impl Exploration<'_> {
     fn passes(&mut self, flight: &Flight<'_>, at: usize, stage: Stage, taken: Taken) -> bool {
         let spent = flight.graph.spent(at, taken.moment.left_ms);
         let background = flight.graph.nodes[at].state.background;
-        let kept_at_most = flight.machine.lifetimes.kept_at_most();
+        let kept_at_most = flight.machine.terms.kept_at_most();
         let bounds = Bounds { kept_at_most, background };
         let Err(refused) = bounds.check(stage, spent, taken.action) else { return true };
         let (rule, message) = match refused {
@@ -274,7 +273,7 @@ impl<'m> Flight<'m> {
     fn new(machine: &'m Machine, breadth: Breadth) -> Self {
         Self {
             machine,
-            alphabet: Alphabet::new(&machine.lifetimes, machine.deadline, breadth),
+            alphabet: Alphabet::new(&machine.terms, machine.deadline, breadth),
             breadth,
             graph: Graph::beginning_with(machine.memo),
             outline: DefaultHasher::new(),

@@ -2,15 +2,17 @@
 
 use std::fmt::Write;
 
-use crate::policy::{Action, Cause, Event, Failure, Lifetime, Moment, Report, Sighting};
+use crate::policy::{Action, Cause, Event, Failure, Lifetime, LoadReport, Moment, Sighting};
 
 /// `lease-held for 250 ms, at 1000 ms`
 pub(super) fn shown_event(event: Event, moment: Moment) -> String {
     let mut text = match event {
         Event::Found(seen) => format!("found {}", sighting(seen)),
         Event::LeaseHeld(held_ms) => format!("lease-held for {held_ms} ms"),
-        Event::Loaded(Report { cost_ms, negative: false, .. }) => format!("loaded in {cost_ms} ms"),
-        Event::Loaded(Report { cost_ms, negative: true, .. }) => {
+        Event::Loaded(LoadReport { cost_ms, negative: false, .. }) => {
+            format!("loaded in {cost_ms} ms")
+        }
+        Event::Loaded(LoadReport { cost_ms, negative: true, .. }) => {
             format!("loaded in {cost_ms} ms, no such row")
         }
         Event::LoadFailed(Failure { cause, at_hand: None }) => {

@@ -1,0 +1,20 @@
+//! The built-in policy as a component of its own, and what a module without the standard library
+//! needs for that: an allocator, an end for panics.
+#![allow(unsafe_code, reason = "exports; see `component`")]
+
+use core::panic::PanicInfo;
+
+use crate::Policy;
+use crate::rules::BuiltIn;
+
+/// The module's memory. Small, and it asks the host for nothing but pages.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+/// A panic is a bug here; the trap costs one decision and the host drops the instance.
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+crate::export!(Policy<BuiltIn>);

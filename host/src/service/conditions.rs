@@ -1,0 +1,24 @@
+//! The configuration as the gate looks at it.
+
+use std::sync::Arc;
+
+use crate::config::{Config, QueryConfig};
+use crate::policy::gate::{Conditions, QueryConditions};
+
+/// The conditions under which a candidate is examined for this configuration, with nothing hot.
+#[must_use]
+pub fn conditions(config: &Config) -> Conditions {
+    let entities = config.entities.values();
+    Conditions {
+        configuration: Arc::new(config.for_policy()),
+        deadlines: entities.map(|entity| (entity.name.clone(), entity.deadline)).collect(),
+        query: config.query.enabled.then(|| query(&config.query)),
+        hot: Vec::new(),
+    }
+}
+
+fn query(query: &QueryConfig) -> QueryConditions {
+    // At most thirty days, as every duration of a configuration.
+    let ttl_ms = u32::try_from(query.ttl.as_millis()).unwrap_or(u32::MAX);
+    QueryConditions { ttl_ms, deadline: query.deadline }
+}

@@ -1,0 +1,143 @@
+// Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
+// ../policy.js.
+//
+// What a host asks, the interface `decisions` of wit/policy.wit, and what an author may decide
+// otherwise. All of it is pure: the same arguments give the same answer, in every instance.
+import { astray, begin, step } from "./flight.js";
+import { targets } from "./invalidation.js";
+import { columnsOf, nameEntity, nameQuery, rowTags, valueOf } from "./naming.js";
+import { DURATION_MAX_MS, parseSettings, readSettings } from "./settings.js";
+import { withSigns } from "./signs.js";
+import { distinct } from "./spelling.js";
+
+export { DURATION_MAX_MS, objection } from "./settings.js";
+export { segment, tag, under } from "./spelling.js";
+
+/**
+ * The decisions that an author may override, with the built-in answers.
+ *
+ * `read` has an `entity` (undefined for an ad-hoc query), the `request`, and `argument(name)`: a
+ * text, null, or undefined if there is none of that name. `kept` has what a value is kept under: an
+ * `entity` likewise, `terms`, and the flight's `note`. Everything else is the contract's, with its
+ * names in camelCase: `terms.ttlMs`.
+ */
+const BUILT_IN = {
+  /** What the policy is called in logs, headers and metrics. */
+  name: "unnamed",
+  version: "0.0.0",
+
+  /** The names of the settings that `configure` reads. */
+  settings: [],
+  /** Reads `settings`, an object with all of `[policy.settings]`; returns every `objection`. */
+  configure: (entities, settings) => [],
+
+  /** The key of a read, whose built-in one is `key`. */
+  key: (read, key) => key,
+  /** The tags of a read, which are at first its entity's. Those of loaded rows come later. */
+  tags: (read, tags) => tags,
+
+  /** A number of 32 bits: all that a flight's later decisions learn of its read's arguments. */
+  note: (read) => 0,
+  /** What a flight's note becomes when something happens to the flight. */
+  noted: (note, event) => note,
+  /** Under which terms a value is kept and answered. */
+  terms: (kept) => kept.terms,
+  /** How long a value that was just loaded is fresh, before jitter. Not asked of a missing row. */
+  ttlMs: (kept, load) => kept.terms.ttlMs,
+
+  /** What a change makes untrue, which is at first what the configuration says. */
+  targets: (change, targets) => targets,
+};
+
+/** In a memo's `terms`: below it the index of an entity, from it on the lifetime of a query. */
+const QUERIES = 65536;
+
+/** What the component exports: the built-in policy, but for what is overridden. */
+export function policy(overrides) {
+  const unknown = Object.keys(overrides).filter((name) => !(name in BUILT_IN));
+  if (unknown.length > 0) {
+    const known = Object.keys(BUILT_IN).join(", ");
+    throw new Error(`there is no decision ${unknown.join(", ")}; there are ${known}`);
+  }
+  // The contract's types have no functions.
+  return { decisions: withSigns(decisionsUnder({ ...BUILT_IN, ...overrides })), types: {} };
+}
+
+function decisionsUnder(rules) {
+  // What `configure` was told; the same in every instance.
+  let { settings } = readSettings({}, []);
+  let entities = [];
+  let indexes = new Map();
+
+  const find = (name) => entities[indexes.get(name)];
+  const declared = (name) => {
+    if (!indexes.has(name)) throw { tag: "unknown-entity" };
+    return find(name);
+  };
+
+  return {
+    describe: () => ({ name: rules.name, version: rules.version }),
+
+    configure(given, text) {
+      const own = parseSettings(text);
+      const builtIn = readSettings(own, rules.settings);
+      const objections = [...builtIn.objections, ...(rules.configure(given, own) ?? [])];
+      if (objections.length > 0) throw objections;
+      settings = builtIn.settings;
+      entities = given;
+      indexes = new Map(given.map(({ name }, index) => [name, index]));
+    },
+
+    plan(request) {
+      const { subject, arguments: given } = request;
+      const entity = subject.tag === "entity" ? declared(subject.val) : undefined;
+      const { key, tags } = entity
+        ? nameEntity(settings.namespace, entity, given)
+        : nameQuery(settings.namespace, subject.val, given);
+      const terms = entity ? indexes.get(entity.name) : QUERIES + durationOf(subject.val);
+      const read = { entity, request, argument: (name) => valueOf(given, name) };
+      return {
+        key: rules.key(read, key),
+        tags: distinct(rules.tags(read, tags)),
+        rowColumns: entity ? columnsOf(entity) : [],
+        memo: begin(terms, rules.note(read)),
+      };
+    },
+
+    rowTags({ subject, arguments: given }, rows) {
+      return subject.tag === "entity" ? rowTags(declared(subject.val), given, rows) : [];
+    },
+
+    step(before, moment, event) {
+      const memo = { ...before, note: rules.noted(before.note, event) };
+      const kept = keptUnder(entities, memo);
+      if (!kept) return astray(memo, event);
+      const terms = rules.terms(kept);
+      const isValue = event.tag === "loaded" && !event.val.negative;
+      const ttlMs = isValue ? rules.ttlMs({ ...kept, terms }, event.val) : terms.ttlMs;
+      return step({ ...terms, ttlMs }, settings, memo, moment, event);
+    },
+
+    invalidate(change) {
+      const touched = change.tag === "written" ? targets(find, change.val) : [];
+      const all = rules.targets(change, touched);
+      return [...new Map(all.map((target) => [JSON.stringify(target), target])).values()];
+    },
+  };
+}
+
+function durationOf({ ttlMs }) {
+  return Math.min(Math.max(ttlMs, 1), DURATION_MAX_MS);
+}
+
+/** What a memo's value is kept under; undefined: this policy did not write the memo. */
+function keptUnder(entities, { terms, note }) {
+  if (terms < QUERIES) {
+    const entity = entities[terms];
+    return entity && { entity, terms: entity.terms, note };
+  }
+  const ttlMs = terms - QUERIES;
+  if (ttlMs < 1 || ttlMs > DURATION_MAX_MS) return undefined;
+  const ofQuery = { ttlMs, negativeTtlMs: ttlMs, staleWhileRevalidateMs: 0, staleIfErrorMs: 0 };
+  return { entity: undefined, terms: ofQuery, note };
+}

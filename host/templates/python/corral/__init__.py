@@ -1,0 +1,10 @@
+# Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
+# app.py.
+"""What a policy in Python is made of: the built-in one's decisions, for app.py to override."""
+
+from corral.canonical import segment, tag, under
+from corral.decisions import export
+from corral.policy import Kept, Policy, Read
+from corral.settings import objection
+
+__all__ = ["Kept", "Policy", "Read", "export", "objection", "segment", "tag", "under"]
