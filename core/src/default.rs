@@ -1,6 +1,6 @@
 //! The built-in policy as a component of its own, and what a module without the standard library
 //! needs for that: an allocator, an end for panics.
-#![allow(unsafe_code, reason = "exports; see `component`")]
+#![allow(unsafe_code, unreachable_pub, reason = "exported functions; see `component`")]
 
 use core::panic::PanicInfo;
 

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn named(key: &str) -> Arc<Named> {
-        let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+        let memo = Memo { phase: 0, since_ms: 0, terms: 0, note: 0 };
         Named::try_new(Plan { key: key.into(), tags: vec![], row_columns: vec![], memo }).unwrap()
     }
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::gate::{EntityShape, Passed, Terms, examine};
+use crate::config::{Config, Environment};
+
+use super::gate::{Conditions, Passed, examine};
 use super::{
-    Action, Argument, Change, Engine, Event, Limits, Memo, Moment, Plan, Policy, Refusal, Request,
-    Row, Subject, Target, Trap, Turn, builtin,
+    Action, Argument, Change, Configuration, Engine, Entity, Event, Limits, Memo, Moment, Plan,
+    Policy, Refusal, Request, Row, Subject, Target, Trap, Turn, builtin,
 };
 
 pub(super) const WIT: &str = include_str!("../../../wit/policy.wit");
@@ -60,10 +62,10 @@ impl Wat {
 
     /// Passes the gate for [`entities`], in an engine of its own.
     pub(super) fn passed(&self) -> Passed {
-        examine(&engine(), &self.component(), &terms()).unwrap()
+        examine(&engine(), &self.component(), &conditions()).unwrap()
     }
 
-    /// What stands before the names of functions: `corral:policy/decisions@0.1.0#`.
+    /// What stands before the names of functions: `corral:policy/decisions@0.2.0#`.
     fn interface(&self) -> String {
         let package = self.wit.lines().find_map(|line| line.strip_prefix("package "));
         let (package, version) = package.unwrap().trim_end_matches(';').split_once('@').unwrap();
@@ -87,7 +89,7 @@ impl Wat {
                 (i32.store (i32.const 136) (i32.const 64))
                 (i32.store (i32.const 140) (i32.const {}))
                 (i32.const 128))
-            (func (export "{at}configure") (param i32 i32) (result i32) {configure})
+            (func (export "{at}configure") (param i32 i32 i32 i32) (result i32) {configure})
             (func (export "{at}plan")
                 (param $kind i32) (param $entity i32) (param $length i32) (param i32 i32 i32)
                 (param $arguments i32) (param $count i32) (result i32)
@@ -101,7 +103,7 @@ impl Wat {
                 (param i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)
                 (result i32) {step})
             (func (export "{at}invalidate")
-                (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 2048))
+                (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 2048))
             )"#,
             name.len(),
             version.len(),
@@ -188,17 +190,17 @@ pub(super) fn engine() -> Engine {
     Engine::new(limits).unwrap()
 }
 
-pub(super) fn entities() -> Vec<EntityShape> {
+pub(super) fn entities() -> Vec<Entity> {
     vec![
-        EntityShape::new("catalogue", &[]),
-        EntityShape::new("user.profile", &["id"]),
-        EntityShape::new("orders", &["user", "day"]),
+        Entity::of("catalogue", &[]),
+        Entity::of("orders", &["user", "day"]),
+        Entity::of("user.profile", &["id"]),
     ]
 }
 
 /// [`entities`], and settings that say nothing.
-pub(super) fn terms() -> Terms {
-    Terms::new("{}", entities())
+pub(super) fn conditions() -> Conditions {
+    Conditions::of(Configuration { entities: entities(), ..Configuration::default() })
 }
 
 pub(super) fn read(entity: &str) -> Request {
@@ -206,7 +208,7 @@ pub(super) fn read(entity: &str) -> Request {
 }
 
 pub(super) fn first_step() -> (Memo, Moment, Event) {
-    let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+    let memo = Memo { phase: 0, since_ms: 0, terms: 0, note: 0 };
     (memo, Moment { elapsed_ms: 0, left_ms: 1_000, entropy: 7 }, Event::Absent)
 }
 
@@ -236,39 +238,37 @@ impl Policy for Altered {
     }
 }
 
-/// The built-in policy over two entities, with `overlay` over its settings.
-pub(super) fn builtin_with(overlay: Value) -> Arc<dyn Policy> {
-    let mut settings = json!({
-        "entities": {
-            "item": {
-                "params": ["id"], "ttl_ms": 60_000, "stale_while_revalidate_ms": 1_000,
-                "stale_if_error_ms": 0, "negative_ttl_ms": 5_000,
-                "tags": ["item:{id}", "team:{row.team}"],
-                "writes": {"rename": {"params": ["id"], "then": "invalidate",
-                    "touches": ["item(id)", "tag item:{id}"]}},
-            },
-            "list": {
-                "params": [], "ttl_ms": 60_000, "stale_while_revalidate_ms": 0,
-                "stale_if_error_ms": 0, "negative_ttl_ms": 5_000, "tags": [], "writes": {},
-            },
-        },
-    });
-    merge(&mut settings, overlay);
-    let engine = engine();
-    let passed =
-        examine(&engine, builtin(), &Terms::new(settings.to_string(), Vec::new())).unwrap();
-    Arc::clone(passed.pool()) as Arc<dyn Policy>
+/// Two entities.
+const SHOP: &str = r#"
+origin.url = "sqlite:shop.db"
+[entity.item]
+params = ["id:text"]
+read = "SELECT * FROM items WHERE id = $1"
+ttl = "1m"
+stale_while_revalidate = "1s"
+negative_ttl = "5s"
+tags = ["item:{id}", "team:{row.team}"]
+write.rename = { params = ["id:text"], sql = "UPDATE", touches = ["item(id)", "tag item:{id}"] }
+[entity.list]
+read = "SELECT * FROM items"
+ttl = "1m"
+negative_ttl = "5s"
+"#;
+
+/// The built-in policy over two entities, with these settings of its own.
+pub(super) fn builtin_with(settings: Value) -> Arc<dyn Policy> {
+    builtin_over(settings, |_| {})
 }
 
-fn merge(below: &mut Value, above: Value) {
-    match (below, above) {
-        (Value::Object(below), Value::Object(above)) => {
-            for (name, value) in above {
-                merge(below.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (below, above) => *below = above,
-    }
+/// The built-in policy with these settings, over two entities of which the first, the item, is
+/// changed.
+pub(super) fn builtin_over(settings: Value, item: impl FnOnce(&mut Entity)) -> Arc<dyn Policy> {
+    let Value::Object(settings) = settings else { panic!("settings are an object") };
+    let config = Config::parse(SHOP, "shop", &Environment::default()).unwrap();
+    let mut configuration = config.for_policy_with(&settings);
+    item(&mut configuration.entities[0]);
+    let passed = examine(&engine(), builtin(), &Conditions::of(configuration)).unwrap();
+    Arc::clone(passed.pool()) as Arc<dyn Policy>
 }
 
 /// A read of such an entity.

@@ -3,10 +3,11 @@
 use super::*;
 use crate::config::Config;
 use crate::policy::{
-    Change, Event, Manifest, Memo, Moment, NativePolicy, Plan, Policy, Refusal, Row,
+    Change, Configuration, Event, Manifest, Memo, Moment, NativePolicy, Plan, Policy, Refusal, Row,
     Target as Touched, Trap, Turn,
 };
 use crate::store::{Epoch, Tag};
+use serde_json::{Map, Value};
 
 const USER: &str = "[entity.user]\nttl = '1m'\nparams = ['id:int8']\n";
 
@@ -166,8 +167,9 @@ fn text(doomed: &Doomed) -> String {
 
 fn native(version: &'static str) -> NativePolicy {
     let manifest = Manifest { name: "naming".to_owned(), version: "1".to_owned() };
-    let settings = format!(r#"{{"version":"{version}"}}"#);
-    NativePolicy { manifest, settings, policy: Arc::new(Naive(version)) }
+    let settings = Map::from_iter([("version".to_owned(), Value::from(version))]);
+    let configuration = Arc::new(Configuration { settings, ..Configuration::default() });
+    NativePolicy { manifest, configuration, policy: Arc::new(Naive(version)) }
 }
 
 /// A policy that names, and traps at one value.
@@ -188,7 +190,7 @@ impl Policy for Naive {
             key,
             tags: vec![],
             row_columns: vec![],
-            memo: Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 },
+            memo: Memo { phase: 0, since_ms: 0, terms: 0, note: 0 },
         }))
     }
 

@@ -225,7 +225,7 @@ struct Silent;
 
 fn native() -> NativePolicy {
     let manifest = Manifest { name: "silent".to_owned(), version: "1".to_owned() };
-    NativePolicy { manifest, settings: "{}".to_owned(), policy: Arc::new(Silent) }
+    NativePolicy { manifest, configuration: Arc::default(), policy: Arc::new(Silent) }
 }
 
 fn asked<T>(function: &'static str) -> Result<T, Trap> {

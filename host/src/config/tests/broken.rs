@@ -200,10 +200,6 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
         "[policy.settings]\nx = 9223372036854775808",
         ":2:5 policy.settings.x: 9223372036854775808 is more than 64 bits hold",
     ),
-    (
-        "[policy.settings]\nentities = {}",
-        ":2:12 policy.settings.entities: the host fills in entities itself; write another name",
-    ),
     // Entities.
     (
         "[entity.User]\nttl = '1s'",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{Config, ConfigErrors, Environment, Secret};
+use super::super::{Config, ConfigErrors, Environment, Secret, TagTemplate};
 
 const FILE: &str = r#"
 [store]
@@ -48,7 +48,8 @@ fn the_environment_comes_before_the_file() {
     assert_eq!((limits.gate, limits.memory_bytes), (Duration::from_secs(7), 256 << 20));
     let profile = &config.entities["user.profile"];
     assert_eq!((profile.ttl, profile.near), (Duration::from_secs(7), Duration::ZERO));
-    assert_eq!(profile.tags, ["u:{id}", "all"]);
+    let tags: Vec<&str> = profile.tags.iter().map(TagTemplate::text).collect();
+    assert_eq!(tags, ["u:{id}", "all"]);
     assert_eq!(profile.writes["rename"].statement.sql, "DELETE");
 }
 
@@ -92,8 +93,6 @@ fn problems_name_the_variable() {
         "GRACE (grace): \"soon\" is not a duration; write \"5m\", \"300ms\" or \"1h30m\"",
         "ORIGIN_MAX_WRITES (origin.max_writes): many doesn't do; write a number from 1 to 1000",
         "POLICY_SETTINGS_INNER: stands for no key; did you mean CORRAL_POLICY_SETTINGS_QUERY?",
-        "POLICY_SETTINGS_QUERY (policy.settings.query): \
-         the host fills in query itself; write another name",
         "STORE_ULR: stands for no key; did you mean CORRAL_STORE_URL?",
         "STORE_URL (store.url): not an address that works here; begin with redis://, rediss://, \
          redis+sentinel:// or redis+cluster://",

@@ -9,12 +9,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::{
-    Access, Admin, Config, Entity, Environment, HttpConfig, NearConfig, OriginConfig, Param, Place,
-    PolicyConfig, QueryConfig, Secret, StoreConfig, Then, Write, locate,
+    Access, Admin, Config, EntityConfig, Environment, HttpConfig, NearConfig, OriginConfig, Param,
+    Place, PolicyConfig, QueryConfig, Secret, StoreConfig, TagTemplate, Then, TouchText,
+    WriteConfig, locate,
 };
 use super::parse;
 use crate::origin::{ParamType, Pooler, ReadStatement, Rows, WriteStatement};
-use crate::policy::Limits;
+use crate::policy::{Limits, Parameter, Piece, Source, Terms, Touch, TouchedRead, Way};
 use crate::store::Prefix;
 
 /// The example of the manual, with tokens written out.
@@ -175,27 +176,48 @@ fn settings_keep_the_types_of_toml() {
 
 #[test]
 fn a_policy_is_told_what_it_needs() {
-    let told: Value =
-        serde_json::from_str(&parse(EXAMPLE).unwrap().policy_settings_json()).unwrap();
-    let expected = json!({
-        "namespace": "v1",
-        "jitter": 0.2,
-        "query": { "ttl_ms": 60_000 },
-        "entities": { "user.profile": {
-            "params": ["id"],
-            "ttl_ms": 300_000,
-            "stale_while_revalidate_ms": 60_000,
-            "stale_if_error_ms": 3_600_000,
-            "negative_ttl_ms": 30_000,
-            "tags": ["user:{id}"],
-            "writes": { "rename": {
-                "params": ["id", "name", "email"],
-                "then": "invalidate",
-                "touches": ["user.profile(id)", "tag user:{id}"],
-            } },
-        } },
-    });
-    assert_eq!(told, expected);
+    let told = parse(EXAMPLE).unwrap().for_policy();
+    assert_eq!(Value::Object(told.settings), json!({ "namespace": "v1", "jitter": 0.2 }));
+    let [profile] = told.entities.as_slice() else { panic!("{:?}", told.entities) };
+    let parameters = |parameters: &[Parameter]| {
+        let one = |one: &Parameter| format!("{}:{}", one.name, one.type_name);
+        parameters.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (profile.name.as_str(), parameters(&profile.parameters)),
+        ("user.profile", vec!["id:int8".to_owned()])
+    );
+    let terms = Terms {
+        ttl_ms: 300_000,
+        negative_ttl_ms: 30_000,
+        stale_while_revalidate_ms: 60_000,
+        stale_if_error_ms: 3_600_000,
+    };
+    assert_eq!(profile.terms, terms);
+    let user =
+        vec![Piece::Text("user:".to_owned()), Piece::Value(Source::Argument("id".to_owned()))];
+    assert_eq!(profile.tags, [user.clone()]);
+    let [rename] = profile.writes.as_slice() else { panic!("{:?}", profile.writes) };
+    assert_eq!((rename.name.as_str(), rename.way), ("rename", Way::Removed));
+    assert_eq!(parameters(&rename.parameters), ["id:int8", "name:text", "email:text"]);
+    let arguments = vec![Source::Argument("id".to_owned())];
+    let read = TouchedRead { entity: "user.profile".to_owned(), arguments };
+    assert_eq!(rename.touches, [Touch::Read(read), Touch::Tag(user)]);
+}
+
+#[test]
+fn relations_that_a_read_depends_on_are_told_as_they_are_named() {
+    let text = r#"
+        origin.url = "sqlite:x"
+        [entity.a]
+        read = "SELECT"
+        ttl = "1m"
+        depends = ["users", "public.teams"]
+    "#;
+    let told = parse(text).unwrap().for_policy();
+    assert_eq!(told.entities[0].depends, ["users", "public.teams"]);
+    let errors = parse(&text.replace("public.teams", " ")).unwrap_err().to_string();
+    assert!(errors.contains("entity.a.depends[1]: an empty name"), "{errors}");
 }
 
 #[test]
@@ -225,21 +247,20 @@ fn a_policys_problem_finds_its_place_in_the_file() {
         let environment = Environment::from_iter([("CORRAL_POLICY_SETTINGS_NAMESPACE", "v 2")]);
         locate(EXAMPLE, "c", &environment, path, "wrong".to_owned()).to_string()
     };
-    assert_eq!(at("jitter"), "c:24:10 policy.settings.jitter: wrong");
-    assert_eq!(at("beta"), "c:22:1 policy.settings.beta: wrong");
+    assert_eq!(at("policy.settings.jitter"), "c:24:10 policy.settings.jitter: wrong");
+    assert_eq!(at("policy.settings.beta"), "c:22:1 policy.settings.beta: wrong");
     assert_eq!(
-        at("namespace"),
+        at("policy.settings.namespace"),
         "environment variable CORRAL_POLICY_SETTINGS_NAMESPACE (policy.settings.namespace): wrong"
     );
-    assert_eq!(at("query.ttl_ms"), "c:44:1 query.ttl_ms: wrong");
-    assert_eq!(at("entities.user.profile.ttl_ms"), "c:30:7 entity.\"user.profile\".ttl: wrong");
-    assert_eq!(at("entities.user.profile.ttl-ms"), at("entities.user.profile.ttl_ms"));
+    assert_eq!(at("query.ttl"), "c:44:1 query.ttl: wrong");
+    assert_eq!(at("entity.user.profile.ttl"), "c:30:7 entity.\"user.profile\".ttl: wrong");
     assert_eq!(
-        at("entities.user.profile.writes.rename.touches[1]"),
+        at("entity.user.profile.write.rename.touches[1]"),
         "c:42:32 entity.\"user.profile\".write.rename.touches: wrong"
     );
-    assert_eq!(at("entities.nobody"), "c:26:2 entity.nobody: wrong");
-    assert_eq!(at(""), "c:22:1 policy.settings: wrong");
+    assert_eq!(at("entity.nobody"), "c:26:2 entity.nobody: wrong");
+    assert_eq!(at("policy.settings"), "c:22:1 policy.settings: wrong");
 }
 
 proptest! {
@@ -352,8 +373,8 @@ fn example() -> Config {
     }
 }
 
-fn profile() -> Entity {
-    Entity {
+fn profile() -> EntityConfig {
+    EntityConfig {
         name: "user.profile".to_owned(),
         params: vec![param("id", ParamType::Int8)],
         read: Some(ReadStatement {
@@ -366,7 +387,8 @@ fn profile() -> Entity {
         stale_while_revalidate: Duration::from_secs(60),
         stale_if_error: Duration::from_secs(3600),
         negative_ttl: Duration::from_secs(30),
-        tags: vec!["user:{id}".to_owned()],
+        tags: vec![TagTemplate::parse("user:{id}").unwrap()],
+        depends: Vec::new(),
         deadline: Duration::from_secs(2),
         load_limit: Duration::from_secs(10),
         near: Duration::from_secs(1),
@@ -375,13 +397,13 @@ fn profile() -> Entity {
     }
 }
 
-fn rename() -> Write {
+fn rename() -> WriteConfig {
     let params = vec![
         param("id", ParamType::Int8),
         param("name", ParamType::Text),
         param("email", ParamType::Text),
     ];
-    Write {
+    WriteConfig {
         name: "rename".to_owned(),
         params,
         statement: WriteStatement {
@@ -389,7 +411,9 @@ fn rename() -> Write {
             params: vec![ParamType::Int8, ParamType::Text, ParamType::Text],
         },
         then: Then::Invalidate,
-        touches: vec!["user.profile(id)".to_owned(), "tag user:{id}".to_owned()],
+        touches: ["user.profile(id)", "tag user:{id}"]
+            .map(|text| TouchText::parse(text).unwrap())
+            .to_vec(),
         touches_nothing: false,
         allowed: Vec::new(),
     }

@@ -6,7 +6,7 @@ use wit_component::metadata;
 use wit_parser::Resolve;
 
 use super::*;
-use crate::policy::gate::{Stage, Terms, examine};
+use crate::policy::gate::{Conditions, Stage, examine};
 use crate::policy::testing::{WIT, Wat, engine};
 
 #[test]
@@ -21,7 +21,7 @@ fn one_source_in_two_directories_makes_the_same_component() {
         assert!(!bytes.windows(place.len()).any(|part| part == place), "it names a directory");
     }
     assert_eq!(stamp_of(&bytes), Some(one.stamp));
-    assert_eq!(examine(&engine(), &bytes, &Terms::default()).unwrap().report().name, "built");
+    assert_eq!(examine(&engine(), &bytes, &Conditions::default()).unwrap().report().name, "built");
     check_current(there.path(), &one.path).unwrap();
 }
 
@@ -139,7 +139,7 @@ fn answer(words: [usize; 16]) -> *const Answer {
     Box::leak(Box::new(Answer(words)))
 }
 
-#[unsafe(export_name = "corral:policy/decisions@0.1.0#describe")]
+#[unsafe(export_name = "corral:policy/decisions@0.2.0#describe")]
 extern "C" fn describe() -> *const Answer {
     let (name, version) = DESCRIBE;
     let mut words = [0; 16];
@@ -158,26 +158,26 @@ extern "C" fn cabi_realloc(_: usize, _: usize, _: usize, size: usize) -> *mut u8
     vec![0_u64; size / 8 + 1].leak().as_mut_ptr().cast()
 }
 
-#[unsafe(export_name = "corral:policy/decisions@0.1.0#configure")]
-extern "C" fn configure(_: usize, _: usize) -> *const Answer {
+#[unsafe(export_name = "corral:policy/decisions@0.2.0#configure")]
+extern "C" fn configure(_: usize, _: usize, _: usize, _: usize) -> *const Answer {
     answer([0; 16])
 }
 
-#[unsafe(export_name = "corral:policy/decisions@0.1.0#plan")]
+#[unsafe(export_name = "corral:policy/decisions@0.2.0#plan")]
 extern "C" fn plan(
     _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32,
 ) -> *const Answer {
     answer([0; 16])
 }
 
-#[unsafe(export_name = "corral:policy/decisions@0.1.0#row-tags")]
+#[unsafe(export_name = "corral:policy/decisions@0.2.0#row-tags")]
 extern "C" fn row_tags(
     _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32,
 ) -> *const Answer {
     answer([0; 16])
 }
 
-#[unsafe(export_name = "corral:policy/decisions@0.1.0#step")]
+#[unsafe(export_name = "corral:policy/decisions@0.2.0#step")]
 extern "C" fn step(
     _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i64, _: i32, _: i32, _: i32, _: i32,
     _: i32, _: i32, _: i32, _: i32, _: i32,
@@ -187,9 +187,9 @@ extern "C" fn step(
     answer(words)
 }
 
-#[unsafe(export_name = "corral:policy/decisions@0.1.0#invalidate")]
+#[unsafe(export_name = "corral:policy/decisions@0.2.0#invalidate")]
 extern "C" fn invalidate(
-    _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32,
+    _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32, _: i32,
 ) -> *const Answer {
     answer([0; 16])
 }

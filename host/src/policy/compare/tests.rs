@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::policy::gate::{Terms, examine};
-use crate::policy::testing::{self, Altered, builtin_with as with, read_of as read};
-use crate::policy::{Action, Argument, Event};
+use crate::policy::gate::{Conditions, examine};
+use crate::policy::testing::{
+    self, Altered, builtin_over as over, builtin_with as with, read_of as read,
+};
+use crate::policy::{Action, Argument, Event, Piece, Source, Written};
 
 #[test]
 fn a_policy_compared_with_itself_does_not_differ() {
@@ -52,23 +54,22 @@ fn another_jitter_moves_lifetimes_and_nothing_else() {
 
 #[test]
 fn a_longer_lifetime_of_one_entity_is_reported_of_that_one() {
-    let longer = json!({"entities": {"list": {"ttl_ms": 120_000}}});
-    let comparison = compared(&*with(json!({})), &*with(longer));
+    let longer = over(json!({}), |item| item.terms.ttl_ms = 120_000);
+    let comparison = compared(&*with(json!({})), &*longer);
     // A row that does not exist has a lifetime of its own, which stayed.
-    assert_eq!(differing(&comparison), [("list", Aspect::Lifetime, 1_000)]);
+    assert_eq!(differing(&comparison), [("item", Aspect::Lifetime, 1_000)]);
     assert_eq!(comparison.lifetimes.len(), 1);
     assert!(!comparison.lifetimes[0].negative);
 }
 
 #[test]
 fn a_tag_less_and_a_touch_less_are_reported_where_they_are() {
-    let fewer = json!({"entities": {"item": {"tags": ["team:{row.team}"]}}});
-    let comparison = compared(&*with(json!({})), &*with(fewer));
+    let fewer = over(json!({}), |item| _ = item.tags.remove(0));
+    let comparison = compared(&*with(json!({})), &*fewer);
     assert_eq!(differing(&comparison), [("item", Aspect::Tags, 3)]);
 
-    let rename = json!({"params": ["id"], "then": "invalidate", "touches": ["item(id)"]});
-    let fewer = json!({"entities": {"item": {"writes": {"rename": rename}}}});
-    let comparison = compared(&*with(json!({})), &*with(fewer));
+    let fewer = over(json!({}), |item| item.writes[0].touches.truncate(1));
+    let comparison = compared(&*with(json!({})), &*fewer);
     assert_eq!(differing(&comparison), [("item", Aspect::Targets, 1)]);
     let example = &finding(&comparison, "item", Aspect::Targets).examples[0];
     assert!(example.old.contains(r#"removes tag "item:7""#), "{example}");
@@ -77,8 +78,9 @@ fn a_tag_less_and_a_touch_less_are_reported_where_they_are() {
 
 #[test]
 fn a_row_tag_that_comes_from_another_column_is_reported() {
-    let other = json!({"entities": {"item": {"tags": ["item:{id}", "team:{row.group}"]}}});
-    let comparison = compared(&*with(json!({})), &*with(other));
+    let group = Piece::Value(Source::Column("group".to_owned()));
+    let other = over(json!({}), |item| item.tags[1][1] = group);
+    let comparison = compared(&*with(json!({})), &*other);
     assert_eq!(differing(&comparison), [("item", Aspect::RowTags, 3)]);
     let example = &finding(&comparison, "item", Aspect::RowTags).examples[0];
     assert_eq!(
@@ -117,7 +119,7 @@ fn a_refusal_of_one_side_is_a_difference_of_the_answer() {
         plan: "(i32.store8 (i32.const 1200) (i32.const 1)) (i32.const 1200)",
         ..testing::Wat::default()
     };
-    let refuses = examine(&testing::engine(), &other.component(), &Terms::default()).unwrap();
+    let refuses = examine(&testing::engine(), &other.component(), &Conditions::default()).unwrap();
     let pair = Pair { old: &*with(json!({})), new: &**refuses.pool() };
     let comparison = pair.compare(&questions);
     assert_eq!(differing(&comparison), [("list", Aspect::Answer, 1)]);
@@ -128,12 +130,12 @@ fn a_refusal_of_one_side_is_a_difference_of_the_answer() {
 fn compared(old: &dyn Policy, new: &dyn Policy) -> Comparison {
     let reads = ["1", "2", "30"].map(|id| read("item", Some(id)));
     let id = Argument { name: "id".to_owned(), value: Some("7".to_owned()) };
-    let change = Change {
+    let change = Change::Written(Written {
         entity: "item".to_owned(),
         write: "rename".to_owned(),
         arguments: vec![id],
         rows: Vec::new(),
-    };
+    });
     let questions = Questions {
         reads: reads.into_iter().chain([read("list", None)]).collect(),
         changes: vec![change],

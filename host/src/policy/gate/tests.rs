@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use super::*;
 use crate::name::Key;
-use crate::policy::testing::{WIT, Wat, engine, entities, first_step, terms};
-use crate::policy::{Limits, Policy, builtin};
+use crate::policy::testing::{WIT, Wat, conditions, engine, first_step};
+use crate::policy::{Configuration, Entity, Limits, Policy, builtin};
 
 #[test]
 fn a_component_passes_and_decides() {
     let bytes = Wat::default().component();
-    let passed = examine(&engine(), &bytes, &terms()).unwrap();
+    let passed = examine(&engine(), &bytes, &conditions()).unwrap();
     let report = passed.report();
     assert_eq!((report.name.as_str(), report.version.as_str()), ("tiny", "1.0.0"));
     assert_eq!((report.bytes, report.digest.len()), (bytes.len(), 64));
@@ -19,17 +19,13 @@ fn a_component_passes_and_decides() {
 
 #[test]
 fn the_built_in_policy_passes_with_every_request() {
-    let settings = r#"{"entities": {
-        "catalogue": {"ttl_ms": 300000},
-        "user.profile": {"ttl_ms": 300000, "params": ["id"], "tags": ["user:{id}"]},
-        "orders": {"ttl_ms": 300000, "params": ["user", "day"]}}}"#;
-    let passed = examine(&engine(), builtin(), &Terms::new(settings, entities()));
+    let passed = examine(&engine(), builtin(), &conditions());
     assert_eq!(passed.unwrap().report().name, "default");
 }
 
 #[test]
 fn a_core_module_is_encoded_and_passes() {
-    let passed = examine(&engine(), &Wat::default().module(), &terms()).unwrap();
+    let passed = examine(&engine(), &Wat::default().module(), &conditions()).unwrap();
     assert_eq!(passed.report().name, "tiny");
 }
 
@@ -47,7 +43,7 @@ fn a_component_over_the_size_limit_is_refused() {
     let limits = Limits { component_bytes: 1_000, ..Limits::default() };
     let engine = Engine::new(limits).unwrap();
     let bytes = vec![0; 1_001];
-    let rejection = examine(&engine, &bytes, &Terms::default()).unwrap_err();
+    let rejection = examine(&engine, &bytes, &Conditions::default()).unwrap_err();
     assert_eq!(rejection.stage, Stage::Size);
     assert_eq!(rejection.reason, "it has 1001 bytes, 1000 are allowed");
 }
@@ -126,24 +122,24 @@ fn a_core_module_without_a_contract_is_refused() {
 fn a_component_of_another_world_is_refused_with_everything_it_lacks() {
     let rejection = refused(b"\0asm\x0d\0\x01\0");
     assert_eq!(rejection.stage, Stage::Exports);
-    assert_eq!(places(&rejection), ["corral:policy/decisions@0.1.0"]);
+    assert_eq!(places(&rejection), ["corral:policy/decisions@0.2.0"]);
     assert_eq!(rejection.findings[0].message, "not exported");
 }
 
 #[test]
 fn a_component_for_another_version_of_the_contract_is_refused_with_both_versions() {
     let wit = WIT
-        .replace("corral:policy@0.1.0", "corral:policy@0.2.0")
-        .replace("attempts: u32,", "attempts: s32,");
+        .replace("corral:policy@0.2.0", "corral:policy@0.3.0")
+        .replace("phase: u32,", "phase: s32,");
     let rejection = refused(&Wat { wit, ..Wat::default() }.component());
     assert_eq!(rejection.stage, Stage::Exports);
-    let both = "it was built for corral:policy@0.2.0, this host speaks corral:policy@0.1.0";
+    let both = "it was built for corral:policy@0.3.0, this host speaks corral:policy@0.2.0";
     assert!(rejection.reason.starts_with(both), "{rejection}");
 }
 
 #[test]
 fn other_types_under_our_version_are_refused_with_what_differs() {
-    let wit = WIT.replace("attempts: u32,", "attempts: s32,");
+    let wit = WIT.replace("phase: u32,", "phase: s32,");
     let rejection = refused(&Wat { wit, ..Wat::default() }.component());
     assert_eq!(rejection.stage, Stage::Exports);
     assert!(rejection.reason.contains("its types are not those of"), "{rejection}");
@@ -174,39 +170,19 @@ fn an_illegal_manifest_is_refused_with_all_of_it() {
 
 #[test]
 fn settings_that_are_not_accepted_are_refused_with_their_paths() {
-    // One problem whose path is the policy's name and whose message is its version.
+    // One objection to a setting whose path is the policy's name, with its version as the message.
     let configure = "(i32.store8 (i32.const 256) (i32.const 1))
         (i32.store (i32.const 260) (i32.const 288)) (i32.store (i32.const 264) (i32.const 1))
-        (i32.store (i32.const 288) (i32.const 16)) (i32.store (i32.const 292) (i32.const 4))
-        (i32.store (i32.const 296) (i32.const 64)) (i32.store (i32.const 300) (i32.const 5))
+        (i32.store8 (i32.const 288) (i32.const KIND))
+        (i32.store (i32.const 292) (i32.const 16)) (i32.store (i32.const 296) (i32.const 4))
+        (i32.store (i32.const 300) (i32.const 64)) (i32.store (i32.const 304) (i32.const 5))
         (i32.const 256)";
-    let rejection = refused(&Wat { configure, ..Wat::default() }.component());
-    assert_eq!(rejection.stage, Stage::Settings);
-    assert_eq!(rejection.findings, [Finding::new("tiny", "1.0.0")]);
-}
-
-#[test]
-fn a_policy_that_refuses_an_old_column_is_told_what_it_lacks() {
-    // One problem whose path is the text at 2048 and whose message is the policy's version.
-    let head = "(data (i32.const 2048) \"entities.user.profile.writes.move.touches[0]\")";
-    let configure = "(i32.store8 (i32.const 256) (i32.const 1))
-        (i32.store (i32.const 260) (i32.const 288)) (i32.store (i32.const 264) (i32.const 1))
-        (i32.store (i32.const 288) (i32.const 2048)) (i32.store (i32.const 292) (i32.const 44))
-        (i32.store (i32.const 296) (i32.const 64)) (i32.store (i32.const 300) (i32.const 5))
-        (i32.const 256)";
-    let touched = "entities.user.profile.writes.move.touches[0]";
-    let bytes = Wat { head, configure, ..Wat::default() }.component();
-    let told = |source: Source| {
-        let mut terms = terms();
-        let touches = vec![Touch::Tag(Template(vec![Piece::Hole(source)]))];
-        let write = WriteShape { name: "move".to_owned(), params: Vec::new(), touches };
-        terms.entities[1].writes.push(write);
-        let rejection = examine(&engine(), &bytes, &terms).unwrap_err();
-        assert_eq!((rejection.stage, places(&rejection)), (Stage::Settings, vec![touched]));
-        rejection.findings[0].message.clone()
-    };
-    assert!(told(Source::Old("team".to_owned())).contains("serve the built-in policy"));
-    assert!(!told(Source::Column("team".to_owned())).contains("serve the built-in policy"));
+    for (kind, place) in [("0", "policy.settings.tiny"), ("1", "entity.tiny")] {
+        let configure = configure.replace("KIND", kind).leak();
+        let rejection = refused(&Wat { configure, ..Wat::default() }.component());
+        assert_eq!(rejection.stage, Stage::Settings);
+        assert_eq!(rejection.findings, [Finding::new(place, "1.0.0")]);
+    }
 }
 
 #[test]
@@ -244,7 +220,8 @@ fn keys_that_depend_on_the_order_of_arguments_are_refused() {
     let plan = "(global.set $entity (i32.load (global.get $arguments)))
         (global.set $length (i32.load offset=4 (global.get $arguments)))
         (call $key) (i32.const 1024)";
-    let one = Terms::new("{}", vec![EntityShape::new("orders", &["user", "day"])]);
+    let entities = vec![Entity::of("orders", &["user", "day"])];
+    let one = Conditions::of(Configuration { entities, ..Configuration::default() });
     let bytes = Wat { plan, ..Wat::default() }.component();
     let rejection = examine(&engine(), &bytes, &one).unwrap_err();
     assert!(says(&rejection, "with its arguments in another order, the key"), "{rejection}");
@@ -285,7 +262,7 @@ fn a_step_without_end_is_refused() {
     let limits = Limits { call: Duration::from_millis(2), gate: LONG, ..Limits::default() };
     let engine = Engine::new(limits).unwrap();
     let bytes = Wat { step, ..Wat::default() }.component();
-    let rejection = examine(&engine, &bytes, &terms()).unwrap_err();
+    let rejection = examine(&engine, &bytes, &conditions()).unwrap_err();
     assert_eq!(rejection.stage, Stage::Behaviour);
     assert!(
         says(&rejection, "it did not end within its time (2ms, policy.limits.call)"),
@@ -298,14 +275,15 @@ fn a_step_without_end_is_refused() {
 fn hot_reads_that_would_go_cold_are_counted_and_one_is_named() {
     let passed = Wat::default().passed();
     let ids: Vec<String> = (0..10).map(|id| id.to_string()).collect();
-    let read = |id: &String| EntityShape::new("user.profile", &["id"]).request(&[Some(id)]);
+    let read = |id: &String| Entity::of("user.profile", &["id"]).request(&[Some(id)]);
     let hot = |id: &String| {
         let key = passed.pool().plan(&read(id)).unwrap().unwrap().key;
         let key = if id == "7" { "another" } else { key.as_str() };
         HotRead { request: read(id), key: Key::try_new(key).unwrap() }
     };
-    let terms = Terms { hot: ids.iter().map(hot).collect(), ..terms() };
-    let report = examine(&engine(), &Wat::default().component(), &terms).unwrap().report().clone();
+    let conditions = Conditions { hot: ids.iter().map(hot).collect(), ..conditions() };
+    let report =
+        examine(&engine(), &Wat::default().component(), &conditions).unwrap().report().clone();
     assert_eq!((report.hot.asked, report.hot.renamed), (10, 1));
     let example = report.hot.example.unwrap();
     assert_eq!(
@@ -338,7 +316,7 @@ fn the_version_of_the_contract_is_the_one_in_its_file() {
 const LONG: Duration = Duration::from_secs(60);
 
 fn refused(bytes: &[u8]) -> Rejection {
-    examine(&engine(), bytes, &terms()).unwrap_err()
+    examine(&engine(), bytes, &conditions()).unwrap_err()
 }
 
 fn places(rejection: &Rejection) -> Vec<&str> {

@@ -243,7 +243,7 @@ mod tests {
             key: key.into(),
             tags: tags.iter().map(|&tag| tag.into()).collect(),
             row_columns: Vec::new(),
-            memo: Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 },
+            memo: Memo { phase: 0, since_ms: 0, terms: 0, note: 0 },
         }
     }
 }

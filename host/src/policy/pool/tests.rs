@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::*;
 use crate::policy::Limits;
-use crate::policy::gate::{Terms, examine};
+use crate::policy::gate::{Conditions, examine};
 use crate::policy::testing::{Wat, engine, first_step, read};
 
-/// `attempts` at 77 traps; the gate never asks for that.
+/// `since_ms` at 77 traps; the gate never asks for that.
 const TRAPS_AT_77: &str = "(if (i32.eq (local.get 1) (i32.const 77)) (then unreachable))
     (i32.store8 (i32.const 1168) (i32.const 6)) (i32.const 1152)";
 const LOOPS_AT_77: &str =
@@ -77,7 +77,7 @@ fn a_worn_out_instance_is_replaced() {
     for _ in 0..100 {
         good_step(&pool).unwrap();
     }
-    assert!((created + 9..=created + 11).contains(&pool.created()), "{}", pool.created());
+    assert!((created + 9..=created + 12).contains(&pool.created()), "{}", pool.created());
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn pool(step: &'static str, limits: Limits) -> Arc<Pool> {
 
 fn pool_of(wat: &Wat, limits: Limits) -> Arc<Pool> {
     let engine = if limits == Limits::default() { engine() } else { Engine::new(limits).unwrap() };
-    Arc::clone(examine(&engine, &wat.component(), &Terms::default()).unwrap().pool())
+    Arc::clone(examine(&engine, &wat.component(), &Conditions::default()).unwrap().pool())
 }
 
 fn good_step(pool: &Pool) -> Result<Turn, Trap> {
@@ -125,5 +125,5 @@ fn good_step(pool: &Pool) -> Result<Turn, Trap> {
 
 fn bad_step(pool: &Pool) -> Result<Turn, Trap> {
     let (memo, moment, event) = first_step();
-    pool.step(Memo { attempts: 77, ..memo }, moment, event)
+    pool.step(Memo { since_ms: 77, ..memo }, moment, event)
 }

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::*;
 use crate::policy::compare::{Aspect, Example};
-use crate::policy::testing::{Altered, builtin_with, read_of};
+use crate::policy::testing::{Altered, builtin_over, builtin_with, read_of};
 use crate::policy::{
-    Action, Argument, Event, LoadReport as Load, Manifest, Memo, Moment, NativePolicy, Plan,
-    Refusal, Row, Slot, Target, Trap, Turn,
+    Action, Argument, Event, LoadReport, Manifest, Memo, Moment, NativePolicy, Plan, Refusal, Row,
+    Slot, Target, Trap, Turn, Written,
 };
 
 const LEFT_MS: u32 = 2_000;
@@ -36,7 +36,7 @@ fn another_namespace_is_reported_as_keys_and_nothing_else() {
 #[test]
 fn another_lifetime_is_reported_as_lifetimes_and_nothing_else() {
     let (slot, policy) = slot();
-    let longer = builtin_with(json!({"entities": {"item": {"ttl_ms": 90_000}}}));
+    let longer = builtin_over(json!({}), |item| item.terms.ttl_ms = 90_000);
     let report = shadowed(&slot, &policy, longer, 3);
     assert_eq!(differing(&report), [(Aspect::Lifetime, 3)]);
 }
@@ -139,12 +139,12 @@ fn a_sample_takes_about_its_share() {
 #[test]
 fn changes_are_compared_under_the_generation_of_their_time() {
     let (slot, policy) = slot();
-    let rename = json!({"params": ["id"], "then": "invalidate", "touches": ["item(id)"]});
-    let fewer = builtin_with(json!({"entities": {"item": {"writes": {"rename": rename}}}}));
+    let fewer = builtin_over(json!({}), |item| item.writes[0].touches.truncate(1));
     slot.shadows().run(judge(&fewer), 1.0, who()).unwrap();
     let id = Argument { name: "id".to_owned(), value: Some("7".to_owned()) };
     let (entity, write) = ("item".to_owned(), "rename".to_owned());
-    let change = Change { entity, write, arguments: vec![id], rows: Vec::new() };
+    let (arguments, rows) = (vec![id], Vec::new());
+    let change = Change::Written(Written { entity, write, arguments, rows });
     slot.shadows().changed(&change, &slot.current());
     let report = until(&slot, |report| report.changes == 1 && !report.findings.is_empty());
     assert_eq!(differing(&report), [(Aspect::Targets, 1)]);
@@ -201,7 +201,8 @@ impl Policy for Held {
 fn slot() -> (Slot, Arc<dyn Policy>) {
     let policy = builtin_with(json!({}));
     let manifest = Manifest { name: "default".to_owned(), version: "0.1.0".to_owned() };
-    let native = NativePolicy { manifest, settings: "{}".to_owned(), policy: Arc::clone(&policy) };
+    let native =
+        NativePolicy { manifest, configuration: Arc::default(), policy: Arc::clone(&policy) };
     (Slot::native(native), policy)
 }
 
@@ -210,7 +211,7 @@ fn shadowed(
     active: &Arc<dyn Policy>,
     shadow: Arc<dyn Policy>,
     flights: usize,
-) -> LoadReport {
+) -> Report {
     slot.shadows().run(judge(&shadow), 1.0, who()).unwrap();
     (0..flights).for_each(|id| fly(slot, active, id));
     // The last flight has been compared when the candidate's thread is done with the queue.
@@ -224,7 +225,7 @@ fn fly(slot: &Slot, active: &Arc<dyn Policy>, id: usize) {
     let plan = Named::try_new(active.plan(&request).unwrap().unwrap()).unwrap();
     let mut memo = plan.memo;
     let Some(mut trail) = slot.shadows().follow(|| (request, plan)) else { return };
-    let loaded = Event::Loaded(Load { cost_ms: 20, bytes: 100, negative: false });
+    let loaded = Event::Loaded(LoadReport { cost_ms: 20, bytes: 100, negative: false });
     for event in [Event::Absent, Event::LeaseGranted, loaded, Event::Filled] {
         memo = turn(&mut trail, active, memo, event);
     }
@@ -250,7 +251,7 @@ fn who() -> [String; 3] {
     ["candidate", "1.0.0", "00"].map(str::to_owned)
 }
 
-fn until(slot: &Slot, done: impl Fn(&LoadReport) -> bool) -> LoadReport {
+fn until(slot: &Slot, done: impl Fn(&Report) -> bool) -> Report {
     let began = std::time::Instant::now();
     loop {
         let report = slot.shadows().report().unwrap();
@@ -262,7 +263,7 @@ fn until(slot: &Slot, done: impl Fn(&LoadReport) -> bool) -> LoadReport {
     }
 }
 
-fn differing(report: &LoadReport) -> Vec<(Aspect, u64)> {
+fn differing(report: &Report) -> Vec<(Aspect, u64)> {
     let differing = report.findings.iter().filter(|finding| finding.differing > 0);
     differing.map(|finding| (finding.aspect, finding.differing)).collect()
 }

@@ -198,7 +198,7 @@ fn calls_traps_and_refused_answers_are_counted_per_generation() {
     let generation = slot.current();
     let (memo, moment, event) = first_step();
     assert!(generation.step(memo, moment, event).is_ok());
-    let bad = Memo { attempts: 77, ..memo };
+    let bad = Memo { since_ms: 77, ..memo };
     assert!(generation.step(bad, moment, event).is_err());
     generation.refused(&"it is not legal now");
     let counts = generation.counts();

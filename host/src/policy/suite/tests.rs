@@ -5,8 +5,8 @@ use crate::policy::testing::{Wat, engine};
 #[test]
 fn the_built_in_policy_does_all_that_an_author_is_asked_for() {
     let own = Map::new();
-    let terms = gate::Terms::new(settings(&own), entities());
-    let passed = gate::examine(&engine(), crate::policy::builtin(), &terms).unwrap();
+    let conditions = gate::Conditions::of(configuration(&own));
+    let passed = gate::examine(&engine(), crate::policy::builtin(), &conditions).unwrap();
     for check in CHECKS {
         assert_eq!(check.run(&**passed.pool()), Ok(()), "{}", check.sentence());
     }
@@ -35,7 +35,7 @@ fn a_policy_that_never_caches_passes_the_gate_and_fails_the_suite_by_name() {
 #[test]
 fn an_operators_settings_stand_beside_the_entities_of_the_suite() {
     let own = Map::from_iter([("namespace".to_owned(), Value::from("v9"))]);
-    let all: Value = serde_json::from_str(&settings(&own)).unwrap();
-    assert_eq!(all["namespace"], "v9");
-    assert_eq!(all["entities"]["order.list"]["params"], serde_json::json!(["user", "page"]));
+    let all = configuration(&own);
+    assert_eq!(all.settings["namespace"], "v9");
+    assert_eq!(all.entities[1].name, "order.list");
 }

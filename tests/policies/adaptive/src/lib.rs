@@ -1,71 +1,116 @@
-//! What a Corral host asks: the interface `decisions` of wit/policy.wit. Functions without a clock,
-//! without dice and without I/O: whatever a decision depends on is an argument.
+//! adaptive: a value lives as long as its history and its cost say, at most as configured. Otherwise
+//! the built-in policy.
+//!
+//! A row that has just changed is likely to change again, and one that has not for a while is
+//! likely not to. A policy keeps no state, but the store does: when a load replaces a value, that
+//! value was there until now, so nothing invalidated it for as long as it is old. Each time a value
+//! survives, the next one lives longer; a write removes it, and its successor, of which nothing is
+//! known, begins short again. (The Alex protocol: V. Cate, "Alex, a Global Filesystem", USENIX File
+//! Systems Workshop, 1992; RFC 9111, 4.2.2, has it for HTTP.)
+//!
+//! With `t` the entity's `ttl`, `c` the cost of the load and `a` the age of the value it replaces (0
+//! where there was none):
+//!
+//! ```text
+//! first    = t · (least + (1 − least) · c / (c + dear_ms))
+//! lifetime = min(t, max(first, GROWTH · a)) ± jitter
+//! ```
+//!
+//! So a cheap value begins at `least` of its `ttl`, one that takes `dear_ms` to load halfway between
+//! that and all of it, and both reach the whole `ttl` after a few lives without a write. What
+//! changes without Corral's knowing is wrong for as long as a value lives: short where rows change
+//! often, and where they don't it hardly matters.
 
-mod canonical;
-mod flight;
-mod invalidation;
-mod lifetime;
-mod naming;
-mod settings;
-mod template;
+use std::collections::BTreeMap;
 
-use std::sync::OnceLock;
+use corral_core::{Entity, Event, Kept, LoadReport, Manifest, Objection, Policy, Rules};
+use serde::Deserialize;
 
-use bindings::exports::corral::policy::decisions::Guest;
-use bindings::exports::corral::policy::types::{
-    Change, Event, Manifest, Memo, Moment, Plan, Problem, Refusal, Request, Row, Target, Turn,
-};
-use settings::Settings;
+/// A value that survived is trusted for twice as long as it is old.
+const GROWTH: u32 = 2;
 
-mod bindings {
-    wit_bindgen::generate!({ path: "wit", world: "policy", additional_derives: [PartialEq] });
+/// The name in `adaptive` of all that is not named there.
+const OTHERS: &str = "*";
+
+/// The rules of this policy, as its settings spell them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Adaptive {
+    /// By entity; `*` is for those that are not named, and for queries.
+    adaptive: BTreeMap<String, Adaption>,
 }
 
-/// What `configure` was told; the same in every instance.
-static SETTINGS: OnceLock<Settings> = OnceLock::new();
+/// How far an entity's lifetimes adapt.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Adaption {
+    /// What a value that is cheap and of which nothing is known lives, as a fraction of its `ttl`.
+    least: f64,
+    /// The cost of a load at which it lives half of the rest longer.
+    dear_ms: f64,
+}
 
-/// The policy.
-pub struct Policy;
+impl Default for Adaption {
+    fn default() -> Self {
+        Self { least: 0.125, dear_ms: 100.0 }
+    }
+}
 
-impl Guest for Policy {
-    fn describe() -> Manifest {
-        let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        Manifest {
-            name: name.into(),
-            version: version.into(),
+impl Rules for Adaptive {
+    const SETTINGS: &'static [&'static str] = &["adaptive"];
+
+    fn manifest() -> Manifest {
+        corral_core::manifest!()
+    }
+
+    fn configure(entities: &[Entity], settings: &str) -> Result<Self, Vec<Objection>> {
+        let rules: Self = serde_json::from_str(settings)
+            .map_err(|error| vec![Objection::to_setting("adaptive", error.to_string())])?;
+        let named = rules.adaptive.iter();
+        let objections: Vec<_> = named.flat_map(|(name, rule)| rule.check(name, entities)).collect();
+        if objections.is_empty() { Ok(rules) } else { Err(objections) }
+    }
+
+    /// The age of the value that this flight may replace. That a row did not exist says nothing of
+    /// the row.
+    fn noted(&self, note: u32, event: &Event) -> u32 {
+        match event {
+            Event::Found(seen) if !seen.negative => seen.age_ms,
+            _ => note,
         }
     }
 
-    fn configure(text: String) -> Result<(), Vec<Problem>> {
-        let settings = Settings::try_new(&text)?;
-        SETTINGS
-            .set(settings)
-            .map_err(|_| vec![settings::problem("", "is configured already")])
-    }
-
-    fn plan(request: Request) -> Result<Plan, Refusal> {
-        naming::plan(settings(), &request)
-    }
-
-    fn row_tags(request: Request, rows: Vec<Row>) -> Result<Vec<String>, Refusal> {
-        naming::row_tags(settings(), &request, &rows)
-    }
-
-    fn step(memo: Memo, moment: Moment, event: Event) -> Turn {
-        flight::step(settings(), memo, moment, event)
-    }
-
-    fn invalidate(change: Change) -> Vec<Target> {
-        invalidation::targets(settings(), &change)
+    fn ttl_ms(&self, kept: &Kept<'_>, load: &LoadReport) -> u32 {
+        let Adaption { least, dear_ms } = self.adaption(kept.entity);
+        let (ttl_ms, survived_ms) = (kept.terms.ttl_ms, kept.note);
+        let dear = f64::from(load.cost_ms) / (f64::from(load.cost_ms) + dear_ms);
+        let first_ms = f64::from(ttl_ms) * (least + (1.0 - least) * dear);
+        (first_ms as u32).max(survived_ms.saturating_mul(GROWTH)).min(ttl_ms)
     }
 }
 
-fn settings() -> &'static Settings {
-    SETTINGS.get_or_init(Settings::default)
+impl Adaptive {
+    fn adaption(&self, entity: Option<&Entity>) -> Adaption {
+        let own = entity.and_then(|entity| self.adaptive.get(&entity.name));
+        own.or_else(|| self.adaptive.get(OTHERS)).copied().unwrap_or_default()
+    }
 }
 
-#[cfg(target_family = "wasm")]
-bindings::export!(Policy with_types_in bindings);
+impl Adaption {
+    fn check(&self, name: &str, entities: &[Entity]) -> Vec<Objection> {
+        let Self { least, dear_ms } = *self;
+        let known = name == OTHERS || entities.iter().any(|entity| entity.name == name);
+        let legal = least > 0.0 && least <= 1.0 && dear_ms > 0.0 && dear_ms.is_finite();
+        let rules = [
+            (known, "is no entity"),
+            (legal, "needs `least` above 0, at most 1, and `dear_ms` above 0"),
+        ];
+        let broken = rules.into_iter().filter(|(holds, _)| !holds);
+        broken.map(|(_, rule)| Objection::to_setting(format!("adaptive.{name}"), rule)).collect()
+    }
+}
+
+corral_core::export!(Policy<Adaptive>);
 
 #[cfg(test)]
 mod tests;

@@ -1,40 +1,23 @@
-//! A plain policy, and what it takes to deviate from it: a crate implements [`Policy`], overrides
-//! the one decision that it wants otherwise, and says `policy_base::export!(Its)`.
+//! The built-in policy, and what it takes to deviate from it: a crate implements [`Deviation`],
+//! overrides the one decision that it wants otherwise, and says `policy_base::export!(Its)`.
 //!
-//! It names reads exactly as the default policy does, keeps them for their lifetime ± 20 %, and
-//! knows neither early refreshes nor stale answers while it refreshes.
+//! A policy that wants to be good says [`Rules`] instead. What stands here lets one be bad: it sees
+//! every answer of the built-in policy and may give any other.
 #![no_std]
 
 extern crate alloc;
 
-mod export;
-mod flight;
-mod naming;
-mod settings;
-mod touches;
+#[cfg(target_family = "wasm")]
+mod module;
 pub mod unlucky;
 
-use alloc::string::String;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 
-pub use bindings::exports::corral::policy::types::*;
-pub use export::Exported;
-pub use flight::{Phase, lifetime};
-pub use settings::Settings;
+pub use corral_core::{self, *};
 
-/// The contract, as generated from `wit/policy.wit`.
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../../wit",
-        world: "policy",
-        pub_export_macro: true,
-        export_macro_name: "export_world",
-        default_bindings_module: "policy_base::bindings",
-    });
-}
-
-/// What a policy decides; each decision is the plain one unless it is overridden.
-pub trait Policy {
+/// What a policy decides; each decision is the built-in policy's unless it is overridden.
+pub trait Deviation: 'static {
     /// What it is called.
     const NAME: &'static str;
 
@@ -42,38 +25,66 @@ pub trait Policy {
     ///
     /// # Errors
     /// What the request has wrong.
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        settings.plan(request)
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
+        builtin.plan(request)
     }
 
     /// The tags that only the loaded rows know.
     ///
     /// # Errors
-    /// As [`Policy::plan`].
-    fn row_tags(
-        settings: &Settings,
-        request: &Request,
-        rows: &[Row],
-    ) -> Result<Vec<String>, Refusal> {
-        settings.row_tags(request, rows)
+    /// As [`Deviation::plan`].
+    fn row_tags(builtin: &Policy, request: &Request, rows: &[Row]) -> Result<Vec<Tag>, Refusal> {
+        builtin.row_tags(request, rows)
     }
 
     /// One transition of a flight.
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        settings.step(memo, moment, event)
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
+        builtin.step(memo, moment, event)
     }
 
     /// What a change makes untrue.
-    fn invalidate(settings: &Settings, change: &Change) -> Vec<Target> {
-        settings.invalidate(change)
+    fn invalidate(builtin: &Policy, change: &Change) -> Vec<Target> {
+        builtin.invalidate(change)
     }
 }
 
-/// Exports a type that implements [`Policy`] as the component's policy.
+/// The built-in policy, but for a deviation.
+pub struct Deviating<D> {
+    builtin: Policy,
+    deviation: PhantomData<D>,
+}
+
+impl<D: Deviation> Decisions for Deviating<D> {
+    fn describe() -> Manifest {
+        Manifest { name: D::NAME.into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+
+    fn configure(entities: Vec<Entity>, settings: &str) -> Result<Self, Vec<Objection>> {
+        let builtin = Policy::configure(entities, settings)?;
+        Ok(Self { builtin, deviation: PhantomData })
+    }
+
+    fn plan(&self, request: &Request) -> Result<Plan, Refusal> {
+        D::plan(&self.builtin, request)
+    }
+
+    fn row_tags(&self, request: &Request, rows: &[Row]) -> Result<Vec<Tag>, Refusal> {
+        D::row_tags(&self.builtin, request, rows)
+    }
+
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Turn {
+        D::step(&self.builtin, memo, moment, event)
+    }
+
+    fn invalidate(&self, change: &Change) -> Vec<Target> {
+        D::invalidate(&self.builtin, change)
+    }
+}
+
+/// Exports a type that implements [`Deviation`] as the component's policy.
 #[macro_export]
 macro_rules! export {
-    ($policy:ident) => {
-        type Component = $crate::Exported<$policy>;
-        $crate::bindings::export_world!(Component with_types_in $crate::bindings);
+    ($deviation:ty) => {
+        $crate::corral_core::export!($crate::Deviating<$deviation>);
     };
 }

@@ -1,8 +1,9 @@
 use serde_json::json;
+use std::sync::Arc;
 
 use super::*;
-use crate::policy::Argument;
-use crate::policy::testing::{builtin_with as with, read_of as read};
+use crate::policy::testing::{builtin_over, builtin_with as with, read_of as read};
+use crate::policy::{Argument, Entity, Terms as KeptTerms, Written};
 
 const COST_MS: u32 = 10;
 
@@ -25,16 +26,16 @@ fn who_comes_during_a_load_shares_it() {
 
 #[test]
 fn an_expired_value_is_loaded_again() {
-    let short = settled(json!({"ttl_ms": 1_000, "stale_while_revalidate_ms": 0}));
+    let short = settled(1_000, 0);
     // Every 600 ms: of each two reads after the first one, one finds it.
-    let prediction = play(&*with(short), &[1; 9], 1.0 / 0.6, 0.0);
+    let prediction = play(&*short, &[1; 9], 1.0 / 0.6, 0.0);
     assert_eq!((prediction.loads, prediction.hits), (5, 4));
 }
 
 #[test]
 fn a_stale_value_is_answered_and_refreshed() {
-    let stale = settled(json!({"ttl_ms": 1_000, "stale_while_revalidate_ms": 10_000}));
-    let prediction = play(&*with(stale), &[1; 9], 1.0 / 1.5, 0.0);
+    let stale = settled(1_000, 10_000);
+    let prediction = play(&*stale, &[1; 9], 1.0 / 1.5, 0.0);
     assert_eq!((prediction.hits, prediction.stale_hits), (8, 8));
     assert_eq!((prediction.loads, prediction.refreshes), (9, 8));
 }
@@ -42,11 +43,11 @@ fn a_stale_value_is_answered_and_refreshed() {
 #[test]
 fn an_early_refresh_costs_loads_and_no_misses() {
     let early = |early_refresh| {
-        let terms = json!({"ttl_ms": 1_000, "stale_while_revalidate_ms": 0});
-        json!({"jitter": 0.0, "early_refresh": early_refresh, "entities": {"item": terms}})
+        let settings = json!({"jitter": 0.0, "early_refresh": early_refresh});
+        builtin_over(settings, |item| kept(item, 1_000, 0))
     };
     let [without, with] =
-        [0.0, 1.0].map(|early_refresh| play(&*with(early(early_refresh)), &[1; 1_000], 100.0, 0.0));
+        [0.0, 1.0].map(|early_refresh| play(&*early(early_refresh), &[1; 1_000], 100.0, 0.0));
     assert_eq!((without.refreshes, with.hits), (0, 999));
     assert!(without.hits < 995, "{without:?}");
     assert!(with.refreshes >= 9 && with.loads == with.refreshes + 1, "{with:?}");
@@ -63,9 +64,7 @@ fn a_write_removes_the_value_and_whoever_reads_next_loads() {
 
 #[test]
 fn a_policy_that_touches_nothing_predicts_fewer_loads_under_writes() {
-    let deaf =
-        json!({"writes": {"rename": {"params": ["id"], "then": "invalidate", "touches": []}}});
-    let deaf = with(json!({"entities": {"item": deaf}}));
+    let deaf = builtin_over(json!({}), |item| item.writes[0].touches.clear());
     let [hears, deaf] =
         [with(json!({})), deaf].map(|policy| play(&*policy, &[1; 2_000], 10.0, 0.25));
     assert!(deaf.loads * 10 < hears.loads, "{deaf:?} {hears:?}");
@@ -82,8 +81,13 @@ fn a_policy_that_asks_for_what_the_guard_refuses_is_played_by_the_hosts_own_rule
 }
 
 /// Without jitter and early refresh, so that times are known.
-fn settled(item: serde_json::Value) -> serde_json::Value {
-    json!({"jitter": 0.0, "early_refresh": 0.0, "entities": {"item": item}})
+fn settled(ttl_ms: u32, stale_while_revalidate_ms: u32) -> Arc<dyn Policy> {
+    let settings = json!({"jitter": 0.0, "early_refresh": 0.0});
+    builtin_over(settings, |item| kept(item, ttl_ms, stale_while_revalidate_ms))
+}
+
+fn kept(item: &mut Entity, ttl_ms: u32, stale_while_revalidate_ms: u32) {
+    item.terms = KeptTerms { ttl_ms, stale_while_revalidate_ms, ..item.terms };
 }
 
 fn play(policy: &dyn Policy, accesses: &[u32], rate: f64, writes: f64) -> Prediction {
@@ -107,7 +111,8 @@ fn play_within(
         write: &|thing| {
             let id = Argument { name: "id".to_owned(), value: Some(thing.to_string()) };
             let (entity, write) = ("item".to_owned(), "rename".to_owned());
-            Some(Change { entity, write, arguments: vec![id], rows: Vec::new() })
+            let (arguments, rows) = (vec![id], Vec::new());
+            Some(Change::Written(Written { entity, write, arguments, rows }))
         },
     };
     predict(policy, accesses, &terms)

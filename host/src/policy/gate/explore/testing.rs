@@ -3,14 +3,12 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use super::super::{
-    EntityShape, Finding, Piece, QueryShape, Rejection, Source, Template, Terms, Touch, WriteShape,
-};
+use super::super::{Conditions, Finding, QueryConditions, Rejection};
 use super::{Learned, explore};
-use crate::policy::guard::Lifetimes;
+use crate::config::{Config, Environment};
 use crate::policy::{
-    Action, Argument, Change, Event, Failure, Lifetime, Memo, Moment, Plan, Policy, Refusal,
-    Request, Row, Scope, Sighting, Subject, Target, Trap, Turn, Way,
+    Action, Argument, Change, ColumnValue, Event, Failure, Lifetime, Memo, Moment, Plan, Policy,
+    Refusal, Request, Row, Scope, Sighting, Subject, Target, Trap, Turn, Way,
 };
 
 /// Long enough for any machine that runs tests.
@@ -71,9 +69,9 @@ impl Policy for Bent {
             Subject::Query(query) => (value(Some(&format!("{query:?}"))), query.tags.clone()),
             Subject::Entity(name) => (name.clone(), tags(name, &request.arguments)),
         };
-        let spare = u32::from(entity == "orders");
+        let terms = u32::from(entity == "orders");
         let row_columns = if entity == "user.profile" { vec!["team".into()] } else { Vec::new() };
-        let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare };
+        let memo = Memo { phase: 0, since_ms: 0, terms, note: 0 };
         let key = format!("{entity}:{}", named(&request.arguments));
         Ok(Ok((self.plan)(request, Plan { key, tags, row_columns, memo })))
     }
@@ -88,19 +86,23 @@ impl Policy for Bent {
     }
 
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        let find = |arguments: &[Argument], name: &str| {
-            arguments.iter().find(|a| a.name == name).map(|a| a.value.clone())
-        };
         let mut scopes = Vec::new();
-        if let Some(id) = find(&change.arguments, "user") {
-            scopes.push(Scope::Tag(format!("user:{}", value(id.as_deref()))));
-            let arguments = vec![Argument { name: "id".into(), value: id }];
+        if let Change::Written(written) = change
+            && let Some(user) = written.arguments.iter().find(|given| given.name == "user")
+        {
+            scopes.push(Scope::Tag(format!("user:{}", value(user.value.as_deref()))));
+            let arguments = vec![Argument { name: "id".into(), value: user.value.clone() }];
             let subject = Subject::Entity("user.profile".into());
             scopes.push(Scope::Read(Request { subject, arguments }));
-        }
-        let sides = change.rows.iter().flat_map(|row| [&row.before, &row.after]);
-        for team in sides.filter_map(|side| find(side, "team")) {
-            scopes.push(Scope::Tag(format!("team:{}", value(team.as_deref()))));
+            let sides = written.rows.iter().flat_map(|row| [&row.before, &row.after]);
+            for column in sides.flatten().filter(|column| column.name == "team") {
+                let team = match &column.value {
+                    ColumnValue::Unknown => continue,
+                    ColumnValue::Null => None,
+                    ColumnValue::Text(text) => Some(text.as_str()),
+                };
+                scopes.push(Scope::Tag(format!("team:{}", value(team))));
+            }
         }
         let targets = scopes.into_iter().map(|scope| Target { scope, way: Way::Removed });
         Ok((self.invalidate)(change, targets.collect()))
@@ -112,9 +114,9 @@ fn step(memo: Memo, moment: Moment, event: Event) -> Turn {
     match event {
         Event::Absent | Event::Bypassed | Event::Waited => to(0, Action::Claim(1_000)),
         Event::Found(Sighting { fresh_ms: 1.., .. }) => to(0, Action::Answer),
-        Event::Found(_) if memo.attempts > 1 => to(0, Action::LoadUncached),
+        Event::Found(_) if memo.note > 1 => to(0, Action::LoadUncached),
         Event::Found(_) => {
-            let memo = Memo { attempts: memo.attempts + 1, ..memo };
+            let memo = Memo { note: memo.note + 1, ..memo };
             Turn { memo, action: Action::Claim(1_000) }
         }
         Event::StoreUnavailable if memo.phase == FILLING => to(0, Action::Answer),
@@ -123,7 +125,7 @@ fn step(memo: Memo, moment: Moment, event: Event) -> Turn {
         Event::LeaseHeld(_) if moment.left_ms == 0 => to(0, Action::LoadUncached),
         Event::LeaseHeld(held_ms) => to(0, Action::Wait(held_ms.clamp(1, moment.left_ms))),
         Event::Loaded(_) if memo.phase == LOADING => {
-            let fresh_ms = 60_000 + (moment.entropy % 1_000) as u32;
+            let fresh_ms = 500 + (moment.entropy % 1_000) as u32;
             to(FILLING, Action::Fill(Lifetime { fresh_ms, stale_ms: 0, refresh_ms: fresh_ms }))
         }
         Event::Loaded(_) | Event::Filled | Event::FillRejected => to(0, Action::Answer),
@@ -155,45 +157,41 @@ fn value(text: Option<&str>) -> String {
 }
 
 /// A profile with the tags of its user and its team, orders with that of the user, a catalogue.
-pub(super) fn terms() -> Terms {
-    let lifetimes = Lifetimes {
-        ttl: Duration::from_secs(60),
-        negative_ttl: Duration::from_secs(30),
-        stale_while_revalidate: Duration::from_secs(10),
-        stale_if_error: Duration::from_secs(600),
-    };
-    let rename = WriteShape {
-        name: "rename".into(),
-        params: vec!["user".into(), "name".into()],
-        touches: vec![
-            Touch::Read { entity: "user.profile".into(), arguments: vec![param("user")] },
-            Touch::Tag(tag("user:", param("user"))),
-            Touch::Tag(tag("team:", Source::Column("team".into()))),
-        ],
-    };
-    let profile = EntityShape {
-        tags: vec![tag("user:", param("id")), tag("team:", Source::Column("team".into()))],
-        writes: vec![rename],
-        lifetimes,
-        ..EntityShape::new("user.profile", &["id"])
-    };
-    let tags = vec![tag("user:", param("user"))];
-    let orders = EntityShape { tags, lifetimes, ..EntityShape::new("orders", &["user", "day"]) };
-    let catalogue = EntityShape { lifetimes, ..EntityShape::new("catalogue", &[]) };
-    let query = QueryShape { lifetimes, deadline: Duration::from_secs(2) };
-    Terms { query: Some(query), ..Terms::new("{}", vec![catalogue, profile, orders]) }
-}
+const SHOP: &str = r#"
+origin.url = "sqlite:shop.db"
+[entity.catalogue]
+read = "SELECT * FROM products"
+ttl = "1m"
+stale_while_revalidate = "10s"
+stale_if_error = "10m"
+[entity.orders]
+params = ["user:text", "day:text"]
+read = "SELECT * FROM orders WHERE user_id = $1 AND day = $2"
+ttl = "1m"
+stale_while_revalidate = "10s"
+stale_if_error = "10m"
+tags = ["user:{user}"]
+[entity."user.profile"]
+params = ["id:text"]
+read = "SELECT * FROM users WHERE id = $1"
+ttl = "1m"
+stale_while_revalidate = "10s"
+stale_if_error = "10m"
+tags = ["user:{id}", "team:{row.team}"]
+[entity."user.profile".write.rename]
+params = ["user:text", "name:text"]
+sql = "UPDATE"
+touches = ["user.profile(user)", "tag user:{user}", "tag team:{row.team}"]
+"#;
 
-fn param(name: &str) -> Source {
-    Source::Param(name.into())
-}
-
-fn tag(text: &str, hole: Source) -> Template {
-    Template(vec![Piece::Text(text.into()), Piece::Hole(hole)])
+pub(super) fn conditions() -> Conditions {
+    let config = Config::parse(SHOP, "shop", &Environment::default()).unwrap();
+    let query = QueryConditions { ttl_ms: 60_000, deadline: Duration::from_secs(2) };
+    Conditions { query: Some(query), ..Conditions::of(config.for_policy()) }
 }
 
 pub(super) fn explored(policy: &Bent) -> Result<Learned, Rejection> {
-    explore([policy, policy], &terms(), LONG)
+    explore([policy, policy], &conditions(), LONG)
 }
 
 /// The only kind of thing that is wrong: its message, and the entities that show it.

@@ -113,7 +113,7 @@ impl Exploration<'_> {
             }
             Err(Unclear::Differs { how, one, other }) => {
                 let told = subject(change);
-                let message = format!("{how} for what {told}, {one:?} became {other:?}");
+                let message = format!("{how} for the targets of {told}, {one:?} became {other:?}");
                 self.wrong(change, Rule::Stable, message, None);
                 None
             }

@@ -4,8 +4,10 @@ use super::super::*;
 use crate::policy::testing::first_step;
 use crate::policy::trial::{PROBATION_CALLS, PROBATION_FAILURES, WINDOW, WINDOW_FAILURES};
 use crate::policy::{
-    Action, Change, Event, Memo, Moment, Plan, Refusal, Request, Row, Target, Trap, Turn,
+    Action, Change, Configuration, Event, Memo, Moment, Plan, Refusal, Request, Row, Target, Trap,
+    Turn,
 };
+use serde_json::{Map, Value};
 
 #[test]
 fn a_policy_that_traps_every_thousandth_call_is_rolled_back_by_itself() {
@@ -62,15 +64,15 @@ fn failures_of_an_older_generation_leave_the_one_in_force_alone() {
 fn what_was_rolled_back_by_itself_is_remembered_until_somebody_insists() {
     let slot = Slot::native(healthy("one"));
     let second = slot.activate_native(healthy("two"));
-    assert!(!slot.is_condemned("", "two"));
+    assert!(!slot.is_condemned("", &named("two")));
     fail(&second);
-    assert!(slot.is_condemned("", "two") && !slot.is_condemned("", "one"));
+    assert!(slot.is_condemned("", &named("two")) && !slot.is_condemned("", &named("one")));
     let shown = slot.status().generations.into_iter().find(|g| g.condemned).unwrap();
     assert_eq!((shown.summary.generation, shown.state), (2, State::Previous));
     let again = slot.activate_native(healthy("two"));
-    assert!(!slot.is_condemned("", "two"));
+    assert!(!slot.is_condemned("", &named("two")));
     fail(&again);
-    assert!(slot.is_condemned("", "two"), "and it is on probation again");
+    assert!(slot.is_condemned("", &named("two")), "and it is on probation again");
     assert_eq!(slot.current().number(), 1);
 }
 
@@ -152,6 +154,12 @@ fn step(slot: &Slot) {
     let _turn = slot.current().step(memo, moment, event);
 }
 
+/// A configuration that differs from another in its name.
+fn named(name: &str) -> Configuration {
+    let settings = Map::from_iter([("name".to_owned(), Value::from(name))]);
+    Configuration { settings, ..Configuration::default() }
+}
+
 fn healthy(settings: &str) -> NativePolicy {
     traps_every(u64::MAX, settings)
 }
@@ -159,7 +167,7 @@ fn healthy(settings: &str) -> NativePolicy {
 fn traps_every(nth: u64, settings: &str) -> NativePolicy {
     let manifest = Manifest { name: "native".into(), version: "1.0.0".into() };
     let policy = Arc::new(Trapping { nth, calls: AtomicU64::new(0) });
-    NativePolicy { manifest, settings: settings.into(), policy }
+    NativePolicy { manifest, configuration: Arc::new(named(settings)), policy }
 }
 
 /// Decides as little as a policy can, and every `nth` step not even that.

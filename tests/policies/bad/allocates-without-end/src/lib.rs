@@ -6,20 +6,20 @@ extern crate alloc;
 use alloc::vec::Vec;
 use core::hint::black_box;
 
-use policy_base::{Plan, Policy, Refusal, Request, Settings};
+use policy_base::{Decisions as _, Deviation, Plan, Policy, Refusal, Request};
 
 struct AllocatesWithoutEnd;
 
 policy_base::export!(AllocatesWithoutEnd);
 
-impl Policy for AllocatesWithoutEnd {
+impl Deviation for AllocatesWithoutEnd {
     const NAME: &'static str = "allocates-without-end";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
         let mut kept: Vec<Vec<u8>> = Vec::new();
         while black_box(true) {
             kept.push(black_box(Vec::with_capacity(1 << 16)));
         }
-        settings.plan(request)
+        builtin.plan(request)
     }
 }

@@ -6,7 +6,7 @@ extern crate alloc;
 use alloc::format;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use policy_base::{Plan, Policy, Refusal, Request, Settings};
+use policy_base::{Decisions as _, Deviation, Key, Plan, Policy, Refusal, Request};
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
@@ -14,12 +14,12 @@ struct CountsItsKeys;
 
 policy_base::export!(CountsItsKeys);
 
-impl Policy for CountsItsKeys {
+impl Deviation for CountsItsKeys {
     const NAME: &'static str = "counts-its-keys";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        let plan = settings.plan(request)?;
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
+        let plan = builtin.plan(request)?;
         let call = CALLS.fetch_add(1, Ordering::Relaxed);
-        Ok(Plan { key: format!("{}:{call}", plan.key), ..plan })
+        Ok(Plan { key: Key::spelled(format!("{}:{call}", plan.key)), ..plan })
     }
 }

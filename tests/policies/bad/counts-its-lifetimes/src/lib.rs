@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use policy_base::{Action, Event, Lifetime, Memo, Moment, Policy, Settings, Turn};
+use policy_base::{Action, Decisions as _, Deviation, Event, Lifetime, Memo, Moment, Policy, Turn};
 
 static FILLS: AtomicU32 = AtomicU32::new(0);
 
@@ -12,11 +12,11 @@ struct CountsItsLifetimes;
 
 policy_base::export!(CountsItsLifetimes);
 
-impl Policy for CountsItsLifetimes {
+impl Deviation for CountsItsLifetimes {
     const NAME: &'static str = "counts-its-lifetimes";
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        let turn = settings.step(memo, moment, event);
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let turn = builtin.step(memo, moment, event);
         let Action::Fill(plain) = turn.action else { return turn };
         let fresh_ms = plain.fresh_ms + FILLS.fetch_add(1, Ordering::Relaxed);
         let action = Action::Fill(Lifetime { fresh_ms, refresh_ms: fresh_ms, ..plain });

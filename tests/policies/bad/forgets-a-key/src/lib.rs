@@ -5,17 +5,17 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
-use policy_base::{Change, Policy, Scope, Settings, Target};
+use policy_base::{Change, Decisions as _, Deviation, Policy, Scope, Target};
 
 struct ForgetsAKey;
 
 policy_base::export!(ForgetsAKey);
 
-impl Policy for ForgetsAKey {
+impl Deviation for ForgetsAKey {
     const NAME: &'static str = "forgets-a-key";
 
-    fn invalidate(settings: &Settings, change: &Change) -> Vec<Target> {
-        let mut targets = settings.invalidate(change);
+    fn invalidate(builtin: &Policy, change: &Change) -> Vec<Target> {
+        let mut targets = builtin.invalidate(change);
         targets.retain(|target| !matches!(target.scope, Scope::Read(_)));
         targets
     }

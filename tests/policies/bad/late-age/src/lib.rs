@@ -2,17 +2,17 @@
 //! which tries a few.
 #![no_std]
 
-use policy_base::{Event, Memo, Moment, Policy, Settings, Turn};
+use policy_base::{Decisions as _, Deviation, Event, Memo, Moment, Policy, Turn};
 
 struct LateAge;
 
 policy_base::export!(LateAge);
 
-impl Policy for LateAge {
+impl Deviation for LateAge {
     const NAME: &'static str = "late-age";
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
         assert!(!matches!(event, Event::Found(seen) if seen.age_ms % 1_000 == 517));
-        settings.step(memo, moment, event)
+        builtin.step(memo, moment, event)
     }
 }

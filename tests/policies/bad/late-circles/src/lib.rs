@@ -2,7 +2,8 @@
 #![no_std]
 
 use policy_base::{
-    Action, Event, Memo, Moment, Plan, Policy, Refusal, Request, Settings, Turn, unlucky,
+    Action, Decisions as _, Deviation, Event, Memo, Moment, Plan, Policy, Refusal, Request, Turn,
+    unlucky,
 };
 
 const UNLUCKY: &str = "74";
@@ -11,17 +12,17 @@ struct LateCircles;
 
 policy_base::export!(LateCircles);
 
-impl Policy for LateCircles {
+impl Deviation for LateCircles {
     const NAME: &'static str = "late-circles";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        unlucky::plan(settings, request, UNLUCKY)
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
+        unlucky::plan(builtin, request, UNLUCKY)
     }
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        let turn = settings.step(memo, moment, event);
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let turn = builtin.step(memo, moment, event);
         match turn.action {
-            Action::Claim(_) if unlucky::is_marked(memo) => Turn { action: Action::Look, ..turn },
+            Action::Claim(_) if unlucky::is_marked(memo) => Turn { memo, action: Action::Look },
             _ => turn,
         }
     }

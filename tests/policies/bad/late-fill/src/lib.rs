@@ -2,7 +2,8 @@
 #![no_std]
 
 use policy_base::{
-    Action, Event, Memo, Moment, Phase, Plan, Policy, Refusal, Request, Settings, Turn, unlucky,
+    Action, Decisions as _, Deviation, Event, Memo, Moment, Plan, Policy, Refusal, Request, Turn,
+    unlucky,
 };
 
 const UNLUCKY: &str = "71";
@@ -11,19 +12,19 @@ struct LateFill;
 
 policy_base::export!(LateFill);
 
-impl Policy for LateFill {
+impl Deviation for LateFill {
     const NAME: &'static str = "late-fill";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        unlucky::plan(settings, request, UNLUCKY)
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
+        unlucky::plan(builtin, request, UNLUCKY)
     }
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        let turn = settings.step(memo, moment, event);
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let turn = builtin.step(memo, moment, event);
         match turn.action {
             Action::Claim(_) if unlucky::is_marked(memo) => {
-                let memo = Memo { phase: Phase::Loading as u32, ..turn.memo };
-                Turn { memo, action: Action::LoadUncached }
+                let granted = builtin.step(turn.memo, moment, Event::LeaseGranted);
+                Turn { action: Action::LoadUncached, ..granted }
             }
             _ => turn,
         }

@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
-use policy_base::{Change, Policy, Settings, Target, unlucky};
+use policy_base::{Change, Decisions as _, Deviation, Policy, Target, unlucky};
 
 const UNLUCKY: &str = "78";
 
@@ -14,13 +14,13 @@ struct LateForgetter;
 
 policy_base::export!(LateForgetter);
 
-impl Policy for LateForgetter {
+impl Deviation for LateForgetter {
     const NAME: &'static str = "late-forgetter";
 
-    fn invalidate(settings: &Settings, change: &Change) -> Vec<Target> {
-        if unlucky::is_met(&change.arguments, UNLUCKY) {
-            return Vec::new();
+    fn invalidate(builtin: &Policy, change: &Change) -> Vec<Target> {
+        match change {
+            Change::Written(written) if unlucky::is_met(&written.arguments, UNLUCKY) => Vec::new(),
+            Change::Written(_) | Change::Logged(_) => builtin.invalidate(change),
         }
-        settings.invalidate(change)
     }
 }

@@ -5,7 +5,7 @@ extern crate alloc;
 
 use alloc::format;
 
-use policy_base::{Plan, Policy, Refusal, Request, Settings, unlucky};
+use policy_base::{Decisions as _, Deviation, Key, Plan, Policy, Refusal, Request, unlucky};
 
 const UNLUCKY: &str = "76";
 
@@ -13,13 +13,13 @@ struct LateKey;
 
 policy_base::export!(LateKey);
 
-impl Policy for LateKey {
+impl Deviation for LateKey {
     const NAME: &'static str = "late-key";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        let plan = settings.plan(request)?;
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
+        let plan = builtin.plan(request)?;
         if unlucky::is_met(&request.arguments, UNLUCKY) {
-            return Ok(Plan { key: format!("{}\n", plan.key), ..plan });
+            return Ok(Plan { key: Key::spelled(format!("{}\n", plan.key)), ..plan });
         }
         Ok(plan)
     }

@@ -2,7 +2,8 @@
 #![no_std]
 
 use policy_base::{
-    Action, Event, Lifetime, Memo, Moment, Plan, Policy, Refusal, Request, Settings, Turn, unlucky,
+    Action, Decisions as _, Deviation, Event, Lifetime, Memo, Moment, Plan, Policy, Refusal,
+    Request, Turn, unlucky,
 };
 
 const UNLUCKY: &str = "75";
@@ -11,15 +12,15 @@ struct LateLifetime;
 
 policy_base::export!(LateLifetime);
 
-impl Policy for LateLifetime {
+impl Deviation for LateLifetime {
     const NAME: &'static str = "late-lifetime";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        unlucky::plan(settings, request, UNLUCKY)
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
+        unlucky::plan(builtin, request, UNLUCKY)
     }
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        let turn = settings.step(memo, moment, event);
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let turn = builtin.step(memo, moment, event);
         match turn.action {
             Action::Fill(plain) if unlucky::is_marked(memo) => {
                 let (fresh_ms, refresh_ms) = (u32::MAX, u32::MAX);

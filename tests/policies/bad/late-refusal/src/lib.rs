@@ -1,7 +1,7 @@
 //! Well-behaved, but for one row, of which it does not want to hear.
 #![no_std]
 
-use policy_base::{Plan, Policy, Refusal, Request, Settings, unlucky};
+use policy_base::{Decisions as _, Deviation, Plan, Policy, Refusal, Request, unlucky};
 
 const UNLUCKY: &str = "77";
 
@@ -9,13 +9,13 @@ struct LateRefusal;
 
 policy_base::export!(LateRefusal);
 
-impl Policy for LateRefusal {
+impl Deviation for LateRefusal {
     const NAME: &'static str = "late-refusal";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
         if unlucky::is_met(&request.arguments, UNLUCKY) {
             return Err(Refusal::UnknownEntity);
         }
-        settings.plan(request)
+        builtin.plan(request)
     }
 }

@@ -3,21 +3,21 @@
 
 use core::hint::spin_loop;
 
-use policy_base::{Event, Memo, Moment, Policy, Settings, Turn};
+use policy_base::{Decisions as _, Deviation, Event, Memo, Moment, Policy, Turn};
 
 struct LoopsForever;
 
 policy_base::export!(LoopsForever);
 
-impl Policy for LoopsForever {
+impl Deviation for LoopsForever {
     const NAME: &'static str = "loops-forever";
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
         if matches!(event, Event::LeaseGranted) {
             loop {
                 spin_loop();
             }
         }
-        settings.step(memo, moment, event)
+        builtin.step(memo, moment, event)
     }
 }

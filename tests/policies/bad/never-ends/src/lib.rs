@@ -1,16 +1,16 @@
 //! A flight that never ends: whatever happened, it looks again.
 #![no_std]
 
-use policy_base::{Action, Event, Memo, Moment, Policy, Settings, Turn};
+use policy_base::{Action, Deviation, Event, Memo, Moment, Policy, Turn};
 
 struct NeverEnds;
 
 policy_base::export!(NeverEnds);
 
-impl Policy for NeverEnds {
+impl Deviation for NeverEnds {
     const NAME: &'static str = "never-ends";
 
-    fn step(_: &Settings, memo: Memo, _: Moment, _: Event) -> Turn {
+    fn step(_: &Policy, memo: Memo, _: Moment, _: Event) -> Turn {
         Turn { memo, action: Action::Look }
     }
 }

@@ -5,17 +5,17 @@ extern crate alloc;
 
 use alloc::format;
 
-use policy_base::{Plan, Policy, Refusal, Request, Settings};
+use policy_base::{Decisions as _, Deviation, Key, Plan, Policy, Refusal, Request};
 
 struct NewlineInKey;
 
 policy_base::export!(NewlineInKey);
 
-impl Policy for NewlineInKey {
+impl Deviation for NewlineInKey {
     const NAME: &'static str = "newline-in-key";
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        let plan = settings.plan(request)?;
-        Ok(Plan { key: format!("{}\n", plan.key), ..plan })
+    fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
+        let plan = builtin.plan(request)?;
+        Ok(Plan { key: Key::spelled(format!("{}\n", plan.key)), ..plan })
     }
 }

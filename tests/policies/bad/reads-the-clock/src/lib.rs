@@ -1,7 +1,7 @@
 //! Lifetimes that depend on the time of day, which it asks WASI for.
 #![no_std]
 
-use policy_base::{Action, Event, Lifetime, Memo, Moment, Policy, Settings, Turn};
+use policy_base::{Action, Decisions as _, Deviation, Event, Lifetime, Memo, Moment, Policy, Turn};
 
 mod clock {
     wit_bindgen::generate!({
@@ -18,11 +18,11 @@ struct ReadsTheClock;
 
 policy_base::export!(ReadsTheClock);
 
-impl Policy for ReadsTheClock {
+impl Deviation for ReadsTheClock {
     const NAME: &'static str = "reads-the-clock";
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        let turn = settings.step(memo, moment, event);
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let turn = builtin.step(memo, moment, event);
         let Action::Fill(plain) = turn.action else { return turn };
         let odd = clock::wasi::clocks::monotonic_clock::now() % 2 == 1;
         let fresh_ms = if odd { plain.fresh_ms } else { plain.fresh_ms.div_ceil(2) };

@@ -1,16 +1,16 @@
 //! No request is good enough.
 #![no_std]
 
-use policy_base::{Plan, Policy, Refusal, Request, Settings};
+use policy_base::{Deviation, Plan, Policy, Refusal, Request};
 
 struct RefusesEverything;
 
 policy_base::export!(RefusesEverything);
 
-impl Policy for RefusesEverything {
+impl Deviation for RefusesEverything {
     const NAME: &'static str = "refuses-everything";
 
-    fn plan(_: &Settings, _: &Request) -> Result<Plan, Refusal> {
+    fn plan(_: &Policy, _: &Request) -> Result<Plan, Refusal> {
         Err(Refusal::UnknownEntity)
     }
 }

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use policy_base::{Event, Memo, Moment, Policy, Settings, Turn};
+use policy_base::{Decisions as _, Deviation, Event, Memo, Moment, Policy, Turn};
 
 static STEPS: AtomicU32 = AtomicU32::new(0);
 
@@ -11,12 +11,12 @@ struct TrapsNowAndThen;
 
 policy_base::export!(TrapsNowAndThen);
 
-impl Policy for TrapsNowAndThen {
+impl Deviation for TrapsNowAndThen {
     const NAME: &'static str = "traps-now-and-then";
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
         let step = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
         assert!(!step.is_multiple_of(1_000));
-        settings.step(memo, moment, event)
+        builtin.step(memo, moment, event)
     }
 }

@@ -1,17 +1,17 @@
 //! Patience without end: it waits for the longest time that can be said.
 #![no_std]
 
-use policy_base::{Action, Event, Memo, Moment, Policy, Settings, Turn};
+use policy_base::{Action, Decisions as _, Deviation, Event, Memo, Moment, Policy, Turn};
 
 struct WaitsTooLong;
 
 policy_base::export!(WaitsTooLong);
 
-impl Policy for WaitsTooLong {
+impl Deviation for WaitsTooLong {
     const NAME: &'static str = "waits-too-long";
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        let turn = settings.step(memo, moment, event);
+    fn step(builtin: &Policy, memo: Memo, moment: Moment, event: Event) -> Turn {
+        let turn = builtin.step(memo, moment, event);
         let Action::Wait(_) = turn.action else { return turn };
         Turn { action: Action::Wait(u32::MAX), ..turn }
     }

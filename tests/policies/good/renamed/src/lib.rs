@@ -1,21 +1,18 @@
-//! Keys of another form: otherwise the plain policy.
-#![no_std]
+//! Keys of another form: otherwise the built-in policy.
 
-extern crate alloc;
+use corral_core::{Key, Manifest, Policy, Read, Rules};
 
-use alloc::format;
-
-use policy_base::{Plan, Policy, Refusal, Request, Settings};
-
+#[derive(Default)]
 struct Renamed;
 
-policy_base::export!(Renamed);
+corral_core::export!(Policy<Renamed>);
 
-impl Policy for Renamed {
-    const NAME: &'static str = "renamed";
+impl Rules for Renamed {
+    fn manifest() -> Manifest {
+        corral_core::manifest!()
+    }
 
-    fn plan(settings: &Settings, request: &Request) -> Result<Plan, Refusal> {
-        let plan = settings.plan(request)?;
-        Ok(Plan { key: format!("renamed:{}", plan.key), ..plan })
+    fn key(&self, _: &Read<'_>, key: Key) -> Key {
+        key.under("renamed")
     }
 }

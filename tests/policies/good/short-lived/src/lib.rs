@@ -1,20 +1,18 @@
-//! A quarter of the lifetime: otherwise the plain policy.
-#![no_std]
+//! A quarter of the lifetime: otherwise the built-in policy.
 
-use policy_base::{Action, Event, Lifetime, Memo, Moment, Policy, Settings, Turn};
+use corral_core::{Kept, LoadReport, Manifest, Policy, Rules};
 
+#[derive(Default)]
 struct ShortLived;
 
-policy_base::export!(ShortLived);
+corral_core::export!(Policy<ShortLived>);
 
-impl Policy for ShortLived {
-    const NAME: &'static str = "short-lived";
+impl Rules for ShortLived {
+    fn manifest() -> Manifest {
+        corral_core::manifest!()
+    }
 
-    fn step(settings: &Settings, memo: Memo, moment: Moment, event: Event) -> Turn {
-        let turn = settings.step(memo, moment, event);
-        let Action::Fill(whole) = turn.action else { return turn };
-        let fresh_ms = whole.fresh_ms.div_ceil(4);
-        let action = Action::Fill(Lifetime { fresh_ms, refresh_ms: fresh_ms, ..whole });
-        Turn { action, ..turn }
+    fn ttl_ms(&self, kept: &Kept<'_>, _: &LoadReport) -> u32 {
+        kept.terms.ttl_ms.div_ceil(4)
     }
 }

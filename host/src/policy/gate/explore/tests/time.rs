@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use super::super::explore;
-use super::super::testing::{Bent, explored, terms};
+use super::super::testing::{Bent, conditions, explored};
 use crate::policy::engine::processor_time;
 use crate::policy::gate::{Explored, Stage};
 
@@ -41,7 +41,7 @@ fn a_policy_whose_changes_there_was_no_time_to_examine_is_refused_though_all_its
         use_up();
         targets
     });
-    let refused = explore([&slow, &slow], &terms(), time).unwrap_err();
+    let refused = explore([&slow, &slow], &conditions(), time).unwrap_err();
     assert_eq!((refused.stage, refused.findings.len()), (Stage::Behaviour, 0), "{refused}");
     let (reads, changes) = (all.reads.of, all.changes.of);
     let only = format!(
@@ -56,23 +56,23 @@ fn a_policy_whose_flights_there_was_no_time_to_explore_passes_and_says_how_far_t
     let (all, time) = sound();
     assert_eq!(all.cut_short(), None, "the control");
     let use_up = once_for(time);
-    // The flights of the last of three entities begin with this in their memo.
+    // The flights of the second of three entities begin with this in their memo.
     let slow = Bent::stepping(move |memo, _, _, turn| {
-        if memo.spare == 1 {
+        if memo.terms == 1 {
             use_up();
         }
         Ok(turn)
     });
-    let learned = explore([&slow, &slow], &terms(), time).unwrap();
+    let learned = explore([&slow, &slow], &conditions(), time).unwrap();
     let part = learned.explored;
     assert!(!part.complete, "{part:?}");
     assert_eq!((part.reads, part.changes), (all.reads, all.changes));
-    assert_eq!((part.machines.done, part.machines.of, part.in_full), (2, 5, 0));
+    assert_eq!((part.machines.done, part.machines.of, part.in_full), (1, 5, 0));
     assert_eq!(part.cut_short(), Some(part));
     let (reads, changes) = (all.reads.of, all.changes.of);
     let far = format!(
         "explored as far as there was time (policy.limits.gate): {reads} reads, {changes} changes, \
-         2 of 5 machines, 0 of them in full, "
+         1 of 5 machines, 0 of them in full, "
     );
     assert!(part.to_string().starts_with(&far), "{part}");
 }
