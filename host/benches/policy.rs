@@ -6,18 +6,22 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use corral_host::policy::gate::{Terms, examine};
+use corral_host::policy::gate::{Conditions, examine};
 use corral_host::policy::{
-    Argument, Engine, Event, Limits, Memo, Moment, Origin, Policy, Pool, Request, Sighting, Slot,
-    Subject, builtin,
+    Argument, Configuration, Engine, Entity, Event, Limits, Memo, Moment, Origin, Policy, Pool,
+    Request, Sighting, Slot, Subject, Terms, builtin,
 };
 use corral_host::read_name::ReadName;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
-/// One entity, as the host hands it over.
-const SETTINGS: &str = r#"{"entities": {"user.profile": {"params": ["id"], "ttl_ms": 300000}}}"#;
+/// One entity, and settings that say nothing.
+fn conditions() -> Conditions {
+    let terms = Terms::of_query(300_000);
+    let entities = vec![Entity { terms, ..Entity::of("user.profile", &["id"]) }];
+    Conditions::of(Configuration { entities, ..Configuration::default() })
+}
 
-const MEMO: Memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+const MEMO: Memo = Memo { phase: 0, since_ms: 0, terms: 0, note: 0 };
 
 fn calls(criterion: &mut Criterion) {
     let pool = pool();
@@ -35,8 +39,7 @@ fn calls(criterion: &mut Criterion) {
 
 fn generations(criterion: &mut Criterion) {
     let engine = Engine::new(Limits::default()).expect("an engine");
-    let passed = examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new()))
-        .expect("the built-in policy passes");
+    let passed = examine(&engine, builtin(), &conditions()).expect("the built-in policy passes");
     let slot = Slot::new(passed, Origin::BuiltIn);
     let mut group = criterion.benchmark_group("generation");
     group.bench_function("the current one", |bencher| bencher.iter(|| slot.current()));
@@ -53,12 +56,11 @@ fn examination(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gate");
     group.sample_size(10);
     group.bench_function("what is known already", |bencher| {
-        bencher.iter(|| examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new())).is_ok());
+        bencher.iter(|| examine(&engine, builtin(), &conditions()).is_ok());
     });
     group.bench_function("what was never seen", |bencher| {
         let fresh = || Engine::new(Limits::default()).expect("an engine");
-        let gate =
-            |engine: Engine| examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new())).is_ok();
+        let gate = |engine: Engine| examine(&engine, builtin(), &conditions()).is_ok();
         bencher.iter_batched(fresh, gate, BatchSize::PerIteration);
     });
     group.finish();
@@ -66,8 +68,7 @@ fn examination(criterion: &mut Criterion) {
 
 fn pool() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).expect("an engine");
-    let passed = examine(&engine, builtin(), &Terms::new(SETTINGS, Vec::new()))
-        .expect("the built-in policy passes");
+    let passed = examine(&engine, builtin(), &conditions()).expect("the built-in policy passes");
     Arc::clone(passed.pool())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use corral_host::policy::gate::{self, Passed, Passport, Terms};
+use corral_host::policy::gate::{self, Conditions, Passed, Passport};
 use corral_host::policy::suite::{self, CHECKS};
 use corral_host::policy::{Engine, Limits, Pool};
 use serde_json::Map;
@@ -56,8 +56,8 @@ pub fn judged(component: &Path) -> anyhow::Result<Judged> {
 /// # Errors
 /// When the gate refuses it: its reasons.
 pub fn examined(component: &Path, limits: Limits) -> anyhow::Result<Passed> {
-    let terms = Terms::new(suite::settings(&Map::new()), suite::entities());
-    gate::examine(&Engine::new(limits)?, &fs::read(component)?, &terms)
+    let conditions = Conditions::of(suite::configuration(&Map::new()));
+    gate::examine(&Engine::new(limits)?, &fs::read(component)?, &conditions)
         .map_err(|rejection| anyhow!("{}: {rejection}", component.display()))
 }
 

@@ -7,18 +7,18 @@ mod lifetimes;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use corral_host::policy::suite::{self, Flight};
-use corral_host::policy::{Action, Argument, Event, Plan, Policy, Request, Subject};
+use corral_host::policy::{Action, Argument, Configuration, Event, Plan, Policy, Request, Subject};
 
-pub use corral_host::policy::suite::entities;
 pub use generated::{Call, Generator, first_difference, first_other_decision};
 
 /// What the policy under test is told, beside the suite's entities.
-const OWN: &str = r#"{ "namespace": "v1", "jitter": 0.2, "early_refresh": 1.0, "lease_ms": 1000 }"#;
+const SETTINGS: &str =
+    r#"{ "namespace": "v1", "jitter": 0.2, "early_refresh": 1.0, "lease_ms": 1000 }"#;
 
-/// What the policy under test is told.
+/// What the policy under test is configured with.
 #[must_use]
-pub fn settings() -> String {
-    suite::settings(&serde_json::from_str(OWN).unwrap_or_default())
+pub fn configuration() -> Configuration {
+    suite::configuration(&serde_json::from_str(SETTINGS).unwrap_or_default())
 }
 
 /// A promise of the default policy's own; its name is the sentence it proves.

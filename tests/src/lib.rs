@@ -11,6 +11,7 @@ pub mod authors;
 pub mod behaviour;
 pub mod client;
 pub mod conformance;
+pub mod declared;
 pub mod fleet;
 pub mod forwarder;
 pub mod fuzz;

@@ -7,28 +7,30 @@
 use std::sync::Arc;
 
 use corral_core as core;
-use corral_host::policy::{self as host, NativePolicy, Policy, Trap};
+use corral_core::Decisions;
+use corral_host::policy::{self as host, Configuration, NativePolicy, Policy, Trap};
 
 /// The default policy, called directly.
 #[derive(Debug, Clone)]
 pub struct Native(core::Policy);
 
 impl Native {
-    /// A policy with these settings, a JSON object.
+    /// A policy of this configuration.
     ///
     /// # Errors
-    /// Every problem with the settings.
-    pub fn try_new(settings: &str) -> Result<Self, Vec<core::Problem>> {
-        core::Policy::try_new(settings).map(Self)
+    /// Everything that the policy objects to.
+    pub fn try_new(configuration: &Configuration) -> Result<Self, Vec<core::Objection>> {
+        let entities = configuration.entities.iter().map(entity_in).collect();
+        core::Policy::configure(entities, &configuration.settings_json()).map(Self)
     }
 }
 
 /// A policy of this process under the default policy's name.
 #[must_use]
-pub fn named(policy: Arc<dyn Policy>, settings: &str) -> NativePolicy {
-    let core::Manifest { name, version } = core::Policy::describe();
+pub fn named(policy: Arc<dyn Policy>, configuration: Configuration) -> NativePolicy {
+    let core::Manifest { name, version } = <core::Policy as Decisions>::describe();
     let manifest = host::Manifest { name, version };
-    NativePolicy { manifest, settings: settings.to_owned(), policy }
+    NativePolicy { manifest, configuration: Arc::new(configuration), policy }
 }
 
 impl Policy for Native {
@@ -85,8 +87,8 @@ fn arguments_in(arguments: &[host::Argument]) -> Vec<core::Argument> {
 }
 
 fn memo_in(memo: host::Memo) -> core::Memo {
-    let host::Memo { phase, attempts, since_ms, spare } = memo;
-    core::Memo { phase, attempts, since_ms, spare }
+    let host::Memo { phase, since_ms, terms, note } = memo;
+    core::Memo { phase, since_ms, terms, note }
 }
 
 fn moment_in(moment: host::Moment) -> core::Moment {
@@ -103,8 +105,8 @@ fn event_in(event: host::Event) -> core::Event {
         host::Event::LeaseGranted => core::Event::LeaseGranted,
         host::Event::LeaseHeld(held_ms) => core::Event::LeaseHeld(held_ms),
         host::Event::Waited => core::Event::Waited,
-        host::Event::Loaded(host::Report { cost_ms, bytes, negative }) => {
-            core::Event::Loaded(core::Report { cost_ms, bytes, negative })
+        host::Event::Loaded(host::LoadReport { cost_ms, bytes, negative }) => {
+            core::Event::Loaded(core::LoadReport { cost_ms, bytes, negative })
         }
         host::Event::LoadFailed(host::Failure { cause, at_hand }) => {
             let at_hand = at_hand.map(sighting_in);
@@ -130,16 +132,110 @@ fn cause_in(cause: host::Cause) -> core::Cause {
 }
 
 fn change_in(change: &host::Change) -> core::Change {
-    let host::Change { entity, write, arguments, rows } = change;
-    let row = |host::RowChange { before, after }: &host::RowChange| core::RowChange {
-        before: arguments_in(before),
-        after: arguments_in(after),
+    match change {
+        host::Change::Written(host::Written { entity, write, arguments, rows }) => {
+            core::Change::Written(core::Written {
+                entity: entity.clone(),
+                write: write.clone(),
+                arguments: arguments_in(arguments),
+                rows: rows.iter().map(row_in).collect(),
+            })
+        }
+        host::Change::Logged(host::Logged { relation, operation, rows }) => {
+            let operation = match operation {
+                host::Operation::Inserted => core::Operation::Inserted,
+                host::Operation::Updated => core::Operation::Updated,
+                host::Operation::Deleted => core::Operation::Deleted,
+                host::Operation::Truncated => core::Operation::Truncated,
+            };
+            core::Change::Logged(core::Logged {
+                relation: relation.clone(),
+                operation,
+                rows: rows.iter().map(row_in).collect(),
+            })
+        }
+    }
+}
+
+fn row_in(row: &host::RowChange) -> core::RowChange {
+    let host::RowChange { before, after } = row;
+    core::RowChange { before: columns_in(before), after: columns_in(after) }
+}
+
+fn columns_in(columns: &[host::Column]) -> Vec<core::Column> {
+    let value = |value: &host::ColumnValue| match value {
+        host::ColumnValue::Unknown => core::ColumnValue::Unknown,
+        host::ColumnValue::Null => core::ColumnValue::Null,
+        host::ColumnValue::Text(text) => core::ColumnValue::Text(text.clone()),
     };
-    core::Change {
-        entity: entity.clone(),
-        write: write.clone(),
-        arguments: arguments_in(arguments),
-        rows: rows.iter().map(row).collect(),
+    let column = |host::Column { name, value: held }: &host::Column| core::Column {
+        name: name.clone(),
+        value: value(held),
+    };
+    columns.iter().map(column).collect()
+}
+
+fn entity_in(entity: &host::Entity) -> core::Entity {
+    let host::Entity { name, parameters, tags, terms, writes, depends } = entity;
+    let host::Terms { ttl_ms, negative_ttl_ms, stale_while_revalidate_ms, stale_if_error_ms } =
+        *terms;
+    core::Entity {
+        name: name.clone(),
+        parameters: parameters_in(parameters),
+        tags: tags.iter().map(|tag| template_in(tag)).collect(),
+        terms: core::Terms {
+            ttl_ms,
+            negative_ttl_ms,
+            stale_while_revalidate_ms,
+            stale_if_error_ms,
+        },
+        writes: writes.iter().map(write_in).collect(),
+        depends: depends.clone(),
+    }
+}
+
+fn parameters_in(parameters: &[host::Parameter]) -> Vec<core::Parameter> {
+    let parameter = |host::Parameter { name, type_name }: &host::Parameter| core::Parameter {
+        name: name.clone(),
+        type_name: type_name.clone(),
+    };
+    parameters.iter().map(parameter).collect()
+}
+
+fn template_in(template: &[host::Piece]) -> core::Template {
+    let piece = |piece: &host::Piece| match piece {
+        host::Piece::Text(text) => core::Piece::Text(text.clone()),
+        host::Piece::Value(source) => core::Piece::Value(source_in(source)),
+    };
+    template.iter().map(piece).collect()
+}
+
+fn source_in(source: &host::Source) -> core::Source {
+    match source {
+        host::Source::Argument(name) => core::Source::Argument(name.clone()),
+        host::Source::Column(name) => core::Source::Column(name.clone()),
+        host::Source::OldColumn(name) => core::Source::OldColumn(name.clone()),
+    }
+}
+
+fn write_in(write: &host::Write) -> core::Write {
+    let host::Write { name, parameters, way, touches } = write;
+    let touch = |touch: &host::Touch| match touch {
+        host::Touch::Read(host::TouchedRead { entity, arguments }) => {
+            let arguments = arguments.iter().map(source_in).collect();
+            core::Touch::Read(core::TouchedRead { entity: entity.clone(), arguments })
+        }
+        host::Touch::Tag(template) => core::Touch::Tag(template_in(template)),
+    };
+    let way = match way {
+        host::Way::Removed => core::Way::Removed,
+        host::Way::Refreshed => core::Way::Refreshed,
+    };
+    core::Write {
+        name: name.clone(),
+        parameters: parameters_in(parameters),
+        way,
+        touches: touches.iter().map(touch).collect(),
     }
 }
 
@@ -159,8 +255,8 @@ fn refusal_out(refusal: core::Refusal) -> host::Refusal {
 }
 
 fn memo_out(memo: core::Memo) -> host::Memo {
-    let core::Memo { phase, attempts, since_ms, spare } = memo;
-    host::Memo { phase, attempts, since_ms, spare }
+    let core::Memo { phase, since_ms, terms, note } = memo;
+    host::Memo { phase, since_ms, terms, note }
 }
 
 fn turn_out(turn: core::Turn) -> host::Turn {

@@ -3,8 +3,10 @@
 //! JSON's numbers lose bits of it in some languages.
 
 use corral_host::policy::{
-    Action, Argument, Cause, Change, Event, Lifetime, Memo, Moment, Plan, Policy, Refusal, Request,
-    Row, RowChange, Scope, Sighting, Subject, Target, Trap, Turn, Way,
+    Action, Argument, Cause, Change, Column, ColumnValue, Configuration, Entity, Event, Lifetime,
+    Logged, Memo, Moment, Operation, Parameter, Piece, Plan, Policy, Refusal, Request, Row,
+    RowChange, Scope, Sighting, Source, Subject, Target, Terms, Touch, TouchedRead, Trap, Turn,
+    Way, Write, Written,
 };
 use serde_json::{Value, json};
 
@@ -37,8 +39,72 @@ pub fn recorded(call: &Call, policy: &dyn Policy) -> Result<Value, Trap> {
 
 /// The call that comes before all others.
 #[must_use]
-pub fn configure(settings: &str) -> Value {
-    json!({ "function": "configure", "arguments": [settings], "answer": null })
+pub fn configure(configuration: &Configuration) -> Value {
+    let entities: Value = configuration.entities.iter().map(entity).collect();
+    let arguments = json!([entities, configuration.settings_json()]);
+    json!({ "function": "configure", "arguments": arguments, "answer": null })
+}
+
+fn entity(entity: &Entity) -> Value {
+    let Terms { ttl_ms, negative_ttl_ms, stale_while_revalidate_ms, stale_if_error_ms } =
+        entity.terms;
+    json!({
+        "name": entity.name,
+        "parameters": parameters(&entity.parameters),
+        "tags": entity.tags.iter().map(|tag| template(tag)).collect::<Vec<_>>(),
+        "terms": {
+            "ttlMs": ttl_ms,
+            "negativeTtlMs": negative_ttl_ms,
+            "staleWhileRevalidateMs": stale_while_revalidate_ms,
+            "staleIfErrorMs": stale_if_error_ms,
+        },
+        "writes": entity.writes.iter().map(write).collect::<Vec<_>>(),
+        "depends": entity.depends,
+    })
+}
+
+fn parameters(parameters: &[Parameter]) -> Value {
+    let one = |one: &Parameter| json!({ "name": one.name, "typeName": one.type_name });
+    parameters.iter().map(one).collect()
+}
+
+fn template(template: &[Piece]) -> Value {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => with("text", text.as_str()),
+        Piece::Value(from) => with("value", source(from)),
+    };
+    template.iter().map(piece).collect()
+}
+
+fn source(source: &Source) -> Value {
+    match source {
+        Source::Argument(name) => with("argument", name.as_str()),
+        Source::Column(name) => with("column", name.as_str()),
+        Source::OldColumn(name) => with("old-column", name.as_str()),
+    }
+}
+
+fn write(write: &Write) -> Value {
+    let touch = |touch: &Touch| match touch {
+        Touch::Read(TouchedRead { entity, arguments }) => {
+            let arguments: Value = arguments.iter().map(source).collect();
+            with("read", json!({ "entity": entity, "arguments": arguments }))
+        }
+        Touch::Tag(tag) => with("tag", template(tag)),
+    };
+    json!({
+        "name": write.name,
+        "parameters": parameters(&write.parameters),
+        "way": way(write.way),
+        "touches": write.touches.iter().map(touch).collect::<Vec<_>>(),
+    })
+}
+
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::Removed => "removed",
+        Way::Refreshed => "refreshed",
+    }
 }
 
 fn result<T>(answer: Result<T, Refusal>, ok: impl Fn(T) -> Value) -> Value {
@@ -76,13 +142,43 @@ fn row(row: &Row) -> Value {
 }
 
 fn change(change: &Change) -> Value {
-    let row = |row: &RowChange| json!({ "before": arguments(&row.before), "after": arguments(&row.after) });
-    json!({
-        "entity": change.entity,
-        "write": change.write,
-        "arguments": arguments(&change.arguments),
-        "rows": change.rows.iter().map(row).collect::<Vec<_>>(),
-    })
+    match change {
+        Change::Written(Written { entity, write, arguments: given, rows }) => with(
+            "written",
+            json!({
+                "entity": entity, "write": write, "arguments": arguments(given),
+                "rows": changed(rows),
+            }),
+        ),
+        Change::Logged(Logged { relation, operation, rows }) => {
+            let operation = match operation {
+                Operation::Inserted => "inserted",
+                Operation::Updated => "updated",
+                Operation::Deleted => "deleted",
+                Operation::Truncated => "truncated",
+            };
+            with(
+                "logged",
+                json!({ "relation": relation, "operation": operation, "rows": changed(rows) }),
+            )
+        }
+    }
+}
+
+fn changed(rows: &[RowChange]) -> Value {
+    let row =
+        |row: &RowChange| json!({ "before": columns(&row.before), "after": columns(&row.after) });
+    rows.iter().map(row).collect()
+}
+
+fn columns(columns: &[Column]) -> Value {
+    let value = |value: &ColumnValue| match value {
+        ColumnValue::Unknown => bare("unknown"),
+        ColumnValue::Null => bare("null"),
+        ColumnValue::Text(text) => with("text", text.as_str()),
+    };
+    let one = |one: &Column| json!({ "name": one.name, "value": value(&one.value) });
+    columns.iter().map(one).collect()
 }
 
 fn plan(plan: Plan) -> Value {
@@ -103,8 +199,8 @@ fn refusal(refusal: Refusal) -> Value {
 }
 
 fn memo(memo: Memo) -> Value {
-    let Memo { phase, attempts, since_ms, spare } = memo;
-    json!({ "phase": phase, "attempts": attempts, "sinceMs": since_ms, "spare": spare })
+    let Memo { phase, since_ms, terms, note } = memo;
+    json!({ "phase": phase, "sinceMs": since_ms, "terms": terms, "note": note })
 }
 
 fn moment(moment: Moment) -> Value {
@@ -179,9 +275,5 @@ fn target(target: &Target) -> Value {
         Scope::Tag(tag) => with("tag", tag.as_str()),
         Scope::Read(read) => with("read", request(read)),
     };
-    let way = match target.way {
-        Way::Removed => "removed",
-        Way::Refreshed => "refreshed",
-    };
-    json!({ "scope": scope, "way": way })
+    json!({ "scope": scope, "way": way(target.way) })
 }

@@ -6,18 +6,15 @@
 
 use std::sync::Arc;
 
-use corral_host::policy::gate::{self, EntityShape, Terms};
+use corral_host::policy::gate::{self, Conditions};
 use corral_host::policy::{
-    Argument, Change, Engine, Limits, Policy as _, Pool, Request, RowChange, Subject, builtin,
+    Argument, Change, Column, ColumnValue, Engine, Limits, Policy as _, Pool, Request, RowChange,
+    Subject, Terms, Way, Written, builtin,
 };
+use corral_tests::declared;
 use corral_tests::policies::component;
 use corral_tests::scenario::policies::{self, CASES};
-
-/// Two parameters, tags of the request and of the row, and a write that touches all of them.
-const SETTINGS: &str = r#"{"entities": {"item": {
-    "params": ["id", "part"], "ttl_ms": 60000, "tags": ["item:{id}", "team:{row.team}"],
-    "writes": {"put": {"params": ["part", "id"], "touches":
-        ["item(id, part)", "item(row.id, part)", "tag item:{id}", "tag team:{row.team}"]}}}}}"#;
+use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bad_policy_fails_a_request_or_makes_one_stale() {
@@ -60,13 +57,17 @@ fn the_policies_that_are_exchanged_name_reads_as_the_default_one_does_but_for_on
 }
 
 fn change(id: Option<&str>, part: Option<&str>) -> Change {
-    let after = arguments(&[("id", part), ("team", id)]);
-    Change {
+    let column = |name: &str, value: Option<&str>| Column {
+        name: name.to_owned(),
+        value: value.map_or(ColumnValue::Null, |text| ColumnValue::Text(text.to_owned())),
+    };
+    let after = vec![column("id", part), column("team", id)];
+    Change::Written(Written {
         entity: "item".into(),
         write: "put".into(),
         arguments: arguments(&[("part", part), ("id", id)]),
         rows: vec![RowChange { before: Vec::new(), after }],
-    }
+    })
 }
 
 fn arguments(pairs: &[(&str, Option<&str>)]) -> Vec<Argument> {
@@ -77,8 +78,14 @@ fn arguments(pairs: &[(&str, Option<&str>)]) -> Vec<Argument> {
     pairs.iter().map(argument).collect()
 }
 
+/// Examined under two parameters, tags of the request and of the row, and a write that touches all
+/// of them.
 fn passed(bytes: &[u8]) -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();
-    let terms = Terms::new(SETTINGS, vec![EntityShape::new("item", &["id", "part"])]);
-    Arc::clone(gate::examine(&engine, bytes, &terms).unwrap().pool())
+    let tags = ["item:{id}", "team:{row.team}"];
+    let touches = ["item(id, part)", "item(row.id, part)", "tag item:{id}", "tag team:{row.team}"];
+    let mut item = declared::entity("item", &["id", "part"], &tags, Terms::of_query(60_000));
+    item.writes = vec![declared::write("put", &["part", "id"], Way::Removed, &touches)];
+    let conditions = Conditions::of(declared::configuration(vec![item], Value::Null));
+    Arc::clone(gate::examine(&engine, bytes, &conditions).unwrap().pool())
 }

@@ -3,20 +3,23 @@
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::config::{Config, Environment};
-use corral_host::policy::{Engine, Limits, Policy, Pool, builtin, gate};
-use corral_host::service::terms;
-use corral_tests::behaviour::{entities, first_difference, run_all, settings};
+use corral_host::policy::{
+    Configuration, Engine, Entity, Limits, Piece, Policy, Pool, Way, builtin, gate,
+};
+use corral_host::service::conditions;
+use corral_tests::behaviour::{configuration, first_difference, run_all};
 use corral_tests::native::Native;
 
 const CALLS: usize = 10_000;
 
 #[test]
 fn the_native_policy_passes_the_suite() {
-    let checks = run_all(&native(&settings())).unwrap();
+    let checks = run_all(&native(&configuration())).unwrap();
     assert!(checks >= 25, "only {checks} checks ran");
 }
 
@@ -29,42 +32,50 @@ fn the_component_passes_the_suite() {
 fn ten_thousand_generated_calls_have_the_same_answers_natively_and_in_the_component() {
     let component = component();
     for seed in 0..2 {
-        let difference = first_difference(&native(&settings()), &*component, seed, CALLS);
+        let difference = first_difference(&native(&configuration()), &*component, seed, CALLS);
         assert!(difference.is_none(), "{}", difference.unwrap_or_default());
     }
 }
 
 #[test]
 fn the_comparison_tells_policies_apart_that_differ_in_one_setting() {
-    let right = native(&settings());
-    assert_eq!(first_difference(&right, &native(&settings()), 0, CALLS), None);
-    for (setting, other) in [
-        (r#""jitter":0.2"#, r#""jitter":0.201"#),
-        (r#""namespace":"v1""#, r#""namespace":"v2""#),
-        (r#""early_refresh":1.0"#, r#""early_refresh":1.1"#),
-        (r#""lease_ms":1000"#, r#""lease_ms":1001"#),
-        (r#""stale_if_error_ms":3600000"#, r#""stale_if_error_ms":0"#),
-        (r#""then":"write-through""#, r#""then":"invalidate""#),
-        (r#""team:{row.team_id}"]"#, r#""team_{row.team_id}"]"#),
+    let right = native(&configuration());
+    assert_eq!(first_difference(&right, &native(&configuration()), 0, CALLS), None);
+    let with = |name: &str, value: Value| {
+        let mut other = configuration();
+        let before = other.settings.insert(name.to_owned(), value.clone());
+        assert_ne!(before, Some(value), "{name} is no other");
+        other
+    };
+    let over = |change: fn(&mut Entity)| {
+        let mut other = configuration();
+        change(other.entities.last_mut().unwrap());
+        assert_ne!(other, configuration());
+        other
+    };
+    for other in [
+        with("jitter", json!(0.201)),
+        with("namespace", json!("v2")),
+        with("early_refresh", json!(1.1)),
+        with("lease_ms", json!(1_001)),
+        over(|profile| profile.terms.stale_if_error_ms = 0),
+        over(|profile| profile.writes[0].way = Way::Removed),
+        over(|profile| profile.tags[1][0] = Piece::Text("team_".into())),
     ] {
-        let changed = settings().replacen(setting, other, 1);
-        assert_ne!(changed, settings(), "{setting} does not occur");
-        let difference = first_difference(&right, &native(&changed), 0, CALLS);
-        assert!(difference.is_some(), "{other} makes no difference");
+        let difference = first_difference(&right, &native(&other), 0, CALLS);
+        assert!(difference.is_some(), "{other:?} makes no difference");
     }
 }
 
 #[test]
 fn the_suite_rejects_a_policy_with_another_jitter_or_namespace() {
-    for (setting, other, check) in [
-        (r#""jitter":0.2"#, r#""jitter":0.19"#, "a_base_of_300_s_lives_240_to_360_s_uniformly"),
-        (
-            r#""namespace":"v1""#,
-            r#""namespace":"v2""#,
-            "a_usual_read_has_a_key_that_a_person_can_read",
-        ),
+    for (name, value, check) in [
+        ("jitter", json!(0.19), "a_base_of_300_s_lives_240_to_360_s_uniformly"),
+        ("namespace", json!("v2"), "a_usual_read_has_a_key_that_a_person_can_read"),
     ] {
-        let error = run_all(&native(&settings().replacen(setting, other, 1))).unwrap_err();
+        let mut other = configuration();
+        other.settings.insert(name.to_owned(), value);
+        let error = run_all(&native(&other)).unwrap_err();
         assert!(error.to_string().contains(check), "{error}");
     }
 }
@@ -111,10 +122,10 @@ fn the_default_policy_passes_the_gate_natively_and_as_a_component_whatever_is_co
     let engine = Engine::new(Limits { gate: LONG, ..Limits::default() }).unwrap();
     for text in CONFIGURATIONS {
         let config = Config::parse(text, "corral.toml", &Environment::default()).unwrap();
-        let terms = terms(&config);
-        let native = gate::examine_native(&native(&terms.settings), &terms, LONG);
+        let conditions = conditions(&config);
+        let native = gate::examine_native(&native(&conditions.configuration), &conditions, LONG);
         let native = native.unwrap_or_else(|rejection| panic!("{text}: {rejection}"));
-        let component = gate::examine(&engine, builtin(), &terms);
+        let component = gate::examine(&engine, builtin(), &conditions);
         let component = component.unwrap_or_else(|rejection| panic!("{text}: {rejection}"));
         assert_eq!(component.report().explored, native, "{text}");
         assert!(native.complete, "{text}: {native}");
@@ -125,23 +136,23 @@ fn the_default_policy_passes_the_gate_natively_and_as_a_component_whatever_is_co
 fn the_gate_finds_a_policy_that_forgets_one_of_its_touches() {
     let config = CONFIGURATIONS[5];
     let config = Config::parse(config, "corral.toml", &Environment::default()).unwrap();
-    let terms = terms(&config);
-    let forgetful = terms.settings.replace(r#","tag user:{user}""#, "");
-    assert_ne!(forgetful, terms.settings);
-    let rejection = gate::examine_native(&native(&forgetful), &terms, LONG).unwrap_err();
+    let conditions = conditions(&config);
+    let mut forgetful = Configuration::clone(&conditions.configuration);
+    assert!(forgetful.entities[1].writes[0].touches.pop().is_some());
+    let rejection = gate::examine_native(&native(&forgetful), &conditions, LONG).unwrap_err();
     assert_eq!(rejection.findings[0].message, "the write move leaves a read stale");
     assert!(rejection.findings[0].examples[1].contains("order.list(user="), "{rejection}");
 }
 
-fn native(settings: &str) -> Native {
-    Native::try_new(settings).unwrap()
+fn native(configuration: &Configuration) -> Native {
+    Native::try_new(configuration).unwrap()
 }
 
 /// The checked-in component, through the gate.
 fn component() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();
-    let terms = gate::Terms::new(settings(), entities());
-    let passed = gate::examine(&engine, builtin(), &terms).unwrap();
+    let conditions = gate::Conditions::of(configuration());
+    let passed = gate::examine(&engine, builtin(), &conditions).unwrap();
     let pool = Arc::clone(passed.pool());
     let _: &dyn Policy = &*pool;
     pool

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use corral_host::policy::{Engine, Limits, Pool, builtin, gate};
-use corral_tests::behaviour::{Generator, entities, settings};
+use corral_tests::behaviour::{Generator, configuration};
 use corral_tests::native::Native;
 use corral_tests::toolbox::{folder, node, python, run};
 use corral_tests::wire::{configure, recorded};
@@ -52,9 +52,9 @@ impl Scene {
     fn recorded() -> Self {
         let home = TempDir::new().unwrap();
         fs::write(home.path().join("policy.wasm"), builtin()).unwrap();
-        let (native, hosted) = (Native::try_new(&settings()).unwrap(), hosted());
+        let (native, hosted) = (Native::try_new(&configuration()).unwrap(), hosted());
         let mut generator = Generator::new(0);
-        let mut lines = vec![configure(&settings()).to_string()];
+        let mut lines = vec![configure(&configuration()).to_string()];
         for _ in 0..CALLS {
             let call = generator.call();
             let line = recorded(&call, &native).unwrap();
@@ -107,7 +107,7 @@ fn all(said: &str) {
 /// The component as the host runs it.
 fn hosted() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();
-    let terms = gate::Terms::new(settings(), entities());
-    let passed = gate::examine(&engine, builtin(), &terms).unwrap();
+    let conditions = gate::Conditions::of(configuration());
+    let passed = gate::examine(&engine, builtin(), &conditions).unwrap();
     Arc::clone(passed.pool())
 }

@@ -1,8 +1,8 @@
 //! Generated calls, sensible and not, to compare two policies by.
 
 use corral_host::policy::{
-    Argument, Cause, Change, Event, Failure, Memo, Moment, Policy, Query, Report, Request, Row,
-    RowChange, Sighting, Subject, Trap,
+    Argument, Cause, Change, Column, ColumnValue, Event, Failure, LoadReport, Logged, Memo, Moment,
+    Operation, Policy, Query, Request, Row, RowChange, Sighting, Subject, Trap, Written,
 };
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -147,14 +147,34 @@ impl Generator {
     }
 
     fn change(&mut self) -> Change {
-        let write = self.one(&["rename", "move", "remove"]).into();
-        let row = |g: &mut Self| RowChange { before: g.arguments(), after: g.arguments() };
-        Change {
+        let row = |g: &mut Self| RowChange { before: g.columns(), after: g.columns() };
+        if self.0.random_bool(0.2) {
+            let relation = self.one(&["public.users", "teams", ""]).into();
+            let operation = self.one(&[
+                Operation::Inserted,
+                Operation::Updated,
+                Operation::Deleted,
+                Operation::Truncated,
+            ]);
+            return Change::Logged(Logged { relation, operation, rows: self.several(row) });
+        }
+        Change::Written(Written {
             entity: self.entity().0.into(),
-            write,
+            write: self.one(&["rename", "move", "remove"]).into(),
             arguments: self.arguments(),
             rows: self.several(row),
-        }
+        })
+    }
+
+    fn columns(&mut self) -> Vec<Column> {
+        self.arguments()
+            .into_iter()
+            .map(|Argument { name, value }| {
+                let known = value.map_or(ColumnValue::Null, ColumnValue::Text);
+                let value = if self.0.random_bool(0.1) { ColumnValue::Unknown } else { known };
+                Column { name, value }
+            })
+            .collect()
     }
 
     fn arguments(&mut self) -> Vec<Argument> {
@@ -166,16 +186,16 @@ impl Generator {
 
     /// Any phase and a few that there are not, any entity and a few that there are not.
     fn memo(&mut self) -> Memo {
-        let spare = match self.0.random_range(0..4) {
+        let terms = match self.0.random_range(0..4) {
             0 => self.0.random_range(65_530..65_600),
             1 => self.number(),
             _ => self.0.random_range(0..4),
         };
         Memo {
-            phase: self.0.random_range(0..13),
-            attempts: self.0.random_range(0..5),
+            phase: self.0.random_range(0..13) | self.0.random_range(0..5) << 4,
             since_ms: self.number(),
-            spare,
+            terms,
+            note: self.number(),
         }
     }
 
@@ -195,7 +215,7 @@ impl Generator {
             6 => Event::Waited,
             7 => {
                 let (cost_ms, bytes) = (self.number(), self.number());
-                Event::Loaded(Report { cost_ms, bytes, negative: self.0.random() })
+                Event::Loaded(LoadReport { cost_ms, bytes, negative: self.0.random() })
             }
             8 => {
                 let causes =

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use corral_host::policy::suite::Flight;
-use corral_host::policy::{Action, Event, Lifetime, Policy, Report};
+use corral_host::policy::{Action, Event, Lifetime, LoadReport, Policy};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -49,7 +49,7 @@ pub(super) fn the_early_refresh_lies_ahead_by_a_head_start_and_an_exponential_of
 pub(super) fn a_value_is_never_due_in_the_first_half_of_its_life(
     policy: &dyn Policy,
 ) -> Result<()> {
-    let dear = Report { cost_ms: u32::MAX, ..LOADED };
+    let dear = LoadReport { cost_ms: u32::MAX, ..LOADED };
     for life in draws(policy, dear)? {
         ensure!((life.fresh_ms / 2..=life.fresh_ms).contains(&life.refresh_ms), "{life:?}");
     }
@@ -59,17 +59,17 @@ pub(super) fn a_value_is_never_due_in_the_first_half_of_its_life(
 pub(super) fn a_row_that_does_not_exist_has_the_negative_lifetime(
     policy: &dyn Policy,
 ) -> Result<()> {
-    for life in draws(policy, Report { negative: true, ..LOADED })? {
+    for life in draws(policy, LoadReport { negative: true, ..LOADED })? {
         ensure!((24_000..=36_000).contains(&life.fresh_ms), "{life:?}");
         ensure!(life.stale_ms == 0 && life.refresh_ms == life.fresh_ms, "{life:?}");
     }
     Ok(())
 }
 
-const LOADED: Report = Report { cost_ms: 1_000, bytes: 200, negative: false };
+const LOADED: LoadReport = LoadReport { cost_ms: 1_000, bytes: 200, negative: false };
 
 /// The lifetimes that a load gets over a sequence of entropies.
-fn draws(policy: &dyn Policy, report: Report) -> Result<Vec<Lifetime>> {
+fn draws(policy: &dyn Policy, report: LoadReport) -> Result<Vec<Lifetime>> {
     let mut dice = StdRng::seed_from_u64(1);
     let Flight { memo, mut moment, .. } = Flight::loading(policy)?;
     let mut lifetimes = Vec::with_capacity(DRAWS);

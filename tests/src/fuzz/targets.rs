@@ -353,7 +353,7 @@ impl Target for Decisions {
         let mut lines = text.split('\n').map(str::to_owned);
         let key = lines.next().unwrap_or_default();
         let tags: Vec<String> = lines.collect();
-        let memo = Memo { phase: 0, attempts: 0, since_ms: 0, spare: 0 };
+        let memo = Memo { phase: 0, since_ms: 0, terms: 0, note: 0 };
         let plan = Plan { key, tags, row_columns: Vec::new(), memo };
         match Named::try_new(plan) {
             Ok(named) => {

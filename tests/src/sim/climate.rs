@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use corral_host::policy::{Configuration, Terms, Way};
+
+use crate::declared::{configuration, entity, write};
+
 use super::chance::Chance;
 use super::checker::Promises;
 use super::theme::Theme;
@@ -262,38 +266,30 @@ impl Climate {
     }
 
     /// The policy's settings for the naming of this number.
-    pub(super) fn settings(&self, naming: u32) -> String {
-        let millis = |duration: Duration| duration.as_millis() as u64;
-        let write = |param: &str, then: &str, touches: &[&str]| json!({ "params": [param], "then": then, "touches": touches });
-        let terms = |params: &str, tags: &[&str]| {
-            json!({
-                "params": [params],
-                "ttl_ms": millis(self.ttl),
-                "stale_while_revalidate_ms": millis(self.stale_while_revalidate),
-                "stale_if_error_ms": millis(self.stale_if_error),
-                "negative_ttl_ms": millis(self.ttl),
-                "tags": tags,
-            })
+    pub(super) fn configuration(&self, naming: u32) -> Configuration {
+        let millis = |duration: Duration| duration.as_millis() as u32;
+        let terms = Terms {
+            ttl_ms: millis(self.ttl),
+            negative_ttl_ms: millis(self.ttl),
+            stale_while_revalidate_ms: millis(self.stale_while_revalidate),
+            stale_if_error_ms: millis(self.stale_if_error),
         };
-        let mut item = terms("id", &["item:{id}", "team:{row.team}"]);
-        item["writes"] = json!({
-            "put": write("id", "invalidate", &["item(id)", "tag roster:{row.team}"]),
-            "through": write("id", "write-through", &["item(id)", "tag roster:{row.team}"]),
-            "rename": write("team", "invalidate", &["tag team:{team}"]),
-        });
-        let entities = json!({
-            "item": item,
-            "team": terms("team", &["team:{team}"]),
-            "roster": terms("team", &["roster:{team}"]),
-        });
-        json!({
+        let touches = ["item(id)", "tag roster:{row.team}"];
+        let mut item = entity("item", &["id"], &["item:{id}", "team:{row.team}"], terms);
+        item.writes = vec![
+            write("put", &["id"], Way::Removed, &touches),
+            write("through", &["id"], Way::Refreshed, &touches),
+            write("rename", &["team"], Way::Removed, &["tag team:{team}"]),
+        ];
+        let team = entity("team", &["team"], &["team:{team}"], terms);
+        let roster = entity("roster", &["team"], &["roster:{team}"], terms);
+        let settings = json!({
             "namespace": format!("v{naming}"),
             "jitter": JITTER,
             "early_refresh": self.early_refresh,
             "lease_ms": millis(self.lease),
             "patience_ms": millis(self.patience),
-            "entities": entities,
-        })
-        .to_string()
+        });
+        configuration(vec![item, roster, team], settings)
     }
 }

@@ -301,6 +301,7 @@ fn entity(name: &str, param: &str, climate: &Climate, configuration: usize) -> E
         stale_if_error: climate.stale_if_error,
         negative_ttl: climate.ttl,
         tags: vec![],
+        depends: vec![],
         deadline: climate.deadline,
         load_limit: climate.load_limit(),
         near: climate.near,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
     Changes, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared, ReadStatement,
-    Value, WriteStatement, Uncommitted, Xid,
+    Uncommitted, Value, WriteStatement, Xid,
 };
 use tokio::time::{Instant, sleep, timeout};
 

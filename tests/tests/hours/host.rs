@@ -11,8 +11,9 @@ use corral_host::cache::{
 use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, ReadStatement, Rows as Many, Value, WriteStatement};
-use corral_host::policy::{Argument, Slot};
+use corral_host::policy::{self, Argument, Configuration, Slot};
 use corral_host::store::{Prefix, Store, Tag};
+use corral_tests::declared;
 use corral_tests::native::{Native, named};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
@@ -74,14 +75,14 @@ impl Host {
         let define = |entity| Definition::new(Arc::new(entity), &prefix);
         let item = define(entity("item", terms.statement, terms.ttl, DEADLINE));
         let patient = define(entity("patient", "", terms.ttl, terms.longest_deadline));
-        let settings = settings(terms.ttl);
-        let policy = Native::try_new(&settings).unwrap();
+        let configuration = configured(terms.ttl);
+        let policy = Native::try_new(&configuration).unwrap();
         let cache = Arc::new(Cache::new(Parts {
             store: Arc::clone(store) as Arc<dyn Store>,
             prefix,
             definitions: vec![Arc::clone(&item), patient],
             origin: None,
-            slot: Arc::new(Slot::native(named(Arc::new(policy), &settings))),
+            slot: Arc::new(Slot::native(named(Arc::new(policy), configuration))),
             metrics: Arc::new(Metrics::new(["item", "patient"])),
             entropy: Arc::new(SystemEntropy),
             clock: Arc::new(RuntimeClock::default()),
@@ -216,14 +217,18 @@ fn keep(cache: &Arc<Cache>) -> Vec<JoinHandle<()>> {
 }
 
 /// The policy's, without jitter, so that a load is one that had to be.
-fn settings(ttl: Duration) -> String {
-    let write = |then| json!({ "params": ["id"], "then": then, "touches": ["item(id)"] });
-    let terms =
-        |tags: &[&str]| json!({ "params": ["id"], "ttl_ms": ttl.as_millis() as u64, "tags": tags });
-    let mut item = terms(&["team:{row.team}"]);
-    item["writes"] = json!({ "put": write("invalidate"), "through": write("write-through") });
-    let entities = json!({ "item": item, "patient": terms(&[]) });
-    json!({ "jitter": 0, "early_refresh": 0, "entities": entities }).to_string()
+fn configured(ttl: Duration) -> Configuration {
+    let terms = policy::Terms {
+        negative_ttl_ms: 30_000,
+        ..policy::Terms::of_query(ttl.as_millis() as u32)
+    };
+    let mut item = declared::entity("item", &["id"], &["team:{row.team}"], terms);
+    item.writes = vec![
+        declared::write("put", &["id"], policy::Way::Removed, &["item(id)"]),
+        declared::write("through", &["id"], policy::Way::Refreshed, &["item(id)"]),
+    ];
+    let patient = declared::entity("patient", &["id"], &[], terms);
+    declared::configuration(vec![item, patient], json!({ "jitter": 0, "early_refresh": 0 }))
 }
 
 fn entity(name: &str, statement: &str, ttl: Duration, deadline: Duration) -> EntityConfig {
@@ -239,6 +244,7 @@ fn entity(name: &str, statement: &str, ttl: Duration, deadline: Duration) -> Ent
         stale_if_error: Duration::ZERO,
         negative_ttl: Duration::ZERO,
         tags: vec![],
+        depends: vec![],
         deadline,
         load_limit: deadline,
         cache_control: None,

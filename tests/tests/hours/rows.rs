@@ -10,7 +10,7 @@ use bytes::Bytes;
 use corral_host::cache::Loader;
 use corral_host::origin::{
     Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
-    ReadStatement, Transaction, Value, WriteStatement, Uncommitted, Xid,
+    ReadStatement, Transaction, Uncommitted, Value, WriteStatement, Xid,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::sleep;

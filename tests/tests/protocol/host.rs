@@ -12,7 +12,9 @@ use corral_host::observe::Metrics;
 use corral_host::origin::WriteStatement;
 use corral_host::policy::{Argument, Policy, Slot};
 use corral_host::store::Tag;
+use corral_tests::declared;
 use corral_tests::native::named;
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::scripted::Scripted;
@@ -127,7 +129,8 @@ impl Host {
 
     /// Puts a policy of other settings in force.
     pub(super) fn exchange(&self, policy: Arc<dyn Policy>) {
-        self.slot.activate_native(named(policy, "{\"newer\":true}"));
+        let newer = declared::configuration(vec![], json!({ "newer": true }));
+        self.slot.activate_native(named(policy, newer));
     }
 
     pub(super) async fn invalidate_tag(&self, tag: &str) -> Invalidated {

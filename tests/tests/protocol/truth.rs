@@ -11,7 +11,7 @@ use bytes::Bytes;
 use corral_host::cache::{Definition, Loader, Read};
 use corral_host::origin::{
     Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
-    ReadStatement, Transaction, Value, WriteStatement, Uncommitted, Xid,
+    ReadStatement, Transaction, Uncommitted, Value, WriteStatement, Xid,
 };
 use serde_json::json;
 use tokio::sync::{oneshot, watch};

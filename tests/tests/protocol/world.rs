@@ -8,10 +8,11 @@ use corral_host::cache::{Cache, Clock, Definition, LoadLimit, Parts, SystemEntro
 use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows};
-use corral_host::policy::{Policy, Slot};
+use corral_host::policy::{self, Configuration, Policy, Slot};
 use corral_host::store::{
     Doomed, Envelope, Epoch, Key, Marking, MemoryStore, Name, Prefix, Store, Token,
 };
+use corral_tests::declared;
 use corral_tests::native::{Native, named};
 use serde_json::json;
 
@@ -98,26 +99,24 @@ impl World {
 
     pub(super) fn native(&self) -> Native {
         let terms = &self.terms;
-        let ms = |duration: Duration| duration.as_millis() as u64;
+        let ms = |duration: Duration| duration.as_millis() as u32;
         let mut tags = vec!["item:{id}"];
         if terms.team_tag {
             tags.push("team:{row.team}");
         }
-        let write = |then| json!({ "params": ["id"], "then": then, "touches": ["item(id)"] });
-        let item = json!({
-            "params": ["id"],
-            "ttl_ms": ms(terms.ttl),
-            "stale_while_revalidate_ms": ms(terms.stale_while_revalidate),
-            "stale_if_error_ms": ms(terms.stale_if_error),
-            "negative_ttl_ms": 10_000,
-            "tags": tags,
-            "writes": { "put": write("invalidate"), "refresh": write("write-through") },
-        });
-        let settings = json!({
-            "jitter": 0, "early_refresh": 0, "lease_ms": ms(terms.lease),
-            "entities": { "item": item },
-        });
-        Native::try_new(&settings.to_string()).unwrap()
+        let kept = policy::Terms {
+            ttl_ms: ms(terms.ttl),
+            negative_ttl_ms: 10_000,
+            stale_while_revalidate_ms: ms(terms.stale_while_revalidate),
+            stale_if_error_ms: ms(terms.stale_if_error),
+        };
+        let mut item = declared::entity("item", &["id"], &tags, kept);
+        item.writes = vec![
+            declared::write("put", &["id"], policy::Way::Removed, &["item(id)"]),
+            declared::write("refresh", &["id"], policy::Way::Refreshed, &["item(id)"]),
+        ];
+        let settings = json!({ "jitter": 0, "early_refresh": 0, "lease_ms": ms(terms.lease) });
+        Native::try_new(&declared::configuration(vec![item], settings)).unwrap()
     }
 
     async fn build(
@@ -129,7 +128,7 @@ impl World {
         let store = Scripted::new(Arc::clone(&self.memory), fault);
         let metrics = Arc::new(Metrics::new(["item"]));
         let clock = Arc::new(Stopped::default());
-        let slot = Arc::new(Slot::native(named(policy, "{}")));
+        let slot = Arc::new(Slot::native(named(policy, Configuration::default())));
         let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
         let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
         let cache = Arc::new(Cache::new(Parts {
@@ -238,6 +237,7 @@ fn item(terms: &Terms) -> EntityConfig {
         stale_if_error: terms.stale_if_error,
         negative_ttl: Duration::from_secs(10),
         tags: vec![],
+        depends: vec![],
         deadline: terms.deadline,
         load_limit: terms.load_limit.max(terms.deadline),
         near: terms.near,

@@ -1,5 +1,6 @@
 //! A new policy's project: `corral policy new`.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,9 @@ const RUST_SUPPORT: &[ProjectFile] = files!("core/", "corral-core/":
     "src/rules.rs", "src/settings.rs", "src/tag.rs",
 );
 
+const RUST_MARK: &str = "// Support code of Corral: `corral policy new` writes it. Don't edit it; \
+                         override a decision in\n// src/lib.rs of the policy.\n\n";
+
 const RUST_SUPPORT_MANIFEST: &[ProjectFile] = files!("host/templates/rust/", "":
     "corral-core/Cargo.toml",
 );
@@ -99,7 +103,7 @@ pub fn new(name: &str, language: Language, directory: &Path) -> Result<(), NewEr
         write(&directory.join(path), &content.replace(PLACEHOLDER, name))?;
     }
     for (path, content) in support(language) {
-        write(&directory.join(path), content)?;
+        write(&directory.join(path), &marked(path, content))?;
     }
     Ok(())
 }
@@ -109,10 +113,10 @@ pub fn new(name: &str, language: Language, directory: &Path) -> Result<(), NewEr
 /// # Errors
 /// [`NewError::File`].
 pub(super) fn complete(language: Language, directory: &Path) -> Result<(), NewError> {
-    for (path, content) in support(language) {
-        let path = directory.join(path);
+    for (name, content) in support(language) {
+        let path = directory.join(name);
         if !path.exists() {
-            write(&path, content)?;
+            write(&path, &marked(name, content))?;
         }
     }
     Ok(())
@@ -138,6 +142,12 @@ fn support(language: Language) -> impl Iterator<Item = &'static ProjectFile> {
     code.into_iter().chain([WIT]).flatten()
 }
 
+/// The content with what marks it as support code, where the source itself is not: the source of the
+/// built-in policy.
+fn marked<'c>(path: &str, content: &'c str) -> Cow<'c, str> {
+    if path.ends_with(".rs") { Cow::Owned(format!("{RUST_MARK}{content}")) } else { content.into() }
+}
+
 fn is_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     name.len() <= NAME_BYTES_MAX
@@ -154,44 +164,4 @@ fn write(path: &Path, content: &str) -> Result<(), NewError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-
-    #[test]
-    fn a_project_carries_its_name_and_the_contract_of_this_host() {
-        for (language, named) in [
-            (Language::Rust, "Cargo.toml"),
-            (Language::JavaScript, "policy.js"),
-            (Language::Python, "app.py"),
-        ] {
-            let folder = TempDir::new().unwrap();
-            let project = folder.path().join("tea-time");
-            new("tea-time", language, &project).unwrap();
-            assert_eq!(Language::of(&project), Some(language));
-            assert!(fs::read_to_string(project.join(named)).unwrap().contains("\"tea-time\""));
-            assert_eq!(fs::read_to_string(project.join("wit/policy.wit")).unwrap(), CONTRACT);
-            assert!(project.join(".gitignore").is_file());
-        }
-    }
-
-    #[test]
-    fn nothing_is_overwritten() {
-        let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("notes"), "mine").unwrap();
-        let error = new("tea", Language::Rust, folder.path()).unwrap_err();
-        assert!(matches!(error, NewError::Exists(_)), "{error}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_name_that_a_header_or_a_registry_refuses_is_refused() {
-        let long = "x".repeat(NAME_BYTES_MAX + 1);
-        for name in ["", "Tea", "4tea", "tea_time", "tea time", "-tea", "té", &long] {
-            let folder = TempDir::new().unwrap();
-            let error = new(name, Language::Python, &folder.path().join("x")).unwrap_err();
-            assert!(matches!(error, NewError::Name(_)), "{name}: {error}");
-        }
-    }
-}
+mod tests;

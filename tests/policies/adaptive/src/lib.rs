@@ -33,7 +33,7 @@ const GROWTH: u32 = 2;
 const OTHERS: &str = "*";
 
 /// The rules of this policy, as its settings spell them.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Adaptive {
     /// By entity; `*` is for those that are not named, and for queries.
@@ -41,7 +41,7 @@ pub struct Adaptive {
 }
 
 /// How far an entity's lifetimes adapt.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Adaption {
     /// What a value that is cheap and of which nothing is known lives, as a fraction of its `ttl`.
@@ -67,7 +67,8 @@ impl Rules for Adaptive {
         let rules: Self = serde_json::from_str(settings)
             .map_err(|error| vec![Objection::to_setting("adaptive", error.to_string())])?;
         let named = rules.adaptive.iter();
-        let objections: Vec<_> = named.flat_map(|(name, rule)| rule.check(name, entities)).collect();
+        let objections: Vec<_> =
+            named.flat_map(|(name, rule)| rule.check(name, entities)).collect();
         if objections.is_empty() { Ok(rules) } else { Err(objections) }
     }
 

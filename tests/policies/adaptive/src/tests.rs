@@ -68,7 +68,7 @@ fn an_entity_can_be_kept_from_adapting() {
 #[test]
 fn what_is_wrong_with_its_settings_is_named() {
     let objected = |settings| {
-        let objections = Policy::<Adaptive>::configure(entities(), settings).err().unwrap();
+        let objections = Policy::<Adaptive>::configure(entities(), settings).unwrap_err();
         objections.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let wrong = r#"{"adaptive": {"nobody": {}, "*": {"least": 0}}}"#;
@@ -106,7 +106,7 @@ fn step(memo: Memo, event: Event) -> Turn {
 }
 
 fn policy() -> Policy<Adaptive> {
-    Policy::configure(entities(), SETTINGS).ok().unwrap()
+    Policy::configure(entities(), SETTINGS).unwrap()
 }
 
 fn entities() -> Vec<Entity> {

@@ -3,8 +3,8 @@
 
 use crate::{Argument, Decisions as _, Memo, Plan, Policy, Refusal, Request};
 
-/// In [`Memo::note`], which is free for rules and which the built-in policy has none for: the read
-/// is the unlucky one.
+/// In [`Memo::note`], which the built-in policy keeps and makes nothing of: the read is the unlucky
+/// one.
 const MARK: u32 = 13;
 
 /// The request has this argument.

@@ -12,12 +12,12 @@ use crate::sim::world::World;
 /// The policy of this naming.
 #[expect(clippy::expect_used, reason = "a schedule whose settings are wrong proves nothing")]
 pub(super) fn policy(world: &Arc<World>, naming: u32) -> policy::NativePolicy {
-    let settings = world.climate.settings(naming);
-    let policy = Native::try_new(&settings).expect("settings that the policy accepts");
+    let configuration = world.climate.configuration(naming);
+    let policy = Native::try_new(&configuration).expect("what the policy accepts");
     if world.climate.collides {
-        return named(Arc::new(Colliding(policy)), &settings);
+        return named(Arc::new(Colliding(policy)), configuration);
     }
-    named(Arc::new(policy), &settings)
+    named(Arc::new(policy), configuration)
 }
 
 /// A policy that gives the first two rows of every entity one key.

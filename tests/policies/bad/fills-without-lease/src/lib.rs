@@ -14,6 +14,7 @@ impl Deviation for FillsWithoutLease {
         let turn = builtin.step(memo, moment, event);
         match turn.action {
             Action::Claim(_) => {
+                // Told of a lease, the built-in policy fills what comes.
                 let granted = builtin.step(turn.memo, moment, Event::LeaseGranted);
                 Turn { action: Action::LoadUncached, ..granted }
             }

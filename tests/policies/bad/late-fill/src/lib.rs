@@ -23,6 +23,7 @@ impl Deviation for LateFill {
         let turn = builtin.step(memo, moment, event);
         match turn.action {
             Action::Claim(_) if unlucky::is_marked(memo) => {
+                // Told of a lease, the built-in policy fills what comes.
                 let granted = builtin.step(turn.memo, moment, Event::LeaseGranted);
                 Turn { action: Action::LoadUncached, ..granted }
             }
