@@ -86,23 +86,26 @@ impl<D> Default for Configured<D> {
 #[cfg(not(target_feature = "atomics"))]
 unsafe impl<D> Sync for Configured<D> {}
 
-/// Where the component keeps its policy; [`export!`](crate::export) says it.
-pub trait Exported: Decisions + 'static {
+/// Which decisions a component exports, and where it keeps them; [`export!`](crate::export) says it.
+pub trait Exported: 'static {
+    /// The decisions.
+    type Decisions: Decisions + 'static;
+
     /// The cell.
-    fn configured() -> &'static Configured<Self>;
+    fn configured() -> &'static Configured<Self::Decisions>;
 }
 
 /// Decisions as the component's functions.
-pub struct Component<D>(PhantomData<D>);
+pub struct Component<E>(PhantomData<E>);
 
-impl<D: Exported> decisions::Guest for Component<D> {
+impl<E: Exported> decisions::Guest for Component<E> {
     fn describe() -> Manifest {
-        D::describe()
+        E::Decisions::describe()
     }
 
     fn configure(entities: Vec<Entity>, settings: String) -> Result<(), Vec<Objection>> {
-        let policy = D::configure(entities, &settings)?;
-        D::configured()
+        let policy = E::Decisions::configure(entities, &settings)?;
+        E::configured()
             .0
             .set(policy)
             .map_err(|_| vec![Objection::to_setting("", "this instance is configured already")])
@@ -110,25 +113,25 @@ impl<D: Exported> decisions::Guest for Component<D> {
 
     /// Without a configuration there are no entities.
     fn plan(request: Request) -> Result<wit::Plan, Refusal> {
-        let policy = D::configured().0.get().ok_or(Refusal::UnknownEntity)?;
+        let policy = E::configured().0.get().ok_or(Refusal::UnknownEntity)?;
         policy.plan(&request).map(Into::into)
     }
 
     fn row_tags(request: Request, rows: Vec<wit::Row>) -> Result<Vec<String>, Refusal> {
-        let policy = D::configured().0.get().ok_or(Refusal::UnknownEntity)?;
+        let policy = E::configured().0.get().ok_or(Refusal::UnknownEntity)?;
         policy.row_tags(&request, &rows).map(strings)
     }
 
     /// Without a configuration every event is out of place.
     fn step(memo: Memo, moment: Moment, event: Event) -> Turn {
-        match D::configured().0.get() {
+        match E::configured().0.get() {
             Some(policy) => policy.step(memo, moment, event),
             None => flight::astray(memo, event),
         }
     }
 
     fn invalidate(change: Change) -> Vec<wit::Target> {
-        let targets = D::configured().0.get().map(|policy| policy.invalidate(&change));
+        let targets = E::configured().0.get().map(|policy| policy.invalidate(&change));
         targets.unwrap_or_default().into_iter().map(Into::into).collect()
     }
 }

@@ -6,8 +6,13 @@
 macro_rules! export {
     ($decisions:ty) => {
         #[cfg(target_family = "wasm")]
-        impl $crate::component::Exported for $decisions {
-            fn configured() -> &'static $crate::component::Configured<Self> {
+        struct ExportedDecisions;
+
+        #[cfg(target_family = "wasm")]
+        impl $crate::component::Exported for ExportedDecisions {
+            type Decisions = $decisions;
+
+            fn configured() -> &'static $crate::component::Configured<$decisions> {
                 static CONFIGURED: $crate::component::Configured<$decisions> =
                     $crate::component::Configured::new();
                 &CONFIGURED
@@ -15,7 +20,7 @@ macro_rules! export {
         }
 
         #[cfg(target_family = "wasm")]
-        type ExportedComponent = $crate::component::Component<$decisions>;
+        type ExportedComponent = $crate::component::Component<ExportedDecisions>;
 
         #[cfg(target_family = "wasm")]
         $crate::component::bindings::export_world!(

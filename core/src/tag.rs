@@ -31,7 +31,7 @@ impl Tag {
     pub fn rendered(mut text: String) -> Self {
         if text.len() > PLAIN_BYTES_MAX {
             let digest = Canonical::of("corral:tag:1").text(&text);
-            text.truncate(KEPT_BYTES);
+            text.truncate(text.floor_char_boundary(KEPT_BYTES));
             text.push('~');
             digest.write_hex(&mut text);
         }

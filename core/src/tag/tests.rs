@@ -1,6 +1,12 @@
 use super::*;
 
 #[test]
+fn a_long_tag_is_never_cut_within_a_character() {
+    let tag = Tag::with(&"é".repeat(200), Some("1"));
+    assert!(tag.as_str().len() <= PLAIN_BYTES_MAX + 1);
+}
+
+#[test]
 fn a_long_tag_is_shortened_and_still_differs_from_its_neighbour() {
     let plain = Tag::rendered("x".repeat(PLAIN_BYTES_MAX));
     let long = Tag::rendered("x".repeat(PLAIN_BYTES_MAX + 1));

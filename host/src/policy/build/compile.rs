@@ -45,8 +45,8 @@ pub(super) fn compile(directory: &Path, toolchain: &Toolchain) -> Result<Vec<u8>
     let manifest = directory.join("Cargo.toml");
     let manifest = fs::canonicalize(&manifest)
         .map_err(|error| BuildError::File { path: manifest.clone(), error })?;
-    let root = workspace(&manifest, toolchain)?;
-    let mut command = command(&manifest, &root, toolchain);
+    let project = Project::of(&manifest, toolchain)?;
+    let mut command = command(&manifest, &project, toolchain);
     let output = command.output().map_err(|error| failed_to_start(toolchain, error))?;
     if !output.status.success() {
         return Err(BuildError::Failed(format!("cargo rustc ({})", output.status)));
@@ -55,7 +55,7 @@ pub(super) fn compile(directory: &Path, toolchain: &Toolchain) -> Result<Vec<u8>
     fs::read(&path).map_err(|error| BuildError::File { path, error })
 }
 
-fn command(manifest: &Path, root: &Path, toolchain: &Toolchain) -> Command {
+fn command(manifest: &Path, project: &Project, toolchain: &Toolchain) -> Command {
     let mut command = cargo(manifest, toolchain);
     command.args(["rustc", "--lib", "--crate-type", "cdylib", "--release", "--target", TARGET]);
     command.arg("--message-format=json-render-diagnostics");
@@ -63,7 +63,7 @@ fn command(manifest: &Path, root: &Path, toolchain: &Toolchain) -> Command {
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
-    let mut flags = remapping(root, toolchain);
+    let mut flags = remapping(project, toolchain);
     flags.extend(FLAGS.map(OsString::from));
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
     // An incremental build divides the crate otherwise; set in the environment, it outranks the
@@ -92,12 +92,14 @@ fn cargo(manifest: &Path, toolchain: &Toolchain) -> Command {
 }
 
 /// Paths stand in panic messages: they must not tell where this machine keeps things.
-fn remapping(root: &Path, toolchain: &Toolchain) -> Vec<OsString> {
+fn remapping(project: &Project, toolchain: &Toolchain) -> Vec<OsString> {
     let registry = home().map(|home| (home, "/cargo"));
     let library = toolchain.sysroot.join("lib/rustlib/src/rust");
     // Distributions keep the sources elsewhere and link to them.
     let linked = fs::canonicalize(&library).ok().map(|library| (library, "/rust"));
-    let paths = [Some((root.to_owned(), "/policy")), registry, Some((library, "/rust")), linked];
+    let crates = project.crates.iter().map(|folder| (folder.clone(), "/crate"));
+    let paths =
+        [Some((project.root.clone(), "/policy")), registry, Some((library, "/rust")), linked];
     let flag = |(from, to): (PathBuf, &str)| {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);
@@ -105,7 +107,8 @@ fn remapping(root: &Path, toolchain: &Toolchain) -> Vec<OsString> {
         flag.push(to);
         flag
     };
-    paths.into_iter().flatten().map(flag).collect()
+    // The last that fits counts.
+    crates.chain(paths.into_iter().flatten()).map(flag).collect()
 }
 
 fn home() -> Option<PathBuf> {
@@ -113,19 +116,44 @@ fn home() -> Option<PathBuf> {
     cargo.or_else(|| env::home_dir().map(|home| home.join(".cargo")))
 }
 
-/// The folder of the workspace that the crate belongs to.
-fn workspace(manifest: &Path, toolchain: &Toolchain) -> Result<PathBuf, BuildError> {
-    let output = cargo(manifest, toolchain)
-        .args(["locate-project", "--workspace", "--message-format=plain", "--manifest-path"])
-        .arg(manifest)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| failed_to_start(toolchain, error))?;
-    if !output.status.success() {
-        return Err(BuildError::Failed("cargo locate-project".into()));
+/// Where the sources of a policy lie.
+struct Project {
+    /// The folder of the workspace.
+    root: PathBuf,
+    /// The folders of crates outside it that are built from a path.
+    crates: Vec<PathBuf>,
+}
+
+/// What cargo says of a project, as far as it matters here.
+#[derive(Deserialize)]
+struct Metadata {
+    workspace_root: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    manifest_path: PathBuf,
+    /// `None` for a path.
+    source: Option<String>,
+}
+
+impl Project {
+    fn of(manifest: &Path, toolchain: &Toolchain) -> Result<Self, BuildError> {
+        let output = cargo(manifest, toolchain)
+            .args(["metadata", "--format-version=1", "--manifest-path"])
+            .arg(manifest)
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| failed_to_start(toolchain, error))?;
+        let failed = || BuildError::Failed("cargo metadata".into());
+        let metadata = output.status.success().then(|| serde_json::from_slice(&output.stdout).ok());
+        let Metadata { workspace_root: root, packages } = metadata.flatten().ok_or_else(failed)?;
+        let paths = packages.into_iter().filter(|package| package.source.is_none());
+        let folders = paths.filter_map(|package| Some(package.manifest_path.parent()?.to_owned()));
+        let crates = folders.filter(|folder| !folder.starts_with(&root)).collect();
+        Ok(Self { root, crates })
     }
-    let root = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    Ok(root.parent().map(Path::to_owned).unwrap_or(root))
 }
 
 fn artefact(messages: &[u8], manifest: &Path) -> Option<PathBuf> {

@@ -188,10 +188,24 @@ fn missing(engine: &Engine, component: &Component) -> Vec<Finding> {
 fn with_contract(engine: &Engine, component: &Component, reason: String) -> String {
     match contract(engine, component) {
         Some(built_for) if built_for != CONTRACT => {
-            format!("it was built for {built_for}, this host speaks {CONTRACT}; {reason}")
+            let remedy = remedy(&built_for);
+            format!("it was built for {built_for}, this host speaks {CONTRACT}: {remedy}; {reason}")
         }
         Some(_) | None => reason,
     }
+}
+
+/// What makes a component of another contract one of this host's.
+fn remedy(built_for: &str) -> &'static str {
+    let version = |contract: &str| {
+        let (_, version) = contract.split_once('@')?;
+        version.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().ok()
+    };
+    if version(built_for) > version(CONTRACT) {
+        return "serve it with a newer host, or build it with this one's `corral policy build`";
+    }
+    "`corral policy new` writes a project of this contract; move into its file what the policy \
+     decides otherwise than the built-in one, and build that"
 }
 
 /// The contract whose types a component names: `corral:policy/types@0.2.0` stands for

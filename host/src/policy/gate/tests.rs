@@ -133,8 +133,19 @@ fn a_component_for_another_version_of_the_contract_is_refused_with_both_versions
         .replace("phase: u32,", "phase: s32,");
     let rejection = refused(&Wat { wit, ..Wat::default() }.component());
     assert_eq!(rejection.stage, Stage::Exports);
-    let both = "it was built for corral:policy@0.3.0, this host speaks corral:policy@0.2.0";
-    assert!(rejection.reason.starts_with(both), "{rejection}");
+    let newer = "it was built for corral:policy@0.3.0, this host speaks corral:policy@0.2.0: serve it \
+                 with a newer host";
+    assert!(rejection.reason.starts_with(newer), "{rejection}");
+}
+
+#[test]
+fn a_component_for_an_older_contract_is_refused_with_what_to_do() {
+    let wit = WIT.replace("corral:policy@0.2.0", "corral:policy@0.1.0");
+    let rejection = refused(&Wat { wit, ..Wat::default() }.component());
+    assert_eq!(rejection.stage, Stage::Exports);
+    let older = "it was built for corral:policy@0.1.0, this host speaks corral:policy@0.2.0: \
+                 `corral policy new` writes a project of this contract; move into its file what";
+    assert!(rejection.reason.starts_with(older), "{rejection}");
 }
 
 #[test]
