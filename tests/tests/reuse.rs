@@ -31,9 +31,8 @@ fn ten_thousand_calls_have_the_same_answers_in_the_host_in_python_and_in_node() 
 fn one_other_answer_among_the_calls_is_found_in_python_and_in_node() {
     let scene = Scene::recorded();
     let text = fs::read_to_string(scene.calls()).unwrap();
-    let other = text.replacen(r#""freshMs":240"#, r#""freshMs":241"#, 1);
-    let other =
-        if other == text { text.replacen(":user.profile:", ":user.profil:", 1) } else { other };
+    // Keys stand in answers alone.
+    let other = text.replacen(r#""key":"v1:"#, r#""key":"v2:"#, 1);
     assert_ne!(other, text);
     fs::write(scene.calls(), other).unwrap();
     for outcome in [scene.in_python(), scene.in_node()] {

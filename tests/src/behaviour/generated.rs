@@ -72,9 +72,9 @@ fn decided(mut call: Value) -> Value {
     if turn["action"]["tag"] == "fill" {
         turn["action"]["val"].take();
     }
-    if let Some(since) = turn.pointer_mut("/memo/sinceMs") {
-        // Only a policy with patience needs to know since when it waits.
-        since.take();
+    if let Some(note) = turn.pointer_mut("/memo/note") {
+        // What a policy notes for itself is no decision.
+        note.take();
     }
     call
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use corral_host::policy::builtin;
 use corral_tests::client::{Answer, Client, media};
 use corral_tests::fleet::Fleet;
+use corral_tests::policies::component;
 use corral_tests::servers::corral;
 use corral_tests::shop::Shop;
 use hyper::Method;
@@ -20,16 +20,9 @@ pub(super) async fn fleet(config: &str) -> Fleet {
     Fleet::start(1, &Shop::small(), config).await.unwrap()
 }
 
-/// The built-in policy with another namespace by default: every key has another name, and nothing
-/// else is different.
+/// The built-in policy, but that every key has another name.
 pub(super) fn renaming() -> Vec<u8> {
-    const DEFAULT: &[u8] = b"namespacev1";
-    let mut bytes = builtin().to_vec();
-    let places: Vec<usize> =
-        (0..bytes.len()).filter(|&at| bytes[at..].starts_with(DEFAULT)).collect();
-    assert_eq!(places.len(), 1, "where the component keeps its default");
-    bytes[places[0] + DEFAULT.len() - 1] = b'2';
-    bytes
+    component("good/renamed").unwrap()
 }
 
 /// That component as a file.

@@ -35,7 +35,7 @@ async fn a_policy_that_renames_keys_differs_in_that_alone() {
     // Without being asked, a difference is no failure.
     let text = run(&args[..6]).await.unwrap();
     assert!(text.contains("user.profile: key differs in 100 of 100\n"), "{text}");
-    assert!(text.contains("    new: \"v2:user.profile:1\"\n"), "{text}");
+    assert!(text.contains("    new: \"renamed:v1:user.profile:1\"\n"), "{text}");
     let args = [&args[..6], &["--exit-code"]].concat();
     assert_eq!(run(&args).await.unwrap_err().0, 1);
     let args = ["policy", "diff", "builtin", "builtin", "--config", &config, "--exit-code"];
@@ -43,11 +43,11 @@ async fn a_policy_that_renames_keys_differs_in_that_alone() {
 }
 
 #[tokio::test]
-async fn settings_of_a_side_are_laid_over_the_configuration() {
-    let (_folder, config) = config();
-    let longer = r#"{"entities": {"user.profile": {"ttl_ms": 600000}}}"#;
+async fn a_side_has_a_configuration_or_settings_of_its_own() {
+    let (folder, config) = config();
+    let longer = other(&folder, "ttl = \"5m\"", "ttl = \"10m\"");
     let args = ["policy", "diff", "builtin", "builtin", "--config", &config, "--json"];
-    let args = [&args[..], &["--new-settings", longer]].concat();
+    let args = [&args[..], &["--new-config", &longer]].concat();
     let report: Value = serde_json::from_str(&run(&args).await.unwrap()).unwrap();
     let expected = ("user.profile".to_owned(), "lifetime".to_owned(), 1_000);
     assert_eq!(differing(&report), [expected]);
@@ -97,10 +97,11 @@ async fn a_trace_is_played_under_both() {
     std::fs::write(&file, "7\n".repeat(1_000)).unwrap();
     let trace = file.display().to_string();
     let args = ["policy", "diff", "builtin", "builtin", "--config", &config, "--json"];
-    let short =
-        r#"{"jitter": 0, "early_refresh": 0, "entities": {"user.profile": {"ttl_ms": 10000}}}"#;
+    let short = other(&folder, "ttl = \"5m\"", "ttl = \"10s\"");
+    let steady = r#"{"jitter": 0, "early_refresh": 0}"#;
+    let new = ["--new-config", &short, "--new-settings", steady];
     let played = ["--trace", &trace, "--rate", "10", "--entity", "user.profile", "--cost-ms", "5"];
-    let args = [&args[..], &played, &["--new-settings", short]].concat();
+    let args = [&args[..], &played, &new].concat();
     let report: Value = serde_json::from_str(&run(&args).await.unwrap()).unwrap();
     // A hundred seconds: within one lifetime of five minutes, and ten of ten seconds.
     let side = |side: &str| {
@@ -110,6 +111,14 @@ async fn a_trace_is_played_under_both() {
     assert_eq!(side("new"), (json!(10), json!(990)));
     let args = ["policy", "diff", "builtin", "builtin", "--config", &config, "--trace", &trace];
     assert_eq!(run(&args).await.unwrap_err().0, 2, "without a rate there is no time");
+}
+
+/// The configuration with something else in the place of a part of it.
+fn other(folder: &TempDir, part: &str, instead: &str) -> String {
+    assert!(CONFIG.contains(part), "{part}");
+    let path: PathBuf = folder.path().join("other.toml");
+    std::fs::write(&path, CONFIG.replacen(part, instead, 1)).unwrap();
+    path.display().to_string()
 }
 
 fn config() -> (TempDir, String) {

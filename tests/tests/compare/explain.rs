@@ -98,7 +98,7 @@ async fn a_candidate_is_explained_beside_the_policy_in_force() {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let both = answer.json().unwrap();
     assert_eq!(both["active"]["key"], "v1:user.profile:42");
-    assert_eq!(both["candidate"]["key"], "v2:user.profile:42");
+    assert_eq!(both["candidate"]["key"], "renamed:v1:user.profile:42");
     assert!(!both["candidate"]["policy"].as_str().unwrap().contains("generation"), "{both}");
     let [now, then] = ["active", "candidate"].map(|side| turns(&both[side], "now"));
     assert_eq!(now, then);
@@ -150,7 +150,7 @@ async fn the_command_shows_it_as_text_and_as_the_document() {
     }
     let args = ["explain", "user.profile", "id=42", "--url", &url, "--candidate", &candidate];
     let text = run(&args).await.unwrap();
-    assert!(text.contains("  key: v2:user.profile:42\n"), "{text}");
+    assert!(text.contains("  key: renamed:v1:user.profile:42\n"), "{text}");
     let json = run(&["explain", "user.profile", "id=42", "--url", &url, "--json"]).await.unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["active"]["key"], "v1:user.profile:42");

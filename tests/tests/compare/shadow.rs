@@ -48,10 +48,10 @@ async fn a_shadow_that_renames_keys_is_reported_with_that_and_has_no_effect() {
     assert_eq!(first["at"], r#"user.profile(id="1")"#);
     assert_eq!(
         (&first["old"], &first["new"]),
-        (&json!("\"v1:user.profile:1\""), &json!("\"v2:user.profile:1\""))
+        (&json!("\"v1:user.profile:1\""), &json!("\"renamed:v1:user.profile:1\""))
     );
 
-    assert_eq!(fleet.redis.values("v2:*").await.unwrap(), Vec::<String>::new());
+    assert_eq!(fleet.redis.values("renamed:*").await.unwrap(), Vec::<String>::new());
     let policy = ask(&fleet, Method::GET, "/admin/policy", Vec::new()).await.json().unwrap();
     assert_eq!(
         (&policy["current"]["generation"], &policy["current"]["traps"]),
@@ -83,15 +83,15 @@ async fn the_command_starts_reads_and_ends_it() {
     let (url, (_folder, file)) = (admin(&fleet), renaming_file());
     let file = file.display().to_string();
     let started = run(&["policy", "shadow", &file, "--url", &url]).await.unwrap();
-    assert!(started.starts_with("default@0.1.0: running since "), "{started}");
+    assert!(started.starts_with("renamed@1.0.0: running since "), "{started}");
     let flights = use_it(&fleet).await;
     compared(&fleet, flights).await;
     let report = run(&["policy", "shadow", "--report", "--url", &url]).await.unwrap();
     let differs = format!("user.profile: key differs in {flights} of {flights}");
     assert!(report.lines().any(|line| line == differs), "{report}");
-    assert!(report.contains("    shadow:   \"v2:user.profile:1\""), "{report}");
+    assert!(report.contains("    shadow:   \"renamed:v1:user.profile:1\""), "{report}");
     let ended = run(&["policy", "shadow", "--end", "--url", &url]).await.unwrap();
-    assert!(ended.starts_with("default@0.1.0: ended\n"), "{ended}");
+    assert!(ended.starts_with("renamed@1.0.0: ended\n"), "{ended}");
     let (code, words) = run(&["policy", "shadow", "--report", "--url", &url]).await.unwrap_err();
     assert_eq!(code, 1);
     assert!(words.contains("There is no shadow"), "{words}");

@@ -31,6 +31,9 @@ pub(in crate::cli) struct Diff {
     /// The configuration whose settings, entities and writes both are asked with.
     #[arg(long, value_name = "FILE", default_value = "corral.toml")]
     config: PathBuf,
+    /// Another configuration for the new one; what is asked is still that of the first.
+    #[arg(long, value_name = "FILE")]
+    new_config: Option<PathBuf>,
     /// Settings of the old one, a JSON object that is laid over those of the configuration.
     #[arg(long, value_name = "JSON")]
     old_settings: Option<String>,
@@ -99,7 +102,9 @@ pub(super) fn run(diff: &Diff) -> Result<(), Failed> {
     let config = load(&diff.config)?;
     let engine = Engine::new(config.policy.limits.clone())?;
     let old = pass(&engine, &config, &diff.old, diff.old_settings.as_deref())?;
-    let new = pass(&engine, &config, &diff.new, diff.new_settings.as_deref())?;
+    let other = diff.new_config.as_deref().map(load).transpose()?;
+    let other = other.as_ref().unwrap_or(&config);
+    let new = pass(&engine, other, &diff.new, diff.new_settings.as_deref())?;
     let pair = Pair { old: &**old.pool(), new: &**new.pool() };
     let comparison = pair.compare(&questions(diff, &config)?);
     let trace = traced(diff, &config, pair)?;
