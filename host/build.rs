@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::{env, fs};
 
-#[path = "src/policy/wasm.rs"]
+#[path = "src/policy/run/wasm.rs"]
 mod wasm;
 
 const POLICY: &str = "default-policy.wasm";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={POLICY}");
-    println!("cargo::rerun-if-changed=src/policy/wasm.rs");
+    println!("cargo::rerun-if-changed=src/policy/run/wasm.rs");
     let out = Path::new(&env::var("OUT_DIR")?).join("default-policy.cwasm");
     fs::write(out, compiled(&env::var("TARGET")?)?)?;
     Ok(())

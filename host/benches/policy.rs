@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use corral_host::policy::gate::{Conditions, examine};
+use corral_host::policy::prove::gate::{Conditions, examine};
 use corral_host::policy::{
     Argument, Configuration, Engine, Entity, Event, Limits, Memo, Moment, Origin, Policy, Pool,
     Request, Sighting, Slot, Subject, Terms, builtin,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use corral_host::policy::gate::{self, Conditions, Passed, Passport};
-use corral_host::policy::suite::{self, CHECKS};
+use corral_host::policy::prove::gate::{self, Conditions, Passed, Passport};
+use corral_host::policy::prove::suite::{self, CHECKS};
 use corral_host::policy::{Engine, Limits, Pool};
 use serde_json::Map;
 

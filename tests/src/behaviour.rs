@@ -6,7 +6,7 @@ mod keys;
 mod lifetimes;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use corral_host::policy::suite::{self, Flight};
+use corral_host::policy::prove::suite::{self, Flight};
 use corral_host::policy::{Action, Argument, Configuration, Event, Plan, Policy, Request, Subject};
 
 pub use generated::{Call, Generator, first_difference, first_other_decision};

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use corral_host::policy::build::{self, Language};
-use corral_host::policy::gate::Explored;
-use corral_host::policy::{Limits, Policy, suite};
+use corral_host::policy::prove::gate::Explored;
+use corral_host::policy::prove::suite;
+use corral_host::policy::{Limits, Policy};
 use corral_tests::authors::{HEAD, Judged, examined, judged, line};
 use corral_tests::behaviour::first_other_decision;
 use corral_tests::native::Native;

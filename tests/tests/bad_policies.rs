@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use corral_host::policy::gate::{self, Conditions};
+use corral_host::policy::prove::gate::{self, Conditions};
 use corral_host::policy::{
     Argument, Change, Column, ColumnValue, Engine, Limits, Policy as _, Pool, Request, RowChange,
     Subject, Terms, Way, Written, builtin,

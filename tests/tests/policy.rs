@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::config::{Config, Environment};
+use corral_host::policy::prove::gate;
 use corral_host::policy::{
-    Configuration, Engine, Entity, Limits, Piece, Policy, Pool, Way, builtin, gate,
+    Configuration, Engine, Entity, Limits, Piece, Policy, Pool, Way, builtin,
 };
 use corral_host::service::conditions;
 use corral_tests::behaviour::{configuration, first_difference, run_all};

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use corral_host::policy::{Engine, Limits, Pool, builtin, gate};
+use corral_host::policy::prove::gate;
+use corral_host::policy::{Engine, Limits, Pool, builtin};
 use corral_tests::behaviour::{Generator, configuration};
 use corral_tests::native::Native;
 use corral_tests::toolbox::{folder, node, python, run};

@@ -19,7 +19,7 @@ use super::load::{LoadError, load_time};
 use super::write::WriteError;
 use crate::config::EntityConfig;
 use crate::origin::{BODY_LIMIT, Fault, OriginError};
-use crate::policy::guard::TAGS_LIMIT;
+use crate::policy::run::guard::TAGS_LIMIT;
 
 /// How long a subject that succeeds must not have failed.
 const QUIET: Duration = Duration::from_secs(10);

@@ -24,8 +24,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
-use crate::policy::guard::{self, Bounds, Spent, Stage};
-use crate::policy::shadow::Trail;
+use crate::policy::prove::shadow::Trail;
+use crate::policy::run::guard::{self, Bounds, Spent, Stage};
 use crate::policy::{Action, Event, Failure, Generation, Memo, Moment, Named, Policy, Sighting};
 use crate::store::{Envelope, Mode};
 

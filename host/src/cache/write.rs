@@ -15,7 +15,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::origin::{Origin, OriginError, Value, WriteStatement};
-use crate::policy::{Argument, Generation, Named, Request, guard};
+use crate::policy::run::guard;
+use crate::policy::{Argument, Generation, Named, Request};
 use crate::store::{Key, Tag, Target};
 
 use super::flight::Flight;

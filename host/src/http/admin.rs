@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::policy::Origin;
-use crate::policy::gate::Rejection;
+use crate::policy::prove::gate::Rejection;
 use crate::service::{Candidate, InstallError, Installed, PolicyStatus};
 
 pub(super) use explain::{explain, explain_candidate};

@@ -1,56 +1,45 @@
-//! Policies: WebAssembly components that decide, and the machinery that runs, proves and exchanges
-//! them.
+//! Policies: WebAssembly components that decide.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`run`] | what a request passes: engine, pool, generation, guard, slot |
+//! | [`prove`] | what a candidate passes: gate, suite, comparison, shadow |
+//! | [`build`] | components from sources |
 //!
 //! This module knows neither store nor origin. It answers decisions and says which generation gave
-//! them; whether a decision may be acted upon is checked in [`guard`].
+//! them; whether a decision may be acted upon is checked in [`run::guard`].
 
-mod background;
 mod batches;
 pub mod bindings;
 pub mod build;
-mod builtin;
-mod calls;
 mod changes;
-pub mod compare;
-mod compiled;
 mod configuration;
-mod engine;
-mod file;
-pub mod gate;
-mod generation;
-pub mod guard;
-mod plans;
-mod pool;
+pub mod prove;
+pub mod run;
 mod sections;
-pub mod shadow;
-mod slot;
-pub mod suite;
 #[cfg(test)]
 mod testing;
-mod trial;
-mod wasm;
-mod watch;
 
 use std::fmt;
 
-pub(crate) use background::behind;
 pub use batches::{ROW_LIMIT, batches};
-pub use builtin::builtin;
-pub use calls::Calls;
 pub use changes::{OLD, row_change};
 pub use configuration::Configuration;
-pub use engine::{Engine, EngineError, Limits};
-pub use file::read_file;
-pub use generation::{Counts, Generation, Origin, Summary, Undecided};
-pub use guard::Named;
-pub use pool::Pool;
-pub use shadow::{Report as ShadowReport, Shadows};
-pub use slot::{
+pub use prove::shadow::{Report as ShadowReport, Shadows};
+pub(crate) use run::background::behind;
+pub use run::builtin::builtin;
+pub use run::calls::Calls;
+pub use run::engine::{Engine, EngineError, Limits};
+pub use run::file::read_file;
+pub use run::generation::{Counts, Generation, Origin, Summary, Undecided};
+pub use run::guard::Named;
+pub use run::pool::Pool;
+pub use run::slot::{
     Activation, Introduction, NativePolicy, NothingToRollBack, Reason, Retold, Shown, Slot, State,
     Status, Tenure,
 };
-pub use trial::Probation;
-pub use watch::{Watch, watch};
+pub use run::trial::Probation;
+pub use run::watch::{Watch, watch};
 
 pub use bindings::types::{
     Action, Argument, Cause, Change, Column, ColumnValue, Concern, Entity, Event, Failure,

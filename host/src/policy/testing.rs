@@ -8,11 +8,11 @@ use wit_parser::Resolve;
 
 use crate::config::{Config, Environment};
 
-use super::gate::{Conditions, Passed, examine};
 use super::{
     Action, Argument, Change, Configuration, Engine, Entity, Event, Limits, Memo, Moment, Plan,
     Policy, Refusal, Request, Row, Subject, Target, Trap, Turn, builtin,
 };
+use crate::policy::prove::gate::{Conditions, Passed, examine};
 
 pub(super) const WIT: &str = include_str!("../../../wit/policy.wit");
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, QueryConfig};
-use crate::policy::gate::{Conditions, QueryConditions};
+use crate::policy::prove::gate::{Conditions, QueryConditions};
 
 /// The conditions under which a candidate is examined for this configuration, with nothing hot.
 #[must_use]

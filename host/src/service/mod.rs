@@ -33,7 +33,8 @@ use crate::cache::{
 use crate::config::{Config, Secret};
 use crate::observe::Metrics;
 use crate::origin::{self, Again, Origin, OriginOptions};
-use crate::policy::{EngineError, Slot, Watch, gate};
+use crate::policy::prove::gate;
+use crate::policy::{EngineError, Slot, Watch};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
 use edition::{Bound, Edition};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::{Config, EntityConfig, Param, WriteConfig};
 use crate::origin::{ParamType, Value};
-use crate::policy::compare::Questions;
+use crate::policy::prove::compare::Questions;
 use crate::policy::{Argument, Change, OLD, Request, Subject, Written, row_change};
 
 use super::requests::{Arguments, RequestError, named, typed};

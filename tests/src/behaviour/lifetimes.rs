@@ -1,7 +1,7 @@
 //! How long values live.
 
 use anyhow::{Result, bail, ensure};
-use corral_host::policy::suite::Flight;
+use corral_host::policy::prove::suite::Flight;
 use corral_host::policy::{Action, Event, Lifetime, LoadReport, Policy};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use corral_host::config::{Config, Environment};
 use corral_host::fuzzing;
 use corral_host::origin::{ParamType, Value};
-use corral_host::policy::guard::{Bounds, Spent, Stage, conservative};
+use corral_host::policy::run::guard::{Bounds, Spent, Stage, conservative};
 use corral_host::policy::{Action, Lifetime, Memo, Named, Plan};
 use corral_host::store::{
     Envelope, Epoch, Fingerprint, Intent, Key, Stamp, Tag, Target as Touched,

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use corral_host::policy::suite::Flight;
+use corral_host::policy::prove::suite::Flight;
 use corral_host::policy::{Argument, Event, Moment, Policy, Request, Sighting, Subject};
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corral_host::cache::{CacheEffect, WriteError};
-use corral_host::policy::guard::TARGETS_OF_A_ROW;
+use corral_host::policy::run::guard::TARGETS_OF_A_ROW;
 use corral_host::policy::{Scope, Target, Trap, Way};
 
 use super::host::{Host, versions};

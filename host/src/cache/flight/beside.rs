@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::answer::{ReadError, Served};
 use super::state::State;
 use super::{Action, Flight};
-use crate::policy::shadow::Trail;
+use crate::policy::prove::shadow::Trail;
 
 impl Flight {
     /// The flight that refreshes, in the background, what this one has just answered, and its first

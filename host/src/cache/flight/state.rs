@@ -2,7 +2,7 @@
 
 use super::super::lease::Lease;
 use super::super::load::Loaded;
-use crate::policy::guard::Stage;
+use crate::policy::run::guard::Stage;
 use crate::store::{Envelope, Stamp};
 
 /// Where a flight stands, with what it has in its hands.

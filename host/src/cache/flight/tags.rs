@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use super::super::answer::Why;
 use super::super::load::Loaded;
 use super::Flight;
-use crate::policy::guard;
+use crate::policy::run::guard;
 use crate::policy::{Policy as _, ROW_LIMIT, Row, batches};
 use crate::store::{Indexed, StoreError, Tag};
 

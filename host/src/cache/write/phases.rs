@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::origin::{CommitError, Transaction, Uncommitted, WRITE_IDLE_LIMIT, Xid};
-use crate::policy::guard;
+use crate::policy::run::guard;
 use crate::policy::{
     Argument, Change, Column, ColumnValue, Generation, Named, Policy as _, ROW_LIMIT, Request,
     RowChange, Scope, Target as Touched, Way, Written, batches, row_change,

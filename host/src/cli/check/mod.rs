@@ -14,7 +14,7 @@ use anyhow::anyhow;
 
 use crate::config::{Config, Environment, ProblemAt, locate};
 use crate::origin::{Column, OriginError, Prepared};
-use crate::policy::gate::{self, Rejection};
+use crate::policy::prove::gate::{self, Rejection};
 use crate::policy::{Engine, builtin, read_file};
 use crate::service::{conditions, connect_origin, connect_queries, connect_store};
 use crate::store::{Audit, Digest, Key, Name, Store, audit};

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::policy::compare::trace::{self, Prediction, predict};
-use crate::policy::compare::{Comparison, Finding, Pair, Questions, Shift};
-use crate::policy::gate::{self, Conditions, Passed};
+use crate::policy::prove::compare::trace::{self, Prediction, predict};
+use crate::policy::prove::compare::{Comparison, Finding, Pair, Questions, Shift};
+use crate::policy::prove::gate::{self, Conditions, Passed};
 use crate::policy::{Engine, Policy, builtin};
 use crate::service::{
     TraceRequests, conditions, generated_questions, recorded_questions, trace_requests,
@@ -254,7 +254,7 @@ fn told(finding: &Finding) -> Vec<String> {
 
 fn moved(shift: &Shift) -> Vec<String> {
     let row = if shift.negative { "no row" } else { "a row" };
-    let spread = |spread: Option<crate::policy::compare::Spread>| {
+    let spread = |spread: Option<crate::policy::prove::compare::Spread>| {
         spread.map_or("never filled".to_owned(), |spread| format!("{spread} ms"))
     };
     vec![

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use crate::config::{Config, Environment};
-use crate::policy::gate::{self, Conditions, Passport, Rejection};
+use crate::policy::prove::gate::{self, Conditions, Passport, Rejection};
 use crate::policy::{Engine, Limits};
 use crate::service::conditions;
 

@@ -16,7 +16,7 @@ use clap::Subcommand;
 
 use crate::config::Config;
 use crate::policy::Limits;
-use crate::policy::gate::{Conditions, Passport};
+use crate::policy::prove::gate::{Conditions, Passport};
 use crate::service::conditions;
 
 use super::Failed;

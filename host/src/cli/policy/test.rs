@@ -6,8 +6,8 @@ use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
 
 use crate::policy::build::Language;
-use crate::policy::gate::{self, Conditions, Passport};
-use crate::policy::suite::{self, CHECKS};
+use crate::policy::prove::gate::{self, Conditions, Passport};
+use crate::policy::prove::suite::{self, CHECKS};
 use crate::policy::{Engine, Policy};
 
 use crate::cli::{Failed, load, say};

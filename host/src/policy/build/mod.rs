@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use language::Language;
 pub use new::{NewError, new};
 
-use super::gate::{self, Rejection};
 use super::sections;
+use crate::policy::prove::gate::{self, Rejection};
 
 /// The contract that this host speaks.
 const CONTRACT: &str = include_str!("../../../../wit/policy.wit");

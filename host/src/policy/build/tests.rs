@@ -6,7 +6,7 @@ use wit_component::metadata;
 use wit_parser::Resolve;
 
 use super::*;
-use crate::policy::gate::{Conditions, Stage, examine};
+use crate::policy::prove::gate::{Conditions, Stage, examine};
 use crate::policy::testing::{WIT, Wat, engine};
 
 #[test]

@@ -9,8 +9,9 @@ use serde_json::{Map, Value as Json};
 
 use crate::cache::{Breaker, Entropy, Sight, millis, sighting};
 use crate::origin::Fetched;
-use crate::policy::compare::words;
-use crate::policy::{Named, Policy, Request, Subject, guard};
+use crate::policy::prove::compare::words;
+use crate::policy::run::guard;
+use crate::policy::{Named, Policy, Request, Subject};
 use crate::store::Envelope;
 
 use super::policies::InstallError;

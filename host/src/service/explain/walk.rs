@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cache::Entropy;
-use crate::policy::compare::{self, Decided, Spread, spread, words};
+use crate::policy::prove::compare::{self, Decided, Spread, spread, words};
 use crate::policy::{Action, Cause, Event, Failure, LoadReport, Memo, Policy, Sighting};
 
 /// What a load is assumed to cost when no envelope says what it did.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use crate::policy::gate::Passed;
+use crate::policy::prove::gate::Passed;
 use crate::policy::{Configuration, Generation};
 
 use super::lock;

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::{Map, Value};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::policy::gate::{self, Conditions, Hot, HotRead, Passed, Passport, Rejection};
+use crate::policy::prove::gate::{self, Conditions, Hot, HotRead, Passed, Passport, Rejection};
 use crate::policy::{Engine, Generation, Introduction, Origin, Reason, behind};
 
 use super::alike::Pair;

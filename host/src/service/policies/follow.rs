@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::policy::{self, Origin, gate};
+use crate::policy::prove::gate;
+use crate::policy::{self, Origin};
 
 use super::exchange::Candidate;
 use super::{Inner, Policies, StartError, lock};

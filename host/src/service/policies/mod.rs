@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Config, EntityConfig};
 use crate::observe::Metrics;
-use crate::policy::gate::{Conditions, Passed, Stage};
+use crate::policy::prove::gate::{Conditions, Passed, Stage};
 use crate::policy::{
     Engine, Generation, NothingToRollBack, Origin, Slot, Status, Tenure, Terms, Watch, builtin,
     read_file,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::config::{Config, PolicyConfig};
-use crate::policy::gate::{Passed, Rejection};
+use crate::policy::prove::gate::{Passed, Rejection};
 use crate::policy::{Generation, Reason, Retold};
 
 use super::super::conditions;

@@ -8,7 +8,8 @@ mod report;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use corral_host::policy::{builtin, gate};
+use corral_host::policy::builtin;
+use corral_host::policy::prove::gate;
 use futures_util::future::try_join;
 use hyper::StatusCode;
 use serde_json::Value;

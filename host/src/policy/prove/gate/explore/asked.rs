@@ -1,0 +1,186 @@
+//! The candidate, as it is asked: two instances, a clock, and what the calls cost.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::policy::run::background::patience;
+use crate::policy::run::calls::Function;
+use crate::policy::run::engine::processor_time;
+use crate::policy::{
+    Change, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
+};
+
+/// After so many times its time an exploration ends although its thread hardly ran: a machine may be starved of
+/// processors.
+const PATIENCE: u32 = 25;
+
+/// Traps after which the exploration ends: each may have cost a whole deadline.
+const TRAPS_LIMIT: u32 = 8;
+
+/// The slowest call of each function, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Slowest {
+    /// Of `plan`.
+    pub plan_us: u64,
+    /// Of `row-tags`.
+    pub row_tags_us: u64,
+    /// Of `step`.
+    pub step_us: u64,
+    /// Of `invalidate`.
+    pub invalidate_us: u64,
+}
+
+/// Two instances of a candidate, which have to agree.
+pub(super) struct Asked<'p> {
+    pair: [&'p dyn Policy; 2],
+    began: Instant,
+    /// What the thread had run by then: to be preempted is no fault of a candidate's.
+    used: Duration,
+    time: Duration,
+    pub(super) decisions: u64,
+    pub(super) slowest: Slowest,
+    traps: u32,
+    ran_out: bool,
+}
+
+/// Which instance is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    First,
+    Second,
+}
+
+/// What `row-tags` answers.
+type RowTags = Result<Vec<String>, Refusal>;
+
+/// A call that has no one answer.
+pub(super) enum Unclear<R> {
+    Trap(Trap),
+    /// It was asked again and answered something else.
+    Differs {
+        how: &'static str,
+        one: R,
+        other: R,
+    },
+}
+
+impl<'p> Asked<'p> {
+    pub(super) fn new(pair: [&'p dyn Policy; 2], time: Duration) -> Self {
+        Self {
+            pair,
+            began: Instant::now(),
+            used: processor_time(),
+            time,
+            decisions: 0,
+            slowest: Slowest::default(),
+            traps: 0,
+            ran_out: false,
+        }
+    }
+
+    /// Whether to stop: too many traps, or this share of the time, in hundredths, is used up.
+    pub(super) fn is_over(&mut self, hundredths: u32) -> bool {
+        let share = self.time * hundredths / 100;
+        let used = processor_time().saturating_sub(self.used);
+        let over = used >= share || self.began.elapsed() >= share * patience(PATIENCE);
+        self.ran_out |= over;
+        over || self.traps >= TRAPS_LIMIT
+    }
+
+    /// All the time that there is.
+    pub(super) fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Notes that something was left out, as if there had been no time for it.
+    pub(super) fn leave_out(&mut self) {
+        self.ran_out = true;
+    }
+
+    /// Whether something was left out for want of time.
+    pub(super) fn ran_out(&self) -> bool {
+        self.ran_out
+    }
+
+    pub(super) fn plan(
+        &mut self,
+        which: Which,
+        request: &Request,
+    ) -> Result<Result<Plan, Refusal>, Trap> {
+        self.ask(which, Function::Plan, &|policy| policy.plan(request))
+    }
+
+    pub(super) fn row_tags(
+        &mut self,
+        request: &Request,
+        rows: &[Row],
+    ) -> Result<RowTags, Unclear<RowTags>> {
+        self.agreed(Function::RowTags, &|policy| policy.row_tags(request, rows))
+    }
+
+    pub(super) fn invalidate(
+        &mut self,
+        change: &Change,
+    ) -> Result<Vec<Target>, Unclear<Vec<Target>>> {
+        self.agreed(Function::Invalidate, &|policy| policy.invalidate(change))
+    }
+
+    pub(super) fn step(&mut self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
+        self.ask(Which::First, Function::Step, &|policy| policy.step(memo, moment, event))
+    }
+
+    /// As [`Asked::step`], asked again in every way in which the answer must be the same.
+    pub(super) fn agreed_step(
+        &mut self,
+        memo: Memo,
+        moment: Moment,
+        event: Event,
+    ) -> Result<Turn, Unclear<Turn>> {
+        self.agreed(Function::Step, &|policy| policy.step(memo, moment, event))
+    }
+
+    /// Twice of one instance and once of the other.
+    fn agreed<R: PartialEq>(
+        &mut self,
+        function: Function,
+        call: &dyn Fn(&dyn Policy) -> Result<R, Trap>,
+    ) -> Result<R, Unclear<R>> {
+        let one = self.ask(Which::First, function, call).map_err(Unclear::Trap)?;
+        for (which, how) in
+            [(Which::First, "asked twice"), (Which::Second, "asked of another instance")]
+        {
+            let other = self.ask(which, function, call).map_err(Unclear::Trap)?;
+            if other != one {
+                return Err(Unclear::Differs { how, one, other });
+            }
+        }
+        Ok(one)
+    }
+
+    fn ask<R>(
+        &mut self,
+        which: Which,
+        function: Function,
+        call: &dyn Fn(&dyn Policy) -> Result<R, Trap>,
+    ) -> Result<R, Trap> {
+        self.decisions += 1;
+        let began = Instant::now();
+        let answer = call(self.pair[which as usize]);
+        self.slowest.note(function, began.elapsed());
+        self.traps += u32::from(answer.is_err());
+        answer
+    }
+}
+
+impl Slowest {
+    fn note(&mut self, function: Function, took: Duration) {
+        let slowest = match function {
+            Function::Plan => &mut self.plan_us,
+            Function::RowTags => &mut self.row_tags_us,
+            Function::Step => &mut self.step_us,
+            Function::Invalidate => &mut self.invalidate_us,
+        };
+        *slowest = (*slowest).max(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+}

@@ -1,0 +1,346 @@
+//! Where the generation in force stands. Reading it is one atomic load; exchanging it is one store.
+//!
+//! A request begins and ends under the same generation, whatever is activated in between. The generation before the current one is kept ready, so that a rollback
+//! is the same pointer moving back. The slot moves it back by itself when the generation in force
+//! fails too often ([`crate::policy::run::trial`]); what was left that way is not put in force again unless
+//! somebody insists.
+
+mod ledger;
+mod retell;
+mod status;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::time::Instant;
+
+use crate::policy::prove::gate::Passed;
+use crate::policy::prove::shadow::Shadows;
+use crate::policy::run::calls::Calls;
+use crate::policy::run::generation::{Generation, Origin, Overseer, Parts, Surroundings};
+use crate::policy::run::trial::Trial;
+use crate::policy::{Configuration, Manifest, Policy};
+
+use ledger::Ledger;
+pub use retell::Retold;
+pub use status::{Activation, Reason, Shown, State, Status};
+
+/// How many of the hot reads a new generation is asked for before it comes into force, and how long
+/// that may take: with it, those reads cost no more after the exchange than before.
+const WARM_READS: usize = 5_000;
+const WARM_TIME: Duration = Duration::from_millis(10);
+
+/// The generation in force, and the one before it.
+pub struct Slot {
+    inner: Arc<Inner>,
+    /// One activation after the other, warming up included, so that the last one stands.
+    exchanging: Mutex<()>,
+}
+
+struct Inner {
+    current: ArcSwap<Generation>,
+    ledger: Mutex<Ledger>,
+    calls: Arc<Calls>,
+    shadows: Shadows,
+    automatic: AtomicU64,
+}
+
+/// How long things last in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenure {
+    /// How long a generation is on probation; zero: it never is.
+    pub probation: Duration,
+    /// How long keys that a generation named may live after it was left.
+    pub naming: Duration,
+}
+
+impl Default for Tenure {
+    /// A minute of probation: several rounds of most lifetimes' early refreshes, and short enough
+    /// that an operator still looks. Names for as long as the host keeps anything.
+    fn default() -> Self {
+        let probation = Duration::from_secs(60);
+        Self { probation, naming: crate::policy::Terms::LONGEST.kept_at_most() }
+    }
+}
+
+/// How a candidate comes into force.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// Where it came from.
+    pub origin: Origin,
+    /// Why.
+    pub reason: Reason,
+    /// When somebody asked for it, or its file was seen to change.
+    pub asked: std::time::Instant,
+}
+
+/// A policy that is code of this process, for tests and embedders. It passes no gate.
+pub struct NativePolicy {
+    /// Who it is.
+    pub manifest: Manifest,
+    /// What it was configured with: policies of equal configurations name alike.
+    pub configuration: Arc<Configuration>,
+    /// Itself.
+    pub policy: Arc<dyn Policy>,
+}
+
+impl NativePolicy {
+    fn into_parts(self) -> Parts {
+        let Self { manifest, configuration, policy } = self;
+        let (digest, origin) = (String::new(), Origin::BuiltIn);
+        Parts { manifest, digest, origin, configuration, policy }
+    }
+}
+
+/// No generation came before the one in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is nothing to roll back to: no other policy was active in this process")]
+pub struct NothingToRollBack;
+
+impl Slot {
+    /// A slot whose first generation is `passed`.
+    #[must_use]
+    pub fn new(passed: Passed, origin: Origin) -> Self {
+        Self::holding(passed.into_parts(origin))
+    }
+
+    /// A slot over a policy that needs no gate: code of this process, for tests and embedders.
+    #[must_use]
+    pub fn native(native: NativePolicy) -> Self {
+        Self::holding(native.into_parts())
+    }
+
+    fn holding(parts: Parts) -> Self {
+        let calls = Arc::new(Calls::default());
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
+            let around = Surroundings {
+                calls: Arc::clone(&calls),
+                overseer: Weak::clone(inner) as Weak<dyn Overseer>,
+            };
+            let first = Arc::new(Generation::new(1, parts, around));
+            Inner {
+                ledger: Mutex::new(Ledger::new(&first)),
+                current: ArcSwap::new(first),
+                calls,
+                shadows: Shadows::default(),
+                automatic: AtomicU64::new(0),
+            }
+        });
+        Self { inner, exchanging: Mutex::default() }
+    }
+
+    /// Lets things last as long as `tenure` says.
+    #[must_use]
+    pub fn lasting(self, tenure: Tenure) -> Self {
+        self.inner.ledger().tenure = tenure;
+        self
+    }
+
+    /// The generation in force, for a whole request.
+    #[must_use]
+    pub fn current(&self) -> Arc<Generation> {
+        self.inner.current.load_full()
+    }
+
+    /// The generation in force, for a look: cheaper than [`Slot::current`] and not to be kept.
+    #[must_use]
+    pub fn peek(&self) -> Guard<Arc<Generation>> {
+        self.inner.current.load()
+    }
+
+    /// What a rollback would bring back.
+    #[must_use]
+    pub fn previous(&self) -> Option<Arc<Generation>> {
+        self.inner.ledger().previous.clone()
+    }
+
+    /// The generation in force, and behind it every other whose keys may still live: an
+    /// invalidation names keys under all of them (race J). Generations of one component and
+    /// settings name alike and count once. Also those under which this host stored nothing: others may
+    /// have.
+    #[must_use]
+    pub fn naming(&self) -> Vec<Arc<Generation>> {
+        let mut ledger = self.inner.ledger();
+        let current = self.current();
+        ledger.forget_names(Instant::now());
+        let others = ledger.others(&current);
+        std::iter::once(current).chain(others).collect()
+    }
+
+    /// Puts a policy in force. Numbers only grow; the generation before stays ready. It takes up to
+    /// some ten milliseconds, so never on a thread that serves.
+    pub fn activate(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
+        let reason = Reason::of(&origin);
+        self.introduce(passed, Introduction { origin, reason, asked: std::time::Instant::now() })
+    }
+
+    /// [`Slot::activate`] with all that is known of it.
+    pub fn introduce(&self, passed: Passed, introduction: Introduction) -> Arc<Generation> {
+        let Introduction { origin, reason, asked } = introduction;
+        self.put_in_force(passed.into_parts(origin), reason, asked)
+    }
+
+    /// [`Slot::activate`] for a policy that needs no gate.
+    pub fn activate_native(&self, native: NativePolicy) -> Arc<Generation> {
+        self.put_in_force(native.into_parts(), Reason::Started, std::time::Instant::now())
+    }
+
+    /// Lets invalidations cover what a policy names, without putting it in force. When every host
+    /// has learned that, they may put it in force one after the other.
+    pub fn learn(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
+        let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let learned = self.generation(passed.into_parts(origin));
+        self.inner.ledger().learn(&learned);
+        learned
+    }
+
+    fn generation(&self, parts: Parts) -> Arc<Generation> {
+        let number = self.inner.ledger().announce(&parts);
+        let around = Surroundings {
+            calls: Arc::clone(&self.inner.calls),
+            overseer: Arc::downgrade(&self.inner) as Weak<dyn Overseer>,
+        };
+        Arc::new(Generation::new(number, parts, around))
+    }
+
+    fn put_in_force(
+        &self,
+        parts: Parts,
+        reason: Reason,
+        asked: std::time::Instant,
+    ) -> Arc<Generation> {
+        let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = std::time::Instant::now();
+        let next = self.generation(parts);
+        // Without the ledger: its calls may fail, and failures are looked up there.
+        next.warm(self.peek().hot(WARM_READS), WARM_TIME);
+        let mut ledger = self.inner.ledger();
+        self.inner.exchange(&mut ledger, &next, reason);
+        ledger.took(began.elapsed(), asked.elapsed());
+        next
+    }
+
+    /// Puts the previous generation in force again, under its old number; the one it replaces
+    /// becomes the previous one.
+    ///
+    /// # Errors
+    /// [`NothingToRollBack`] before the first exchange.
+    pub fn rollback(&self) -> Result<Arc<Generation>, NothingToRollBack> {
+        let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.inner.ledger();
+        let back = ledger.previous.take().ok_or(NothingToRollBack)?;
+        ledger.pardon(back.digest(), back.configuration());
+        self.inner.exchange(&mut ledger, &back, Reason::RolledBack);
+        Ok(back)
+    }
+
+    /// Whether this component with this configuration was left by itself because it failed too often,
+    /// and nobody insisted on it since.
+    #[must_use]
+    pub fn is_condemned(&self, digest: &str, configuration: &Configuration) -> bool {
+        self.inner.ledger().is_condemned(digest, configuration)
+    }
+
+    /// How often it was rolled back by itself.
+    #[must_use]
+    pub fn automatic_rollbacks(&self) -> u64 {
+        self.inner.automatic.load(Ordering::Relaxed)
+    }
+
+    /// Whether the generation in force fails too often, and there is nothing to go back to.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.inner.ledger().is_failing(Instant::now())
+    }
+
+    /// What is asked beside the generation in force, without effect.
+    #[must_use]
+    pub fn shadows(&self) -> &Shadows {
+        &self.inner.shadows
+    }
+
+    /// How often its generations were asked.
+    #[must_use]
+    pub fn calls(&self) -> &Calls {
+        &self.inner.calls
+    }
+
+    /// The slot as operators see it, now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut ledger = self.inner.ledger();
+        let now = Instant::now();
+        ledger.forget_names(now);
+        ledger.status(&self.current(), now)
+    }
+}
+
+impl Inner {
+    fn exchange(&self, ledger: &mut Ledger, next: &Arc<Generation>, reason: Reason) {
+        let now = Instant::now();
+        // Before the pointer moves: whoever fills under the new naming finds it covered.
+        ledger.enter(next);
+        let left = self.current.swap(Arc::clone(next));
+        ledger.leave(&left, next, now);
+        ledger.trial = Trial::new(now, ledger.tenure.probation, next.counts());
+        ledger.record(Activation::of(next, reason));
+    }
+
+    /// Nothing in the ledger is left half done by a panic.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Overseer for Inner {
+    /// Only the generation in force is judged: what an older one does in the flights that it still
+    /// has is no reason to leave the one that replaced it.
+    fn failed(&self, failing: &Generation) {
+        if self.current.load().number() != failing.number() {
+            return;
+        }
+        let mut ledger = self.ledger();
+        let current = self.current.load_full();
+        let now = Instant::now();
+        if current.number() != failing.number() || !ledger.trial.is_lost(now, current.counts()) {
+            return;
+        }
+        let counts = current.counts();
+        let Some(back) = ledger.fallback(&current) else {
+            if ledger.note_failing(now) {
+                tracing::error!(
+                    policy = current.label(),
+                    traps = counts.traps,
+                    refused = counts.refused,
+                    "the policy fails, and there is nothing to roll back to: what it can't decide \
+                     is loaded and not stored"
+                );
+            }
+            return;
+        };
+        ledger.condemn(&current);
+        self.automatic.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            policy = back.label(),
+            failed = current.label(),
+            calls = counts.calls,
+            traps = counts.traps,
+            refused = counts.refused,
+            last = current.summary().failures.first(),
+            "the policy failed too often and was rolled back by itself; it comes back when it is \
+             pushed again"
+        );
+        self.exchange(&mut ledger, &back, Reason::automatic(current.number(), counts));
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Slot").field(&self.peek()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! The generations of a slot, told of another configuration.
+//!
+//! Their components and their own settings stay as they are, and so do the keys that they give. Who keeps a
+//! generation from before decides on, for requests that began under the configuration that was left.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+
+use super::ledger::Naming;
+use super::{Activation, Generation, Ledger, Reason, Slot, Tenure, Trial};
+use crate::policy::prove::gate::Passed;
+
+/// Generations that were examined under another configuration.
+pub struct Retold {
+    /// The one that was in force then, and has to be still.
+    pub examined: Arc<Generation>,
+    /// The same policy under the configuration.
+    pub next: Passed,
+    /// Others of [`Slot::others`], each with what passed in its place.
+    pub others: Vec<(Arc<Generation>, Passed)>,
+    /// How long things last under it.
+    pub tenure: Tenure,
+    /// Why.
+    pub reason: Reason,
+    /// When somebody asked for it.
+    pub asked: std::time::Instant,
+}
+
+impl Slot {
+    /// Every generation that a rollback would bring back, or whose keys may live, of another policy than the
+    /// one in force; each policy once.
+    #[must_use]
+    pub fn others(&self) -> Vec<Arc<Generation>> {
+        let mut ledger = self.inner.ledger();
+        ledger.forget_names(Instant::now());
+        let mut others = vec![self.current()];
+        for known in ledger.all() {
+            if others.iter().all(|other| other.policy_id() != known.policy_id()) {
+                others.push(known);
+            }
+        }
+        others.split_off(1)
+    }
+
+    /// Puts them in the place of those that they are. Those that are not among them are forgotten: nobody can
+    /// go back to them, and nothing that they named is believed here. `None`, and nothing has changed: another
+    /// generation is in force than was examined.
+    pub fn retell(&self, retold: Retold) -> Option<Arc<Generation>> {
+        let Retold { examined, next, others, tenure, reason, asked } = retold;
+        let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = std::time::Instant::now();
+        let others: Vec<Arc<Generation>> = others
+            .into_iter()
+            .map(|(other, passed)| self.generation(passed.into_parts(other.origin().clone())))
+            .collect();
+        let next = self.generation(next.into_parts(examined.origin().clone()));
+        next.warm(Vec::new(), super::WARM_TIME);
+        let mut ledger = self.inner.ledger();
+        if self.current().number() != examined.number() {
+            return None;
+        }
+        ledger.retell(&next, &others, tenure);
+        self.inner.current.store(Arc::clone(&next));
+        ledger.trial = Trial::new(Instant::now(), tenure.probation, next.counts());
+        ledger.record(Activation::of(&next, reason));
+        ledger.took(began.elapsed(), asked.elapsed());
+        Some(next)
+    }
+}
+
+impl Ledger {
+    fn all(&self) -> Vec<Arc<Generation>> {
+        let ready = self.previous.iter().chain(&self.fallback);
+        ready.chain(self.namings.iter().map(|naming| &naming.generation)).cloned().collect()
+    }
+
+    fn retell(&mut self, next: &Arc<Generation>, others: &[Arc<Generation>], tenure: Tenure) {
+        let again = |old: &Arc<Generation>| {
+            others.iter().find(|other| other.policy_id() == old.policy_id()).cloned()
+        };
+        self.retired.extend(self.all().iter().map(Arc::downgrade));
+        let namings = self.namings.drain(..).filter_map(|naming| {
+            Some(Naming { generation: again(&naming.generation)?, left: naming.left })
+        });
+        self.namings = namings.collect();
+        self.namings.push(Naming { generation: Arc::clone(next), left: None });
+        self.previous = self.previous.as_ref().and_then(again);
+        self.fallback = self.fallback.as_ref().and_then(again);
+        self.failing = None;
+        // What was stored under the configuration that was left lives as long as that allowed.
+        let naming = tenure.naming.max(self.tenure.naming);
+        self.tenure = Tenure { naming, ..tenure };
+    }
+}

@@ -1,0 +1,363 @@
+//! Watches a component's file, whichever way it is replaced.
+//!
+//! The directory is watched rather than the file: editors and `mv` put another file in its place,
+//! and a watch on the old one would see nothing more. What no watch of a directory tells is found by
+//! looking: a link that is exchanged further up, and everything where the system has no watch to give.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Event, EventKind, RecursiveMode, Watcher};
+
+/// A writer that closed the file, or moved it into place, is done: this only merges the events of
+/// one action.
+const MERGE: Duration = Duration::from_millis(2);
+
+/// A writer that paused may go on: an open file is read once it was left alone for so long.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How often the file is looked at whatever the watch says.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Longest wait for a file that never is left alone.
+const AT_MOST: Duration = Duration::from_secs(2);
+
+/// A running watch; it ends when dropped.
+pub struct Watch {
+    /// `None` if the system has none to give.
+    _watcher: Option<notify::RecommendedWatcher>,
+    /// For as long as this is held, the file is looked at.
+    _open: Sender<Sign>,
+}
+
+/// What an event says about the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// It may be complete.
+    Complete,
+    /// It is being changed.
+    Changing,
+    /// Something in its directory changed: a link on the way to it may lead elsewhere now.
+    Nearby,
+    /// The system can't say what changed.
+    Failed,
+}
+
+/// Calls `on_change` with the file's content after every change and the moment at which the change
+/// was seen to begin, and with an error when it can't be read: [`io::ErrorKind::NotFound`] after it was removed. It is not called for the content at
+/// the start.
+///
+/// # Errors
+/// When the file's directory does not exist.
+pub fn watch(
+    path: &Path,
+    on_change: impl FnMut(io::Result<Vec<u8>>, Instant) + Send + 'static,
+) -> io::Result<Watch> {
+    let path = std::path::absolute(path)?;
+    let Some(directory) = path.parent().map(Path::to_owned) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a directory can't be watched"));
+    };
+    let (signs, changes) = mpsc::channel();
+    fs::metadata(&directory)?;
+    let watcher = watcher(&path, &directory, signs.clone());
+    let watcher = watcher.inspect_err(|error| {
+        let path = path.display();
+        tracing::info!(%path, %error, "the system gives no watch; the file is looked at every second");
+    });
+    let seen = Seen::of(&path);
+    let follow = Follow { path, seen, changes, on_change };
+    thread::Builder::new().name("corral-watch".into()).spawn(move || follow.run())?;
+    Ok(Watch { _watcher: watcher.ok(), _open: signs })
+}
+
+fn watcher(
+    path: &Path,
+    directory: &Path,
+    signs: Sender<Sign>,
+) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(handler(path.to_owned(), signs))?;
+    watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+fn handler(path: PathBuf, signs: Sender<Sign>) -> impl FnMut(notify::Result<Event>) + Send {
+    move |event| {
+        let sign = match event {
+            Ok(event) => sign(&event, &path),
+            Err(_) => Some(Sign::Failed),
+        };
+        if let Some(sign) = sign {
+            // The other side is gone when the watch was dropped.
+            let _ended = signs.send(sign);
+        }
+    }
+}
+
+fn sign(event: &Event, path: &Path) -> Option<Sign> {
+    let ours = event.paths.iter().any(|changed| changed == path);
+    let sign = match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(
+            RenameMode::To | RenameMode::Both | RenameMode::From | RenameMode::Any,
+        ))
+        | EventKind::Remove(_) => Sign::Complete,
+        // Our own reads.
+        EventKind::Access(_) => return None,
+        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Other => {
+            Sign::Changing
+        }
+    };
+    Some(if ours { sign } else { Sign::Nearby })
+}
+
+/// The thread that waits for a change to settle.
+struct Follow<F> {
+    path: PathBuf,
+    seen: Option<Seen>,
+    changes: Receiver<Sign>,
+    on_change: F,
+}
+
+/// What tells one content of a file from another without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+    /// A file that was moved into place may have the times of the one before it.
+    target: Option<PathBuf>,
+}
+
+impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
+    fn run(mut self) {
+        loop {
+            let mut sign = match self.changes.recv_timeout(LOOK) {
+                Ok(sign) => sign,
+                Err(RecvTimeoutError::Timeout) if Seen::of(&self.path) == self.seen => continue,
+                // It may still be being written.
+                Err(RecvTimeoutError::Timeout) => Sign::Changing,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let seen = Instant::now();
+            loop {
+                let Some(ours) = self.settle(sign) else { return };
+                if self.read(ours, seen) {
+                    break;
+                }
+                sign = Sign::Changing;
+            }
+        }
+    }
+
+    /// Waits until the file is left alone, and says whether it was the file itself that changed;
+    /// none: the watch ended.
+    fn settle(&self, first: Sign) -> Option<bool> {
+        let last = Instant::now() + AT_MOST;
+        let mut due = Instant::now() + first.patience();
+        let mut ours = first != Sign::Nearby;
+        loop {
+            match self.changes.recv_timeout(due.min(last).duration_since(Instant::now())) {
+                // Others may be busy in the directory for ever.
+                Ok(Sign::Nearby) => {}
+                Ok(next) => {
+                    due = Instant::now() + next.patience();
+                    ours = true;
+                }
+                Err(RecvTimeoutError::Timeout) => return Some(ours),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Hands the content on; false: it changed meanwhile, and was not handed on.
+    fn read(&mut self, ours: bool, seen: Instant) -> bool {
+        let before = Seen::of(&self.path);
+        if !ours && before == self.seen {
+            return true;
+        }
+        let content = crate::policy::read_file(&self.path);
+        if Seen::of(&self.path) != before {
+            return false;
+        }
+        self.seen = before;
+        (self.on_change)(content, seen);
+        true
+    }
+}
+
+impl Sign {
+    fn patience(self) -> Duration {
+        match self {
+            Self::Complete | Self::Nearby | Self::Failed => MERGE,
+            Self::Changing => QUIET,
+        }
+    }
+}
+
+impl Seen {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = metadata.modified().ok();
+        let (bytes, inode) = (metadata.len(), metadata.ino());
+        Some(Self { bytes, modified, inode, target: fs::canonicalize(path).ok() })
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{rename, write};
+
+    /// Long enough for a stalled machine; a test that passes never waits for it.
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_file_that_another_one_replaces_is_seen() {
+        let watched = Watched::new();
+        write(watched.beside(), "two").unwrap();
+        rename(watched.beside(), watched.path()).unwrap();
+        watched.sees(b"two");
+        // The watch is on the directory: it survives the first replacement.
+        write(watched.beside(), "three").unwrap();
+        rename(watched.beside(), watched.path()).unwrap();
+        watched.sees(b"three");
+    }
+
+    #[test]
+    fn a_write_in_place_is_seen_whole() {
+        let watched = Watched::new();
+        let large = vec![b'x'; 3 << 20];
+        write(watched.path(), &large).unwrap();
+        watched.sees(&large);
+    }
+
+    #[test]
+    fn a_file_that_is_removed_and_made_again_is_seen() {
+        let watched = Watched::new();
+        fs::remove_file(watched.path()).unwrap();
+        let gone = watched.next().unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        write(watched.path(), "again").unwrap();
+        watched.sees(b"again");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_elsewhere_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        write(at("one"), "1").unwrap();
+        write(at("two"), "2").unwrap();
+        std::os::unix::fs::symlink(at("one"), at("link")).unwrap();
+        let watched = Watched::over(directory, "link");
+        std::os::unix::fs::symlink(watched.at("two"), watched.at("next")).unwrap();
+        rename(watched.at("next"), watched.at("link")).unwrap();
+        watched.sees(b"2");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_further_up_that_leads_elsewhere_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for (folder, content) in [("one", "1"), ("two", "2")] {
+            fs::create_dir_all(at(folder).join("conf")).unwrap();
+            write(at(folder).join("conf/policy.wasm"), content).unwrap();
+        }
+        std::os::unix::fs::symlink("one", at("data")).unwrap();
+        let watched = Watched::over(directory, "data/conf/policy.wasm");
+        std::os::unix::fs::symlink("two", watched.at("next")).unwrap();
+        rename(watched.at("next"), watched.at("data")).unwrap();
+        watched.sees(b"2");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_said_and_not_waited_for() {
+        let watched = Watched::new();
+        let pipe = std::process::Command::new("mkfifo").arg(watched.beside()).status().unwrap();
+        assert!(pipe.success());
+        rename(watched.beside(), watched.path()).unwrap();
+        let error = watched.next().unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+        write(watched.beside(), "two").unwrap();
+        rename(watched.beside(), watched.path()).unwrap();
+        watched.sees(b"two");
+    }
+
+    #[test]
+    fn neighbours_are_not_reported() {
+        let watched = Watched::new();
+        write(watched.at("neighbour"), "noise").unwrap();
+        write(watched.path(), "two").unwrap();
+        assert_eq!(watched.next().unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_dropped_watch_ends() {
+        let Watched { watch, changes, directory } = Watched::new();
+        drop(watch);
+        assert_eq!(changes.recv().map(drop), Err(mpsc::RecvError));
+        drop(directory);
+    }
+
+    #[test]
+    fn a_directory_that_does_not_exist_is_an_error() {
+        let missing = watch(Path::new("/nowhere/at/all/policy.wasm"), |_, _| {});
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    struct Watched {
+        watch: Watch,
+        changes: Receiver<io::Result<Vec<u8>>>,
+        directory: tempfile::TempDir,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            write(directory.path().join("policy.wasm"), "one").unwrap();
+            Self::over(directory, "policy.wasm")
+        }
+
+        fn over(directory: tempfile::TempDir, name: &str) -> Self {
+            let (seen, changes) = mpsc::channel();
+            let path = directory.path().join(name);
+            let watch = watch(&path, move |content, _| drop(seen.send(content))).unwrap();
+            Self { watch, changes, directory }
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.directory.path().join(name)
+        }
+
+        fn path(&self) -> PathBuf {
+            self.at("policy.wasm")
+        }
+
+        fn beside(&self) -> PathBuf {
+            self.at("policy.wasm.new")
+        }
+
+        fn next(&self) -> io::Result<Vec<u8>> {
+            self.changes.recv_timeout(LONG).expect("a change is reported")
+        }
+
+        /// The system may report one action as several; the last report counts.
+        fn sees(&self, content: &[u8]) {
+            while self.next().ok().as_deref() != Some(content) {}
+        }
+    }
+}
