@@ -20,6 +20,7 @@
 //! knows `http` and `cli`.
 
 pub mod bench;
+pub mod beside;
 pub mod cache;
 pub mod cli;
 pub mod config;

@@ -58,7 +58,7 @@ pub use entropy::{Entropy, SystemEntropy};
 pub(crate) use flight::{millis, sighting};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader, load_time};
 pub use loads::LoadLimit;
-pub use near::{Ready, etag_header};
+pub use near::Ready;
 pub use read::Read;
 
 pub use trust::{Breaker, Trust};

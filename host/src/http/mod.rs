@@ -6,6 +6,7 @@ mod admin;
 mod body;
 mod cache_control;
 mod cache_status;
+mod etag;
 mod pages;
 mod problem;
 mod query_string;

@@ -8,11 +8,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCod
 use axum::response::IntoResponse;
 use http_body_util::{Either, Full};
 
-use crate::cache::{Answer, etag_header};
+use crate::beside::Beside;
+use crate::cache::Answer;
 use crate::service::{Arguments, ReadRequest};
 
 use super::access::{self, Scope};
 use super::cache_status::cache_status;
+use super::etag::etag;
 use super::problem::Problem;
 use super::{Face, body, cache_control, query_string};
 
@@ -90,10 +92,10 @@ fn respond(
     cache_control: HeaderValue,
 ) -> Answered {
     let status = cache_status(&answer);
-    let etag = match &answer.ready {
-        Some(ready) => ready.etag().cloned(),
-        None => answer.etag.map(etag_header),
-    };
+    let etag = answer.etag.map(|etag| match &answer.ready {
+        Some(ready) => kept(ready.beside(), || self::etag(etag)),
+        None => self::etag(etag),
+    });
     let mut response = match (&etag, if_none_match) {
         (Some(etag), Some(condition)) if matches(condition, etag.as_bytes()) => {
             not_modified(cache_control)
@@ -108,12 +110,23 @@ fn respond(
     if let Ok(status) = HeaderValue::from_maybe_shared(Bytes::from(status)) {
         headers.insert(CACHE_STATUS, status);
     }
-    headers.insert(CORRAL_POLICY, answer.generation.header().clone());
+    let label = || policy_label(answer.generation.label());
+    headers.insert(CORRAL_POLICY, kept(answer.generation.beside(), label));
     headers.insert(AGE, seconds(answer.age_ms));
     if let Some(etag) = etag {
         headers.insert(ETAG, etag);
     }
     response
+}
+
+/// A header's value that is made once for what it stands beside.
+fn kept(beside: &Beside, make: impl Fn() -> HeaderValue) -> HeaderValue {
+    beside.get_or_make(&make).cloned().unwrap_or_else(make)
+}
+
+fn policy_label(label: &str) -> HeaderValue {
+    // The gate lets no name pass that a header can't carry.
+    HeaderValue::from_str(label).unwrap_or(HeaderValue::from_static("policy"))
 }
 
 fn matches(condition: &HeaderValue, etag: &[u8]) -> bool {

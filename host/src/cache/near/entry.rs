@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
+use crate::beside::Beside;
 use crate::policy::Generation;
 use crate::store::Key;
 
@@ -27,8 +27,8 @@ pub(super) struct Entry {
     at: Instant,
     age_ms: u64,
     fresh_ms: u64,
-    etag_header: Option<HeaderValue>,
     status: Box<str>,
+    beside: Beside,
 }
 
 /// What an answer's headers are made of, made once.
@@ -36,10 +36,10 @@ pub(super) struct Entry {
 pub struct Ready(Arc<Entry>);
 
 impl Ready {
-    /// The value of `ETag`; none: there is no row.
+    /// Where a face keeps what it makes of the answer.
     #[must_use]
-    pub fn etag(&self) -> Option<&HeaderValue> {
-        self.0.etag_header.as_ref()
+    pub fn beside(&self) -> &Beside {
+        &self.0.beside
     }
 
     /// What follows the `ttl` in `Cache-Status`: `; key="…"; detail=near`.
@@ -63,8 +63,8 @@ impl Entry {
             at,
             age_ms: now_ms.saturating_sub(envelope.loaded_at_ms),
             fresh_ms: envelope.fresh_until_ms.saturating_sub(now_ms),
-            etag_header: envelope.body.is_some().then(|| etag_header(envelope.etag)),
             status: ["; key=\"", &*key.escaped(), "\"; detail=near"].concat().into_boxed_str(),
+            beside: Beside::default(),
         }
     }
 
@@ -90,30 +90,10 @@ impl Entry {
     pub(super) fn bytes(&self) -> usize {
         const TABLE: usize = 64;
         const ALLOCATIONS: usize = 128;
-        let header = self.etag_header.as_ref().map_or(0, HeaderValue::len);
-        let texts = self.status.len() + header + self.key.as_str().len();
+        // One header's value, with what holds it.
+        const BESIDE: usize = 128;
+        let texts = self.status.len() + BESIDE + self.key.as_str().len();
         let fixed = size_of::<Self>() + TABLE + ALLOCATIONS;
         fixed + texts + self.body.as_ref().map_or(0, Bytes::len)
     }
-}
-
-/// Every byte as two hexadecimal digits.
-const DIGITS: [[u8; 2]; 256] = {
-    let (mut digits, mut byte) = ([[0; 2]; 256], 0);
-    while byte < 256 {
-        let hexadecimal = b"0123456789abcdef";
-        digits[byte] = [hexadecimal[byte >> 4], hexadecimal[byte & 15]];
-        byte += 1;
-    }
-    digits
-};
-
-/// An entity tag as `ETag` carries it (RFC 9110): 32 hexadecimal digits in quotes.
-#[must_use]
-pub fn etag_header(etag: u128) -> HeaderValue {
-    let mut quoted = [b'"'; 34];
-    for (pair, byte) in quoted[1..33].chunks_exact_mut(2).zip(etag.to_be_bytes()) {
-        pair.copy_from_slice(&DIGITS[usize::from(byte)]);
-    }
-    HeaderValue::from_bytes(&quoted).unwrap_or(HeaderValue::from_static("\"\""))
 }

@@ -25,7 +25,7 @@ use crate::store::{Envelope, Key, Listener, Name};
 
 use super::answer::Answer;
 use entry::Entry;
-pub use entry::{Ready, etag_header};
+pub use entry::Ready;
 use versions::{Version, Versions};
 
 /// What a typical entry weighs, to size the table at the start.

@@ -117,12 +117,14 @@ async fn a_row_that_is_not_there_is_an_answer() {
 }
 
 #[tokio::test]
-async fn headers_are_ready() {
+async fn what_headers_are_made_of_is_ready() {
     let world = World::new(1 << 20);
     world.keep("1", "a\"b", &envelope(60_000), SECOND);
     let ready = world.look("1").unwrap().ready.unwrap();
     assert_eq!(ready.status(), "; key=\"a\\\"b\"; detail=near");
-    assert_eq!(ready.etag().unwrap(), "\"0000000000000000000000000000002a\"");
+    assert_eq!(ready.beside().get_or_make(|| 1), Some(&1));
+    let again = world.look("1").unwrap().ready.unwrap();
+    assert_eq!(again.beside().get_or_make(|| 2), Some(&1), "and kept");
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use hyper::header::HeaderValue;
 use serde::Serialize;
 
+use crate::beside::Beside;
 use crate::name::{Key, PolicyId};
 use crate::read_name::ReadName;
 
@@ -62,7 +62,7 @@ struct Shared {
     policy_id: PolicyId,
     activated_at: SystemTime,
     label: String,
-    header: HeaderValue,
+    beside: Beside,
     policy: Arc<dyn Policy>,
     counters: Counters,
     failures: Mutex<VecDeque<String>>,
@@ -123,8 +123,7 @@ impl Generation {
             policy_id,
             configuration,
             activated_at: SystemTime::now(),
-            // The gate lets no name pass that a header can't carry.
-            header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("policy")),
+            beside: Beside::default(),
             label,
             policy,
             counters: Counters::default(),
@@ -204,10 +203,10 @@ impl Generation {
         &self.shared.label
     }
 
-    /// Its label as the value of a header, made once.
+    /// Where a face keeps what it makes of the label.
     #[must_use]
-    pub fn header(&self) -> &HeaderValue {
-        &self.shared.header
+    pub fn beside(&self) -> &Beside {
+        &self.shared.beside
     }
 
     /// The plan of an entity's read, remembered; `request` is asked for only when it is not at hand.
