@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::path::Path;
-
-use liblzma::read::XzDecoder;
+use std::process::Command;
 
 /// How every xz file begins.
 const XZ_MAGIC: [u8; 6] = [0xFD, b'7', b'z', b'X', b'Z', 0];
@@ -34,6 +33,23 @@ pub enum TraceError {
     Line(usize),
 }
 
+/// The content of a file in xz, by the program of that name.
+fn unpacked(path: &Path) -> io::Result<Vec<u8>> {
+    let mut xz = Command::new("xz");
+    let output = xz.args(["--decompress", "--stdout", "--"]).arg(path).output();
+    let output = output.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::other("it is in xz, and the program xz is missing (Debian: xz-utils)")
+        }
+        _ => error,
+    })?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::new(io::ErrorKind::InvalidData, said.trim().to_owned()))
+}
+
 impl Trace {
     /// Reads a file in any of the forms.
     ///
@@ -43,8 +59,7 @@ impl Trace {
         let mut bytes = Vec::new();
         BufReader::new(File::open(path)?).read_to_end(&mut bytes)?;
         if bytes.starts_with(&XZ_MAGIC) {
-            let packed = std::mem::take(&mut bytes);
-            XzDecoder::new_multi_decoder(packed.as_slice()).read_to_end(&mut bytes)?;
+            bytes = unpacked(path)?;
         }
         // Four such bytes as one integer are a thing's number above 150 million: no trace has
         // nothing else.

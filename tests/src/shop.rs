@@ -229,11 +229,12 @@ pub fn statement(entity: &str) -> anyhow::Result<&'static str> {
 /// What Postgres says.
 pub async fn ask_origin(postgres_url: &str, entity: &str, params: &[i64]) -> anyhow::Result<Value> {
     let sql = format!(
-        "SELECT coalesce(json_agg(row_to_json(r)), '[]'::json) FROM ({}) AS r",
+        "SELECT coalesce(json_agg(row_to_json(r)), '[]'::json)::text FROM ({}) AS r",
         statement(entity)?
     );
     let mut connection = PgConnection::connect(postgres_url).await?;
     let query = sqlx::query_scalar(AssertSqlSafe(sql));
     let query = params.iter().fold(query, |query, param| query.bind(*param));
-    Ok(query.fetch_one(&mut connection).await?)
+    let rows: String = query.fetch_one(&mut connection).await?;
+    Ok(serde_json::from_str(&rows)?)
 }

@@ -130,8 +130,7 @@ impl Debt {
     }
 
     fn count(&self, owed: &Owed) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64; the limit is small")]
-        self.metrics.pending_invalidations.set(owed.targets.len() as f64);
+        self.metrics.pending_invalidations.set(owed.targets.len() as u64);
     }
 
     fn lock(&self) -> MutexGuard<'_, Owed> {

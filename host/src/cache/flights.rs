@@ -83,11 +83,11 @@ impl Flights {
         let mut flights = self.lock();
         if let Some(waiting) = flights.get_mut(place) {
             waiting.push(waiter);
-            self.metrics.coalesced.increment(1);
+            self.metrics.coalesced.add(1);
             return Joined { answer, start: None };
         }
         flights.insert(place.clone(), vec![waiter]);
-        self.metrics.flights.increment(1.0);
+        self.metrics.flights.up();
         Joined { answer, start: Some(Boarding::new(Arc::clone(self), place.clone())) }
     }
 
@@ -98,7 +98,7 @@ impl Flights {
             return None;
         }
         flights.insert(place.clone(), Vec::new());
-        self.metrics.flights.increment(1.0);
+        self.metrics.flights.up();
         Some(Boarding::new(Arc::clone(self), place.clone()))
     }
 
@@ -187,7 +187,7 @@ impl Boarding {
         if next.is_none() {
             flights.remove(&self.place);
             self.open = false;
-            self.flights.metrics.flights.decrement(1.0);
+            self.flights.metrics.flights.down();
         }
         next
     }
@@ -203,7 +203,7 @@ impl Drop for Boarding {
     fn drop(&mut self) {
         if self.open {
             self.flights.lock().remove(&self.place);
-            self.flights.metrics.flights.decrement(1.0);
+            self.flights.metrics.flights.down();
         }
     }
 }

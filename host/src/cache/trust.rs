@@ -363,9 +363,9 @@ impl Trust {
         // Later beats are judged too.
         let _was_judged = self.judged.set(()).is_err();
         self.metrics.breaker_state.set(match breaker {
-            Breaker::Closed => 0.0,
-            Breaker::HalfOpen => 1.0,
-            Breaker::Open => 2.0,
+            Breaker::Closed => 0,
+            Breaker::HalfOpen => 1,
+            Breaker::Open => 2,
         });
     }
 

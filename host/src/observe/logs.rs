@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -24,8 +26,8 @@ pub enum Level {
 }
 
 /// Starts logging to standard error. On a terminal it has colours, unless `NO_COLOR` is set
-/// (<https://no-color.org>). `RUST_LOG` narrows or widens it; the default is
-/// `level`.
+/// (<https://no-color.org>). `RUST_LOG` narrows or widens it, as levels by target:
+/// `info,corral_host=debug`; the default is `level`.
 ///
 /// Called twice in a process, the second call changes nothing.
 pub fn start(format: LogFormat, level: Level) {
@@ -33,15 +35,16 @@ pub fn start(format: LogFormat, level: Level) {
         Level::Usual => "info,sqlx=warn",
         Level::Narrated => "error",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse().ok());
+    let filter = wanted.or_else(|| usual.parse().ok()).unwrap_or_else(Targets::new);
     let has_colours = std::io::stderr().is_terminal() && !wants_no_color();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(has_colours)
         .with_writer(move || OneLine { out: std::io::stderr(), has_colours });
+    let registry = tracing_subscriber::registry().with(filter);
     let _already_started = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => registry.with(lines.with_target(false)).try_init(),
+        LogFormat::Json => registry.with(lines.json()).try_init(),
     };
 }
 

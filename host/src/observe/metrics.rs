@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::histogram::Histogram;
+use super::registry::{Counter, Family, Gauge, Registry, head};
 
 /// How a read ended, as the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +90,7 @@ impl LoadReason {
 pub struct EntityMetrics {
     /// By outcome. How often is what `corral_reads_total` says.
     reads: [Histogram; ReadOutcome::ALL.len()],
-    loads: Vec<Counter>,
+    loads: [Counter; LoadReason::ALL.len()],
 }
 
 impl EntityMetrics {
@@ -102,17 +101,21 @@ impl EntityMetrics {
 
     /// The origin is asked.
     pub fn load(&self, reason: LoadReason) {
-        self.loads[reason as usize].increment(1);
+        self.loads[reason as usize].add(1);
     }
 }
 
 /// Every metric of a host.
 #[expect(missing_docs, reason = "each field is the metric of its name in `face`")]
 pub struct Metrics {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
+    registry: Registry,
     entities: ArcSwap<BTreeMap<String, Arc<EntityMetrics>>>,
     query: Arc<EntityMetrics>,
+    origin_loads: Arc<Family>,
+    invalidations: Arc<Family>,
+    intents: Arc<Family>,
+    policy_calls: Arc<Family>,
+    policy_swaps: Arc<Family>,
     pub origin_load_seconds: Histogram,
     pub flights: Gauge,
     pub coalesced: Counter,
@@ -132,8 +135,6 @@ pub struct Metrics {
     pub policy_refused: Counter,
     pub http_disconnects: Counter,
 }
-
-const META: Metadata<'static> = Metadata::new("corral", Level::INFO, None);
 
 /// In ns: from a near hit to the longest deadline, about three buckets a decade.
 const TIMES: [u64; 18] = [
@@ -164,39 +165,61 @@ impl Metrics {
     /// A registry with the metrics of these entities.
     #[must_use]
     pub fn new<'a>(entities: impl IntoIterator<Item = &'a str>) -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        describe(&recorder);
-        let counter = |name, labels: &[(&'static str, &'static str)]| {
-            recorder.register_counter(&key(name, labels), &META)
-        };
-        let gauge = |name| recorder.register_gauge(&key(name, &[]), &META);
+        let mut registry = Registry::default();
+        let metrics = &mut registry;
+        let origin_loads =
+            metrics.counters("corral_origin_loads_total", "Statements run to load a value");
+        let lease = metrics.counters("corral_lease_total", "Answers to claims");
+        let fill = metrics.counters("corral_fill_total", "Answers to fills");
+        let intents = metrics.counters(
+            "corral_intents_total",
+            "Announced invalidations: withdrawn by their writer, carried out for another, left, or \
+             not announced",
+        );
         for result in INTENTS {
             // There from the start, so that a rate has a beginning.
-            counter("corral_intents_total", &[("result", result)]).increment(0);
+            intents.counter(&[("result", result)]);
         }
+        let result = |family: &Family, result| family.counter(&[("result", result)]);
         let made = Self {
             entities: ArcSwap::default(),
-            query: Arc::new(entity_metrics(&recorder, QUERY)),
+            query: Arc::new(entity_metrics(&origin_loads, QUERY)),
+            origin_loads,
+            invalidations: metrics
+                .counters("corral_invalidations_total", "Invalidated keys and tags"),
+            intents,
+            policy_calls: metrics.counters("corral_policy_calls_total", "Calls into the policy"),
+            policy_swaps: metrics
+                .counters("corral_policy_swaps_total", "Policy exchanges, rollbacks and refusals"),
             origin_load_seconds: Histogram::new(&TIMES),
-            flights: gauge("corral_flights"),
-            coalesced: counter("corral_coalesced_total", &[]),
-            lease_granted: counter("corral_lease_total", &[("result", "granted")]),
-            lease_held: counter("corral_lease_total", &[("result", "held")]),
-            lease_found: counter("corral_lease_total", &[("result", "found")]),
-            lease_unavailable: counter("corral_lease_total", &[("result", "unavailable")]),
-            fill_stored: counter("corral_fill_total", &[("result", "stored")]),
-            fill_rejected: counter("corral_fill_total", &[("result", "rejected")]),
-            fill_unavailable: counter("corral_fill_total", &[("result", "unavailable")]),
-            pending_invalidations: gauge("corral_pending_invalidations"),
-            breaker_state: gauge("corral_breaker_state"),
-            store_unreadable: gauge("corral_store_unreadable"),
-            near_entries: gauge("corral_near_entries"),
-            near_bytes: gauge("corral_near_bytes"),
-            policy_generation: gauge("corral_policy_generation"),
-            policy_refused: counter("corral_policy_refused_total", &[]),
-            http_disconnects: counter("corral_http_disconnects_total", &[]),
-            handle: recorder.handle(),
-            recorder,
+            flights: metrics.gauge("corral_flights", "Flights in progress"),
+            coalesced: metrics
+                .counter("corral_coalesced_total", "Reads that shared another read's work"),
+            lease_granted: result(&lease, "granted"),
+            lease_held: result(&lease, "held"),
+            lease_found: result(&lease, "found"),
+            lease_unavailable: result(&lease, "unavailable"),
+            fill_stored: result(&fill, "stored"),
+            fill_rejected: result(&fill, "rejected"),
+            fill_unavailable: result(&fill, "unavailable"),
+            pending_invalidations: metrics.gauge(
+                "corral_pending_invalidations",
+                "Invalidations that wait for the store to return",
+            ),
+            breaker_state: metrics.gauge(
+                "corral_breaker_state",
+                "The store is trusted (0), is being probed (1), is not (2)",
+            ),
+            store_unreadable: metrics
+                .gauge("corral_store_unreadable", "Stored values met that were no envelope"),
+            near_entries: metrics.gauge("corral_near_entries", "Answers in the near cache"),
+            near_bytes: metrics.gauge("corral_near_bytes", "Memory that the near cache takes"),
+            policy_generation: metrics.gauge("corral_policy_generation", "The generation in force"),
+            policy_refused: metrics
+                .counter("corral_policy_refused_total", "Policy answers that the guard refused"),
+            http_disconnects: metrics
+                .counter("corral_http_disconnects_total", "Requests whose client went away"),
+            registry,
         };
         made.add_entities(entities);
         made
@@ -206,7 +229,7 @@ impl Metrics {
     pub fn add_entities<'a>(&self, entities: impl IntoIterator<Item = &'a str>) {
         let mut known = BTreeMap::clone(&self.entities.load());
         for name in entities {
-            let made = || Arc::new(entity_metrics(&self.recorder, name));
+            let made = || Arc::new(entity_metrics(&self.origin_loads, name));
             known.entry(name.to_owned()).or_insert_with(made);
         }
         self.entities.store(Arc::new(known));
@@ -220,47 +243,37 @@ impl Metrics {
 
     /// `corral_invalidations_total{kind,result}`; off the hot path, so looked up each time.
     pub fn invalidations(&self, kind: &'static str, result: &'static str, count: u64) {
-        let labels = [("kind", kind), ("result", result)];
-        self.recorder
-            .register_counter(&key("corral_invalidations_total", &labels), &META)
-            .increment(count);
+        self.invalidations.counter(&[("kind", kind), ("result", result)]).add(count);
     }
 
     /// `corral_intents_total{result}`; off the hot path, so looked up each time.
     pub fn intents(&self, result: &'static str) {
-        self.recorder
-            .register_counter(&key("corral_intents_total", &[("result", result)]), &META)
-            .increment(1);
+        self.intents.counter(&[("result", result)]).add(1);
     }
 
     /// `corral_policy_swaps_total{result}`.
     pub fn policy_swaps(&self, result: &'static str) {
-        self.recorder
-            .register_counter(&key("corral_policy_swaps_total", &[("result", result)]), &META)
-            .increment(1);
+        self.policy_swaps.counter(&[("result", result)]).add(1);
     }
 
     /// Sets `corral_policy_swaps_total{result="rolled-back-automatically"}`, which the slot counts
     /// itself.
     pub fn policy_automatic_rollbacks(&self, total: u64) {
         let labels = [("result", "rolled-back-automatically")];
-        self.recorder
-            .register_counter(&key("corral_policy_swaps_total", &labels), &META)
-            .absolute(total);
+        self.policy_swaps.counter(&labels).set_total(total);
     }
 
     /// Sets `corral_policy_calls_total{function,result}`, which the generations count themselves.
     pub fn policy_calls(&self, function: &'static str, result: &'static str, total: u64) {
         let labels = [("function", function), ("result", result)];
-        self.recorder
-            .register_counter(&key("corral_policy_calls_total", &labels), &META)
-            .absolute(total);
+        self.policy_calls.counter(&labels).set_total(total);
     }
 
     /// Everything as Prometheus text, with the times of calls into the policy.
     #[must_use]
     pub fn render(&self, policy_calls: &Histogram) -> String {
-        let mut text = self.handle.render();
+        let mut text = String::new();
+        self.registry.render(&mut text);
         head(&mut text, "corral_reads_total", "counter", "Reads by how they ended");
         self.each_read(|labels, reads| {
             let _infallible = writeln!(text, "corral_reads_total{{{labels}}} {}", reads.count());
@@ -292,64 +305,13 @@ impl Metrics {
 /// What ad-hoc queries are counted under.
 const QUERY: &str = "~query";
 
-/// Before a metric's lines.
-fn head(text: &mut String, name: &str, kind: &str, what: &str) {
-    // Writing to a string can't fail.
-    let _infallible = writeln!(text, "# HELP {name} {what}\n# TYPE {name} {kind}");
-}
-
-fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
-    let labels: Vec<Label> = labels.iter().map(|(k, v)| Label::from_static_parts(k, v)).collect();
-    Key::from_parts(name, labels)
-}
-
-fn entity_metrics(recorder: &PrometheusRecorder, entity: &str) -> EntityMetrics {
-    let key = |name: &'static str, label: &'static str, value: &'static str| {
-        let labels =
-            vec![Label::new("entity", entity.to_owned()), Label::from_static_parts(label, value)];
-        Key::from_parts(name, labels)
+fn entity_metrics(origin_loads: &Family, entity: &str) -> EntityMetrics {
+    let loads = |reason: LoadReason| {
+        origin_loads.counter(&[("entity", entity), ("reason", reason.label())])
     };
     EntityMetrics {
         reads: ReadOutcome::ALL.map(|_| Histogram::new(&TIMES)),
-        loads: LoadReason::ALL
-            .map(|r| {
-                let key = key("corral_origin_loads_total", "reason", r.label());
-                recorder.register_counter(&key, &META)
-            })
-            .into(),
-    }
-}
-
-fn describe(recorder: &PrometheusRecorder) {
-    let counters = [
-        ("corral_origin_loads_total", "Statements run to load a value"),
-        ("corral_coalesced_total", "Reads that shared another read's work"),
-        ("corral_lease_total", "Answers to claims"),
-        ("corral_fill_total", "Answers to fills"),
-        ("corral_invalidations_total", "Invalidated keys and tags"),
-        (
-            "corral_intents_total",
-            "Announced invalidations: withdrawn by their writer, carried out for another, left, or not announced",
-        ),
-        ("corral_policy_calls_total", "Calls into the policy"),
-        ("corral_policy_refused_total", "Policy answers that the guard refused"),
-        ("corral_policy_swaps_total", "Policy exchanges, rollbacks and refusals"),
-        ("corral_http_disconnects_total", "Requests whose client went away"),
-    ];
-    for (name, text) in counters {
-        recorder.describe_counter(name.into(), None, text.into());
-    }
-    let gauges = [
-        ("corral_flights", "Flights in progress"),
-        ("corral_pending_invalidations", "Invalidations that wait for the store to return"),
-        ("corral_breaker_state", "The store is trusted (0), is being probed (1), is not (2)"),
-        ("corral_store_unreadable", "Stored values met that were no envelope"),
-        ("corral_near_entries", "Answers in the near cache"),
-        ("corral_near_bytes", "Memory that the near cache takes"),
-        ("corral_policy_generation", "The generation in force"),
-    ];
-    for (name, text) in gauges {
-        recorder.describe_gauge(name.into(), None, text.into());
+        loads: LoadReason::ALL.map(loads),
     }
 }
 
@@ -377,7 +339,7 @@ mod tests {
     #[test]
     fn two_hosts_in_one_process_count_apart() {
         let (one, two) = (Metrics::new(["e"]), Metrics::new(["e"]));
-        one.coalesced.increment(3);
+        one.coalesced.add(3);
         assert!(text(&one).contains("corral_coalesced_total 3"));
         assert!(text(&two).contains("corral_coalesced_total 0"));
     }

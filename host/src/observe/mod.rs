@@ -3,6 +3,8 @@
 mod histogram;
 pub mod logs;
 mod metrics;
+mod registry;
 
 pub use histogram::Histogram;
 pub use metrics::{EntityMetrics, LoadReason, Metrics, ReadOutcome};
+pub use registry::{Counter, Gauge};

@@ -27,7 +27,7 @@ pub use changes::{OLD, row_change};
 pub use configuration::Configuration;
 pub use prove::shadow::{Report as ShadowReport, Shadows};
 pub(crate) use run::background::behind;
-pub use run::builtin::builtin;
+pub use run::builtin::{builtin, compile_builtin};
 pub use run::calls::Calls;
 pub use run::engine::{Engine, EngineError, Limits};
 pub use run::file::read_file;

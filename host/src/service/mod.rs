@@ -210,7 +210,7 @@ impl Corral {
 
     /// Counts a request whose client did not wait for its answer.
     pub(crate) fn note_disconnect(&self) {
-        self.inner.metrics.http_disconnects.increment(1);
+        self.inner.metrics.http_disconnects.add(1);
     }
 
     /// Ends: flights in progress may finish until `grace` is over, then they are cut off and give
@@ -269,15 +269,9 @@ impl Inner {
     /// What is counted elsewhere is copied into the registry when somebody looks.
     fn fold_metrics(&self) {
         let (entries, bytes) = self.cache.near_size();
-        let gauges = [
-            (&self.metrics.store_unreadable, self.cache.trust().unreadable()),
-            (&self.metrics.near_entries, entries as u64),
-            (&self.metrics.near_bytes, bytes),
-        ];
-        for (gauge, value) in gauges {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
-            gauge.set(value as f64);
-        }
+        self.metrics.store_unreadable.set(self.cache.trust().unreadable());
+        self.metrics.near_entries.set(entries as u64);
+        self.metrics.near_bytes.set(bytes);
         self.policies.fold_metrics();
     }
 }

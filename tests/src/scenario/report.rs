@@ -169,7 +169,7 @@ impl Reading {
     /// Runs the query past the cache, each section in turn.
     async fn direct(&self, postgres: &Postgres) -> anyhow::Result<Direct> {
         let sql = format!(
-            "SELECT coalesce(json_agg(row_to_json(r)), '[]'::json) FROM ({}) AS r",
+            "SELECT coalesce(json_agg(row_to_json(r)), '[]'::json)::text FROM ({}) AS r",
             self.read()
         );
         let mut connection = postgres.connect().await?;
@@ -181,9 +181,9 @@ impl Reading {
         for nth in 0..times {
             let query = sqlx::query_scalar(AssertSqlSafe(sql.clone()));
             let section = 1 + i64::from(nth % self.sections);
-            let answer: Value = query.bind(section).fetch_one(&mut connection).await?;
+            let answer: String = query.bind(section).fetch_one(&mut connection).await?;
             if nth < self.sections {
-                answers.push(answer);
+                answers.push(serde_json::from_str(&answer)?);
             }
         }
         let query_ms = began.elapsed().as_secs_f64() * 1000.0 / f64::from(times);

@@ -108,7 +108,7 @@ impl Flight {
         let metrics = &self.cache.metrics;
         match asked {
             Ok(Asked::Granted(lease)) => {
-                metrics.lease_granted.increment(1);
+                metrics.lease_granted.add(1);
                 // Before the load: an invalidation of a tag that comes later finds the name (race F).
                 match self.index(&self.plan.tags).await {
                     Ok(_marks) => {
@@ -119,16 +119,16 @@ impl Flight {
                 }
             }
             Ok(Asked::Held(remaining)) => {
-                metrics.lease_held.increment(1);
+                metrics.lease_held.add(1);
                 self.state = State::Held;
                 Event::LeaseHeld(millis(remaining))
             }
             Ok(Asked::Found(envelope)) => {
-                metrics.lease_found.increment(1);
+                metrics.lease_found.add(1);
                 self.looked_at(Some(envelope))
             }
             Err(_) => {
-                metrics.lease_unavailable.increment(1);
+                metrics.lease_unavailable.add(1);
                 self.store_failed()
             }
         }
@@ -302,15 +302,15 @@ impl Flight {
         let metrics = &self.cache.metrics;
         let (event, stored) = match filled.map(|spent| spent.filled) {
             Ok(Filled::Stored) => {
-                metrics.fill_stored.increment(1);
+                metrics.fill_stored.add(1);
                 (Event::Filled, envelope)
             }
             Ok(Filled::Rejected) => {
-                metrics.fill_rejected.increment(1);
+                metrics.fill_rejected.add(1);
                 (Event::FillRejected, None)
             }
             Err(_) => {
-                metrics.fill_unavailable.increment(1);
+                metrics.fill_unavailable.add(1);
                 self.store_failed = true;
                 (Event::StoreUnavailable, None)
             }

@@ -11,12 +11,12 @@ mod test;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::Subcommand;
 
 use crate::config::Config;
-use crate::policy::Limits;
 use crate::policy::prove::gate::{Conditions, Passport};
+use crate::policy::{Limits, compile_builtin};
 use crate::service::conditions;
 
 use super::Failed;
@@ -112,6 +112,14 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         host: Host,
     },
+    /// Compiles the built-in policy for the package of a release; `tests/dist` does it.
+    #[command(hide = true)]
+    Compile {
+        /// The processor and system: `x86_64-unknown-linux-gnu`.
+        target: String,
+        /// Where the native code goes.
+        out: PathBuf,
+    },
     /// Puts the previous generation in force again.
     #[command(after_help = "Example:\n  corral policy rollback --url http://127.0.0.1:7071")]
     Rollback {
@@ -145,8 +153,15 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
         PolicyCommand::Settings { file: None, host, .. } => {
             show::host("/admin/policy/settings", host).await
         }
+        PolicyCommand::Compile { target, out } => compile(&target, &out),
         PolicyCommand::Rollback { host } => push::rollback(host).await,
     }
+}
+
+fn compile(target: &str, out: &Path) -> Result<(), Failed> {
+    let code = compile_builtin(target).map_err(|error| anyhow!("{target}: {error:#}"))?;
+    std::fs::write(out, code).with_context(|| out.display().to_string())?;
+    Ok(())
 }
 
 /// The gate, with the settings and limits of a configuration, or of none with these.

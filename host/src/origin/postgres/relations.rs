@@ -211,7 +211,9 @@ pub(super) async fn explain(
     patience: Patience,
 ) -> Result<serde_json::Value, Failure> {
     let row = explained(connection, sql, params, "FORMAT JSON, VERBOSE", patience).await?;
-    row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))
+    let text = row.try_get_raw(0).and_then(|plan| plan.as_str().map_err(sqlx::Error::Decode));
+    let text = text.map_err(|error| Failure::dirty(undecodable(&error)))?;
+    serde_json::from_str(text).map_err(|error| Failure::dirty(undecodable(&error)))
 }
 
 /// Makes a statement ready to run and does not run it. What it would answer, which may be a large constant, is

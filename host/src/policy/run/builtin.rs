@@ -1,10 +1,18 @@
 //! The default policy, checked in as a component so that building the host needs no second target.
 
+use std::env;
+use std::path::PathBuf;
+
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// What the build script compiled of it; nothing where it can't compile for the target.
-const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/default-policy.cwasm"));
+use super::compiled::Shelf;
+
+/// What was compiled of it when a release was packaged; empty in every other build.
+#[cfg(feature = "packaged")]
+const PACKAGED: &[u8] = include_bytes!(env!("CORRAL_PACKAGED_POLICY"));
+#[cfg(not(feature = "packaged"))]
+const PACKAGED: &[u8] = &[];
 
 /// The component that a host runs when its configuration names none. Built from `core/` by
 /// `corral policy build`.
@@ -13,16 +21,27 @@ pub fn builtin() -> &'static [u8] {
     include_bytes!("../../../default-policy.wasm")
 }
 
-/// The default policy as it was compiled together with this program, if `component` is it.
+/// Native code of the default policy that every processor of a kind can run, for the package of a
+/// release. `target` is a triple: `x86_64-unknown-linux-gnu`.
+///
+/// # Errors
+/// When the compiler knows no code for the target.
+pub fn compile_builtin(target: &str) -> wasmtime::Result<Vec<u8>> {
+    let mut config = super::wasm::wasm_config();
+    let engine = Engine::new(config.target(target)?)?;
+    engine.precompile_component(builtin())
+}
+
+/// The default policy as it was packaged with this program.
 #[expect(unsafe_code, reason = "wasmtime can't prove that native code is what it compiled")]
-pub(in crate::policy) fn compiled(engine: &Engine, component: &[u8]) -> Option<Component> {
-    if component != builtin() || COMPILED.is_empty() {
+pub(in crate::policy) fn packaged(engine: &Engine) -> Option<Component> {
+    if PACKAGED.is_empty() {
         return None;
     }
-    // SAFETY: these bytes are what `Engine::precompile_component` gave the build script; they are a
-    // part of this program like its own code. That it was for this engine and that the processor
-    // can run it is checked by wasmtime itself.
-    match unsafe { Component::deserialize(engine, COMPILED) } {
+    // SAFETY: these bytes are what `Engine::precompile_component` gave when the release was
+    // packaged; they are a part of this program like its own code. That they are for this engine
+    // and that the processor can run them is checked by wasmtime itself.
+    match unsafe { Component::deserialize(engine, PACKAGED) } {
         Ok(component) => Some(component),
         Err(error) => {
             tracing::debug!(%error, "the default policy is compiled anew");
@@ -31,17 +50,27 @@ pub(in crate::policy) fn compiled(engine: &Engine, component: &[u8]) -> Option<C
     }
 }
 
+/// Where a host keeps what it compiled of the default policy for its next start: in the cache folder
+/// that the service manager gives it, or in that of its user.
+pub(in crate::policy) fn shelf(engine: &Engine) -> Option<Shelf> {
+    let of_user = || {
+        let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let caches = caches.or_else(|| Some(env::home_dir()?.join(".cache")))?;
+        caches.is_absolute().then(|| caches.join("corral"))
+    };
+    // systemd's, if the unit has CacheDirectory=.
+    let folder = env::var_os("CACHE_DIRECTORY").map(PathBuf::from).or_else(of_user)?;
+    Shelf::within(&folder, engine)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::testing::{Wat, engine};
 
     #[test]
-    fn the_default_policy_is_not_compiled_anew_and_others_are() {
-        let engine = engine();
-        assert!(compiled(engine.wasmtime(), builtin()).is_some());
-        assert!(compiled(engine.wasmtime(), &Wat::default().component()).is_none());
-        let other = Engine::new(wasmtime::Config::new().wasm_component_model(true)).unwrap();
-        assert!(compiled(&other, builtin()).is_none(), "it was for another configuration");
+    fn the_default_policy_can_be_packaged_for_every_processor_of_this_kind() {
+        let target = &format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        assert!(compile_builtin(target).unwrap().len() > 10_000);
+        assert!(compile_builtin("pdp11-unknown-none").is_err());
     }
 }

@@ -96,6 +96,8 @@ pub struct Engine {
     limits: Arc<Limits>,
     compiled: Arc<Compiled>,
     shelf: Option<Arc<Shelf>>,
+    /// That of the default policy.
+    own_shelf: Option<Arc<Shelf>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -124,7 +126,9 @@ impl Engine {
         let inner = wasmtime::Engine::new(&wasm_config())
             .map_err(|error| EngineError::Unsupported(format!("{error:#}")))?;
         tick(&inner)?;
-        Ok(Self { inner, limits: Arc::new(limits), compiled: Arc::default(), shelf: None })
+        let own_shelf = builtin::shelf(&inner).map(Arc::new);
+        let (limits, compiled) = (Arc::new(limits), Arc::default());
+        Ok(Self { inner, limits, compiled, shelf: None, own_shelf })
     }
 
     /// The same engine, which keeps what it compiles beside this file too.
@@ -157,12 +161,15 @@ impl Engine {
         if let Some(known) = self.compiled.get(&digest) {
             return Ok(known);
         }
-        let shelved = || self.shelf.as_ref().and_then(|shelf| shelf.take(&self.inner, &digest));
-        let made = match builtin::compiled(&self.inner, component).or_else(shelved) {
+        let is_builtin = component == builtin::builtin();
+        let shelf = if is_builtin { &self.own_shelf } else { &self.shelf };
+        let packaged = if is_builtin { builtin::packaged(&self.inner) } else { None };
+        let shelved = || shelf.as_ref().and_then(|shelf| shelf.take(&self.inner, &digest));
+        let made = match packaged.or_else(shelved) {
             Some(made) => made,
             None => {
                 let made = Component::from_binary(&self.inner, component)?;
-                if let Some(shelf) = &self.shelf {
+                if let Some(shelf) = shelf {
                     shelf.put(&digest, &made);
                 }
                 made

@@ -187,10 +187,9 @@ impl Policies {
         for (function, result, total) in slot.calls().each() {
             metrics.policy_calls(function, result, total);
         }
-        metrics.policy_refused.absolute(slot.calls().all_refused());
+        metrics.policy_refused.set_total(slot.calls().all_refused());
         metrics.policy_automatic_rollbacks(slot.automatic_rollbacks());
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
-        metrics.policy_generation.set(slot.current().number() as f64);
+        metrics.policy_generation.set(slot.current().number());
     }
 }
 
