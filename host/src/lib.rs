@@ -10,7 +10,12 @@
 //! * [`Corral::policies`] exchanges the policy while all of that goes on;
 //! * [`Corral::shutdown`] ends.
 //!
-//! Beside it stands [`mod@bench`], which loads any HTTP server and knows nothing of the rest.
+//! | feature | what it adds |
+//! |---|---|
+//! | `cli` (default) | the command `corral`, a load generator, builds of policies; it needs the others |
+//! | `http` | the HTTP face |
+//! | `modules` | the gate makes components of core modules |
+//! | `sqlite` | SQLite as the origin |
 //!
 //! ```text
 //! http → service → cache → (policy | store | origin)
@@ -19,13 +24,17 @@
 //! `policy`, `store` and `origin` do not know each other; only `cache` knows all three, and nothing
 //! knows `http` and `cli`.
 
+#[cfg(feature = "cli")]
 pub mod bench;
 pub mod beside;
 pub mod cache;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "http")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "http")]
 pub mod http;
 pub mod name;
 pub mod observe;
@@ -34,6 +43,7 @@ pub mod policy;
 pub mod read_name;
 pub mod service;
 pub mod store;
+#[cfg(feature = "cli")]
 pub mod trace;
 
 pub use service::Corral;

@@ -1,6 +1,7 @@
 //! What operators see: metrics as Prometheus text, logs as lines.
 
 mod histogram;
+#[cfg(feature = "cli")]
 pub mod logs;
 mod metrics;
 mod registry;

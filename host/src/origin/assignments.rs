@@ -34,6 +34,7 @@ pub(super) fn of(sql: &str, dialect: Dialect) -> Option<Assignments> {
 }
 
 /// The keyword that says what a statement does, in capitals, past common table expressions.
+#[cfg(feature = "sqlite")]
 pub(super) fn verb(sql: &str, dialect: Dialect) -> Option<String> {
     let tokens = tokens(sql, dialect);
     let mut rest = Rest { tokens: &tokens };

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Origin;
 use super::postgres::PostgresOrigin;
+#[cfg(feature = "sqlite")]
 use super::sqlite::SqliteOrigin;
 
 /// What is the same for every kind of origin.
@@ -78,6 +79,10 @@ pub enum ConnectError {
     /// It is none of ours.
     #[error("`{0}` is no kind of origin: write postgres://user@host/database or sqlite:path")]
     UnknownScheme(String),
+    /// This build leaves it out.
+    #[cfg(not(feature = "sqlite"))]
+    #[error("this build of Corral has no SQLite; build it with the feature `sqlite`")]
+    WithoutSqlite,
     /// The rest is wrong.
     #[error("the origin's {kind} URL is wrong: {reason}")]
     Invalid {
@@ -96,7 +101,10 @@ pub enum ConnectError {
 pub fn connect(url: &str, options: &OriginOptions) -> Result<Arc<dyn Origin>, ConnectError> {
     match scheme(url).ok_or(ConnectError::NoScheme)?.to_ascii_lowercase().as_str() {
         "postgres" | "postgresql" => Ok(Arc::new(PostgresOrigin::connect(url, options)?)),
+        #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Arc::new(SqliteOrigin::connect(url, options)?)),
+        #[cfg(not(feature = "sqlite"))]
+        "sqlite" => Err(ConnectError::WithoutSqlite),
         other => Err(ConnectError::UnknownScheme(other.chars().take(20).collect())),
     }
 }

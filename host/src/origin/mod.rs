@@ -14,6 +14,7 @@ mod pool;
 mod postgres;
 mod relations;
 mod rows;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod tokens;
 mod value;
@@ -30,6 +31,7 @@ pub use fetched::Fetched;
 pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
 pub use relations::{Cause, Change, Changes, Columns, Footprint, Table, Unseen, Usage};
+#[cfg(feature = "sqlite")]
 pub use sqlite::SqliteOrigin;
 pub use value::{Element, InvalidValue, ParamType, UnknownType, Value};
 

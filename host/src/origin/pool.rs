@@ -261,6 +261,7 @@ impl<DB: Identify> Lease<DB> {
     }
 
     /// Closes the connection and waits for that.
+    #[cfg(feature = "sqlite")]
     pub(super) async fn close(self) {
         // A connection that can't be closed in good order is closed all the same.
         let _ = self.connection.close().await;

@@ -111,6 +111,7 @@ impl Table {
 
 impl Columns {
     /// These.
+    #[cfg(feature = "sqlite")]
     pub(super) fn some(names: impl IntoIterator<Item = String>) -> Self {
         Self::Some(names.into_iter().collect())
     }

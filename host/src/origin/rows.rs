@@ -43,6 +43,7 @@ impl Body {
     }
 
     /// Whether rows to come change nothing.
+    #[cfg(feature = "sqlite")]
     pub(super) fn is_complete(&self) -> bool {
         match self.rows {
             Rows::One => !self.is_empty,

@@ -4,18 +4,20 @@
 //! |---|---|
 //! | [`run`] | what a request passes: engine, pool, generation, guard, slot |
 //! | [`prove`] | what a candidate passes: gate, suite, comparison, shadow |
-//! | [`build`] | components from sources |
+//! | `build` | components from sources |
 //!
 //! This module knows neither store nor origin. It answers decisions and says which generation gave
 //! them; whether a decision may be acted upon is checked in [`run::guard`].
 
 mod batches;
 pub mod bindings;
+#[cfg(feature = "cli")]
 pub mod build;
 mod changes;
 mod configuration;
 pub mod prove;
 pub mod run;
+#[cfg(feature = "modules")]
 mod sections;
 #[cfg(test)]
 mod testing;

@@ -209,6 +209,7 @@ impl Corral {
     }
 
     /// Counts a request whose client did not wait for its answer.
+    #[cfg(feature = "http")]
     pub(crate) fn note_disconnect(&self) {
         self.inner.metrics.http_disconnects.add(1);
     }

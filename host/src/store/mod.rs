@@ -23,6 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(feature = "http")]
 pub(crate) use self::redis::understands;
 pub use self::redis::{Audit, RedisStore, audit};
 pub use crate::name::{

@@ -1,4 +1,4 @@
-//! A balancer in front of three hosts, configured by the lines that README.md prints for it.
+//! A balancer in front of three hosts, configured by the lines that host/MANUAL.md prints for it.
 
 use std::fs;
 use std::process::Command;
@@ -11,9 +11,9 @@ use super::nginx::nginx;
 use super::port::free_port;
 use super::program::Program;
 
-const README: &str = include_str!("../../../README.md");
+const README: &str = include_str!("../../../host/MANUAL.md");
 
-/// Where the hosts are in README.md, and where the balancer listens there.
+/// Where the hosts are in host/MANUAL.md, and where the balancer listens there.
 const HOSTS: [&str; 3] = ["10.0.0.1:7070", "10.0.0.2:7070", "10.0.0.3:7070"];
 const LISTEN: &str = ":7000";
 
@@ -34,7 +34,7 @@ impl Balancer {
     /// Starts it in front of these hosts, as Debian ships it.
     ///
     /// # Errors
-    /// When it is not installed, or does not come up; with its log. When README.md has no lines for it.
+    /// When it is not installed, or does not come up; with its log. When host/MANUAL.md has no lines for it.
     pub async fn start(self, hosts: [String; 3]) -> anyhow::Result<Program> {
         let (home, port) = (tempfile::tempdir()?, free_port()?);
         let lines = self.lines(&hosts, port)?;
@@ -50,7 +50,7 @@ impl Balancer {
         }
     }
 
-    /// What README.md prints, with other addresses.
+    /// What host/MANUAL.md prints, with other addresses.
     fn lines(self, hosts: &[String; 3], port: u16) -> anyhow::Result<String> {
         let (name, listen) = match self {
             Self::Haproxy => ("haproxy", format!("bind {LISTEN}")),
@@ -60,11 +60,11 @@ impl Balancer {
             .split_once(&format!("```{name}\n"))
             .and_then(|(_, begun)| begun.split_once("```"));
         let mut lines =
-            lines.with_context(|| format!("README.md has no lines for {name}"))?.0.to_owned();
+            lines.with_context(|| format!("host/MANUAL.md has no lines for {name}"))?.0.to_owned();
         let (word, _) = listen.split_once(' ').context("two words")?;
         let here = (listen.as_str(), format!("{word} 127.0.0.1:{port}"));
         for (there, here) in HOSTS.into_iter().zip(hosts.iter().cloned()).chain([here]) {
-            ensure!(lines.contains(there), "README.md's lines for {name} have no {there}");
+            ensure!(lines.contains(there), "host/MANUAL.md's lines for {name} have no {there}");
             lines = lines.replace(there, &here);
         }
         Ok(lines)

@@ -61,6 +61,7 @@ impl Decimal {
     }
 
     /// Its value as an integer, if it is one that fits.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn to_i64(&self) -> Option<i64> {
         if self.scale > 0 { None } else { self.to_string().parse().ok() }
     }

@@ -1,12 +1,7 @@
 //! The default policy, checked in as a component so that building the host needs no second target.
 
-use std::env;
-use std::path::PathBuf;
-
 use wasmtime::Engine;
 use wasmtime::component::Component;
-
-use super::compiled::Shelf;
 
 /// What was compiled of it when a release was packaged; empty in every other build.
 #[cfg(feature = "packaged")]
@@ -50,26 +45,15 @@ pub(in crate::policy) fn packaged(engine: &Engine) -> Option<Component> {
     }
 }
 
-/// Where a host keeps what it compiled of the default policy for its next start: in the cache folder
-/// that the service manager gives it, or in that of its user.
-pub(in crate::policy) fn shelf(engine: &Engine) -> Option<Shelf> {
-    let of_user = || {
-        let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let caches = caches.or_else(|| Some(env::home_dir()?.join(".cache")))?;
-        caches.is_absolute().then(|| caches.join("corral"))
-    };
-    // systemd's, if the unit has CacheDirectory=.
-    let folder = env::var_os("CACHE_DIRECTORY").map(PathBuf::from).or_else(of_user)?;
-    Shelf::within(&folder, engine)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::env::consts::ARCH;
+
     use super::*;
 
     #[test]
     fn the_default_policy_can_be_packaged_for_every_processor_of_this_kind() {
-        let target = &format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        let target = &format!("{}-unknown-linux-gnu", ARCH);
         assert!(compile_builtin(target).unwrap().len() > 10_000);
         assert!(compile_builtin("pdp11-unknown-none").is_err());
     }

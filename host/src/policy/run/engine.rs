@@ -96,8 +96,6 @@ pub struct Engine {
     limits: Arc<Limits>,
     compiled: Arc<Compiled>,
     shelf: Option<Arc<Shelf>>,
-    /// That of the default policy.
-    own_shelf: Option<Arc<Shelf>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -126,9 +124,7 @@ impl Engine {
         let inner = wasmtime::Engine::new(&wasm_config())
             .map_err(|error| EngineError::Unsupported(format!("{error:#}")))?;
         tick(&inner)?;
-        let own_shelf = builtin::shelf(&inner).map(Arc::new);
-        let (limits, compiled) = (Arc::new(limits), Arc::default());
-        Ok(Self { inner, limits, compiled, shelf: None, own_shelf })
+        Ok(Self { inner, limits: Arc::new(limits), compiled: Arc::default(), shelf: None })
     }
 
     /// The same engine, which keeps what it compiles beside this file too.
@@ -162,14 +158,13 @@ impl Engine {
             return Ok(known);
         }
         let is_builtin = component == builtin::builtin();
-        let shelf = if is_builtin { &self.own_shelf } else { &self.shelf };
-        let packaged = if is_builtin { builtin::packaged(&self.inner) } else { None };
-        let shelved = || shelf.as_ref().and_then(|shelf| shelf.take(&self.inner, &digest));
+        let packaged = is_builtin.then(|| builtin::packaged(&self.inner)).flatten();
+        let shelved = || self.shelf.as_ref().and_then(|shelf| shelf.take(&self.inner, &digest));
         let made = match packaged.or_else(shelved) {
             Some(made) => made,
             None => {
                 let made = Component::from_binary(&self.inner, component)?;
-                if let Some(shelf) = shelf {
+                if let Some(shelf) = &self.shelf {
                     shelf.put(&digest, &made);
                 }
                 made

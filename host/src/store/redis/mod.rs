@@ -53,6 +53,7 @@ use clock::StoreClock;
 use eviction::Eviction;
 use link::{Link, Listening};
 use names::Names;
+#[cfg(feature = "http")]
 pub(crate) use reply::understands;
 use scripts::Scripts;
 use url::{client, unavailable};

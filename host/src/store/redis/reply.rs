@@ -55,6 +55,7 @@ pub(super) fn take_reply(arrived: &mut BytesMut) -> io::Result<Option<Reply>> {
 }
 
 /// Whether everything that has arrived is whole answers.
+#[cfg(feature = "http")]
 pub(crate) fn understands(mut arrived: BytesMut) -> bool {
     loop {
         match take_reply(&mut arrived) {

@@ -5,14 +5,18 @@ use std::borrow::Cow;
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
-use wit_component::ComponentEncoder;
 
 use super::{CONTRACT, Finding, Rejection, Stage};
 use crate::policy::Engine;
 use crate::policy::bindings::{Policy, PolicyPre};
 use crate::policy::run::engine::Budget;
 use crate::policy::run::pool::one_line;
-use crate::policy::sections;
+
+#[cfg(feature = "modules")]
+mod modules;
+
+#[cfg(feature = "modules")]
+pub(in crate::policy) use modules::encode;
 
 /// What the world's interface exports.
 const EXPORTS: [&str; 6] = ["describe", "configure", "plan", "row-tags", "step", "invalidate"];
@@ -32,15 +36,12 @@ pub(super) fn prepare(engine: &Engine, bytes: &[u8]) -> Result<PolicyPre<Budget>
     check_exports(engine, &component)
 }
 
-/// Makes a core module into a component.
-///
-/// # Errors
-/// [`Rejection`] says what the module lacks for it.
-pub(in crate::policy) fn encode(module: &[u8]) -> Result<Vec<u8>, Rejection> {
-    check_module(module)?;
-    let encoded =
-        ComponentEncoder::default().module(module).and_then(|mut encoder| encoder.encode());
-    encoded.map_err(|error| Rejection::reason(Stage::Exports, one_line(&format!("{error:#}"))))
+/// A core module stays what it is: this build has nothing to make a component of it with.
+#[cfg(not(feature = "modules"))]
+fn encode(_module: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let reason = "it is a core module, and this host takes components alone; `corral policy build` \
+                  makes one";
+    Err(Rejection::reason(Stage::Format, reason))
 }
 
 fn check_size(bytes: &[u8], limit: usize) -> Result<(), Rejection> {
@@ -83,31 +84,6 @@ fn encoding(bytes: &[u8]) -> Result<Encoding, Rejection> {
         }
     }
     outermost.ok_or_else(|| Rejection::reason(Stage::Format, "it has no header"))
-}
-
-/// A module that imports nothing and says for which contract it was built.
-fn check_module(module: &[u8]) -> Result<(), Rejection> {
-    let mut described = false;
-    let mut imports = Vec::new();
-    for payload in Parser::new(0).parse_all(module).filter_map(Result::ok) {
-        if let Payload::CustomSection(section) = payload {
-            described |= section.name().starts_with(sections::CONTRACT_SECTION);
-        } else if let Payload::ImportSection(section) = payload {
-            for import in section.into_imports().filter_map(Result::ok) {
-                let at = format!("{}::{}", import.module, import.name);
-                imports.push(Finding::new(at, "imported by the core module"));
-            }
-        }
-    }
-    if !imports.is_empty() {
-        return Err(imports_something(imports));
-    }
-    if !described {
-        let reason = "it is a core module that does not say for which contract it was built: \
-                      it has no `component-type` section, as bindings from policy.wit leave one";
-        return Err(Rejection::reason(Stage::Exports, reason));
-    }
-    Ok(())
 }
 
 fn imports_something(findings: Vec<Finding>) -> Rejection {

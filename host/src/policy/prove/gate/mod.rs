@@ -20,6 +20,7 @@ use crate::policy::run::generation::{Origin, Parts};
 use crate::policy::run::pool::{Instance, Pinned, Pool, Unready};
 use crate::policy::{Engine, Manifest, Policy, Trap};
 
+#[cfg(feature = "cli")]
 pub(in crate::policy) use artefact::encode;
 pub use conditions::{Conditions, HotRead, QueryConditions};
 use explore::Learned;
