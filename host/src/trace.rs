@@ -37,11 +37,13 @@ pub enum TraceError {
 fn unpacked(path: &Path) -> io::Result<Vec<u8>> {
     let mut xz = Command::new("xz");
     let output = xz.args(["--decompress", "--stdout", "--"]).arg(path).output();
-    let output = output.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            io::Error::other("it is in xz, and the program xz is missing (Debian: xz-utils)")
+    let output = output.map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return io::Error::other(
+                "it is in xz, and the program xz is missing (Debian: xz-utils)",
+            );
         }
-        _ => error,
+        error
     })?;
     if output.status.success() {
         return Ok(output.stdout);

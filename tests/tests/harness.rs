@@ -254,7 +254,7 @@ async fn the_shop_holds_what_is_expected_of_it() {
 fn a_trace_is_the_same_raw_and_packed() {
     let accesses = [7, 0, u32::MAX, 7, 0x0102_0304];
     let raw: Vec<u8> = accesses.iter().flat_map(|access| access.to_be_bytes()).collect();
-    let packed = packed(&raw);
+    let packed = packed(&raw).unwrap();
     let from_raw = read_trace(&raw).unwrap();
     assert_eq!(from_raw.accesses(), accesses);
     assert_eq!(read_trace(&packed).unwrap(), from_raw);
@@ -267,12 +267,12 @@ fn a_trace_is_the_same_raw_and_packed() {
 }
 
 /// What the program xz makes of these bytes.
-fn packed(raw: &[u8]) -> Vec<u8> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), raw).unwrap();
-    let xz = std::process::Command::new("xz").arg("--stdout").arg(file.path()).output().unwrap();
+fn packed(raw: &[u8]) -> std::io::Result<Vec<u8>> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), raw)?;
+    let xz = Command::new("xz").arg("--stdout").arg(file.path()).output()?;
     assert!(xz.status.success());
-    xz.stdout
+    Ok(xz.stdout)
 }
 
 #[test]

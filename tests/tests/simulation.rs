@@ -20,7 +20,11 @@ fn no_promise_is_broken() {
     let tally = campaign.run(u64::MAX, |_| {});
     if let Some(found) = tally.found {
         let violations: Vec<_> = found.violations.iter().map(ToString::to_string).collect();
-        panic!("{}\nsee it with: simulate --seed {}", violations.join("\n"), found.seed);
+        panic!(
+            "{}\nsee it with: corral-tests simulate --seed {}",
+            violations.join("\n"),
+            found.seed
+        );
     }
     assert_eq!(tally.schedules, SCHEDULES);
     println!("{} requests, {} operations on the store", tally.requests, tally.store_operations);

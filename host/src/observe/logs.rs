@@ -36,7 +36,7 @@ pub fn start(format: LogFormat, level: Level) {
         Level::Narrated => "error",
     };
     let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse().ok());
-    let filter = wanted.or_else(|| usual.parse().ok()).unwrap_or_else(Targets::new);
+    let filter: Targets = wanted.or_else(|| usual.parse().ok()).unwrap_or_default();
     let has_colours = std::io::stderr().is_terminal() && !wants_no_color();
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(has_colours)

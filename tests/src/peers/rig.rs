@@ -103,8 +103,8 @@ pub(crate) async fn service(
     redis_url: &str,
 ) -> anyhow::Result<Program> {
     let port = free_port()?;
-    let mut command = Command::new(build_dir()?.join("peers"));
-    command.args(["service", name, "--listen", &format!("127.0.0.1:{port}")]);
+    let mut command = Command::new(build_dir()?.join("corral-tests"));
+    command.args(["peers", "service", name, "--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--threads", &threads.to_string(), "--redis", redis_url]);
     Program::start(command, tempfile::tempdir()?, port, "/item?id=1").await
 }

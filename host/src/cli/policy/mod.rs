@@ -76,7 +76,7 @@ pub(super) enum PolicyCommand {
                             corral policy diff builtin policy.wasm --trace web.trace.xz --rate 500 \
                             --entity product.page --cost-ms 3"
     )]
-    Diff(diff::Diff),
+    Diff(Box<diff::Diff>),
     /// Lets a component be asked beside the policy in force of a running host, without effect.
     #[command(after_help = "Examples:\n  corral policy shadow policy.wasm --sample 0.1\n  \
                             corral policy shadow --report\n  corral policy shadow --end")]

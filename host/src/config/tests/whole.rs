@@ -196,7 +196,7 @@ fn a_policy_is_told_what_it_needs() {
     assert_eq!(profile.terms, terms);
     let user =
         vec![Piece::Text("user:".to_owned()), Piece::Value(Source::Argument("id".to_owned()))];
-    assert_eq!(profile.tags, [user.clone()]);
+    assert_eq!(profile.tags, std::slice::from_ref(&user));
     let [rename] = profile.writes.as_slice() else { panic!("{:?}", profile.writes) };
     assert_eq!((rename.name.as_str(), rename.way), ("rename", Way::Removed));
     assert_eq!(parameters(&rename.parameters), ["id:int8", "name:text", "email:text"]);

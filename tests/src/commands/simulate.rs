@@ -1,10 +1,8 @@
 //! Simulates hosts over a store and an origin that fail, and looks for a broken promise.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum as _};
+use clap::ValueEnum as _;
 use corral_tests::sim::{Campaign, Churn, Found, Protection, Scene, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -12,9 +10,9 @@ use serde_json::json;
 /// Runs the real cache of several hosts in virtual time, under every fault, and judges what its
 /// clients saw. Fails when a promise was broken, and says how to see it again.
 ///
-/// Example: simulate --requests 1000000
-#[derive(Parser)]
-struct Args {
+/// Example: corral-tests simulate --requests 1000000
+#[derive(clap::Args)]
+pub(crate) struct Args {
     /// Stop after so many requests of simulated clients, all schedules together.
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
@@ -46,15 +44,14 @@ struct Args {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    let holds = match args.seed {
-        None if args.churn.is_some() => churn(args.churn.unwrap_or_default()),
-        Some(seed) => replay(seed, args.without),
-        None if args.controls => controls(&args),
-        None => campaign(&args),
-    };
-    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Whether no promise was broken, or with `--controls` each protection was missed.
+pub(crate) fn run(args: &Args) -> bool {
+    match (args.seed, args.churn) {
+        (Some(seed), _) => replay(seed, args.without),
+        (None, Some(keys)) => churn(keys),
+        (None, None) if args.controls => controls(args),
+        (None, None) => campaign(args),
+    }
 }
 
 /// An hour of short-lived keys; true: the indexes kept within their bound.
@@ -125,7 +122,7 @@ fn report(args: &Args, tally: &Tally) {
         None => println!("no promise was broken"),
         Some(Found { seed, violations, .. }) => {
             violations.iter().for_each(|violation| println!("BROKEN {violation}"));
-            println!("see it with       simulate --seed {seed}");
+            println!("see it with       corral-tests simulate --seed {seed}");
         }
     }
 }

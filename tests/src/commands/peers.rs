@@ -1,13 +1,11 @@
 //! Measures Corral beside what people would use instead, and what it costs as it grows.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{ArgGroup, Parser, Subcommand};
+use clap::{ArgGroup, Subcommand};
 use corral_tests::peers::compare::{self, Effort};
 use corral_tests::peers::growth::{self, Sizes};
 use corral_tests::peers::peer::Peer;
@@ -20,10 +18,10 @@ use serde::Serialize;
 /// them in turn for several rounds, and prints medians, spreads, processor time and ratios. Fails
 /// when a ratio that is promised does not hold.
 ///
-/// Example: peers --rounds 5 --json out.json --svg out.svg
-#[derive(Parser)]
+/// Example: corral-tests peers --rounds 5 --json out.json --svg out.svg
+#[derive(clap::Args)]
 #[command(group(ArgGroup::new("what")), args_conflicts_with_subcommands = true)]
-struct Args {
+pub(crate) struct Args {
     /// Rounds; in each one every server has its turn.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -62,29 +60,19 @@ enum Inner {
     Service(service::Options),
 }
 
-fn main() -> ExitCode {
-    let args = Args::parse();
+/// Whether every ratio that is promised holds.
+///
+/// # Errors
+/// When a server can't be installed, started or measured.
+pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     if let Some(Inner::Service(options)) = &args.inner {
-        return ended(service::run(options).map(|()| true));
+        return service::run(options).map(|()| true);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|it| it.block_on(run(&args)));
-    ended(outcome)
-}
-
-fn ended(outcome: anyhow::Result<bool>) -> ExitCode {
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("peers: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    crate::on_runtime(measure(args))
 }
 
 /// Prints what was measured, and says whether what must hold does.
-async fn run(args: &Args) -> anyhow::Result<bool> {
+async fn measure(args: &Args) -> anyhow::Result<bool> {
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(Duration::from_millis(200));
     // Indicatif draws to terminals alone, and these minutes are long for a log too.

@@ -1,12 +1,10 @@
 //! Runs a scenario over real servers at full size, and prints what came of it.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use corral_host::policy::build::Language;
 use corral_tests::authors;
 use corral_tests::scenario::real::command::Real;
@@ -19,14 +17,8 @@ use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
 
 /// Starts private servers and hosts, plays one scenario, and prints a JSON document, or a table.
-#[derive(Parser)]
-struct Args {
-    #[command(subcommand)]
-    scenario: Scenario,
-}
-
 #[derive(Subcommand)]
-enum Scenario {
+pub(crate) enum Scenario {
     /// Readers of one value on two hosts: cold, expired, behind an orphan lease, with a killed holder.
     Stampede {
         /// Readers at once.
@@ -251,20 +243,8 @@ enum Scenario {
     },
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match play(Args::parse().scenario).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("scenario: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 /// Whether every promise was kept that the scenario judges.
-async fn play(scenario: Scenario) -> anyhow::Result<bool> {
+pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
     match scenario {
         Scenario::Stampede { readers, rounds, load_ms } => {
             let told = |line: &stampede::Line| eprintln!("{line:?}");

@@ -1,11 +1,9 @@
 //! Replays a recorded access stream as product pages over HTTP.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{ArgGroup, Parser};
+use clap::ArgGroup;
 use corral_tests::fleet::Fleet;
 use corral_tests::replay::{Replay, Summary};
 use corral_tests::shop::Shop;
@@ -18,10 +16,10 @@ const HOSTS: usize = 2;
 /// Replays a trace as product pages, checks every answer, and compares the origin's loads with the
 /// distinct keys. Fails when an answer is wrong or a key was loaded more than once.
 ///
-/// Example: replay --self-contained --trace web12.trace.xz
-#[derive(Parser)]
+/// Example: corral-tests replay --self-contained --trace web12.trace.xz
+#[derive(clap::Args)]
 #[command(group(ArgGroup::new("whom").required(true).args(["url", "self_contained"])))]
-struct Args {
+pub(crate) struct Args {
     /// A file of big-endian 32-bit integers, one per access; xz or raw.
     #[arg(long)]
     trace: PathBuf,
@@ -55,20 +53,8 @@ struct Args {
     json: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("replay: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 /// Prints the summary, and says whether it holds.
-async fn run(args: &Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<bool> {
     let summary = replay(args).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
