@@ -1,7 +1,7 @@
 //! Access: bearer tokens by scope. A scope without one is open, but not to web pages.
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
 use crate::config::{Config, Secret};

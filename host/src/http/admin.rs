@@ -6,10 +6,11 @@ pub(super) mod shadow;
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderName};
+use hyper::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::policy::Origin;

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::body::{Body, HttpBody as _};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -94,7 +95,7 @@ fn of_media(headers: &HeaderMap, media: &'static str) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderName;
+    use hyper::header::HeaderName;
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()

@@ -16,15 +16,14 @@ mod unique;
 mod write;
 
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::Either;
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::service::Service as _;
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::service::TowerToHyperService;
 
 use crate::service::{Corral, Readiness};

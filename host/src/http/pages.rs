@@ -6,8 +6,8 @@
 
 use std::net::Ipv6Addr;
 
-use axum::http::header::{HOST, HeaderName, ORIGIN};
-use axum::http::{HeaderMap, HeaderValue};
+use hyper::HeaderMap;
+use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 
 use super::problem::Problem;
 

@@ -1,12 +1,15 @@
 //! `GET /read/{entity}` and `POST /query`.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use http_body_util::{Either, Full};
+use hyper::header::{
+    AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
+};
+use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use crate::beside::Beside;
 use crate::cache::Answer;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use hyper::HeaderMap;
 
 use crate::service::{Arguments, ExplainError, Explained};
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, StatusCode};
 
 use crate::policy::ShadowReport;
 use crate::service::ShadowError;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::pulse::Pulse;

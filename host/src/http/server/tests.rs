@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, JoinSet};
