@@ -76,7 +76,6 @@ fn same(token: &str, sent: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::Environment;
-    use axum::response::IntoResponse;
 
     #[test]
     fn a_scope_without_a_token_is_open() {

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ const WASM: &str = "application/wasm";
 /// A JSON body. What it should have been is said; what it was is not echoed.
 pub(super) async fn json<T: DeserializeOwned>(
     headers: &HeaderMap,
-    body: Body,
+    body: Incoming,
 ) -> Result<T, Problem> {
     let bytes = collect(headers, JSON, body, BODY_LIMIT).await?;
     let read = serde_json::from_slice(&bytes).and_then(|Unique| serde_json::from_slice(&bytes));
@@ -45,7 +45,7 @@ pub(super) async fn json<T: DeserializeOwned>(
 /// A body that is a component.
 pub(super) async fn component(
     headers: &HeaderMap,
-    body: Body,
+    body: Incoming,
     limit: usize,
 ) -> Result<Bytes, Problem> {
     collect(headers, WASM, body, limit).await
@@ -56,7 +56,7 @@ pub(super) async fn component(
 async fn collect(
     headers: &HeaderMap,
     media: &'static str,
-    body: Body,
+    body: Incoming,
     limit: usize,
 ) -> Result<Bytes, Problem> {
     plain(headers)?;

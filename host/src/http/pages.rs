@@ -96,7 +96,6 @@ fn same(host: &str, origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::response::IntoResponse as _;
 
     fn answer(headers: &[(&'static str, &str)]) -> u16 {
         let hosts = ["cache.internal".to_owned()];

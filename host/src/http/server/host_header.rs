@@ -58,7 +58,6 @@ mod tests {
     use super::*;
 
     fn settled(request: hyper::http::request::Builder) -> Result<Option<String>, u16> {
-        use axum::response::IntoResponse as _;
         let mut request = request.body(()).unwrap();
         settle(&mut request).map_err(|problem| problem.into_response().status().as_u16())?;
         let host = request.headers().get(HOST);

@@ -24,9 +24,8 @@ pub(super) struct Owing<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Owing<B> {
-    /// `bodiless`: the answer to HEAD, of which the body is not sent.
-    pub(super) fn new(body: B, pulse: Arc<Pulse>, bodiless: bool) -> Self {
-        let left = if bodiless { 0 } else { body.size_hint().lower() };
+    pub(super) fn new(body: B, pulse: Arc<Pulse>) -> Self {
+        let left = body.size_hint().lower();
         pulse.owe(left);
         Self { body, pulse, left, rest: Bytes::new() }
     }
