@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use axum::http::Method;
+use hyper::Method;
 use serde_json::Value;
 
 use super::client::{Carried, Host, encode};

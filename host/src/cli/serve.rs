@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::http::{Front, Manners, Notice, Server, Share, admin_router, shares};
+use crate::http::{Admin, Front, Manners, Notice, Server, Share, shares};
 use crate::service::{Corral, FAREWELL};
 
 use super::Failed;
@@ -59,7 +59,7 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     let (tell, notices) = watch::channel(Notice::Serve);
     let serving = (
         tokio::spawn(front.serve(Front::new(corral.clone()), notices.clone(), manners(clients))),
-        tokio::spawn(back.serve(admin_router(corral.clone()), notices, manners(operators))),
+        tokio::spawn(back.serve(Admin::new(corral.clone()), notices, manners(operators))),
     );
     let served = async { _ = tokio::join!(serving.0, serving.1) };
     let first = loop {

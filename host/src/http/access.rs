@@ -1,7 +1,7 @@
 //! Access: bearer tokens by scope. A scope without one is open, but not to web pages.
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
 use crate::config::{Config, Secret};
@@ -76,7 +76,6 @@ fn same(token: &str, sent: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::Environment;
-    use axum::response::IntoResponse;
 
     #[test]
     fn a_scope_without_a_token_is_open() {

@@ -1,94 +1,117 @@
 //! The admin face: the policy, metrics, and nothing that reads or writes data.
 
 mod explain;
-pub(super) mod shadow;
+mod shadow;
 
 use std::time::Instant;
 
-use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::policy::Origin;
 use crate::policy::prove::gate::Rejection;
-use crate::service::{Candidate, InstallError, Installed, PolicyStatus};
-
-pub(super) use explain::{explain, explain_candidate};
+use crate::service::{Candidate, Corral, InstallError, Installed};
 
 use super::access::Scope;
+use super::answered::{Answered, of_json, of_type};
 use super::problem::Problem;
-use super::{Face, body};
+use super::route::{self, Call, DELETE, GET, Handler, POST, PUT, to};
+use super::{Answers, Face, body, healthz, readyz};
+
+/// What operators see: the policy and metrics.
+pub struct Admin {
+    face: Face,
+}
+
+impl Admin {
+    /// The admin face of a host.
+    #[must_use]
+    pub fn new(corral: Corral) -> Self {
+        Self { face: Face { corral } }
+    }
+}
+
+/// The paths of the admin face.
+fn admin<'r>(method: &Method, path: &'r [&'r str]) -> Option<Handler<'r>> {
+    Some(match (method, path) {
+        (&GET, ["admin", "explain", entity]) => to(|call| explain::explain(call, entity)),
+        (&POST, ["admin", "explain", entity]) => to(|call| explain::candidate(call, entity)),
+        (&GET, ["admin", "policy"]) => to(policy),
+        (&PUT, ["admin", "policy"]) => to(put_policy),
+        (&GET, ["admin", "policy", "shadow"]) => to(shadow::report),
+        (&PUT, ["admin", "policy", "shadow"]) => to(shadow::start),
+        (&DELETE, ["admin", "policy", "shadow"]) => to(shadow::end),
+        (&GET, ["admin", "policy", "settings"]) => to(settings),
+        (&PUT, ["admin", "policy", "settings"]) => to(put_settings),
+        (&POST, ["admin", "policy", "rollback"]) => to(rollback),
+        (&GET, ["metrics"]) => to(metrics),
+        (&GET, ["healthz"]) => to(healthz),
+        (&GET, ["readyz"]) => to(readyz),
+        _ => return None,
+    })
+}
+
+impl Answers for Admin {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
+        let answer = route::answer(&self.face, admin, request).await;
+        answer.unwrap_or_else(Problem::into_response)
+    }
+}
 
 /// `GET /admin/policy`
-pub(super) async fn policy(
-    State(face): State<Face>,
-    headers: HeaderMap,
-) -> Result<Json<PolicyStatus>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    Ok(Json(face.corral.policies().status()))
+async fn policy(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    of_json(&call.face.corral.policies().status())
 }
 
 /// `PUT /admin/policy` with a component, or a core module. With `?rename=allow` it may name keys
 /// otherwise; with `?rename=learn` invalidations cover its names, and it does not come into force.
-pub(super) async fn put_policy(
-    State(face): State<Face>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
+async fn put_policy(call: Call<'_>) -> Result<Answered, Problem> {
     let asked = Instant::now();
-    face.check(Scope::Admin, &headers)?;
-    let learn = query.as_deref() == Some("rename=learn");
-    let allow_rename = learn || allows_rename(query.as_deref())?;
-    let bytes = component(&face, &headers, body).await?;
+    call.check(Scope::Admin)?;
+    let Call { face, headers, query, body } = call;
+    let learn = query == "rename=learn";
+    let allow_rename = learn || allows_rename(query)?;
+    let bytes = component(face, headers, body).await?;
     let candidate = Candidate::new(bytes.to_vec(), Origin::Pushed);
     if learn {
         let learned = face.corral.policies().learn(Candidate { asked, ..candidate }).await?;
         let Installed { generation, report, took_ms } = &learned;
         let learned = generation.summary();
-        return Ok(Json(json!({ "learned": learned, "report": report, "took_ms": took_ms })));
+        return of_json(&json!({ "learned": learned, "report": report, "took_ms": took_ms }));
     }
     let candidate = Candidate { allow_rename, asked, ..candidate };
-    Ok(Json(installed(&face.corral.policies().exchange(candidate).await?)))
+    of_json(&installed(&face.corral.policies().exchange(candidate).await?))
 }
 
 /// A body that is a component, of the size that the gate takes too.
-async fn component(face: &Face, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+async fn component(face: &Face, headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
     body::component(headers, body, face.corral.config().policy.limits.component_bytes).await
 }
 
 /// `GET /admin/policy/settings`
-pub(super) async fn settings(
-    State(face): State<Face>,
-    headers: HeaderMap,
-) -> Result<Json<Map<String, Value>>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    Ok(Json(face.corral.policies().settings()))
+async fn settings(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    of_json(&call.face.corral.policies().settings())
 }
 
 /// `PUT /admin/policy/settings` with a JSON object, as `[policy.settings]` would be.
-pub(super) async fn put_settings(
-    State(face): State<Face>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
+async fn put_settings(call: Call<'_>) -> Result<Answered, Problem> {
     let asked = Instant::now();
-    face.check(Scope::Admin, &headers)?;
-    let allow_rename = allows_rename(query.as_deref())?;
-    let settings: Map<String, Value> = body::json(&headers, body).await?;
-    let exchange = face.corral.policies().exchange_settings(&settings, allow_rename, asked);
-    Ok(Json(installed(&exchange.await?)))
+    call.check(Scope::Admin)?;
+    let allow_rename = allows_rename(call.query)?;
+    let settings: Map<String, Value> = body::json(call.headers, call.body).await?;
+    let exchange = call.face.corral.policies().exchange_settings(&settings, allow_rename, asked);
+    of_json(&installed(&exchange.await?))
 }
 
-fn allows_rename(query: Option<&str>) -> Result<bool, Problem> {
+fn allows_rename(query: &str) -> Result<bool, Problem> {
     match query {
-        None | Some("") => Ok(false),
-        Some("rename=allow") => Ok(true),
-        Some(_) => Err(Problem::malformed(
+        "" => Ok(false),
+        "rename=allow" => Ok(true),
+        _ => Err(Problem::malformed(
             "this path takes ?rename=allow, ?rename=learn for a component, or nothing",
         )),
     }
@@ -133,13 +156,10 @@ fn refused(rejection: &Rejection) -> Problem {
 }
 
 /// `POST /admin/policy/rollback`
-pub(super) async fn rollback(
-    State(face): State<Face>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    match face.corral.policies().rollback() {
-        Ok(generation) => Ok(Json(json!({ "active": generation.summary() }))),
+async fn rollback(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    match call.face.corral.policies().rollback() {
+        Ok(generation) => of_json(&json!({ "active": generation.summary() })),
         Err(nothing) => Err(Problem::new(
             StatusCode::CONFLICT,
             "nothing-to-roll-back",
@@ -150,10 +170,7 @@ pub(super) async fn rollback(
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(
-    State(face): State<Face>,
-    headers: HeaderMap,
-) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    face.check(Scope::Admin, &headers)?;
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], face.corral.metrics()))
+async fn metrics(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    Ok(of_type("text/plain; version=0.0.4", call.face.corral.metrics()))
 }

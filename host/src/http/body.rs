@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -25,7 +26,7 @@ const WASM: &str = "application/wasm";
 /// A JSON body. What it should have been is said; what it was is not echoed.
 pub(super) async fn json<T: DeserializeOwned>(
     headers: &HeaderMap,
-    body: Body,
+    body: Incoming,
 ) -> Result<T, Problem> {
     let bytes = collect(headers, JSON, body, BODY_LIMIT).await?;
     let read = serde_json::from_slice(&bytes).and_then(|Unique| serde_json::from_slice(&bytes));
@@ -44,7 +45,7 @@ pub(super) async fn json<T: DeserializeOwned>(
 /// A body that is a component.
 pub(super) async fn component(
     headers: &HeaderMap,
-    body: Body,
+    body: Incoming,
     limit: usize,
 ) -> Result<Bytes, Problem> {
     collect(headers, WASM, body, limit).await
@@ -55,7 +56,7 @@ pub(super) async fn component(
 async fn collect(
     headers: &HeaderMap,
     media: &'static str,
-    body: Body,
+    body: Incoming,
     limit: usize,
 ) -> Result<Bytes, Problem> {
     plain(headers)?;
@@ -94,7 +95,7 @@ fn of_media(headers: &HeaderMap, media: &'static str) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderName;
+    use hyper::header::HeaderName;
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()

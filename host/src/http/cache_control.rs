@@ -1,7 +1,7 @@
 //! What caches in front are told: whether they may keep an answer. Of a write they hear nothing, so
 //! unless the configuration says otherwise they ask each time, with the answer's `ETag`.
 
-use axum::http::HeaderValue;
+use hyper::header::HeaderValue;
 
 use crate::config::Config;
 

@@ -6,8 +6,8 @@
 
 use std::net::Ipv6Addr;
 
-use axum::http::header::{HOST, HeaderName, ORIGIN};
-use axum::http::{HeaderMap, HeaderValue};
+use hyper::HeaderMap;
+use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 
 use super::problem::Problem;
 
@@ -96,7 +96,6 @@ fn same(host: &str, origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::response::IntoResponse as _;
 
     fn answer(headers: &[(&'static str, &str)]) -> u16 {
         let hosts = ["cache.internal".to_owned()];

@@ -4,11 +4,11 @@
 
 mod of_requests;
 
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
-use axum::response::IntoResponse;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use serde_json::{Value, json};
+
+use super::answered::{Answered, of_type};
 
 /// Seconds after which a client may try again: long enough for a short outage to pass, short
 /// enough for a person.
@@ -23,7 +23,7 @@ pub struct Problem {
     detail: String,
     more: Vec<(&'static str, Value)>,
     /// As text: a problem is returned by value, and parsed headers are large.
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, Box<str>)>,
 }
 
 impl Problem {
@@ -46,7 +46,7 @@ impl Problem {
     }
 
     fn retry(mut self) -> Self {
-        self.header = Some(("retry-after", RETRY_AFTER_S));
+        self.header = Some(("retry-after", RETRY_AFTER_S.into()));
         self
     }
 
@@ -64,16 +64,16 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-row", "There is no such row", detail)
     }
 
-    /// 405.
+    /// 405 for a path that takes these methods.
     #[must_use]
-    pub fn method(allowed: &'static str) -> Self {
+    pub fn method(allowed: String) -> Self {
         let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
             "The method is not allowed here",
             format!("this path takes {allowed}"),
         );
-        problem.header = Some(("allow", allowed));
+        problem.header = Some(("allow", allowed.into()));
         problem
     }
 
@@ -121,7 +121,7 @@ impl Problem {
             "The body is coded",
             detail,
         );
-        problem.header = Some(("accept-encoding", "identity"));
+        problem.header = Some(("accept-encoding", "identity".into()));
         problem
     }
 
@@ -135,7 +135,7 @@ impl Problem {
             "The body has another media type",
             detail,
         );
-        problem.header = Some(("accept", media));
+        problem.header = Some(("accept", media.into()));
         problem
     }
 
@@ -168,7 +168,7 @@ impl Problem {
         let detail = format!("send Authorization: Bearer and the token of the scope {scope:?}");
         let mut problem =
             Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is required", detail);
-        problem.header = Some(("www-authenticate", "Bearer realm=\"corral\""));
+        problem.header = Some(("www-authenticate", "Bearer realm=\"corral\"".into()));
         problem
     }
 
@@ -198,19 +198,20 @@ impl Problem {
         }
         (self.status, document.to_string())
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response<Body> {
-        let header = self.header;
+    /// The answer that says so.
+    pub(super) fn into_response(mut self) -> Answered {
+        let header = self.header.take();
         let (status, document) = self.into_document();
-        let mut response = Response::new(Body::from(document));
+        let mut response = of_type("application/problem+json", document);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = header {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        // Every text above is one that a header can carry.
+        if let Some((name, value)) = header
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            headers.insert(HeaderName::from_static(name), value);
         }
         response
     }

@@ -1,44 +1,34 @@
 //! `GET /read/{entity}` and `POST /query`.
 
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
-use axum::response::IntoResponse;
-use http_body_util::{Either, Full};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{AGE, CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::beside::Beside;
 use crate::cache::Answer;
 use crate::service::{Arguments, ReadRequest};
 
 use super::access::{self, Scope};
+use super::answered::{Answered, of_type};
 use super::cache_status::cache_status;
 use super::etag::etag;
 use super::problem::Problem;
+use super::route::{Call, decoded};
 use super::{Face, body, cache_control, query_string};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const CORRAL_POLICY: HeaderName = HeaderName::from_static("corral-policy");
 
-/// The body of a hit is whole and in memory; that of anything else may be anything.
-pub(super) type AnswerBody = Either<Full<Bytes>, Body>;
-pub(super) type Answered = Response<AnswerBody>;
-
-/// `GET /read/{entity}?id=42`, and `HEAD`.
-pub(super) async fn read(
-    State(face): State<Face>,
-    path: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Result<Response<Body>, Problem> {
-    let Path(entity) = path.map_err(|error| Problem::malformed(error.body_text()))?;
-    let response = face.read(&entity, request.uri(), request.headers()).await?;
-    Ok(response.map(Body::new))
+/// `GET /read/{entity}?id=42`
+pub(super) async fn read(call: Call<'_>, entity: &str) -> Result<Answered, Problem> {
+    let entity = decoded("entity", entity)?;
+    call.face.read(&entity, call.query, call.headers).await
 }
 
-/// The entity of a request that is plainly a read: what a router would find out at the price of what
-/// the near cache costs. What is less plain (`HEAD`, an escaped name) is for the router.
-pub(super) fn plainly<B>(request: &hyper::Request<B>) -> Option<&str> {
+/// The entity of a request that is plainly a read: a near hit costs little more than finding that out
+/// in the table. What is less plain (`HEAD`, an escaped name) is for the table.
+pub(super) fn plainly<B>(request: &Request<B>) -> Option<&str> {
     let entity = request.uri().path().strip_prefix("/read/")?;
     let plain = !entity.is_empty() && !entity.contains(['%', '/']);
     (plain && request.method() == Method::GET).then_some(entity)
@@ -49,13 +39,13 @@ impl Face {
     pub(super) async fn read(
         &self,
         entity: &str,
-        uri: &Uri,
+        query: &str,
         headers: &HeaderMap,
     ) -> Result<Answered, Problem> {
         let edition = self.corral.edition();
         let config = edition.config();
         access::check(config, Scope::Read, headers)?;
-        let pairs = query_string::pairs(uri.query().unwrap_or_default())?;
+        let pairs = query_string::pairs(query)?;
         let request = ReadRequest {
             entity,
             arguments: Arguments::Text(&pairs),
@@ -68,15 +58,11 @@ impl Face {
 }
 
 /// `POST /query`
-pub(super) async fn query(
-    State(face): State<Face>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response<Body>, Problem> {
-    face.check(Scope::Read, &headers)?;
-    let request = body::json(&headers, body).await?;
-    let answer = face.corral.query(request).await?;
-    Ok(respond(answer, None, cache_control::usual(&face.corral.config())).map(Body::new))
+pub(super) async fn query(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Read)?;
+    let request = body::json(call.headers, call.body).await?;
+    let answer = call.face.corral.query(request).await?;
+    Ok(respond(answer, None, cache_control::usual(&call.face.corral.config())))
 }
 
 fn wants_fresh(headers: &HeaderMap) -> bool {
@@ -102,7 +88,7 @@ fn respond(
         }
         _ => match answer.body {
             Some(body) => json_response(body, cache_control),
-            None => Problem::no_row().into_response().map(Either::Right),
+            None => Problem::no_row().into_response(),
         },
     };
     let headers = response.headers_mut();
@@ -144,16 +130,14 @@ fn seconds(ms: u64) -> HeaderValue {
 }
 
 fn not_modified(cache_control: HeaderValue) -> Answered {
-    let mut response = Response::new(Either::Left(Full::default()));
+    let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response.headers_mut().insert(CACHE_CONTROL, cache_control);
     response
 }
 
 fn json_response(body: Bytes, cache_control: HeaderValue) -> Answered {
-    let mut response = Response::new(Either::Left(Full::new(body)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, cache_control);
+    let mut response = of_type("application/json", body);
+    response.headers_mut().insert(CACHE_CONTROL, cache_control);
     response
 }

@@ -1,37 +1,29 @@
 //! `POST /write/{entity}/{write}` and `POST /invalidate`.
 
-use axum::Json;
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::cache::{Invalidated, Wrote};
+use crate::cache::Invalidated;
 use crate::service::GivenTag;
 
 use super::access::Scope;
+use super::answered::{Answered, of_json};
+use super::body;
 use super::problem::Problem;
-use super::{Face, body};
+use super::route::{Call, decoded};
 
 /// `POST /write/{entity}/{write}` with a JSON object of parameters.
-pub(super) async fn write(
-    State(face): State<Face>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Wrote>, Problem> {
-    face.check(Scope::Write, &headers)?;
-    let Path((entity, write)) = path.map_err(|error| Problem::malformed(error.body_text()))?;
-    let arguments: Map<String, Value> = body::json(&headers, body).await?;
-    Ok(Json(face.corral.write(&entity, &write, &arguments).await?))
+pub(super) async fn write(call: Call<'_>, entity: &str, write: &str) -> Result<Answered, Problem> {
+    call.check(Scope::Write)?;
+    let (entity, write) = (decoded("entity", entity)?, decoded("write", write)?);
+    let arguments: Map<String, Value> = body::json(call.headers, call.body).await?;
+    of_json(&call.face.corral.write(&entity, &write, &arguments).await?)
 }
 
 /// The body of `POST /invalidate`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Named {
+struct Named {
     #[serde(default)]
     keys: Vec<String>,
     #[serde(default)]
@@ -52,25 +44,22 @@ struct NamedRead {
 }
 
 /// `POST /invalidate`
-pub(super) async fn invalidate(
-    State(face): State<Face>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    face.check(Scope::Write, &headers)?;
-    let named: Named = body::json(&headers, body).await?;
+pub(super) async fn invalidate(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Write)?;
+    let named: Named = body::json(call.headers, call.body).await?;
+    let corral = &call.face.corral;
     let reads: Vec<_> = named.reads.into_iter().map(|read| (read.entity, read.params)).collect();
     let counts = json!({
         "keys": named.keys.len(), "tags": named.tags.len(), "reads": reads.len(),
     });
-    let mut invalidated = face.corral.invalidate(&named.keys, &named.tags, &reads).await?;
-    if named.all && face.corral.flush().await == Invalidated::Pending {
+    let mut invalidated = corral.invalidate(&named.keys, &named.tags, &reads).await?;
+    if named.all && corral.flush().await == Invalidated::Pending {
         invalidated = Invalidated::Pending;
     }
-    Ok(Json(match invalidated {
+    of_json(&match invalidated {
         Invalidated::Done(removed) => {
             json!({ "named": counts, "removed": removed, "cache": "invalidated" })
         }
         Invalidated::Pending => json!({ "named": counts, "cache": "pending" }),
-    }))
+    })
 }

@@ -1,10 +1,10 @@
 //! What Corral hosts count while they are loaded.
 
 use anyhow::{Context, ensure};
-use axum::body::Bytes;
-use axum::http::header::AUTHORIZATION;
-use axum::http::{Request, StatusCode};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
+use hyper::header::AUTHORIZATION;
+use hyper::{Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use axum::http::Method;
+use hyper::Method;
 use serde_json::Value;
 
 use crate::cli::client::{Carried, Host};

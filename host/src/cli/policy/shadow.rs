@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use axum::http::Method;
+use hyper::Method;
 use serde_json::Value;
 
 use super::super::client::{Carried, Host};

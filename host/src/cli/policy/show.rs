@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use axum::http::Method;
+use hyper::Method;
 
 use crate::cli::client::{Carried, Host};
 use crate::cli::{Failed, load, say};

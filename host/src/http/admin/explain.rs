@@ -1,53 +1,37 @@
 //! `/admin/explain/{entity}`: what would become of a read, and why.
 
-use axum::Json;
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
-
-use crate::service::{Arguments, ExplainError, Explained};
+use crate::service::{Arguments, ExplainError};
 
 use super::super::access::Scope;
+use super::super::answered::{Answered, of_json};
 use super::super::problem::Problem;
+use super::super::route::{Call, decoded};
 use super::super::{Face, query_string};
 use super::component;
 
 /// `GET /admin/explain/{entity}?id=42`
-pub(in crate::http) async fn explain(
-    State(face): State<Face>,
-    path: Result<Path<String>, PathRejection>,
-    query: RawQuery,
-    headers: HeaderMap,
-) -> Result<Json<Explained>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    explained(&face, path, query, None).await
+pub(super) async fn explain(call: Call<'_>, entity: &str) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    explained(call.face, entity, call.query, None).await
 }
 
 /// `POST /admin/explain/{entity}?id=42` with a candidate: a component, or a core module.
-pub(in crate::http) async fn explain_candidate(
-    State(face): State<Face>,
-    path: Result<Path<String>, PathRejection>,
-    query: RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Explained>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    let candidate = component(&face, &headers, body).await?;
-    explained(&face, path, query, Some(candidate.to_vec())).await
+pub(super) async fn candidate(call: Call<'_>, entity: &str) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    let candidate = component(call.face, call.headers, call.body).await?;
+    explained(call.face, entity, call.query, Some(candidate.to_vec())).await
 }
 
 async fn explained(
     face: &Face,
-    path: Result<Path<String>, PathRejection>,
-    query: RawQuery,
+    entity: &str,
+    query: &str,
     candidate: Option<Vec<u8>>,
-) -> Result<Json<Explained>, Problem> {
-    let Path(entity) = path.map_err(|error| Problem::malformed(error.body_text()))?;
-    let query = query.0.unwrap_or_default();
-    let pairs = query_string::pairs(&query)?;
+) -> Result<Answered, Problem> {
+    let entity = decoded("entity", entity)?;
+    let pairs = query_string::pairs(query)?;
     match face.corral.explain(&entity, Arguments::Text(&pairs), candidate).await {
-        Ok(explained) => Ok(Json(explained)),
+        Ok(explained) => of_json(&explained),
         Err(ExplainError::Request(error)) => Err(error.into()),
         Err(ExplainError::Candidate(error)) => Err(error.into()),
     }

@@ -1,43 +1,23 @@
 //! `/admin/policy/shadow`: a candidate beside the policy in force, on live requests.
 
-use axum::Json;
-use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 
-use crate::policy::ShadowReport;
 use crate::service::ShadowError;
 
-use super::super::Face;
 use super::super::access::Scope;
+use super::super::answered::{Answered, of_json};
 use super::super::problem::Problem;
+use super::super::query_string;
+use super::super::route::Call;
 use super::component;
 
-/// How much of what happens a shadow is asked.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct Sampling {
-    #[serde(default = "everything")]
-    sample: f64,
-}
-
 /// `PUT /admin/policy/shadow?sample=0.1` with a component, or a core module.
-pub(in crate::http) async fn start(
-    State(face): State<Face>,
-    query: Result<Query<Sampling>, QueryRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<ShadowReport>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    let Query(Sampling { sample }) =
-        query.map_err(|error| Problem::malformed(error.body_text()))?;
-    if !(sample > 0.0 && sample <= 1.0) {
-        return Err(Problem::malformed("sample is a share of all requests: above 0, at most 1"));
-    }
-    let bytes = component(&face, &headers, body).await?;
-    match face.corral.policies().start_shadow(bytes.to_vec(), sample).await {
-        Ok(report) => Ok(Json(report)),
+pub(super) async fn start(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    let sample = sample(call.query)?;
+    let bytes = component(call.face, call.headers, call.body).await?;
+    match call.face.corral.policies().start_shadow(bytes.to_vec(), sample).await {
+        Ok(report) => of_json(&report),
         Err(ShadowError::Refused(error)) => Err(error.into()),
         Err(ShadowError::Thread(error)) => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -48,26 +28,30 @@ pub(in crate::http) async fn start(
     }
 }
 
+/// How much of what happens a shadow is asked; all of it, unless the query string says otherwise.
+fn sample(query: &str) -> Result<f64, Problem> {
+    let sample = match query_string::pairs(query).as_deref() {
+        Ok([]) => Some(1.0),
+        Ok([(name, share)]) if name == "sample" => share.parse().ok(),
+        Ok(_) | Err(_) => None,
+    };
+    sample.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| {
+        Problem::malformed(
+            "this path takes ?sample= with a share of all requests, above 0 and at most 1, or nothing",
+        )
+    })
+}
+
 /// `GET /admin/policy/shadow`
-pub(in crate::http) async fn report(
-    State(face): State<Face>,
-    headers: HeaderMap,
-) -> Result<Json<ShadowReport>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    face.corral.policies().shadow().map(Json).ok_or_else(none)
+pub(super) async fn report(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    of_json(&call.face.corral.policies().shadow().ok_or_else(none)?)
 }
 
 /// `DELETE /admin/policy/shadow`
-pub(in crate::http) async fn end(
-    State(face): State<Face>,
-    headers: HeaderMap,
-) -> Result<Json<ShadowReport>, Problem> {
-    face.check(Scope::Admin, &headers)?;
-    face.corral.policies().end_shadow().map(Json).ok_or_else(none)
-}
-
-fn everything() -> f64 {
-    1.0
+pub(super) async fn end(call: Call<'_>) -> Result<Answered, Problem> {
+    call.check(Scope::Admin)?;
+    of_json(&call.face.corral.policies().end_shadow().ok_or_else(none)?)
 }
 
 fn none() -> Problem {

@@ -1,6 +1,6 @@
 //! What went wrong with a request, as a problem document.
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::Problem;

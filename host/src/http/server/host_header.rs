@@ -1,9 +1,8 @@
 //! The host that a request names. A request has one header `Host` or none afterwards, over both protocols and in
 //! every form of a request's target, so that later checks look at one place.
 
-use axum::http::header::HOST;
-use axum::http::{HeaderValue, Version};
-use hyper::Request;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Request, Version};
 
 use crate::http::Problem;
 
@@ -58,8 +57,7 @@ const NAMES: [bool; 256] = {
 mod tests {
     use super::*;
 
-    fn settled(request: axum::http::request::Builder) -> Result<Option<String>, u16> {
-        use axum::response::IntoResponse as _;
+    fn settled(request: hyper::http::request::Builder) -> Result<Option<String>, u16> {
         let mut request = request.body(()).unwrap();
         settle(&mut request).map_err(|problem| problem.into_response().status().as_u16())?;
         let host = request.headers().get(HOST);

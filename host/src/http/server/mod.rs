@@ -18,20 +18,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Version};
-use axum::response::IntoResponse as _;
-use http_body_util::Either;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::read::{AnswerBody, Answered};
+use super::answered::{AnswerBody, Answered};
 use connection::Connection;
 pub use descriptors::{Share, shares};
 pub use notice::Notice;
@@ -223,14 +220,25 @@ fn answered(
         let bodiless = request.method() == Method::HEAD;
         let mut answer = match host_header::settle(&mut request) {
             Ok(()) => answers.answer(request).await,
-            Err(problem) => problem.into_response().map(Either::Right),
+            Err(problem) => problem.into_response(),
         };
+        if bodiless {
+            leave_out_body(&mut answer);
+        }
         if pulse.is_leaving() && version < Version::HTTP_2 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let answer = answer.map(|body| Owing::new(body, pulse, bodiless));
+        let answer = answer.map(|body| Owing::new(body, pulse));
         drop(underway);
         Ok(answer)
+    }
+}
+
+/// Leaves the length in the place of a body, as the answer to HEAD has it.
+fn leave_out_body(answer: &mut Answered) {
+    let body = std::mem::take(answer.body_mut());
+    if let Some(length @ 1..) = body.size_hint().exact() {
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::pulse::Pulse;
@@ -24,9 +24,8 @@ pub(super) struct Owing<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Owing<B> {
-    /// `bodiless`: the answer to HEAD, of which the body is not sent.
-    pub(super) fn new(body: B, pulse: Arc<Pulse>, bodiless: bool) -> Self {
-        let left = if bodiless { 0 } else { body.size_hint().lower() };
+    pub(super) fn new(body: B, pulse: Arc<Pulse>) -> Self {
+        let left = body.size_hint().lower();
         pulse.owe(left);
         Self { body, pulse, left, rest: Bytes::new() }
     }

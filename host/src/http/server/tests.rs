@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,7 +22,7 @@ impl Answers for Greets {
             "/large" => Bytes::from(vec![b'x'; LARGE]),
             _ => Bytes::from_static(b"hello"),
         };
-        Response::new(Either::Left(Full::new(body)))
+        Response::new(Full::new(body))
     }
 }
 
@@ -215,6 +215,19 @@ async fn what_is_no_request_is_answered_with_a_document() {
         let document: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(document["status"], status, "{document}");
     }
+}
+
+#[tokio::test]
+async fn over_http_2_too_the_answer_to_head_is_a_length_without_a_body() {
+    let stream = TcpStream::connect(server(10).await).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::head("http://corral/").body(Full::new(Bytes::new())).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.headers()[CONTENT_LENGTH], "5");
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Requests that hyper can't read. It answers them itself, with a status and nothing more; in the place
 //! of that stands a problem document, written here byte by byte: there is no request to answer.
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 
 use super::HEAD_BYTES;
 use crate::http::Problem;
