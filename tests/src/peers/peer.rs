@@ -19,9 +19,9 @@ pub enum Peer {
     CorralNear(usize),
     /// Corral, from the store, on so many threads.
     CorralStore(usize),
-    /// hyper, a constant from memory, on so many threads.
+    /// axum, a constant from memory, on so many threads.
     Constant(usize),
-    /// hyper and Redis, one multiplexed connection, by hand, on so many threads.
+    /// axum and Redis, one multiplexed connection, by hand, on so many threads.
     HandWritten(usize),
     /// nginx, `proxy_cache`.
     Nginx,
@@ -68,8 +68,8 @@ impl Peer {
         match self {
             Self::CorralNear(threads) => format!("Corral, near hits, {}", on(threads)),
             Self::CorralStore(threads) => format!("Corral, store hits, {}", on(threads)),
-            Self::Constant(threads) => format!("hyper, a constant, {}", on(threads)),
-            Self::HandWritten(threads) => format!("hyper + redis by hand, {}", on(threads)),
+            Self::Constant(threads) => format!("axum, a constant, {}", on(threads)),
+            Self::HandWritten(threads) => format!("axum + redis by hand, {}", on(threads)),
             Self::Nginx => "nginx proxy_cache".to_owned(),
             Self::NginxLua => "nginx + Lua, Redis GET".to_owned(),
             Self::Varnish => "Varnish".to_owned(),

@@ -1,22 +1,22 @@
-//! What somebody would write by hand: a service over Redis, with hyper, the same one with a constant
+//! What somebody would write by hand: an axum service over Redis, the same one with a constant
 //! instead, and the origin that HTTP caches stand before. Each is a process of its own, this
 //! program started with other arguments.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use clap::ValueEnum;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
@@ -50,6 +50,11 @@ pub struct Options {
     pub redis: String,
 }
 
+#[derive(Deserialize)]
+struct Wanted {
+    id: u64,
+}
+
 /// Serves until the process is ended.
 ///
 /// # Errors
@@ -66,33 +71,22 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
-    let values = match options.service {
-        Service::Constant => Values::Kept(constants()),
+    let router = match options.service {
+        Service::Constant => Router::new().route("/item", get(constant)).with_state(constants()),
         Service::Redis => {
             let client = redis::Client::open(options.redis.as_str())?;
             let connection = client.get_multiplexed_async_connection().await.context("--redis")?;
-            Values::Stored(connection)
+            Router::new().route("/item", get(stored)).with_state(connection)
         }
-        Service::Origin => Values::Made,
+        Service::Origin => Router::new().route("/item", get(made)),
     };
     let listener = TcpListener::bind(options.listen).await.context("--listen")?;
-    loop {
-        let (stream, _client) = listener.accept().await?;
-        // Without it small answers wait for the client's acknowledgement.
+    // Without it small answers wait for the client's acknowledgement.
+    let listener = listener.tap_io(|stream| {
         let _best_effort = stream.set_nodelay(true);
-        let values = values.clone();
-        let service = service_fn(move |request| answer(values.clone(), request));
-        let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(serving);
-    }
-}
-
-/// Where a service has its values from.
-#[derive(Clone)]
-enum Values {
-    Kept(&'static [Bytes]),
-    Stored(MultiplexedConnection),
-    Made,
+    });
+    axum::serve(listener, router).await?;
+    Ok(())
 }
 
 fn constants() -> &'static [Bytes] {
@@ -100,49 +94,31 @@ fn constants() -> &'static [Bytes] {
     Vec::leak(all.collect())
 }
 
-/// The answer to `GET /item?id=42`.
-async fn answer(
-    values: Values,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let found = match wanted(&request) {
-        Some(id) => value(values, id).await,
-        None => Err(StatusCode::NOT_FOUND),
-    };
-    Ok(found.unwrap_or_else(|status| {
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = status;
-        response
-    }))
+async fn constant(
+    State(all): State<&'static [Bytes]>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, StatusCode> {
+    let index = usize::try_from(wanted.id).map_err(|_| StatusCode::NOT_FOUND)?;
+    let body = all.get(index).ok_or(StatusCode::NOT_FOUND)?;
+    Ok(json(body.clone()))
 }
 
-fn wanted(request: &Request<Incoming>) -> Option<u64> {
-    let query = request.uri().query().filter(|_| request.uri().path() == "/item")?;
-    let mut parameters = query.split('&');
-    parameters.find_map(|parameter| parameter.strip_prefix("id="))?.parse().ok()
+async fn stored(
+    State(mut redis): State<MultiplexedConnection>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, StatusCode> {
+    let found: Result<Option<Bytes>, _> = redis.get(format!("item:{}", wanted.id)).await;
+    let body = found.map_err(|_| StatusCode::BAD_GATEWAY)?.ok_or(StatusCode::NOT_FOUND)?;
+    Ok(json(body))
 }
 
-async fn value(values: Values, id: u64) -> Result<Response<Full<Bytes>>, StatusCode> {
-    match values {
-        Values::Kept(all) => {
-            let index = usize::try_from(id).map_err(|_| StatusCode::NOT_FOUND)?;
-            Ok(json(all.get(index).ok_or(StatusCode::NOT_FOUND)?.clone()))
-        }
-        Values::Stored(mut redis) => {
-            let found: Result<Option<Bytes>, _> = redis.get(format!("item:{id}")).await;
-            Ok(json(found.map_err(|_| StatusCode::BAD_GATEWAY)?.ok_or(StatusCode::NOT_FOUND)?))
-        }
-        Values::Made => {
-            let mut response = json(Bytes::from(item::body(id, item::BYTES)));
-            let hour = HeaderValue::from_static("max-age=3600");
-            response.headers_mut().insert(CACHE_CONTROL, hour);
-            Ok(response)
-        }
-    }
-}
-
-fn json(body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+async fn made(Query(wanted): Query<Wanted>) -> Response {
+    let mut response = json(Bytes::from(item::body(wanted.id, item::BYTES)));
+    let hour = axum::http::HeaderValue::from_static("max-age=3600");
+    response.headers_mut().insert(CACHE_CONTROL, hour);
     response
+}
+
+fn json(body: Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
