@@ -1,6 +1,6 @@
-//! The world of `wit/policy.wit`, for whatever makes [`Decisions`]. The only file that names generated
-//! types, and the only one that is not safe Rust: exported functions and the cell that an instance
-//! keeps its policy in have to be said somewhere.
+//! The world of `wit/policy.wit`, for any type that makes [`Decisions`]. This is the only file that
+//! names generated types, and the only one with unsafe Rust: exported functions and the cell that
+//! an instance keeps its policy in need it.
 #![allow(unsafe_code, reason = "exports and a static cell; see the head of this file")]
 
 use alloc::string::String;
@@ -24,8 +24,8 @@ pub mod bindings {
         pub_export_macro: true,
         export_macro_name: "export_world",
         default_bindings_module: "corral_core::component::bindings",
-        // What is the same on both sides needs no conversion. The rest holds a name of our own
-        // type.
+        // Types that are the same on both sides need no conversion. The others hold a `Key` or a
+        // `Tag`, which are strings in the contract.
         with: {
             "corral:policy/types@0.2.0/action": crate::Action,
             "corral:policy/types@0.2.0/argument": crate::Argument,
@@ -65,11 +65,11 @@ pub mod bindings {
     });
 }
 
-/// The instance's policy, from `configure` on.
+/// The instance's policy; empty until `configure`.
 pub struct Configured<D>(OnceCell<D>);
 
 impl<D> Configured<D> {
-    /// Of an instance that was told nothing yet.
+    /// The cell of an instance that is not configured yet.
     #[must_use]
     pub const fn new() -> Self {
         Self(OnceCell::new())
@@ -82,11 +82,12 @@ impl<D> Default for Configured<D> {
     }
 }
 
-// SAFETY: the module is built without threads, so no two of them can reach the cell.
+// SAFETY: the module is built without threads, so no two threads can reach the cell.
 #[cfg(not(target_feature = "atomics"))]
 unsafe impl<D> Sync for Configured<D> {}
 
-/// Which decisions a component exports, and where it keeps them; [`export!`](crate::export) says it.
+/// Which decisions a component exports, and the cell that it keeps them in;
+/// [`export!`](crate::export) implements it.
 pub trait Exported: 'static {
     /// The decisions.
     type Decisions: Decisions + 'static;
@@ -111,7 +112,7 @@ impl<E: Exported> decisions::Guest for Component<E> {
             .map_err(|_| vec![Objection::to_setting("", "this instance is configured already")])
     }
 
-    /// Without a configuration there are no entities.
+    /// Before `configure` there are no entities.
     fn plan(request: Request) -> Result<wit::Plan, Refusal> {
         let policy = E::configured().0.get().ok_or(Refusal::UnknownEntity)?;
         policy.plan(&request).map(Into::into)
@@ -122,7 +123,7 @@ impl<E: Exported> decisions::Guest for Component<E> {
         policy.row_tags(&request, &rows).map(strings)
     }
 
-    /// Without a configuration every event is out of place.
+    /// Before `configure` every event is out of place.
     fn step(memo: Memo, moment: Moment, event: Event) -> Turn {
         match E::configured().0.get() {
             Some(policy) => policy.step(memo, moment, event),
@@ -140,8 +141,8 @@ fn strings(tags: Vec<Tag>) -> Vec<String> {
     tags.into_iter().map(Into::into).collect()
 }
 
-/// The generated code makes an enumeration of its number by a function of this name, which it gives
-/// to its own types and expects of ours.
+/// The generated code makes an enumeration of its number by calling `_lift`, which it defines for
+/// its own types and which this macro defines for ours.
 macro_rules! numbered {
     ($($enumeration:ident: $first:ident $(, $other:ident)*;)+) => {$(
         impl crate::$enumeration {

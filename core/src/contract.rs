@@ -43,13 +43,13 @@ pub struct Objection {
 }
 
 impl Objection {
-    /// To a value of the policy's own settings.
+    /// An objection to a value of the policy's own settings.
     #[must_use]
     pub fn to_setting(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { about: Concern::Setting(path.into()), message: message.into() }
     }
 
-    /// To an entity.
+    /// An objection to an entity.
     #[must_use]
     pub fn to_entity(name: impl Into<String>, message: impl Into<String>) -> Self {
         Self { about: Concern::Entity(name.into()), message: message.into() }

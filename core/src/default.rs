@@ -1,5 +1,5 @@
 //! The built-in policy as a component of its own, and what a module without the standard library
-//! needs for that: an allocator, an end for panics.
+//! needs for that: an allocator and a panic handler.
 #![allow(unsafe_code, unreachable_pub, reason = "exported functions; see `component`")]
 
 use core::panic::PanicInfo;
@@ -7,7 +7,7 @@ use core::panic::PanicInfo;
 use crate::Policy;
 use crate::rules::BuiltIn;
 
-/// The module's memory. Small, and it asks the host for nothing but pages.
+/// The module's allocator: small, and all that it asks the host for is pages.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 

@@ -2,8 +2,9 @@
 //!
 //! Every field goes in with its length before it, and the first field names what kind of thing is
 //! digested. So the bytes can be read back in one way only: two different things have different
-//! bytes, and no query can be made to look like an entity's read. SHA-256 (FIPS 180-4), because the
-//! arguments come from strangers and a collision would show one of them another one's answer.
+//! bytes, and no query can be made to look like an entity's read. SHA-256 (FIPS 180-4), because
+//! arguments come from untrusted callers and a collision would give one caller another caller's
+//! answer.
 
 use alloc::string::String;
 

@@ -3,8 +3,8 @@
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 
-/// The items, sorted, none twice. A heap does it: every exchange of a policy compiles this crate
-/// anew, and the library's `sort` would be a tenth of it.
+/// The items, sorted, none twice. Sorted by a heap, because each exchange of a policy compiles this
+/// crate anew and the library's `sort` would be a tenth of its code.
 pub(crate) fn distinct<T: Ord>(items: Vec<T>) -> Vec<T> {
     let mut items = BinaryHeap::from(items).into_sorted_vec();
     items.dedup();

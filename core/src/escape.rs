@@ -1,9 +1,9 @@
 //! How a value is written inside a name.
 //!
-//! The text that [`push_segment`] writes is one *segment*: it holds safe bytes and `%XX` alone, or it is
-//! [`NULL`]. So a segment contains none of the bytes that names are put together with (`:`, `~`),
-//! none that the store reserves (`{`, `}`, space, control characters), and two values never share
-//! one.
+//! The text that [`push_segment`] writes is one *segment*: it holds safe bytes and `%XX` alone, or
+//! it is [`NULL`]. So a segment contains none of the bytes that names are put together with (`:`,
+//! `~`), none that the store reserves (`{`, `}`, space, control characters), and two values never
+//! have the same segment.
 
 use alloc::string::String;
 
@@ -28,7 +28,7 @@ pub fn push_segment(out: &mut String, value: Option<&str>) {
 }
 
 fn escape(out: &mut String, text: &str) {
-    // Nearly every value, and copied in one piece.
+    // Nearly every value is safe as a whole, and copied in one piece.
     if text.bytes().all(is_safe) {
         return out.push_str(text);
     }

@@ -1,7 +1,7 @@
 //! How a type becomes the policy of a component.
 
-/// Exports a type that makes [`Decisions`](crate::Decisions) as the component's policy. A crate says
-/// it once, at its root: `corral_core::export!(Policy<MyPolicy>);`.
+/// Exports a type that makes [`Decisions`](crate::Decisions) as the component's policy. A crate
+/// says it once, at its root: `corral_core::export!(Policy<MyPolicy>);`.
 #[macro_export]
 macro_rules! export {
     ($decisions:ty) => {
@@ -27,7 +27,7 @@ macro_rules! export {
             ExportedComponent with_types_in $crate::component::bindings
         );
 
-        // Elsewhere there is nothing to export, and a mistake in the type shows all the same.
+        // Other targets export nothing, but there too the compiler shall reject a wrong type.
         #[cfg(not(target_family = "wasm"))]
         const _: () = {
             const fn exported<D: $crate::Decisions>() {}

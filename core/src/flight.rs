@@ -7,32 +7,34 @@
 //!            └───────────┴──► LoadingUncached ────────────────────► Done
 //! ```
 //!
-//! A background refresh has the same shape without the waiting: whoever holds the lease already
-//! does what it is for.
+//! A background refresh has the same shape without the waiting: a lease that is held means that
+//! another flight loads the value already.
 //!
-//! The whole machine is [`step`]. It is total: see [`astray`] for what no host should ask.
+//! The whole machine is [`step`]. It is total: [`astray`] decides for events that no correct host
+//! sends.
 
 use crate::lifetime::{self, Spread};
 use crate::{Action, Event, Failure, LoadReport, Memo, Moment, Sighting, Terms, Turn};
 
-/// How often a claim may be answered with a value of no use before the flight goes around the
-/// store. Each such answer is a value newer than the last one seen, so even the second is rare: a
-/// key that is filled again and again with what nobody may answer has lifetimes shorter than its
-/// loads, and no lease will help it.
+/// How many claims of a flight may be answered with a useless value, one that the flight may not
+/// answer, before the flight loads without the store. Each such value is newer than the last one
+/// seen, so even a second one is rare: a key that is filled again and again with values that are
+/// useless at once has lifetimes shorter than its loads, and no lease helps there.
 const USELESS_CLAIMS_MAX: u32 = 3;
 
 /// What the settings say about flights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tuning {
     pub(crate) spread: Spread,
-    /// How long a claim asks for. The holder renews it; so this is how long a dead one is missed.
+    /// How long a lease a claim asks for. A living holder renews it, so this is how long a dead
+    /// holder keeps other flights waiting.
     pub(crate) lease_ms: u32,
-    /// How long a flight waits for others before it loads on its own; 0: until its deadline.
+    /// How long a flight waits for others before it loads on its own; 0 means until its deadline.
     pub(crate) patience_ms: u32,
 }
 
-/// Where a flight is. The numbers stand in the low bits of [`Memo::phase`], above them how many claims
-/// brought a value of no use. 0 is where a flight begins.
+/// Where a flight is. Its number stands in the low [`PHASE_BITS`] of [`Memo::phase`], the count of
+/// useless claims in the bits above them. A flight begins at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Looking,
@@ -74,7 +76,7 @@ const PHASE_MASK: u32 = (1 << PHASE_BITS) - 1;
 
 const _: () = assert!(Phase::ALL.len() <= 1 << PHASE_BITS);
 
-/// Claims of this flight that brought a value of no use.
+/// How many claims of this flight brought a useless value.
 fn useless_claims(memo: Memo) -> u32 {
     memo.phase >> PHASE_BITS
 }
@@ -130,7 +132,7 @@ pub(crate) fn step(
         }
         // ## RefreshClaiming => RefreshLoading
         (P::RefreshClaiming, E::LeaseGranted) => flight.to(P::RefreshLoading, Action::Load),
-        // ## (Refreshing | RefreshClaiming) => Done, since somebody else is at it or nobody can be
+        // ## (Refreshing | RefreshClaiming) => Done: refreshed elsewhere, or the store is unavailable
         (P::RefreshClaiming, E::LeaseHeld(_) | E::Found(_))
         | (P::Refreshing | P::RefreshClaiming, E::StoreUnavailable) => {
             flight.to(P::Done, Action::Answer)
@@ -140,7 +142,7 @@ pub(crate) fn step(
         // ## RefreshLoading => Done
         (P::RefreshLoading, E::LoadFailed(_)) => flight.to(P::Done, Action::Fail),
 
-        // ## (any) => (LoadingUncached | Done), as no host should ask
+        // ## (any) => (LoadingUncached | Done), for events that no correct host sends
         (
             P::Looking
             | P::Claiming
@@ -159,10 +161,9 @@ pub(crate) fn step(
 }
 
 /// The turn for an event that can't have happened: an unknown phase, an event that the last action
-/// does not lead to, a flight that has ended, a policy without settings. A policy must not trap
-/// over it and must not trust it either, so it does what is right whatever was meant: what has been
-/// loaded is answered, what could not be loaded has failed, and in every other case the origin is
-/// asked and nothing stored.
+/// does not lead to, a flight that has ended, a policy without settings. The policy may neither
+/// trap on such an event nor trust it, so it does what is right in every case: a loaded value is
+/// answered, a failed load fails, and any other event asks the origin and stores nothing.
 pub(crate) fn astray(memo: Memo, event: Event) -> Turn {
     let (phase, action) = match event {
         Event::Loaded(_) | Event::Filled | Event::FillRejected => (Phase::Done, Action::Answer),
@@ -200,7 +201,7 @@ impl Flight<'_> {
         self.to(Phase::LoadingUncached, Action::LoadUncached)
     }
 
-    /// The end of the flight, if what was seen may be answered.
+    /// The end of the flight; `None` if the value that was seen may not be answered.
     fn answer(&self, seen: Sighting) -> Option<Turn> {
         let fresh = seen.fresh_ms > 0;
         let due = seen.refresh_ms == 0 && self.tuning.spread.early_refresh > 0.0;
@@ -208,7 +209,7 @@ impl Flight<'_> {
         if fresh && !due {
             Some(self.to(Phase::Done, Action::Answer))
         } else if fresh || tolerable {
-            // A flight of its own: it has seen nothing useless and waited for nobody.
+            // The refresh is a new flight: it has had no useless claim and has not waited.
             let memo = Memo { phase: 0, since_ms: 0, ..self.memo };
             let refresh = Flight { memo, ..*self };
             Some(refresh.to(Phase::Refreshing, Action::AnswerAndRefresh))
@@ -226,8 +227,9 @@ impl Flight<'_> {
         Flight { memo, ..*self }.claim()
     }
 
-    /// Waits for as long as the lease may last, not for a number of polls: while its holder renews
-    /// it, a load is alive and waiting is right. Only patience or the deadline ends that.
+    /// Waits for as long as the lease may last, not for a number of polls: a lease that is renewed
+    /// belongs to a load that is alive, and waiting for it is right. Only patience or the deadline
+    /// ends the waiting.
     fn wait(&self, held_ms: u32) -> Turn {
         // A wait that began at 0 is written as 1, since 0 says that there was none.
         let since_ms = match self.memo.since_ms {
@@ -239,8 +241,8 @@ impl Flight<'_> {
             0 => u32::MAX,
             patience_ms => patience_ms.saturating_sub(waited_ms),
         };
-        // A lease that is just running out is worth a millisecond; not waiting at all would be a
-        // busy loop between claim and claim.
+        // At least a millisecond, even if the lease is just running out: without a wait the flight
+        // would claim in a busy loop.
         let wait_ms = held_ms.max(1).min(self.moment.left_ms).min(patience_ms);
         if wait_ms == 0 {
             return self.load_uncached();
@@ -254,7 +256,7 @@ impl Flight<'_> {
         self.to(phase, Action::Fill(lifetime))
     }
 
-    /// A load failed: what is at hand will do if it is fresh, or stale within what the entity
+    /// A load failed: the value at hand is answered if it is fresh, or stale within what the entity
     /// allows for this case (RFC 5861, `stale-if-error`).
     fn end_unloaded(&self, failure: Failure) -> Turn {
         let will_do = |seen: Sighting| {
@@ -266,8 +268,8 @@ impl Flight<'_> {
     }
 }
 
-/// Whether it is past its freshness by less than `window_ms`. That a row did not exist a while ago
-/// is no answer.
+/// Whether the value stopped being fresh less than `window_ms` ago. `false` for a negative value:
+/// that a row did not exist a while ago answers no read.
 fn is_stale_within(seen: Sighting, window_ms: u32) -> bool {
     seen.fresh_ms == 0 && seen.past_ms < window_ms && !seen.negative
 }

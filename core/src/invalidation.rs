@@ -1,12 +1,12 @@
 //! From a change to what it makes untrue.
 //!
-//! A write declares what it touches: reads, with the values of its own arguments or of the rows that
-//! it returned, and tags. What depends on a row is touched for every row as it was and as it is: a
-//! row that moves from one team to another changes both. An old column is the value that the row had,
-//! whichever side the others are of.
+//! A write declares what it touches: reads, with the values of its own arguments or of the rows
+//! that it returned, and tags. A touch that depends on a row is made twice for each row, once for
+//! the row as it was and once for the row as it is: a row that moves from one team to another
+//! changes both. An old column always takes its value from the row as it was.
 //!
-//! A change that the database's log tells of adds nothing here: the host knows from the statements
-//! themselves what it makes untrue.
+//! A change that the database's log tells of adds no target here: the host works out from the
+//! statements themselves what such a change makes untrue.
 
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
@@ -19,19 +19,21 @@ use crate::{
     TouchedRead, Way, Write, Written,
 };
 
-/// A row as it was or as it is, and as it was.
+/// One side of a changed row: `columns` is the row as it was or as it is, `before` is always the
+/// row as it was.
 struct Side<'c> {
     columns: &'c [Column],
     before: &'c [Column],
 }
 
 impl Side<'_> {
-    /// For what depends on no row.
+    /// The side for touches that depend on no row.
     const NONE: Self = Self { columns: &[], before: &[] };
 }
 
-/// What a write makes untrue, sorted, none twice. A touch whose value the change does not know (a
-/// write without `RETURNING`, for a column) names nothing. `entity` finds an entity by its name.
+/// What a write makes untrue, sorted, none twice. A touch gives no target if the change does not
+/// know one of its values (a column's, for a write without `RETURNING`). `entity` finds an entity
+/// by its name.
 pub(crate) fn targets<'e>(
     write: &Write,
     written: &Written,
@@ -90,7 +92,7 @@ fn read(entity: &Entity, read: &TouchedRead, way: Way, lookup: Lookup<'_, '_>) -
     Some(Target { scope: Scope::Read(Request { subject, arguments }), way })
 }
 
-/// The column's value; `Some(None)` is null, `None` is not known.
+/// The column's value: `Some(None)` is null, `None` if the value is not known.
 fn known<'c>(columns: &'c [Column], name: &str) -> Option<Option<&'c str>> {
     match &columns.iter().find(|column| column.name == name)?.value {
         ColumnValue::Unknown => None,

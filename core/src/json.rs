@@ -1,9 +1,9 @@
 //! Reads a JSON object (RFC 8259).
 //!
 //! Small on purpose: every byte of this crate is compiled anew with each exchange of a policy, and
-//! a general library's reader would be half of the component. Its fields are texts and numbers;
-//! what nests is checked and skipped. Numbers stay as they were written, so that a message can quote
-//! them and no rounding is done twice.
+//! a general library's reader would be half of the component. Settings are texts and numbers; a
+//! nested value is checked and skipped. Numbers stay as they were written, so that a message can
+//! quote them and no rounding is done twice.
 
 use alloc::format;
 use alloc::string::String;
@@ -76,7 +76,7 @@ impl Value<'_> {
     }
 }
 
-/// For a message that says what stood there.
+/// As an error message quotes the value.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -171,7 +171,7 @@ impl<'t> Reader<'t> {
         Ok(text)
     }
 
-    /// `\n` and its like, `\u00e9`, and the pairs that stand for what needs more than 16 bits.
+    /// `\n` and its like, `\u00e9`, and the pairs that stand for characters of more than 16 bits.
     fn escape(&mut self) -> Result<char, String> {
         const ESCAPES: [(u8, char); 8] = [
             (b'"', '"'),
@@ -247,7 +247,7 @@ impl<'t> Reader<'t> {
         while self.skip(b" \t\n\r") {}
     }
 
-    /// Skips one byte of these.
+    /// Skips one byte if it is among these, and tells whether it did.
     fn skip(&mut self, of: &[u8]) -> bool {
         let found = self.peek().is_some_and(|byte| of.contains(&byte));
         self.at += usize::from(found);

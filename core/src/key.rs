@@ -21,13 +21,13 @@ use crate::{Tag, escape};
 /// hold it keeps a key far below the contract's 512 bytes.
 const PLAIN_BYTES_MAX: usize = 256;
 
-/// Most arguments that a key spells out: beyond that nobody reads it.
+/// Most arguments that a key spells out; a key with more would not be readable anyway.
 const PLAIN_ARGUMENTS_MAX: usize = 8;
 
 /// Longest namespace, in bytes.
 pub(crate) const NAMESPACE_BYTES_MAX: usize = 32;
 
-/// Longest entity name, in bytes; the host sees to it.
+/// Longest entity name, in bytes; the host enforces it.
 const ENTITY_BYTES_MAX: usize = 64;
 
 /// The contract's limit.
@@ -62,9 +62,9 @@ impl Key {
         Self(key)
     }
 
-    /// The key of an ad-hoc query. Its lifetime and its tags are part of what the caller asked for: a
-    /// value that is kept for longer, or that another tag removes, is not the answer to it. The tags
-    /// and the arguments are sorted, the latter by name.
+    /// The key of an ad-hoc query. Its lifetime and its tags are part of the request: a value that
+    /// is kept for longer, or that another tag removes, does not answer it. `tags` are sorted,
+    /// `arguments` are sorted by name.
     pub(crate) fn query(
         namespace: &str,
         (sql, ttl_ms): (&str, u32),
@@ -93,8 +93,8 @@ impl Key {
         Self(key)
     }
 
-    /// A key that a policy spells by itself. Nothing is checked here; the host refuses to act on one
-    /// that is not legal, or that two reads share.
+    /// A key that a policy spells by itself. Nothing is checked here; the host refuses to act on a
+    /// key that is not legal or that two reads share.
     #[must_use]
     pub fn spelled(text: String) -> Self {
         Self(text)
@@ -107,7 +107,7 @@ impl Key {
     }
 }
 
-/// Appends a segment for each value; false: that became longer than a plain key may be.
+/// Appends a segment for each value; `false` if the key became longer than a plain key may be.
 fn spell_out(key: &mut String, values: &[Option<&str>]) -> bool {
     values.iter().all(|value| {
         key.push(':');

@@ -8,29 +8,30 @@
 //!
 //! Everything goes through one type, [`Policy`], which makes [`Decisions`]:
 //!
-//! * [`Decisions::configure`] comes first and validates the policy's own settings once; nothing after
-//!   it can fail for what they say.
-//! * Naming: [`Decisions::plan`] gives a [`Request`] its [`Key`], its [`Tag`]s and its first memo. If
-//!   the plan asks for columns, [`Decisions::row_tags`] gives the tags that only a loaded row knows.
-//! * The flight: [`Decisions::step`] takes the memo, the [`Moment`] and the [`Event`] that happened,
-//!   and answers with the next memo and the [`Action`] to take. The caller begins with what its
-//!   look at the store brought, does what it is told, and comes back with the event that the action
-//!   led to, until the action is [`Action::Answer`], [`Action::AnswerAndRefresh`] or
-//!   [`Action::Fail`].
+//! * [`Decisions::configure`] comes first and validates the policy's own settings once; nothing
+//!   after it can fail for what they say.
+//! * Naming: [`Decisions::plan`] gives a [`Request`] its [`Key`], its [`Tag`]s and its first memo.
+//!   If the plan asks for columns, [`Decisions::row_tags`] gives the tags that depend on the loaded
+//!   rows.
+//! * The flight: [`Decisions::step`] takes the memo, the [`Moment`] and the [`Event`] that
+//!   happened, and answers with the next memo and the [`Action`] to take. The caller begins with
+//!   the event that its look at the store brought, carries out the action, and comes back with the
+//!   event that the action led to, until the action is [`Action::Answer`],
+//!   [`Action::AnswerAndRefresh`] or [`Action::Fail`].
 //! * Changes: [`Decisions::invalidate`] says what a [`Change`] makes untrue.
-//! * Tags by hand: [`push_segment`] and [`Tag::rendered`] spell a tag as the policy does, for whoever
-//!   is told its text or its values by a person.
+//! * Tags by hand: [`push_segment`] and [`Tag::rendered`] spell a tag as the policy does, for a
+//!   caller that gets the tag's text or its values from an operator.
 //!
 //! After `configure` they may be called in any order, from any thread, for any number of flights.
 //!
-//! A policy of one's own is a `Policy` with other [`Rules`]: they override the decision that they are
-//! about and leave the rest as it is. [`export!`] makes a component of it.
+//! An author's own policy is a `Policy` with other [`Rules`]: they override the decisions that the
+//! author wants to change and leave the rest as it is. [`export!`] makes a component of it.
 //!
 //! # Time
 //!
-//! All times are milliseconds and relative: to the beginning of the flight, to its deadline, to now.
-//! A policy never learns what time it is. Dice are in [`Moment::entropy`], drawn by the caller for
-//! one step and never used for two.
+//! All times are milliseconds and relative: to the beginning of the flight, to its deadline, to
+//! now. A policy never learns what time it is. Random bits come in [`Moment::entropy`], drawn by
+//! the caller for one step and never used for two.
 //!
 //! # Invariants
 //!
@@ -39,7 +40,7 @@
 //!   lease; nothing else leads to either.
 //! * A wait is never longer than the deadline, and every flight can end.
 //! * No arguments make it panic. A memo that this policy did not write, or an event that can't have
-//!   happened, gets the turn that is right whatever was meant: ask the origin, store nothing.
+//!   happened, gets the turn that is right in every case: ask the origin, store nothing.
 //!
 //! Compiled for WebAssembly, the crate exports the world of `wit/policy.wit` and imports nothing.
 #![no_std]

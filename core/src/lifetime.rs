@@ -4,29 +4,30 @@
 //! together don't expire together.
 //!
 //! Early refresh is XFetch (A. Vattani, F. Chierichetti, K. Lowenstein: "Optimal Probabilistic
-//! Cache Stampede Prevention", PVLDB 8(8), 2015): a value is renewed before it expires, the earlier
-//! the dearer it was to load, at a point that nobody can foresee. The paper draws at every read; we
-//! draw once per fill and store the point in the envelope, so that a hit costs a comparison and the
-//! moment of the refresh does not depend on how often a key is read. One draw can come out small,
-//! where the smallest of many reads' draws would not: so a refresh has a head start, in which a load
-//! that takes twice as long as the last one still ends in time, and a hot key is never absent.
+//! Cache Stampede Prevention", PVLDB 8(8), 2015): a value is renewed before it expires, at a random
+//! point that comes the earlier the more the value cost to load. The paper draws at every read;
+//! this crate draws once per fill and stores the point in the envelope, so that a hit costs a
+//! comparison and the moment of the refresh does not depend on how often a key is read. A single
+//! draw can give a short lead where the longest of many reads' draws would not: so every refresh
+//! has a head start, in which a load that takes twice as long as the last one still ends in time,
+//! and a hot key is never absent.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
 use crate::{Lifetime, LoadReport, Terms};
 
-/// Longest duration that settings or a query may ask for: 30 days. Data that a month does not
-/// change belongs into a table of its own, and 32 bits hold it with two thirds of jitter on top
-/// (what goes beyond is cut off there).
+/// Longest duration that settings or a query may ask for: 30 days. Data that does not change within
+/// a month is better copied into a table. In milliseconds, 30 days fit 32 bits with two thirds of
+/// jitter on top; a lifetime beyond 32 bits is cut off there.
 pub(crate) const DURATION_MAX_MS: u32 = 30 * 24 * 60 * 60 * 1000;
 
-/// Largest jitter, as a fraction. At 1 a lifetime could be nothing at all.
+/// Largest jitter, as a fraction. At 1 a lifetime could be 0.
 pub(crate) const JITTER_MAX: f64 = 0.9;
 
 impl Terms {
-    /// An ad-hoc query's terms: what it found and what it did not find live alike, and nothing
-    /// stale is answered that nobody asked for.
+    /// An ad-hoc query's terms: a row and the absence of a row are kept equally long. No stale
+    /// value is answered, since the caller did not ask for one.
     pub(crate) fn of_query(ttl_ms: u32) -> Self {
         Self { ttl_ms, stale_while_revalidate_ms: 0, stale_if_error_ms: 0, negative_ttl_ms: ttl_ms }
     }
@@ -41,14 +42,14 @@ pub(crate) struct Spread {
     pub(crate) early_refresh: f64,
 }
 
-/// What a refresh takes beside its load: to be asked for, its claim, its fill.
+/// The time that a refresh takes beside its load: until it begins, for its claim and for its fill.
 const HEAD_START_MS: f64 = 20.0;
 
 /// How much slower than the last load the next one may be.
 const HEAD_START_LOADS: f64 = 2.0;
 
-/// Draws the lifetime of a value that `report` describes. A row that does not exist gets the
-/// negative lifetime, is refreshed when it is asked for again, and is never answered stale.
+/// Draws the lifetime of a value that `report` describes. The absence of a row gets the negative
+/// lifetime, is never refreshed early and is never answered stale.
 pub(crate) fn draw(terms: &Terms, spread: &Spread, report: LoadReport, entropy: u64) -> Lifetime {
     let mut dice = Dice::new(entropy);
     if report.negative {
@@ -73,13 +74,13 @@ pub(crate) fn draw(terms: &Terms, spread: &Spread, report: LoadReport, entropy: 
 /// load than it lives would otherwise be due the moment it is filled, and the cache would do
 /// nothing but refresh it. So early refresh at most doubles the loads of a key.
 fn refresh_point(fresh_ms: u32, ahead_ms: f64) -> u32 {
-    // A conversion from float saturates: beyond 32 bits is beyond every lifetime.
+    // The conversion from float saturates; a lead beyond 32 bits is longer than every lifetime.
     fresh_ms.saturating_sub(ahead_ms as u32).max(fresh_ms.div_ceil(2))
 }
 
-/// The dice of one decision. The generator is named, not "the standard one", because its output is
-/// specified (Blackman and Vigna, xoshiro256++ 1.0, seeded by SplitMix64): the same entropy gives
-/// the same lifetime on every platform and after every update.
+/// The random numbers of one decision. The generator is named, not "the standard one", because its
+/// output is specified (Blackman and Vigna, xoshiro256++ 1.0, seeded by SplitMix64): the same
+/// entropy gives the same lifetime on every platform and after every update.
 struct Dice(Xoshiro256PlusPlus);
 
 impl Dice {

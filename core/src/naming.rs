@@ -89,7 +89,8 @@ pub(crate) fn query(
     Ok((key, tags))
 }
 
-/// Finds the value that a source stands for; `Some(None)` is null, `None` is not known.
+/// Finds the value that a source stands for: `Some(None)` is null, `None` if the value is not
+/// known.
 pub(crate) type Lookup<'l, 'v> = &'l dyn Fn(&Source) -> Option<Option<&'v str>>;
 
 /// The tag with the values that `lookup` finds; `None` if one of them is not known.

@@ -14,17 +14,19 @@ use crate::{
     Row, Subject, Tag, Target, Terms, Turn, Written, flight, invalidation,
 };
 
-/// Most entities; a memo counts them and keeps a query's lifetime in the numbers above.
+/// Most entities: in [`Memo::terms`], numbers below it are indexes of entities, and numbers above
+/// it are lifetimes of ad-hoc queries.
 const ENTITIES_MAX: usize = 65_536;
 
-/// Where, in [`Memo::terms`], an ad-hoc query's lifetime begins; below are the indexes of entities.
+/// What [`Memo::terms`] adds to an ad-hoc query's lifetime; the numbers below are indexes of
+/// entities.
 const QUERIES: u32 = ENTITIES_MAX as u32;
 
 const _: () = assert!(DURATION_MAX_MS < u32::MAX - QUERIES);
 
 /// What a policy decides: the functions of the contract.
 pub trait Decisions: Sized {
-    /// What the policy is called. It needs no configuration for that.
+    /// What the policy is called, which needs no configuration.
     fn describe() -> Manifest;
 
     /// Makes a policy of what the configuration declares and of the policy's own settings, a JSON
@@ -37,7 +39,7 @@ pub trait Decisions: Sized {
     /// Names a read.
     ///
     /// # Errors
-    /// [`Refusal`] says what the request has wrong.
+    /// A [`Refusal`] that names what is wrong with the request.
     fn plan(&self, request: &Request) -> Result<Plan, Refusal>;
 
     /// The tags that depend on the loaded rows, sorted, none twice.
@@ -50,13 +52,14 @@ pub trait Decisions: Sized {
     #[must_use]
     fn step(&self, memo: Memo, moment: Moment, event: Event) -> Turn;
 
-    /// What a change makes untrue, sorted, none twice; empty for a write that nobody declared.
+    /// What a change makes untrue, sorted, none twice. Empty if the configuration does not declare
+    /// the write.
     #[must_use]
     fn invalidate(&self, change: &Change) -> Vec<Target>;
 }
 
-/// The built-in policy, but for what its rules say. See the [crate's front page](crate) for the order
-/// of calls.
+/// The built-in policy with the decisions that its rules `R` override. See the [crate's front
+/// page](crate) for the order of calls.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy<R = BuiltIn> {
     settings: Settings,
@@ -177,7 +180,8 @@ impl<R: Rules> Policy<R> {
     }
 }
 
-/// The policy finds entities by halving, and counts them in a memo.
+/// Entities are found by binary search and their indexes are kept in memos: so they are sorted by
+/// name, none twice, and at most [`ENTITIES_MAX`].
 fn check_order(entities: &[Entity]) -> Result<(), Vec<Objection>> {
     if entities.len() > ENTITIES_MAX {
         let message = format!("there are more than {ENTITIES_MAX} entities");

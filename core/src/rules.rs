@@ -7,8 +7,9 @@ use crate::{
     Terms,
 };
 
-/// What a policy decides otherwise. Every function has the built-in answer, so an implementation
-/// overrides the one that it is about; [`Policy`](crate::Policy) does the rest.
+/// What a policy decides differently. Every function but [`Rules::manifest`] has the built-in
+/// answer, so an implementation overrides only what it changes; [`Policy`](crate::Policy) does the
+/// rest.
 ///
 /// All of them are pure: the same arguments give the same answer, in every instance.
 pub trait Rules: Default {
@@ -26,17 +27,17 @@ pub trait Rules: Default {
         Ok(Self::default())
     }
 
-    /// The key of a read, whose built-in one is `key`.
+    /// The key of a read; `key` is the built-in one.
     fn key(&self, _read: &Read<'_>, key: Key) -> Key {
         key
     }
 
-    /// Changes the tags of a read, which are at first those that its entity declares. Tags that
-    /// depend on the loaded row come later and are the configuration's alone.
+    /// Changes the tags of a read, which are at first those that its entity declares or its query
+    /// brings. The tags that depend on the loaded rows come later, and rules do not change them.
     fn tags(&self, _read: &Read<'_>, _tags: &mut Vec<Tag>) {}
 
-    /// What a flight notes of its read when it begins: the only word that later decisions of the
-    /// flight learn of its arguments.
+    /// What a flight notes of its read when it begins. The note is all that later decisions of the
+    /// flight learn of the read's arguments.
     fn note(&self, _read: &Read<'_>) -> u32 {
         0
     }
@@ -51,13 +52,13 @@ pub trait Rules: Default {
         kept.terms
     }
 
-    /// How long a value that was just loaded is fresh, in milliseconds, before jitter. A row that
-    /// does not exist is not asked for here: its terms say `negative_ttl_ms`.
+    /// How long a value that was just loaded is fresh, in milliseconds, before jitter. Without
+    /// effect if the row does not exist: then the terms' `negative_ttl_ms` counts.
     fn ttl_ms(&self, kept: &Kept<'_>, _load: &LoadReport) -> u32 {
         kept.terms.ttl_ms
     }
 
-    /// Changes what a change makes untrue, which is at first what the configuration says.
+    /// Changes the targets of a change, which are at first those that the configuration says.
     fn targets(&self, _change: &Change, _targets: &mut Vec<Target>) {}
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn value_of<'a>(arguments: &'a [Argument], name: &str) -> Option<Opti
     Some(found.value.as_deref())
 }
 
-/// What a flight's value is kept under.
+/// What rules know of a flight's value when they decide how long it is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept<'k> {
     /// The entity; `None` for an ad-hoc query.
@@ -95,7 +96,7 @@ pub struct Kept<'k> {
     pub note: u32,
 }
 
-/// The rules of the built-in policy: none.
+/// The rules of the built-in policy, which override nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BuiltIn;
 

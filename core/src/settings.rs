@@ -11,7 +11,7 @@ use crate::json::{self, Value};
 use crate::lifetime::{DURATION_MAX_MS, JITTER_MAX, Spread};
 use crate::{Objection, escape, key};
 
-/// Keys begin with it; changing it leaves everything behind that was ever stored.
+/// Every key begins with it; under another namespace nothing that was stored before is found.
 const NAMESPACE_DEFAULT: &str = "v1";
 
 /// A base of 300 s lives 240 s to 360 s.
@@ -23,16 +23,16 @@ const EARLY_REFRESH_DEFAULT: f64 = 1.0;
 /// Beyond this, refreshes begin so early that the floor of half a life decides alone.
 const EARLY_REFRESH_MAX: f64 = 10.0;
 
-/// A second: what others wait for a holder that died. A living one renews.
+/// A second: how long other flights wait for a holder that died. A living holder renews its lease.
 const LEASE_DEFAULT_MS: u32 = 1_000;
 
 /// Shorter leases would run out in an ordinary pause of the process or the network.
 const LEASE_MIN_MS: u32 = 100;
 
-/// A dead holder must not be waited for longer than any reader waits.
+/// A dead holder's lease keeps the other flights of its key waiting, so it may not last for long.
 const LEASE_MAX_MS: u32 = 60_000;
 
-/// Until the deadline: a living load is always worth waiting for.
+/// 0 means until the deadline: a load that is alive is always worth waiting for.
 const PATIENCE_DEFAULT_MS: u32 = 0;
 
 /// The settings' names.
@@ -46,7 +46,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads and checks the settings. `others` are the names of those that somebody else reads.
+    /// Reads and checks the settings. `others` are the names of the settings that the rules read.
     pub(crate) fn try_new(settings: &str, others: &[&str]) -> Result<Self, Vec<Objection>> {
         let fields = json::object(settings)
             .map_err(|error| vec![Objection::to_setting("", format!("is not JSON: it {error}"))])?;
@@ -57,8 +57,8 @@ impl Settings {
     }
 }
 
-/// Reads field by field. What is wrong is noted, and reading goes on with the default, so that one
-/// pass finds everything.
+/// Reads field by field. A mistake is noted and reading goes on with the default, so that one pass
+/// finds every mistake.
 struct Reader<'t> {
     fields: Vec<(String, Value<'t>)>,
     objections: Vec<Objection>,

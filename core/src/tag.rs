@@ -11,7 +11,9 @@ use crate::push_segment;
 const PLAIN_BYTES_MAX: usize = 192;
 
 /// How much of a shortened tag stays readable: as much as makes it one byte longer than any plain
-/// tag, so that the two can't meet.
+/// tag, so that the two are never equal. (Where the cut would split a character, which only a
+/// template's literal text can hold, a shortened tag is as short as a plain one and differs by its
+/// digest.)
 const KEPT_BYTES: usize = PLAIN_BYTES_MAX + 1 - "~".len() - digest::HEX_BYTES;
 
 /// A tag: at most 512 bytes of text without control characters, spaces and braces.
@@ -19,9 +21,9 @@ const KEPT_BYTES: usize = PLAIN_BYTES_MAX + 1 - "~".len() - digest::HEX_BYTES;
 pub struct Tag(String);
 
 impl Tag {
-    /// The tag that a template rendered: `text` as it is or, where it is longer than 192 bytes, its
-    /// beginning and a digest. The tag depends on the text alone, so a read and a write whose
-    /// templates differ in the names of their parameters meet all the same.
+    /// The tag that a template rendered: `text` as it is or, if it is longer than 192 bytes, its
+    /// beginning and a digest. The tag depends on the text alone, so a read and a write give the
+    /// same tag even if their templates differ in the names of their parameters.
     ///
     /// `text` is a template's literal text with each value in its place as [`push_segment`] spells
     /// it; nothing is checked here.

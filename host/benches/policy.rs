@@ -1,5 +1,5 @@
-//! What a policy call costs through the component: the bars stand in the design of the contract.
-//! A read that the store answers spends one step and at most one plan in the policy.
+//! What a policy call costs through the component. The bars are in the design of the contract. A
+//! read that the store answers takes one step and at most one plan of the policy.
 #![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
 #![allow(clippy::expect_used, reason = "a bench that can't begin has nothing to measure")]
 
@@ -14,7 +14,7 @@ use corral_host::policy::{
 use corral_host::read_name::ReadName;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
-/// One entity, and settings that say nothing.
+/// One entity and empty settings.
 fn conditions() -> Conditions {
     let terms = Terms::of_query(300_000);
     let entities = vec![Entity { terms, ..Entity::of("user.profile", &["id"]) }];

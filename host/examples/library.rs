@@ -18,7 +18,7 @@ struct Forecast {
     celsius: f64,
 }
 
-/// An entity without a statement: the program brings the load. Add `store.url` to share it.
+/// An entity without a statement: the program loads its values. Add `store.url` to share them.
 const CONFIG: &str = r#"
 [entity.forecast]
 params = ["city:text"]
@@ -66,7 +66,7 @@ async fn forecast(
     let asked = Arc::clone(asked);
     let load = move || {
         asked.fetch_add(1, Ordering::Relaxed);
-        // Where a program of yours would ask a slow service.
+        // Here a program of yours would ask a slow service.
         let forecast = (city != "Atlantis").then(|| Forecast { city: city.into(), celsius: -3.5 });
         async move { anyhow::Ok(forecast) }
     };

@@ -1,15 +1,15 @@
-//! What a face makes once of something that it answers again and again.
+//! A place for what a face, such as HTTP, makes once of something that it answers again and again.
 
 use std::any::Any;
 use std::sync::OnceLock;
 
-/// A place beside a thing for whatever the first face that answers with it makes of it: the value of
-/// a header, for one. The thing itself knows nothing of faces.
+/// A place beside an answer for what the first face that sends the answer makes of it, for example
+/// the value of a header. The answer itself knows nothing of faces.
 #[derive(Debug, Default)]
 pub struct Beside(OnceLock<Box<dyn Any + Send + Sync>>);
 
 impl Beside {
-    /// What was made here first, or is made now; `None` if that is of another type.
+    /// What was made here first, or is made now; `None` if it has another type.
     pub fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
         self.0.get_or_init(|| Box::new(make())).downcast_ref()
     }

@@ -1,14 +1,14 @@
-//! Corral serves reads from Redis and Postgres, and decides nothing by itself: a policy, compiled to a
-//! WebAssembly component, says how a key is named, how long a value lives and what a write makes
-//! untrue. This crate is the host: it runs the policy, checks what it answers, and does the I/O.
+//! Corral serves reads from Redis and Postgres. What it decides is up to a policy, compiled to a WebAssembly
+//! component: how a key is named, how long a value lives and what a write makes untrue. This crate is the
+//! host: it runs the policy, checks the policy's answers, and does the I/O.
 //!
 //! As a library, start with [`Corral`]:
 //!
 //! * [`Corral::start`] builds a host from a [`config::Config`];
-//! * [`Corral::read`], [`Corral::write`] and [`Corral::invalidate`] serve what the configuration
-//!   names, [`Corral::get_or_load`] binds a read to a closure;
-//! * [`Corral::policies`] exchanges the policy while all of that goes on;
-//! * [`Corral::shutdown`] ends.
+//! * [`Corral::read`], [`Corral::write`] and [`Corral::invalidate`] serve what the configuration names;
+//!   [`Corral::get_or_load`] binds a read to a closure;
+//! * [`Corral::policies`] exchanges the policy while requests are served;
+//! * [`Corral::shutdown`] ends the host.
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -21,8 +21,8 @@
 //! http → service → cache → (policy | store | origin)
 //! ```
 //!
-//! `policy`, `store` and `origin` do not know each other; only `cache` knows all three, and nothing
-//! knows `http` and `cli`.
+//! `policy`, `store` and `origin` do not know each other; only `cache` knows all three, and nothing depends
+//! on `http` and `cli`.
 
 #[cfg(feature = "cli")]
 pub mod bench;

@@ -1,5 +1,5 @@
-//! Names that are fit for the store: what a policy or a user calls a key or a tag, checked once, and
-//! what the host makes of it.
+//! Names that are fit for the store: keys and tags, which a policy or a user gives and which are checked
+//! once, and what the host makes of them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,18 +21,18 @@ pub const NAME_LIMIT: usize = 512;
 /// A name that can't be a key or a tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// Empty.
+    /// The name is empty.
     #[error("it is empty")]
     Empty,
-    /// Over [`NAME_LIMIT`].
+    /// The name has more than [`NAME_LIMIT`] bytes.
     #[error("it has {0} bytes, {NAME_LIMIT} are allowed")]
     TooLong(usize),
-    /// A character that the store's key layout reserves.
+    /// The name has a character that the store's key layout reserves.
     #[error("it has {character:?} at byte {at}")]
     Character {
-        /// Which.
+        /// The first such character.
         character: char,
-        /// Where.
+        /// Its position, in bytes.
         at: usize,
     },
 }
@@ -56,7 +56,7 @@ macro_rules! checked_name {
             /// Checks a name that a policy or a user gave.
             ///
             /// # Errors
-            /// [`InvalidName`] says what is wrong with it.
+            /// [`InvalidName`] says what is wrong with the name.
             pub fn try_new(name: &str) -> Result<Self, InvalidName> {
                 check_name(name).map(|()| Self(name.into()))
             }
@@ -78,8 +78,8 @@ macro_rules! checked_name {
 checked_name!(Key);
 
 impl Key {
-    /// What stands between the quotes of a string of RFC 8941: ASCII, with `"` and `\` escaped. A key has no
-    /// control characters; other characters than ASCII are left to the reader of the key's own escaping.
+    /// The key as it stands between the quotes of a string of RFC 8941: ASCII, with `"` and `\` escaped. A
+    /// key has no control characters; every character beyond ASCII becomes a `?`.
     #[must_use]
     pub fn escaped(&self) -> Cow<'_, str> {
         let key = self.as_str();
@@ -98,8 +98,7 @@ impl Key {
     }
 }
 
-/// Whether the byte of this number stands for itself in a string of RFC 8941. Each answer has a key, so a look
-/// has to do.
+/// Whether a byte stands for itself in a string of RFC 8941; a table, since every answer has a key.
 const PLAIN: [bool; 256] = {
     let (mut plain, mut byte) = ([false; 256], b' ');
     while byte <= b'~' {
@@ -115,21 +114,21 @@ checked_name!(Tag);
 /// never read each other's values.
 pub const FORMAT: u32 = 1;
 
-/// What stands before every name and channel of one deployment: `corral:1:`.
+/// The prefix of every name and channel of one deployment: `corral:1:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prefix(Arc<str>);
 
 impl Prefix {
-    /// The prefix of an operator's text (`corral:`) and the format's number behind it.
+    /// The prefix made of an operator's text (`corral:`) and the format's number.
     ///
     /// # Errors
-    /// [`InvalidName`] for a text that a key can't begin with.
+    /// [`InvalidName`] if no key can begin with the text.
     pub fn try_new(text: &str) -> Result<Self, InvalidName> {
         check_name(text)?;
         Ok(Self(format!("{text}{FORMAT}:").into()))
     }
 
-    /// The prefix, the format included.
+    /// The prefix, with the format's number.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -143,16 +142,17 @@ impl Default for Prefix {
     }
 }
 
-/// What distinguishes two definitions of one entity: eight characters, a part of its names.
+/// What distinguishes two definitions of one entity: eight characters, which are part of the names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(Arc<str>);
 
 impl Digest {
-    /// Five bits a character: 40 bits tell the definitions of one entity apart. Should two of them
-    /// ever meet, fingerprints still keep their values apart.
+    /// Five bits a character: 40 bits distinguish the definitions of one entity. If two definitions ever have
+    /// the same digest, fingerprints still keep their values apart.
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-    /// The digest of these texts. Each is hashed after its length, so that no two lists are alike.
+    /// The digest of these texts. Each is hashed after its length, so that two different lists are hashed
+    /// differently.
     #[must_use]
     pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let hash = hashed(texts);
@@ -161,7 +161,7 @@ impl Digest {
         Self((0..8).rev().map(character).collect::<String>().into())
     }
 
-    /// A digest that was read from the store.
+    /// A digest that was read from the store; `None` if the text is none.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let legal = text.len() == 8 && text.bytes().all(|byte| Self::ALPHABET.contains(&byte));
@@ -202,7 +202,7 @@ impl Name {
         Self(format!("{}{digest}:{key}", prefix.0).into())
     }
 
-    /// A name that was read from the store; `None` if it is not of this deployment.
+    /// A name that was read from the store; `None` if it does not belong to this deployment.
     #[must_use]
     pub fn read(prefix: &Prefix, text: &str) -> Option<Self> {
         let (digest, key) = text.strip_prefix(&*prefix.0)?.split_once(':')?;
@@ -216,7 +216,7 @@ impl Name {
         &self.0
     }
 
-    /// The name that no other comes before, for ranges over ordered maps.
+    /// The first name in order, for ranges over ordered maps.
     pub(crate) fn least() -> Self {
         Self("".into())
     }
@@ -236,27 +236,27 @@ pub struct Fingerprint(pub u128);
 impl Fingerprint {
     const READ_BITS: u32 = 96;
 
-    /// Of a read whose database is not said, from these random-looking bits.
+    /// The fingerprint of a read without its database, from the first bits of a hash.
     #[must_use]
     pub fn of_read(bits: u128) -> Self {
         Self(bits >> (u128::BITS - Self::READ_BITS))
     }
 
-    /// The same read of this database.
+    /// The fingerprint of the same read in this database.
     #[must_use]
     pub fn in_database(self, database: u32) -> Self {
         Self(u128::from(database) << Self::READ_BITS | self.0)
     }
 
-    /// Whether both are of one database.
+    /// Whether both fingerprints belong to one database.
     #[must_use]
     pub fn is_of_the_database_of(self, other: Self) -> bool {
         self.0 >> Self::READ_BITS == other.0 >> Self::READ_BITS
     }
 }
 
-/// A policy as far as it names: its component and its own settings. Policies of one identity give every
-/// read the same key.
+/// The identity of a policy for naming: its component and its own settings. Policies of one identity give
+/// every read the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyId(u64);
 
@@ -268,7 +268,7 @@ impl PolicyId {
         Self(hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)))
     }
 
-    /// An identity that was read from the store.
+    /// An identity that was read from the store; `None` if the text is none.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16).map(Self)

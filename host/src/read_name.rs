@@ -1,21 +1,22 @@
-//! What a read is called inside a process: its entity and its parameters' values in one run of bytes,
-//! so that what is remembered of it is found with one hash and one comparison.
+//! The name of a read inside a process: its entity and its parameters' values in one run of bytes, so that
+//! what is remembered of the read is found with one hash and one comparison.
 
 use sha2::{Digest as _, Sha256};
 
-/// Stands for the length of a value that is null; no value is so long.
+/// The length that stands for a null value; no value is so long.
 const NULL: u32 = u32::MAX;
 
 /// The size of a length.
 const LENGTH: usize = size_of::<u32>();
 
-/// Two reads have the same name if they are of the same entity with the same values, and only then.
+/// The name of a read. Two reads have the same name exactly if they are of the same entity with the same
+/// values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReadName(Box<[u8]>);
 
 impl ReadName {
-    /// The name of a read. The values are canonical and in the order of the entity's parameters; none
-    /// is null.
+    /// The name of a read. The values are canonical and in the order of the entity's parameters; `None`
+    /// stands for SQL's null.
     #[must_use]
     pub fn new<'a>(entity: &str, values: impl Iterator<Item = Option<&'a str>> + Clone) -> Self {
         let texts = values.clone().map(|value| LENGTH + value.map_or(0, str::len));
@@ -27,7 +28,7 @@ impl ReadName {
         Self(bytes.into_boxed_slice())
     }
 
-    /// The entity and the values again.
+    /// The entity and the values; `None` for a name that [`ReadName::new`] did not make.
     pub(crate) fn parts(&self) -> Option<(&str, Vec<Option<&str>>)> {
         let mut rest = &*self.0;
         let entity = pop(&mut rest)??;
@@ -43,7 +44,7 @@ impl ReadName {
         Sha256::new().chain_update(seed).chain_update(&self.0).finalize().into()
     }
 
-    /// On the heap.
+    /// The name's bytes on the heap.
     pub(crate) fn bytes(&self) -> usize {
         self.0.len()
     }
@@ -55,7 +56,7 @@ fn push(bytes: &mut Vec<u8>, text: Option<&str>) {
     bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
 }
 
-/// `None` if the bytes end within a text; `Some(None)` is null.
+/// Takes the next text; `None` if the bytes end within a text, `Some(None)` for SQL's null.
 fn pop<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a str>> {
     let (length, after) = rest.split_first_chunk()?;
     *rest = after;

@@ -22,10 +22,10 @@ pub struct Trace(Vec<u32>);
 /// A file that is no trace.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// It can't be read, or is damaged.
+    /// The file can't be read, or is damaged.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It ends within an access.
+    /// The file ends within an access.
     #[error("{0} bytes are left over after the last access; each has four")]
     Partial(usize),
     /// A line of text is no 32-bit number.
@@ -56,15 +56,15 @@ impl Trace {
     /// Reads a file in any of the forms.
     ///
     /// # Errors
-    /// [`TraceError`]
+    /// The file can't be read, or is no trace.
     pub fn read(path: &Path) -> Result<Self, TraceError> {
         let mut bytes = Vec::new();
         BufReader::new(File::open(path)?).read_to_end(&mut bytes)?;
         if bytes.starts_with(&XZ_MAGIC) {
             bytes = unpacked(path)?;
         }
-        // Four such bytes as one integer are a thing's number above 150 million: no trace has
-        // nothing else.
+        // Four such bytes as one integer are a number above 150 million, and no trace consists of
+        // such numbers alone.
         if !bytes.is_empty() && bytes.iter().all(|byte| TEXT.contains(byte)) {
             return Self::from_text(&bytes);
         }

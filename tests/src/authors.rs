@@ -1,4 +1,4 @@
-//! What authors of policies are shown: every language judged alike.
+//! What the tests show to authors of policies: every language judged by the same checks.
 
 use std::fs;
 use std::path::Path;
@@ -14,11 +14,11 @@ use serde_json::Map;
 use crate::scenario::cost::{self, Cost};
 use crate::scenario::newcomer::Walk;
 
-/// A component that went through the gate and the suite.
+/// A component that passed the gate and was run through the suite.
 pub struct Judged {
     /// What the gate learned of it.
     pub passport: Passport,
-    /// It, configured with the suite's settings.
+    /// Its instances, configured with the suite's settings.
     pub pool: Arc<Pool>,
     /// The sentences of the suite that don't hold, and why.
     pub failed: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Judged {
     pub cost: Cost,
 }
 
-/// Judges a component, with limits that an interpreter on a busy machine keeps.
+/// Judges a component, with limits that an interpreter keeps even on a busy machine.
 ///
 /// # Errors
 /// When the gate refuses it, or it traps.

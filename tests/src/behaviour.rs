@@ -1,5 +1,5 @@
-//! How the default policy behaves, whatever it runs in: the suite that every policy is held to, what
-//! the default one promises beyond it, and a comparison of two policies over generated calls.
+//! How the default policy behaves, whatever it runs in: the suite for every policy, what the
+//! default policy promises beyond the suite, and a comparison of two policies over generated calls.
 
 mod generated;
 mod keys;
@@ -11,7 +11,7 @@ use corral_host::policy::{Action, Argument, Configuration, Event, Plan, Policy, 
 
 pub use generated::{Call, Generator, first_difference, first_other_decision};
 
-/// What the policy under test is told, beside the suite's entities.
+/// The settings of the policy under test. The entities are the suite's.
 const SETTINGS: &str =
     r#"{ "namespace": "v1", "jitter": 0.2, "early_refresh": 1.0, "lease_ms": 1000 }"#;
 
@@ -21,7 +21,7 @@ pub fn configuration() -> Configuration {
     suite::configuration(&serde_json::from_str(SETTINGS).unwrap_or_default())
 }
 
-/// A promise of the default policy's own; its name is the sentence it proves.
+/// A promise of the default policy beyond the suite; its name is the sentence that it proves.
 type Promise = (&'static str, fn(&dyn Policy) -> Result<()>);
 
 macro_rules! promises {
@@ -38,7 +38,7 @@ const PROMISES: &[Promise] = promises![
     a_claim_asks_for_the_lease_of_the_settings,
 ];
 
-/// Runs every check, and answers how many there were.
+/// Runs every check, and returns how many there were.
 ///
 /// # Errors
 /// Each check that fails, by name, and why.

@@ -1,4 +1,4 @@
-//! A small HTTP client that never waits for ever.
+//! A small HTTP client whose requests always end.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// Far above every deadline a host keeps: what takes longer hangs.
+/// Far above every deadline of a host: a request that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// An HTTP/1.1 client over kept connections. Requests one after the other share one connection.
+/// An HTTP/1.1 client with persistent connections. Requests that follow each other share one
+/// connection.
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
@@ -45,7 +46,7 @@ impl Client {
         Self::build(limit, true)
     }
 
-    /// A client that sends each request once, also where the kept connection turns out to be closed.
+    /// A client that sends each request only once, even if the connection turns out to be closed.
     #[must_use]
     pub fn without_retries() -> Self {
         Self::build(LIMIT, false)
@@ -62,7 +63,7 @@ impl Client {
     /// `GET`.
     ///
     /// # Errors
-    /// When no complete answer comes in time; an answer of any status is none.
+    /// If no complete answer comes in time. An answer of any status is not an error.
     pub async fn get(&self, url: &str) -> anyhow::Result<Answer> {
         self.request(Method::GET, url, &[], Bytes::new()).await
     }
@@ -70,7 +71,7 @@ impl Client {
     /// Any request.
     ///
     /// # Errors
-    /// As [`Client::get`], and when the address or a header is none.
+    /// As [`Client::get`], and if the address or a header is not valid.
     pub async fn request(
         &self,
         method: Method,
@@ -104,7 +105,7 @@ impl Answer {
     /// The body as JSON.
     ///
     /// # Errors
-    /// When it is none.
+    /// If it is not JSON.
     pub fn json(&self) -> anyhow::Result<serde_json::Value> {
         serde_json::from_slice(&self.body).with_context(|| format!("no JSON: {:?}", self.body))
     }
@@ -117,7 +118,7 @@ impl Answer {
         Ok(std::str::from_utf8(&self.body)?)
     }
 
-    /// A header's text; empty when the header is absent or not text.
+    /// A header's text. Empty if the header is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -129,7 +130,8 @@ impl Answer {
         self.cache_status("hit")
     }
 
-    /// Whether it was loaded and stored for this request, not for another one that it shared.
+    /// Whether the value was loaded and stored for this request, not for another one that this
+    /// request shared.
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.cache_status("stored") && !self.cache_status("collapsed")

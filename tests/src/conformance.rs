@@ -1,8 +1,8 @@
-//! What every store must do: one suite of named checks, and a comparison with a reference model.
+//! What every store must do: a suite of named checks, and a comparison with a reference model.
 //!
-//! Each check takes the store and a prefix that no other check uses, so a suite can run on a
-//! store that has seen others before. Names are those of a deployment under `corral:`, as the store has
-//! to be.
+//! Each check takes the store and a prefix that no other check uses, so a suite can run on a store
+//! that other suites have used before. Names are those of a deployment under `corral:`, for which
+//! the store has to be opened.
 
 mod intents;
 mod leases;
@@ -25,7 +25,7 @@ use futures_util::future::LocalBoxFuture;
 
 pub use tracking::{Heard, run_tracking};
 
-/// One check: its name is the sentence it proves.
+/// One check: its name is the sentence that it proves.
 pub struct Check {
     /// The sentence.
     pub name: &'static str,
@@ -108,7 +108,7 @@ checks! {
         every_answer_says_over_which_link_it_came;
 }
 
-/// Runs every check on `store` under `prefix`, and answers how many there were.
+/// Runs every check on `store` under `prefix`, and returns how many there were.
 ///
 /// # Errors
 /// The first check that fails, by name, and why.
@@ -131,7 +131,7 @@ pub async fn run_one(store: &dyn Store, prefix: &str, name: &str) -> Result<()> 
 async fn run(check: &Check, store: &dyn Store, prefix: &str) -> Result<()> {
     let prefix = format!("{prefix}:{}", check.name);
     let checked = (check.run)(Subject { store, prefix: &prefix });
-    // A faulty store may keep a check waiting for what never comes.
+    // A faulty store may keep a check waiting for ever.
     tokio::time::timeout(LONG / 2, checked)
         .await
         .unwrap_or_else(|over| Err(over.into()))
@@ -144,10 +144,10 @@ const LONG: Duration = Duration::from_secs(60);
 /// A lease or lifetime whose end a check waits for.
 const SHORT: Duration = Duration::from_millis(60);
 
-/// The epoch that marks and stamps of the checks name.
+/// The epoch in the marks and stamps of the checks.
 const EPOCH: Epoch = Epoch(0xe90c);
 
-/// How long a condition may take to come true, on a machine that has other things to do.
+/// How long a condition may take to become true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The store under test, and names that belong to one check.
@@ -226,14 +226,14 @@ impl Subject<'_> {
         Ok(self.store.get(name).await?.answer.is_some())
     }
 
-    /// Whether somebody holds the name's lease. Leaves a free one free.
+    /// Whether the name's lease is held. A free lease stays free.
     async fn is_held(&self, name: &Name) -> Result<bool> {
         let probe = token();
         self.claim(name, probe, LONG).await?;
         Ok(!self.store.release(name, probe).await?)
     }
 
-    /// Answers the tag's mark, if it has one.
+    /// Indexes the name under the tag, and returns the tag's mark, if it has one.
     async fn index_for(&self, tag: &Tag, name: &Name, lifetime: Duration) -> Result<Option<Mark>> {
         self.index_until(tag, name, self.after(lifetime)).await
     }
@@ -243,13 +243,14 @@ impl Subject<'_> {
         Ok(indexed.answer.marks.first().copied())
     }
 
-    /// How many of them had something to remove.
+    /// Removes the names; how many of them had something to remove.
     async fn remove_names(&self, names: &[Name]) -> Result<u64> {
         let doomed: Vec<_> = names.iter().cloned().map(Doomed::Name).collect();
         self.remove(&doomed, LONG).await
     }
 
-    /// How many names of the tag had something to remove; the mark lasts for so long.
+    /// Removes the tag's names, with a mark that lasts for so long; how many had something to
+    /// remove.
     async fn remove_tag(&self, tag: &Tag, lasts: Duration) -> Result<u64> {
         self.remove(&[Doomed::Tag(tag.clone())], lasts).await
     }
@@ -259,7 +260,7 @@ impl Subject<'_> {
         Ok(removed.answer.names)
     }
 
-    /// One exchange that changes nothing: it takes as long as a step of another operation.
+    /// One exchange that changes nothing. It takes as long as a step of another operation.
     async fn step(&self) -> Result<()> {
         self.store.lease_left(&self.name("nobody's")?).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! What a configuration declares, written in short: tags and touches as a configuration spells them.
+//! Entities and writes in short form: tags and touches as a configuration spells them.
 #![expect(clippy::expect_used, reason = "a declaration that can't be read proves nothing")]
 
 use corral_host::config::{TagTemplate, TouchText};

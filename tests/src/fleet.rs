@@ -16,16 +16,16 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts the servers, makes the shop and starts the hosts. `config` is added to that of the
-    /// shop's entities.
+    /// Starts the servers, makes the shop and starts the hosts. `config` is added to the
+    /// configuration of the shop's entities.
     ///
     /// # Errors
     /// When a server does not come up.
     pub async fn start(hosts: usize, shop: &Shop, config: &str) -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
         shop.load(&postgres.url()).await?;
-        // Scenarios count loads: on a machine that is busy with other tests, a slow answer of the
-        // store must not look like an outage of it.
+        // Scenarios count loads. On a machine that is busy with other tests, a slow answer of the
+        // store must not look like an outage.
         let patient = "[store]\ntimeout = \"2s\"\n";
         let shop = shop::config(Some(&redis.url()), &postgres.url());
         let config = shop.replacen("[store]\n", patient, 1) + config;

@@ -28,7 +28,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Sends a `GET` and waits for what becomes of it.
+    /// Sends a `GET` and waits for its outcome.
     pub async fn of(client: &Client, url: &str) -> Self {
         let began = Instant::now();
         let answer = client.get(url).await;
@@ -58,7 +58,7 @@ pub struct Load<V> {
     workers: Vec<JoinHandle<Vec<V>>>,
 }
 
-/// Which request of a load it is.
+/// One request of a load.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn {
     /// The connection, from 0.
@@ -115,7 +115,7 @@ impl<V: Send + 'static> Load<V> {
         eventually(&format!("{requests} more requests end"), limit, done).await
     }
 
-    /// Lets the requests on their way end, and hands over all that was judged.
+    /// Lets the requests on their way end, and returns every judgement.
     ///
     /// # Errors
     /// When a task failed.
@@ -126,7 +126,7 @@ impl<V: Send + 'static> Load<V> {
     }
 }
 
-/// What must hold after any load: there are keys in the store, and none of them stays for ever.
+/// What must hold after any load: the store has keys, and every key has a lifetime.
 ///
 /// # Errors
 /// When it does not hold; with the keys.

@@ -1,8 +1,8 @@
 //! The native policy behind the host's trait: `corral-core` without a component around it.
 //!
-//! The two sides have types of their own, one generated from the contract and one written by hand;
-//! here each is taken apart and put together as the other, field by field, so that a field that one
-//! of them gains does not compile until somebody decides what becomes of it.
+//! The two sides have types of their own, one generated from the contract and one written by hand.
+//! Here each is taken apart and put together as the other, field by field, so that a field that is
+//! added on one side does not compile until it is handled here.
 
 use std::sync::Arc;
 

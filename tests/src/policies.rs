@@ -1,4 +1,4 @@
-//! The policies under `tests/policies`, built for real: by the host's own builder, for WebAssembly.
+//! The policies under `tests/policies`, built for WebAssembly by the host's own builder.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use crate::servers::build_dir;
 /// A policy that was built.
 #[derive(Debug, Clone)]
 pub struct Artefact {
-    /// What can be pushed: the component, or, where none came of it, the core module.
+    /// The bytes that can be pushed: the component or, if the builder made none, the core module.
     pub bytes: Vec<u8>,
-    /// Why the builder made no component of the module.
+    /// Why the builder made no component of the module; `None` if it made one.
     pub refused: Option<String>,
 }
 
-/// Builds the crate in `tests/policies/{folder}`, `good/short-lived` for one. Its dependencies are
-/// those of all others there and compile once; then a policy takes a second or two.
+/// Builds the crate in `tests/policies/{folder}`, for example `good/short-lived`. All crates there
+/// share their dependencies, which compile once; then a policy takes a second or two.
 ///
 /// # Errors
 /// When it does not compile; the compiler's messages stand on standard error.
@@ -36,7 +36,7 @@ pub fn artefact(folder: &str) -> anyhow::Result<Artefact> {
     }
 }
 
-/// A policy that makes a component.
+/// Builds a policy that makes a component.
 ///
 /// # Errors
 /// As [`artefact`], and when the builder refuses it.
@@ -46,7 +46,7 @@ pub fn component(folder: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same policy in a file of its own: a custom section that nobody reads tells it apart.
+/// The same policy as another file: it has one more custom section, which changes nothing else.
 #[must_use]
 pub fn variant(component: &[u8], number: u32) -> Vec<u8> {
     const CUSTOM: u8 = 0;
@@ -59,7 +59,7 @@ pub fn variant(component: &[u8], number: u32) -> Vec<u8> {
     bytes
 }
 
-/// Where cargo left what the compiler made.
+/// The file that the compiler made.
 fn module(folder: &str) -> anyhow::Result<PathBuf> {
     let profile = build_dir()?;
     let target = profile.parent().context("cargo's `target`")?;

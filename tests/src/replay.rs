@@ -1,7 +1,8 @@
-//! Replays a trace over HTTP, checks every answer, and counts what it cost the origin.
+//! Replays a trace over HTTP, checks every answer, and counts the origin's loads.
 //!
-//! Workers take requests in the order of the trace from one counter; each keeps one connection. At a
-//! rate, a request is sent at its time and not before (open loop), and its latency counts from there.
+//! Workers take requests in the order of the trace from one counter; each keeps one connection. At
+//! a rate, a request is sent at its time and not before (open loop), and its latency counts from
+//! that time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,44 +18,45 @@ use crate::servers::Metrics;
 use crate::shop::expected_product;
 use crate::trace::Trace;
 
-/// How many wrong answers a worker describes: one tells what is wrong, more tell whether it is
+/// How many wrong answers a worker describes: one shows what is wrong, and more show whether it is
 /// always the same.
 const EXAMPLES: usize = 3;
 
-/// Ranks at which the times of loads are told.
+/// Ranks at which the times of loads are reported.
 const RANKS: usize = 20;
 
-/// Whom to ask for what.
+/// What is replayed, and on which hosts.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// The hosts (`http://127.0.0.1:7070`); connections are spread over them in turn.
     pub urls: Vec<String>,
-    /// Their admin faces, for the count of loads; none: it stays unknown.
+    /// Their admin faces, for the count of loads. Empty if the count is not wanted.
     pub admin_urls: Vec<String>,
     /// How many requests are under way at a time.
     pub connections: usize,
     /// The entity that is read, with the trace's number as `id`.
     pub entity: String,
-    /// Requests in a second; none: as fast as they are answered.
+    /// Requests in a second; `None` to send each as soon as the one before is answered.
     pub rate: Option<f64>,
 }
 
-/// What a replay came to.
+/// The result of a replay.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     /// Requests sent.
     pub requests: usize,
     /// Distinct keys among them.
     pub distinct_keys: usize,
-    /// What the hosts loaded from the origin for them; none: unknown.
+    /// How much the hosts loaded from the origin meanwhile; `None` if that is not known.
     pub origin_loads: Option<u64>,
     /// Requests without an answer, or answered with another status than 200.
     pub errors: usize,
     /// Answers with another content than the shop has.
     pub wrong_answers: usize,
-    /// The first of both, in words.
+    /// The first requests of both kinds, described.
     pub examples: Vec<String>,
-    /// Requests in a second, as planned; none: as fast as they were answered.
+    /// Requests in a second, as planned; `None` if each was sent as soon as the one before was
+    /// answered.
     pub rate: Option<f64>,
     /// The share of answers that the cache gave, by their `Cache-Status`: 0 to 1.
     pub hit_ratio: f64,
@@ -68,7 +70,7 @@ pub struct Summary {
     pub p99_ms: f64,
     /// The slowest.
     pub max_ms: f64,
-    /// How long answers took that were loaded and stored for them, at evenly spread ranks.
+    /// How long answers took that were loaded and stored for their request, at evenly spaced ranks.
     pub load_ms: Vec<f64>,
 }
 
@@ -77,15 +79,16 @@ pub struct Summary {
 pub struct Access {
     /// The trace's number.
     pub id: u32,
-    /// When it was sent, which at a rate may be later than it was due.
+    /// When it was sent. At a rate, this may be later than its time.
     pub began_us: u64,
-    /// When its answer had come.
+    /// When its answer was complete.
     pub ended_us: u64,
 }
 
 impl Summary {
-    /// Whether every answer was right and each distinct key was loaded exactly once, as far as
-    /// loads are known. At a rate a replay may outlast what it filled, and loads say nothing.
+    /// Whether every answer was right and each distinct key was loaded exactly once, if the loads
+    /// are known. At a rate, a replay may outlast the lifetimes of its values, so loads are not
+    /// judged.
     #[must_use]
     pub fn holds(&self) -> bool {
         let once = |loads| usize::try_from(loads) == Ok(self.distinct_keys);
@@ -98,8 +101,8 @@ impl Replay {
     /// Replays `trace`. `progress` is called after every answer, from any worker.
     ///
     /// # Errors
-    /// When there is nobody to ask, or metrics can't be read. What goes wrong with a request is
-    /// counted instead.
+    /// If there is no host to ask, or metrics can't be read. A request that fails is counted
+    /// instead.
     pub async fn run(
         &self,
         trace: Trace,
@@ -108,7 +111,7 @@ impl Replay {
         Ok(self.run_seen(trace, progress).await?.0)
     }
 
-    /// The same, and every access that was answered with 200, in no order.
+    /// The same, and also returns every access that was answered with 200, in no particular order.
     ///
     /// # Errors
     /// As [`Replay::run`].
@@ -146,7 +149,7 @@ impl Replay {
         Ok((Summary { rate: self.rate, ..summary }, accesses))
     }
 
-    /// What all hosts together have loaded so far; none when their admin faces are not known.
+    /// What all hosts together have loaded so far; `None` if their admin faces are not known.
     async fn loads(&self) -> anyhow::Result<Option<u64>> {
         let client = Client::new();
         let mut loads = None;
@@ -180,7 +183,7 @@ struct Pace {
 }
 
 impl<P> Shared<P> {
-    /// An access that was sent then and is answered now.
+    /// The access of a request that was sent at `sent` and is answered now.
     fn access(&self, id: u32, sent: Instant) -> Access {
         let us = |since: Duration| u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
         let (began_us, ended_us) = (us(sent - self.began), us(self.began.elapsed()));
@@ -189,7 +192,7 @@ impl<P> Shared<P> {
 }
 
 impl Pace {
-    /// Waits for the time of a request, and says when that was.
+    /// Waits until a request is due, and returns that time.
     async fn due(&self, index: usize) -> Instant {
         let due = self.began + Duration::from_secs_f64(index as f64 / self.rate);
         tokio::time::sleep_until(due.into()).await;
@@ -237,7 +240,7 @@ async fn work<P: Fn()>(shared: Arc<Shared<P>>, read: String) -> Tally {
     }
 }
 
-/// What one worker saw, or all of them.
+/// What one worker saw, or all workers together.
 #[derive(Default)]
 struct Tally {
     latencies: Vec<Duration>,
@@ -294,7 +297,7 @@ impl Tally {
     }
 }
 
-/// The time that this share of them did not exceed, in milliseconds; 0 of none.
+/// The time that this share of them did not exceed, in milliseconds; 0 if there are none.
 fn at_rank(sorted: &[Duration], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1000.0)

@@ -1,4 +1,4 @@
-//! A shop whose content is known: made by SQL in Postgres, computed again in Rust, so that every
+//! A shop with known content: made by SQL in Postgres, and computed again in Rust, so that every
 //! answer of a host can be checked in full.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use corral_host::store::{Key, Name, Prefix};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// What becomes of an order, by its number modulo 4.
+/// The status of an order, by its number modulo 4.
 const STATUSES: [&str; 4] = ["paid", "sent", "returned", "open"];
 
 const SCHEMA: &str = "
@@ -101,12 +101,12 @@ tags = ["reports"]
 deadline = "10s"
 "#;
 
-/// How much there is of everything.
+/// How many rows of each kind the shop has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shop {
-    /// Users 1 to this.
+    /// Number of users; they are numbered from 1.
     pub users: u32,
-    /// Orders 1 to this, dealt to the users in turn.
+    /// Number of orders; they are numbered from 1 and belong to the users in turn.
     pub orders: u32,
     /// The products that exist.
     pub products: Vec<u32>,
@@ -119,16 +119,17 @@ impl Shop {
         Self { users: 100, orders: 1_000, products: (1..=1_000).collect() }
     }
 
-    /// The shop that claims are made about: 100,000 users, 1,000,000 orders, and these products.
+    /// The shop for published figures: 100,000 users, 1,000,000 orders, and these products.
     #[must_use]
     pub fn large(products: Vec<u32>) -> Self {
         Self { users: 100_000, orders: 1_000_000, products }
     }
 
-    /// Makes the tables and fills them, in one transaction: new tables then cost no write-ahead log.
+    /// Makes the tables and fills them, in one transaction: new tables then cost no write-ahead
+    /// log.
     ///
     /// # Errors
-    /// What Postgres says; a table that exists already is one.
+    /// Postgres's error, for example if a table exists already.
     pub async fn load(&self, postgres_url: &str) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect(postgres_url).await?;
         let mut transaction = connection.begin().await?;
@@ -190,15 +191,15 @@ fn expected_order(id: u32) -> Value {
     })
 }
 
-/// A configuration of [`ENTITIES`] over these servers, for [`crate::servers::Host`]; no store URL:
-/// memory.
+/// A configuration of [`ENTITIES`] over these servers, for [`crate::servers::Host`]. Without a
+/// store URL, the store is memory.
 #[must_use]
 pub fn config(store_url: Option<&str>, origin_url: &str) -> String {
     let store = store_url.map(|url| format!("[store]\nurl = \"{url}\"\n")).unwrap_or_default();
     format!("{store}[origin]\nurl = \"{origin_url}\"\n{ENTITIES}")
 }
 
-/// How a key of an entity is called in the store.
+/// The name in the store of an entity's key.
 ///
 /// # Errors
 /// When there is no such entity.
@@ -223,10 +224,10 @@ pub fn statement(entity: &str) -> anyhow::Result<&'static str> {
     Ok(sql)
 }
 
-/// Asks Postgres for the answer of an entity, past every cache: a JSON array of rows.
+/// Asks Postgres for an entity's answer without any cache: a JSON array of rows.
 ///
 /// # Errors
-/// What Postgres says.
+/// Postgres's error.
 pub async fn ask_origin(postgres_url: &str, entity: &str, params: &[i64]) -> anyhow::Result<Value> {
     let sql = format!(
         "SELECT coalesce(json_agg(row_to_json(r)), '[]'::json)::text FROM ({}) AS r",

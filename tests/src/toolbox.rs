@@ -1,4 +1,4 @@
-//! Python and Node with the packages that a test needs: in cargo's build directory, made once.
+//! Python and Node with the packages that a test needs, installed once in cargo's build directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub fn cache(name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A Python whose environment has what this `requirements.txt` names.
+/// A Python whose environment has the packages of this `requirements.txt`.
 ///
 /// # Errors
 /// When it can't be made; `tests/prepare` installs python3 and its module venv.
@@ -39,7 +39,7 @@ pub fn python(requirements: &Path) -> anyhow::Result<PathBuf> {
     Ok(home.join("bin/python"))
 }
 
-/// A folder with `node_modules`, as this `package.json` names them.
+/// A folder whose `node_modules` has the packages of this `package.json`.
 ///
 /// # Errors
 /// When it can't be made; `tests/prepare` installs node and npm.
@@ -51,10 +51,10 @@ pub fn node(package: &Path) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Runs a program to its end and answers what it printed.
+/// Runs a program to its end and returns its output.
 ///
 /// # Errors
-/// When it can't be started or fails; with what it said.
+/// If it can't be started or fails; with its output.
 pub fn run(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -68,10 +68,10 @@ pub fn run(command: &mut Command) -> anyhow::Result<String> {
     Ok(said(&output.stdout))
 }
 
-/// One at a time, since tests of one process want the same.
+/// Only one folder is made at a time, since tests of one process need the same ones.
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// A folder that `make` fills, unless it did for the same list of packages.
+/// A folder that `make` fills, unless it is filled already for the same list of packages.
 fn made(list: &Path, make: impl Fn(&Path) -> anyhow::Result<String>) -> anyhow::Result<PathBuf> {
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let (Some(parent), Some(file)) = (list.parent(), list.file_name()) else {

@@ -1,4 +1,4 @@
-//! Recorded access streams, as the host reads them, and where one lies.
+//! Recorded access streams in the form that the host reads, and where one lies.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ pub use corral_host::trace::{Trace, TraceError};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// The recorded product pages of a shop, where they lie beside the project.
+/// The recorded product pages of a shop, if they lie beside the project.
 const WEB12: &str = "../shared/traces/web12.trace.xz";
 
 /// The recorded product pages, if they lie beside this checkout.
@@ -16,8 +16,8 @@ pub fn beside_the_project() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// A trace for where none lies: things in proportion to the inverse of their rank, as web traffic
-/// goes. The same seed gives the same trace.
+/// A generated trace: things are accessed in proportion to the inverse of their rank, like web
+/// traffic. The same seed gives the same trace.
 #[must_use]
 pub fn synthetic(accesses: usize, things: u32, seed: u64) -> Trace {
     let mut sums: Vec<f64> = Vec::new();

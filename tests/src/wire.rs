@@ -1,6 +1,6 @@
-//! Calls of a policy and their answers as JSON, in the form that JavaScript gives WIT's types:
-//! records in camel case, variants as `{"tag", "val"}`, none as null. 64-bit entropy is a text, since
-//! JSON's numbers lose bits of it in some languages.
+//! Calls of a policy and their answers as JSON, in JavaScript's form of WIT's types: records in
+//! camel case, variants as `{"tag", "val"}`, `none` as null. 64-bit entropy is a text, since JSON's
+//! numbers lose bits of it in some languages.
 
 use corral_host::policy::{
     Action, Argument, Cause, Change, Column, ColumnValue, Configuration, Entity, Event, Lifetime,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::behaviour::Call;
 
-/// A call, with what this policy answers.
+/// A call, with this policy's answer.
 ///
 /// # Errors
 /// When the policy traps.
@@ -37,7 +37,7 @@ pub fn recorded(call: &Call, policy: &dyn Policy) -> Result<Value, Trap> {
     })
 }
 
-/// The call that comes before all others.
+/// The call of `configure`, which comes before all others.
 #[must_use]
 pub fn configure(configuration: &Configuration) -> Value {
     let entities: Value = configuration.entities.iter().map(entity).collect();

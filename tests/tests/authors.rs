@@ -21,7 +21,7 @@ use corral_tests::toolbox::{cache, folder, run};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
-/// Fewer than for the built-in policy: an interpreter takes its time.
+/// Fewer calls than for the built-in policy, since an interpreter is slow.
 const CALLS: usize = 3_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ fn the_file_that_an_author_edits_is_short_and_the_rest_is_marked_as_support_code
     }
 }
 
-/// The suite's verdict as authors see it.
+/// The command prints the suite's verdict for authors.
 #[test]
 fn the_command_prints_a_sentence_for_each_check_and_fails_with_one_of_them() {
     let builtin = folder("../host/default-policy.wasm");
@@ -99,7 +99,8 @@ async fn newcomer(language: Language) {
     assert_eq!(judged.failed, Vec::<String>::new());
     assert_eq!(other_decision(&*judged.pool), None);
     if language != Language::Rust {
-        // Of a host that grants less, nothing passes that there was no time for, and a refusal names what helps.
+        // On a host with smaller limits, a component that there was no time to explore is refused,
+        // and the refusal names the setting that helps.
         match examined(&walked.component, Limits::default()) {
             Ok(passed) => {
                 let Explored { reads, changes, .. } = passed.report().explored;
@@ -108,12 +109,13 @@ async fn newcomer(language: Language) {
             Err(refused) => assert!(refused.to_string().contains("policy.limits"), "{refused}"),
         }
     }
-    // The control: a policy that names otherwise is told apart.
+    // The control: a policy that gives other names is found to differ.
     let renamed = native(r#"{"namespace": "v2"}"#);
     assert!(first_other_decision(&renamed, &*judged.pool, 0, CALLS).unwrap().is_some());
 }
 
-/// The first decision in which it differs from the built-in policy, lifetimes apart.
+/// The first decision, apart from lifetimes, in which it differs from the built-in policy; `None`
+/// if it does not differ.
 fn other_decision(policy: &dyn Policy) -> Option<String> {
     first_other_decision(&native("{}"), policy, 0, CALLS).unwrap()
 }
@@ -123,7 +125,7 @@ fn native(own: &str) -> Native {
     Native::try_new(&suite::configuration(&own)).unwrap()
 }
 
-/// An example's project, copied, so that nothing is built among the sources.
+/// A copy of an example's project, so that nothing is built among the sources.
 struct Example {
     home: TempDir,
     name: &'static str,
@@ -136,7 +138,7 @@ impl Example {
         let source = folder("policies").join(name);
         copy(&source, &home.path().join(name));
         if language == Language::Rust {
-            // It stands on the source of the built-in policy, where that is.
+            // The copy depends on the built-in policy's source, which stays where it is.
             let manifest = home.path().join(name).join("Cargo.toml");
             let text = fs::read_to_string(&manifest).unwrap();
             let core = folder("../core").canonicalize().unwrap();
@@ -151,7 +153,7 @@ impl Example {
         self.home.path().join(self.name)
     }
 
-    /// Built by the command, its own tests passed, through the gate and the suite.
+    /// Builds it by the command, runs its own tests, and puts it through the gate and the suite.
     fn judged(&self) -> Judged {
         let target = cache("policies").unwrap();
         let mut command = corral().unwrap();
@@ -163,7 +165,7 @@ impl Example {
         judged
     }
 
-    /// What the repository has of it: what it adds, and no support code.
+    /// The files of the example in the repository: its own, without support code.
     fn files(&self) -> Vec<String> {
         let own = files_in(&folder("policies").join(self.name)).into_iter();
         let named = own.map(|file| file.display().to_string());
@@ -179,7 +181,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What belongs to a project, and not what was built in it.
+/// The files of a project, without what was built in it.
 fn files_in(folder: &Path) -> Vec<PathBuf> {
     listed(
         folder,

@@ -1,5 +1,5 @@
-//! The origin is frozen, killed and out of connections. Apart from other scenarios: a full load beside it would take
-//! the little time that a late load leaves its reader.
+//! The origin is frozen, killed and out of connections. In a test process of its own: a full load
+//! beside it would take the little time that a late load leaves its reader.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use corral_tests::scenario::origin;
 
-/// How fast exactly is for the command to say; here a reader who waits for a load makes the difference.
+/// The exact speed is for the command to measure; here it matters whether a reader waits for a
+/// load.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_fails_and_few_wait_while_the_origin_is_away_and_writes_recover() {
     for blow in origin::Blow::ALL {

@@ -1,4 +1,4 @@
-//! Bad policies, built for real, are refused or rolled back under load; the command `scenario
+//! Bad policies, built for real, are refused or rolled back under load. The command `scenario
 //! policies` tries them at full size.
 
 // The exemption for tests does not reach their helpers.
@@ -24,7 +24,7 @@ async fn no_bad_policy_fails_a_request_or_makes_one_stale() {
     assert!(report.lines.len() >= 12, "{report}");
 }
 
-/// What the scenarios exchange must differ in lifetimes alone, or in names alone.
+/// The policies that the scenarios exchange must differ only in lifetimes, or only in names.
 #[test]
 fn the_policies_that_are_exchanged_name_reads_as_the_default_one_does_but_for_one() {
     let default = passed(builtin());
@@ -78,7 +78,7 @@ fn arguments(pairs: &[(&str, Option<&str>)]) -> Vec<Argument> {
     pairs.iter().map(argument).collect()
 }
 
-/// Examined under two parameters, tags of the request and of the row, and a write that touches all
+/// Examined with two parameters, tags of the request and of the row, and a write that touches all
 /// of them.
 fn passed(bytes: &[u8]) -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();

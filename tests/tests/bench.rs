@@ -18,7 +18,7 @@ use corral_tests::servers::corral;
 use corral_tests::shop::Shop;
 use serde_json::Value;
 
-/// Far above what any of these loads takes.
+/// Far longer than any of these loads takes.
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +39,7 @@ async fn hosts_are_loaded_and_what_it_cost_them_is_told() {
     args.extend(text(["--pid", &pid]));
     let report = bench(&args).await.json();
     assert_eq!((&report["requests"], &report["failed"]), (&3000.into(), &0.into()), "{report}");
-    // Each is loaded once, over both hosts; who waited for that got no hit.
+    // Each key is loaded once over both hosts; a request that waited for that load got no hit.
     assert_eq!(report["hosts"]["origin_loads"], 50, "{report}");
     assert!(report["hosts"]["policy_calls"].as_u64().unwrap() >= 3000, "{report}");
     let ratio = report["hit_ratio"].as_f64().unwrap();
@@ -63,7 +63,7 @@ async fn reads_and_writes_are_mixed_and_traces_are_read_once() {
     let report = bench(&mixed).await.json();
     assert_eq!((&report["requests"], &report["failed"]), (&1000.into(), &0.into()), "{report}");
     assert!(report["write_latency"]["p50_us"].as_f64().unwrap() > 0.0);
-    // What is written is loaded again.
+    // A key that was written is loaded again.
     assert!(report["hosts"]["origin_loads"].as_u64().unwrap() > 20, "{report}");
     let page = fleet.hosts[0].get("/read/product.page?id=1").await.unwrap().json().unwrap();
     assert_eq!(page["price_cents"], 11);
@@ -101,7 +101,7 @@ async fn what_fails_is_counted_by_kind_and_is_a_failure() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_not_be_loaded_is_told_before_anything_is_sent() {
-    // Nothing listens on this port: the kernel gives it to nobody.
+    // Nothing listens on this port: the kernel does not assign it.
     let nobody = bench(&text(["--url", "http://127.0.0.1:1/"])).await;
     assert_eq!((nobody.code, nobody.printed.as_str()), (1, ""));
     assert!(nobody.said.contains("http://127.0.0.1:1/ can't be reached"), "{}", nobody.said);
@@ -139,7 +139,7 @@ async fn servers_are_compared_and_one_that_is_missing_is_told() {
             assert!(outcome.memory_mib.least > 0.0, "{outcome:?}");
         }
     }
-    // A hit is a plan that is remembered and a step that is not.
+    // A hit costs one step; its plan is remembered.
     assert!(comparison.lines[0].policy_calls_per_request.unwrap() > 0.5, "{comparison:?}");
     assert!(comparison.claims.iter().any(|claim| claim.what.contains("hand-written")));
 
@@ -186,7 +186,7 @@ async fn growth_has_a_table_for_each_thing_that_grows() {
     assert!(table::growth(&tables).contains("keys that carry a tag"));
 }
 
-/// What a run of the command came to.
+/// The result of a run of the command.
 struct Ended {
     code: i32,
     printed: String,
@@ -211,7 +211,7 @@ async fn bench(args: &[String]) -> Ended {
     }
 }
 
-/// The arguments that read an entity from all hosts and ask them what they count.
+/// The arguments that read an entity from all hosts and collect the hosts' counts.
 fn read_from(fleet: &Fleet, entity: &str) -> Vec<String> {
     let mut args = Vec::new();
     for host in &fleet.hosts {

@@ -1,5 +1,5 @@
-//! A policy compared, explained and shadowed, end to end: `corral` as a process over a real Redis and
-//! a real Postgres.
+//! Comparing, explaining and shadowing a policy, end to end: `corral` as a process over a real
+//! Redis and a real Postgres.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 /// Long enough for a busy machine; only reached when a test fails.
 const SOON: Duration = Duration::from_secs(30);
-/// How long a silent server is watched not answering.
+/// How long a silent server is watched, to see that it does not answer.
 const A_MOMENT: Duration = Duration::from_millis(200);
 
 #[tokio::test]

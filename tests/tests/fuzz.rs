@@ -1,4 +1,4 @@
-//! Inputs that nobody meant, shortened. The command `fuzz` tries ten million.
+//! Random inputs, in a short run. The command `fuzz` tries ten million.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -9,10 +9,10 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = HEAP;
 
-/// Inputs of all targets.
+/// Inputs of all targets together.
 const INPUTS: u64 = 100_000;
 
-/// Memory and panics are those of the whole process, so the targets take turns in one test.
+/// Memory and panics are counted for the whole process, so the targets take turns in one test.
 #[test]
 fn no_input_panics_or_takes_more_memory_than_its_target_allows() {
     for target in &mut targets() {

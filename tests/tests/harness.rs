@@ -1,4 +1,4 @@
-//! The harness, tested: what scenarios rely on, and that its checks can fail.
+//! Tests of the harness: that scenarios can rely on it, and that its checks can fail.
 
 use std::future::ready;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,11 +15,11 @@ use corral_tests::trace::{Trace, beside_the_project};
 
 /// Long enough for a busy machine; only reached when a test fails.
 const SOON: Duration = Duration::from_secs(30);
-/// How long a frozen server is watched not answering.
+/// How long a frozen server is watched, to see that it does not answer.
 const A_MOMENT: Duration = Duration::from_millis(200);
-/// In the environment of a test process that is about to be killed.
+/// Set in the environment of a test process that is about to be killed.
 const DOOMED: &str = "DOOMED_TEST_PROCESS";
-/// Announces on its output whose end is to be watched.
+/// Comes before the numbers of the processes whose end is to be watched.
 const ANNOUNCEMENT: &str = "watch ";
 
 #[tokio::test]
@@ -199,7 +199,8 @@ async fn servers_are_gone_when_their_test_panics() {
     assert!(!is_alive(pid));
 }
 
-/// Plays two parts: the test, and, in a process that it starts from its own executable, the victim.
+/// Plays two parts: the test and, in a process that it starts from its own executable, the process
+/// that is killed.
 #[tokio::test]
 async fn a_killed_test_process_takes_its_servers_along() {
     if std::env::var_os(DOOMED).is_some() {
@@ -227,7 +228,7 @@ async fn a_killed_test_process_takes_its_servers_along() {
 #[tokio::test]
 async fn the_shop_holds_what_is_expected_of_it() {
     let postgres = Postgres::start().await.unwrap();
-    // The last is the highest number a trace can hold.
+    // The last one is the highest number that a trace can hold.
     let shop = Shop { products: vec![1, 2, 3, 4, 5, 13_756, u32::MAX], ..Shop::small() };
     shop.load(&postgres.url()).await.unwrap();
     let url = postgres.url();
@@ -277,7 +278,7 @@ fn packed(raw: &[u8]) -> std::io::Result<Vec<u8>> {
 
 #[test]
 fn the_recorded_product_pages_are_read_whole() {
-    // They are not part of the project, and not beside every checkout.
+    // The traces are not part of the project, and not every checkout has them.
     let Some(path) = beside_the_project() else { return };
     let trace = Trace::read(&path).unwrap();
     assert_eq!(trace.accesses().len(), 95_607);
@@ -286,7 +287,7 @@ fn the_recorded_product_pages_are_read_whole() {
 
 #[tokio::test]
 async fn a_client_does_not_wait_for_ever() {
-    // The kernel accepts for it; nobody answers.
+    // The kernel accepts connections for it, and no answer ever comes.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let error = Client::with_limit(A_MOMENT).get(&url).await.unwrap_err();
@@ -303,7 +304,7 @@ async fn be_doomed() -> anyhow::Result<()> {
     let redis = Redis::start().await?;
     let postgres = Postgres::start().await?;
     let pids = [redis.pid(), postgres.pid()].map(|pid| pid.unwrap_or_default());
-    // Past the capture of the test framework, which a killed process never prints.
+    // Past the capture of the test framework, which a killed process would never print.
     writeln!(std::io::stdout(), "\n{ANNOUNCEMENT}{} {}", pids[0], pids[1])?;
     std::future::pending().await
 }

@@ -1,5 +1,5 @@
-//! Stretches of minutes, in virtual time: several hosts of the real cache over one store and one origin that
-//! count what is asked of them. What of it real servers show, they show shortened (`tests/real.rs`).
+//! Minutes and hours in virtual time: several hosts with the real cache, over a store and an origin
+//! that count their requests. `tests/real.rs` shows the same shortened, with real servers.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]

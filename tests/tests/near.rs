@@ -1,5 +1,5 @@
-//! The near cache of real hosts: coherent with a real Redis through everything that may happen to the
-//! way in between, and bounded.
+//! The near cache of real hosts: coherent with a real Redis through all disturbances of the way in
+//! between, and bounded.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -14,10 +14,10 @@ use corral_tests::shop::{self, Shop, expected_product};
 use hyper::StatusCode;
 use serde_json::json;
 
-/// Entries end by word of a change alone: what is missed is seen.
+/// Entries end only when a change is reported, so a missed report shows.
 const FOR_EVER: &str = "near = \"5m\"\ndeadline";
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(30);
 
 const PRODUCTS: u32 = 1_000;
@@ -61,7 +61,8 @@ async fn a_write_on_one_host_is_read_on_the_other() {
         keeps(reader, 1).await;
         let cache = reprice(writer, 1, price).await;
         assert_eq!(cache, "invalidated");
-        // On its own host the next read sees it; elsewhere, when word has come.
+        // The next read on the writing host sees it; reads on other hosts see it once the change is
+        // reported to them.
         assert_eq!(price_of(&product(writer, 1).await), price);
         sees(reader, 1, price).await;
     }
@@ -235,7 +236,7 @@ async fn conditional(host: &Host, id: u32, etag: &str) -> Answer {
         .unwrap()
 }
 
-/// What the write says of the cache.
+/// The write's answer about the cache.
 async fn reprice(host: &Host, id: u32, price: usize) -> String {
     let row = json!({ "id": id, "price_cents": price });
     let answer = host.post("/write/product.page/reprice", &row).await.unwrap();

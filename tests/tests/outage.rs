@@ -1,5 +1,5 @@
-//! Outages under load: the store frozen, the store killed, the origin gone. What can be answered is
-//! answered, nobody reads what is older than an acknowledged write, and everything comes back.
+//! Outages under load: the store frozen, the store killed, the origin down. Every request that can
+//! be answered is answered, no read is older than an acknowledged write, and everything recovers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 const CONNECTIONS: usize = 16;
 
-/// The budget of a store call, in the configuration. Many times what a request takes here, so that
-/// a request that paid it can be told from one that was slow for another reason.
+/// The budget of a store call, in the configuration. It is many times what a request takes here, so
+/// that a request that paid it can be told from one that was slow for another reason.
 const BUDGET: Duration = Duration::from_millis(500);
 
 /// Products 1 to this are written all the time; a product's price is its version.
@@ -26,10 +26,10 @@ const VERSIONED: usize = 4;
 /// Users 1 to this are read.
 const USERS: usize = 50;
 
-/// Requests that show how things are now.
+/// So many requests show how things are now.
 const MANY: usize = 1_000;
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +55,7 @@ async fn a_store_that_is_frozen_or_killed_under_load_costs_no_answer() {
     let openings = scene.host.log().matches("the store is not trusted").count();
     let slow = reads.iter().filter(|read| read.took >= BUDGET).count();
     assert!(openings >= 2, "it was frozen and killed; {}", scene.host.log());
-    assert!(slow >= 1, "the budget of the first call is paid by somebody");
+    assert!(slow >= 1, "no request paid the budget of the first call");
     assert!(slow <= CONNECTIONS * openings, "{slow} paid the budget, {openings} openings");
     everything_ends(&scene.redis).await.unwrap();
 }
@@ -74,7 +74,7 @@ async fn without_its_origin_a_host_answers_what_it_has() {
     scene.postgres.cont().unwrap();
     scene.recovers("/read/user.profile?id=2").await.unwrap();
 
-    // A load that was under way all the time may have filled.
+    // A load that was in progress all the time may have filled the store.
     let report = r#"{"reads": [{"entity": "report.slow", "params": {"id": 1, "ms": 1}}]}"#;
     scene.invalidates(report).await.unwrap();
     leave_expired_report(&scene).await.unwrap();
@@ -106,7 +106,8 @@ impl Scene {
         Ok(Self { host, redis, postgres })
     }
 
-    /// Without the origin: what is fresh, and what is stale and better than an error.
+    /// Checks the answers without the origin: fresh values, and stale values that are better than
+    /// an error.
     async fn answers_what_it_has(&self) -> anyhow::Result<()> {
         let fresh = self.host.get("/read/user.profile?id=1").await?;
         ensure!(fresh.status == StatusCode::OK && fresh.is_hit(), "not cached: {fresh:?}");
@@ -140,7 +141,7 @@ impl Scene {
     }
 }
 
-/// Readers and one writer at work on a host.
+/// Readers and one writer that work on a host.
 struct Story {
     load: Load<Read>,
     shared: Arc<Shared>,
@@ -175,7 +176,7 @@ impl Story {
         Self { load, shared, writer }
     }
 
-    /// The store is used by readers and writer alike, and owes nothing.
+    /// Checks that readers and the writer use the store, and that nothing is owed to it.
     async fn is_cached(&self, host: &Host) -> anyhow::Result<()> {
         reaches(host, "corral_breaker_state", |state| state == 0.0).await?;
         reaches(host, "corral_pending_invalidations", |pending| pending == 0.0).await?;
@@ -186,14 +187,14 @@ impl Story {
         Ok(())
     }
 
-    /// Reads go to the origin, and writes are owed to the store.
+    /// Checks that reads go to the origin, and that writes are owed to the store.
     async fn is_served_without_store(&self, host: &Host) -> anyhow::Result<()> {
         reaches(host, "corral_breaker_state", |state| state > 0.0).await?;
         let hits = self.shared.hits.load(Ordering::Relaxed);
         grows("bypassed", &self.shared.bypassed, MANY).await?;
         grows("pending", &self.shared.pending, 3).await?;
         reaches(host, "corral_pending_invalidations", |pending| pending >= 3.0).await?;
-        // Those that were on their way when the store went.
+        // Hits that were on their way when the store ended.
         let late = self.shared.hits.load(Ordering::Relaxed) - hits;
         ensure!(late <= CONNECTIONS, "{late} hits without a store");
         Ok(())
@@ -295,13 +296,14 @@ fn config(redis: &Redis, postgres: &Postgres) -> String {
     shop::config(Some(&redis.url()), &postgres.url()).replacen("[store]\n", &budget, 1)
 }
 
-/// A host for which reports expire at once leaves one to the host of the scene.
+/// Uses a host under which reports expire at once to leave an expired one to the scene's host.
 async fn leave_expired_report(scene: &Scene) -> anyhow::Result<()> {
     let config = config(&scene.redis, &scene.postgres);
     let (others, report) = config.split_once("[entity.\"report.slow\"]").context("no report")?;
     let report = report.replacen("ttl = \"5m\"", "ttl = \"1ms\"", 1);
     let host = Host::start(&format!("{others}[entity.\"report.slow\"]{report}")).await?;
-    // On a busy machine the store may answer too late once, and what is loaded meanwhile is not stored.
+    // On a busy machine the store may answer too late once, and a value that is loaded then is not
+    // stored.
     eventually("a report to be stored", SOON, || async {
         let answer = host.get("/read/report.slow?id=1&ms=1").await?;
         Ok(answer.header("cache-status").contains("stored").then_some(()))

@@ -1,4 +1,4 @@
-//! The default policy behaves alike natively and as the component that the host carries.
+//! The default policy behaves the same natively and as the component that the host carries.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -81,8 +81,8 @@ fn the_suite_rejects_a_policy_with_another_jitter_or_namespace() {
     }
 }
 
-/// What the gate examines the default policy under: the usual, and the borders of what can be
-/// configured.
+/// Configurations under which the gate examines the default policy: the usual one, and the limits
+/// of what can be configured.
 const CONFIGURATIONS: [&str; 6] = [
     "",
     "[entity.catalogue]\nttl = '1ms'\ndeadline = '1ms'\nnegative_ttl = 0",

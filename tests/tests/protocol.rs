@@ -1,5 +1,5 @@
-//! The cache's protocol, claim by claim: several hosts over one store in one process, with a store,
-//! an origin and, where it matters, a policy that do what the test tells them.
+//! The cache's protocol, claim by claim: several hosts over one store in one process. The store,
+//! the origin and, where it matters, the policy do what the test tells them.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,6 +1,6 @@
-//! What real servers do, shortened: they come back with what they had before, fall behind, are two
-//! at a time, and say of a commit what they don't know. The command `scenario real` plays these in
-//! full.
+//! What real servers do, shortened: they come back with older data, fall behind, are two servers at
+//! a time, and report a failure of a commit whose outcome they don't know. The command `scenario
+//! real` plays these in full.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]

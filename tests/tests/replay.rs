@@ -1,5 +1,5 @@
-//! The replay, tested against a host that is not one: whatever a real host could get wrong, the
-//! replay must see.
+//! The replay, tested against an impostor of a host: the replay must notice everything that a real
+//! host could do wrong.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,11 +16,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// Its content is wrong at [`Impostor`].
+/// The product whose content is wrong at [`Impostor`].
 const WRONG: u32 = 13;
-/// It is answered with 503.
+/// The product that is answered with 503.
 const FAILING: u32 = 14;
-/// It is loaded for every request.
+/// The product that is loaded for every request.
 const GREEDY: u32 = 15;
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn requests_are_taken_in_order_and_connections_are_kept() {
     let accesses: Vec<u32> = (100..200).collect();
     impostor.replay(&accesses, 1).await.unwrap();
     assert_eq!(*impostor.state.asked.lock().unwrap(), accesses);
-    // One for the metrics before and after each, one for the reads.
+    // One connection for the metrics before, one for those after, and one for the reads.
     assert!(impostor.state.connections.load(Ordering::Relaxed) <= 3);
 }
 
@@ -82,10 +82,10 @@ async fn at_a_rate_requests_are_not_sent_before_their_time() {
     replay.rate = Some(100.0);
     let accesses = vec![1, GREEDY, GREEDY, 1, 2, 1];
     let summary = replay.run(Trace::from(accesses), || ()).await.unwrap();
-    // The sixth is due fifty milliseconds after the first.
+    // The sixth request is due fifty milliseconds after the first.
     assert!(summary.seconds >= 0.05, "{summary:?}");
     assert_eq!((summary.requests, summary.rate), (6, Some(100.0)));
-    // Loaded more often than there are keys, as values do that expire.
+    // More loads than keys, as if values expired.
     assert_eq!((summary.distinct_keys, summary.origin_loads), (3, Some(4)));
     assert!(summary.holds(), "{summary:?}");
 }
@@ -100,7 +100,7 @@ async fn every_access_that_was_answered_is_told_with_its_times() {
     assert_eq!((summary.requests, summary.errors), (4, 1));
     assert_eq!(seen.iter().map(|access| access.id).collect::<Vec<_>>(), [1, 2, 1]);
     assert!(seen.iter().all(|access| access.began_us <= access.ended_us), "{seen:?}");
-    // Sent one after the other, and not before their time.
+    // Sent one after the other, none before its time.
     assert!(seen.is_sorted_by_key(|access| access.ended_us), "{seen:?}");
     assert!(seen[2].began_us >= 30_000, "{seen:?}");
 }
@@ -119,7 +119,7 @@ async fn without_an_admin_face_loads_are_unknown_and_do_not_decide() {
 async fn a_host_that_is_not_there_is_an_error_of_every_request() {
     let impostor = Impostor::start().await.unwrap();
     let mut replay = impostor.replaying(2);
-    // Nothing listens on this port: the kernel gives it to nobody.
+    // Nothing listens on this port: the kernel does not assign it.
     replay.urls = vec!["http://127.0.0.1:1".to_owned()];
     let counted = Arc::new(AtomicUsize::new(0));
     let progress = counted.clone();
@@ -135,7 +135,7 @@ async fn replay(accesses: &[u32], connections: usize) -> anyhow::Result<Summary>
     Impostor::start().await?.replay(accesses, connections).await
 }
 
-/// Answers reads and metrics like a host, but for the products named above.
+/// Answers reads and metrics like a host, except for the products above.
 struct Impostor {
     url: String,
     state: Arc<State>,

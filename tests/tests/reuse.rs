@@ -1,5 +1,5 @@
-//! The component that the host carries, in Python and in Node: the same keys, lifetimes and turns, so
-//! that a service in another language names the same keys.
+//! The component that the host carries, in Python and in Node: it gives the same keys, lifetimes
+//! and turns, so that a service in another language names the same keys.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -27,12 +27,12 @@ fn ten_thousand_calls_have_the_same_answers_in_the_host_in_python_and_in_node() 
     scene.in_node().unwrap();
 }
 
-/// The control: that each of the comparisons can tell.
+/// The control: each of the comparisons can fail.
 #[test]
 fn one_other_answer_among_the_calls_is_found_in_python_and_in_node() {
     let scene = Scene::recorded();
     let text = fs::read_to_string(scene.calls()).unwrap();
-    // Keys stand in answers alone.
+    // Keys occur only in answers.
     let other = text.replacen(r#""key":"v1:"#, r#""key":"v2:"#, 1);
     assert_ne!(other, text);
     fs::write(scene.calls(), other).unwrap();
@@ -48,7 +48,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// Answers from the native policy, and the same ones from the component in the host.
+    /// Records answers of the native policy, and the component that the host carries, which has to
+    /// give the same.
     fn recorded() -> Self {
         let home = TempDir::new().unwrap();
         fs::write(home.path().join("policy.wasm"), builtin()).unwrap();
@@ -104,7 +105,7 @@ fn all(said: &str) {
     assert_eq!(said.trim(), format!("{CALLS} answers are the same"));
 }
 
-/// The component as the host runs it.
+/// The component in the host's engine.
 fn hosted() -> Arc<Pool> {
     let engine = Engine::new(Limits::default()).unwrap();
     let conditions = gate::Conditions::of(configuration());

@@ -1,5 +1,5 @@
-//! A policy that fails under load is rolled back by itself; names change only when asked for; and
-//! settings are exchanged like components.
+//! A policy that fails under load is rolled back automatically; names change only if that is asked
+//! for; and settings are exchanged like components.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ const CONNECTIONS: usize = 16;
 
 const PRODUCTS: usize = 100;
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Requests that show that a host serves.
+/// So many requests show that a host serves.
 const MANY: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,12 +44,12 @@ async fn a_policy_that_traps_every_thousandth_step_is_rolled_back_and_no_request
     assert!(failed["failures"][0].as_str().unwrap().contains("unreachable"), "{failed}");
     assert!(scene.host.log().contains("rolled back by itself"), "{}", scene.host.log());
 
-    // Its file again, with another time: it is not put in force.
+    // The same file with another time: it is not put in force.
     scene.put_file(&trapping).unwrap();
     scene.refused("it was rolled back by itself").await.unwrap();
     assert_eq!(scene.status().await.unwrap()["current"]["generation"], 1);
 
-    // Whoever insists gets it, on probation.
+    // An operator that insists gets it, on probation.
     let pushed = scene.host.put("/admin/policy", trapping.clone()).await.unwrap();
     assert_eq!(pushed.status, StatusCode::OK, "{pushed:?}");
     scene.rolled_back(2).await.unwrap();
@@ -98,7 +98,7 @@ async fn settings_that_rename_keys_have_to_be_asked_for_by_name() {
     let settings = scene.host.get("/admin/policy/settings").await.unwrap().json().unwrap();
     assert_eq!(settings, json!({"namespace": "v2"}));
 
-    // Race J: the write names the key under both.
+    // Race J: the write names the key under both policies.
     let body = json!({"id": 7, "price_cents": 4242});
     let wrote = scene.host.post("/write/product.page/reprice", &body).await.unwrap();
     assert_eq!(wrote.status, StatusCode::OK, "{wrote:?}");
@@ -160,7 +160,7 @@ struct Read {
 }
 
 impl Scene {
-    /// `more` stands behind `[policy]`.
+    /// `more` is added to `[policy]`.
     async fn start(more: &str) -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
         Shop::small().load(&postgres.url()).await?;
@@ -200,7 +200,7 @@ impl Scene {
         .with_context(|| self.host.log())
     }
 
-    /// Waits until the host has gone back so often.
+    /// Waits until the host has rolled back so often.
     async fn rolled_back(&self, times: u32) -> anyhow::Result<()> {
         let label = [("result", "rolled-back-automatically")];
         eventually("the host goes back by itself", SOON, || async {
@@ -247,12 +247,12 @@ fn replace(path: PathBuf, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(std::fs::rename(beside, path)?)
 }
 
-/// Of `name@version;generation=7`.
+/// The generation in `name@version;generation=7`.
 fn generation_of(answer: &Answer) -> Option<u64> {
     answer.header("corral-policy").split_once(";generation=")?.1.parse().ok()
 }
 
-/// Of `corral; hit; key="…"`.
+/// The key in `corral; hit; key="…"`.
 fn key_of(answer: &Answer) -> String {
     let status = answer.header("cache-status");
     let key = status.split_once("key=\"").and_then(|(_, rest)| rest.split_once('"'));

@@ -1,4 +1,4 @@
-//! The scenarios over real servers, at a size that a run of all tests can afford; the command
+//! The scenarios over real servers, at a size that a run of all tests can afford. The command
 //! `scenario` plays them in full.
 
 // The exemption for tests does not reach their helpers.
@@ -53,7 +53,7 @@ async fn who_says_nothing_or_takes_nothing_is_cut_off_while_others_read() {
     let report = idlers.run().await.unwrap();
     println!("{report}");
     assert!(report.holds(), "{report:?}");
-    // Four hundred megabytes are asked for, and the places are fewer than the connections.
+    // Four hundred megabytes are asked for, and there are fewer places than connections.
     let [before, most, _] = report.memory_mib;
     assert!(most < before + 400.0, "{report:?}");
     assert!(report.files[1] < report.files[0] + 250, "{report:?}");
@@ -63,7 +63,7 @@ async fn who_says_nothing_or_takes_nothing_is_cut_off_while_others_read() {
 async fn what_a_dead_host_committed_is_seen_soon() {
     let report = deaths::run(3, |_| {}).await.unwrap();
     println!("{report:?}");
-    // The value lives for an hour; how soon exactly is for the command to say.
+    // The value lives for an hour; the exact time is for the command to measure.
     let longest_ms = report.stale_ms.last().copied().unwrap();
     assert!(longest_ms < 10_000.0, "{report:?}");
 }
@@ -83,7 +83,7 @@ async fn keys_that_were_filled_together_expire_apart() {
     let spread = lifetimes::spread(1_000).await.unwrap();
     let counts: Vec<usize> = spread.histogram.iter().map(|(_, count)| *count).collect();
     assert_eq!(counts.iter().sum::<usize>(), 1_000);
-    // Ten seconds each, from 240 s to 360 s, less the time that filling took.
+    // Buckets of ten seconds, from 240 s to 360 s, less the time that filling took.
     let bounds = spread.histogram.iter().map(|(from, _)| *from);
     assert!(bounds.clone().min().unwrap() >= 200 && bounds.max().unwrap() <= 360, "{spread:?}");
     assert!(counts.len() >= 12, "{spread:?}");
@@ -105,7 +105,8 @@ async fn what_two_policies_make_of_a_trace_is_what_was_predicted() {
     let report = predict::run(&trace, 75.0).await.unwrap();
     println!("{report:#?}");
     assert!(report.holds(), "{report:#?}");
-    // Control: the two are further apart than what is allowed, so the right one was predicted.
+    // Control: the two policies differ by more than the tolerance, so each prediction is of the
+    // right one.
     let [strict, lenient] = [&report.lines[0], &report.lines[1]].map(|line| line.real);
     assert!(lenient.hit_ratio - strict.hit_ratio > 2.0 * predict::TOLERANCE, "{report:#?}");
     assert!(strict.loads > lenient.loads, "{report:#?}");
@@ -119,8 +120,8 @@ async fn a_trace_whose_entries_expire_costs_hardly_more_loads_than_it_must() {
     let line = &report.lines[0];
     assert_eq!((line.errors, line.wrong_answers), (0, 0), "{report:#?}");
     assert!(line.least > 2 * report.keys as u64, "little expired: {report:#?}");
-    // How late answers are read counts in favour of the bound, and so short a lifetime and other
-    // tests beside this one make that much; the exact bar is the command's.
+    // Late arrivals of answers lower the bound, and with so short a lifetime and other tests at the
+    // same time they lower it by this much; the command has the exact bar.
     assert!((0.0..0.1).contains(&line.more), "{report:#?}");
 }
 
@@ -128,11 +129,11 @@ async fn a_trace_whose_entries_expire_costs_hardly_more_loads_than_it_must() {
 async fn a_report_that_is_cached_costs_the_database_little() {
     let report = reading(Duration::from_secs(10)).await;
     assert!(report.share < 0.1, "{report:#?}");
-    // Each once, and perhaps once more before its time.
+    // Each report is loaded once, and perhaps once more by an early refresh.
     assert!((2..=4).contains(&report.loads), "{report:#?}");
 }
 
-/// Control: where the cache is of little use, the same measurement says so.
+/// Control: if the cache is of little use, the same measurement says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_is_hardly_kept_costs_the_database_much() {
     let report = reading(Duration::from_millis(10)).await;
@@ -172,7 +173,7 @@ async fn a_policy_that_renames_every_key_makes_no_read_stale() {
     report.expect().unwrap();
 }
 
-/// What lies under the old names was stored by others, and is no less untrue for that.
+/// Values under the old names were stored by other hosts, and they are untrue all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_stored_nothing_covers_the_old_names_all_the_same() {
     assert_eq!(rename::answered_under_old_names().await.unwrap(), Some(2));

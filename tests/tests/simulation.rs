@@ -1,4 +1,5 @@
-//! The cache under every fault, in virtual time; and the proof that the checker can object.
+//! The cache under every fault, in virtual time; and a proof that the checker finds broken
+//! promises.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -7,10 +8,11 @@ use corral_tests::conformance::{self, model};
 use corral_tests::sim::{Campaign, Churn, Protection, Scene, calm_pair, calm_store, find};
 use tokio::runtime::{Builder, Runtime};
 
-/// Schedules that a run of the tests adds to those that ran before: their seeds are fresh.
+/// Schedules that a run of the tests adds to the fixed ones; their seeds are new in every run.
 const SCHEDULES: u64 = 1_000;
 
-/// A missing protection is found within so many schedules; most of them within a few hundred.
+/// If a protection is missing, a broken promise is found within so many schedules, mostly within a
+/// few hundred.
 const FOUND_WITHIN: u64 = 3_000;
 
 #[test]

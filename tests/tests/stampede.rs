@@ -12,21 +12,21 @@ use serde_json::json;
 const READERS: usize = 500;
 const LOADS: &str = "corral_origin_loads_total";
 
-/// What the policy asks for: how long a holder that died is missed.
+/// The policy's lease: how long a dead holder keeps other flights waiting.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// For what has nothing to do with waiting: five hundred answers of a debug build on a machine that
-/// is busy with other tests.
+/// Time for everything but waiting: five hundred answers of a debug build on a machine that is busy
+/// with other tests.
 const SLACK: Duration = Duration::from_millis(1500);
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_value_is_loaded_once_however_long_its_load_takes() {
     let fleet = Fleet::start(2, &Shop::small(), "").await.unwrap();
     let mut crowd = Crowd::gather(READERS, &fleet.urls()).await.unwrap();
-    // The last outlives its lease, and lives on because it is renewed.
+    // The last load is longer than its lease, and keeps the lease by renewing it.
     for (id, load_ms) in [(1, 100), (2, 900), (3, 2_500)] {
         let report = Report { id, load_ms };
         let loads = fleet.sum(LOADS).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_killed_holder_costs_one_more_load_and_at_most_its_lease() {
     everything_ends(&fleet.redis).await.unwrap();
 }
 
-/// The control: where sharing is impossible the counter shows it.
+/// The control: if hosts can't share, the counter shows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_that_name_their_keys_apart_load_once_each() {
     let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
@@ -104,15 +104,15 @@ async fn hosts_that_name_their_keys_apart_load_once_each() {
     assert_eq!(loads_by_host(&fleet).await.unwrap(), [1.0, 1.0]);
     everything_ends(&fleet.redis).await.unwrap();
 
-    // Without a store nothing is shared between hosts either, nor with those who come to a host
-    // while its load is under way: they take part in the next one.
+    // Without a store, hosts do not share loads. Readers that come to a host during a load do not
+    // share that load either: they share the next one.
     fleet.redis.stop().unwrap();
     let alone = Report { id: 2, load_ms: 900 };
     let outcomes = crowd.ask(&alone.path()).await.unwrap();
     assert!(outcomes.iter().all(|outcome| outcome.content().unwrap() == alone.content()));
     let loads = fleet.sum(LOADS).await.unwrap() - 2.0;
     assert!(loads >= 2.0, "the hosts can't have shared, and loaded {loads} times");
-    assert!(loads <= 8.0, "on one host everybody shares, and there were {loads} loads");
+    assert!(loads <= 8.0, "readers of one host share, and there were {loads} loads");
 }
 
 /// A read of `report.slow`.
@@ -136,8 +136,8 @@ impl Report {
     }
 }
 
-/// A host for which everything expires at once leaves the value to the others, who may answer it
-/// only when a load fails.
+/// A host under which everything expires at once leaves a value to the other hosts, which may
+/// answer it only if a load fails.
 async fn leave_expired(fleet: &Fleet, report: &Report) -> anyhow::Result<()> {
     let config = shop::config(Some(&fleet.redis.url()), &fleet.postgres.url());
     let (others, own) = config.split_once("[entity.\"report.slow\"]").context("no report")?;

@@ -1,4 +1,5 @@
-//! The store suite over memory and over a real Redis, and what only a real server can show.
+//! The store suite over memory and over a real Redis, and what can be tested only with a real
+//! server.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -25,13 +26,13 @@ use corral_tests::conformance::{self, model};
 use faulty::{Fault, Faulty};
 use server::Server;
 
-/// Generous: the machine may be busy. What a test says about time it measures itself.
+/// Long, since the machine may be busy. A test that is about time measures it itself.
 const BUDGET: Duration = Duration::from_secs(2);
 
 /// A budget whose end a test waits for.
 const SHORT_BUDGET: Duration = Duration::from_millis(150);
 
-/// A link looks for its server ten times a second; the rest is for a machine that is busy.
+/// A link looks for its server ten times a second; the rest is a margin for a busy machine.
 const SOON_AGAIN: Duration = Duration::from_secs(5);
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -200,7 +201,8 @@ async fn calls_fail_within_the_budget_while_the_server_is_stopped_and_work_when_
     for _ in 0..20 {
         ping(&store).await.unwrap();
     }
-    // The lease from before is still there: nothing was lost, and what timed out did no harm.
+    // The lease from before is still there: nothing was lost, and the call that timed out did no
+    // harm.
     assert_eq!(store.fill(&name, token, &envelope(&store)).await.unwrap().answer, Filled::Stored);
 }
 
@@ -233,7 +235,7 @@ async fn what_is_no_envelope_is_a_miss_that_is_counted_and_can_be_filled() {
     let server = Server::start().await;
     let store = server.store(BUDGET);
     let mut admin = server.admin();
-    // The last one looks like ours and newer than all, and is cut short.
+    // The last one looks like an envelope that is newer than all others, but it is cut short.
     let mut cut = Envelope { loaded_at_ms: 1 << 60, ..envelope(&store) }.encode();
     cut.truncate(30);
     redis::cmd("SET").arg(name("text").as_str()).arg("{\"plain\":1}").exec(&mut admin).unwrap();
@@ -328,8 +330,8 @@ async fn urls_that_can_never_work_are_refused_with_the_reason() {
     }
 }
 
-/// The other side speaks no TLS, but the client has all it needs to try: without a crypto provider
-/// its task would have ended in a panic.
+/// The server speaks no TLS, but the client has everything to try it: without a crypto provider its
+/// task would panic.
 #[tokio::test]
 async fn tls_is_tried_where_the_url_asks_for_it() {
     let server = Server::start().await;
@@ -348,11 +350,11 @@ async fn fails_within_the_budget(store: &RedisStore) {
     let error = store.get(&name("k")).await.unwrap_err();
     let took = begun.elapsed();
     assert!(!matches!(error, StoreError::Refused(_)), "{error:?}");
-    // What the scheduler of a busy machine adds is not the store's.
+    // The scheduler of a busy machine may add to the store's time.
     assert!(took < SHORT_BUDGET + Duration::from_millis(150), "{error} after {took:?}");
 }
 
-/// Waits until the store answers; says how long it took.
+/// Waits until the store answers; returns how long that took.
 async fn works_again(store: &RedisStore) -> Duration {
     let begun = Instant::now();
     while let Err(error) = ping(store).await {

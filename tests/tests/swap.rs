@@ -15,25 +15,25 @@ use serde_json::{Value, json};
 
 const CONNECTIONS: usize = 32;
 
-/// Exchanges of each kind. Compiling the built-in component takes a debug build half a second of a
-/// processor that the load competes for.
+/// Exchanges of each kind. In a debug build, compiling the built-in component takes half a second
+/// of a processor that the load needs too.
 const EXCHANGES: u8 = if cfg!(debug_assertions) { 20 } else { 100 };
 
-/// Of these connections each request reads what was not read before, so that loads are under way
-/// while policies are exchanged, and several connections share one.
+/// On this many connections each request reads a key that was not read before, so that loads are in
+/// progress while policies are exchanged, and several connections share a load.
 const LOADING: usize = 4;
 
-/// Products 1 to this are read by the others.
+/// The other connections read the products from 1 to this number.
 const PRODUCTS: usize = 100;
 
-/// How long before a request the flight may have begun whose answer it shares: a load takes ten
-/// milliseconds, and longer while a policy is compiled.
+/// How long before a request the flight may have begun whose answer the request shares: a load
+/// takes ten milliseconds, and longer while a policy is compiled.
 const FLIGHT: Duration = Duration::from_secs(1);
 
-/// Requests that show that a host serves.
+/// So many requests show that a host serves.
 const MANY: usize = 500;
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,11 +120,12 @@ async fn the_gate_runs_behind_the_threads_that_serve() {
     };
     let serving = after.values().map(|threads| threads.nice).max().unwrap();
     assert!(gate.nice > serving, "{gate:?}, {after:?}");
-    // What it leaves to the others is to read the component and to make instances.
+    // The work that the gate leaves to other threads is to read the component and to make
+    // instances.
     assert!(gate.ran > ran(&after) - ran(&before), "{gate:?}, before {before:?}, after {after:?}");
 }
 
-/// The control: that the record can tell.
+/// The control: the record notices a wrong generation.
 #[test]
 fn a_generation_that_was_not_active_during_a_request_is_found() {
     let mut record = Record::of_first();
@@ -208,12 +209,12 @@ impl Scene {
     }
 }
 
-/// A read, judged but for its generation.
+/// A read that is judged except for its generation.
 struct Read {
     began: Instant,
     ended: Instant,
     generation: Option<u64>,
-    /// It shares what a flight that began before it decided.
+    /// Whether it shares the decision of a flight that began before it.
     collapsed: bool,
     problem: Option<String>,
 }
@@ -239,7 +240,7 @@ async fn read(client: Client, root: String, turn: Turn, start: Instant) -> Read 
     Read { began, ended, generation, collapsed, problem }
 }
 
-/// Of `name@version;generation=7`.
+/// The generation in `name@version;generation=7`.
 fn generation_of(answer: &Answer) -> Option<u64> {
     answer.header("corral-policy").split_once(";generation=")?.1.parse().ok()
 }
@@ -249,7 +250,7 @@ struct Record {
     activations: Vec<Activation>,
 }
 
-/// It happened in between.
+/// The moments between which an activation happened.
 struct Activation {
     asked: Instant,
     confirmed: Option<Instant>,
@@ -282,7 +283,7 @@ impl Record {
         };
         let Some(own) = self.activations.get(index) else { return false };
         let next = self.activations.get(index + 1).and_then(|next| next.confirmed);
-        // The first one was active before anybody looked.
+        // The first generation was active before the record began.
         let flight = if read.collapsed { FLIGHT } else { Duration::ZERO };
         (index == 0 || own.asked <= read.ended)
             && next.is_none_or(|next| read.began <= next + flight)
@@ -311,7 +312,7 @@ impl Record {
     }
 }
 
-/// The built-in policy in a file of its own: a custom section that nobody reads tells it apart.
+/// The built-in policy as another file: it has one more custom section, which changes nothing else.
 fn variant(number: u8) -> Vec<u8> {
     const CUSTOM: u8 = 0;
     const NAME: &[u8; 7] = b"variant";
@@ -322,7 +323,7 @@ fn variant(number: u8) -> Vec<u8> {
     bytes
 }
 
-/// What is no policy, the stage of the gate that finds it, and words of the reason.
+/// Bytes that are not a policy, the stage of the gate that refuses them, and words of the reason.
 fn unfit() -> [(Vec<u8>, &'static str, &'static str); 5] {
     let whole = builtin();
     [

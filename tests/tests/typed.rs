@@ -1,5 +1,5 @@
-//! Names that are built from typed values, end to end: one value has one name, whether it comes
-//! from a request, from a row, or from what a write returns.
+//! Names that are made from typed values, end to end: a value has one name, whether it comes from a
+//! request, from a row, or from a write's returned columns.
 
 // The exemption for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -13,8 +13,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-/// A column's type, the type of a parameter that is compared with it, and two values: as SQL has
-/// them, and as a request may spell the first.
+/// A column's type, the type of a parameter that is compared with it, two values in SQL, and
+/// another spelling of the first value in a request.
 const TYPES: [(&str, &str, [&str; 2], &str); 9] = [
     ("numeric(10, 2)", "numeric", ["10.00", "10.01"], "10"),
     (
@@ -72,7 +72,7 @@ async fn a_tag_of_a_row_is_that_of_an_argument_and_of_a_returned_column() {
     }
 }
 
-/// Documents of this type have no equality, so what they name can't be known.
+/// Documents of this type have no equality, so names can't be made of them.
 const NAMELESS: &str = r#"
 [entity.nameless]
 params = ["id:int8"]
@@ -104,8 +104,8 @@ async fn a_row_whose_tag_can_not_be_known_is_answered_and_not_stored() {
     assert!(now < before + 100, "nothing was written");
 }
 
-/// A read and two writes for each type. All reads show the same rows, and a write touches those of its
-/// type alone.
+/// A read and two writes for each type. All reads show the same rows, and a write touches only
+/// those of its type.
 fn entities() -> String {
     let mut config = String::new();
     for (number, (_, param, _, _)) in TYPES.iter().enumerate() {

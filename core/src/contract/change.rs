@@ -9,7 +9,7 @@ use crate::{Key, Tag};
 /// A column's value, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnValue {
-    /// Nobody knows it.
+    /// The value is not known: a statement did not return it, or the log does not carry it.
     Unknown,
     /// SQL's null.
     Null,
@@ -29,9 +29,9 @@ pub struct Column {
 /// A row before and after a change. A column that a list lacks is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowChange {
-    /// The row as it was; empty: nothing of it is known, or the row is new.
+    /// The row as it was. Empty if nothing of it is known, or if the row is new.
     pub before: Vec<Column>,
-    /// The row as it is; empty: nothing of it is known, or the row is gone.
+    /// The row as it is. Empty if nothing of it is known, or if the row is gone.
     pub after: Vec<Column>,
 }
 
@@ -44,7 +44,8 @@ pub struct Written {
     pub write: String,
     /// The write's arguments, in any order.
     pub arguments: Vec<Argument>,
-    /// Rows that the statement returned.
+    /// Rows that the statement returned; at most 64, since a write that returned many is told in
+    /// parts.
     pub rows: Vec<RowChange>,
 }
 
@@ -57,7 +58,7 @@ pub enum Operation {
     Updated,
     /// They are gone.
     Deleted,
-    /// All of them are gone at once; there are no rows to be told.
+    /// All of them are gone at once; the change has no rows.
     Truncated,
 }
 
@@ -77,14 +78,14 @@ pub struct Logged {
 pub enum Change {
     /// A write of the configuration.
     Written(Written),
-    /// Rows changed, by whomever.
+    /// Rows changed, as the database's log tells.
     Logged(Logged),
 }
 
 /// What a change makes untrue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// One key. The contract knows it; this policy names reads instead.
+    /// One key. Other policies may answer with one; this policy names reads instead.
     Key(Key),
     /// Every key that carries this tag.
     Tag(Tag),

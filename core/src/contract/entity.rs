@@ -40,11 +40,11 @@ pub type Template = Vec<Piece>;
 pub struct Terms {
     /// How long a value is fresh.
     pub ttl_ms: u32,
-    /// The same for the answer that no such row exists; 0: it is not kept.
+    /// The same for the answer that no such row exists; 0 means that this answer is not kept.
     pub negative_ttl_ms: u32,
-    /// How long after that a stale value may be answered while it is refreshed; 0: never.
+    /// How long after that a stale value may be answered while it is refreshed; 0 means never.
     pub stale_while_revalidate_ms: u32,
-    /// How long after that a stale value may be answered where a load failed; 0: never.
+    /// How long after that a stale value may be answered where a load failed; 0 means never.
     pub stale_if_error_ms: u32,
 }
 
@@ -66,7 +66,7 @@ pub enum Touch {
     Tag(Template),
 }
 
-/// How something that is untrue goes.
+/// What becomes of a value that is untrue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     /// Removed: the next read loads it.
@@ -101,6 +101,6 @@ pub struct Entity {
     pub terms: Terms,
     /// Its writes.
     pub writes: Vec<Write>,
-    /// The relations that its answer depends on, where the configuration names them.
+    /// The relations that its answer depends on. Empty if the configuration names none.
     pub depends: Vec<String>,
 }

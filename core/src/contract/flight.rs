@@ -5,15 +5,15 @@
 pub struct Memo {
     /// Where the flight is.
     pub phase: u32,
-    /// When the flight began to wait, since it began; 0: it never waited.
+    /// When the flight began to wait, counted from its beginning; 0 means that it never waited.
     pub since_ms: u32,
-    /// Under which terms the value is kept: those of an entity or of an ad-hoc query.
+    /// Which terms the value is kept under: an entity's or an ad-hoc query's.
     pub terms: u32,
     /// What the [`Rules`](crate::Rules) note.
     pub note: u32,
 }
 
-/// When a step is taken, and its dice.
+/// When a step is taken, and its random bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// Since the flight began.
@@ -87,7 +87,7 @@ pub enum Event {
     StoreUnavailable,
     /// This flight may fill the key.
     LeaseGranted,
-    /// Somebody else holds the lease, for at most so many milliseconds unless renewed.
+    /// Another flight holds the lease, for at most so many milliseconds unless it is renewed.
     LeaseHeld(u32),
     /// A wait ended: by a push, or by its time.
     Waited,
@@ -108,7 +108,7 @@ pub struct Lifetime {
     pub fresh_ms: u32,
     /// How long it is kept after that.
     pub stale_ms: u32,
-    /// When a hit shall refresh it early, 1 to `fresh_ms`; equal to it: never early.
+    /// The moment from which a hit shall refresh it early, 1 to `fresh_ms`; `fresh_ms` means never.
     pub refresh_ms: u32,
 }
 

@@ -52,7 +52,8 @@ pub struct Plan {
     pub key: Key,
     /// The tags that the request alone determines, sorted, none twice.
     pub tags: Vec<Tag>,
-    /// The columns that [`Policy::row_tags`](crate::Policy::row_tags) needs; empty: none.
+    /// The columns that [`Policy::row_tags`](crate::Policy::row_tags) needs. Empty if no tag
+    /// depends on the row.
     pub row_columns: Vec<String>,
     /// What the read's first step gets.
     pub memo: Memo,
@@ -81,5 +82,5 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// Columns of one row, in the order of [`Plan::row_columns`]; `None`: null.
+/// Columns of one row, in the order of [`Plan::row_columns`]; `None` is SQL's null.
 pub type Row = Vec<Option<String>>;

@@ -1,8 +1,8 @@
 //! Every way that a host and its world can lead a flight, up to a depth.
 //!
 //! The explorer plays the host: after each action it tries every event that the contract allows
-//! there, and keeps account of what the policy may rely on. It is given the step function, so that
-//! the controls at the end can show that it finds what it looks for.
+//! there, and checks each turn against what the flight has got so far. It takes the step function
+//! as an argument, so that tests can give it a broken one and show that it finds the violation.
 
 use std::format;
 use std::string::String;
@@ -121,7 +121,7 @@ fn assert_found(expected: &str, broken: impl Fn(Event, Action) -> Option<Action>
 
 type Step<'s> = &'s dyn Fn(Memo, Moment, Event) -> Turn;
 
-/// How many turns it took, or the first violation with the events that lead to it.
+/// How many turns were explored, or the first violation with the events that lead to it.
 fn explore(step: Step<'_>) -> Result<usize, String> {
     let mut turns = 0;
     let starts = seen().map(Event::Found).into_iter();
@@ -188,7 +188,7 @@ impl World {
         self.last = turn.action;
     }
 
-    /// Time passes and things come to hand before the policy hears of it.
+    /// Applies an event before the policy gets it: time passes, and values come to hand.
     fn happened(&mut self, event: Event) {
         match event {
             Event::Found(seen) => self.at_hand = Some(seen),
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// Whether a world that means well brings it to its end.
+    /// Whether the flight ends if everything succeeds from here on.
     fn can_end(&self, step: Step<'_>, depth: usize) -> bool {
         let event = match self.last {
             Action::Answer | Action::AnswerAndRefresh | Action::Fail => return true,

@@ -9,7 +9,7 @@ use crate::{
     Action, Decisions, Memo, Moment, Policy, Query, Scope, Sighting, Subject, Way, Written,
 };
 
-/// Overrides everything, each in a way that shows.
+/// Overrides every decision, each in a way that a test can see.
 #[derive(Default)]
 struct Other {
     answer: u32,

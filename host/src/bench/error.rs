@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Why a load can't be run, or what it needs can't be read. What becomes of a single request is no
-/// error but is counted.
+/// Why a load can't be run, or what it needs can't be read. A request that fails is no error; it is
+/// counted.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says it")]
 pub enum BenchError {

@@ -16,9 +16,9 @@ pub enum Keys {
     /// Each of 1 to `keys`, the first most often: thing `k` in proportion to `k` to the minus
     /// `exponent`.
     Zipf {
-        /// How many.
+        /// How many things.
         keys: u64,
-        /// 0: no skew; about 1: web traffic.
+        /// 0 for no skew, about 1 for web traffic.
         exponent: f64,
     },
     /// As they were recorded, in order; again from the start when the load lasts longer.
@@ -26,7 +26,7 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// How many things there are, as far as the plan says so without counting.
+    /// The keys in words, for the report.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -92,7 +92,7 @@ impl Sampler {
         }
     }
 
-    /// Whether something happens that does in this share of cases.
+    /// Draws whether something happens that happens in this share of cases.
     pub(super) fn happens(&mut self, share: f64) -> bool {
         share > 0.0 && self.random.random::<f64>() < share
     }

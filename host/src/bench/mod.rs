@@ -1,12 +1,13 @@
 //! A load generator for any HTTP/1.1 endpoint: what `corral bench` runs, and what the benchmarks
 //! beside other servers are made with.
 //!
-//! A [`Plan`] says whom to ask ([`Target`]), for what ([`Keys`]) and how fast ([`Pace`]); [`run`]
-//! does it and answers a [`Tally`]; a [`Report`] is the tally in numbers for people and programs.
+//! A [`Plan`] says which servers to ask ([`Target`]), for what ([`Keys`]) and how fast ([`Pace`]);
+//! [`run`] runs it and returns a [`Tally`]; a [`Report`] is the tally in numbers for people and
+//! programs.
 //!
-//! It shares its machine with what it measures, so it is lean: a thread of its own for each of
+//! The generator shares its machine with what it measures, so it is lean: one thread for each of
 //! [`Plan::threads`], on it one task a connection, and for a request one write, one read and two
-//! looks at the clock. It is bounded in count and time, whatever the plan says.
+//! readings of the clock. It is bounded in count and time, whatever the plan says.
 //!
 //! Coordinated omission: a generator that waits for a slow answer before it asks again leaves out
 //! just those requests that would have been slow too. With [`Pace::Open`] the times at which

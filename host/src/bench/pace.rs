@@ -24,7 +24,7 @@ pub enum Pace {
 /// Ticks are no closer than this: ten thousand a second cost a few percent of a core.
 const SHORTEST_TICK: Duration = Duration::from_micros(100);
 
-/// And no farther apart than this, so that a slow schedule is kept exactly enough.
+/// Ticks are no farther apart than this, so that a slow schedule is kept exactly enough.
 const LONGEST_TICK: Duration = Duration::from_millis(1);
 
 /// The times at which requests are to be sent: evenly spread, each on the tick that comes next,
@@ -41,10 +41,11 @@ impl Schedule {
         Self { per_second, tick: spacing.clamp(SHORTEST_TICK, LONGEST_TICK) }
     }
 
-    /// How many requests are due before the tick of this number, from 0, has passed.
+    /// How many requests are due in all by the tick of this number, counted from 0.
     fn due_at(self, tick: u64) -> u64 {
         let elapsed = tick as f64 * self.tick.as_secs_f64();
-        // The first is due at once; a rounding error must not put off the last of a second.
+        // The first request is due at once; a rounding error must not delay the last one of a
+        // second.
         (elapsed * self.per_second + 1e-6) as u64 + 1
     }
 
@@ -57,7 +58,8 @@ impl Schedule {
     }
 }
 
-/// Where idle connections of one thread wait for the next request that is due.
+/// The queue of one thread's requests that are due, at which idle connections wait for the next
+/// one.
 pub(super) struct Desk {
     schedule: Schedule,
     start: Instant,
@@ -69,9 +71,9 @@ pub(super) struct Desk {
 struct Due {
     /// Ticks that have passed.
     ticks: u64,
-    /// Requests of all those ticks.
+    /// Requests that became due at those ticks.
     total: u64,
-    /// When those are due that nobody has taken, and how many at each time.
+    /// Requests that no connection has taken: when they were due, and how many.
     waiting: VecDeque<(Instant, u64)>,
     closed: bool,
 }
@@ -81,7 +83,8 @@ impl Desk {
         Arc::new(Self { schedule, start, state: Mutex::default(), idle: Notify::new() })
     }
 
-    /// The next request that is due: the time at which it was to be sent. None: the load is over.
+    /// Waits for the next request that is due; returns the time at which it was to be sent. `None`
+    /// if the load is over.
     pub(super) async fn next(&self) -> Option<Instant> {
         loop {
             {
@@ -97,7 +100,7 @@ impl Desk {
         }
     }
 
-    /// Puts out what is due by now, and wakes as many idle connections.
+    /// Queues the requests that are due by now, and wakes as many idle connections.
     fn tick(&self, now: Instant) {
         let passed = self.schedule.ticks_in(now.saturating_duration_since(self.start)) + 1;
         let mut put_out = 0;
@@ -119,24 +122,23 @@ impl Desk {
         }
     }
 
-    /// Ends the schedule at this time; answers how many requests were due before it and never
-    /// sent.
+    /// Ends the schedule at this time; returns how many requests were due before it and never sent.
     fn close(&self, end: Instant) -> u64 {
-        // The task that keeps the schedule may wake up after its end.
+        // The thread that keeps the schedule may wake up after its end.
         self.tick(end - Duration::from_nanos(1));
         let mut due = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         due.closed = true;
         let unsent = due.waiting.drain(..).map(|(_, count)| count).sum();
         drop(due);
         self.idle.notify_waiters();
-        // For whoever looked just before and waits just after.
+        // For a connection that found nothing before this and begins to wait only now.
         self.idle.notify_one();
         unsent
     }
 
-    /// Keeps the schedule until `end`, or until `stopped`, on the thread that calls it: the
-    /// runtime's timers count milliseconds, so that requests would come in bursts and be measured
-    /// from the wrong time. Answers how many requests were due and never sent.
+    /// Keeps the schedule until `end`, or until `stopped`, on the calling thread: the runtime's
+    /// timers count milliseconds, so requests would come in bursts and be measured from the wrong
+    /// time. Returns how many requests were due and never sent.
     pub(super) fn keep(&self, end: Instant, stopped: impl Fn() -> bool) -> u64 {
         wake_exactly();
         loop {
@@ -152,8 +154,8 @@ impl Desk {
     }
 }
 
-/// Lets this thread wake when it is to: by default the kernel may be 50 µs late, which every
-/// latency would be longer by. Where it can't be asked for, it stays at that.
+/// Lets this thread wake on time: by default the kernel may be 50 µs late, which would lengthen
+/// every latency. Where that can't be changed, it stays so.
 fn wake_exactly() {
     let _as_it_is = std::fs::read_link("/proc/thread-self").and_then(|own| {
         let thread = own.file_name().unwrap_or_default().to_string_lossy().into_owned();

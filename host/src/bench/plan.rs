@@ -16,28 +16,28 @@ pub const MAX_CONNECTIONS: usize = 10_000;
 /// The most requests per second that are sent on a schedule.
 const MAX_RATE: u64 = 5_000_000;
 
-/// A load: whom to ask, for what, how fast and for how long.
+/// A load: which servers to ask, for what, how fast and for how long.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The hosts that are asked; connections go to them in turn.
     pub targets: Vec<Target>,
     /// Which share of the requests are writes, 0 to 1, where a target has any.
     pub writes: f64,
-    /// For what.
+    /// What they are asked for.
     pub keys: Keys,
-    /// How fast.
+    /// How fast they are asked.
     pub pace: Pace,
     /// Connections, over all threads.
     pub connections: usize,
     /// Threads of the generator.
     pub threads: usize,
-    /// It ends after this time, though requests on their way are waited for.
+    /// The load ends after this time; answers to requests on their way are awaited.
     pub time: Duration,
-    /// It ends after so many requests.
+    /// The load ends after so many requests.
     pub requests: u64,
     /// How long an answer may take, connecting included, until it counts as missing.
     pub answer_within: Duration,
-    /// The same seed, the same draws.
+    /// The seed of all draws: the same seed gives the same draws.
     pub seed: u64,
 }
 
@@ -59,7 +59,7 @@ impl Plan {
         }
     }
 
-    /// The threads that are of use.
+    /// The threads that get a connection.
     pub(super) fn used_threads(&self) -> usize {
         self.threads.min(self.connections)
     }

@@ -6,21 +6,21 @@ use rustix::param::clock_ticks_per_second;
 
 use super::BenchError;
 
-/// What a process has used so far, or several together.
+/// What a process, or several together, have used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// Processor time, in seconds: user and system, of threads that ended too, and of children that
     /// ended and were waited for.
     pub cpu_seconds: f64,
-    /// Memory that is its own, and its share of what it shares (`Pss`), in KiB.
+    /// Memory of its own, and its part of the memory that it shares (`Pss`), in KiB.
     pub memory_kib: u64,
 }
 
 impl Usage {
-    /// Of a process, now.
+    /// The usage of a process, now.
     ///
     /// # Errors
-    /// [`BenchError::Process`]: it does not run, or this is not Linux.
+    /// [`BenchError::Process`] if the process does not run, or this is not Linux.
     pub fn of(pid: u32) -> Result<Self, BenchError> {
         let failed = |file| BenchError::Process { pid, file };
         let cpu_seconds = cpu_seconds(pid).ok_or(failed("/proc/…/stat"))?;
@@ -28,8 +28,9 @@ impl Usage {
         Ok(Self { cpu_seconds, memory_kib })
     }
 
-    /// Of these processes and all that they started, and so on. What a process used that ended
-    /// counts for the one that waited for it, so that nothing is lost between two readings.
+    /// The usage of these processes and of all their descendants. What a process used that has
+    /// ended counts for its parent once the parent has waited for it, so nothing is lost between
+    /// two readings.
     ///
     /// # Errors
     /// As [`Usage::of`], for the processes that are named.
@@ -44,8 +45,8 @@ impl Usage {
         Ok(sum)
     }
 
-    /// One that is ending has given its memory back, and its time is still its own until the one that
-    /// waits for it has taken it over.
+    /// The usage of a descendant. One that has ended has given its memory back; its time is its own
+    /// until its parent has waited for it.
     fn of_descendant(pid: u32) -> Option<Self> {
         let cpu_seconds = cpu_seconds(pid)?;
         Some(Self { cpu_seconds, memory_kib: memory_kib(pid).unwrap_or(0) })
@@ -57,7 +58,7 @@ impl Usage {
     }
 }
 
-/// All that a process started and that runs, and what those started.
+/// The processes that a process started, those that these started, and so on.
 fn descendants(pid: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let parents: Vec<(u32, u32)> = entries
@@ -94,8 +95,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     (times.len() == 4).then(|| times.iter().sum())
 }
 
-/// `Pss`, so that what the processes of one server share is counted once; what is resident where
-/// the kernel does not say that.
+/// `Pss`, so that memory that the processes of one server share is counted once; `VmRSS` where the
+/// kernel does not tell that.
 fn memory_kib(pid: u32) -> Option<u64> {
     let field = |file, name| {
         let text = read(pid, file)?;
@@ -108,24 +109,24 @@ fn memory_kib(pid: u32) -> Option<u64> {
 /// Memory of a process over the time of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Soak {
-    /// When it began, in KiB.
+    /// At the beginning of the load, in KiB.
     pub begin_kib: u64,
-    /// When it ended.
+    /// At the end of the load.
     pub end_kib: u64,
     /// The most that was seen.
     pub most_kib: u64,
-    /// How often it was looked at.
+    /// How often it was read.
     pub samples: u64,
 }
 
 impl Soak {
-    /// After the first look.
+    /// Begins with the first reading.
     #[must_use]
     pub fn begin(memory_kib: u64) -> Self {
         Self { begin_kib: memory_kib, end_kib: memory_kib, most_kib: memory_kib, samples: 1 }
     }
 
-    /// Another look, later.
+    /// Adds a later reading.
     pub fn see(&mut self, memory_kib: u64) {
         self.end_kib = memory_kib;
         self.most_kib = self.most_kib.max(memory_kib);

@@ -1,4 +1,4 @@
-//! A tally as numbers for people and programs. Their names are a promise.
+//! A tally as numbers for people and programs. Programs read them by name, so the names must stay.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::tally::BUCKET;
 use super::{Pace, Plan, Soak, Tally};
 
-/// What a load came to.
+/// The results of a load.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "each name says it, with its unit")]
 pub struct Report {
     pub urls: Vec<String>,
     pub workload: String,
     pub connections: usize,
-    /// The rate of an open loop, per second; none: a closed loop.
+    /// The rate of an open loop, per second; `None` for a closed loop.
     pub rate: Option<f64>,
     pub seconds: f64,
     /// Answered, with whatever status.
@@ -26,23 +26,23 @@ pub struct Report {
     pub errors: BTreeMap<String, u64>,
     /// Due on the schedule of an open loop, and not sent before its end.
     pub unsent: u64,
-    /// Of reads; none: nothing was read.
+    /// Of reads; `None` if nothing was read.
     pub latency: Option<Latency>,
-    /// Of writes.
+    /// Of writes; `None` if nothing was written.
     pub write_latency: Option<Latency>,
     pub throughput: Throughput,
-    /// The share of reads that a cache answered; none: no answer had a `Cache-Status`.
+    /// The share of reads that a cache answered; `None` if no answer had a `Cache-Status`.
     pub hit_ratio: Option<f64>,
     /// The share that Corral answered from its near cache.
     pub near_ratio: Option<f64>,
     pub bytes: u64,
     pub connections_opened: u64,
-    /// What the hosts counted meanwhile; none: they were not asked.
+    /// What the hosts counted meanwhile; `None` if they were not asked.
     pub hosts: Option<Counted>,
-    /// What the watched processes used; none: none was watched.
+    /// What the watched processes used; `None` if no process was watched.
     pub server_cpu_us_per_request: Option<f64>,
     pub server_memory: Option<Soak>,
-    /// What the generator itself used; none: it can't tell here.
+    /// What the generator itself used; `None` if this system does not tell.
     pub generator_cpu_us_per_request: Option<f64>,
 }
 
@@ -73,7 +73,7 @@ impl Latency {
     }
 }
 
-/// Answers per 100 ms, as a rate per second: the last, partial bucket aside.
+/// Answers per 100 ms, as a rate per second, without the last, partial bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "each name says it, with its unit")]
 pub struct Throughput {

@@ -17,7 +17,7 @@ use super::tally::Tally;
 use super::wire::{Fault, Wire};
 use super::{BenchError, Pace, Plan, Target};
 
-/// How long a connection rests that could not be opened: a server that is gone is not to be asked
+/// How long to wait after a connection could not be opened: a server that is gone must not be asked
 /// as fast as one that answers.
 const REST: Duration = Duration::from_millis(10);
 
@@ -54,10 +54,10 @@ impl Watch {
     }
 }
 
-/// Runs a load to its end and blocks until then; what goes wrong with a request is counted.
+/// Runs a load to its end and blocks until then; requests that fail are counted.
 ///
 /// # Errors
-/// When the plan is out of bounds, a name can't be resolved, or a thread does not start.
+/// The plan is out of bounds, a name can't be resolved, or a thread does not start.
 pub fn run(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, BenchError> {
     plan.check()?;
     let addresses: Vec<_> = plan.targets.iter().map(resolve).collect::<Result<_, _>>()?;
@@ -79,10 +79,10 @@ pub fn run(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, BenchError> {
     Ok(tally)
 }
 
-/// Connects to each target and asks for nothing: whether a server listens there at all.
+/// Connects to each target without a request, to find out whether a server listens there at all.
 ///
 /// # Errors
-/// [`BenchError::Unreachable`] when none does; and whatever is wrong with the plan.
+/// [`BenchError::Unreachable`] if none does; and whatever is wrong with the plan.
 pub fn probe(plan: &Plan) -> Result<(), BenchError> {
     plan.check()?;
     for target in &plan.targets {
@@ -177,7 +177,8 @@ fn kept(
     Ok(unsent)
 }
 
-/// Never contended: all that lock it are tasks of one thread, and no task waits in between.
+/// Never contended: only tasks of one thread lock the tally, and none waits while it holds the
+/// lock.
 fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,7 +21,7 @@ impl Scrape {
     /// Reads the body of `GET /metrics`.
     ///
     /// # Errors
-    /// When a line is neither a comment nor a sample; the error shows it.
+    /// A line is neither a comment nor a sample; the error shows it.
     pub fn parse(text: &str) -> Result<Self, BenchError> {
         let lines = text.lines().map(str::trim);
         let samples = lines
@@ -49,7 +49,7 @@ impl Scrape {
                 .all(|(label, value)| sample.labels.get(*label).map(String::as_str) == Some(*value))
         };
         let named = self.samples.iter().filter(|sample| sample.name == name);
-        // Not `sum()`: that of no floats is -0.
+        // Not `sum()`: the sum of no floats is -0.
         named.filter(carries).fold(0.0, |sum, sample| sum + sample.value)
     }
 

@@ -1,4 +1,4 @@
-//! What a load came to, counted while it runs.
+//! The results of a load, counted while it runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use hdrhistogram::Histogram;
 use super::BenchError;
 use super::wire::{Fault, Reply};
 
-/// Latencies are told to three digits.
+/// Latencies are kept to three significant digits.
 const DIGITS: u8 = 3;
 
 /// The longest latency that is told apart; longer ones count as this. Memory grows with its
 /// logarithm.
 const LONGEST_NS: u64 = 2 * 60 * 60 * 1_000_000_000;
 
-/// How finely throughput is looked at: short enough to show a stall, long enough to hold many
-/// answers.
+/// The time over which throughput is counted: short enough to show a stall, long enough to hold
+/// many answers.
 pub(super) const BUCKET: Duration = Duration::from_millis(100);
 
-/// Reads, or writes.
+/// What was counted of reads, or of writes.
 #[derive(Debug, Clone)]
 pub struct Lane {
     /// Latencies of what was answered, in nanoseconds.
@@ -72,7 +72,8 @@ impl Tally {
         })
     }
 
-    /// Counts a request that began to count at `since` and ended at `ended`, both after the start.
+    /// Counts a request that took `latency`, from when it was to be sent, and ended `ended` after
+    /// the start of the load.
     pub(super) fn count(
         &mut self,
         is_write: bool,
@@ -211,7 +212,7 @@ mod tests {
         two.count(false, MS, MS * 450, Err(Fault::Closed));
         one.merge(&two);
         assert_eq!((one.reads.latency.len(), one.writes.latency.len()), (2, 1));
-        // Caches answer reads; what a write says of them is its own business.
+        // Caches answer reads; the `Cache-Status` of a write is not counted.
         assert_eq!((one.hits, one.near, one.told), (1, 1, 1));
         assert_eq!(one.buckets, [2, 0, 1]);
         assert_eq!((one.failed(), one.bytes, one.took), (2, 300, MS * 450));

@@ -1,4 +1,4 @@
-//! A host that is asked: its address, and the bytes of a request with a number in it.
+//! A server that is asked: its address, and the bytes of a request with a number in it.
 
 use super::BenchError;
 
@@ -33,11 +33,11 @@ impl Target {
         Ok(Self { url: url.to_owned(), address: parts.address(), read, write: None })
     }
 
-    /// Writes too, to the same server: a `POST` of a JSON body in which `{n}` stands for the
+    /// Adds writes to the same server: a `POST` of a JSON body in which `{n}` stands for the
     /// number, as in the URL.
     ///
     /// # Errors
-    /// [`BenchError::Url`], also when the URL leads to another server; [`BenchError::Header`].
+    /// [`BenchError::Url`], also if the URL leads to another server; [`BenchError::Header`].
     pub fn with_post(
         mut self,
         url: &str,

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as a client, by hand: one request at a time over a kept connection, and of the answer
-//! only what is counted.
+//! A client for HTTP/1.1, by hand: it sends one request at a time over a kept connection, and keeps
+//! of the answer only what is counted.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,18 +17,18 @@ use answer::{Body, head};
 /// What is read at a time, and the longest head of an answer.
 const BUFFER: usize = 64 * 1024;
 
-/// What came back.
+/// What is counted of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) cache: CacheMark,
-    /// Of the answer, its head included.
+    /// Bytes of the answer, its head included.
     pub(super) bytes: u64,
-    /// Opened for it.
+    /// Connections that were opened for it.
     pub(super) connections: u64,
 }
 
-/// Why nothing did.
+/// Why no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// No connection.
@@ -37,7 +37,7 @@ pub(super) enum Fault {
     Closed,
     /// The time for an answer is over.
     TimedOut,
-    /// It is not HTTP/1.1.
+    /// The answer is not HTTP/1.1.
     Malformed,
 }
 
@@ -58,7 +58,8 @@ pub(super) struct Wire {
     stream: Option<TcpStream>,
     buffer: Box<[u8]>,
     limit: Duration,
-    /// One timer for all requests: it is only set anew when it goes off.
+    /// The time limit of an answer. It is one timer for all requests, which is only set anew when
+    /// it fires.
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -98,8 +99,8 @@ impl Wire {
     }
 }
 
-/// A connection that the server closed while nothing was asked is no failure of a request that may
-/// be sent again: it is, once, over a new one.
+/// Sends a request over the kept connection, or over a new one. If the server has closed the kept
+/// one while nothing was asked, a request that may be sent again is, once, over a new one.
 async fn tried(
     addresses: &[SocketAddr],
     kept: &mut Option<TcpStream>,
@@ -122,7 +123,7 @@ async fn tried(
     Ok(Reply { connections: 1, ..reply })
 }
 
-/// `None` when the connection was closed before the first byte of an answer.
+/// `None` if the connection was closed before the first byte of an answer.
 async fn asked(
     mut stream: TcpStream,
     kept: &mut Option<TcpStream>,

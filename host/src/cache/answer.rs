@@ -1,4 +1,4 @@
-//! How a read ended: the value and the words for where it came from, or the error.
+//! How a read ended: the value and where it came from, or the error.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::store::{Envelope, Key};
 use super::load::{LoadError, Loaded};
 use super::near::Ready;
 
-/// A value on its way to everybody who shares it.
+/// A value on its way to all requests that share it.
 #[derive(Clone)]
 pub(super) struct Served {
     pub(super) body: Option<Bytes>,
     pub(super) etag: u128,
     pub(super) via: Via,
-    /// `None` when the value was not stored.
+    /// `None` if the value was not stored.
     pub(super) stored: Option<Stored>,
     pub(super) generation: Arc<Generation>,
 }
@@ -25,9 +25,9 @@ pub(super) struct Served {
 /// A stored value's times when it was answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stored {
-    /// Since it was loaded.
+    /// Time since the value was loaded.
     pub(super) age_ms: u64,
-    /// How long it stays fresh; negative: since when it is stale.
+    /// How long the value stays fresh; if negative, for how long it has been stale.
     pub(super) ttl_ms: i64,
 }
 
@@ -42,11 +42,11 @@ pub enum Via {
     Stale,
     /// The store had it, stale, and the load failed.
     StaleIfError,
-    /// Another host loaded it while we asked for the lease or waited.
+    /// Another flight, on any host, loaded it while this one claimed the lease or waited.
     Peer,
-    /// Loaded and stored. `stale`: an older value was there.
+    /// Loaded and stored.
     Loaded {
-        /// An older value was there.
+        /// Whether an older value was there.
         stale: bool,
     },
     /// Loaded and not stored.
@@ -56,20 +56,22 @@ pub enum Via {
 /// Why a loaded value was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The store does not answer, or is not trusted.
+    /// The store did not answer, or is not trusted.
     StoreUnavailable,
-    /// An invalidation came in between.
+    /// The fill was rejected because an invalidation came in between, or the stamp or the tags of
+    /// the value were not certain.
     FillRejected,
     /// Its rows have more different tags than a value may have.
     TooManyTags,
-    /// A tag can't be made of its rows: the database has a value there that has no text.
+    /// A tag can't be made of its rows: a column is missing, has a value without a text, or is too
+    /// large.
     Untaggable,
     /// The policy's patience ended, or it gave no usable answer.
     Uncached,
 }
 
 impl Via {
-    /// The label of the metric.
+    /// The outcome that metrics count.
     #[must_use]
     pub fn outcome(self) -> ReadOutcome {
         match self {
@@ -115,25 +117,27 @@ impl Served {
 /// The answer to a read.
 #[derive(Clone)]
 pub struct Answer {
-    /// JSON text; none: there is no such row.
+    /// JSON text; `None` if there is no such row.
     pub body: Option<Bytes>,
-    /// Where it came from.
+    /// Where the value came from.
     pub via: Via,
-    /// Another request's work was shared.
+    /// Whether another request's flight was shared.
     pub collapsed: bool,
-    /// The client asked for a fresh load.
+    /// Whether the client asked for a fresh load.
     pub bypass: bool,
-    /// Milliseconds since the value was loaded; 0 when it just was.
+    /// Milliseconds since the value was loaded; 0 if it was not stored.
     pub age_ms: u64,
-    /// Milliseconds that it stays fresh; negative: since when it is stale. None: not stored.
+    /// Milliseconds for which the value stays fresh; if negative, for which it has been stale.
+    /// `None` if it was not stored.
     pub ttl_ms: Option<i64>,
-    /// Its name in the store; none when the policy gave none.
+    /// The read's key; `None` if the policy gave none.
     pub key: Option<Key>,
-    /// Names the content: equal for equal bodies. None when there is no row.
+    /// A digest of the body, equal for equal bodies; `None` if there is no row.
     pub etag: Option<u128>,
     /// The generation that decided.
     pub generation: Arc<Generation>,
-    /// What its headers are made of, of an answer from the near cache.
+    /// What the headers of an answer from the near cache are made of; `None` for every other
+    /// answer.
     pub ready: Option<Ready>,
 }
 

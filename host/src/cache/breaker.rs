@@ -1,11 +1,12 @@
-//! The origin's breaker: once loads time out, a reader who may have a stale value has it at once, and probes
-//! find out when the origin is back.
+//! The origin's breaker: once loads time out, a reader that may have a stale value gets it at once, and
+//! probes find out when the origin is back.
 //!
-//! There is one for the origin and one for each entity, since one statement may be slow where the others
-//! are not. A failure opens it unless a load was answered in the later half of the time of the one that failed:
-//! so a single slow load is no outage. An answer closes it, also one that rejects the statement.
+//! There is one breaker for the origin and one for each entity, since one statement may be slow where the
+//! others are not. A load that fails opens a breaker unless another load was answered in the later half of
+//! the failed load's time: so a single slow load is not taken for an outage. An answer closes the breaker,
+//! even one that rejects the statement.
 //!
-//! It refuses nobody who has no value at hand: such a load is a probe as good as any.
+//! The breaker never refuses a reader that has no value at hand: its load serves as a probe.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +18,12 @@ use super::load::LoadError;
 use crate::origin::OriginError;
 use crate::policy::Cause;
 
-/// The pause before the first probe, and the longest one: a second more than the outage lasted is bearable,
-/// and a database that comes back meets no more than this from each host.
+/// The pause before the first probe, and the longest pause: stale answers a second past the end of an outage
+/// are bearable, and a database that comes back meets no more than one probe a second from each host.
 const FIRST_PROBE: Duration = Duration::from_millis(100);
 const LATEST_PROBE: Duration = Duration::from_secs(1);
 
-/// A load that had less than this part of its entity's time proves nothing by being late.
+/// A timeout proves nothing if the load had less than one part in so many of its entity's time.
 const FULL_TIME: u32 = 2;
 
 /// The breakers of one host.
@@ -50,12 +51,12 @@ struct Open {
     probe_from: Instant,
 }
 
-/// What a load's end changed.
+/// The owner of the loads that fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// The origin has answered nothing to anybody since.
+    /// The origin's: it has answered no load of any entity since.
     Origin,
-    /// The entity's loads fail; others are answered.
+    /// The entity's: loads of other entities are answered.
     Entity,
 }
 
@@ -67,8 +68,8 @@ impl OriginBreaker {
         state.of(entity).answer();
     }
 
-    /// One that began then failed; `full`: the time that a load of its entity has. `chance` draws the pause before a
-    /// probe.
+    /// A load of this entity that began at `began` failed; `full` is the time that such a load has, and
+    /// `chance` draws the pause before the next probe.
     pub(super) fn failed(
         &self,
         entity: &str,
@@ -94,14 +95,14 @@ impl OriginBreaker {
         whose
     }
 
-    /// Why loads of this entity fail at present; `None`: they don't.
+    /// Why loads of this entity fail at present; `None` if they don't.
     pub(super) fn open_for(&self, entity: &str) -> Option<Cause> {
         let state = self.lock();
         let of_entity = || state.entities.get(entity).and_then(|circuit| circuit.open);
         state.origin.open.or_else(of_entity).map(|open| open.cause)
     }
 
-    /// Whether a load of this entity may find out now if it is answered again. Who is told so begins it.
+    /// Whether a probe of this entity may begin now. A caller that gets `true` has to begin it.
     pub(super) fn may_probe(&self, entity: &str) -> bool {
         let mut state = self.lock();
         let State { origin, entities } = &mut *state;
@@ -111,7 +112,7 @@ impl OriginBreaker {
         if open.iter().any(|open| open.probe_from > now) {
             return false;
         }
-        // While it is under way, no second one begins so soon.
+        // No second probe begins so soon, while this one may be under way.
         open.iter_mut().for_each(|open| open.probe_from = now + LATEST_PROBE);
         true
     }
@@ -147,13 +148,14 @@ impl Circuit {
     }
 }
 
-/// Between half of a pause and one and a half: hosts that began to wait together ask apart.
+/// A time between half of a pause and one and a half, so that hosts which began to wait together do not ask
+/// together.
 pub(super) fn jittered(pause: Duration, chance: u128) -> Duration {
     let part = u32::try_from(chance % 1_000).unwrap_or_default();
     pause / 2 + pause * part / 1_000
 }
 
-/// Whether a load's error says that the origin does not answer.
+/// Whether a load's error means that the origin does not answer.
 pub(super) fn is_silence(error: &LoadError) -> bool {
     match error {
         LoadError::Origin(OriginError::Unavailable(_) | OriginError::Timeout(_)) => true,
@@ -177,7 +179,7 @@ mod tests {
         breaker.failed(entity, began, LATE, 500)
     }
 
-    /// A load that fails, and one that was answered so long after its beginning.
+    /// A load that fails, while a load of `other` is answered at `at` after its beginning.
     async fn fail_beside(
         breaker: &OriginBreaker,
         entity: &str,
@@ -219,7 +221,7 @@ mod tests {
         assert_eq!(breaker.open_for("item"), None);
     }
 
-    /// A load that began before may be answered a moment after the last one that is not.
+    /// The other load may have been answered a moment before the origin went silent.
     #[tokio::test(start_paused = true)]
     async fn what_was_answered_before_a_long_silence_does_not_count() {
         let breaker = OriginBreaker::default();

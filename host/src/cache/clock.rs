@@ -1,18 +1,18 @@
-//! The clock by which trust is measured: it never goes back, and it counts the time that a machine
-//! sleeps.
+//! The clock by which trust is measured: it never goes back, and it counts the time for which the
+//! machine is suspended.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-/// A clock. A part of the cache like store and origin, so that a simulation can hand in its own.
+/// A clock; a part of the cache like store and origin, so that a simulation can hand in its own.
 pub trait Clock: Send + Sync {
     /// Time since some moment that is the same for the whole life of the clock.
     fn now(&self) -> Duration;
 }
 
-/// The machine's, since it was booted.
+/// The machine's clock: the time since it was booted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -23,7 +23,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The runtime's, which tests can stop and wind.
+/// The clock of the tokio runtime, which tests can pause and advance.
 #[derive(Debug, Clone, Copy)]
 pub struct RuntimeClock(Instant);
 

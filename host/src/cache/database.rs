@@ -1,9 +1,10 @@
 //! Which database the values are from.
 //!
-//! A name may lead to another database than before: a copy, a restore, a promoted standby. What was stored
-//! of the former one answers nothing any more: its number is part of every fingerprint, and a change of the
-//! database or of its history raises the floor of everything. The identity is kept in the store as well, so
-//! that a host that starts while the database is down can still answer.
+//! The origin's URL may lead to another database than before: a copy, a restore, a promoted standby. What was
+//! stored from the former database answers nothing any more: the database's number is part of every
+//! fingerprint, and a change of the database or of its history raises the floor of everything (race T). The
+//! identity is kept in the store as well, so that a host that starts while the database is down can still
+//! answer.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,23 +21,23 @@ use super::Cache;
 /// How often the origin's newest connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a host asks that has no connection yet.
+/// How long a host without a connection waits for the origin to tell its identity.
 const ASK: Duration = Duration::from_secs(1);
 
-/// How long the store remembers the database: every look prolongs it.
+/// How long the store remembers the database; every look prolongs the time.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// An origin whose identity is watched.
+/// An origin that is watched for a change of its identity.
 #[derive(Clone)]
 pub struct Watched {
     /// The origin.
     pub origin: Arc<dyn Origin>,
-    /// What its identity is called in the store: hosts of one origin URL share it.
+    /// The name of the origin's identity in the store; hosts with one origin URL share it.
     pub note: String,
 }
 
 impl Watched {
-    /// The origin at `url`. Of the URL nothing but a digest is used: it may hold a password.
+    /// The origin at `url`. Only a digest of the address behind the `@` is used: a URL may hold a password.
     #[must_use]
     pub fn new(origin: Arc<dyn Origin>, url: &str) -> Self {
         let address = url.rsplit_once('@').map_or(url, |(_, address)| address);
@@ -48,7 +49,7 @@ impl Watched {
 pub(super) struct Database {
     watched: Option<Watched>,
     number: AtomicU32,
-    /// The identity with which number and store agree.
+    /// The identity to which `number` and the store's note belong.
     noted: Mutex<Option<OriginIdentity>>,
 }
 
@@ -61,7 +62,7 @@ impl Database {
         self.watched.as_ref().map(|watched| &watched.origin)
     }
 
-    /// What stands for it in fingerprints; 0 while it is not said.
+    /// The database's number in fingerprints; 0 while the database is unknown.
     pub(super) fn number(&self) -> u32 {
         self.number.load(Ordering::Acquire)
     }
@@ -79,8 +80,8 @@ impl Database {
 }
 
 impl Cache {
-    /// Whether the origin's newest connection has another database, or another history of it, than values
-    /// are stamped for: what is loaded now is answered and not stored.
+    /// Whether the origin's newest connection reached another database, or another history of it, than the
+    /// one that values are stored for: what is loaded now is answered and not stored.
     pub(super) fn is_of_another_database(&self) -> bool {
         let said = self.database.origin().and_then(|origin| origin.last_identity());
         said != self.database.noted()
@@ -92,7 +93,7 @@ impl Cache {
         self.trust.judged().await;
         self.recall_database(watched).await;
         if watched.origin.last_identity().is_none() {
-            // It may be down: then its newest connection will say it.
+            // A database that is down is asked later: its next connection tells the identity.
             let _ = timeout(ASK, watched.origin.identity()).await;
         }
         loop {
@@ -105,7 +106,7 @@ impl Cache {
         }
     }
 
-    /// What other hosts have noted.
+    /// Takes the database's number from the identity that other hosts have noted in the store.
     async fn recall_database(&self, watched: &Watched) {
         let noted = self.trust.watch(|store| store.note(&watched.note)).await;
         let text = noted.ok().flatten().and_then(|note| String::from_utf8(note.to_vec()).ok());

@@ -1,7 +1,8 @@
-//! What must still go from the node before it is trusted: one set.
+//! What must still be removed from the node before the node is trusted: one set.
 //!
-//! Writes, doubts, outages and the intents of lost hosts fill it; paying it is a condition of trust (race
-//! H). It is a set of targets: a hot row that is written ten thousand times during an outage is one entry.
+//! Writes, doubts, outages and the intents of lost hosts fill the set; paying it is a condition of trust
+//! (race H). The set holds targets: a hot row that is written ten thousand times during an outage is one
+//! entry.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::observe::Metrics;
 use crate::store::Target;
 
-/// Targets that are kept, about 200 bytes each. Beyond it a write is refused before it runs: what can't
-/// be remembered must not be promised.
+/// The largest number of targets, about 200 bytes each. A write that would pass the limit is refused before
+/// it runs: an invalidation that can't be remembered must not be promised.
 const LIMIT: usize = 500_000;
 
 /// The targets that are owed.
@@ -22,10 +23,11 @@ pub(super) struct Debt {
 
 #[derive(Default)]
 struct Owed {
-    /// With the number of their last addition: what is added while it is paid is owed still.
+    /// Each target with the number of its last addition: a target that is added again while it is paid is
+    /// still owed.
     targets: BTreeMap<Target, u64>,
     additions: u64,
-    /// Every value of the deployment, likewise.
+    /// The number of the last addition of everything: every value of the deployment is owed.
     everything: Option<u64>,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Whether every value of the deployment has to go.
+    /// Whether every value of the deployment has to be removed.
     pub(super) fn is_everything(&self) -> bool {
         self.everything.is_some()
     }
@@ -69,7 +71,7 @@ impl Debt {
         self.lock().targets.len() + more <= LIMIT
     }
 
-    /// Owes these targets.
+    /// Adds targets to the debt.
     pub(super) fn add(&self, targets: impl IntoIterator<Item = Target>) {
         let mut owed = self.lock();
         for target in targets {
@@ -85,7 +87,7 @@ impl Debt {
         self.count(&owed);
     }
 
-    /// Owes everything.
+    /// Adds every value of the deployment to the debt.
     pub(super) fn add_everything(&self) {
         let mut owed = self.lock();
         owed.additions += 1;
@@ -93,8 +95,8 @@ impl Debt {
         self.count(&owed);
     }
 
-    /// At most so many of the targets, in their order: those behind the ones of `last`, or the first, and with
-    /// them everything. `None`: there are none.
+    /// The next part of the debt: at most `at_most` targets, in their order, after those of `last`. The first
+    /// part (`last` is `None`) also carries everything, if everything is owed. `None` if nothing is left.
     pub(super) fn part(&self, at_most: usize, last: Option<&Part>) -> Option<Part> {
         let owed = self.lock();
         let from = last.and_then(|part| part.targets.last());
@@ -105,7 +107,7 @@ impl Debt {
         (!targets.is_empty() || everything.is_some()).then_some(Part { targets, everything })
     }
 
-    /// A part is paid. What was added meanwhile is owed still.
+    /// Removes a part that was paid. A target that was added again meanwhile is still owed.
     pub(super) fn paid(&self, part: &Part) {
         let mut owed = self.lock();
         for (target, addition) in &part.targets {
@@ -119,7 +121,7 @@ impl Debt {
         self.count(&owed);
     }
 
-    /// Runs `when_clear` if nothing is owed; nothing is added while it runs.
+    /// Runs `when_clear` if nothing is owed, and says whether it did. Nothing can be added while it runs.
     pub(super) fn if_clear(&self, when_clear: impl FnOnce()) -> bool {
         let owed = self.lock();
         let is_clear = owed.is_clear();

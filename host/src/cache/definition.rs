@@ -13,8 +13,8 @@ use crate::policy::{Generation, Named, Request, Slot};
 use crate::read_name::ReadName;
 use crate::store::{Digest, Epoch, Naming, PolicyId, Prefix, Stamp};
 
-/// A naming is in use for so long at least after a host published it: several times as long as that host takes
-/// to publish it again.
+/// How long a naming is in use at least after a host published it: several times the interval at which the
+/// host publishes it again.
 const IN_USE_AT_LEAST: Duration = Duration::from_secs(30);
 
 /// An entity's definition as the store knows it: the digest in its names, the fingerprints of its reads,
@@ -27,14 +27,15 @@ pub struct Definition {
     /// Everything that distinguishes this definition, hashed.
     seed: [u8; 32],
     words: ArcSwap<Vec<Word>>,
-    /// The word of the policy that this host published last: nearly every value has it. 0: there is none.
+    /// The word of the policy that this host published last, which nearly every value has; 0 if there is
+    /// none.
     usual: AtomicU64,
-    /// The generation under which its configuration was left; reads that began before end under it. A later
-    /// one was told of other entities.
+    /// The generation in force when this configuration was left; reads and writes of this definition stay
+    /// with it, since later generations were told of other entities.
     last: OnceLock<Arc<Generation>>,
-    /// Its statement may answer something else each time: readers don't share an answer.
+    /// Whether the statement may answer something else each time, so that readers can't share an answer.
     varies: AtomicBool,
-    /// Those of its entity, once a read looked them up.
+    /// The entity's metrics, once a read has looked them up.
     metrics: OnceLock<Arc<EntityMetrics>>,
 }
 
@@ -43,10 +44,10 @@ pub struct Definition {
 pub(super) struct Word {
     pub(super) policy: PolicyId,
     pub(super) word: u64,
-    /// The floors alone, to tell a value that only its epoch makes untrue.
+    /// The floors alone, to recognise a value that only its epoch makes untrue.
     pub(super) floors: [u64; 2],
-    /// Nothing is filled before: others learn of the naming first. `None`: another host uses it, and this one
-    /// has not published it.
+    /// From when values may be filled, so that other hosts learn of the naming first (race J). `None` if only
+    /// another host uses the naming: this one has not published it.
     pub(super) fill_from: Option<Duration>,
 }
 
@@ -74,7 +75,7 @@ impl Definition {
         Arc::new(Self { entity, digest, prefix, seed, words, usual, last, varies, metrics })
     }
 
-    /// From now on each reader has a load of its own, of which nothing is kept; or no longer.
+    /// Whether, from now on, each reader has a load of its own, of which nothing is kept.
     pub fn set_varies(&self, varies: bool) {
         self.varies.store(varies, Ordering::Relaxed);
     }
@@ -83,36 +84,37 @@ impl Definition {
         self.varies.load(Ordering::Relaxed)
     }
 
-    /// Where its reads are counted.
+    /// Where the definition's reads are counted.
     pub(super) fn metrics(&self, of_host: &Metrics) -> &EntityMetrics {
         self.metrics.get_or_init(|| of_host.entity(&self.entity.name))
     }
 
-    /// The generation that decides its reads and writes.
+    /// The generation that decides the definition's reads and writes.
     pub(super) fn generation(&self, slot: &Slot) -> Arc<Generation> {
-        // In this order: who finds a generation that was told of other entities finds the last one too.
+        // The slot is asked first. A reader that finds a generation there which was told of other entities
+        // then also finds `last`, which is set before such a generation comes into force.
         let current = slot.current();
         self.last().map_or(current, Arc::clone)
     }
 
-    /// The generation that its reads and writes stay with, if its configuration was left. Asked after the slot:
-    /// whoever finds generations there that were told of other entities finds this one too.
+    /// The generation that the definition's reads and writes stay with, if its configuration was left. To be
+    /// asked after the slot: see [`Definition::generation`].
     pub(super) fn last(&self) -> Option<&Arc<Generation>> {
         self.last.get()
     }
 
-    /// Its configuration is left: it stays with this generation.
+    /// The definition's configuration is left: its reads and writes stay with this generation.
     pub(super) fn leave_with(&self, last: &Arc<Generation>) {
         let _left_before = self.last.set(Arc::clone(last));
     }
 
-    /// What distinguishes it from other definitions of the entity.
+    /// What distinguishes this definition from other definitions of the entity.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// Where the value of a read lies that a policy gave this plan, made once.
+    /// Where the value of a read lies, by the plan that a policy made for it; computed once per plan.
     pub(super) fn place<'n>(&self, read: &ReadName, named: &'n Named) -> &'n Place {
         named.place.get_or_init(|| Place {
             name: Name::new(&self.prefix, &self.digest, &named.key),
@@ -120,7 +122,7 @@ impl Definition {
         })
     }
 
-    /// Where the value of `request` lies, asked aside.
+    /// Where the value of `request` lies, without remembering it in the plan: for inspection.
     #[must_use]
     pub fn place_of(&self, request: &Request, named: &Named) -> Place {
         let values = request.arguments.iter().map(|argument| argument.value.as_deref());
@@ -155,14 +157,14 @@ impl Definition {
         is_usual || self.words.load().iter().any(|known| known.word == word)
     }
 
-    /// From now on these are in force, and no others.
+    /// From now on these words are in force, and no others.
     pub(super) fn enforce(&self, words: Vec<Word>, published: PolicyId) {
         let usual = words.iter().find(|word| word.policy == published).map_or(0, |word| word.word);
         self.usual.store(usual, Ordering::Release);
         self.words.store(Arc::new(words));
     }
 
-    /// Whether a load under this policy may be filled by now.
+    /// Whether what is loaded under this policy may be filled by now.
     pub(super) fn may_be_filled(&self, policy: PolicyId, now: Duration) -> bool {
         let is = |known: &Word| known.policy == policy && known.may_be_filled(now);
         self.words.load().iter().any(is)
@@ -174,13 +176,13 @@ impl Definition {
         self.words.load().iter().any(is)
     }
 
-    /// Whether only its epoch makes a value untrue: its floors stand.
+    /// Whether the floors of a value's stamp are in force, so that only its epoch makes the value untrue.
     pub(super) fn is_of_another_epoch(&self, stamp: Stamp) -> bool {
         let is = |known: &Word| Stamp::new(stamp.epoch, known.floors) == stamp;
         self.words.load().iter().any(is)
     }
 
-    /// What a load that begins now is stamped with; `None`: nothing may be filled yet.
+    /// The stamp of a load that begins now; `None` if its value may not be filled.
     pub(super) fn stamp(&self, policy: PolicyId, epoch: Epoch, now: Duration) -> Option<Stamp> {
         let words = self.words.load();
         let known = words.iter().find(|known| known.policy == policy)?;

@@ -1,11 +1,11 @@
-//! Where chance comes from: leases' tokens, and the bits that a policy draws from.
+//! The source of randomness: for leases' tokens, and for the bits that a policy draws from.
 //!
-//! A part of the cache like store and origin, so that a simulation can hand in a generator of its
-//! own and repeat a run bit for bit.
+//! The source is a part of the cache like store and origin, so that a simulation can hand in a
+//! generator of its own and repeat a run bit for bit.
 
 /// A source of random bits.
 pub trait Entropy: Send + Sync {
-    /// 128 bits that nobody can foresee: a lease's token is a right to write.
+    /// 128 unpredictable bits: a lease's token is a right to write.
     fn bits(&self) -> u128;
 }
 

@@ -1,4 +1,4 @@
-//! Definitions that come and go with a configuration, while reads go on.
+//! Exchanges the definitions of one configuration for those of another while reads go on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,18 @@ use crate::policy::Generation;
 
 use super::{Cache, Definition};
 
-/// How long others have to learn of new names, and a beat for publishing them. A store that is away keeps
-/// nobody from serving another configuration: nothing is filled then before its names are published.
+/// How long [`Cache::welcome`] waits at most: a beat to publish new namings, and the time in which other
+/// hosts learn them. A store that can't be reached must not keep a host from serving another configuration;
+/// nothing is filled then before its namings are published.
 const WELCOMED_WITHIN: Duration = Duration::from_millis(2_500);
 
-/// A naming that only waits for others becomes ready without a word.
+/// How often [`Cache::welcome`] looks again: a naming that waits for other hosts becomes ready without a
+/// notification.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Cache {
-    /// Uses these definitions beside those in use, and returns when what is loaded for them can be stored, or
-    /// soon after that is seen to take too long.
+    /// Adds these definitions to those in use, and returns once what is loaded for them can be stored, or
+    /// after two and a half seconds.
     pub async fn welcome(&self, definitions: &[Arc<Definition>]) {
         self.join(definitions);
         let policy = self.slot.peek().policy_id();
@@ -34,23 +36,24 @@ impl Cache {
         let _in_time = timeout(WELCOMED_WITHIN, filled).await;
     }
 
-    /// From now on loads of an entity leave places for those of others; or there are no others.
+    /// Whether each entity leaves places for the loads of others from now on; `false` where one entity is
+    /// alone.
     pub fn share_loads(&self, is_shared: bool) {
         self.loads.share(is_shared);
     }
 
-    /// Uses these definitions beside those in use; nothing is filled under them before they are published.
+    /// Adds these definitions to those in use; nothing is filled under them before they are published.
     pub fn join(&self, definitions: &[Arc<Definition>]) {
         self.stamps.join(definitions);
         self.trust.hurry();
     }
 
-    /// From now on reads and writes of these definitions are decided by this generation.
+    /// From now on this generation decides the reads and writes of these definitions.
     pub fn leave_with(&self, definitions: &[Arc<Definition>], last: &Arc<Generation>) {
         definitions.iter().for_each(|definition| definition.leave_with(last));
     }
 
-    /// Uses these definitions no more, but for what has begun.
+    /// Takes these definitions out of use; requests that began under them end under them.
     pub fn dismiss(&self, definitions: &[Arc<Definition>]) {
         self.stamps.leave(definitions);
     }

@@ -1,11 +1,11 @@
-//! What fails at present: said in the log once for each change, and by readiness for as long as it lasts.
+//! Failings: what fails at present. The log says it once for each change, readiness for as long as it lasts.
 //!
-//! A failure is said when its subject was well before, or fails in another way. A subject is well again once
-//! it succeeds and has not failed for ten seconds: one that fails now and then is one line, and not a line
-//! for each request. What the database refuses for the sake of a client's values is the client's to know; it
-//! is said once in a host's life.
+//! A failure is logged when its subject was well before, or fails in another way. A subject is well again
+//! once it has succeeded and has not failed for ten seconds: a subject that fails now and then gets one line,
+//! and not a line for each request. A refusal of a client's values by the database is the client's concern;
+//! it is logged once in a host's life.
 //!
-//! No line has a value, a statement or a secret in it.
+//! No line contains a value, a statement or a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,14 +21,14 @@ use crate::config::EntityConfig;
 use crate::origin::{BODY_LIMIT, Fault, OriginError};
 use crate::policy::run::guard::TAGS_LIMIT;
 
-/// How long a subject that succeeds must not have failed.
+/// How long a subject that has succeeded must not have failed to be well again.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Different ways to fail that are said of one subject before it is well: a server's words may have a number
-/// in them that is never the same.
+/// The largest number of different ways to fail that are logged for one subject before it is well: a server's
+/// text may contain a number that is never the same.
 const WAYS: usize = 8;
 
-/// Refusals for a client's sake that are remembered.
+/// The largest number of refusals of a client's values that are remembered.
 const REFUSALS: usize = 1_024;
 
 /// The longest text of the driver that is passed on.
@@ -59,15 +59,15 @@ pub(super) struct Failings(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     failing: BTreeMap<Subject, Failing>,
-    /// What was refused for a client's sake, with the code.
+    /// What the database refused because of a client's values, with the code.
     refused: BTreeSet<(Subject, String)>,
 }
 
 #[derive(Debug)]
 struct Failing {
-    /// The ways that were said.
+    /// The ways to fail that were logged.
     said: BTreeSet<String>,
-    /// The last of them, as a sentence with what to do.
+    /// The last way, as a sentence that says what to do.
     sentence: String,
     last: Instant,
     has_succeeded_since: bool,
@@ -104,14 +104,14 @@ impl Failings {
                 self.failed(subject(), "too-large", &what);
             }
             LoadError::Overloaded => {
-                let what = "wait in vain: as many run as may at once; make them faster, or raise \
+                let what = "find no place in time: as many run as may at once; make them faster, or raise \
                             origin.max_loads";
                 self.failed(subject(), "overloaded", what);
             }
         }
     }
 
-    /// A value can't be stored: a tag is made of a column of which a row has no text.
+    /// A value can't be stored: a tag is made of a column that is missing or has no text.
     pub(super) fn untaggable(&self, entity: &str, column: &str) {
         let what = format!(
             "are not stored: their tags need the column {column:?}, which the statement does not return, or \
@@ -136,7 +136,7 @@ impl Failings {
         match whose {
             Some(Whose::Origin) => {
                 let what = format!(
-                    "has answered no load since one of {name:?} began, which did not end within \
+                    "has answered no load since a load of {name:?} began that did not end within \
                      {limit:?}; see whether the database is stuck, or, if that statement takes so long, \
                      raise {key}"
                 );
@@ -171,7 +171,7 @@ impl Failings {
                 self.failed(subject(), "too-large", &what);
             }
             WriteError::Unknown(error) => {
-                let what = format!("has commits of which nobody knows how they ended: {error}");
+                let what = format!("has commits with an unknown outcome: {error}");
                 self.failed(subject(), "unknown", &what);
             }
             WriteError::Undecided => {
@@ -193,7 +193,7 @@ impl Failings {
                 );
                 self.failed(subject(), "too-much", &what);
             }
-            // Of what is owed the store's breaker speaks.
+            // The store's breaker reports what is owed.
             WriteError::Overloaded | WriteError::Interrupted => {}
         }
     }
@@ -209,7 +209,7 @@ impl Failings {
         let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let words: String = words.chars().take(WORDS).collect();
         let what = format!(
-            "can't be used: {words}; see whether the database runs, takes another connection, and knows \
+            "can't be used: {words}; see whether the database runs, accepts connections, and knows \
              the name and password of origin.url"
         );
         self.failed(Subject::Origin, &words, &what);
@@ -218,8 +218,8 @@ impl Failings {
     fn undone(&self, subject: Subject, code: &str) {
         let verb = if matches!(subject, Subject::Loads { .. }) { "are" } else { "is" };
         let what = format!(
-            "{verb} taken back by the database for the sake of other transactions until the deadline \
-             ({code}); shorten those that meet it"
+            "{verb} rolled back by the database until the deadline because of conflicts with other \
+             transactions ({code}); shorten the transactions that touch the same rows"
         );
         self.failed(subject, code, &what);
     }
@@ -240,8 +240,8 @@ impl Failings {
         if is_new {
             tracing::warn!(
                 code,
-                "{subject}: the database refuses a client's values; the client is answered the code, and \
-                 this is said once"
+                "{subject}: the database refuses a client's values; the client gets the code, and this is \
+                 logged once"
             );
         }
     }
@@ -262,7 +262,7 @@ impl Failings {
         failing.sentence = sentence;
     }
 
-    /// What was answered was answered by the origin.
+    /// A subject succeeded, and with it the origin, which answered.
     fn succeeded(&self, subject: impl FnOnce() -> Subject) {
         let mut state = self.lock();
         if state.failing.is_empty() {
@@ -298,7 +298,7 @@ fn of_write(entity: &str, write: &str) -> Subject {
     Subject::Write { entity: entity.to_owned(), write: write.to_owned() }
 }
 
-/// Whether a rejection speaks of the values of a request, and not of the statement.
+/// Whether a rejection is caused by the values of a request, and not by the statement.
 fn is_of_the_client(code: &str) -> bool {
     match Fault::of(code) {
         Fault::Constraint | Fault::Values => true,
@@ -306,7 +306,7 @@ fn is_of_the_client(code: &str) -> bool {
     }
 }
 
-/// The codes that an operator meets.
+/// What the codes mean that operators meet most.
 fn meaning(code: &str) -> Option<&'static str> {
     Some(match code {
         "25006" => "the database is read-only",

@@ -1,4 +1,4 @@
-//! One read's way, from its first look to its answer.
+//! A flight: the work for one read, from its first look to its answer.
 //!
 //! ```text
 //! Begun ─look─► Looked ─claim─► Leased ─load─► Loaded ─fill─► Settled ─► answer
@@ -7,9 +7,9 @@
 //!                 └── answer        load fails ─► Failed ─► stale answer, or the error
 //! ```
 //!
-//! Each state owns what belongs to it, so there is no lease without a claim and no fill without a lease.
-//! The policy says what to do next, the guard checks it, [`steps`] carries it out, and the policy is told
-//! what happened. A trap or a refused answer is decided by the conservative rule: load, do not store.
+//! Each state owns what belongs to it, so there is no lease without a claim and no fill without a lease. The
+//! policy says what to do next, the guard checks it, [`steps`] carries it out, and the policy is told what
+//! happened. After a trap or a refused answer the conservative rule decides: load, do not store.
 
 mod beside;
 mod stand_in;
@@ -37,7 +37,7 @@ use super::{Cache, Read};
 use crate::name::Place;
 use state::{Right, State};
 
-/// A read on its way. What is public to the reader is what it hands to others.
+/// A read on its way. Its public fields are those that `reader` hands to other flights.
 pub(super) struct Flight {
     cache: Arc<Cache>,
     pub(super) read: Arc<Read>,
@@ -45,31 +45,32 @@ pub(super) struct Flight {
     pub(super) plan: Arc<Named>,
     memo: Memo,
     began: Instant,
-    /// By when its readers are answered.
+    /// By when the flight's readers are answered.
     deadline: Instant,
-    /// By when a load ends that holds its lease: it may outlast its readers, and fills for the next ones.
+    /// By when a load that holds its lease ends: it may outlast its readers, and fills for the next ones.
     until: Instant,
     bounds: Bounds,
     state: State,
-    /// Of the first look, if the near cache may keep what it brought.
+    /// The first look's ticket, if the near cache may keep what the look brought.
     ticket: Option<Ticket>,
     /// The store's clock at the last look.
     looked_ms: u64,
-    /// The newest `loaded_at_ms` that its readers know of, or may not be answered.
+    /// The `loaded_at_ms` of the newest value that the readers know of or may not be answered: a claim finds
+    /// only newer values.
     seen_ms: u64,
-    /// A value was at hand before.
+    /// Whether an older value was at hand.
     had_value: bool,
     store_failed: bool,
-    /// Its fill proves that no invalidation came in since its claim.
+    /// Whether the fill proves that no invalidation came in since the claim.
     is_proven: bool,
-    /// Why what it loaded can't be stored, whatever the policy says.
+    /// Why the loaded value can't be stored, whatever the policy says.
     spoiled: Option<Why>,
     last_error: Option<LoadError>,
-    /// Its readers want a value that was loaded after they came.
+    /// Whether the readers want a value that is loaded after they came.
     wants_fresh: bool,
     turns: u32,
     waits: u32,
-    /// A policy beside the one in force hears of this flight.
+    /// Records the flight's turns for a shadow policy (one that runs beside the policy in force).
     trail: Option<Trail>,
 }
 
@@ -118,14 +119,14 @@ impl Flight {
         }
     }
 
-    /// Where its value lies.
+    /// Where the flight's value lies.
     pub(super) fn place(&self) -> &Place {
         self.read.definition.place(&self.read.name, &self.plan)
     }
 
-    /// The same read once more, from its beginning and under the generation in force: a flight that
-    /// goes on for ever must not keep an old one alive. A generation that gives the read another
-    /// key has flights of its own; those who wait for this one asked under the old name.
+    /// A new flight of the same read, under the generation in force: a flight that goes on for ever must not
+    /// keep an old generation alive. If the generation in force gives the read another key, the old one
+    /// stays: the requests that wait for this flight asked under the old key.
     pub(super) fn again(&self) -> Self {
         let (mut generation, mut plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
         let current = self.read.definition.generation(&self.cache.slot);
@@ -138,7 +139,7 @@ impl Flight {
         Self::new(cache, read, generation, plan, Instant::now())
     }
 
-    /// The first look, without others: what it observed belongs to the one who asked.
+    /// The first look, which answers only the request that makes it.
     pub(super) async fn first_look(&mut self) -> Action {
         if self.read.bypass {
             return self.first_bypass(0);
@@ -147,8 +148,9 @@ impl Flight {
         self.decide(event)
     }
 
-    /// The first decision of a flight whose readers want a value loaded from now on, and came by `since_ms`. A
-    /// clock that was set back since must not let it claim what was loaded before they came, again and again.
+    /// The first decision of a flight for readers that want a value loaded from now on and that came by
+    /// `since_ms`. The maximum guards against a clock that was set back: a claim would find values that were
+    /// loaded before the readers came, again and again.
     pub(super) fn first_bypass(&mut self, since_ms: u64) -> Action {
         self.seen_ms = self.cache.now_ms().max(since_ms);
         self.wants_fresh = true;
@@ -170,13 +172,14 @@ impl Flight {
         self.cache.near.keep(ticket, &self.read.name, &found);
     }
 
-    /// The newest value that its readers know of, or may not be answered, by the store's clock.
+    /// When the newest value was loaded that the readers know of or may not be answered, by the store's
+    /// clock.
     pub(super) fn seen_ms(&self) -> u64 {
         self.seen_ms
     }
 
-    /// Carries out `action` and all that follow, by the deadline; a load that holds its lease has its own limit, and
-    /// its fill comes after it.
+    /// Carries out `action` and all that follow it, by the deadline. A load that holds its lease, and the
+    /// fill after it, have the load's own limit.
     pub(super) async fn drive(
         &mut self,
         mut action: Action,
@@ -196,10 +199,10 @@ impl Flight {
         }
     }
 
-    /// Write-through: takes the lease over, reads the row back, fills. True: it was stored.
+    /// Write-through: takes the lease over, reads the row back, fills; whether the value was stored.
     pub(super) async fn write_through(&mut self) -> bool {
         let deadline = self.deadline;
-        // The writer waits for it.
+        // The writer waits for the load, so it must not outlast the deadline.
         self.until = deadline;
         timeout_at(deadline, self.take_over_and_fill()).await.unwrap_or(false)
     }
@@ -219,7 +222,7 @@ impl Flight {
         self.fill(lifetime).await == Event::Filled
     }
 
-    /// Ends with what is at hand, and gives it away.
+    /// Ends the flight with the value at hand, or with the error.
     pub(super) fn answer(&mut self) -> Result<Served, ReadError> {
         let state = mem::replace(&mut self.state, State::Begun);
         let served = |envelope: Envelope, now_ms, via| {
@@ -254,7 +257,7 @@ impl Flight {
         }
     }
 
-    /// A loaded value that was not stored; `why` counts unless the store could not be asked.
+    /// A loaded value that was not stored, because of `why` unless the store failed.
     fn unstored(&self, loaded: &Loaded, why: Why) -> Served {
         let why = if self.store_failed { Why::StoreUnavailable } else { why };
         Served::loaded(loaded, why, &self.generation)
@@ -264,7 +267,7 @@ impl Flight {
         self.last_error.clone().map_or(ReadError::Nothing, ReadError::Load)
     }
 
-    /// One step of the policy, checked.
+    /// Asks the policy for the next action, and checks it.
     fn decide(&mut self, event: Event) -> Action {
         self.decide_at(self.state.stage(), event)
     }
@@ -332,15 +335,16 @@ impl Flight {
         })
     }
 
-    /// Whether what was filled is in force at this moment: a floor that was raised since the load began
-    /// revokes no lease (race V).
+    /// Whether the stamp of the filled value is in force at this moment: a floor that was raised since the
+    /// load began revokes no lease (race V).
     fn is_stored_in_force(&self) -> bool {
         let State::Settled(_, Some(envelope)) = &self.state else { return false };
         self.read.definition.is_in_force(envelope.stamp.word)
     }
 
-    /// An observation begins, and who waits shares it. Of a refresh, which may end with nothing to
-    /// answer, they share the accepted fill alone. False: nobody is left to want it.
+    /// An observation begins, and the waiting requests board it. A refresh may end with nothing to answer, so
+    /// requests that wait for it share only its accepted fill. `false` if no request wants the answer any
+    /// more.
     fn board(&self, observation: Observation, boarding: &mut Boarding) -> bool {
         if self.bounds.background {
             return true;
@@ -349,7 +353,8 @@ impl Flight {
         boarding.is_wanted()
     }
 
-    /// What an action brings was true at some moment after its beginning: an observation.
+    /// The observation that an action begins: what the action brings was true at some moment after its
+    /// beginning. `None` for an action that observes nothing.
     fn observation(&self, action: Action) -> Option<Observation> {
         match action {
             Action::Look => Some(Observation::Look),

@@ -1,12 +1,13 @@
 //! Single-flight: per read and host there is never more than one load at a time.
 //!
-//! One rule says which requests share an observation (a look, a claim, a load). Requests that were waiting
-//! when the observation *began* **board** it. Requests that join later are **late**: they share it only if
-//! they joined before the fill was sent, the fill was accepted and the stamp is in force, which proves that
-//! no invalidation came in between (race M). All other requests wait for the next round.
+//! A flight answers in rounds; a round answers the requests that are *aboard*. One rule says which requests
+//! share an observation (a look, a claim, a load). Requests that were waiting when the observation *began*
+//! **board** it. Requests that join later are **late**: they share it only if they joined before the fill was
+//! sent, the fill was accepted and the stamp is in force, which proves that no invalidation came in between
+//! (race M). All other requests wait for the next round.
 //!
 //! A request for a value that is loaded after the request began (`no-cache`) boards only an observation that
-//! can bring no older one.
+//! can bring no older value.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,31 +20,31 @@ use crate::observe::Metrics;
 
 type Shared = Result<Served, ReadError>;
 
-/// Somebody who waits.
+/// A request that waits for a flight.
 struct Waiter {
     reply: oneshot::Sender<Shared>,
-    /// Wants nothing that was loaded before this, by the store's clock.
+    /// Set if the request wants no value that was loaded before this time, by the store's clock.
     since_ms: Option<u64>,
 }
 
-/// What begins.
+/// An observation that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Observation {
-    /// A look, which finds a value of any age.
+    /// A look: it may find a value of any age.
     Look,
-    /// A claim, which finds values loaded after this.
+    /// A claim: it finds only values that were loaded after `seen_ms`.
     Claim { seen_ms: u64 },
     /// A load.
     Load,
 }
 
-/// What those want who are left for the next round.
+/// What the requests that are left for the next round want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// Any value that may be answered.
     Any,
-    /// At least one of them wants a value that is loaded from now on; none of them one that was loaded before
-    /// this, by the store's clock when they came.
+    /// At least one request wants a value that is loaded from now on. `since_ms` is the store's clock when
+    /// the last such request came: a value that was loaded after it serves all of them.
     Fresh { since_ms: u64 },
 }
 
@@ -67,7 +68,7 @@ pub(super) struct Flights {
 /// What joining gives.
 pub(super) struct Joined {
     pub(super) answer: oneshot::Receiver<Shared>,
-    /// There was no flight: the one who joined has to start it.
+    /// Set if there was no flight: the caller has to start it.
     pub(super) start: Option<Boarding>,
 }
 
@@ -76,7 +77,7 @@ impl Flights {
         Self { waiting: Mutex::default(), metrics }
     }
 
-    /// Waits for the flight of a read, or starts it; perhaps for a value loaded since.
+    /// Joins the flight of a read, or begins one. With `since_ms`, only a value loaded after it is wanted.
     pub(super) fn join(self: &Arc<Self>, place: &Place, since_ms: Option<u64>) -> Joined {
         let (reply, answer) = oneshot::channel();
         let waiter = Waiter { reply, since_ms };
@@ -91,7 +92,7 @@ impl Flights {
         Joined { answer, start: Some(Boarding::new(Arc::clone(self), place.clone())) }
     }
 
-    /// Starts a flight that nobody waits for yet; none when there is one already.
+    /// Begins a flight for which no request waits yet; `None` if the read has a flight already.
     pub(super) fn refresh(self: &Arc<Self>, place: &Place) -> Option<Boarding> {
         let mut flights = self.lock();
         if flights.contains_key(place) {
@@ -112,8 +113,9 @@ impl Flights {
     }
 }
 
-/// A flight's side of the waiting room. Dropped, it ends the flight: whoever still waits gets no
-/// answer, which only a panic or the end of the host can cause.
+/// The requests of one flight: those aboard, those that came late, and access to those that wait. If it is
+/// dropped before the flight has landed, the flight ends and the requests that still wait get no answer; only
+/// a panic or the end of the host can cause that.
 pub(super) struct Boarding {
     flights: Arc<Flights>,
     place: Place,
@@ -128,18 +130,18 @@ impl Boarding {
         Self { flights, place, aboard: Vec::new(), late: Vec::new(), open: true }
     }
 
-    /// An observation begins: everybody who waits, and whom it can serve, shares it.
+    /// An observation begins: every waiting request that it can serve boards it.
     pub(super) fn board(&mut self, observation: Observation) {
         let mut joined = self.arrivals(|waiter| observation.serves(waiter));
         self.aboard.append(&mut joined);
     }
 
-    /// A fill is about to be sent: who came since the load began shares it if it is accepted.
+    /// A fill is about to be sent: the requests that came since the load began share it if it is accepted.
     pub(super) fn admit_late(&mut self) {
         self.late = self.arrivals(|waiter| waiter.since_ms.is_none());
     }
 
-    /// The fill was accepted or not.
+    /// The fill was accepted or rejected: the late requests come aboard, or wait for the next round.
     pub(super) fn settle(&mut self, accepted: bool) {
         let late = std::mem::take(&mut self.late);
         if accepted {
@@ -149,8 +151,8 @@ impl Boarding {
         }
     }
 
-    /// The round's time is over. That is the time of who began it; who came later has some left
-    /// and takes part in the next round.
+    /// The round's time is over. That is the time of the request that began the round: requests that came
+    /// later have time left and take part in the next round.
     pub(super) fn disembark(&mut self) {
         let mut everybody = std::mem::take(&mut self.aboard);
         everybody.append(&mut self.late);
@@ -170,7 +172,7 @@ impl Boarding {
         waiting.extract_if(.., |waiter| comes(waiter)).collect()
     }
 
-    /// Answers everybody aboard. If others wait, the flight goes on with another round.
+    /// Answers the requests aboard. `Some` if other requests wait: the flight goes on with another round.
     pub(super) fn land(&mut self, shared: &Shared) -> Option<Next> {
         for waiter in self.aboard.drain(..) {
             // A caller that went away needs no answer.
@@ -192,7 +194,7 @@ impl Boarding {
         next
     }
 
-    /// Whether anybody still wants this flight's answer.
+    /// Whether any request still wants this flight's answer.
     pub(super) fn is_wanted(&self) -> bool {
         let wanted = |waiters: &Vec<Waiter>| waiters.iter().any(|w| !w.reply.is_closed());
         wanted(&self.aboard) || self.flights.lock().get(&self.place).is_some_and(wanted)

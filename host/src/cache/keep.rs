@@ -1,4 +1,4 @@
-//! What keeps a host's trust: beats, the range, debts, and the namings that it publishes.
+//! What keeps a host's trust in the node: beats, the range, debts, and the namings that the host publishes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,13 +20,15 @@ const PUBLISH: Duration = Duration::from_secs(10);
 /// How long a load waits for the namings of its policy: a few round trips to the store.
 const PUBLISHED_WITHIN: Duration = Duration::from_millis(50);
 
-/// Targets that are paid in one go.
+/// Targets that are paid in one call.
 const AT_ONCE: usize = 1024;
 
-/// Twice the longest deadline of any entity, unless hosts say otherwise: how long a mark lives.
+/// The shortest life of a mark. It lives for twice the longest deadline that a host has published, if that is
+/// longer.
 const MARK_AT_LEAST: Duration = Duration::from_secs(10);
 
-/// Since when this host has been on the list without a break, by its clock.
+/// Since when this host has been on the list of hosts without a break, by its own clock; `None` if it may not
+/// be on the list.
 #[derive(Debug, Default)]
 pub(super) struct Listed(Mutex<Option<Duration>>);
 
@@ -36,7 +38,7 @@ impl Listed {
         *self.lock() = None;
     }
 
-    /// The host is listed now.
+    /// The host is listed now; since when without a break.
     fn since(&self, was_listed: bool, now: Duration) -> Duration {
         let mut listed = self.lock();
         let since = listed.filter(|_| was_listed).unwrap_or(now);
@@ -54,7 +56,7 @@ impl Listed {
 }
 
 impl Cache {
-    /// Keeps the node trusted while it may be; runs for as long as the host does.
+    /// Keeps the node trusted while it may be trusted; runs for as long as the host does.
     pub async fn keep_trust(&self) {
         loop {
             match self.trust.beat().await {
@@ -68,7 +70,7 @@ impl Cache {
         }
     }
 
-    /// What has to be known and paid before a beat is worth anything.
+    /// Learns and pays what has to be known and paid before a good beat gives trust.
     async fn catch_up(&self, good: &GoodBeat) -> Result<(), StoreError> {
         let policy = self.slot.peek().policy_id();
         if !self.stamps.is_current(good.epoch, good.beat.range_version, policy) {
@@ -85,16 +87,17 @@ impl Cache {
             }
         }
         if !is_known {
-            // Only newcomers read it: it may be lost.
+            // The note may be lost: it only spares hosts that start later the fence.
             let _ = self.trust.store().note_watched(good.epoch).await;
         }
         self.note_known().await;
         Ok(())
     }
 
-    /// Namings are published before they are filled (race J). One that nobody has noted as known is filled a
-    /// second later: by then every host that believes what it knows has read the range, or is the only one.
-    /// A naming that another host published a moment ago is no better known for that.
+    /// Publishes this host's namings and reads the range: namings are published before they are filled (race
+    /// J). A naming that is not noted as known in the range is filled a second later: by then every host that
+    /// believes what it knew before has read the range. It is filled at once if this host is the only one.
+    /// That another host published the naming a moment ago does not make it known.
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
         let in_use = self.stamps.in_use();
@@ -109,12 +112,12 @@ impl Cache {
         let mut is_alone = true;
         if !unknown.is_empty() || !self.listed.is_known() {
             if range.was_empty {
-                // Its list of hosts was emptied with it.
+                // The list of hosts was emptied with the range.
                 self.listed.forget();
             }
             is_alone = self.enlist().await?;
-            // A host that found itself alone before this one was listed has published what it fills at once,
-            // so this range has it.
+            // Read again: a host that found itself alone before this one was listed fills at once, and its
+            // namings are in the range by now.
             let read = self.under(good, store.range().await?)?;
             range = Range { new: unknown, ..read };
         } else {
@@ -126,8 +129,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Lists this host; whether no other can know less than the store says. A list that may have been emptied
-    /// is believed once every host has had the time to return to it.
+    /// Puts this host on the list; whether it is alone, so that no other host can know less than the store
+    /// says. A list that may have been emptied is believed once every host has had the time to return to it.
     async fn enlist(&self) -> Result<bool, StoreError> {
         let listing = self.trust.store().enlist(&self.card()).await?;
         self.note_hosts(&listing.alive);
@@ -135,17 +138,18 @@ impl Cache {
         Ok(listing.is_alone && self.clock.now() >= since + LEARNED_WITHIN)
     }
 
-    /// A host that starts under these namings from now on fills at once.
+    /// Notes the namings that every host has learned as known: a host that starts under them from now on
+    /// fills at once.
     async fn note_known(&self) {
         let learned = self.stamps.learned(self.clock.now());
         if !learned.is_empty() {
-            // What fails is repeated with the next beat.
+            // A note that fails is repeated with the next beat.
             let _ = self.trust.store().note_known(&learned).await;
         }
     }
 
-    /// What was answered, if it came over the link of a beat and while that is worth something: a host that was
-    /// frozen may have paid a node that another one has replaced.
+    /// The answer, if it came over the link of the beat and while that beat still gives trust. A host that
+    /// was frozen in between may have paid a node that another one has replaced (race O).
     fn under<T>(&self, good: &GoodBeat, over: Over<T>) -> Result<T, StoreError> {
         if over.link != good.link {
             return Err(StoreError::Unavailable("the connection was replaced".to_owned()));
@@ -156,8 +160,8 @@ impl Cache {
         Ok(over.answer)
     }
 
-    /// Returns once the namings of the policy in force are published, or soon after that failed: a policy that
-    /// has just come into force begins with them.
+    /// Returns once the namings of the policy in force are published, or after [`PUBLISHED_WITHIN`]: a policy
+    /// that has just come into force begins with namings that are not published.
     pub(super) async fn publish_policy(&self, definition: &Definition, policy: PolicyId) {
         let changed = self.stamps.changed();
         if definition.is_published(policy) {
@@ -171,25 +175,26 @@ impl Cache {
         HostCard { policy: self.slot.peek().label().to_owned(), ..self.host.clone() }
     }
 
-    /// Hosts of another format store under other names: writes of the one do not reach the other.
+    /// Warns of hosts of another format: they store under other names, so their writes do not reach the
+    /// values of this host, nor its writes theirs.
     fn note_hosts(&self, hosts: &[HostCard]) {
         let others = hosts.iter().filter(|host| host.format != self.host.format).count();
         if others > 0 {
             tracing::warn!(
                 others,
-                "hosts of another format are alive: writes of theirs do not reach the values of this one"
+                "hosts of another format are alive: their writes do not reach the values of this host"
             );
         }
         *self.strangers.lock().unwrap_or_else(PoisonError::into_inner) = others;
     }
 
-    /// Writes that this host is alive and what it uses; runs for as long as the host does.
+    /// Publishes that this host is alive and which namings it uses; runs for as long as the host does.
     pub async fn keep_listed(&self) {
         self.trust.judged().await;
         self.look_at_settings().await;
         loop {
             sleep(PUBLISH).await;
-            // What fails is repeated, and the node is judged by beats.
+            // A call that fails is repeated in the next round, and beats judge the node.
             let policy = self.slot.peek().policy_id();
             let own = own_namings(&self.stamps.in_use(), policy);
             let _ = self.trust.store().publish(&own).await;
@@ -198,15 +203,16 @@ impl Cache {
         }
     }
 
-    /// A server that does not answer, or hides it, leaves what was known before.
+    /// Reads what follows from the server's settings. What was known stands if the server does not answer or
+    /// hides its settings.
     async fn look_at_settings(&self) {
         if let Ok(concern) = self.trust.watch(|store| store.concern()).await {
             *self.concern.lock().unwrap_or_else(PoisonError::into_inner) = concern;
         }
     }
 
-    /// Pays what is owed, over the link of this beat. What every host has to learn first is paid after that, all
-    /// together; the beat is old by then, and the next one is trusted.
+    /// Pays the debt over the link of this beat. Parts that every host has to learn first count as paid after
+    /// one wait for all of them; the beat is too old by then, and the next one gives trust.
     async fn pay(&self, good: &GoodBeat) -> Result<(), StoreError> {
         let (mut last, mut unlearned) = (None, Vec::new());
         while let Some(part) = self.debt.part(AT_ONCE, last.as_ref()) {
@@ -242,8 +248,8 @@ impl Cache {
         Namer::new(&self.prefix, &self.stamps, &self.slot, self.clock.now())
     }
 
-    /// How long every host needs to learn what these names rest on. A host that has not read a floor that was
-    /// raised, or a range that was emptied, trusts the node no more by then.
+    /// How long to wait until every host has learned what these names rest on: a raised floor, or a range
+    /// that was emptied. A host that has not read it by then does not trust the node any more.
     fn learning(&self, names: &Names) -> Duration {
         match names.scopes.is_empty() {
             true => self.stamps.incomplete_for(self.clock.now()),
@@ -251,8 +257,9 @@ impl Cache {
         }
     }
 
-    /// Removes what became untrue from the node as it is trusted now; how many names had something to remove.
-    /// A naming that this host learns of meanwhile is one that others fill already.
+    /// Removes what became untrue from the node, under trust; returns how many names had something to remove.
+    /// It is repeated while the range changes: a naming that this host learns of meanwhile may already be
+    /// filled by others.
     pub(super) async fn remove_all(&self, targets: &[Target]) -> Result<u64, StoreError> {
         let (mut removed, mut sent) = (0, Names::default());
         loop {
@@ -285,7 +292,7 @@ impl Cache {
         Ok(removed)
     }
 
-    /// Raises the floor of everything; owed if that can't be done now.
+    /// Raises the floor of everything, or owes that if it can't be done now.
     pub(super) async fn raise_everything(&self) -> Invalidated {
         let names = Names { scopes: vec![Scope::Everything], ..Names::default() };
         match self.remove(&names).await {
@@ -314,8 +321,8 @@ impl Cache {
     }
 }
 
-/// The namings of these definitions, each once: while a configuration is exchanged, two of them may differ in
-/// what is no part of their names, and the longer time counts.
+/// The namings of these definitions, each once. While a configuration is exchanged, two definitions with one
+/// digest may differ in times, which are no part of names; the longer time counts.
 fn own_namings(in_use: &InUse, policy: PolicyId) -> Vec<Naming> {
     let mut namings: Vec<Naming> = Vec::with_capacity(in_use.definitions.len());
     for naming in in_use.definitions.iter().map(|definition| definition.naming(policy)) {

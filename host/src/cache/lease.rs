@@ -1,4 +1,4 @@
-//! A lease in our hands: renewed while a load runs, spent by a fill, given back on every other exit.
+//! A lease that this host holds: renewed while a load runs, spent by a fill, given back on every other exit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use super::trust::Trust;
 /// The pause between two attempts to give a lease back.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// The right to fill a name. Dropped unspent, it gives the lease back: on errors, cancellation and panic
+/// The right to fill a name. A lease that is dropped unspent is given back: on errors, cancellation and panic
 /// alike.
 pub(super) struct Lease {
     right: Right,
     /// The store's clock at the grant.
     pub(super) granted_ms: u64,
-    /// The epoch of the node that granted it. A fill is stamped with this one, whatever node it reaches: a
-    /// lease that came back with a snapshot stores nothing that is believed (race O).
+    /// The epoch of the node that granted the lease. A fill is stamped with this epoch, whatever node it
+    /// reaches: a lease that came back with a snapshot stores nothing that is believed (race O).
     pub(super) epoch: Epoch,
 }
 
 /// A fill's answer.
 pub(super) struct Spent {
     pub(super) filled: Filled,
-    /// No invalidation came in since the claim. A node that another one has replaced may accept a lease that
-    /// came back with a snapshot, and proves nothing.
+    /// Whether the fill proves that no invalidation came in since the claim. A fill proves nothing on a node
+    /// that another one has replaced: such a node may accept a lease that came back with a snapshot.
     pub(super) is_proof: bool,
 }
 
@@ -41,8 +41,8 @@ pub(super) enum Asked {
     Found(Envelope),
 }
 
-/// What a claim may have been granted. It exists before the claim is sent: a claim whose answer never
-/// came may have been granted, too.
+/// The duty to give a lease back. It exists before the claim is sent: a claim that never got an answer may
+/// have been granted, too.
 struct Right {
     trust: Arc<Trust>,
     name: Name,
@@ -89,8 +89,8 @@ impl Lease {
         })
     }
 
-    /// Runs `load` and renews the lease three times in each of its lives meanwhile. A lease that
-    /// is lost stays lost: the load goes on for those who wait, and its fill will be rejected.
+    /// Runs `load` and meanwhile renews the lease three times in each of its lives. A lease that is lost
+    /// stays lost: the load goes on for the waiting requests, and its fill will be rejected.
     pub(super) async fn during<T>(&mut self, load: impl Future<Output = T>) -> T {
         tokio::pin!(load);
         let Right { trust, name, token, lasts, may_be_ours, .. } = &mut self.right;
@@ -117,7 +117,7 @@ impl Lease {
     pub(super) async fn fill(mut self, envelope: &Envelope) -> Result<Spent, StoreError> {
         let Right { trust, name, token, .. } = &self.right;
         let filled = trust.watch(|store| store.fill(name, *token, envelope)).await;
-        // Without an answer it is unknown whether the lease is spent: the drop gives it back.
+        // Without an answer it is unknown whether the lease is spent, so the drop gives it back.
         self.right.may_be_ours = filled.is_err();
         let Over { link, answer } = filled?;
         let is_proof = answer == Filled::Stored && self.right.trust.counts(link, self.epoch);
@@ -142,7 +142,7 @@ impl Drop for Right {
     }
 }
 
-/// Until then it runs out by itself.
+/// Gives a lease back, in several attempts if need be; at `until` it has run out by itself.
 async fn give_back(store: &dyn Store, name: &Name, token: Token, until: Instant) {
     while let Err(error) = store.release(name, token).await {
         tracing::debug!(%error, "a lease was not given back");

@@ -1,4 +1,4 @@
-//! Loading: what a flight runs when it has the right to.
+//! Loading a value from the origin, by SQL or by a closure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +15,27 @@ use crate::observe::LoadReason;
 use crate::origin::{Fetched, Origin, OriginError, ReadStatement, Value};
 use crate::policy::{Cause, Row};
 
-/// Time kept back from a load's deadline, for the stale answer that may follow its failure; more
-/// than an origin takes to notice that its server went away without a word.
+/// Time kept back from a load's deadline for the stale answer that may follow its failure; more than an
+/// origin needs to notice that its server went away silently.
 const ANSWER_RESERVE: Duration = Duration::from_millis(150);
 
-/// How long a load may take, so that a read with this deadline still has time for its answer.
+/// How long a load may take so that a read with this deadline still has time for its answer.
 #[must_use]
 pub fn load_time(deadline: Duration) -> Duration {
     deadline - ANSWER_RESERVE.min(deadline / 5)
 }
 
-/// When a reader who still waits takes what is at hand: after the end of a load that began with the read.
+/// After what time a reader that still waits takes the value at hand: later than the end of a load that began
+/// with the read.
 pub(super) fn late(deadline: Duration) -> Duration {
     deadline - (deadline - load_time(deadline)) / 3
 }
 
-/// Brings values from where the truth is. SQL and closures are the two kinds.
+/// Loads values from the origin: by a statement or by a closure.
 #[async_trait]
 pub trait Loader: Send + Sync {
-    /// The value of the read with these parameters, as JSON text, or none when there is no such row; and
-    /// of each row the canonical texts of `columns`. To end within `deadline`.
+    /// Loads the value of the read with these parameters as JSON text, `None` if there is no such row, and
+    /// the canonical texts of `columns` for each row. Has to end within `deadline`.
     async fn load(
         &self,
         values: &[Value],
@@ -43,11 +44,11 @@ pub trait Loader: Send + Sync {
     ) -> Result<Fetched, OriginError>;
 }
 
-/// An entity's statement.
+/// Loads by an entity's statement.
 pub struct SqlLoader {
-    /// Where it runs.
+    /// The origin where the statement runs.
     pub origin: Arc<dyn Origin>,
-    /// What runs.
+    /// The statement.
     pub statement: Arc<ReadStatement>,
 }
 
@@ -63,11 +64,11 @@ impl Loader for SqlLoader {
     }
 }
 
-/// A statement that a client wrote.
+/// Loads by a statement that a client wrote.
 pub struct QueryLoader {
-    /// Where it runs.
+    /// The origin where the statement runs.
     pub origin: Arc<dyn Origin>,
-    /// What runs.
+    /// The statement.
     pub statement: ReadStatement,
     /// The largest answer, in bytes.
     pub max_bytes: u64,
@@ -85,7 +86,7 @@ impl Loader for QueryLoader {
         if body.as_ref().is_some_and(|body| body.len() as u64 > self.max_bytes) {
             return Err(OriginError::TooLarge);
         }
-        // A client names its tags itself: none of them is built from a column.
+        // A client names the tags of its query: none of them is built from a column.
         Ok(Fetched { body, rows: Vec::new(), missing: columns.to_vec() })
     }
 }
@@ -93,18 +94,18 @@ impl Loader for QueryLoader {
 /// What a load brought, and how long it took.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// JSON text; none: no such row.
+    /// JSON text; `None` if there is no such row.
     pub body: Option<Bytes>,
-    /// Of each row the canonical texts of the columns that tags need, or the column that they can't be told
-    /// of.
+    /// The canonical texts of the columns that tags need, for each row; or the column of which there is no
+    /// text.
     pub rows: Result<Vec<Row>, String>,
     /// Time from the start of the load to its end, the queue not included.
     pub cost: Duration,
 }
 
 impl Loaded {
-    /// The first half of the body's SHA-256: who can write rows must not be able to make two of
-    /// one name.
+    /// The first half of the body's SHA-256: a client that can write rows must not be able to make two bodies
+    /// with the same etag.
     #[must_use]
     pub fn etag(&self) -> u128 {
         let digest = Sha256::digest(self.body.as_deref().unwrap_or_default());
@@ -118,13 +119,13 @@ pub enum LoadError {
     /// The origin's own words.
     #[error(transparent)]
     Origin(#[from] OriginError),
-    /// As many loads as allowed are running, and its turn would come too late.
+    /// As many loads as allowed are running, and this one's turn would come too late.
     #[error("too many loads are waiting")]
     Overloaded,
 }
 
 impl LoadError {
-    /// The same in the policy's words.
+    /// The cause that the policy is told.
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
@@ -138,21 +139,21 @@ impl LoadError {
     }
 }
 
-/// By when a flight needs what it loads.
+/// The times of a flight's load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Within {
-    /// Its readers' deadline.
+    /// The deadline of the flight's readers.
     pub(super) deadline: Instant,
-    /// When it ends although it holds a lease.
+    /// When the load ends even if it holds a lease.
     pub(super) until: Instant,
 }
 
-/// Notes how a load goes: in metrics, breaker and failings.
+/// Notes a load's progress in metrics, breaker and failings.
 struct Watch<'a> {
     cache: &'a Cache,
     read: &'a Read,
     reason: LoadReason,
-    /// Its turn had come.
+    /// When the load's turn came; `None` while it waits.
     began: Option<Instant>,
 }
 
@@ -166,8 +167,8 @@ impl Cache {
     ) -> Result<Loaded, LoadError> {
         let entity = read.entity();
         let reserve = entity.deadline - load_time(entity.deadline);
-        // What ends by itself shall be first: an origin ends a statement more gently than we do. Readers shall be
-        // last: whoever reads next is to know that loads fail.
+        // First ends what ends by itself: an origin ends a statement more gently than the host does. Readers
+        // end last, so that the next reader already knows that loads fail.
         let by = |at: Instant| Limit { deadline: at - reserve, end: at - reserve * 2 / 3 };
         let waiting = Waiting {
             entity: &entity.name,
@@ -200,10 +201,10 @@ impl Progress for Watch<'_> {
 }
 
 impl Watch<'_> {
-    /// What a load's end says of the origin.
+    /// Notes what the load's end says about the origin.
     fn ended(&self, loaded: &Result<Loaded, LoadError>) {
         match loaded {
-            // What a client asks says nothing of the statements of the configuration, nor of their database.
+            // A client's own query says nothing about the configuration's statements and their database.
             _ if self.read.query.is_some() => {}
             Ok(_) => {
                 let entity = &self.read.entity().name;

@@ -1,13 +1,13 @@
-//! How many loads may run at once, and whose turn it is: an outage of the store is none of the origin, and
-//! one entity's slow loads are none of the others.
+//! The limit of concurrent loads, and the order of those that wait. An outage of the store must not become
+//! one of the origin, and one entity's slow loads must not hold up those of others.
 //!
-//! Entities share the places: one may begin another load only while more places are free than it has. So
-//! one alone has half of them, two have a third each, and a place is left for the next. Each has a queue of
-//! its own, which knows how long a load of this entity usually takes: whose turn would come too late is
-//! refused at once, instead of waiting in vain and making others wait.
+//! Entities share the places: an entity may begin another load only while more places are free than it has.
+//! So one entity alone has half of the places, two have a third each, and a place is left for the next. Each
+//! entity has a queue of its own, which knows how long its loads usually take: a load that would get its turn
+//! too late is refused at once, instead of waiting in vain and making others wait.
 //!
-//! A load that has outlasted its readers goes on, for the next ones, if its place is one of the few for that:
-//! connections that died without a word must not take every place for so long.
+//! A load that has outlasted its readers goes on for the next ones only in a quarter of the places: loads
+//! over connections that died silently must not take every place for so long.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -24,19 +24,19 @@ use crate::origin::{Fetched, OriginError, Value};
 /// The limit of concurrent loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadLimit {
-    /// At most so many run at once.
+    /// The largest number of loads that run at once.
     pub at_once: usize,
-    /// More than one entity loads: each has a share.
+    /// Whether more than one entity loads, so that each has a share.
     pub is_shared: bool,
 }
 
-/// Of so many places one at least is for loads that end by their readers' deadline.
+/// One place in so many, rounded up, is for a load that may outlast its readers.
 const LASTING_PART: u32 = 4;
 
-/// The newest load counts for so much of the average.
+/// The newest load counts for one part in so many of the average.
 const NEWEST: u32 = 8;
 
-/// The places for loads, and who waits for one.
+/// The places for loads, and the loads that wait for one.
 #[derive(Debug)]
 pub(super) struct Loads {
     is_shared: AtomicBool,
@@ -46,10 +46,10 @@ pub(super) struct Loads {
 #[derive(Debug)]
 struct State {
     free: u32,
-    /// How many loads may outlast their readers, beside those that do.
+    /// How many further loads may be allowed to outlast their readers.
     lasting: u32,
     entities: BTreeMap<Arc<str>, Share>,
-    /// How many have queued so far: who came first has the smaller number.
+    /// How many loads have queued so far; a load's number is its place in the order of arrival.
     queued: u64,
 }
 
@@ -68,7 +68,7 @@ struct Queued {
     turn: oneshot::Sender<Turn>,
 }
 
-/// A place, given up on drop.
+/// A place for a load, given up on drop.
 #[derive(Debug)]
 struct Turn {
     loads: Arc<Loads>,
@@ -83,22 +83,22 @@ pub(super) struct Waiting<'a> {
     pub(super) loader: &'a dyn Loader,
     pub(super) values: &'a [Value],
     pub(super) columns: &'a [String],
-    /// By when its readers need it.
+    /// By when the load's readers need its value.
     pub(super) limit: Limit,
-    /// By when it ends if it may outlast them.
+    /// By when the load ends if it may outlast its readers.
     pub(super) last: Option<Limit>,
 }
 
-/// A load's end.
+/// By when a load ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limit {
-    /// By when it has to end.
+    /// The deadline that the loader is given.
     pub(super) deadline: Instant,
-    /// When a loader that does not keep the deadline is ended.
+    /// When a loader that does not keep the deadline is dropped.
     pub(super) end: Instant,
 }
 
-/// Is told how a load goes.
+/// An observer of a load's progress.
 pub(super) trait Progress {
     /// The load's turn has come.
     fn begun(&mut self);
@@ -114,7 +114,7 @@ impl Loads {
         Arc::new(Self { is_shared: AtomicBool::new(limit.is_shared), state: Mutex::new(state) })
     }
 
-    /// From now on each entity has a share; or one alone has every place.
+    /// Whether each entity has a share from now on, or one alone has every place.
     pub(super) fn share(&self, is_shared: bool) {
         self.is_shared.store(is_shared, Ordering::Relaxed);
     }
@@ -179,7 +179,8 @@ impl Loads {
         Turn { loads: Arc::clone(self), entity, may_last, is_over: false }
     }
 
-    /// A load has ended: whoever may begin now begins, who has least first.
+    /// A load has ended: the waiting loads that may run now begin, those of the entity with the fewest
+    /// running loads first.
     fn end(self: &Arc<Self>, turn: &Turn) {
         let mut state = self.lock();
         state.give_back(turn);
@@ -218,7 +219,7 @@ impl Loads {
 }
 
 impl State {
-    /// The name as it is kept.
+    /// The entity's name as `entities` holds it, to share its memory.
     fn known(&self, entity: &str) -> Arc<str> {
         self.entities.get_key_value(entity).map_or_else(|| entity.into(), |(name, _)| name.clone())
     }
@@ -243,8 +244,8 @@ impl State {
 }
 
 impl Share {
-    /// How long the next one would wait for its turn. One load ends in each part of the usual time, there
-    /// being as many parts as loads at once.
+    /// How long the next load would wait for its turn, if the running loads end evenly spread over the usual
+    /// time.
     fn wait_of_the_next(&self) -> Duration {
         let place = u32::try_from(self.queue.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.usual.saturating_mul(place) / self.running.max(1)

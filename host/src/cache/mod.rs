@@ -1,16 +1,17 @@
 //! The cache: the only part that knows policy, store and origin.
 //!
-//! A hit: `reader` looks into the near cache; else the policy names the read (remembered), [`Trust`] asks
-//! the store, and the value is answered if its fingerprint is the read's and its stamp is in force.
+//! A hit: `reader` looks into the near cache. Otherwise the policy names the read (its plan is remembered),
+//! [`Trust`] asks the store, and the value is answered if its fingerprint is the read's and its stamp is in
+//! force.
 //!
-//! A miss: the flight of the read is joined or started; it claims the lease, writes the name into the
-//! indexes of its tags, loads, fills, and answers everyone who may share that.
+//! A miss: the read's flight is joined or started. The flight claims the lease, writes the name into the
+//! indexes of its tags, loads, fills, and answers every request that may share the value.
 //!
-//! A write: executed, named, announced, committed, invalidated; its targets are named at that moment
-//! under every naming in use on any host.
+//! A write: executed, named, announced, committed, invalidated. The targets are named when the invalidation
+//! is sent, under every naming in use on any host.
 //!
-//! Beside them runs [`Cache::keep_trust`]: a beat, the range's floors and namings, the debts, and only then
-//! a second of trust.
+//! Beside reads and writes runs [`Cache::keep_trust`]: it asks for a beat, reads the range's floors and
+//! namings, pays the debts, and only then trusts the node for a second.
 //!
 //! What is absent here, on purpose: no lock is held across an await, no wall clock is read, no name
 //! is made of anything but what the policy named, and nothing writes a value to the store but a fill under
@@ -80,29 +81,29 @@ use stamps::Stamps;
 
 /// What a cache is made of.
 pub struct Parts {
-    /// What all hosts share.
+    /// The store that all hosts share.
     pub store: Arc<dyn Store>,
-    /// What stands before every name.
+    /// The prefix of every name.
     pub prefix: Prefix,
     /// Every definition that is read through this cache.
     pub definitions: Vec<Arc<Definition>>,
-    /// Where transactions in doubt are asked for, and whose identity is watched.
+    /// The origin that is asked about transactions in doubt and watched for a change of its identity.
     pub origin: Option<Watched>,
     /// The policy in force.
     pub slot: Arc<Slot>,
-    /// Where it counts.
+    /// Where the cache counts.
     pub metrics: Arc<Metrics>,
-    /// Where its random bits come from.
+    /// Where tokens and the policy's random bits come from.
     pub entropy: Arc<dyn Entropy>,
     /// The clock by which trust is measured.
     pub clock: Arc<dyn Clock>,
     /// The limit of concurrent loads.
     pub loads: LoadLimit,
-    /// What the near cache may weigh; 0: there is none.
+    /// Bytes that the near cache may take up; 0 switches the near cache off.
     pub near_bytes: u64,
 }
 
-/// Work that an orderly end waits for: it lasts as long as a clone of this does.
+/// Work that an orderly end waits for: the work lasts as long as a clone of this value.
 #[derive(Debug, Clone, Default)]
 struct Unfinished(Arc<()>);
 
@@ -138,7 +139,7 @@ pub struct Cache {
     slot: Arc<Slot>,
     flights: Arc<Flights>,
     loads: Arc<Loads>,
-    /// Of ad-hoc queries, which take no place from entities.
+    /// The places for loads of ad-hoc queries, which take none from entities.
     query_loads: Arc<Loads>,
     breaker: OriginBreaker,
     pauses: Pauses,
@@ -147,7 +148,7 @@ pub struct Cache {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     unfinished: Unfinished,
-    /// True: flights end.
+    /// Becomes true when every flight has to end.
     cut: watch::Sender<bool>,
 }
 
@@ -160,15 +161,15 @@ pub struct Standing {
     pub why: Option<String>,
     /// Invalidations that are owed.
     pub owed: usize,
-    /// Writes whose commit is in doubt.
+    /// Writes in doubt.
     pub in_doubt: usize,
     /// Hosts of another format that are alive.
     pub strangers: usize,
-    /// Nothing is stored yet: other hosts have still to learn the names.
+    /// Whether nothing can be stored yet because other hosts still have to learn this host's namings.
     pub is_new: bool,
-    /// What is loaded now can be stored.
+    /// Whether what is loaded now can be stored.
     pub may_store: bool,
-    /// What follows from the store's settings that no promise covers, as a sentence about the server.
+    /// What the store's settings put outside Corral's promises, as a sentence about the server.
     pub concern: Option<String>,
     /// What fails at the origin, as sentences with what to do.
     pub failings: Vec<String>,
@@ -179,9 +180,9 @@ pub struct Standing {
 pub struct Sight {
     /// The value.
     pub envelope: Option<Envelope>,
-    /// It answers the read.
+    /// Whether the value answers the read.
     pub believed: bool,
-    /// For how long somebody holds the lease, unless it is renewed.
+    /// How long the lease is held unless its holder renews it; `None` if it is free.
     pub held: Option<Duration>,
 }
 
@@ -227,7 +228,7 @@ impl Cache {
         }
     }
 
-    /// The same with another limit of concurrent ad-hoc queries.
+    /// This cache with another limit of concurrent ad-hoc queries.
     #[must_use]
     pub fn with_queries_at_once(self, limit: usize) -> Self {
         let limit = LoadLimit { at_once: limit, is_shared: false };
@@ -240,7 +241,7 @@ impl Cache {
         &self.trust
     }
 
-    /// What it owes and distrusts.
+    /// What this cache owes and distrusts.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let (store, why) = self.trust.state();
@@ -274,7 +275,7 @@ impl Cache {
         self.near.size()
     }
 
-    /// Makes room of what the near cache may not answer any more; to be called every few seconds.
+    /// Removes what the near cache may not answer any more; to be called every few seconds.
     pub fn sweep_near(&self) {
         self.near.sweep(&self.slot.peek());
     }
@@ -286,7 +287,7 @@ impl Cache {
         self.flights.count() == 0 && !is_working && self.debt.len() == 0
     }
 
-    /// Ends every flight, those that begin from now on too: whoever waits gets no answer, and the
+    /// Ends every flight, also those that begin from now on: the requests that wait get no answer, and the
     /// leases are given back. Writes go on.
     pub fn cut_off(&self) {
         self.cut.send_replace(true);
@@ -295,7 +296,7 @@ impl Cache {
     /// What the store has under a name, and whether it would be believed. Changes nothing.
     ///
     /// # Errors
-    /// The store's; [`StoreError::Distrusted`] while it is not trusted.
+    /// The store's errors; [`StoreError::Distrusted`] while the node is not trusted.
     pub async fn look_at(
         &self,
         definition: &Definition,
@@ -322,8 +323,8 @@ impl Cache {
         self.unfinished.clone()
     }
 
-    /// What stands under a read's name answers another read: a policy whose keys collide, or somebody else's
-    /// value. Within one configuration that is held against the policy.
+    /// The value under a read's name was loaded for another read: the policy's keys collide, or another
+    /// application shares the names. Within one configuration the collision counts against the policy.
     fn note_collision(&self, read: &Read, generation: &Generation) {
         let entity = &read.entity().name;
         generation.refused(&format_args!("a key of {entity} is that of another read"));

@@ -1,8 +1,9 @@
-//! From targets to names: under every naming that is in use on any host (race J).
+//! Makes the names of targets, under every naming that is in use on any host (race J).
 //!
-//! A target says what became untrue; its names follow from the namings of the last beat when the
-//! invalidation is sent, and again when it is repeated. Where a naming in use can't be made here (another
-//! policy, other parameters), its floor is raised instead: that costs an entity's hits, never the truth.
+//! A target says what became untrue. Its names are made from the namings of the last beat when the
+//! invalidation is sent, and again when it is repeated. Where the names of a naming in use can't be made here
+//! (another policy, other parameters), its floor is raised instead: that costs an entity's hits, never the
+//! truth.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::store::{Digest, Doomed, Key, Name, Naming, PolicyId, Prefix, Range, S
 use super::definition::Definition;
 use super::stamps::Stamps;
 
-/// What an invalidation sends, each in its order.
+/// What an invalidation sends; both lists are sorted.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) doomed: Vec<Doomed>,
@@ -23,7 +24,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Those of them that were not sent before.
+    /// The part of these names that was not sent before.
     pub(super) fn beyond(&self, sent: &Self) -> Self {
         Self {
             doomed: beyond(&self.doomed, &sent.doomed),
@@ -41,17 +42,17 @@ pub(super) struct Namer<'a> {
     prefix: &'a Prefix,
     definitions: Vec<Arc<Definition>>,
     range: Arc<Range>,
-    /// Namings that the range has lost and somebody may still use.
+    /// Namings that the range has lost and that other hosts may still use.
     lost: Vec<Naming>,
-    /// The generation in force, and every other whose keys may still live.
+    /// The generation in force, and every other one that has keys which may still live.
     generations: Vec<Arc<Generation>>,
 }
 
-/// A read's entity and arguments, as a target says them.
+/// A read's entity and arguments, as a target holds them.
 type ReadParts<'t> = (&'t str, &'t [(String, Option<String>)]);
 
 impl<'a> Namer<'a> {
-    /// With what is in use at this moment.
+    /// A namer for the namings, definitions and generations in use at this moment.
     pub(super) fn new(prefix: &'a Prefix, stamps: &'a Stamps, slot: &Slot, now: Duration) -> Self {
         let (definitions, range) = (stamps.in_use().definitions, stamps.range());
         let (lost, generations) = (stamps.lost(now), slot.naming());
@@ -62,7 +63,7 @@ impl<'a> Namer<'a> {
         self.range.namings.iter().chain(&self.lost)
     }
 
-    /// Every name of these targets, none twice.
+    /// The names of these targets, each once.
     pub(super) fn names<'t>(&self, targets: impl IntoIterator<Item = &'t Target>) -> Names {
         let (mut names, mut tags, mut scopes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for target in targets {
@@ -78,7 +79,7 @@ impl<'a> Namer<'a> {
         Names { doomed: doomed.collect(), scopes: scopes.into_iter().collect() }
     }
 
-    /// Under every definition: nobody says of which entity the key is.
+    /// A key's names under every definition, since the key does not tell its entity.
     fn of_key(&self, key: &Key) -> BTreeSet<Name> {
         let ours = self.definitions.iter().map(|definition| definition.digest());
         let all: BTreeSet<&Digest> =
@@ -100,7 +101,7 @@ impl<'a> Namer<'a> {
         }
     }
 
-    /// The namings of an entity that are in use, and those of this host, used or not.
+    /// The namings of an entity that are in use, and all those of this host, in use or not.
     fn of_entity(&self, entity: &str) -> Vec<Naming> {
         let mut namings: Vec<Naming> =
             self.in_use().filter(|naming| naming.entity == entity).cloned().collect();
@@ -115,7 +116,7 @@ impl<'a> Namer<'a> {
         namings
     }
 
-    /// The key that a naming gives a read; `None` if that can't be told here.
+    /// The key of a read under a naming; `None` if this host can't make it.
     fn key(&self, naming: &Naming, (entity, arguments): ReadParts<'_>) -> Option<Key> {
         let generation = self.generation(naming.policy)?;
         let is_ours = |definition: &&Arc<Definition>| {
@@ -131,7 +132,8 @@ impl<'a> Namer<'a> {
             subject: Subject::Entity(entity.to_owned()),
             arguments: arguments.iter().map(argument).collect(),
         };
-        // A trap may be the instance's rather than the policy's: another one is asked before that.
+        // A trap may be the fault of the instance and not of the policy, so another instance is asked before
+        // the floor is raised.
         let answer = generation.name(&request).or_else(|_trap| generation.name(&request));
         Some(answer.ok()?.ok()?.key.clone())
     }
@@ -141,7 +143,7 @@ impl<'a> Namer<'a> {
     }
 }
 
-/// A request as a target.
+/// A request as a target; `None` for an ad-hoc query, which no target can name.
 pub(super) fn target(request: Request) -> Option<Target> {
     let Subject::Entity(entity) = request.subject else { return None };
     let arguments = request.arguments.into_iter().map(|a| (a.name, a.value)).collect();

@@ -1,4 +1,5 @@
-//! Pauses between refreshes that fail: each is longer than the one before it, for each key, with jitter.
+//! Pauses between refreshes that fail: for each key, each pause is longer than the one before it, with
+//! jitter.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,16 +10,16 @@ use tokio::time::Instant;
 use super::breaker::jittered;
 use crate::name::Name;
 
-/// The first pause, and the longest one. A value may be answered stale meanwhile, and a statement that was
-/// mended is asked again so soon.
+/// The first pause, and the longest pause: after at most so long, a statement that was mended is tried again.
+/// The value may be answered stale meanwhile.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Keys that are remembered, a few megabytes of them. A host that fails to refresh more of them at a time
-/// is stopped by the origin's breaker or its limit of loads.
+/// The largest number of keys that are remembered, a few megabytes of them. A host that fails to refresh more
+/// keys at a time is stopped by the origin's breaker or by its limit of loads.
 const KEYS: usize = 1 << 14;
 
-/// Keys whose last refresh failed.
+/// The names for which the last refresh failed.
 #[derive(Debug, Default)]
 pub(super) struct Pauses(Mutex<HashMap<Name, Pause>>);
 
@@ -48,7 +49,7 @@ impl Pauses {
         pauses.insert(name.clone(), Pause { lasts, until: now + jittered(lasts, chance) });
     }
 
-    /// It was loaded.
+    /// A refresh succeeded: the name has no pause any more.
     pub(super) fn succeeded(&self, name: &Name) {
         self.lock().remove(name);
     }

@@ -11,7 +11,7 @@ use crate::read_name::ReadName;
 /// A read with everything it needs.
 pub struct Read {
     pub(super) definition: Arc<Definition>,
-    /// That of the definition; of an ad-hoc query, one of its own.
+    /// The definition's entity, or the stand-in that an ad-hoc query has of its own.
     entity: Arc<EntityConfig>,
     pub(super) values: Vec<Value>,
     pub(super) name: ReadName,
@@ -29,8 +29,8 @@ impl Read {
         Self { definition, entity, values, name, query: None, loader, bypass: false }
     }
 
-    /// The same with a statement that no entity of the configuration has; `entity` stands for it. All that
-    /// the query asks for is part of its name.
+    /// The same read with a statement that no entity of the configuration has; `entity` stands for
+    /// it. All that the query asks for is part of the read's name.
     #[must_use]
     pub fn of_query(self, query: Query, entity: Arc<EntityConfig>) -> Self {
         let ttl = query.ttl_ms.to_string();
@@ -44,7 +44,8 @@ impl Read {
         Self { name, entity, query: Some(query), ..self }
     }
 
-    /// The same for a caller who wants a value loaded after the request began, or does not.
+    /// The same read; `bypass` says whether its caller wants a value that is loaded after the
+    /// request began.
     #[must_use]
     pub fn bypassing(self, bypass: bool) -> Self {
         Self { bypass, ..self }
@@ -69,7 +70,7 @@ impl Read {
         Request { subject, arguments: arguments.collect() }
     }
 
-    /// Its plan under `generation`.
+    /// The read's plan under `generation`.
     pub(super) fn plan(
         &self,
         generation: &Generation,

@@ -1,4 +1,4 @@
-//! A read: the first look, and where that is not enough the flight that everybody shares.
+//! A read: the first look and, where that is not enough, a flight that all readers of the value share.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Cache {
         let definition = Arc::clone(&read.definition);
         let answer = match self.read_near(&read, began) {
             Some(answer) => Ok(answer),
-            // Apart, so that a near hit does not move about what only the others need.
+            // Boxed, so that a near hit does not carry the state of the slower ways.
             None => Box::pin(self.answer(&Arc::new(read), began)).await,
         };
         let outcome = answer.as_ref().map_or(ReadOutcome::Error, |answer| answer.via.outcome());
@@ -37,7 +37,7 @@ impl Cache {
     /// The answer of the near cache, if it has one: neither the policy nor the store is asked.
     fn read_near(&self, read: &Read, now: Instant) -> Option<Answer> {
         let may = !read.bypass && !read.entity().near.is_zero() && !read.definition.varies();
-        // A node that is not trusted may have missed what ended an entry.
+        // Checked after the look: a host that does not trust the node may have missed a change (race K).
         let is_in_force = |word| read.definition.is_in_force(word);
         let look = || self.near.look(&read.name, &self.slot.peek(), is_in_force, now);
         may.then(look).flatten().filter(|_| self.trust.holds())
@@ -55,9 +55,9 @@ impl Cache {
         let plan = match read.plan(&generation) {
             Ok(Ok(plan)) => plan,
             Ok(Err(refusal)) => {
-                // Entity and arguments are as declared, or there would be no read: it is wrong.
+                // Entity and arguments are as declared, or there would be no read: the policy is wrong.
                 tracing::debug!(?refusal, "a read without a key");
-                generation.refused(&format_args!("a read that is declared: {refusal:?}"));
+                generation.refused(&format_args!("it refuses a declared read: {refusal:?}"));
                 return Box::pin(self.without_plan(read, generation, began)).await;
             }
             Err(undecided) => {
@@ -87,7 +87,7 @@ impl Cache {
         }
     }
 
-    /// What the first look could not answer: a stale value while loads fail, or else a flight.
+    /// Answers what the first look could not: with a stale value while loads fail, or else by a flight.
     async fn go_on(
         self: &Arc<Self>,
         read: &Arc<Read>,
@@ -105,8 +105,8 @@ impl Cache {
         }
     }
 
-    /// Joins the read's flight, or starts it in a task of its own: a caller that goes away takes
-    /// nothing from the others.
+    /// Joins the read's flight, or starts it in a task of its own: a caller that goes away does not cancel it
+    /// for the others.
     async fn fly(
         self: &Arc<Self>,
         read: &Arc<Read>,
@@ -135,8 +135,8 @@ impl Cache {
         Ok(finish(read, plan, served, collapsed))
     }
 
-    /// What stands in for an answer that comes too late. A flight has the time of who began it, and may go on with
-    /// another round: the little that is left of a reader's own is his to spend.
+    /// A stand-in for an answer that comes too late: a flight has the time of the request that began it, and
+    /// may go on with another round. So a reader uses the end of its own time to look for a value itself.
     async fn instead(
         self: &Arc<Self>,
         read: &Arc<Read>,
@@ -153,7 +153,8 @@ impl Cache {
         timeout_at(deadline, own.instead_of_a_late_one()).await.ok().flatten()
     }
 
-    /// While loads fail, one of those who had a stale value in place of a load begins it for all.
+    /// Begins a load in the background after a reader was answered with a stale value because loads fail: one
+    /// such probe at a time finds out whether loads are answered again.
     fn probe(self: &Arc<Self>, answered: &Flight) {
         if !self.breaker.may_probe(&answered.read.entity().name) {
             return;
@@ -183,14 +184,15 @@ impl Cache {
             let flying = fly(flight, action, boarding);
             tokio::select! {
                 biased;
-                // Without a cache there is nobody left to fly for.
+                // An error of `wait_for` means that the cache is gone: no request is left to answer.
                 _ = cut.wait_for(|cut| *cut) => {}
                 () = flying => {}
             }
         });
     }
 
-    /// The conservative rule for a read that has no key, or an answer for one reader alone: load, do not store.
+    /// The conservative rule, load and do not store, for a read without a key or with an answer for one
+    /// reader only.
     async fn without_plan(
         &self,
         read: &Read,
@@ -225,7 +227,7 @@ fn describe(read: &Read, served: Served, collapsed: bool) -> Answer {
     }
 }
 
-/// Flight after flight, until nobody waits.
+/// Runs one round of the flight after another until no request waits.
 async fn fly(mut flight: Flight, mut action: Action, mut boarding: Boarding) {
     loop {
         let shared = flight.drive(action, &mut boarding).await;

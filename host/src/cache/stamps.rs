@@ -1,8 +1,9 @@
-//! What is in force: epochs and floors, one table, one comparison.
+//! The stamps in force: epochs and floors in one table, compared by one word.
 //!
 //! An envelope carries the [`Stamp`] that was in force when its load began. A value is believed while that
-//! stamp is in force still (races O and V). Stamps are equal or not: no order, no clock. Everything that
-//! makes many values untrue at once (a restart, a failover, a flush, an entity's floor) changes a word.
+//! stamp is still in force (races O and V). Stamps are equal or not: they have no order and no clock.
+//! Everything that makes many values untrue at once (a restart, a failover, a flush, an entity's floor)
+//! changes a word.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,10 +14,10 @@ use tokio::sync::Notify;
 use super::definition::{Definition, Word};
 use crate::store::{Epoch, Naming, PolicyId, Range, Scope, Stamp};
 
-/// How long every host needs to learn what has changed: longer than any believes what it knew before.
+/// How long every host needs to learn what has changed: no host believes for longer what it knew before.
 pub(super) const LEARNED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is in force, as the last good beat said.
+/// What is in force according to the last good beat.
 pub(super) struct Stamps {
     roster: Mutex<Roster>,
     table: Mutex<Table>,
@@ -28,7 +29,7 @@ pub(super) struct Stamps {
 struct Roster {
     version: u64,
     definitions: Vec<Arc<Definition>>,
-    /// Of configurations that were left: requests that began before may still fill under them.
+    /// Definitions of configurations that were left: requests that began before may still fill under them.
     left: Vec<Weak<Definition>>,
 }
 
@@ -42,29 +43,29 @@ pub(super) struct InUse {
 #[derive(Default)]
 struct Table {
     epoch: Option<Epoch>,
-    /// The policy whose namings this host published last.
+    /// The policy of the namings that this host published last.
     published: Option<PolicyId>,
-    /// The version of the roster whose namings these are.
+    /// The version of the roster when namings were published last.
     roster: u64,
     range: Arc<Range>,
     fill_from: BTreeMap<Scope, Duration>,
     losses: Losses,
 }
 
-/// What the range may have lost a moment ago: it was emptied, or namings were taken for unused (the node's clock
-/// was set). A host that has not read it since believes what it knew.
+/// What the range may have lost a moment ago: the range was emptied, or namings were taken for unused because
+/// the node's clock was set. A host that has not read the range since believes what it knew before.
 #[derive(Default)]
 struct Losses {
-    /// Every host has learned of them by then.
+    /// By when every host has learned of the losses.
     learned_by: Duration,
-    /// Namings that this host knew.
+    /// The lost namings that this host knew.
     known: Vec<Naming>,
-    /// There may be others.
+    /// Whether the range may have lost namings that this host never knew.
     may_be_more: bool,
 }
 
 impl Table {
-    /// Puts in force for a definition what the range says of it.
+    /// Puts the words in force that follow for a definition from the range.
     fn enforce(&self, definition: &Definition, epoch: Epoch, published: PolicyId) {
         let everything = self.range.floors.get(&Scope::Everything).copied();
         let words = self.range.floors.iter().filter_map(|(scope, floor)| {
@@ -87,8 +88,8 @@ impl Table {
         self.epoch == Some(epoch) && everything(&self.range) == everything(range)
     }
 
-    /// What this range has lost since the table was set. That any naming is noted as known shows that every host
-    /// has learned of all losses.
+    /// Notes what this range has lost since the table was set. If the range notes any naming as known, every
+    /// host has learned of all losses.
     fn note_losses(&mut self, has_kept_all: bool, range: &Range, now: Duration) {
         let is_lost = |old: &&Naming| !range.namings.iter().any(|new| new.scope() == old.scope());
         let lost: Vec<Naming> = self.range.namings.iter().filter(is_lost).cloned().collect();
@@ -107,7 +108,7 @@ impl Table {
 }
 
 impl Stamps {
-    /// Nothing is in force yet.
+    /// Stamps of these definitions, of which nothing is in force yet.
     pub(super) fn new(definitions: Vec<Arc<Definition>>) -> Self {
         let roster = Roster { definitions, ..Roster::default() };
         Self { roster: Mutex::new(roster), table: Mutex::default(), changed: Notify::new() }
@@ -121,8 +122,8 @@ impl Stamps {
         InUse { version: roster.version, definitions }
     }
 
-    /// Uses these as well. What is known of their namings is in force for them at once; those that are new
-    /// are published with the next beat, and filled after that.
+    /// Adds definitions. What is known of their namings is in force for them at once; namings that are new
+    /// are published with the next beat and filled after that.
     pub(super) fn join(&self, definitions: &[Arc<Definition>]) {
         {
             let mut roster = self.roster();
@@ -135,7 +136,7 @@ impl Stamps {
         }
     }
 
-    /// Uses these no more, but for the requests that hold them.
+    /// Removes definitions; requests that hold them still use them.
     pub(super) fn leave(&self, definitions: &[Arc<Definition>]) {
         let mut roster = self.roster();
         let is_left = |known: &Arc<Definition>| definitions.iter().any(|d| Arc::ptr_eq(d, known));
@@ -149,7 +150,7 @@ impl Stamps {
         self.in_use().definitions.iter().all(|definition| definition.may_be_filled(policy, now))
     }
 
-    /// Returns when the table has changed since this was called.
+    /// A future that ends when the table has changed since this call.
     pub(super) fn changed(&self) -> impl Future<Output = ()> {
         let mut changed = Box::pin(self.changed.notified());
         changed.as_mut().enable();
@@ -172,22 +173,22 @@ impl Stamps {
             && version != 0
     }
 
-    /// Whether this host has used a naming before, in a store that has forgotten nothing since: a range that
-    /// was emptied has another floor of everything, and one that was restored another epoch. There others may
-    /// have read it before the naming was published again.
-    /// Likewise a naming that was dropped and published again: it has another floor.
+    /// Whether this host has used a naming before, in a store that has forgotten nothing since. In a store
+    /// that has forgotten, others may have read the range before the naming was published again; it shows by
+    /// another floor of everything (the range was emptied), another epoch (it was restored), or another floor
+    /// of the naming (the naming was dropped).
     pub(super) fn has_used(&self, naming: &Scope, epoch: Epoch, range: &Range) -> bool {
         let table = self.table();
         let has_its_floor = table.range.floors.get(naming) == range.floors.get(naming);
         table.has_kept_all(epoch, range) && has_its_floor && table.fill_from.contains_key(naming)
     }
 
-    /// Whether a naming of this host waits until others have learned of it.
+    /// Whether a naming of this host waits until other hosts have learned of it.
     pub(super) fn is_new(&self, now: Duration) -> bool {
         self.table().fill_from.values().any(|from| now < *from)
     }
 
-    /// Those of this host's namings that every host has had the time to learn, and nobody has noted as known;
+    /// This host's namings that every host has had the time to learn and that are not yet noted as known,
     /// with their floors.
     pub(super) fn learned(&self, now: Duration) -> Vec<(Scope, u64)> {
         let table = self.table();
@@ -202,21 +203,21 @@ impl Stamps {
         unnoted.filter_map(|(scope, _)| Some((scope.clone(), floor(scope)?))).collect()
     }
 
-    /// How long others may use namings yet that neither the range has nor this host knows.
+    /// For how long other hosts may still use namings that are neither in the range nor known to this host.
     pub(super) fn incomplete_for(&self, now: Duration) -> Duration {
         let losses = &self.table().losses;
         let learned_by = if losses.may_be_more { losses.learned_by } else { Duration::ZERO };
         learned_by.saturating_sub(now)
     }
 
-    /// Namings that the range has lost and somebody may still use.
+    /// Namings that the range has lost and that other hosts may still use.
     pub(super) fn lost(&self, now: Duration) -> Vec<Naming> {
         let losses = &self.table().losses;
         if now < losses.learned_by { losses.known.clone() } else { Vec::new() }
     }
 
-    /// From now on this is in force. Of the namings that were `published`, those that were unused until now
-    /// are filled from `fill_from` on.
+    /// Puts in force what a range says under an epoch. Of this host's namings under the policy `published`,
+    /// those that were unused before (`range.new`) are filled from `fill_from` on.
     pub(super) fn set(
         &self,
         epoch: Epoch,
@@ -234,15 +235,15 @@ impl Stamps {
         for definition in &in_use.definitions {
             let scope = Scope::Naming(definition.digest().clone(), published);
             let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
-            // That its range is read again hastens nothing.
+            // A naming that already waits is not filled sooner because the range was read again.
             let known = table.fill_from.entry(scope).or_default();
             *known = from.max(*known);
         }
         table.fill_from.retain(|scope, _| range.floors.contains_key(scope));
         (table.epoch, table.published) = (Some(epoch), Some(published));
         (table.range, table.roster) = (Arc::new(range), in_use.version);
-        // Those that joined since this was read as well: they are believed, and not filled before they are
-        // published.
+        // All definitions, also those that joined after the namings were published: their values are
+        // believed, and not filled before their namings are published.
         for definition in self.in_use().definitions {
             table.enforce(&definition, epoch, published);
         }

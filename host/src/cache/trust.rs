@@ -1,16 +1,16 @@
-//! Whether a node of the store may be believed: breaker, beat and fence.
+//! Trust: whether a node of the store may be believed, decided by breaker, beat and fence.
 //!
 //! ```text
-//! Distrusted ──good beat, debts paid──► Fenced (a new epoch that somebody else may still serve)
+//! Distrusted ──good beat, debts paid──► Fenced (another host may still trust the node before this one)
 //!      ▲                │                  │ the fence is over
 //!      │                └──no fence──► Trusted ──good beats: for one second from each──┐
 //!      └── a failure, a bad beat, a debt, a second without a good beat ◄───────────────┘
 //! ```
 //!
-//! An answer counts if it came over the trusted link before trust ran out, by a clock that counts
-//! suspension: a host that was frozen believes nothing that it asked before. One failure ends trust, unless
-//! the store has answered somebody else while the call that failed was waiting: so an outage costs one
-//! time budget, once, and a single slow call is none.
+//! An answer counts if it came over the trusted link before trust ran out, by a clock that counts suspension:
+//! a host that was frozen believes no answer to what it asked before. One failure ends trust, unless the
+//! store has answered another call while the failed one was waiting: so an outage costs one time budget,
+//! once, and a single slow call is not taken for an outage.
 
 mod beat;
 mod granted;
@@ -31,27 +31,28 @@ pub(super) use beat::GoodBeat;
 pub(super) use granted::Grant;
 use granted::Granted;
 
-/// How often a node that is trusted is asked for a beat.
+/// How often a trusted node is asked for a beat.
 const BEAT: Duration = Duration::from_millis(250);
 
-/// The first beat after trust was lost: soon, for the case of a single slow answer.
+/// The pause before the first beat after trust was lost: short, in case only one answer was slow.
 const PROBE_FIRST: Duration = Duration::from_millis(25);
 
-/// How long a good beat is worth something, from when it was sent.
+/// How long a good beat gives trust, from when it was sent.
 const TRUST: Duration = Duration::from_secs(1);
 
-/// How long a node with replicas is watched under a new epoch before it is used. Another host may believe
-/// the node before it for as long as trust lasts (1 s), a confirmation counts (1 s more), and a replica may
-/// be silent before it is missed (3 s), less the beat that begins it.
+/// How long a node with replicas is watched under a new epoch before it is used. Until then another host may
+/// still trust the node before it: a replica that was promoted may be silent for 3 s before it is missed, and
+/// trust lasts 1 s from the last good beat. (An address that was moved is noticed sooner: a confirmation
+/// counts for 1 s.)
 const FENCE: Duration = Duration::from_secs(4);
 
-/// For readiness and metrics.
+/// The state of a node's breaker, for readiness and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Breaker {
     /// The store is used.
     Closed,
-    /// It answers and is not used yet: debts are paid, or a new epoch is watched.
+    /// The store answers and is not used yet, because a new epoch is watched.
     HalfOpen,
     /// The store is not used.
     Open,
@@ -61,15 +62,15 @@ pub enum Breaker {
 #[derive(Debug)]
 struct State {
     breaker: Breaker,
-    /// Of the last link that a beat was answered over.
+    /// The link over which the last beat was answered.
     link: LinkId,
-    /// The epoch that is used or watched, and until when it is watched.
+    /// The epoch that is used or watched, and when its fence is over.
     watched: Option<(Epoch, Duration)>,
-    /// Where a connection led that was opened anew, and when it was asked for.
+    /// The epoch that the last new connection led to, and when that connection was asked for.
     confirmed: Option<(Option<Epoch>, Duration)>,
     /// Why the node is not trusted.
     why: Option<String>,
-    /// What was said of it in the log since it was trusted last.
+    /// The reasons that were logged since the node was trusted last.
     said: BTreeSet<String>,
     pause: Duration,
 }
@@ -81,20 +82,20 @@ pub struct Trust {
     near: Arc<Near>,
     metrics: Arc<Metrics>,
     granted: Granted,
-    /// The breaker is closed. No ground for belief: it spares calls whose answers could not count.
+    /// Whether the breaker is closed. This gives no trust: it only spares calls that could not count.
     closed: AtomicBool,
     /// How often the store has answered.
     answers: AtomicU64,
-    /// It let a whole time budget pass, and has answered no beat since.
+    /// Whether the store let a whole time budget pass and has answered no beat since.
     silent: AtomicBool,
     state: Mutex<State>,
     lost: Notify,
-    /// The first beat was judged.
+    /// Set once the first beat was judged.
     judged: SetOnce<()>,
 }
 
 impl Trust {
-    /// Trusts nothing yet.
+    /// A node that is not yet trusted.
     pub(super) fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -125,12 +126,12 @@ impl Trust {
         }
     }
 
-    /// The store, for what needs no trust.
+    /// The store, for calls that need no trust.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// `memory` or `redis`, for people.
+    /// `memory` or `redis`, for logs and answers.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.store.kind()
@@ -149,17 +150,17 @@ impl Trust {
         (state.breaker, state.why.clone())
     }
 
-    /// Returns once the first beat was judged: until then nothing is trusted for want of a question.
+    /// Returns once the first beat was judged: until then nothing is trusted, because nothing was asked.
     pub async fn judged(&self) {
         self.judged.wait().await;
     }
 
-    /// What is trusted at this moment.
+    /// What is trusted at this moment; `None` if nothing is.
     pub(super) fn grant(&self) -> Option<Grant> {
         self.granted.get(self.clock.now())
     }
 
-    /// Whether what came over this link counts at this moment, as an answer of the node in this epoch.
+    /// Whether an answer over this link counts at this moment as one of the node in this epoch.
     pub(super) fn counts(&self, link: LinkId, epoch: Epoch) -> bool {
         self.grant().is_some_and(|grant| grant.link == link && grant.epoch == epoch)
     }
@@ -170,8 +171,8 @@ impl Trust {
         self.granted.holds(self.clock.now())
     }
 
-    /// Runs a call; its answer counts only if it came over the trusted link while trust lasts. Every hit
-    /// passes here, so it does without [`Trust::watch`]: a future less to move.
+    /// Runs a call; its answer counts only if it came over the trusted link while trust lasts. Repeats the
+    /// body of [`Trust::watch`] instead of calling it: every hit passes here, and one future less is moved.
     pub(super) async fn ask<'a, T, F>(
         &'a self,
         call: impl FnOnce(&'a dyn Store) -> F,
@@ -187,7 +188,7 @@ impl Trust {
         if counts { Ok(answer) } else { Err(StoreError::Distrusted) }
     }
 
-    /// The same, with the grant by which the answer counts.
+    /// Runs a call like [`Trust::ask`], and also returns the grant by which the answer counts.
     pub(super) async fn ask_under<'a, T, F>(
         &'a self,
         call: impl FnOnce(&'a dyn Store) -> F,
@@ -202,7 +203,7 @@ impl Trust {
         }
     }
 
-    /// Runs a call whose answer is no ground for belief. Fails at once while nothing is trusted.
+    /// Runs a call and takes its answer without trust. Fails at once while nothing is trusted.
     pub(super) async fn watch<'a, T, F>(
         &'a self,
         call: impl FnOnce(&'a dyn Store) -> F,
@@ -216,9 +217,9 @@ impl Trust {
         asked
     }
 
-    /// Runs a call that others need, whatever this host believes: nothing of a node that fails at once costs
-    /// more than a message, and a connection that broke has a successor, so it is tried twice. A node that is
-    /// silent is not asked before it answers a beat.
+    /// Runs a call that other hosts need, even if this host does not trust the node: a node that fails at
+    /// once costs no more than a message. The call is tried twice, since a connection that broke has a
+    /// successor. A node that is silent is not asked before it has answered a beat.
     pub(super) async fn tell<'a, T, F>(
         &'a self,
         call: impl Fn(&'a dyn Store) -> F,
@@ -241,7 +242,7 @@ impl Trust {
         }
     }
 
-    /// Where nothing is trusted, nothing is asked: an outage costs no more than its first time budgets.
+    /// Refuses a call while nothing is trusted: an outage costs no more than its first time budgets.
     fn begin_call(&self) -> Result<u64, StoreError> {
         if !self.closed.load(Ordering::Relaxed) {
             return Err(StoreError::Distrusted);
@@ -249,13 +250,13 @@ impl Trust {
         Ok(self.answers.load(Ordering::Relaxed))
     }
 
-    /// `before`: how often the store had answered when the call began.
+    /// Judges how a call ended; `before` is how often the store had answered when the call began.
     fn end_call<T>(&self, before: u64, asked: &Result<T, StoreError>) {
         match asked {
             Ok(_) | Err(StoreError::Refused(_)) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
             }
-            // The store has answered somebody meanwhile: one slow call is no outage.
+            // The store has answered another call meanwhile: one slow call is no outage.
             Err(StoreError::Timeout(_)) if self.answers.load(Ordering::Relaxed) != before => {}
             Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
                 self.note_silence(error);
@@ -277,19 +278,19 @@ impl Trust {
         if state.breaker == Breaker::Closed {
             state.pause = PROBE_FIRST;
         }
-        // Each reason once: an outage has few, and some say what an operator has to do.
+        // Each reason is logged once: an outage has few, and some say what the operator has to do.
         if state.said.insert(why.to_owned()) {
             tracing::warn!(why, "the store is not trusted; reads go to the origin");
         }
         state.why = Some(why.to_owned());
         self.enter(&mut state, Breaker::Open);
-        // Before the lock is left: nobody is told what he may not believe any more.
+        // Before the lock is released, so that no task sees the new state and still holds the old trust.
         self.granted.set(None);
         self.near.forget_all();
         self.lost.notify_one();
     }
 
-    /// The next beat is due now.
+    /// Makes the next beat due now.
     pub(super) fn hurry(&self) {
         self.lost.notify_one();
     }
@@ -310,8 +311,8 @@ impl Trust {
         }
     }
 
-    /// Whether an epoch is used or watched already; if not, it is watched from now on.
-    /// `is_known`: somebody else has watched it for as long as the fence lasts.
+    /// Whether an epoch may be used; a new one is watched from now on. `is_known` says that another host has
+    /// watched it for as long as the fence lasts.
     pub(super) fn watch_epoch(&self, good: &GoodBeat, is_known: bool) -> Watching {
         let mut state = self.lock();
         let now = self.clock.now();
@@ -343,7 +344,7 @@ impl Trust {
 
     /// ## Distrusted, Fenced, Trusted => Trusted
     ///
-    /// To be called while nothing new can be owed.
+    /// To be called while nothing can be added to the debt (race H).
     pub(super) fn trust(&self, good: &GoodBeat) {
         let mut state = self.lock();
         let until = good.until();
@@ -374,12 +375,12 @@ impl Trust {
     }
 }
 
-/// Whether a new epoch is watched still.
+/// Whether a new epoch is still watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watching {
-    /// It may be used.
+    /// The epoch may be used.
     Over,
-    /// Not yet.
+    /// The epoch may not be used yet.
     UntilLater,
 }
 

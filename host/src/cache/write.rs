@@ -1,9 +1,9 @@
-//! A write: executed → named → announced → committed, or in doubt; a type each, so that no step can be
-//! left out.
+//! A write: executed → named → announced → committed, or in doubt. Each phase is a type of its own, so that
+//! no step can be left out.
 //!
-//! What a write touches is decided before it commits, so that a policy that can't say it costs the
-//! write, never the truth of the cache. From the commit on nothing can fail: what the store does
-//! not take now is owed, and paid before the store is trusted again.
+//! What a write touches is decided before it commits: a policy that can't say it makes the write fail, and
+//! can't make the cache lie. From the commit on nothing can fail: what the store does not take now is owed,
+//! and paid before the store is trusted again.
 
 mod doubt;
 mod intents;
@@ -23,33 +23,33 @@ use super::flight::Flight;
 use super::{Cache, Definition, Read};
 use phases::{Announced, Ended, Executed};
 
-/// Before a write is tried again: about what a short transaction takes.
+/// The first pause before a write is tried again: about the time of a short transaction.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Finds the read that a policy named; `None` for what can't be read by name.
+/// Finds the read that a policy named; `None` if it can't be read by name.
 pub type Resolve = Arc<dyn Fn(Request) -> Option<Read> + Send + Sync>;
 
 /// A write with everything it needs.
 pub struct WriteCall {
     /// The definition of the entity.
     pub definition: Arc<Definition>,
-    /// The entity and the write, by name.
+    /// The entity's name.
     pub entity: String,
     /// The write's name.
     pub write: String,
-    /// Its arguments, canonical.
+    /// The write's arguments, as canonical texts.
     pub arguments: Vec<Argument>,
-    /// What runs.
+    /// The statement.
     pub statement: Arc<WriteStatement>,
-    /// `$1`, `$2`, ….
+    /// The values of `$1`, `$2`, ….
     pub values: Vec<Value>,
-    /// The columns that its touches need.
+    /// The columns that the write's touches need.
     pub needs: Vec<String>,
-    /// Where it runs.
+    /// The origin where the statement runs.
     pub origin: Arc<dyn Origin>,
-    /// The statement's time.
+    /// How long the write may take.
     pub deadline: Duration,
-    /// For write-through: how a touched read is loaded.
+    /// For write-through: finds the read to load again.
     pub resolve: Resolve,
 }
 
@@ -58,7 +58,7 @@ pub struct WriteCall {
 pub struct Wrote {
     /// Rows that the statement changed.
     pub rows: u64,
-    /// What happened to the values that it touched.
+    /// What happened to the values that the write touched.
     pub cache: CacheEffect,
 }
 
@@ -66,20 +66,20 @@ pub struct Wrote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheEffect {
-    /// Gone from the store, or replaced there by something newer.
+    /// They are gone from the store, or replaced there by newer ones.
     Invalidated,
-    /// Loaded again and stored.
+    /// They were loaded again and stored.
     Refreshed,
-    /// The store can't be reached or is not trusted; it will not be trusted again before they are gone.
+    /// The store can't be reached or is not trusted; it is not trusted again before the values are gone.
     Pending,
 }
 
 /// How far an invalidation got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Invalidated {
-    /// Carried out; so many names had something to remove.
+    /// It is carried out; the number of names that had something to remove.
     Done(u64),
-    /// The store can't be reached: owed, and paid before the store is trusted again.
+    /// The store can't be reached: the invalidation is owed, and paid before the store is trusted again.
     Pending,
 }
 
@@ -89,17 +89,17 @@ pub enum WriteError {
     /// The origin's own words; nothing was written.
     #[error(transparent)]
     Origin(OriginError),
-    /// The commit was sent and its outcome was not known by the deadline. What it touches is invalidated
-    /// once its transaction has ended.
+    /// The commit was sent and its outcome was not known by the deadline. What the write touches is
+    /// invalidated once its transaction has ended.
     #[error("it is unknown whether the write was committed: {0}")]
     Unknown(OriginError),
     /// The policy could not say what the write touches; nothing was written.
     #[error("the policy could not say what the write touches")]
     Undecided,
-    /// It changes more than can be made untrue at once; nothing was written.
+    /// The write changes more than can be invalidated at once; nothing was written.
     #[error("{0}")]
     TooMuch(TooMuch),
-    /// The statement does not return a column that its touches need; nothing was written.
+    /// The statement does not return a column that the write's touches need; nothing was written.
     #[error("the touches of this write need the column {0:?}, which its statement does not return")]
     Column(String),
     /// More invalidations are owed than can be kept; nothing was written.
@@ -110,21 +110,22 @@ pub enum WriteError {
     Interrupted,
 }
 
-/// What a write has too much of. The rows are its caller's doing, and none of the policy's.
+/// What a write has too much of. The policy is not at fault: the write's statement decides how many rows
+/// change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooMuch {
-    /// Over [`guard::TARGETS_LIMIT`].
+    /// Its rows touch more than [`guard::TARGETS_LIMIT`] keys and tags.
     #[error("its {rows} rows touch more than {} keys and tags", guard::TARGETS_LIMIT)]
     Targets {
         /// Rows that it changes.
         rows: u64,
     },
     /// The policy can't name what so many rows touch while their transaction is open.
-    #[error("what its {rows} rows touch takes longer than {within:?} to name")]
+    #[error("naming what its {rows} rows touch takes longer than {within:?}")]
     Time {
         /// Rows that it changes.
         rows: u64,
-        /// For so long the policy was asked.
+        /// The time that the policy had.
         within: Duration,
     },
     /// A row is larger than what a policy is asked about.
@@ -146,7 +147,7 @@ pub struct Invalidation {
     pub reads: Vec<Request>,
 }
 
-/// A read that a writer loads and fills at once, as the generation in force named it.
+/// A read that write-through loads and fills at once, as the generation in force named it.
 struct Refill {
     generation: Arc<Generation>,
     request: Request,
@@ -154,10 +155,10 @@ struct Refill {
 }
 
 impl Cache {
-    /// Runs a write to its end, also when the caller goes away.
+    /// Runs a write to its end, even if the caller goes away.
     ///
     /// # Errors
-    /// [`WriteError`]; all but `Unknown` and `Interrupted` mean that nothing was written.
+    /// [`WriteError`]; every variant but `Unknown` and `Interrupted` means that nothing was written.
     pub async fn write(self: &Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
         let (cache, unfinished) = (Arc::clone(self), self.begin());
         let write = tokio::spawn(async move {
@@ -168,8 +169,7 @@ impl Cache {
         write.await.unwrap_or(Err(WriteError::Interrupted))
     }
 
-    /// A write that the database took back is tried again, each time after a longer pause, while it has time for
-    /// that.
+    /// Runs a write, and notes how it ended.
     async fn write_to_its_end(self: Arc<Self>, call: WriteCall) -> Result<Wrote, WriteError> {
         let wrote = self.write_again_and_again(&call).await;
         match &wrote {
@@ -182,7 +182,7 @@ impl Cache {
         wrote
     }
 
-    /// Writes again where the database took it back, by the deadline.
+    /// Tries a write that the database rolled back again, after pauses that double, by the deadline.
     async fn write_again_and_again(
         self: &Arc<Self>,
         call: &WriteCall,
@@ -190,7 +190,7 @@ impl Cache {
         let deadline = Instant::now() + call.deadline;
         let mut pause = FIRST_PAUSE;
         loop {
-            // Nothing has been sent to the database after its word, so nothing is done twice.
+            // The database said that it rolled the transaction back, so nothing is done twice.
             match self.try_write(call, deadline).await {
                 Err(WriteError::Origin(OriginError::Undone { .. }))
                     if Instant::now() + pause < deadline =>
@@ -203,7 +203,7 @@ impl Cache {
         }
     }
 
-    /// Somewhere between half of a pause and all of it: those who stood in each other's way shall not meet
+    /// A random time between half of a pause and all of it, so that transactions which conflicted do not meet
     /// again.
     fn part_of(&self, pause: Duration) -> Duration {
         let chance = (self.entropy.bits() & 0xffff) as u32;
@@ -242,8 +242,8 @@ impl Cache {
         Ok(Wrote { rows, cache })
     }
 
-    /// Invalidates what an operator or another service names; how many names had something to
-    /// remove, or pending.
+    /// Invalidates what an operator or another service names. Returns how many names had something to remove,
+    /// or `Pending`.
     ///
     /// # Errors
     /// [`WriteError::Undecided`] when a read can't be named, [`WriteError::Overloaded`] when more is owed
@@ -271,7 +271,7 @@ impl Cache {
         invalidated.await.map_err(|_ended| WriteError::Interrupted)
     }
 
-    /// Makes every value of the deployment untrue; returns once every host knows.
+    /// Makes every value of the deployment untrue; returns once every host has learned it.
     pub async fn flush(self: &Arc<Self>) -> Invalidated {
         let (cache, unfinished) = (Arc::clone(self), self.begin());
         let flushed = tokio::spawn(async move {
@@ -282,8 +282,8 @@ impl Cache {
         flushed.await.unwrap_or(Invalidated::Pending)
     }
 
-    /// Invalidates, or owes what could not be invalidated. Never fails and never forgets; to be called
-    /// from a task that its caller can't cancel.
+    /// Invalidates targets, or owes them if that fails. Never fails and never forgets; to be called from a
+    /// task that its caller can't cancel.
     pub(super) async fn carry_out(&self, targets: Vec<Target>) -> Invalidated {
         if targets.is_empty() {
             return Invalidated::Done(0);
@@ -298,8 +298,8 @@ impl Cache {
         }
     }
 
-    /// Write-through: takes the lease over, reads the row back, fills. A later writer takes the
-    /// lease from us, and then our fill is rejected and its value stands (race E).
+    /// Write-through: takes the lease over, reads the row back, fills; whether the value was stored. A later
+    /// writer takes this lease over, so that this fill is rejected and the later value stands (race E).
     async fn refill(
         self: &Arc<Self>,
         generation: Arc<Generation>,
@@ -308,7 +308,7 @@ impl Cache {
     ) -> bool {
         let (cache, read) = (Arc::clone(self), Arc::new(read));
         let mut flight = Flight::new(cache, read, generation, plan, Instant::now());
-        // In a task of its own: after the commit, a loader that panics must not take the answer.
+        // In a task of its own: the write has committed and must be answered even if a loader panics.
         let refill = tokio::spawn(async move { flight.write_through().await });
         refill.await.unwrap_or(false)
     }

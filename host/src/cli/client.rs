@@ -66,7 +66,7 @@ impl Host {
     }
 }
 
-/// Where a request goes, and on whose behalf.
+/// Where a request goes, and the token that it carries.
 struct At<'a> {
     url: &'a str,
     token: Option<&'a str>,

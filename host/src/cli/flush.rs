@@ -15,7 +15,10 @@ pub(super) async fn run(flush: Flush) -> Result<(), Failed> {
     let answer = flush.face.post("/invalidate", &json!({ "all": true })).await?;
     match answer["cache"].as_str() {
         Some("invalidated") => say("every stored value is untrue, and every host knows"),
-        _ => say("the store can't be reached: this host uses it again only after that is done"),
+        _ => say(
+            "the store can't be reached: this host makes every value untrue before it uses the \
+             store again",
+        ),
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 //!
-//! Exit codes: 0 well, 1 it failed, 2 the command line or the configuration is wrong.
+//! Exit codes: 0 if the command did its work, 1 if it failed, 2 if the command line or the
+//! configuration is wrong.
 
 mod bench;
 mod check;
@@ -66,11 +67,11 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-/// Why a command ended badly.
+/// Why a command failed.
 enum Failed {
     /// The command line or the configuration is wrong: exit code 2.
     Usage(anyhow::Error),
-    /// It failed: exit code 1.
+    /// The command itself failed: exit code 1.
     Run(anyhow::Error),
 }
 
@@ -99,7 +100,7 @@ fn run(command: Command) -> Result<(), Failed> {
             let config = load(&file.config)?;
             let runtime = runtime(config.threads)?;
             let served = runtime.block_on(serve::run(config));
-            // What was cut off, a policy under examination say, keeps no host from ending.
+            // Work that was cut off, such as the examination of a policy, must not delay the exit.
             runtime.shutdown_background();
             served
         }
@@ -117,12 +118,12 @@ fn on_all_cores(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Fa
     runtime(cores)?.block_on(work)
 }
 
-/// How many connections one thread turns to before it looks again who is ready: what those ask the
-/// store travels while the next are heard. With more at once it waits for the answers; with fewer
-/// the store gets more messages.
+/// How many ready connections one thread serves before it polls for others. Their messages to the
+/// store travel while the thread reads from the next connections. With more at once, the thread
+/// would wait for the store's answers; with fewer, the store gets more messages.
 const TURN: usize = 32;
 
-/// A runtime of so many threads. One needs no word between threads, and serves for less.
+/// A runtime of so many threads. A single thread saves the communication between threads.
 fn runtime(threads: usize) -> std::io::Result<Runtime> {
     if threads == 1 {
         return Builder::new_current_thread().max_io_events_per_tick(TURN).enable_all().build();
@@ -135,12 +136,12 @@ fn report(failed: &Failed) -> ExitCode {
         Failed::Usage(error) => (error, 2),
         Failed::Run(error) => (error, 1),
     };
-    // With standard error closed there is nobody to tell.
+    // If standard error is closed, the error can't be shown.
     let _closed = writeln!(std::io::stderr(), "corral: {error:#}");
     ExitCode::from(code)
 }
 
-/// Prints a line to standard output; a closed pipe is the reader's choice.
+/// Prints a line to standard output. A closed pipe is no error: the reader has read enough.
 fn say(line: impl std::fmt::Display) {
     let _closed = writeln!(std::io::stdout(), "{line}");
 }

@@ -18,15 +18,16 @@ use super::Failed;
 use crate::config::Config;
 
 pub(super) async fn run(mut config: Config) -> Result<(), Failed> {
-    // From the first moment on, SIGHUP ends no host: what comes before it serves asks for what it reads anyhow.
+    // From here on SIGHUP does not end the process. One that comes before the host serves is
+    // ignored: the configuration was just read.
     let _heard = signal(SignalKind::hangup()).context("SIGHUP can't be awaited")?;
     config.policy.cache = config.policy.cache.or_else(cache_folder);
     let corral = Corral::start(config).await?;
     serve(corral).await
 }
 
-/// Where this system wants a service, or else a user's program, to keep what it can make again:
-/// systemd's `CacheDirectory=`, and the XDG base directories.
+/// The folder in which this system wants a service, or else a user's program, to keep what can be
+/// made again: systemd's `CacheDirectory=`, and the XDG base directories.
 fn cache_folder() -> Option<PathBuf> {
     // systemd names several folders like a search path does.
     let first = |names: OsString| env::split_paths(&names).next();
@@ -35,8 +36,8 @@ fn cache_folder() -> Option<PathBuf> {
     absolute("CACHE_DIRECTORY").or_else(|| Some(of_user()?.join("corral")))
 }
 
-/// Serves both faces until SIGTERM or Ctrl-C; then ends within the drain and the grace time, or at once when
-/// it is asked again.
+/// Serves both faces until SIGTERM or Ctrl-C; then ends within the drain and the grace time, or at
+/// once at a second signal.
 pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     let mut stops = Stops::new()?;
     let mut hangups = Hangups::of(&corral)?;
@@ -67,7 +68,7 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
             asked = stops.asked() => break asked,
             () = hangups.asked() => {
                 let corral = corral.clone();
-                // What becomes of it is in the log.
+                // The log says what becomes of the reload.
                 tokio::spawn(async move { corral.reload().await });
             }
         }
@@ -83,7 +84,8 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Serves on for the drain, then nobody new, and those in progress for the grace time.
+/// Serves on for the drain time, then takes no new requests and gives those in progress the grace
+/// time.
 async fn end(
     corral: &Corral,
     why: Stop,
@@ -96,14 +98,15 @@ async fn end(
     if why == Stop::Terminated && !drain.is_zero() {
         tracing::info!(
             ?drain,
-            "draining: not ready any more, and serving those who come all the same"
+            "draining: not ready any more, and still serving requests that come"
         );
         tell.send_replace(Notice::Drain);
         sleep(drain).await;
     }
     tracing::info!("stopping: no new requests, those in progress may end");
     tell.send_replace(Notice::Stop);
-    // What is cut off is told so, and its lease is given back, within the grace time too.
+    // Requests that are cut off are answered, and their leases given back, within the grace time
+    // too.
     let cut = Instant::now() + grace - FAREWELL.min(grace / 4);
     let mut served = pin!(served);
     let ended = timeout_at(cut, &mut served).await;
@@ -144,8 +147,8 @@ impl Stops {
     }
 }
 
-/// SIGHUP, which asks a host to read its configuration again. The demo has none to read, and ends with its
-/// terminal.
+/// SIGHUP, which asks a host to read its configuration again. The demo has no file to read, so
+/// SIGHUP ends it with its terminal.
 struct Hangups(Option<Signal>);
 
 impl Hangups {

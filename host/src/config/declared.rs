@@ -23,7 +23,7 @@ impl Config {
 }
 
 impl EntityConfig {
-    /// How long its values are good for.
+    /// How long the entity's values are good for.
     #[must_use]
     pub fn terms(&self) -> Terms {
         Terms {
@@ -63,7 +63,7 @@ fn parameters(params: &[Param]) -> Vec<Parameter> {
     params.iter().map(parameter).collect()
 }
 
-/// Saturates; what was parsed is at most thirty days.
+/// Saturates; a parsed duration is at most thirty days.
 fn ms(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

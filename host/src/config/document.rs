@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::environment::{Environment, variable};
 use super::problem::{Place, ProblemAt};
 
-/// Where a value stands and what it is called: what a problem needs to know about it.
+/// Where a value stands and what it is called, as a problem names it.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
     pub(super) place: Place,
@@ -81,7 +81,7 @@ impl<'a> Document<'a> {
             .collect()
     }
 
-    /// Reports the variables that no key asked for, and hands out everything that was reported.
+    /// Reports the variables that no key asked for, and returns everything that was reported.
     pub(super) fn into_problems(self) -> Vec<ProblemAt> {
         let asked = self.asked.take();
         for (name, problem) in self.environment.problems() {

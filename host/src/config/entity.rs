@@ -16,11 +16,12 @@ use crate::policy::{Source, Touch, TouchedRead};
 /// A row that does not exist now may exist soon.
 const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(30);
 
-/// Off unless asked for: a near cache is the one thing that lets a read on another host be older than
-/// a write that was acknowledged before it, if only for as long as word of the write takes.
+/// Off unless configured. Only with a near cache can a read on another host be older than a write
+/// that was acknowledged before the read, for as long as news of the write takes.
 const DEFAULT_NEAR: Duration = Duration::ZERO;
 
-/// What nobody waits for any more is of use to the next reader.
+/// Longer than a request's deadline: a load that no request waits for any more still fills for the
+/// next reader.
 const DEFAULT_LOAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Longest name of an entity, a write or a parameter: an entity's is part of every key, and a key
@@ -31,7 +32,7 @@ const ROWS: [(&str, Rows); 2] = [("one", Rows::One), ("many", Rows::Many)];
 const THEN: [(&str, Then); 2] =
     [("invalidate", Then::Invalidate), ("write-through", Then::WriteThrough)];
 
-/// In the place of a list: the write touches nothing, and that is meant.
+/// Stands in the place of a list: the write touches nothing, on purpose.
 const NOTHING: &str = "nothing";
 
 const ALLOWED: [(&str, Allowed); 4] = [
@@ -48,15 +49,15 @@ struct Declared {
     ty: String,
 }
 
-/// The parameters of an entity or a write. None: they are wrong, and reported; what refers to them
-/// is not checked then.
+/// The parameters of an entity or a write. `None` if they are wrong, and reported; then references
+/// to them are not checked.
 type Params = Option<Vec<Declared>>;
 
 /// What the file says of entities.
 pub(super) struct Entities {
-    /// Those without a problem, by name.
+    /// The entities without a problem, by name.
     pub(super) by_name: BTreeMap<String, EntityConfig>,
-    /// The first that has SQL, right or wrong.
+    /// The first entity that has SQL, right or wrong.
     pub(super) first_with_sql: Option<String>,
 }
 
@@ -196,7 +197,7 @@ fn write(
                 section.complain(
                     "touches",
                     format!(
-                        "{} doesn't do; write a list such as [\"user.profile(id)\"], or \
+                        "{} is not valid; write a list such as [\"user.profile(id)\"], or \
                          {NOTHING:?} for a write that makes no read untrue",
                         shown(word)
                     ),
@@ -277,13 +278,13 @@ fn check_touch(
             let own = own.iter().find(|own| own.param.name == *name);
             check_argument(name, own, entity, param)
         }
-        // The database knows its type.
+        // Only the database knows a column's type.
         Source::Column(_) | Source::OldColumn(_) => Ok(()),
     })
 }
 
-/// A parameter has the type of the one that it is for: two types may print one value in two ways
-/// (`1` and `1.0`), and the key would be another one than the read's.
+/// A write's parameter must have the type of the read's parameter that it stands for: two types may
+/// print one value in two ways (`1` and `1.0`), and the key would be another one than the read's.
 fn check_argument(
     argument: &str,
     own: Option<&Declared>,

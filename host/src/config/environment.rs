@@ -1,7 +1,7 @@
 //! The environment: every value of the configuration can come from it, and secrets from files that it
 //! names.
 //!
-//! Variables that begin like ours and are none of the configuration are passed over: those that an
+//! Variables that have our prefix and are none of the configuration are ignored: those that an
 //! orchestrator sets for a service named `corral`, and those of other commands.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,8 @@ const PREFIX: &str = "CORRAL_";
 /// The token of `corral bench`.
 const OF_BENCH: &str = "CORRAL_BENCH_TOKEN";
 
-/// The variables whose values are secrets; with `_FILE` behind its name, each can name a file that holds it.
+/// The variables whose values are secrets. With `_FILE` behind its name, each can name a file that
+/// holds the secret.
 const SECRETS: [&str; 6] = [
     "CORRAL_ACCESS_READ",
     "CORRAL_ACCESS_WRITE",
@@ -25,11 +26,11 @@ const SECRETS: [&str; 6] = [
     "CORRAL_STORE_URL",
 ];
 
-/// Longer than any token and any URL: what is longer is another file.
+/// Longer than any token and any URL: a larger file is another one than was meant.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// The variables whose names begin with `CORRAL_`. Its `Debug` shows names alone: values may be
-/// secrets.
+/// The variables whose names begin with `CORRAL_`. Its `Debug` shows only their names: values may
+/// be secrets.
 #[derive(Clone, Default)]
 pub struct Environment {
     values: BTreeMap<String, String>,
@@ -61,18 +62,18 @@ impl Environment {
         self.values.keys().map(String::as_str)
     }
 
-    /// Those of the configuration, as far as that can be told without its keys.
+    /// The variables of the configuration, as far as they can be told without its keys.
     pub(super) fn ours(&self) -> impl Iterator<Item = &str> {
         let ours = self.values.iter().filter(|(name, value)| !is_of_others(name, value));
         ours.map(|(name, _)| name.as_str())
     }
 
-    /// What is wrong with variables before anybody asked for their values, by name.
+    /// What is wrong with variables whatever key asks for their values, by name.
     pub(super) fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
         self.problems.iter().map(|(name, problem)| (name.as_str(), problem.as_str()))
     }
 
-    /// Takes the secrets that lie in files.
+    /// Reads the secrets that lie in files.
     fn with_files(mut self) -> Self {
         for name in SECRETS {
             let variable = format!("{name}_FILE");
@@ -104,9 +105,10 @@ fn secret(path: &str) -> io::Result<String> {
     Ok(secret)
 }
 
-/// Whether a variable that no key asked for is of somebody else's making. Kubernetes tells every pod of a
-/// service named `corral` in these words, and of one named `corral-admin` with `ADMIN_` before them:
-/// `SERVICE_HOST`, `SERVICE_PORT`, `SERVICE_PORT_HTTP`, `PORT=tcp://…`, `PORT_7070_TCP`, `PORT_7070_TCP_ADDR`.
+/// Whether a variable that no key asked for is set by another program. Kubernetes sets these in
+/// every pod for a service named `corral`, and the same with `ADMIN_` before them for one named
+/// `corral-admin`: `SERVICE_HOST`, `SERVICE_PORT`, `SERVICE_PORT_HTTP`, `PORT=tcp://…`,
+/// `PORT_7070_TCP`, `PORT_7070_TCP_ADDR`.
 fn is_of_others(name: &str, value: &str) -> bool {
     const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
     let words: Vec<&str> = name.split('_').collect();

@@ -18,7 +18,7 @@ const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LO
 
 /// Two or three rounds of the health checks that balancers make by default, every two seconds.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
-/// With the drain before it, below the patience of service managers, which kill after 30 to 90 seconds.
+/// With the drain before it, less than service managers wait before they kill: 30 to 90 seconds.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// A process that takes longer than an hour to stop is not stopping.
 const GRACE: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(3600) };
@@ -31,23 +31,24 @@ const STORE_TIMEOUT: Bounds = Bounds { least: MILLISECOND, most: Duration::from_
 /// A hundred thousand small rows, and little beside the memory of any server.
 const DEFAULT_NEAR_BYTES: u64 = 64 << 20;
 
-/// What a small Postgres bears from one of several hosts.
+/// What a small Postgres can serve to one of several hosts.
 const DEFAULT_MAX_LOADS: usize = 32;
 /// Writes are short, and each holds a lock.
 const DEFAULT_MAX_WRITES: usize = 8;
 /// Each is a connection; more than a thousand from one process overwhelm any Postgres.
 const MAX_CONNECTIONS: usize = 1000;
 
-/// Several rounds of most flights, and short enough that whoever exchanged the policy still looks.
+/// Several rounds of most flights, and short enough that the operator still watches the exchange.
 const DEFAULT_PROBATION: Duration = Duration::from_secs(60);
 /// A policy that is on probation for longer than a day is not trusted at all.
 const PROBATION: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(24 * 3600) };
 
-/// No machine that serves has more cores.
+/// No server has more cores.
 const THREADS: RangeInclusive<usize> = 1..=1024;
 
 const DEFAULT_QUERY_TTL: Duration = Duration::from_secs(60);
-/// The tags and the lifetime of a query come from its client, and nothing else ends a wrong answer.
+/// The client chooses a query's tags and lifetime, so only this limit is sure to end a wrong
+/// answer.
 const DEFAULT_QUERY_MAX_TTL: Duration = Duration::from_secs(3600);
 /// An eighth of what entities have: queries are for people and reports.
 const DEFAULT_QUERY_LOADS: usize = 4;
@@ -60,11 +61,11 @@ const QUERY_BYTES: RangeInclusive<u64> = 1 << 10..=BODY_LIMIT as u64;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Thirty days. The contract's `u32` of milliseconds ends at 49.7 days, and jitter has to fit in
-/// before that. Besides, what nobody invalidates must end by itself.
+/// before that. Besides, a value that no write invalidates must end by itself.
 pub(super) const MAX_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A base lifetime.
 pub(super) const LIFETIME: Bounds = Bounds { least: MILLISECOND, most: MAX_LIFETIME };
-/// A lifetime that may be zero: there is none.
+/// A lifetime that may be zero, which means that there is none.
 pub(super) const WINDOW: Bounds = Bounds { least: Duration::ZERO, most: MAX_LIFETIME };
 
 /// How long a caller is kept waiting unless the configuration says otherwise.
@@ -73,7 +74,7 @@ pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 /// mark of an invalidated tag lives for twice the longest deadline.
 pub(super) const DEADLINE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
 
-/// A call keeps a thread that serves: in a second, hundreds of readers wait behind it.
+/// A call occupies a serving thread: within a second, hundreds of readers wait behind it.
 const CALL: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(1) };
 /// A read that finds no warm instance waits for this.
 const START: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(60) };
@@ -165,7 +166,7 @@ pub(super) fn near(root: &mut Section<'_>) -> NearConfig {
     NearConfig { bytes }
 }
 
-/// `[origin]`. `needed_by`: who has SQL and therefore needs a database.
+/// `[origin]`. `needed_by` names the part of the configuration that needs a database.
 pub(super) fn origin(root: &mut Section<'_>, needed_by: Option<&str>) -> OriginConfig {
     let mut section = root.section("origin");
     let connections = 1..=MAX_CONNECTIONS;
@@ -209,7 +210,7 @@ pub(super) fn policy(root: &mut Section<'_>, folder: Option<&Path>) -> PolicyCon
     PolicyConfig { component, cache, watch, probation, allow_rename, settings, limits }
 }
 
-/// `[policy.limits]`, which an interpreter needs wider than they are.
+/// `[policy.limits]`. A policy in an interpreted language needs wider limits than the defaults.
 fn limits(mut section: Section<'_>) -> Limits {
     let mut limits = Limits::default();
     let mut duration = |key, bounds, limit: &mut Duration| {
@@ -228,7 +229,7 @@ fn limits(mut section: Section<'_>) -> Limits {
     limits
 }
 
-/// `[query]`, which whoever reads may use.
+/// `[query]`, which every client of the read scope may use.
 pub(super) fn query(root: &mut Section<'_>, listen: SocketAddr, access: &Access) -> QueryConfig {
     let mut section = root.section("query");
     let query = QueryConfig {
@@ -251,7 +252,7 @@ pub(super) fn query(root: &mut Section<'_>, listen: SocketAddr, access: &Access)
             .unwrap_or(DEFAULT_DEADLINE),
     };
     if query.enabled && !listen.ip().is_loopback() && access.read.is_none() {
-        let why = "is not loopback, and without access.read whoever reaches it may run any query on the \
+        let why = "is not loopback, and without access.read any client may run any query on the \
                    database; set access.read, or listen on 127.0.0.1";
         section.complain("enabled", format!("{listen} {why}"));
     }

@@ -40,8 +40,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Follows the path into a table, as far as it leads; what is left of it is returned. Names
-    /// have dots of their own, so the longest key that fits is taken.
+    /// Follows the path into a table, as far as it leads, and returns the rest of it. Names may
+    /// have dots, so the longest key that fits is taken.
     fn table<'p>(
         &mut self,
         document: &Document<'_>,

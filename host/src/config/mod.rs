@@ -40,13 +40,14 @@ pub(crate) use values::duration_text;
 /// Everything that a host is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The file that it was read from; none: it was not read from a file.
+    /// The file that it was read from; `None` if it was not read from a file.
     pub file: Option<PathBuf>,
     /// Where reads and writes are served.
     pub listen: SocketAddr,
-    /// How long it serves on after SIGTERM, so that balancers learn that it is not ready any more.
+    /// How long the host serves on after SIGTERM, so that balancers learn that it is not ready any
+    /// more.
     pub drain: Duration,
-    /// How long requests in progress may take once nobody new is served.
+    /// How long requests in progress may take once no new request is served.
     pub grace: Duration,
     /// Threads that serve: as many as there are cores, unless the configuration says otherwise.
     pub threads: usize,
@@ -71,7 +72,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a file; the environment of this process comes before it.
+    /// Reads a file; the environment of this process takes precedence.
     ///
     /// # Errors
     /// Every problem that [`Config::parse`] finds, or that the file can't be read.
@@ -93,8 +94,8 @@ impl Config {
     /// Reads a text. `file` names it in problems, and relative paths are relative to its folder.
     ///
     /// # Errors
-    /// Every problem at once. If the text is not TOML, those of its syntax alone: what the rest
-    /// would mean is a guess then.
+    /// Every problem at once. If the text is not TOML, only the problems of its syntax: what the
+    /// rest means would be a guess.
     pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Self, ConfigErrors> {
         let document = Document::new(text, file, environment);
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -110,7 +111,7 @@ impl Config {
         Err(ConfigErrors::new(syntax::problems(&document, errors)))
     }
 
-    /// What the document says; worth something if no problem was reported.
+    /// What the document says; meaningless if a problem was reported.
     fn read<'a>(document: &'a Document<'a>, table: &'a DeTable<'a>) -> Self {
         let mut root = Section::root(document, table);
         let (listen, drain, grace, threads) = fixed::top(&mut root);
@@ -154,8 +155,8 @@ pub struct HttpConfig {
     pub idle: Duration,
     /// Connections that are served at once, unless the process may open fewer files.
     pub max_connections: usize,
-    /// Names under which an open scope may be asked, beside addresses, `localhost` and names without a
-    /// dot; in lower case.
+    /// Names of this host by which requests may call a scope without a token, beside addresses,
+    /// `localhost` and names without a dot; in lower case.
     pub hosts: Vec<String>,
     /// What answers tell the caches in front: the header `Cache-Control`.
     pub cache_control: String,
@@ -207,41 +208,41 @@ pub struct StoreConfig {
 /// The cache in front of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearConfig {
-    /// What all its entries together may weigh; 0: there is none.
+    /// How much memory all its entries together may take; 0 if there is no near cache.
     pub bytes: u64,
 }
 
 /// The database.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OriginConfig {
-    /// `postgres://…` or `sqlite:…`; none: no SQL, closures alone (as a library).
+    /// `postgres://…` or `sqlite:…`; `None` if there is no SQL, only closures (as a library).
     pub url: Option<Secret>,
     /// Concurrent loads, and the size of the read pool.
     pub max_loads: usize,
     /// Concurrent writes, and the size of the write pool.
     pub max_writes: usize,
-    /// What stands before a Postgres.
+    /// The pooler, if any, in front of a Postgres.
     pub pooler: Pooler,
 }
 
 /// The policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyConfig {
-    /// The component's file; none: the built-in one.
+    /// The component's file; `None` for the built-in policy.
     pub component: Option<PathBuf>,
-    /// The folder for what was compiled of policies that have no watched file to keep it beside,
-    /// so that a host that is started again need not compile; none: nothing is kept.
+    /// The folder for compiled policies that have no watched file beside which to keep them, so
+    /// that a host that is started again need not compile; `None` if they are not kept.
     pub cache: Option<PathBuf>,
     /// Whether the file is watched, and the settings in the configuration's own file.
     pub watch: bool,
-    /// How long a policy that came into force is rolled back for a handful of failures; zero: for
-    /// their rate alone.
+    /// How long after coming into force a policy is rolled back for a handful of failures; if zero,
+    /// only their rate counts.
     pub probation: Duration,
     /// Whether a watched file may bring a policy, or settings, that give reads other keys.
     pub allow_rename: bool,
     /// What the component is told, as it stands in `[policy.settings]`.
     pub settings: serde_json::Map<String, serde_json::Value>,
-    /// What it may use.
+    /// What the component may use.
     pub limits: Limits,
 }
 
@@ -250,13 +251,13 @@ pub struct PolicyConfig {
 pub struct QueryConfig {
     /// Off unless enabled.
     pub enabled: bool,
-    /// The database of `origin.url` as another role may see it; none: as that one does.
+    /// The database of `origin.url` under another role; `None` for the role of `origin.url`.
     pub url: Option<Secret>,
-    /// Concurrent queries, and the size of their pool: entities lose no place to them.
+    /// Concurrent queries, and the size of their own pool: they take no connection from entities.
     pub max_loads: usize,
-    /// Fresh for so long unless the request says otherwise.
+    /// How long an answer is fresh, unless the request says otherwise.
     pub ttl: Duration,
-    /// The longest that a request may ask for.
+    /// The longest lifetime that a request may ask for.
     pub max_ttl: Duration,
     /// The largest answer, in bytes.
     pub max_bytes: u64,
@@ -275,27 +276,29 @@ pub struct EntityConfig {
     pub read: Option<ReadStatement>,
     /// One object or an array.
     pub rows: Rows,
-    /// Fresh for so long, before jitter.
+    /// How long a value is fresh, before jitter.
     pub ttl: Duration,
-    /// How long past that a stale value is answered while it is refreshed.
+    /// How long after its `ttl` a stale value is answered while it is refreshed.
     pub stale_while_revalidate: Duration,
-    /// How long past that a stale value is answered when the load fails.
+    /// How long after its `ttl` a stale value is answered when the load fails.
     pub stale_if_error: Duration,
     /// How long a row that does not exist is remembered.
     pub negative_ttl: Duration,
     /// What its values carry: `user:{id}`, `team:{row.team_id}`.
     pub tags: Vec<TagTemplate>,
-    /// The relations that its answer depends on, where the host's own derivation is wrong or too wide;
-    /// empty: as the host derives them.
+    /// The relations that its answer depends on, where the host's own derivation is wrong or too
+    /// wide. Empty if the host's derivation counts.
     pub depends: Vec<String>,
-    /// A request ends by then.
+    /// A request ends after this long.
     pub deadline: Duration,
-    /// A load ends by then: one that outlasts its readers' deadline fills for the next reader.
+    /// A load ends after this long: one that outlasts its readers' deadline fills for the next
+    /// reader.
     pub load_limit: Duration,
-    /// How long the near cache may answer before the store is asked again; zero: never. A write on
-    /// another host may be unknown here for as long as word of it takes, and at most for this long.
+    /// How long the near cache may answer before the store is asked again; zero if it never may. A
+    /// write on another host may stay unknown here for as long as news of it takes, and at most for
+    /// this long.
     pub near: Duration,
-    /// What its answers tell the caches in front; `None`: what all answers tell them.
+    /// What its answers tell the caches in front; `None` if the same as all answers.
     pub cache_control: Option<String>,
     /// Its writes, by name.
     pub writes: BTreeMap<String, WriteConfig>,
@@ -331,9 +334,9 @@ pub struct WriteConfig {
     pub then: Then,
     /// What it makes untrue: `user.profile(id)`, `tag user:{id}`.
     pub touches: Vec<TouchText>,
-    /// `touches = "nothing"`: it touches nothing, and that is meant.
+    /// `touches = "nothing"`: the write touches nothing, on purpose.
     pub touches_nothing: bool,
-    /// What `corral check` would refuse of it, and is meant.
+    /// What `corral check` would refuse of it, and is allowed on purpose.
     pub allowed: Vec<Allowed>,
 }
 
@@ -353,10 +356,10 @@ pub enum Allowed {
     UnreadTags,
     /// `stale-absence`: reads that found nothing go on to find nothing, for their lifetime.
     StaleAbsence,
-    /// `stale-moves`: what lists a row under the value that a column had goes on to list it.
+    /// `stale-moves`: a read that lists a row under a column's old value goes on to list it.
     StaleMoves,
-    /// `stale-reads`: reads that use what it changes, and that it does not touch, stay as they were for
-    /// their lifetime.
+    /// `stale-reads`: reads that use what the write changes, and that it does not touch, stay as
+    /// they were for their lifetime.
     StaleReads,
 }
 

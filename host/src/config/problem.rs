@@ -38,7 +38,7 @@ impl fmt::Display for Place {
 pub struct ProblemAt {
     /// Where.
     pub place: Place,
-    /// Which key, as TOML spells it: `entity."user.profile".ttl`. Empty: no single key.
+    /// Which key, as TOML spells it: `entity."user.profile".ttl`. Empty if no single key is wrong.
     pub path: String,
     /// What is wrong and what would be right.
     pub message: String,

@@ -1,7 +1,7 @@
 //! A table of the configuration that knows which of its keys were used.
 //!
 //! The reader of a section takes every key that it knows and calls [`Section::finish`], which
-//! reports the rest. A key's value comes from the environment before it comes from the file.
+//! reports the rest. The environment's value of a key comes before the file's.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -25,7 +25,7 @@ pub(super) struct Item {
     pub(super) spot: Spot,
 }
 
-#[must_use = "keys that nobody knows are reported by `finish`"]
+#[must_use = "unknown keys are reported by `finish`"]
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     path: Vec<String>,
@@ -74,8 +74,8 @@ impl<'a> Section<'a> {
         self.document.ask(&self.path_of(key)).is_some() || self.entry(key).is_some()
     }
 
-    /// A key's value, parsed; `parse` says what is wrong with it. None: it is absent, or wrong and
-    /// reported.
+    /// A key's value, parsed; `parse` says what is wrong with it. `None` if it is absent, or wrong
+    /// and reported.
     pub(super) fn take<T>(
         &mut self,
         key: &str,
@@ -145,7 +145,7 @@ impl<'a> Section<'a> {
         items
     }
 
-    /// A text where a list could stand; if there is one, it is taken.
+    /// The key's value if it is a text where a list could stand; the key then counts as taken.
     pub(super) fn word(&mut self, key: &str) -> Option<&'a str> {
         let word = match self.document.ask(&self.path_of(key)) {
             Some((_, text)) => (!text.trim_start().starts_with('[')).then_some(text),
@@ -183,7 +183,7 @@ impl<'a> Section<'a> {
         self.document.unasked_under(&self.path)
     }
 
-    /// Reports every key that nobody took.
+    /// Reports every key that was not taken.
     pub(super) fn finish(self) {
         for (key, value) in self.table.into_iter().flatten() {
             let name: &str = key.get_ref();

@@ -57,11 +57,11 @@ fn is_within(path: &str, table: &str) -> bool {
     path.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Where the key stood before this byte.
+/// Says on which line the key stood before the byte `at`.
 fn before(document: &Document<'_>, path: &str, at: usize) -> String {
     let plain = path.replace(['"', '\''], "");
     let text = document.text().get(..at).unwrap_or_default();
-    // What the line of `at` begins is no whole table yet.
+    // The line of `at` is left out: a table that it begins is not whole yet.
     let text = text.rfind('\n').map_or("", |newline| &text[..newline]);
     let found = locate(text, document.file(), &Environment::default(), &plain, String::new());
     match found.place {

@@ -30,9 +30,9 @@ pub struct TouchText {
 /// The kind of statement that has a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
-    /// A read carries it: its row is one.
+    /// A read carries the tag: its row has one state.
     Read,
-    /// A write touches it: its row was one and is another.
+    /// A write touches the tag: its row has one state before the write and one after.
     Write,
 }
 
@@ -74,7 +74,7 @@ impl TouchText {
     /// Reads a touch; what it names is not looked up.
     ///
     /// # Errors
-    /// What is neither a read nor a tag.
+    /// The text is neither a read nor a tag.
     pub fn parse(text: &str) -> Result<Self, String> {
         Ok(Self { text: text.to_owned(), touch: touch(text)? })
     }
@@ -187,8 +187,8 @@ fn literal(tag: &str, text: &str) -> Result<Option<Piece>, String> {
     Ok((!text.is_empty()).then(|| Piece::Text(text.to_owned())))
 }
 
-/// Checks that a tag's holes name parameters, or columns that its holder has. `params` are `None`
-/// where they are wrong themselves.
+/// Checks that a tag's holes name parameters, or columns that a statement of this kind can have.
+/// `params` is `None` if the parameters themselves are wrong.
 pub(super) fn check_tag(pieces: &[Piece], params: Option<&[&str]>, of: Of) -> Result<(), String> {
     for source in sources(pieces) {
         check_source(source, of)?;

@@ -66,7 +66,7 @@ pub(super) fn prefix(raw: Raw<'_>) -> Result<Prefix, String> {
     Prefix::try_new(text).map_err(|error| format!("{} is no prefix: {error}", shown(text)))
 }
 
-/// A bearer token: what a header can carry (RFC 6750 allows less), and not nothing.
+/// A bearer token: what a header can carry (RFC 6750 allows less), and not empty.
 pub(super) fn token(raw: Raw<'_>) -> Result<Secret, String> {
     let token = string(raw)?;
     if token.is_empty() {
@@ -79,7 +79,7 @@ pub(super) fn token(raw: Raw<'_>) -> Result<Secret, String> {
 }
 
 /// A URL with one of the schemes, given with what follows them: `redis://`, `sqlite:`. The problem
-/// doesn't repeat it: it may hold a password.
+/// does not repeat the URL, which may hold a password.
 pub(super) fn url(raw: Raw<'_>, schemes: &[&str]) -> Result<Secret, String> {
     let url = string(raw)?;
     let scheme = schemes.iter().find(|scheme| url.starts_with(**scheme));
@@ -109,11 +109,11 @@ pub(super) fn count(raw: Raw<'_>, range: RangeInclusive<usize>) -> Result<usize,
     let count = digits.parse().ok().filter(|count| range.contains(count));
     let (least, most) = (range.start(), range.end());
     count.ok_or_else(|| {
-        format!("{digits:.SHOWN$} doesn't do; write a number from {least} to {most}")
+        format!("{digits:.SHOWN$} is not valid; write a number from {least} to {most}")
     })
 }
 
-/// The units of sizes. Decimal ones are left out: who writes them means these.
+/// The units of sizes. Decimal units are left out: a size in `MB` mostly means `MiB`.
 const UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 /// A size in memory. Zero has a meaning and needs no unit.
@@ -150,7 +150,7 @@ pub(super) fn size(raw: Raw<'_>, range: RangeInclusive<u64>) -> Result<u64, Stri
         unit.map_or_else(|| size.to_string(), |(name, unit)| format!("{}{name}", size / unit))
     };
     let (least, most) = (spell(*range.start()), spell(*range.end()));
-    Err(format!("{} doesn't do; write a size from \"{least}\" to \"{most}\"", spell(size)))
+    Err(format!("{} is not valid; write a size from \"{least}\" to \"{most}\"", spell(size)))
 }
 
 pub(super) fn address(raw: Raw<'_>) -> Result<SocketAddr, String> {
@@ -171,7 +171,7 @@ pub(super) fn choice<T: Copy>(raw: Raw<'_>, choices: &[(&str, T)]) -> Result<T, 
         Some(word) => format!("; did you mean {word:?}?"),
         None => String::new(),
     };
-    Err(format!("{} doesn't do; write {}{hint}", shown(text), or(&words)))
+    Err(format!("{} is not valid; write {}{hint}", shown(text), or(&words)))
 }
 
 /// A duration in whole milliseconds, in which the contract counts.
@@ -210,8 +210,8 @@ fn parsed_duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// A duration as people write it. Every text that somebody gives for one comes here: `humantime` alone
-/// panics at the end of its range.
+/// A duration as an operator writes it. Every duration from outside is parsed here, because
+/// `humantime` alone panics at the end of its range.
 pub(crate) fn duration_text(text: &str) -> Option<Duration> {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     (digits <= DURATION_DIGITS).then(|| humantime::parse_duration(text).ok()).flatten()

@@ -1,4 +1,5 @@
-//! Times, counted into buckets where they arise: two atomic additions, and nothing to fold later.
+//! Times, counted into buckets where they arise: two atomic additions, and nothing to aggregate
+//! later.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,14 +15,14 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Nothing yet, in buckets up to these times in ns, ascending.
+    /// An empty histogram with buckets up to these times in ns, ascending.
     #[must_use]
     pub fn new(bounds: &'static [u64]) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self { bounds, counts, sum_ns: AtomicU64::new(0) }
     }
 
-    /// It took so long once.
+    /// Counts a time that was measured.
     pub fn record(&self, took: Duration) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.bounds.partition_point(|bound| *bound < ns);
@@ -31,7 +32,7 @@ impl Histogram {
         self.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// How often so far.
+    /// How many times were counted so far.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
@@ -54,7 +55,7 @@ impl Histogram {
     }
 }
 
-/// Exact: a nanosecond is nine digits after the point.
+/// Nanoseconds as seconds, exactly: a nanosecond is nine digits after the point.
 fn seconds(ns: u64) -> String {
     let text = format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

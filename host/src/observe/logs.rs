@@ -19,9 +19,9 @@ pub enum LogFormat {
 /// What is logged unless `RUST_LOG` says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Changes of state, and what is wrong.
+    /// Changes of state, warnings and errors.
     Usual,
-    /// What is broken: the program itself tells what happens.
+    /// Errors alone: the program itself prints what happens.
     Narrated,
 }
 
@@ -29,7 +29,7 @@ pub enum Level {
 /// (<https://no-color.org>). `RUST_LOG` narrows or widens it, as levels by target:
 /// `info,corral_host=debug`; the default is `level`.
 ///
-/// Called twice in a process, the second call changes nothing.
+/// A second call in a process changes nothing.
 pub fn start(format: LogFormat, level: Level) {
     let usual = match level {
         Level::Usual => "info,sqlx=warn",
@@ -48,11 +48,12 @@ pub fn start(format: LogFormat, level: Level) {
     };
 }
 
-/// Writes each event as one line: what a policy, a database or a client says is part of some, and must not
-/// look like another event, or steer a terminal.
+/// Writes each event as one line. Some events hold what a policy, a database or a client says, and
+/// that must neither look like another event nor steer a terminal.
 struct OneLine<W> {
     out: W,
-    /// The colours of the formatter itself are written with escapes, and it lets none of a field's through.
+    /// Whether the formatter writes colours. They are escapes, which pass then; the formatter
+    /// itself lets none of a field's through.
     has_colours: bool,
 }
 

@@ -25,7 +25,7 @@ pub enum ReadOutcome {
     StaleIfError,
     /// Loaded under a lease, or found by waiting for another host's load.
     Miss,
-    /// Loaded without a lease: the store is not there, or patience ended.
+    /// Loaded without a lease: the store is not there, or the request stopped waiting for one.
     Bypass,
     /// An error.
     Error,
@@ -88,18 +88,18 @@ impl LoadReason {
 /// The handles of one entity.
 #[derive(Debug)]
 pub struct EntityMetrics {
-    /// By outcome. How often is what `corral_reads_total` says.
+    /// Times by outcome; their counts are `corral_reads_total`.
     reads: [Histogram; ReadOutcome::ALL.len()],
     loads: [Counter; LoadReason::ALL.len()],
 }
 
 impl EntityMetrics {
-    /// A read ended.
+    /// Counts a read that ended.
     pub fn read(&self, outcome: ReadOutcome, took: Duration) {
         self.reads[outcome as usize].record(took);
     }
 
-    /// The origin is asked.
+    /// Counts a load.
     pub fn load(&self, reason: LoadReason) {
         self.loads[reason as usize].add(1);
     }
@@ -177,7 +177,7 @@ impl Metrics {
              not announced",
         );
         for result in INTENTS {
-            // There from the start, so that a rate has a beginning.
+            // Exposed from the start, so that a rate has a beginning.
             intents.counter(&[("result", result)]);
         }
         let result = |family: &Family, result| family.counter(&[("result", result)]);
@@ -225,7 +225,7 @@ impl Metrics {
         made
     }
 
-    /// Has the metrics of these entities as well.
+    /// Adds the metrics of these entities.
     pub fn add_entities<'a>(&self, entities: impl IntoIterator<Item = &'a str>) {
         let mut known = BTreeMap::clone(&self.entities.load());
         for name in entities {
@@ -302,7 +302,7 @@ impl Metrics {
     }
 }
 
-/// What ad-hoc queries are counted under.
+/// The name under which ad-hoc queries are counted.
 const QUERY: &str = "~query";
 
 fn entity_metrics(origin_loads: &Family, entity: &str) -> EntityMetrics {

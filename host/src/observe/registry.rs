@@ -1,7 +1,7 @@
 //! Counters and gauges, and their text for Prometheus (text format 0.0.4).
 //!
-//! A metric is declared once, with its name and its help. Whoever counts holds a [`Counter`] or a
-//! [`Gauge`], which is one atomic number.
+//! A metric is declared once, with its name and its help. The code that counts holds a [`Counter`]
+//! or a [`Gauge`], which is one atomic number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ impl Counter {
     }
 }
 
-/// A number that comes and goes.
+/// A number that rises and falls.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
@@ -39,7 +39,7 @@ impl Gauge {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// What it is now.
+    /// Sets it to what it is now.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
@@ -86,7 +86,7 @@ impl Registry {
         family
     }
 
-    /// Appends the text of all of them.
+    /// Appends the text of all families.
     pub(super) fn render(&self, text: &mut String) {
         self.families.iter().for_each(|family| family.render(text));
     }
@@ -119,7 +119,7 @@ impl Family {
     }
 }
 
-/// Appends what stands before a metric's lines.
+/// Appends the lines of a metric's help and type.
 pub(super) fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

@@ -1,7 +1,8 @@
 //! The columns that an UPDATE sets, from its text.
 //!
-//! No database says it: a plan has the new values without the columns' names. What is not understood
-//! beyond doubt is not told at all, and then every column counts as set.
+//! They are read from the text because no database tells them: a plan has the new values without
+//! the columns' names. A statement that is not understood beyond doubt yields `None`, and every
+//! column then counts as set.
 
 use std::collections::BTreeSet;
 
@@ -105,7 +106,7 @@ impl<'s> Rest<'_, 's> {
             target.push('.');
         }
         self.next_is_symbol("*");
-        // Only after AS can an alias be that keyword.
+        // An alias may be called SET only after AS.
         if self.next_is("AS") || self.peek().is_some_and(|token| !token.is("SET")) {
             self.next()?.name()?;
         }
@@ -150,7 +151,8 @@ impl<'s> Rest<'_, 's> {
         }
     }
 
-    /// Leaves out what a column is set to. Whether another column follows.
+    /// Skips the value that a column is set to. `Some(true)` if another column follows; `None` if a
+    /// bracket is not closed.
     fn skip_value(&mut self) -> Option<bool> {
         let (mut depth, mut is_distinct) = (0, false);
         loop {
@@ -171,7 +173,7 @@ impl<'s> Rest<'_, 's> {
     }
 }
 
-/// How many brackets are open after a token. None: one is closed that was not open.
+/// How many brackets are open after a token. `None` if it closes a bracket that was not open.
 fn deeper(depth: usize, token: &Token<'_>) -> Option<usize> {
     match (token.kind, token.text) {
         (Kind::Symbol, "(" | "[") => Some(depth + 1),

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout};
 use super::OriginError;
 use super::pool::{Identify, Lease};
 
-/// How much longer than the database's own timeout the host waits: when the database ends the
-/// statement, the connection stays usable, so it shall be first.
+/// How much longer than the database's own timeout the host waits. The database shall end the
+/// statement first, because the connection then stays usable.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// The time that one call may take, waiting for a connection included.
@@ -32,11 +32,12 @@ pub(super) enum Condition {
     Usable,
     /// Alive, perhaps, but in the middle of something.
     Dirty,
-    /// Silent for longer than it should be; the idle ones beside it may be so too.
+    /// Silent for longer than it should be; the idle connections of its pool may be so too.
     Silent,
-    /// In order, but other hands than ours name statements in its session.
+    /// In order, but its session is shared: statements are prepared in it by another client of a
+    /// pooler.
     Shared,
-    /// Gone, and the idle ones beside it probably too.
+    /// Gone, and the idle connections of its pool probably too.
     Lost,
 }
 
@@ -51,13 +52,13 @@ impl Patience {
         self.deadline
     }
 
-    /// What is left of it.
+    /// What is left of the time.
     pub(super) fn left(&self) -> Duration {
         self.deadline.saturating_sub(self.start.elapsed())
     }
 
-    /// Waits for work that should end itself in time, and no longer than a moment beyond that:
-    /// the server may be gone without a word.
+    /// Waits for work that should end itself in time, and at most `GRACE` beyond that: a server may
+    /// be gone without closing the connection.
     pub(super) async fn guard<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
@@ -73,7 +74,7 @@ impl Patience {
 }
 
 impl Failure {
-    /// The statement's own failure; the connection does not mind.
+    /// The statement's own failure, which leaves the connection usable.
     pub(super) fn usable(error: OriginError) -> Self {
         Self { error, connection: Condition::Usable }
     }
@@ -93,8 +94,8 @@ impl Failure {
         self.connection == Condition::Usable
     }
 
-    /// Gives the connection back if it can be used, and closes it otherwise. True: it was a
-    /// connection that had died while idle, so that nothing was attempted yet.
+    /// Gives the connection back if it can be used, and closes it otherwise. True if the connection
+    /// had died while it was idle, so that nothing was attempted yet.
     pub(super) fn settle<DB: Identify>(&self, lease: Lease<DB>) -> bool {
         match self.connection {
             Condition::Usable => lease.give_back(),

@@ -18,20 +18,20 @@ pub struct OriginOptions {
     pub max_loads: u32,
     /// Concurrent writes; at least 1. SQLite has one writer, whatever this says.
     pub max_writes: u32,
-    /// The deadline that most reads have. A read with another one costs two more round trips.
+    /// The deadline that most reads have. A read with another deadline costs two more round trips.
     pub deadline: Duration,
-    /// What stands before a Postgres.
+    /// The pooler, if any, in front of a Postgres.
     pub pooler: Pooler,
-    /// Where the URL can be had again when its password is refused; `None`: nowhere.
+    /// How the URL is read again when its password is refused; `None` if it can't be.
     pub again: Option<Again>,
 }
 
-/// Says the URL as it is configured now. A password may have been exchanged since.
+/// Reads the URL as it is configured now: its password may have been changed since the start.
 #[derive(Clone)]
 pub struct Again(Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
 impl Again {
-    /// `url` reads it anew, or says that it can't be had.
+    /// `url` reads the URL anew; it returns `None` if the URL can't be had.
     pub fn new(url: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(url))
     }
@@ -48,10 +48,10 @@ impl fmt::Debug for Again {
     }
 }
 
-/// What stands between this host and a Postgres.
+/// The pooler between this host and a Postgres.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pooler {
-    /// Whatever is found there: each connection is asked whether its session keeps what it was given.
+    /// The host finds out: it asks each new connection whether its session keeps its settings.
     #[default]
     Auto,
     /// A pooler that lends its sessions by transaction.
@@ -73,17 +73,17 @@ impl Default for OriginOptions {
 /// Why a URL names no origin. Never repeats the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no scheme.
+    /// The URL has no scheme.
     #[error("the origin's URL has no scheme: write postgres://user@host/database or sqlite:path")]
     NoScheme,
-    /// It is none of ours.
+    /// The scheme is none that this host knows.
     #[error("`{0}` is no kind of origin: write postgres://user@host/database or sqlite:path")]
     UnknownScheme(String),
-    /// This build leaves it out.
+    /// This build leaves out SQLite.
     #[cfg(not(feature = "sqlite"))]
     #[error("this build of Corral has no SQLite; build it with the feature `sqlite`")]
     WithoutSqlite,
-    /// The rest is wrong.
+    /// Another part of the URL is wrong.
     #[error("the origin's {kind} URL is wrong: {reason}")]
     Invalid {
         /// `postgres` or `sqlite`.
@@ -93,11 +93,11 @@ pub enum ConnectError {
     },
 }
 
-/// Makes an origin for `postgres://…` (`postgresql://…`) or `sqlite:…`. Connects only when it is
-/// used, so a database that is down does not keep the host from starting.
+/// Makes an origin for `postgres://…` (`postgresql://…`) or `sqlite:…`. The origin connects only
+/// when it is used, so a database that is down does not keep the host from starting.
 ///
 /// # Errors
-/// The URL.
+/// The URL is wrong.
 pub fn connect(url: &str, options: &OriginOptions) -> Result<Arc<dyn Origin>, ConnectError> {
     match scheme(url).ok_or(ConnectError::NoScheme)?.to_ascii_lowercase().as_str() {
         "postgres" | "postgresql" => Ok(Arc::new(PostgresOrigin::connect(url, options)?)),
@@ -109,8 +109,8 @@ pub fn connect(url: &str, options: &OriginOptions) -> Result<Arc<dyn Origin>, Co
     }
 }
 
-/// Whether two URLs differ in who asks, and by which password, at most. That is read anew where the database
-/// refuses it, so nothing that is connected to one has to be made anew for the other.
+/// Whether two URLs differ in the user and the password at most. These are read anew where the
+/// database refuses them, so what is connected by one URL need not be made anew for the other.
 pub fn is_same_origin(one: &str, other: &str) -> bool {
     let bare = |url: &str| {
         let mut url = Url::parse(url).ok()?;
@@ -121,7 +121,7 @@ pub fn is_same_origin(one: &str, other: &str) -> bool {
         url.query_pairs_mut().clear().extend_pairs(place);
         Some(url)
     };
-    // What can't be told apart has to be spelled the same: a file's URL, or one without a host.
+    // The user can't be taken out of a file's URL or of one without a host: those have to be equal.
     one == other || bare(one).is_some_and(|one| Some(one) == bare(other))
 }
 
@@ -134,8 +134,8 @@ pub(in crate::origin) fn invalid(kind: &'static str, error: &sqlx::Error) -> Con
     ConnectError::Invalid { kind, reason }
 }
 
-/// What precedes the colon, if it can be a scheme (RFC 3986) at all: the start of
-/// `user:secret@host` would name the user as one, and that is as much as is ever repeated.
+/// What precedes the colon, if it can be a scheme (RFC 3986). In `user:secret@host` that is the
+/// user; no more of such a URL is ever repeated.
 fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once(':')?;
     let is_scheme_byte =

@@ -1,8 +1,9 @@
 //! What is known of a commit that was sent.
 //!
-//! From the moment a commit was sent until the database has said *committed* or *rolled back*, the
-//! write is in doubt, however long that lasts: a synchronous standby that hangs, a slow disk, a
-//! proxy that died. The transaction's id is then what can be asked for ([`Origin::has_ended`]).
+//! From the moment a commit is sent until the database has said *committed* or *rolled back*, the
+//! write is in doubt, however long that lasts: a synchronous standby may hang, a disk may be slow,
+//! a proxy may have died. Meanwhile the database can be asked by the transaction's id whether the
+//! transaction has ended ([`Origin::has_ended`]).
 //!
 //! [`Origin::has_ended`]: super::Origin::has_ended
 
@@ -37,7 +38,7 @@ impl ServerLife {
 }
 
 impl From<u64> for Xid {
-    /// An id of which only the number is known, as an intent has it.
+    /// An id of which only the number is known: an intent holds no more.
     fn from(number: u64) -> Self {
         Self { number, life: None }
     }

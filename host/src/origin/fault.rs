@@ -1,14 +1,14 @@
-//! Whose fault it is that a database rejected a statement.
+//! Whether the values or the statement are at fault when a database rejects a statement.
 
 /// What was wrong when a database rejected a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The values break a constraint, or what a view checks.
     Constraint,
-    /// The values are none that the statement can work with, or a procedure says so in its own words.
+    /// The statement can't work with the values, or a procedure rejected them with an error of its
+    /// own.
     Values,
-    /// The statement, what it refers to, or the rights of the role: nobody who calls it can do anything
-    /// about that.
+    /// The statement, what it refers to, or the rights of the role: no caller can change these.
     Statement,
 }
 
@@ -18,7 +18,8 @@ const OF_CONSTRAINTS: [&str; 2] = ["23", "44"];
 /// Classes for values: data, cardinality, limits of the program, what a procedure raises.
 const OF_VALUES: [&str; 4] = ["22", "21", "54", "P0"];
 
-/// All other classes that Postgres has. A code of none of its classes is a procedure's own.
+/// All other classes that Postgres has. A code of a class in none of the three lists is a
+/// procedure's own.
 const OTHERS: [&str; 37] = [
     "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "24", "25", "26",
     "27", "28", "2B", "2D", "2F", "34", "38", "39", "3B", "3D", "3F", "40", "42", "53", "55", "57",
@@ -31,7 +32,8 @@ const CONSTRAINT: u32 = 19;
 const MISMATCH: u32 = 20;
 
 impl Fault {
-    /// `code`: a SQLSTATE, which has five characters, or a result code of SQLite, which has fewer.
+    /// `code` is a SQLSTATE, which has five characters, or a result code of SQLite, which has
+    /// fewer.
     #[must_use]
     pub fn of(code: &str) -> Self {
         let Some(class) = code.get(..2).filter(|_| code.len() == 5) else {

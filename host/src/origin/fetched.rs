@@ -11,13 +11,14 @@ use super::value::{Decimal, held};
 /// What a read brought: its answer, and the texts that names need.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// JSON text. None: one row was asked for and there is none.
+    /// JSON text. `None` if one row was asked for and there is none.
     pub body: Option<Bytes>,
     /// For each row of the answer the canonical texts of the asked columns, in the order asked;
-    /// none: null. Empty when no columns were asked.
+    /// `None` for SQL's null. Empty if no columns were asked.
     pub rows: Vec<Vec<Option<String>>>,
-    /// The asked columns that gave no text: the answer does not have them, or a value of theirs
-    /// has none. What is named after them can't be known, so the answer must not be stored.
+    /// The asked columns that gave no text: the answer does not have them, or a value of theirs has
+    /// none. Names that are built from these columns can't be known, so the answer must not be
+    /// stored.
     pub missing: Vec<String>,
 }
 

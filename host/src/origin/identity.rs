@@ -1,8 +1,8 @@
 //! Which database an origin leads to.
 //!
 //! A name can be moved to another server, a server can be restored to an earlier moment, a file can
-//! be replaced. What was loaded before is then no answer of the database that is there now. So every
-//! connection says at its beginning which database it has.
+//! be replaced. A value that was loaded before is then no answer of the database that is there now.
+//! So every connection is asked at its beginning which database it leads to.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,8 @@ pub struct OriginIdentity {
     /// and its name. SQLite: over the file's canonical path, its device and inode, and, where the
     /// file system keeps it, the time of its creation.
     pub database: [u8; 16],
-    /// Postgres: the timeline, which a promotion and a restore to an earlier moment increase. A
-    /// server that is a standby says the highest that it knows of. SQLite has none: 0.
+    /// Postgres: the timeline, which a promotion and a restore to an earlier moment increase; a
+    /// standby says the highest timeline that it knows of. SQLite: 0, as it has no timelines.
     pub timeline: u32,
 }
 
@@ -56,35 +56,36 @@ impl fmt::Debug for OriginIdentity {
 /// What a connection leads to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Server {
-    /// `None`: it does not say.
+    /// `None` if the database does not say.
     pub(super) identity: Option<OriginIdentity>,
-    /// It follows another one, and has seen no more of the same history than that one.
+    /// Whether the server follows another one, and so has seen no more of their history than that
+    /// one.
     pub(super) is_standby: bool,
 }
 
 impl Server {
-    /// Whether its connections can be used where the newest one leads to `newest`: a standby's can't, once
-    /// the address leads to a primary.
+    /// Whether connections to this server may be used while the newest connection leads to
+    /// `newest`. Those to a standby may not, once the address leads to a primary.
     pub(super) fn is_wanted_beside(&self, newest: &Self) -> bool {
         self.identity == newest.identity && (!self.is_standby || newest.is_standby)
     }
 }
 
-/// What the newest connection of an origin said; shared by all its pools.
+/// What the newest connection of an origin said of its server; shared by all pools of the origin.
 #[derive(Debug, Default)]
 pub(super) struct Newest(Mutex<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
     said: Option<Said>,
-    /// When somebody began to look where the address leads.
+    /// When a connection was last begun only to see where the address leads.
     looked: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Said {
     server: Server,
-    /// When it was asked.
+    /// When the connection was asked.
     asked: Instant,
 }
 
@@ -99,7 +100,8 @@ impl Newest {
         self.heard().said.as_ref().map(|said| said.server).unwrap_or_default()
     }
 
-    /// Whether nobody has opened a connection, or begun to look, for so long; then the caller does.
+    /// Whether a look at where the address leads is due: no connection was opened, and no look
+    /// begun, for at least `every`. If true, the caller looks, and the look counts as begun.
     pub(super) fn begins_look(&self, every: Duration) -> bool {
         let mut heard = self.heard();
         let Some(said) = &heard.said else { return false };
@@ -114,8 +116,8 @@ impl Newest {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what a connection says that was asked at `asked`. An answer that was overtaken by that
-    /// to a later question is of a server that may be gone.
+    /// Notes the answer of a connection that was asked at `asked`. The answer is dropped if the
+    /// answer to a later question was noted before it: it may be of a server that is gone.
     pub(super) fn hear(&self, server: Server, asked: Instant) {
         let mut heard = self.heard();
         if heard.said.as_ref().is_none_or(|said| said.asked <= asked) {

@@ -70,15 +70,16 @@ pub struct Uncommitted {
     /// Rows that the statement changed.
     pub rows: u64,
     /// The canonical texts of the asked columns, in the order asked, for each row that the
-    /// statement returned; none: null. Empty when no columns were asked.
+    /// statement returned; `None` for SQL's null. Empty if no columns were asked.
     pub returned: Vec<Vec<Option<String>>>,
     /// The asked columns that gave no text: the statement does not return them, returns them twice,
     /// or returns a value that has none. Empty when no row was changed.
     pub missing: Vec<String>,
-    /// The transaction's id, by which can be told whether it has ended. `None`: it has written nothing,
-    /// or the database is SQLite, where a commit has an end that is seen at once.
+    /// The transaction's id, by which the database can be asked whether the transaction has ended.
+    /// `None` if the transaction has written nothing, or if the database is SQLite, where the end
+    /// of a commit is seen at once.
     pub xid: Option<Xid>,
-    /// The transaction, still open. Dropped: rolled back.
+    /// The transaction, still open; dropping it rolls it back.
     pub transaction: Box<dyn Transaction>,
 }
 
@@ -88,8 +89,8 @@ pub trait Transaction: Send {
     /// Commits, and waits for that no longer than the write's deadline.
     ///
     /// # Errors
-    /// [`CommitError::RolledBack`] only where the database itself says so; everything else leaves it
-    /// in doubt.
+    /// [`CommitError::RolledBack`] only where the database itself says so; every other failure
+    /// leaves the transaction in doubt.
     async fn commit(self: Box<Self>) -> Result<(), CommitError>;
 }
 
@@ -111,9 +112,9 @@ pub enum OriginError {
         /// The database's words: for logs and `check`, never for a response.
         message: String,
     },
-    /// The database took the transaction back: for the sake of another one (a deadlock, a failure to
-    /// serialise, a lock that is not to be had), or since this host was held up for too long in it. The same
-    /// may succeed now.
+    /// The database took the transaction back: for the sake of another one (a deadlock, a failure
+    /// to serialise, a lock that is not to be had), or because this host left it idle for too long.
+    /// The same statement may succeed now.
     #[error("the origin took the transaction back ({code}): {message}")]
     Undone {
         /// SQLSTATE: `40P01`, `40001`, `55P03`, `25P03`.
@@ -127,11 +128,11 @@ pub enum OriginError {
 }
 
 /// A transaction that is left open between its statement and its commit is ended by the database
-/// after this long: by then a host that wrote has committed, or is lost and never will. SQLite has no
-/// such limit; there, a host that is frozen between the two commits when it thaws.
+/// after this long: by then the host that wrote has committed, or is lost and never will. SQLite
+/// has no such limit: a host that is suspended between the two commits when it resumes.
 pub const WRITE_IDLE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The largest answer that is passed on and stored: 16 MiB. What is larger wants another interface
+/// The largest answer that is passed on and stored: 16 MiB. A larger one needs another interface
 /// than a cache.
 pub const BODY_LIMIT: usize = 16 << 20;
 
@@ -140,30 +141,31 @@ pub const BODY_LIMIT: usize = 16 << 20;
 pub struct Prepared {
     /// Columns of the answer, in order.
     pub columns: Vec<Column>,
-    /// What does not fit: parameter count, parameter types, duplicate columns, what would stay
-    /// behind in the session. Sentences.
+    /// What does not fit, in sentences: parameter count, parameter types, duplicate columns, what
+    /// would stay behind in the session.
     pub complaints: Vec<String>,
-    /// What preparing can't know, for people. Sentences.
+    /// What preparing can't know, in sentences for the operator.
     pub notes: Vec<String>,
-    /// It may answer something else each time although nothing is written: readers can't share an answer.
+    /// The statement may answer something else each time although nothing is written, so readers
+    /// can't share an answer.
     pub varies: bool,
 }
 
 impl Prepared {
-    /// It calls a function that answers each call something else.
+    /// Complains of a function that answers something else on each call.
     fn complain_of_chance(&mut self, name: &str) {
         self.varies = true;
         self.complaints.push(format!(
-            "it calls {name}, which answers each call something else, and readers share one answer: \
-             leave that to the application"
+            "it calls {name}, which answers each call something else, while readers share one answer: \
+             call it in the application"
         ));
     }
 
-    /// It calls a function that says what time it is.
+    /// Notes a function that says what time it is.
     fn note_clock(&mut self, name: &str) {
         self.notes.push(format!(
-            "it calls {name}, which goes on while nothing is written: its lifetime alone bounds how old \
-             the answer may be"
+            "it calls {name}, whose result changes while nothing is written: its lifetime alone \
+             bounds how old the answer may be"
         ));
     }
 }
@@ -185,17 +187,17 @@ pub enum ColumnType {
     /// SQLite only: an expression, or a column without a declared type. Each value has the text of
     /// its storage class.
     Dynamic,
-    /// Values that the database takes for equal can have different texts, or the type is not known here.
-    /// The database's own name of it.
+    /// Values that the database takes for equal can have different texts, or the type is not known
+    /// here. Holds the database's own name of the type.
     Opaque(String),
 }
 
 /// A database.
 #[async_trait]
 pub trait Origin: Send + Sync {
-    /// Runs a read, and brings the canonical texts of `columns` with its rows. The statement ends by
-    /// `deadline`, in the database too; waiting for a connection counts. It can't write, and nothing
-    /// that it did to its session is there for the next statement.
+    /// Runs a read, and brings the canonical texts of `columns` with its rows. The statement ends
+    /// by `deadline`, in the database too; waiting for a connection counts. The statement can't
+    /// write, and the next statement finds nothing that it changed in its session.
     ///
     /// # Errors
     /// Any [`OriginError`]. A read that met a connection that had died while idle is tried once more.
@@ -208,7 +210,7 @@ pub trait Origin: Send + Sync {
     ) -> Result<Fetched, OriginError>;
 
     /// Runs a read that a client wrote, as [`Origin::load`] runs those of the configuration; it is
-    /// not kept prepared. None: `Rows::One` and there is no row.
+    /// not kept prepared. `None` if [`Rows::One`] is asked for and there is no row.
     ///
     /// # Errors
     /// As [`Origin::load`].
@@ -249,7 +251,7 @@ pub trait Origin: Send + Sync {
     ///
     /// # Errors
     /// The statement is wrong, the database does not answer, or this role may not make such a view;
-    /// the error says then what would allow it.
+    /// the error then says what would allow it.
     async fn reads_from(&self, read: &ReadStatement) -> Result<Footprint, OriginError>;
 
     /// What a write changes, as the database itself sees it: the statement, and the foreign keys that
@@ -259,23 +261,21 @@ pub trait Origin: Send + Sync {
     /// The statement is wrong, or the database does not answer.
     async fn changes(&self, write: &WriteStatement) -> Result<Changes, OriginError>;
 
-    /// Whether the database answers. Such a question waits for no reads and takes no connection of
-    /// theirs.
+    /// Whether the database answers. The question waits for no read and takes no read's connection.
     ///
     /// # Errors
-    /// It does not.
+    /// The database does not answer.
     async fn ping(&self) -> Result<(), OriginError>;
 
-    /// Whether a transaction that was in doubt has ended: whether everything that reads from now on
-    /// sees what became of it, be it committed or not. Such a question does not wait for reads and
-    /// writes.
+    /// Whether a transaction that was in doubt has ended. If so, every read from now on sees its
+    /// outcome, be it committed or not. The question does not wait for reads and writes.
     ///
     /// # Errors
     /// The database does not answer, or is a standby, which can't tell.
     async fn has_ended(&self, xid: Xid) -> Result<bool, OriginError>;
 
-    /// How a transaction ended that has ended: whether it committed. `None`: the database does not say,
-    /// or it is not known that this is the life of the server that gave the id out.
+    /// Whether a transaction that has ended committed. `None` if the database does not say, or if
+    /// the server may have crashed since it gave the id out.
     ///
     /// # Errors
     /// As [`Origin::has_ended`].
@@ -287,12 +287,12 @@ pub trait Origin: Send + Sync {
     /// Asks which database this is.
     ///
     /// # Errors
-    /// It does not answer, or this role may not ask it.
+    /// The database does not answer, or this role may not ask it.
     async fn identity(&self) -> Result<OriginIdentity, OriginError>;
 
-    /// Which database the newest connection has, or what [`Origin::identity`] or a write's transaction has
-    /// said since. A connection of another one is not used again. None: nobody has asked it yet, or the
-    /// database does not say.
+    /// Which database the newest connection leads to, or what [`Origin::identity`] or a write's
+    /// transaction has said since. A connection to another database is not used again. `None` if no
+    /// connection was asked yet, or if the database does not say.
     fn last_identity(&self) -> Option<OriginIdentity>;
 
     /// `postgres` or `sqlite`, for people.

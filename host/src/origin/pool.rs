@@ -1,14 +1,15 @@
-//! A pool of connections in which whatever is not given back is closed.
+//! A pool that closes every connection that is not given back.
 //!
-//! `sqlx`'s own pool is not used for two reasons. It meets a refused connection by trying again
-//! until its timeout, where a cache in front of a stopped database wants to hear so at once. And it
-//! takes back whatever is dropped, after a ping that a dead network never answers, where a load
-//! that was cut short must never leave a half-read connection to the next one. Here a [`Lease`]
-//! closes its connection unless [`Lease::give_back`] was called.
+//! `sqlx`'s own pool is not used for two reasons. It retries a refused connection until its
+//! timeout, while a cache in front of a stopped database must learn of the refusal at once. And it
+//! takes back every connection that is dropped, after a ping that a dead network never answers,
+//! while a load that was cut short must never leave a half-read connection to the next one. Here a
+//! [`Lease`] closes its connection unless [`Lease::give_back`] was called.
 //!
-//! A connection says at its beginning which database it has. One that has another than the newest is
-//! used for nothing more. One that was idle for a while is asked whether it lives before it is used: a
-//! network that forgot it says nothing, and a statement would wait for its whole deadline.
+//! A connection says at its beginning which database it leads to. If that is another one than the
+//! newest connection's, the connection is not used again. A connection that was idle for a while is
+//! pinged before it is used: a network that has forgotten it stays silent, and a statement would
+//! wait for its whole deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,23 +28,24 @@ const IDLE_LIMIT: Duration = Duration::from_secs(120);
 /// A connection is used for this long at most: server processes grow with what they have cached.
 const AGE_LIMIT: Duration = Duration::from_secs(1800);
 
-/// A connection unused for this long is asked whether it lives: a round trip is little beside the rest
-/// that it had, and one in steady use pays nothing.
+/// A connection unused for this long is pinged before it is used: the round trip is short beside
+/// that rest, and a connection in steady use is never pinged.
 const REST_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long the answer may take: far above a round trip.
+/// How long the answer to that ping may take: far above a round trip.
 const CHECK_LIMIT: Duration = Duration::from_millis(500);
 
-/// The check takes at most one part in so many of the time that there is, so that enough of it is left
-/// for a new connection.
+/// The ping takes at most the time that is left divided by this, so that enough is left to open a
+/// new connection.
 const CHECK_PART: u32 = 4;
 
-/// A database that says which one it is.
+/// A database whose connections say which database they lead to.
 pub(super) trait Identify: Database {
-    /// What leads to it.
+    /// What a connection is opened with: address, login, settings.
     type Door: Send + Sync;
 
-    /// What can be told without a connection: which file is there now. None: nothing.
+    /// The identity that can be told without a connection: that of the file that is there now.
+    /// `None` if only a connection can tell.
     fn place(door: &Self::Door) -> Option<OriginIdentity>;
 
     /// Opens a connection and asks it where it leads.
@@ -61,13 +63,13 @@ pub(super) struct Pool<DB: Identify> {
     shelf: Mutex<Shelf<DB>>,
 }
 
-/// What is not in use.
+/// The connections of a pool that are not in use.
 struct Shelf<DB: Identify> {
-    /// The most recently used last.
+    /// The most recently used one is last.
     idle: Vec<Idle<DB>>,
-    /// A connection was silent then: those that were idle already are asked before they are used.
+    /// When a connection was last found silent: those that were idle already are pinged before use.
     suspected: Option<Instant>,
-    /// What was opened before leads to a server that is not wanted any more.
+    /// Connections that were opened before this lead to a server that is not wanted any more.
     renewed: Option<Instant>,
 }
 
@@ -85,9 +87,9 @@ struct Said {
     asked: Instant,
 }
 
-/// A connection in use. Dropped: closed.
+/// A connection in use; dropping it closes the connection.
 pub(super) struct Lease<DB: Identify> {
-    // Before the slot, so that it is closed when the slot becomes free.
+    // Declared before the slot, so that it is closed when the slot becomes free.
     connection: DB::Connection,
     pool: Arc<Pool<DB>>,
     said: Said,
@@ -97,7 +99,7 @@ pub(super) struct Lease<DB: Identify> {
 }
 
 impl<DB: Identify> Pool<DB> {
-    /// An empty pool. Connects to nothing. `newest` is that of all pools of the same database.
+    /// An empty pool. Connects to nothing. All pools of one database share one `newest`.
     pub(super) fn new(door: DB::Door, limit: u32, newest: &Arc<Newest>) -> Arc<Self> {
         let limit = usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS).max(1);
         let slots = Arc::new(Semaphore::new(limit));
@@ -108,7 +110,7 @@ impl<DB: Identify> Pool<DB> {
     /// An idle connection that lives, or a new one.
     ///
     /// # Errors
-    /// `Unavailable`: none became free, or none could be opened, in time.
+    /// `Unavailable` if no connection became free, or none could be opened, in time.
     pub(super) async fn lease(
         self: &Arc<Self>,
         within: Duration,
@@ -146,11 +148,11 @@ impl<DB: Identify> Pool<DB> {
         Ok((connection, Said { server, asked }))
     }
 
-    /// Puts a new connection in the place of the one that rests longest, so that it says where the address
-    /// leads now: those that live say nothing of that.
+    /// Replaces the connection that was idle longest with a new one, which says where the address
+    /// leads now: open connections can't tell that.
     ///
     /// # Errors
-    /// As [`Pool::lease`]. Nothing follows from that for those that live.
+    /// As [`Pool::lease`]. A failure says nothing of the open connections.
     pub(super) async fn look(self: &Arc<Self>, within: Duration) -> Result<(), OriginError> {
         let late = |_elapsed| OriginError::Unavailable(format!("no connection within {within:?}"));
         let looking = async {
@@ -169,8 +171,8 @@ impl<DB: Identify> Pool<DB> {
         timeout(within, looking).await.map_err(late)?
     }
 
-    /// An idle connection that lives. After one that does not answer, those beside it are not tried: they
-    /// have gone the same way.
+    /// An idle connection that lives. If the first one does not answer, the others are closed
+    /// untried: they have most likely died with it.
     async fn idle(&self, end: Instant) -> Option<Idle<DB>> {
         let (mut idle, is_suspect) = self.take_idle()?;
         if !is_suspect {
@@ -184,19 +186,19 @@ impl<DB: Identify> Pool<DB> {
         None
     }
 
-    /// Closes what is idle: one connection was found dead, and a server that restarted has killed
+    /// Closes all idle connections, because one was found dead: a server that restarted has killed
     /// them all.
     pub(super) fn forget_idle(&self) {
         self.shelf().idle.clear();
     }
 
-    /// Asks whatever is idle now before it is used: a connection beside it was silent.
+    /// Has the connections that are idle now pinged before use, because another one was silent.
     pub(super) fn suspect_idle(&self) {
         self.shelf().suspected = Some(Instant::now());
     }
 
-    /// Uses no connection again that was opened before now: they lead to a server that is not wanted any
-    /// more.
+    /// Retires the connections that were opened before now: they lead to a server that is not
+    /// wanted any more.
     pub(super) fn renew(&self) {
         let mut shelf = self.shelf();
         shelf.renewed = Some(Instant::now());
@@ -224,7 +226,6 @@ impl<DB: Identify> Pool<DB> {
 }
 
 impl<DB: Identify> Lease<DB> {
-    /// The connection.
     pub(super) fn connection(&mut self) -> &mut DB::Connection {
         &mut self.connection
     }
@@ -239,18 +240,18 @@ impl<DB: Identify> Lease<DB> {
         &self.pool
     }
 
-    /// What it said last about its database.
+    /// The database that the connection named last.
     pub(super) fn identity(&self) -> Option<OriginIdentity> {
         self.said.server.identity
     }
 
-    /// When it was asked that.
+    /// When the connection was last asked for its database.
     pub(super) fn asked(&self) -> Instant {
         self.said.asked
     }
 
-    /// Notes what it says now, when it was asked again at `asked`. If that is something else than
-    /// before, a pooler has given it another server.
+    /// Notes what the connection said when it was asked again at `asked`. If the answer is another
+    /// one than before, a pooler has given the connection another server.
     pub(super) fn hear(&mut self, identity: Option<OriginIdentity>, asked: Instant) {
         let before = self.said.server;
         let server = Server { identity, ..before };
@@ -267,7 +268,7 @@ impl<DB: Identify> Lease<DB> {
         let _ = self.connection.close().await;
     }
 
-    /// Leaves the connection to others. It must be ready for a next statement.
+    /// Puts the connection back among the idle ones. It must be ready for a next statement.
     pub(super) fn give_back(self) {
         let Self { connection, pool, said, opened, .. } = self;
         let mut shelf = pool.shelf();

@@ -1,10 +1,10 @@
 //! Postgres as the origin.
 //!
-//! The server itself makes the JSON (`row_to_json`), so that every type, also those that this host
-//! has never heard of, is spelled as Postgres spells it.
+//! The server itself makes the JSON (`row_to_json`), so that every type, known to this host or not,
+//! is spelled as Postgres spells it.
 //!
-//! A read runs in a read-only transaction, and what it did to its session is taken back (see
-//! `frame`). Which functions a statement may call is up to the database role.
+//! A read runs in a read-only transaction, and what it did to its session is undone (see `frame`).
+//! Which functions a statement may call is up to the database role.
 
 mod address;
 mod bind;
@@ -48,12 +48,13 @@ use read::{Author, Names, Question};
 use transaction::PostgresTransaction;
 use write::Done;
 
-/// How often a new connection is opened, while there is something to do, to see where the address leads: for so
-/// long reads stay with a server that was left without a word and goes on answering. A login is work for a server,
-/// and hosts may be many.
+/// How often, while there is something to do, a new connection is opened to see where the address
+/// leads. For so long at most, reads stay with a server that the address has left and that still
+/// answers. A shorter interval would cost servers too many logins, as hosts may be many.
 const LOOKED_EVERY: Duration = Duration::from_secs(5);
 
-/// Connections for questions: one that waits for a server that hangs, and one for everybody else.
+/// Connections for questions: one may wait for a server that hangs while another one serves the
+/// next question.
 const MAX_QUESTIONS: u32 = 2;
 
 /// A Postgres database.
@@ -63,9 +64,9 @@ pub struct PostgresOrigin {
     questions: Arc<Pool<Postgres>>,
     newest: Arc<Newest>,
     lending: Arc<Lending>,
-    /// The server that the last write met does not write.
+    /// Whether the server that the last write met refuses to write.
     is_read_only: AtomicBool,
-    /// The statement timeout that the sessions have without being told.
+    /// The statement timeout that a session has from its beginning.
     session_deadline: Duration,
 }
 
@@ -92,18 +93,19 @@ impl PostgresOrigin {
         })
     }
 
-    /// A connection; and somebody looks where the address leads, if nobody has for a while.
+    /// A connection. If no connection was opened for `LOOKED_EVERY`, a look at where the address
+    /// leads is started beside it.
     async fn lease(
         &self,
         pool: &Arc<Pool<Postgres>>,
         patience: Patience,
     ) -> Result<Lease<Postgres>, OriginError> {
-        // Lent connections are asked themselves.
+        // Lent connections are asked in their own transactions (`ASKED_EVERY`).
         if !self.lending.is_lent() && self.newest.begins_look(LOOKED_EVERY) {
             let (questions, within) = (Arc::clone(&self.questions), self.session_deadline);
             tokio::spawn(async move {
                 if let Err(error) = questions.look(within).await {
-                    tracing::debug!(%error, "where the origin's address leads can't be seen");
+                    tracing::debug!(%error, "can't see where the origin's address leads now");
                 }
             });
         }
@@ -125,7 +127,7 @@ impl PostgresOrigin {
 
     /// What begins a write's transaction.
     fn begin_write(&self, patience: Patience) -> String {
-        // Said in each transaction: what a session is given at its start, a pooler may drop.
+        // Set in each transaction: a pooler may drop what a session was given at its start.
         let idle = millis(WRITE_IDLE_LIMIT);
         let mut sql = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}");
         if let Some(limit) = self.own_timeout(patience) {
@@ -135,7 +137,8 @@ impl PostgresOrigin {
         sql
     }
 
-    /// Runs a write and leaves its transaction open; whether another try may do.
+    /// Runs a write and leaves its transaction open. With an error, true if another attempt may
+    /// succeed.
     async fn attempt_write(
         &self,
         what: (&WriteStatement, &[Value], &[String]),
@@ -153,7 +156,7 @@ impl PostgresOrigin {
             Ok((Done { rows, returned, missing }, (xid, identity), asked)) => {
                 lease.hear(identity, asked);
                 if self.is_read_only.swap(false, Ordering::AcqRel) {
-                    // Another server has taken the place: nobody shall ask the former one.
+                    // The address leads to another server now: the former one shall not be asked.
                     self.reads.renew();
                     self.questions.renew();
                 }
@@ -209,8 +212,9 @@ impl PostgresOrigin {
         }
     }
 
-    /// Does with the connection what the failure asks for. True: nothing was attempted yet, and another
-    /// connection, or the same one taken for a lent one, may do.
+    /// Gives the connection back or closes it, as the failure demands. True if nothing was
+    /// attempted yet and another attempt may succeed: on another connection, or on one taken for
+    /// lent.
     fn settle(&self, failure: &Failure, lease: Lease<Postgres>) -> bool {
         if failure.connection == Condition::Shared && !self.lending.is_lent() {
             self.lending.note();
@@ -219,8 +223,9 @@ impl PostgresOrigin {
         failure.settle(lease)
     }
 
-    /// The statement timeout to set, if that of the session will not do: the deadline is another
-    /// one, or waiting has used up a good part of it.
+    /// The statement timeout to set; `None` if the session's own will do. It will not if the
+    /// session is lent, the deadline is longer, or waiting has used up more than an eighth of the
+    /// session's.
     fn own_timeout(&self, patience: Patience) -> Option<Duration> {
         let (left, session) = (patience.left(), self.session_deadline);
         (self.lending.is_lent() || left > session || left < session * 7 / 8).then_some(left)
@@ -341,7 +346,7 @@ async fn simple(
     done.map(|_| ()).map_err(|e| classify(e, patience.deadline()))
 }
 
-/// Postgres' unit for timeouts; at least 1, since 0 means none.
+/// Milliseconds, Postgres' unit for timeouts; at least 1, since 0 means no timeout.
 fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
 }

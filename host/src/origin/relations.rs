@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// A table. A partition, or a table that inherits, counts as the one at the top: a change of either
-/// may be a change of what is read through the other.
+/// A table. A partition, or a table that inherits, counts as the table at the top of its tree: a
+/// change of one may be a change of what is read through the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 pub struct Table {
     /// The schema; `main` in SQLite.
@@ -16,9 +16,9 @@ pub struct Table {
 /// The columns of a table that a statement touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Columns {
-    /// Every one, or it can't be told which.
+    /// Every column, or it can't be told which.
     All,
-    /// These; none at all where only the rows themselves count (`SELECT count(*)`).
+    /// These; empty where only the rows themselves count (`SELECT count(*)`).
     Some(BTreeSet<String>),
 }
 
@@ -48,9 +48,9 @@ pub struct Change {
     pub inserts: bool,
     /// Rows may disappear.
     pub deletes: bool,
-    /// The columns that may get other values. What a trigger does to them beside is not among them.
+    /// The columns that may get other values. Those that a trigger changes are not among them.
     pub updates: Columns,
-    /// What does it.
+    /// What changes the table.
     pub cause: Cause,
 }
 
@@ -59,10 +59,10 @@ pub struct Change {
 pub enum Cause {
     /// The statement itself.
     Statement,
-    /// A foreign key deletes or updates the rows that refer to a changed one. Its name; None: the
-    /// database does not tell it.
+    /// A foreign key, which deletes or updates the rows that refer to a changed one. Holds its
+    /// name; `None` if the database does not tell it.
     ForeignKey(Option<String>),
-    /// A trigger, by its name, into which the database lets one look.
+    /// A trigger whose program the database shows. Holds its name.
     Trigger(String),
 }
 
@@ -92,14 +92,16 @@ pub enum Unseen {
         /// Its name.
         name: String,
     },
-    /// A function may read, or in a write change, anything. The name is with its arguments' types.
+    /// A function may read anything and, in a write, change anything. The name has the types of its
+    /// arguments.
     Function(String),
-    /// The statement as a whole can't be looked into, for this reason.
+    /// The statement as a whole can't be analysed, for this reason.
     Statement(String),
 }
 
 impl Table {
-    /// Whether a person means it by this name: its own, or with its schema before that.
+    /// Whether a configuration means this table by `name`: its own name, alone or after its schema
+    /// and a dot.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         match name.split_once('.') {
@@ -110,18 +112,16 @@ impl Table {
 }
 
 impl Columns {
-    /// These.
     #[cfg(feature = "sqlite")]
     pub(super) fn some(names: impl IntoIterator<Item = String>) -> Self {
         Self::Some(names.into_iter().collect())
     }
 
-    /// No column.
     pub(super) fn none() -> Self {
         Self::Some(BTreeSet::new())
     }
 
-    /// Whether there is none.
+    /// Whether no column is among them.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
@@ -130,7 +130,7 @@ impl Columns {
         }
     }
 
-    /// Whether one column is in both.
+    /// Whether at least one column is in both.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
@@ -139,7 +139,7 @@ impl Columns {
         }
     }
 
-    /// Adds those of another; true: they were not all there.
+    /// Adds the columns of another set. True if at least one of them is new.
     pub(super) fn add(&mut self, other: &Self) -> bool {
         match (&mut *self, other) {
             (Self::All, Self::All | Self::Some(_)) => false,
@@ -157,13 +157,13 @@ impl Columns {
 }
 
 impl Change {
-    /// Nothing yet.
+    /// A change that does nothing yet.
     pub(super) fn nothing(cause: Cause) -> Self {
         Self { inserts: false, deletes: false, updates: Columns::none(), cause }
     }
 
-    /// Adds another change of the same table, whose cause stays that of the first; true: it was not
-    /// all there.
+    /// Adds another change of the same table; the cause stays the first one's. True if something of
+    /// it is new.
     pub(super) fn add(&mut self, other: &Self) -> bool {
         let is_new = (other.inserts && !self.inserts) || (other.deletes && !self.deletes);
         self.inserts |= other.inserts;
@@ -171,8 +171,8 @@ impl Change {
         self.updates.add(&other.updates) | is_new
     }
 
-    /// Whether what uses the table like this may be answered otherwise afterwards. Rows that appear
-    /// or disappear concern everybody.
+    /// Whether a read that uses the table in this way may be answered otherwise after the change.
+    /// Rows that appear or disappear concern every read of the table.
     #[must_use]
     pub fn concerns(&self, usage: &Usage) -> bool {
         self.inserts || self.deletes || self.updates.overlaps(&usage.columns)
@@ -190,7 +190,7 @@ impl Footprint {
 }
 
 impl Changes {
-    /// Notes a change; true: it was not known.
+    /// Notes a change. True if something of it is new.
     pub(super) fn add(&mut self, table: Table, change: &Change) -> bool {
         let nothing = || Change::nothing(change.cause.clone());
         let is_new = !self.tables.contains_key(&table);
@@ -198,7 +198,7 @@ impl Changes {
     }
 }
 
-/// Without the schema where it is the one that everybody has.
+/// Leaves out the schema if it is the default one.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if ["public", "main"].contains(&self.schema.as_str()) {

@@ -1,4 +1,4 @@
-//! Rows on their way out, collected within the limit: as JSON, and as the texts that names need.
+//! Collects the rows of an answer, up to the limit: as JSON, and as the texts that names need.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ impl Body {
     /// Adds a row: a JSON object. With `Rows::One`, rows after the first are ignored.
     ///
     /// # Errors
-    /// `TooLarge`.
+    /// `TooLarge` if the answer passes [`BODY_LIMIT`].
     pub(super) fn push(&mut self, row: &[u8]) -> Result<(), OriginError> {
         match (self.rows, self.is_empty) {
             (Rows::One, false) => return Ok(()),
@@ -42,7 +42,7 @@ impl Body {
         Ok(())
     }
 
-    /// Whether rows to come change nothing.
+    /// Whether further rows would change nothing.
     #[cfg(feature = "sqlite")]
     pub(super) fn is_complete(&self) -> bool {
         match self.rows {
@@ -51,7 +51,7 @@ impl Body {
         }
     }
 
-    /// The answer; None: `Rows::One` and no row.
+    /// The answer. `None` if one row was asked for and none came.
     pub(super) fn finish(mut self) -> Option<Bytes> {
         match self.rows {
             Rows::One if self.is_empty => return None,
@@ -88,7 +88,7 @@ impl<'a> Texts<'a> {
     /// Adds a row: a text for each of the asked columns.
     ///
     /// # Errors
-    /// `TooLarge`.
+    /// `TooLarge` if the texts together pass [`BODY_LIMIT`].
     pub(super) fn push(&mut self, row: impl Iterator<Item = Text>) -> Result<(), OriginError> {
         if self.asked.is_empty() {
             return Ok(());
@@ -114,7 +114,7 @@ impl<'a> Texts<'a> {
         Ok(())
     }
 
-    /// Says of every asked column that there is none.
+    /// Marks every asked column as missing.
     pub(super) fn miss_all(&mut self) {
         self.is_missing.fill(true);
     }

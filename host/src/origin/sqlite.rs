@@ -65,7 +65,8 @@ const PLANS_LIMIT: usize = 1024;
 /// A SQLite file.
 pub struct SqliteOrigin {
     reads: Arc<Pool<Sqlite>>,
-    /// SQLite has one writer at a time; waiting for it here is fair, and waiting there is not.
+    /// SQLite has one writer at a time. Waiting in this pool is fair, waiting for SQLite's lock is
+    /// not.
     writer: Arc<Pool<Sqlite>>,
     /// For what is asked of the file beside reads and writes.
     questions: Arc<Pool<Sqlite>>,
@@ -97,7 +98,7 @@ impl SqliteOrigin {
         Ok(Self {
             questions: Pool::new(read_only.clone(), 1, &newest),
             reads: Pool::new(read_only, options.max_loads, &newest),
-            // Readers and the writer don't wait for each other in this mode, which stays with the file.
+            // In this mode, which the file keeps, readers and the writer don't wait for each other.
             writer: Pool::new(connect.clone().journal_mode(SqliteJournalMode::Wal), 1, &newest),
             options: connect,
             newest,
@@ -232,14 +233,14 @@ impl Origin for SqliteOrigin {
         let work = self.read(&mut lease, read, values, columns, patience);
         let fetched = patience.guard(work).await;
         if fetched.as_ref().err().is_none_or(Failure::is_usable) {
-            // If that fails, closing the connection ends the transaction.
+            // If the rollback fails, closing the connection ends the transaction.
             let _ = end(lease, "ROLLBACK", patience).await;
         }
         fetched.map_err(|failure| failure.error)
     }
 
-    /// No different from a read of the configuration: the file is open for reading alone, and what
-    /// begins with SELECT, WITH or VALUES has no way to change its connection.
+    /// Runs like a read of the configuration: the file is open for reading alone, and a statement
+    /// that begins with SELECT, WITH or VALUES can't change its connection.
     async fn query(
         &self,
         read: &ReadStatement,
@@ -267,7 +268,7 @@ impl Origin for SqliteOrigin {
             }
             Err(failure) => {
                 if failure.is_usable() {
-                    // If that fails too, closing the connection rolls back.
+                    // If the rollback fails too, closing the connection rolls back.
                     let _ = end(lease, "ROLLBACK", patience).await;
                 }
                 Err(failure.error)
@@ -300,7 +301,7 @@ impl Origin for SqliteOrigin {
         let mut lease = self.questions.lease(patience.left()).await?;
         let work = async {
             let _alarm = Alarm::set(lease.connection(), patience).await?;
-            // Opening a file reads nothing of it; this does.
+            // Opening a file reads nothing of it; this statement does.
             command(lease.connection(), "SELECT 1 FROM sqlite_schema LIMIT 1", patience).await
         };
         patience.guard(work).await.map_err(|failure| failure.error)?;
@@ -308,7 +309,7 @@ impl Origin for SqliteOrigin {
         Ok(())
     }
 
-    /// Opens the file again: what a commit in doubt has left is decided by then.
+    /// Opens the file again: by then SQLite has decided what becomes of a commit in doubt.
     async fn has_ended(&self, _xid: Xid) -> Result<bool, OriginError> {
         if self.doubts.are_open() {
             return Ok(false);

@@ -2,13 +2,13 @@
 //!
 //! The rules are those of the databases' own scanners: PostgreSQL's `scan.l`
 //! (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>) and SQLite's `tokenize.c`
-//! (<https://sqlite.org/lang_expr.html>). What they would refuse is taken apart somehow.
+//! (<https://sqlite.org/lang_expr.html>). A text that they would refuse gives some tokens too.
 
-/// Whose rules.
+/// The database whose rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// `has_backslashes`: in a plain `'…'` a backslash escapes, which the setting
-    /// `standard_conforming_strings = off` says.
+    /// `has_backslashes` says that a backslash escapes in a plain `'…'`, as under the setting
+    /// `standard_conforming_strings = off`.
     Postgres {
         has_backslashes: bool,
     },
@@ -40,7 +40,7 @@ pub(super) struct Token<'s> {
 }
 
 impl Token<'_> {
-    /// Whether it is this keyword. A quoted name is none.
+    /// Whether it is this keyword. A quoted name is no keyword.
     pub(super) fn is(&self, keyword: &str) -> bool {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
@@ -50,7 +50,7 @@ impl Token<'_> {
         self.kind == Kind::Symbol && self.text == symbol
     }
 
-    /// The name that it spells, as Postgres folds it. None: it is no name.
+    /// The name that it spells, as Postgres folds it; `None` if it is no name.
     pub(super) fn name(&self) -> Option<String> {
         match self.kind {
             Kind::Word => Some(self.text.to_ascii_lowercase()),
@@ -86,7 +86,7 @@ pub(super) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<'_>> {
     tokens
 }
 
-/// What the text begins with, and its length in bytes. None: a blank or a comment.
+/// What the text begins with, and its length in bytes; `None` for a blank or a comment.
 fn token(text: &str, first: char, dialect: Dialect) -> (Option<Kind>, usize) {
     let is_postgres = dialect != Dialect::Sqlite;
     let until = |end: &str, from: usize| {
@@ -95,7 +95,7 @@ fn token(text: &str, first: char, dialect: Dialect) -> (Option<Kind>, usize) {
             .map_or(text.len(), |at| from + at + end.len())
     };
     match first {
-        // Other blanks are parts of names to both.
+        // Both databases take other blanks for parts of names.
         c if c.is_ascii_whitespace() || c == '\u{b}' => (None, 1),
         '-' if text.starts_with("--") => (None, line(text)),
         '/' if text.starts_with("/*") && is_postgres => (None, nested_comment(text)),
@@ -147,8 +147,8 @@ fn dollar(text: &str, is_postgres: bool) -> (Option<Kind>, usize) {
     (Some(Kind::Literal), length)
 }
 
-/// A literal in single quotes, the first of which is at `open`. In Postgres another one in a later
-/// line continues it, under the same rules.
+/// The end of a literal in single quotes, the first of which is at `open`. In Postgres a literal in
+/// a later line continues it, under the same rules.
 fn string(text: &str, open: usize, escapes: bool, may_continue: bool) -> usize {
     let bytes = text.as_bytes();
     let mut at = open + 1;
@@ -183,7 +183,7 @@ fn continuation(text: &str) -> Option<usize> {
     }
 }
 
-/// To the end of the line, which is not part of it.
+/// The length up to the end of the line, which is not part of it.
 fn line(text: &str) -> usize {
     text.find(['\n', '\r']).unwrap_or(text.len())
 }
@@ -206,7 +206,7 @@ fn nested_comment(text: &str) -> usize {
     text.len()
 }
 
-/// A name in quotes; a doubled one is part of it.
+/// The length of a name in quotes; a doubled quote is part of the name.
 fn quoted(text: &str, quote: char) -> usize {
     let mut at = 1;
     while let Some(found) = text[at..].find(quote) {

@@ -1,8 +1,8 @@
 //! Typed parameters: from text (a query string) and from JSON (a body), to one canonical text each.
 //!
 //! Two spellings of one value (`42`, `042`, `+42`) must name one key; so the host parses every
-//! parameter to its type and hands the policy the canonical text. The same text is what the
-//! drivers bind: what a key names is what the database was asked for.
+//! parameter to its type and hands the policy the canonical text. The drivers bind the same text,
+//! so a key names what the database was asked for.
 
 mod canonical;
 mod from_json;
@@ -24,8 +24,8 @@ pub struct Value {
     canonical: Option<String>,
 }
 
-/// Why a text or a JSON value is no value of a type. A sentence that says what would be; it repeats
-/// at most 40 characters of the value.
+/// Why a text or a JSON value is no value of a type: a sentence that says what would be one. It
+/// repeats at most 40 characters of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(pub String);
@@ -37,7 +37,7 @@ impl Value {
         Self { ty, canonical: None }
     }
 
-    /// Parses a text, as it comes in a query string. None: null.
+    /// Parses a text, as it comes in a query string. `None` is SQL's null.
     ///
     /// White space around anything but `text` is ignored. Arrays are written as JSON (`[1,2,null]`).
     ///
@@ -54,7 +54,7 @@ impl Value {
     /// lost digits there is refused for `numeric` and the integers.
     ///
     /// # Errors
-    /// The value is none of the type.
+    /// The value is no value of the type.
     pub fn from_json(ty: ParamType, value: &serde_json::Value) -> Result<Self, InvalidValue> {
         Ok(Self { ty, canonical: from_json::canonical(ty, value)? })
     }
@@ -65,7 +65,7 @@ impl Value {
         self.ty
     }
 
-    /// The one text of this value. None: null.
+    /// The one text of this value; `None` for SQL's null.
     #[must_use]
     pub fn canonical(&self) -> Option<&str> {
         self.canonical.as_deref()
@@ -79,7 +79,7 @@ impl From<i64> for Value {
     }
 }
 
-/// `text` is no `ty`, because of what `expected` says.
+/// The error that `text` is no `ty`; `expected` says why, or what would be one.
 fn refused(ty: ParamType, text: &str, expected: &str) -> InvalidValue {
     InvalidValue(format!("`{}` is no {ty}: {expected}", excerpt(text)))
 }

@@ -1,14 +1,14 @@
-//! Rows in batches: a policy is asked for so few at a time that no number of rows makes a call of it long.
-//! The rows are a client's doing, and what they cost is not held against the policy.
+//! Rows in batches: one call gives a policy so few rows that no number of rows makes a call long.
+//! The number of rows is a client's doing, so what they cost is not held against the policy.
 
-/// Rows of one call. An interpreter needs a tenth of a millisecond for each.
+/// Most rows of one call. An interpreter needs a tenth of a millisecond for each.
 const ROWS: usize = 64;
 
-/// Bytes of one call.
+/// Most bytes of one call.
 const BYTES: usize = 256 << 10;
 
-/// The largest row that a policy is asked about, in bytes: it fits several times into the memory of any
-/// instance.
+/// The largest row that a policy is asked about, in bytes. It fits several times into the memory of
+/// any instance.
 pub const ROW_LIMIT: usize = 1 << 20;
 
 /// Parts of `rows`, in their order, of at most `ROWS` rows and `BYTES` bytes or of one row.

@@ -1,12 +1,13 @@
-//! Rows that a statement returned, as a policy is told of them.
+//! The rows that a statement returned, in the form in which a policy gets them.
 
 use super::{Argument, Change, Column, ColumnValue, RowChange};
 
-/// What stands before the name of a column that a statement returns as the row had it before the
-/// write: `RETURNING t.team_id, o.team_id AS "old.team_id"`.
+/// The prefix of a column's name that says that the statement returns the column as the row had it
+/// before the write: `RETURNING t.team_id, o.team_id AS "old.team_id"`.
 pub const OLD: &str = "old.";
 
-/// A row that a write returned: columns named `old.x` are the row as it was, the others as it is.
+/// A row that a write returned: columns named `old.x` belong to the row as it was, the others to
+/// the row as it is.
 pub fn row_change(columns: impl IntoIterator<Item = Argument>) -> RowChange {
     let mut change = RowChange { before: Vec::new(), after: Vec::new() };
     for Argument { name, value } in columns {

@@ -57,7 +57,7 @@ pub trait Policy: Send + Sync {
     /// Names a read.
     ///
     /// # Errors
-    /// [`Trap`] when the policy gave no answer. A [`Refusal`] is an answer.
+    /// [`Trap`] if the policy gave no answer. A [`Refusal`] is an answer.
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap>;
 
     /// The tags that depend on the loaded rows.
@@ -82,10 +82,10 @@ pub trait Policy: Send + Sync {
     /// As [`Policy::plan`].
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap>;
 
-    /// Prepares for many calls at once. It changes no answer.
+    /// Prepares for many calls at once. No answer changes.
     fn warm(&self) {}
 
-    /// Lets go of what only speed needs: few calls will follow. It changes no answer.
+    /// Releases what is kept for speed alone, since few calls will follow. No answer changes.
     fn cool(&self) {}
 }
 

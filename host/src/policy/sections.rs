@@ -1,4 +1,4 @@
-//! Custom sections of WebAssembly files: read, appended, left out.
+//! Custom sections of WebAssembly files: finding, appending and leaving out.
 
 use std::borrow::Cow;
 

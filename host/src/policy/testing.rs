@@ -22,7 +22,7 @@ pub(super) struct Wat {
     pub(super) wit: String,
     pub(super) name: &'static str,
     pub(super) version: &'static str,
-    /// Declarations at the head: imports, data, functions.
+    /// Declarations at the head of the module: imports, data, functions.
     pub(super) head: &'static str,
     pub(super) pages: u32,
     pub(super) configure: &'static str,
@@ -65,15 +65,16 @@ impl Wat {
         examine(&engine(), &self.component(), &conditions()).unwrap()
     }
 
-    /// What stands before the names of functions: `corral:policy/decisions@0.2.0#`.
+    /// The prefix of the names of exported functions: `corral:policy/decisions@0.2.0#`.
     fn interface(&self) -> String {
         let package = self.wit.lines().find_map(|line| line.strip_prefix("package "));
         let (package, version) = package.unwrap().trim_end_matches(';').split_once('@').unwrap();
         format!("{package}/decisions@{version}#")
     }
 
-    /// The signatures are the contract's, flattened as the canonical ABI prescribes. 16: name,
-    /// 64: version, 512: key, 1024: answers of `plan`, 1152: turns, 8192: arguments.
+    /// The signatures are the contract's, flattened as the canonical ABI prescribes. Addresses in
+    /// memory: 16 for the name, 64 for the version, 512 for the key, 1024 for answers of `plan`,
+    /// 1152 for turns, 8192 for arguments.
     fn text(&self) -> String {
         let Self { head, pages, name, version, configure, plan, step, .. } = self;
         let at = self.interface();
@@ -111,7 +112,8 @@ impl Wat {
     }
 }
 
-/// A step that asks the origin whatever happens, answers what it brings and fails when it fails.
+/// A step that asks the origin at every event, answers what the origin brings and fails if it
+/// fails.
 pub(super) const LOAD_AND_ANSWER: &str = "
     (i32.store8 (i32.const 1168) (select (i32.const 8)
         (select (i32.const 6) (i32.const 4) (i32.ge_u (local.get 7) (i32.const 7)))
@@ -185,7 +187,7 @@ const KEY: &str = r#"
 "#;
 
 pub(super) fn engine() -> Engine {
-    // However slow the machine is, the gate gets to its end.
+    // The gate comes to its end however slow the machine is.
     let limits = Limits { gate: std::time::Duration::from_secs(60), ..Limits::default() };
     Engine::new(limits).unwrap()
 }
@@ -198,7 +200,7 @@ pub(super) fn entities() -> Vec<Entity> {
     ]
 }
 
-/// [`entities`], and settings that say nothing.
+/// [`entities`] and empty settings.
 pub(super) fn conditions() -> Conditions {
     Conditions::of(Configuration { entities: entities(), ..Configuration::default() })
 }
@@ -212,7 +214,7 @@ pub(super) fn first_step() -> (Memo, Moment, Event) {
     (memo, Moment { elapsed_ms: 0, left_ms: 1_000, entropy: 7 }, Event::Absent)
 }
 
-/// The built-in policy, with what a turn does altered.
+/// The built-in policy with other actions.
 pub(super) struct Altered(pub(super) Arc<dyn Policy>, pub(super) fn(Event, Turn) -> Action);
 
 impl Policy for Altered {
@@ -271,7 +273,7 @@ pub(super) fn builtin_over(settings: Value, item: impl FnOnce(&mut Entity)) -> A
     Arc::clone(passed.pool()) as Arc<dyn Policy>
 }
 
-/// A read of such an entity.
+/// A read of an entity with one parameter, `id`.
 pub(super) fn read_of(entity: &str, id: Option<&str>) -> Request {
     let argument = |id: &str| Argument { name: "id".to_owned(), value: Some(id.to_owned()) };
     Request {

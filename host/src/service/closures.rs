@@ -21,10 +21,10 @@ use super::requests::{Arguments, RequestError, typed};
 /// Why [`Corral::get_or_load`] gave no value.
 #[derive(Debug, thiserror::Error)]
 pub enum ClosureError {
-    /// As every read may fail.
+    /// The read failed, as every read may.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// What is stored is not what the caller expects: another type was stored under this entity.
+    /// The stored value does not have the type that the caller expects.
     #[error("the stored value is of another type: {0}")]
     Type(#[from] serde_json::Error),
 }
@@ -63,15 +63,15 @@ where
 
 impl Corral {
     /// The value of `entity` for these `arguments`, from the store or from `load`, which runs once
-    /// for everybody who asks meanwhile on any host. None: it does not exist, which is remembered
-    /// for the entity's negative lifetime.
+    /// for all callers that ask meanwhile on any host. `None` if the value does not exist, which is
+    /// remembered for the entity's negative lifetime.
     ///
     /// The entity is one of the configuration; it needs no statement. `load` may be called more
-    /// than once: again when a tag of its value was invalidated while it ran.
+    /// than once: again if a tag of its value was invalidated while it ran.
     ///
     /// # Errors
-    /// [`ClosureError`]; an error of `load` arrives as the request's, unless the entity allows a
-    /// stale value then.
+    /// [`ClosureError`]; an error of `load` arrives as [`ClosureError::Request`], unless the entity
+    /// allows a stale value in its place.
     pub async fn get_or_load<T, F, Fut, E>(
         &self,
         entity: &str,

@@ -1,11 +1,11 @@
-//! The configuration as the gate looks at it.
+//! The conditions under which the gate examines a candidate, made from the configuration.
 
 use std::sync::Arc;
 
 use crate::config::{Config, QueryConfig};
 use crate::policy::prove::gate::{Conditions, QueryConditions};
 
-/// The conditions under which a candidate is examined for this configuration, with nothing hot.
+/// The conditions under which a candidate is examined for this configuration, without hot reads.
 #[must_use]
 pub fn conditions(config: &Config) -> Conditions {
     let entities = config.entities.values();
@@ -18,7 +18,7 @@ pub fn conditions(config: &Config) -> Conditions {
 }
 
 fn query(query: &QueryConfig) -> QueryConditions {
-    // At most thirty days, as every duration of a configuration.
+    // Fits: every duration of a configuration is at most thirty days.
     let ttl_ms = u32::try_from(query.ttl.as_millis()).unwrap_or(u32::MAX);
     QueryConditions { ttl_ms, deadline: query.deadline }
 }

@@ -1,5 +1,5 @@
-//! An edition: what one configuration says of reads, writes, and who may make them. It is exchanged whole, as
-//! a policy is; a request keeps the one that it began with.
+//! An edition: what one configuration says about reads, writes, and access to them. An edition is
+//! exchanged as a whole, like a policy; a request keeps the edition that it began with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{RequestError, query, tags};
 pub(crate) struct Edition {
     pub(super) config: Arc<Config>,
     pub(super) entities: BTreeMap<String, Arc<Bound>>,
-    /// Ad-hoc queries, as an entity.
+    /// The definition that stands for all ad-hoc queries.
     pub(super) query: Arc<Definition>,
     pub(super) tags: tags::Templates,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Edition {
 pub(super) struct Bound {
     pub(super) entity: Arc<EntityConfig>,
     pub(super) definition: Arc<Definition>,
-    /// `None` if it has no statement: the program binds a closure.
+    /// How the entity is loaded; `None` if it has no statement and the program binds a closure.
     pub(super) loader: Option<Arc<dyn Loader>>,
     pub(super) writes: BTreeMap<String, Arc<WriteStatement>>,
 }
@@ -40,7 +40,7 @@ impl Edition {
         }
     }
 
-    /// What it was made of.
+    /// The configuration that the edition was made of.
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -50,7 +50,7 @@ impl Edition {
         self.entities.get(name).ok_or_else(|| RequestError::UnknownEntity(name.to_owned()))
     }
 
-    /// What it reads by.
+    /// The definitions of all entities, and that of ad-hoc queries.
     pub(super) fn definitions(&self) -> Vec<Arc<Definition>> {
         let entities = self.entities.values().map(|bound| Arc::clone(&bound.definition));
         entities.chain([Arc::clone(&self.query)]).collect()

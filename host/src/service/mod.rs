@@ -1,7 +1,7 @@
 //! Corral as a library: one host, built from a configuration.
 //!
 //! Order of calls: [`Corral::start`], then reads, writes and invalidations from any task, then
-//! [`Corral::shutdown`]. The binary's HTTP face is a thin layer over this.
+//! [`Corral::shutdown`]. The binary's HTTP face is a thin layer over this module.
 
 mod closures;
 mod conditions;
@@ -58,14 +58,14 @@ pub use tags::{FilledTag, GivenTag};
 /// How often the near cache is swept.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// How long giving leases back and telling those who wait may take at the end: a few round trips
-/// to the store. A store that is away keeps nobody from ending.
+/// How long giving leases back and answering waiting requests may take at the end: a few round trips to the
+/// store. A store that can't be reached must not keep a host from ending.
 pub const FAREWELL: Duration = Duration::from_millis(250);
 
 /// How long a start waits for the store: a few round trips, so that the first reads find it trusted.
 const FIRST_BEAT: Duration = Duration::from_millis(250);
 
-/// How often an ending host looks whether it is idle: short beside any load.
+/// How often an ending host looks whether it is idle: much shorter than any load.
 const IDLE_LOOK: Duration = Duration::from_millis(5);
 
 /// One host: a policy, a store, an origin, and the cache between them. Cheap to clone.
@@ -77,9 +77,9 @@ pub struct Corral {
 struct Inner {
     /// The configuration in force.
     edition: ArcSwap<Edition>,
-    /// One configuration after the other.
+    /// Held during a reload, so that configurations come into force one after the other.
     reloading: tokio::sync::Mutex<()>,
-    /// The configuration's file.
+    /// The watch on the configuration's file.
     watched: std::sync::Mutex<Option<Watch>>,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
@@ -89,35 +89,35 @@ struct Inner {
     policies: Policies,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
-    /// It has been ready.
+    /// Whether the host may take requests: it could store once, or has waited long enough for it.
     begun: AtomicBool,
     started: Instant,
     tasks: std::sync::Mutex<JoinSet<()>>,
-    /// The entities that `corral check` refuses.
+    /// The entities that are served although `corral check` refuses them.
     misfits: statements::Misfits,
 }
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The engine that runs policies.
+    /// The engine that runs policies does not start.
     #[error("the policy engine does not start: {0}")]
     Engine(#[from] EngineError),
-    /// The component's file.
+    /// The component's or the configuration's file can't be read or watched.
     #[error("{path}: {error}")]
     Component {
         /// The file.
         path: String,
-        /// Why it can't be read or watched.
+        /// Why the file can't be read or watched.
         error: String,
     },
     /// The policy did not pass the gate.
     #[error("the policy is refused\n{0}")]
     Policy(Box<gate::Rejection>),
-    /// The store's address.
+    /// The store's address can't be used.
     #[error("store.url: {0}")]
     Store(StoreError),
-    /// The origin's address.
+    /// The origin's address can't be used.
     #[error("origin.url: {0}")]
     Origin(#[from] origin::ConnectError),
 }
@@ -133,10 +133,10 @@ impl Corral {
         Self::start_with(config, store).await
     }
 
-    /// The same over a store of the caller's.
+    /// Builds a host like [`Corral::start`], over a store of the caller's.
     ///
     /// # Errors
-    /// As [`Corral::start`].
+    /// Like [`Corral::start`].
     pub async fn start_with(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
         let origin = connect_origin(&config)?;
         let queries = connect_queries(&config)?;
@@ -167,7 +167,7 @@ impl Corral {
         let corral = Self { inner };
         corral.start_tasks()?;
         let first_beat = corral.inner.cache.trust().judged();
-        // A store that does not answer keeps no host from starting.
+        // A store that does not answer must not keep a host from starting.
         let _in_time = timeout(FIRST_BEAT, first_beat).await;
         Ok(corral)
     }
@@ -208,13 +208,13 @@ impl Corral {
         self.inner.metrics.render(self.inner.policies.slot().calls().times())
     }
 
-    /// Counts a request whose client did not wait for its answer.
+    /// Counts a request for which the client did not wait.
     #[cfg(feature = "http")]
     pub(crate) fn note_disconnect(&self) {
         self.inner.metrics.http_disconnects.add(1);
     }
 
-    /// Ends: flights in progress may finish until `grace` is over, then they are cut off and give
+    /// Ends the host: flights in progress may finish until `grace` is over, then they are cut off and give
     /// their leases back, which takes [`FAREWELL`] at most.
     pub async fn shutdown(&self, grace: Duration) {
         self.drain();
@@ -227,8 +227,8 @@ impl Corral {
             tracing::warn!(
                 owed = standing.owed,
                 in_doubt = standing.in_doubt,
-                "stopped with invalidations that the store has not taken: what they concern may be read \
-                 stale from it until its lifetime ends; `corral flush` makes all of it untrue"
+                "stopped with invalidations that the store has not taken: the values concerned may be read \
+                 stale from it until their lifetime ends; `corral flush` makes all of them untrue"
             );
         }
         tracing::info!(finished, tidy, "stopped");
@@ -267,7 +267,7 @@ impl Corral {
 }
 
 impl Inner {
-    /// What is counted elsewhere is copied into the registry when somebody looks.
+    /// Copies what is counted elsewhere into the registry, when metrics are asked for.
     fn fold_metrics(&self) {
         let (entries, bytes) = self.cache.near_size();
         self.metrics.store_unreadable.set(self.cache.trust().unreadable());
@@ -306,13 +306,13 @@ pub(crate) fn connect_origin(
     origin::connect(&url.0, &options).map(Some)
 }
 
-/// What the configuration's file says by now of where an origin is: its password may have been rotated.
+/// How an origin's URL is read again from the configuration's file, where its password may have been rotated.
 fn again(config: &Config, url: fn(Config) -> Option<Secret>) -> Option<Again> {
     let file = config.file.clone()?;
     Some(Again::new(move || url(Config::load(&file).ok()?).map(|url| url.0)))
 }
 
-/// The origin of ad-hoc queries: connections of their own, perhaps of another role.
+/// The origin of ad-hoc queries: connections of their own, which may use another role.
 pub(crate) fn connect_queries(
     config: &Config,
 ) -> Result<Option<Arc<dyn Origin>>, origin::ConnectError> {
@@ -329,7 +329,7 @@ pub(crate) fn connect_queries(
     origin::connect(&url.0, &options).map(Some)
 }
 
-/// The time that most loads have: with it, a read needs no transaction of its own.
+/// The time that most loads have. A read with this time needs no transaction of its own.
 fn usual_deadline(config: &Config) -> Duration {
     let mut counts: BTreeMap<Duration, usize> = BTreeMap::new();
     for entity in config.entities.values() {
@@ -339,7 +339,7 @@ fn usual_deadline(config: &Config) -> Duration {
     usual.map_or(OriginOptions::default().deadline, |(deadline, _)| deadline)
 }
 
-/// Whether more than one entity loads; all ad-hoc queries together are one.
+/// Whether more than one entity loads; all ad-hoc queries together count as one.
 fn is_shared(config: &Config) -> bool {
     config.entities.len() + usize::from(config.query.enabled) > 1
 }

@@ -1,5 +1,5 @@
-//! Whether the origin answers, asked once for all who want to know: whoever reaches `/readyz` must not
-//! be able to keep the database busy.
+//! The probe: whether the origin answers. It is asked once for all requests of a moment, so that
+//! clients of `/readyz` can't keep the database busy.
 
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use tokio::time::{Instant, timeout};
 
 use crate::origin::Origin;
 
-/// Somebody waits for the answer; an origin that needs longer is not well.
+/// How long the origin may take: `/readyz` waits for the answer, and an origin that needs longer is
+/// not well.
 const BUDGET: Duration = Duration::from_secs(1);
 
-/// How long an answer is good for: short beside the time between two checks of a load balancer.
+/// How long an answer counts: less than the time between two checks of a load balancer.
 const GOOD_FOR: Duration = Duration::from_millis(500);
 
-/// The last answer. Those who come while one is awaited share it.
+/// The last answer. Requests that come while an answer is awaited share it.
 #[derive(Default)]
 pub(super) struct Probe {
     last: Mutex<Option<(Instant, bool)>>,

@@ -20,18 +20,18 @@ use super::tags::GivenTag;
 pub struct QueryRequest {
     /// One statement that reads.
     pub sql: String,
-    /// `$1`, `$2`, …: booleans, integers, floats, texts, null.
+    /// The values of `$1`, `$2`, …: booleans, integers, floats, texts, null.
     #[serde(default)]
     pub params: Vec<Json>,
     /// Tags by which the answer shall be invalidated.
     #[serde(default)]
     pub tags: Vec<GivenTag>,
-    /// How long the answer may be kept (`30s`); none: as configured.
+    /// How long the answer may be kept (`30s`); `None` for the time that is configured.
     #[serde(default)]
     pub ttl: Option<String>,
 }
 
-/// SQLSTATE of a statement that was given too few values.
+/// The SQLSTATE of a statement that was given too few values.
 const PROTOCOL_VIOLATION: &str = "08P01";
 
 impl Corral {
@@ -83,7 +83,8 @@ impl Corral {
     }
 }
 
-/// Of too few values the database says only that they do not fit the statement.
+/// The error for a rejected query. Too few values get an error of their own, since the database
+/// says only that they do not fit the statement.
 fn rejected(code: String) -> RequestError {
     if code == PROTOCOL_VIOLATION {
         let problem = "the statement takes more values";
@@ -99,7 +100,7 @@ fn query_ttl(text: &str, most: Duration) -> Result<Duration, RequestError> {
         .ok_or_else(|| problem("it is no duration; write \"30s\" or \"5m\"".to_owned()))?;
     if ttl < Duration::from_millis(1) || ttl > most {
         let most = humantime::format_duration(most);
-        return Err(problem(format!("it is to lie between 1ms and {most} (query.max_ttl)")));
+        return Err(problem(format!("it must lie between 1ms and {most} (query.max_ttl)")));
     }
     Ok(ttl)
 }
@@ -119,14 +120,14 @@ fn query_value((at, json): (usize, &Json)) -> Result<Value, RequestError> {
     })
 }
 
-/// Ad-hoc queries as one definition: the names of all of them have its digest, and its floor.
+/// The one definition of all ad-hoc queries: their names share its digest and its floor.
 pub(super) fn query_definition(config: &Config) -> Arc<Definition> {
     let entity = query_entity(&[], config.query.max_ttl, config.query.deadline);
     Definition::new(Arc::new(entity), &config.store.prefix)
 }
 
-/// What a query is to the cache. A parameter's name carries its type: `1` and `"1"` are one text, and
-/// two values.
+/// The entity that stands for a query in the cache. A parameter's name contains its type, since `1`
+/// and `"1"` have the same text and are two values.
 fn query_entity(values: &[Value], ttl: Duration, deadline: Duration) -> EntityConfig {
     let param = |(at, value): (usize, &Value)| {
         let ty = value.ty();

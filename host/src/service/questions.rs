@@ -1,5 +1,5 @@
-//! What two policies are asked when they are compared: requests that were recorded, or made from
-//! what the configuration declares.
+//! The questions for comparing two policies: requests that were recorded, or made from the
+//! declarations of the configuration.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,26 @@ use crate::policy::{Argument, Change, OLD, Request, Subject, Written, row_change
 
 use super::requests::{Arguments, RequestError, named, typed};
 
-/// Reads and writes that are made of each entity.
+/// The number of requests that are generated for each entity's read and for each write.
 const GENERATED: u32 = 100;
 
 /// A request that can't be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
-    /// A line that is no request.
+    /// A line is no request.
     #[error("line {line}: {problem}")]
     Line {
-        /// Which, from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         problem: String,
     },
-    /// A trace's numbers fit nothing that the configuration declares.
+    /// The configuration declares nothing that a trace's numbers fit.
     #[error("{0}")]
     Trace(String),
 }
 
-/// A line of a recording: a read, or with `write` a write.
+/// A line of a recording: a write if `write` is set, or else a read.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -42,7 +42,7 @@ struct Line {
     params: Map<String, Json>,
 }
 
-/// How the numbers of a trace become requests.
+/// Makes requests from the numbers of a trace.
 pub struct TraceRequests<'a> {
     entity: &'a EntityConfig,
     param: &'a Param,
@@ -70,7 +70,8 @@ pub fn generated_questions(config: &Config) -> Questions {
 /// 42}}`, and for a write `"write": "rename"` beside it.
 ///
 /// # Errors
-/// [`QuestionError::Line`] for the first that is none, or that the configuration does not know.
+/// [`QuestionError::Line`] for the first line that is no request, or of which the configuration
+/// knows nothing.
 pub fn recorded_questions(config: &Config, text: &str) -> Result<Questions, QuestionError> {
     let mut questions = empty(config);
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -94,11 +95,11 @@ pub fn recorded_questions(config: &Config, text: &str) -> Result<Questions, Ques
     Ok(questions)
 }
 
-/// A trace's numbers as reads of `entity`, by the parameter that they are: its only one unless
-/// `param` names it; the others stay the same.
+/// Takes a trace's numbers as reads of `entity`. The numbers are values of the parameter `param`,
+/// or of the only one; other parameters stay the same.
 ///
 /// # Errors
-/// [`QuestionError::Trace`] when there is no such entity or parameter.
+/// [`QuestionError::Trace`] if there is no such entity or parameter.
 pub fn trace_requests<'a>(
     config: &'a Config,
     entity: &str,
@@ -120,13 +121,14 @@ pub fn trace_requests<'a>(
 }
 
 impl TraceRequests<'_> {
-    /// The read of a thing.
+    /// The read of a number of the trace.
     #[must_use]
     pub fn read(&self, thing: u32) -> Request {
         read(self.entity, &self.values(&self.entity.params, thing))
     }
 
-    /// The write of a thing: the entity's first; none: it has none.
+    /// The write of a number of the trace, by the entity's first write; `None` if the entity has
+    /// none.
     #[must_use]
     pub fn write(&self, thing: u32) -> Option<Change> {
         let write = self.write?;
@@ -169,9 +171,9 @@ fn read(entity: &EntityConfig, values: &[Value]) -> Request {
     Request { subject, arguments: named(&entity.params, values) }
 }
 
-/// A write whose statement returned one row, as far as its touches need columns.
+/// A write; its statement returned one row if its touches need columns.
 fn change(entity: &EntityConfig, write: &WriteConfig, values: &[Value], number: u32) -> Change {
-    // What the row was is another value than what it is.
+    // Old columns get another value than new ones.
     let value = |name: &str| if name.starts_with(OLD) { number + 1 } else { number };
     let column = |name: String| {
         let value = Some(value(&name).to_string());
@@ -194,7 +196,7 @@ fn sample(params: &[Param], number: u32) -> Vec<Value> {
     params.iter().map(|param| value(param.ty, number)).collect()
 }
 
-/// A value of this type, another one for most numbers; null where a number makes none.
+/// A value of this type, different for most numbers; null if no value can be made.
 fn value(ty: ParamType, number: u32) -> Value {
     let texts = [
         number.to_string(),

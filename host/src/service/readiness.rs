@@ -1,4 +1,4 @@
-//! Whether a host should get requests, and what does not work as it should.
+//! Readiness: whether a host should get requests, and what does not work as it should.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use crate::cache::{Breaker, Standing};
 
 use super::Corral;
 
-/// A host that can't store by then serves without: its store is away, or its database.
+/// After what time a host that still can't store takes requests all the same: its store or its database can't
+/// be reached.
 const BEGINS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The answer to `GET /readyz`.
 ///
-/// A host without its store is ready: it serves from the origin. Taking every host out because
-/// their shared store is gone would make an outage of the cache an outage of the service.
+/// A host that can't reach its store is ready: it serves from the origin. Taking every host out because the
+/// shared store is gone would make an outage of the cache an outage of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// Send requests here.
+    /// Whether this host should get requests.
     pub ready: bool,
     /// The breaker of the store.
     pub store: Breaker,
@@ -57,12 +58,12 @@ impl Corral {
         if standing.strangers > 0 {
             let count = standing.strangers;
             reasons.push(format!(
-                "{count} hosts of another format are alive: writes of theirs do not reach the values of \
-                 this one"
+                "{count} hosts of another format are alive: their writes do not reach the values of this \
+                 host"
             ));
         }
         if let Some(concern) = &standing.concern {
-            reasons.push(format!("of the store's server: {concern}"));
+            reasons.push(format!("about the store's server: {concern}"));
         }
         if !origin {
             reasons.push("the origin does not answer: only stored values are served".to_owned());
@@ -76,7 +77,7 @@ impl Corral {
         }
         if standing.is_new {
             reasons.push(
-                "nothing is stored for a second: other hosts have still to learn the names"
+                "nothing is stored for a second: other hosts still have to learn the names"
                     .to_owned(),
             );
         }
@@ -84,7 +85,8 @@ impl Corral {
         Readiness { ready, store, origin, pending_invalidations, reasons }
     }
 
-    /// A host that is new takes no requests before it may store, or for so long. Later it serves all the same.
+    /// Whether the host may take requests: a new host waits until it can store, [`BEGINS_WITHIN`] at most.
+    /// Afterwards it takes requests for good.
     fn has_begun(&self, standing: &Standing) -> bool {
         let begun = &self.inner.begun;
         if standing.may_store || self.inner.started.elapsed() > BEGINS_WITHIN {
@@ -93,7 +95,7 @@ impl Corral {
         begun.load(Ordering::Acquire)
     }
 
-    /// From now on [`Corral::readiness`] says no.
+    /// From now on [`Corral::readiness`] says that the host is not ready.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Release);
     }

@@ -1,9 +1,9 @@
-//! Another configuration in the place of the one in force, as one step or not at all.
+//! Reload: puts another configuration in place of the one in force, in one step or not at all.
 //!
-//! What decides and what is decided about change together: the policy is told of the entities, so it passes
-//! the gate again under the new ones, as do those that a rollback would bring back. Whatever does not hold
-//! ends the attempt before anything has changed. Then the new names are published (race J), and one pointer
-//! moves. Requests in progress keep their edition, and with it the generation that knows its entities.
+//! The policy and the entities that it decides about change together: the policy is told of the new entities,
+//! so it passes the gate again, as do the policies that a rollback would bring back. Whatever fails, fails
+//! before anything has changed. Then the new names are published (race J), and one pointer moves. Requests in
+//! progress keep their edition, and with it the generation that knows its entities.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,28 +18,28 @@ use super::{Corral, Inner, InstallError, StartError, is_shared};
 /// What a reload did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reloaded {
-    /// The configuration is another one, and in force.
+    /// The file's configuration differs, and is in force now.
     Changed,
-    /// It says what is in force already.
+    /// The file's configuration is in force already.
     Same,
 }
 
 /// Why a configuration did not come into force. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// It was read from no file.
+    /// The configuration in force was read from no file.
     #[error("the configuration was read from no file")]
     NoFile,
-    /// It is wrong.
+    /// The configuration is wrong.
     #[error("{}", .0.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Config(#[from] ConfigErrors),
-    /// It changes what is fixed when a host starts.
+    /// The configuration changes what is fixed when a host starts.
     #[error("{} needs a restart", .0.join(", "))]
     Restart(Vec<&'static str>),
     /// The database does not accept a statement.
     #[error("{0}")]
     Statement(String),
-    /// The policy does not pass the gate under it.
+    /// The policy does not pass the gate under the configuration.
     #[error("the policy: {0}")]
     Policy(#[from] InstallError),
     /// Another policy came into force meanwhile.
@@ -75,7 +75,7 @@ impl Corral {
         let before = self.config();
         let path = before.file.clone().ok_or(ReloadError::NoFile)?;
         let mut config = Config::load(&path)?;
-        // The command fills it in where the file does not have it.
+        // The command fills `policy.cache` in where the file does not have it.
         config.policy.cache = config.policy.cache.or_else(|| before.policy.cache.clone());
         let fixed = fixed_at_start(&before, &config);
         if !fixed.is_empty() {
@@ -112,8 +112,8 @@ impl Corral {
         let (cache, joining) = (&self.inner.cache, edition.definitions());
         cache.welcome(&joining).await;
         let leaving = self.inner.edition.load().definitions();
-        // In this order: requests of the edition that is left stay with the generation that knows it, and those
-        // of the next one begin when the generation that knows that is in force.
+        // In this order: requests of the edition that is left stay with the generation that knows it, and
+        // requests of the next edition begin once the generation that knows that edition is in force.
         cache.leave_with(&leaving, told.examined());
         if policies.put_under(told).is_none() {
             cache.dismiss(&joining);
@@ -138,7 +138,8 @@ impl Corral {
         Ok(Reloaded::Changed)
     }
 
-    /// The edition in force once more, with definitions that no generation was assigned to.
+    /// Replaces the edition in force by the same one with new definitions: its old definitions have been left
+    /// with a last generation, and a reload did not succeed.
     fn renew(&self, config: &Config) {
         let edition = Edition::of(config.clone(), self.inner.origin.as_ref());
         let leaving = self.inner.edition.load().definitions();
@@ -148,7 +149,7 @@ impl Corral {
         self.inner.cache.dismiss(&leaving);
     }
 
-    /// Follows the configuration's own file, where that is asked for.
+    /// Follows the configuration's own file if `policy.watch` asks for it.
     pub(super) fn follow_configuration(&self) -> Result<(), StartError> {
         let config = self.config();
         let Some(path) = config.file.as_ref().filter(|_| config.policy.watch) else {
@@ -158,7 +159,7 @@ impl Corral {
         let watch = watch(path, move |change, _seen| {
             let Some(inner) = inner.upgrade() else { return };
             match change {
-                // What is wrong is said where it is found.
+                // `reload` logs what is wrong.
                 Ok(_read_again) => _ = runtime.block_on(Self { inner }.reload()),
                 Err(error) => tracing::warn!(%error, "the configuration's file can't be followed"),
             }
@@ -175,7 +176,7 @@ impl Corral {
 }
 
 impl Edition {
-    /// The same entities under a configuration that says the same of them.
+    /// This edition's entities under a configuration that does not change them.
     fn with(&self, config: Config) -> Self {
         let entities = self.entities.clone();
         let tags = super::tags::Templates::of(&config);
@@ -183,7 +184,7 @@ impl Edition {
     }
 }
 
-/// Who asks there, and by which password, may be another one.
+/// Whether the origin is the same; user and password may differ.
 fn is_same(old: &OriginConfig, new: &OriginConfig) -> bool {
     let OriginConfig { url, max_loads, max_writes, pooler } = new;
     leads_where(&old.url, url)
@@ -198,7 +199,7 @@ fn leads_where(old: &Option<Secret>, new: &Option<Secret>) -> bool {
     }
 }
 
-/// What differs of that which a host reads once, when it starts.
+/// The keys that differ among those that a host reads only when it starts.
 fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
     // Each key is named here, so that a new one is not forgotten.
     let Config {

@@ -1,4 +1,4 @@
-//! Requests by name: from what a client sent to what the cache works with.
+//! Requests by name: makes what the cache works with from what a client sent.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -41,24 +41,24 @@ impl Arguments<'_> {
 pub struct ReadRequest<'a> {
     /// The entity.
     pub entity: &'a str,
-    /// Its parameters.
+    /// The entity's parameters.
     pub arguments: Arguments<'a>,
-    /// The client wants a value loaded after its request began. Where the configuration does not permit
-    /// that (`access.no_cache`), it is an ordinary read.
+    /// Whether the client wants a value that is loaded after its request began. Where the configuration does
+    /// not permit that (`access.no_cache`), it is an ordinary read.
     pub no_cache: bool,
 }
 
 /// A parameter that is missing, surplus or of another type.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct InvalidArgument {
-    /// Which.
+    /// The parameter's name.
     pub parameter: String,
-    /// What is wrong with it, as a sentence.
+    /// What is wrong with the parameter, as a sentence.
     pub problem: String,
 }
 
 impl InvalidArgument {
-    /// What is wrong with a parameter; of a long name, its beginning is kept.
+    /// Says what is wrong with a parameter; only the beginning of a long name is kept.
     #[must_use]
     pub fn new(parameter: &str, problem: impl Into<String>) -> Self {
         Self { parameter: parameter.chars().take(64).collect(), problem: problem.into() }
@@ -68,32 +68,32 @@ impl InvalidArgument {
 /// Why a request was not served.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RequestError {
-    /// No entity of this name.
+    /// There is no entity of this name.
     #[error("there is no entity {0:?}")]
     UnknownEntity(String),
     /// The entity has no such write.
     #[error("the entity has no write {0:?}")]
     UnknownWrite(String),
-    /// Everything that is wrong with the parameters.
+    /// Parameters are wrong; all of them are listed.
     #[error("{} parameters are wrong", .0.len())]
     Arguments(Vec<InvalidArgument>),
-    /// The configuration does not allow it.
+    /// The configuration does not allow the request.
     #[error("{0}")]
     NotAllowed(&'static str),
-    /// No answer within this time, which the configuration sets under this key.
+    /// There was no answer within this time, which the configuration sets under this key.
     #[error("no answer within {limit:?} ({key})")]
     Late {
-        /// Where the limit is set.
+        /// The configuration's key of the limit.
         key: String,
         /// How long an answer may take.
         limit: Duration,
-        /// How long its load may take.
+        /// How long a load for the answer may take.
         load_limit: Duration,
     },
     /// The origin rejected the client's statement, with this code.
     #[error("the origin rejected the query ({0})")]
     Query(String),
-    /// The client's statement has more rows than a query may answer, in bytes.
+    /// The answer to the client's statement has more bytes than a query's may have.
     #[error("the answer to the query is larger than {0} bytes")]
     QueryTooLarge(u64),
     /// The read failed.
@@ -113,7 +113,7 @@ impl Corral {
         self.read_by(&self.edition(), request).await
     }
 
-    /// The same by an edition that was in force when the request came.
+    /// Answers a read by the edition that was in force when the request came.
     pub(crate) async fn read_by(
         &self,
         edition: &Edition,
@@ -121,7 +121,8 @@ impl Corral {
     ) -> Result<Answer, RequestError> {
         let bound = edition.entity(request.entity)?;
         let values = typed(&bound.entity.params, request.arguments)?;
-        // A browser's reload sends it without a wish of its user's.
+        // Permission is needed because a browser sends `no-cache` with every reload, without a wish of its
+        // user.
         let bypasses = request.no_cache && edition.config().access.no_cache;
         let read = sql_read(bound, values)?.bypassing(bypasses);
         self.inner.cache.read(read).await.map_err(|error| {
@@ -161,10 +162,10 @@ impl Corral {
         Ok(self.inner.cache.write(call).await?)
     }
 
-    /// Invalidates keys, tags and reads. A tag that can mean several is all of them.
+    /// Invalidates keys, tags and reads. If a tag can be read as several, all of them are invalidated.
     ///
     /// # Errors
-    /// [`RequestError`] when one of them can't be named; then nothing was invalidated.
+    /// [`RequestError`] if a key, a tag or a read can't be named; then nothing was invalidated.
     pub async fn invalidate(
         &self,
         keys: &[String],
@@ -188,16 +189,16 @@ impl Corral {
         Ok(self.inner.cache.invalidate(invalidation).await?)
     }
 
-    /// Makes every value of the deployment untrue; returns once every host knows, about a second later.
+    /// Makes every value of the deployment untrue; returns once every host has learned it, about a second
+    /// later.
     pub async fn flush(&self) -> Invalidated {
         self.inner.cache.flush().await
     }
 
-    /// What the read of an entity is called in the store, under the policy in force; `None` if it has no
-    /// key.
+    /// The name of a read in the store, under the policy in force; `None` if the policy gives it no key.
     ///
     /// # Errors
-    /// [`RequestError`] when there is no such read.
+    /// [`RequestError`] if there is no such read.
     pub fn name_of(
         &self,
         entity: &str,
@@ -210,7 +211,7 @@ impl Corral {
         Ok(plan.map(|plan| definition.place_of(&request, &plan).name))
     }
 
-    /// Every tag of the store that a client can have meant.
+    /// Every tag of the store that the client can have meant.
     pub(super) fn tags(&self, given: &[GivenTag]) -> Result<Vec<Tag>, RequestError> {
         let edition = self.inner.edition.load();
         let mut tags = BTreeSet::new();
@@ -241,7 +242,7 @@ impl Corral {
         Ok(Request { subject: Subject::Entity(entity.to_owned()), arguments })
     }
 
-    /// How a read that the policy named is loaded by a writer.
+    /// How write-through finds the read that the policy named.
     fn resolver(&self) -> crate::cache::Resolve {
         let edition = self.inner.edition.load_full();
         Arc::new(move |request| {
@@ -257,7 +258,7 @@ impl Corral {
     }
 }
 
-/// An error of a read; one that came too late names what sets the limit.
+/// The error of a request after its read failed; for a read that was too late, with the limit and its key.
 pub(super) fn of_read(
     error: ReadError,
     entity: &EntityConfig,
@@ -305,7 +306,7 @@ pub(super) fn typed(
             )),
         }
     }
-    // As many arguments as parameters, and each parameter has one: there is none to spare.
+    // If every parameter has an argument and there are no more arguments than parameters, none is surplus.
     if !problems.is_empty() || arguments.len() > params.len() {
         problems.splice(0..0, surplus(params, arguments));
         return Err(RequestError::Arguments(problems));

@@ -1,4 +1,4 @@
-//! A candidate beside the policy in force: asked the same, without effect.
+//! The shadow: a candidate that is asked the same as the policy in force, without effect.
 
 use std::io;
 
@@ -10,17 +10,17 @@ use super::policies::InstallError;
 /// Why there is no shadow.
 #[derive(Debug, thiserror::Error)]
 pub enum ShadowError {
-    /// It does not pass the gate.
+    /// The candidate does not pass the gate.
     #[error("{0}")]
     Refused(InstallError),
-    /// The system has no thread for it.
+    /// The system has no thread for the shadow.
     #[error("no thread for the shadow: {0}")]
     Thread(#[from] io::Error),
 }
 
 impl Policies {
-    /// Runs a candidate through the gate and lets it be asked what the policy in force is asked, for
-    /// this share of flights and changes. One that ran before has ended then.
+    /// Runs a candidate through the gate, and from then on asks it what the policy in force is
+    /// asked, for this share of flights and changes. A shadow that ran before is ended.
     ///
     /// # Errors
     /// [`ShadowError`]; then nothing has changed.
@@ -36,13 +36,13 @@ impl Policies {
         Ok(report)
     }
 
-    /// What the shadow has found; none: there is none.
+    /// What the shadow has found; `None` if there is no shadow.
     #[must_use]
     pub fn shadow(&self) -> Option<ShadowReport> {
         self.slot().shadows().report()
     }
 
-    /// Ends the shadow; its last report.
+    /// Ends the shadow, and returns its last report; `None` if there was no shadow.
     #[must_use]
     pub fn end_shadow(&self) -> Option<ShadowReport> {
         let report = self.slot().shadows().end()?;

@@ -1,9 +1,10 @@
-//! What the database says of the configuration's statements: that it does not accept one, or that readers can't
-//! share what one answers (a random number, say).
+//! What the database says about the configuration's statements: that it does not accept one, or that readers
+//! can't share the answer of one (a random number, say).
 //!
-//! A reload is refused for that, since the configuration in force goes on. A start is not: one statement would
-//! keep a host from serving all others. What is rejected is said when it is asked for; what would be answered all
-//! the same is said here, in the log and in `/readyz`.
+//! Such a statement makes a reload fail, since the configuration in force goes on. It does not make a start
+//! fail, since one statement would keep a host from serving all others. A statement that the database rejects
+//! shows when it runs; a statement that would be answered all the same is reported here, in the log and in
+//! `/readyz`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
@@ -20,13 +21,14 @@ use super::{Corral, Edition, Inner};
 /// How long the database may take to look at the statements of an entity: a few round trips.
 const PREPARED_WITHIN: Duration = Duration::from_secs(5);
 
-/// When a database that did not answer is asked again.
+/// After what time a database that did not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// When statements are looked at again of which something is wrong: a migration or a grant may have mended it.
+/// After what time statements with something wrong are looked at again: a migration or a grant may have
+/// mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// The entities that are answered though something is wrong with them.
+/// The entities that are served although something is wrong with their statements.
 #[derive(Debug, Default)]
 pub(super) struct Misfits(Mutex<BTreeMap<String, Misfit>>);
 
@@ -34,7 +36,7 @@ pub(super) struct Misfits(Mutex<BTreeMap<String, Misfit>>);
 struct Misfit {
     /// What is wrong, as sentences.
     what: String,
-    /// Readers can't share what its read answers.
+    /// Whether readers can't share the answer of the entity's read.
     varies: bool,
 }
 
@@ -45,7 +47,7 @@ impl Misfit {
 }
 
 impl Misfits {
-    /// What `/readyz` says. What is wrong is for the log.
+    /// What `/readyz` says; only the log says what is wrong.
     pub(super) fn sentences(&self) -> Vec<String> {
         let sentence = |(name, misfit): (&String, &Misfit)| {
             let is_served = misfit.is_served();
@@ -54,12 +56,13 @@ impl Misfits {
         self.lock().iter().map(sentence).collect()
     }
 
-    /// Forgets all but these.
+    /// Forgets all entities but these.
     pub(super) fn keep(&self, is_kept: impl Fn(&str) -> bool) {
         self.lock().retain(|name, _| is_kept(name));
     }
 
-    /// Has an edition's entities served as is known of them.
+    /// Marks the definitions of an edition by whether their reads vary; readers of one that varies share
+    /// nothing.
     pub(super) fn mark(&self, edition: &Edition) {
         let misfits = self.lock();
         for (name, bound) in &edition.entities {
@@ -88,7 +91,7 @@ impl Misfits {
     }
 }
 
-/// Looks at the statements that a host began with, until nothing is said of them.
+/// Looks at the statements that a host began with, until nothing is wrong with any.
 pub(super) async fn keep_looking(inner: Weak<Inner>) {
     while let Some(inner) = inner.upgrade() {
         let looked = (Corral { inner }).look_at_all().await;
@@ -104,7 +107,7 @@ pub(super) async fn keep_looking(inner: Weak<Inner>) {
 }
 
 impl Corral {
-    /// Whether nothing is said of any statement.
+    /// Looks at the statements of all entities; whether nothing is wrong with any.
     async fn look_at_all(&self) -> Result<bool, OriginError> {
         let Some(origin) = &self.inner.origin else { return Ok(true) };
         let config = self.config();
@@ -119,7 +122,8 @@ impl Corral {
         Ok(self.inner.misfits.lock().is_empty())
     }
 
-    /// A database that does not answer refuses nothing.
+    /// Refuses a configuration with new statements that the database does not accept. If the database does
+    /// not answer, none is refused.
     pub(super) async fn look_at_statements(
         &self,
         before: &Config,
@@ -145,15 +149,15 @@ impl Corral {
 /// What is wrong with the statements of an entity.
 #[derive(Default)]
 struct Seen {
-    /// What the database does not accept.
+    /// What is wrong with statements that the database does not accept.
     rejected: Vec<String>,
-    /// What it accepts.
+    /// What is wrong with statements that it accepts.
     complaints: Vec<String>,
-    /// Readers can't share what the read answers.
+    /// Whether readers can't share the read's answer.
     varies: bool,
 }
 
-/// Looks at the statements of an entity. An error: the database does not say.
+/// Looks at the statements of an entity. Fails if the database does not answer.
 async fn look(origin: &dyn Origin, entity: &EntityConfig) -> Result<Seen, OriginError> {
     let looking = async {
         let mut seen = Seen::default();

@@ -1,9 +1,9 @@
-//! Tags as people name them, in `/invalidate` and `/query`.
+//! Tags as clients and operators write them, in `/invalidate` and `/query`.
 //!
-//! The store knows a tag as the policy spells it: `page:%2Fhome`. A person writes `page:/home`, and
-//! that can mean several tags: a hole of a template takes any text, a column's type is not known
-//! here, and a policy may have tags of its own. So every reading counts. One too many removes what
-//! nobody carries; one too few would leave something stale.
+//! The store knows a tag as the policy spells it: `page:%2Fhome`. An operator writes `page:/home`, which can
+//! mean several tags: a hole (a placeholder in braces) of a template takes any text, a column's type is not
+//! known here, and a policy may have tags of its own. So every reading counts: a reading too many removes a
+//! tag that no value carries, a reading too few would leave a value stale.
 //!
 //! | written | readings |
 //! |---|---|
@@ -25,31 +25,31 @@ use crate::name::Tag;
 use crate::origin::{ParamType, Value};
 use crate::policy::{self, Source, Touch};
 
-/// Longest plain text: beyond that, nobody wrote it by hand, and it has many readings.
+/// The longest plain text: a longer one is not written by hand, and has many readings.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// Most ways in which one text is tried to be read.
+/// The largest number of attempts to read one text.
 const TRIALS_MAX: usize = 10_000;
 
-/// What a person does whose text does not do.
+/// What to write where a plain text does not do.
 const EXACTLY: &str = r#"name it exactly, {"tag": "user:{id}", "values": {"id": 42}}"#;
 
 /// A tag as a client names it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GivenTag {
-    /// As one would write it: `page:/home`. Every reading of it counts.
+    /// A plain text such as `page:/home`; every reading of it counts.
     Text(String),
-    /// A template and its values: this tag and no other.
+    /// A template with its values: this tag and no other.
     Filled(FilledTag),
 }
 
-/// `{"tag": "page:{path}", "values": {"path": "/home"}}`
+/// A template with its values: `{"tag": "page:{path}", "values": {"path": "/home"}}`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilledTag {
-    /// The template; what its holes are called makes no difference.
+    /// The template; the names of its holes make no difference.
     pub tag: String,
-    /// A value for each hole, by what stands in its braces.
+    /// A value for each hole, by the name in its braces.
     #[serde(default)]
     pub values: Map<String, Json>,
 }
@@ -84,28 +84,28 @@ impl<'de> Deserialize<'de> for GivenTag {
     }
 }
 
-/// Every template of a tag that a configuration declares, its holes by the types of their values.
+/// Every template of a tag that a configuration declares, with the types of its holes.
 pub(super) struct Templates {
     shapes: HashSet<Vec<Piece>>,
-    /// As they were declared.
+    /// The templates as they were declared.
     sources: BTreeSet<String>,
-    /// Clients name tags of their own, in ad-hoc queries.
+    /// Whether clients name tags of their own, in ad-hoc queries.
     others: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Piece {
     Text(String),
-    /// `None` for a column's value, whose type nobody declares.
+    /// A hole and its type; `None` for a column's value, since a column's type is not declared.
     Hole(Option<ParamType>),
 }
 
 /// Why something is no tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NoTag {
-    /// Where in what was given: empty, or `.values.path`.
+    /// The place in what was given: empty for the whole, or for example `.values.path`.
     pub(super) at: String,
-    /// What is wrong there, as a sentence.
+    /// What is wrong, as a sentence.
     pub(super) problem: String,
 }
 
@@ -141,7 +141,7 @@ impl Templates {
         self.sources.insert(text.to_owned());
     }
 
-    /// The tags of the store that were meant, at least one.
+    /// Every tag of the store that can be meant, at least one.
     pub(super) fn readings(&self, given: &GivenTag) -> Result<Vec<Tag>, NoTag> {
         let texts = match given {
             GivenTag::Text(text) => self.read(text).map_err(NoTag::whole)?,
@@ -186,7 +186,7 @@ impl Templates {
         if shapes.is_empty() && !self.others {
             return Err(NoTag::at(".tag", self.unknown(&filled.tag)));
         }
-        // A tag of somebody's own: its values have the types that JSON has.
+        // A tag of the client's own: its values have the types of the JSON.
         let own: Vec<Piece> = tag.pieces().iter().map(Piece::untyped).collect();
         let shapes = if shapes.is_empty() { vec![own.as_slice()] } else { shapes };
         let mut texts = BTreeSet::new();
@@ -197,7 +197,7 @@ impl Templates {
                 Err(wrong) => problem = Some(wrong),
             }
         }
-        // A value that fits one type of several is that one's.
+        // Of several types, it is enough that the value fits one.
         problem.filter(|_| texts.is_empty()).map_or(Ok(texts), Err)
     }
 
@@ -229,8 +229,8 @@ impl NoTag {
     }
 }
 
-/// A text that fits no template, as a policy would spell it in one: its colons are its own, since they
-/// are what tags are put together with.
+/// A text that fits no template, with its parts spelled as a policy would; its colons stay, since tags are
+/// put together with colons.
 fn free(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (at, part) in text.split(':').enumerate() {
@@ -246,10 +246,10 @@ fn rendered(text: String) -> String {
     corral_core::Tag::rendered(text).into()
 }
 
-/// Every way to fill a template's holes so that it reads like `text`, as the policy spells it. None:
-/// there are more than can be tried.
+/// Every way to fill a template's holes so that it reads like `text`, as the policy spells it. `None` if
+/// there are more ways than can be tried.
 fn fitting(shape: &[Piece], text: &str, trials: &mut usize) -> Option<BTreeSet<String>> {
-    // What was spelled so far, by how much of the text it stands for.
+    // The spellings so far, by the position in the text up to which they reach.
     let mut spelled = BTreeMap::from([(0, BTreeSet::from([String::new()]))]);
     for (at, piece) in shape.iter().enumerate() {
         let mut longer: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
@@ -266,7 +266,7 @@ fn fitting(shape: &[Piece], text: &str, trials: &mut usize) -> Option<BTreeSet<S
     Some(spelled.remove(&text.len()).unwrap_or_default())
 }
 
-/// Where in the text a piece that begins at `from` can end.
+/// The positions in the text where a piece that begins at `from` can end.
 fn ends<'p>(
     piece: &'p Piece,
     next: Option<&'p Piece>,
@@ -284,8 +284,7 @@ fn ends<'p>(
     characters.filter(can_end).map(move |at| from + at)
 }
 
-/// How a policy spells a piece that a person wrote as `text`; none: it is no value of the hole's
-/// type.
+/// How a policy spells a piece that was written as `text`; `None` if the text is no value of the hole's type.
 fn spelling(piece: &Piece, text: &str) -> Option<String> {
     let ty = match piece {
         Piece::Text(literal) => return Some(literal.clone()),

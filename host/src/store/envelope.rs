@@ -22,19 +22,19 @@ use bytes::{Buf, BufMut, Bytes};
 use super::Epoch;
 use crate::name::Fingerprint;
 
-/// Magic, then the version of the layout. The magic byte never begins UTF-8 text, so no JSON or
-/// plain string that somebody else wrote under our key passes for an envelope.
+/// Magic, then the version of the layout. The magic byte never begins UTF-8 text, so no JSON or plain string
+/// that another program wrote under the name passes for an envelope.
 pub(super) const PREFIX: [u8; 2] = [0xCB, 2];
 
 /// Flag: the origin has no such row; the body is empty.
 const NO_ROW: u8 = 1;
 
-/// Flag: the body lies apart, behind the 16 bytes of its `etag`; here is the header alone.
+/// Flag: this is the header alone; the body lies under a name of its own, behind the 16 bytes of its `etag`.
 const APART: u8 = 2;
 
 const HEADER_BYTES: usize = 103;
 
-/// What was in force when a value's load began. A value is believed while all of it still is.
+/// What was in force when a value's load began. A value is believed while its whole stamp is still in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// The epoch of the node that granted the lease.
@@ -60,25 +60,25 @@ impl Stamp {
 /// A stored value. Times are the store's clock, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
-    /// When the load began that brought it (no later than that).
+    /// When the value was loaded: its load began at this moment or later.
     pub loaded_at_ms: u64,
-    /// From when on a hit refreshes it in the background; never past `fresh_until_ms`.
+    /// From when on a hit refreshes the value in the background; never past `fresh_until_ms`.
     pub refresh_at_ms: u64,
-    /// Until when it is fresh.
+    /// Until when the value is fresh.
     pub fresh_until_ms: u64,
-    /// Until when it is kept.
+    /// Until when the value is kept, and may be answered stale.
     pub stale_until_ms: u64,
     /// What the load cost.
     pub cost_ms: u32,
-    /// The generation that decided its lifetime, as numbered by the host that filled it.
+    /// The generation that decided the lifetime, as numbered by the host that filled the value.
     pub generation: u64,
-    /// Names the body's content, for `ETag`: computed once, when the value is filled.
+    /// A digest of the body, for `ETag`; computed once, when the value is filled.
     pub etag: u128,
-    /// The read that it answers.
+    /// The fingerprint of the read that the value answers.
     pub fingerprint: Fingerprint,
-    /// What was in force when its load began.
+    /// What was in force when the value's load began.
     pub stamp: Stamp,
-    /// The value as JSON text; none: the origin has no such row.
+    /// The value as JSON text; `None` if the origin has no such row.
     pub body: Option<Bytes>,
 }
 
@@ -97,7 +97,7 @@ impl Envelope {
         bytes
     }
 
-    /// The bytes to store of a large value: the header, and the body behind its `etag`.
+    /// The bytes to store for a large value: the header, and the body behind its `etag`.
     pub(super) fn encode_apart(&self) -> (Vec<u8>, Vec<u8>) {
         let body = self.body.as_deref().unwrap_or_default();
         let mut apart = Vec::with_capacity(size_of::<u128>() + body.len());
@@ -128,7 +128,8 @@ impl Envelope {
     /// Reads what [`Envelope::encode`] wrote. The body shares `bytes`.
     ///
     /// # Errors
-    /// [`Unreadable`]: another version, cut short, its body lies apart, or written by somebody else.
+    /// [`Unreadable`] if the bytes are of another version, cut short, written by another program, or if the
+    /// body lies apart.
     pub fn decode(bytes: Bytes) -> Result<Self, Unreadable> {
         match Stored::read(bytes)? {
             Stored::Whole(envelope) => Ok(envelope),
@@ -137,16 +138,16 @@ impl Envelope {
     }
 }
 
-/// What stands under a name.
+/// What is stored under a name.
 #[derive(Debug)]
 pub(super) enum Stored {
-    /// All of it.
+    /// The envelope with its body.
     Whole(Envelope),
-    /// The header: the body lies apart.
+    /// The header alone: the body lies apart.
     Apart(Header),
 }
 
-/// An envelope whose body is read next.
+/// An envelope without its body, which is read next.
 #[derive(Debug)]
 pub(super) struct Header {
     envelope: Envelope,
@@ -154,8 +155,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The envelope with its body, as it lies apart; `None` if that is not the body of this header, such as
-    /// one that was filled since.
+    /// The envelope with the body that lay apart; `None` if the body belongs to another header, for example
+    /// to one that was filled since.
     pub(super) fn with(self, mut apart: Bytes) -> Option<Envelope> {
         let etag = apart.try_get_u128_le().ok()?;
         let is_its_own = etag == self.envelope.etag && apart.len() as u64 == self.body_bytes;

@@ -1,11 +1,11 @@
-//! What a write is going to make untrue, announced to every host before it commits.
+//! Intents: what a write is going to make untrue, announced to every host before it commits.
 
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidName, Key, Tag};
 
-/// Something that is made untrue. Names are made of it when it is carried out, under every naming that
-/// is in use then.
+/// Something that an invalidation makes untrue. Its names are made when the invalidation is carried
+/// out, under every naming that is in use then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// A read: the entity and its arguments, each with its name and canonical text; `None` is null.
@@ -15,14 +15,14 @@ pub enum Target {
         /// The arguments.
         arguments: Vec<(String, Option<String>)>,
     },
-    /// A key that somebody named; under every definition, for nobody says of which entity it is.
+    /// A key that was given without its entity; removed under every definition.
     Key(Key),
     /// Everything that carries a tag.
     Tag(Tag),
 }
 
 /// An announced invalidation. It stands in the store from before the commit until the invalidation
-/// is done; when its host is lost in between, another one carries it out.
+/// is done; if its host is lost in between, another one carries it out (race L).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     id: u128,
@@ -33,15 +33,16 @@ pub struct Intent {
 /// A stored intent that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableIntent {
-    /// Not the JSON of an intent.
+    /// The text is not the JSON of an intent.
     #[error("it is no intent: {0}")]
     Json(String),
-    /// It names what can't be in the store.
+    /// The intent has a key or a tag that is not legal.
     #[error("it has a name that is not legal: {0}")]
     Name(#[from] InvalidName),
 }
 
-/// As it stands in the store: readable for whoever looks there, and the same text every time.
+/// An intent's text in the store: readable for an operator, and always the same for the same
+/// intent.
 #[derive(Serialize, Deserialize)]
 struct Text {
     id: String,
@@ -62,26 +63,27 @@ struct ReadText {
 }
 
 impl Intent {
-    /// An intent with these random bits for an identity. `transaction` is the database's id of the
-    /// transaction that makes it true, where it has one.
+    /// An intent with these random bits as its identity. `transaction` is the database's id of the
+    /// transaction that makes the targets untrue, if there is one.
     #[must_use]
     pub fn new(id: u128, targets: Vec<Target>, transaction: Option<u64>) -> Self {
         Self { id, targets, transaction }
     }
 
-    /// What it makes untrue.
+    /// What the intent makes untrue.
     #[must_use]
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// The transaction that makes it true: the invalidation counts only once that has ended.
+    /// The transaction that makes the targets untrue: the invalidation counts only once the
+    /// transaction has ended.
     #[must_use]
     pub fn transaction(&self) -> Option<u64> {
         self.transaction
     }
 
-    /// Its text in the store.
+    /// The intent's text in the store.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = Text {
@@ -100,14 +102,14 @@ impl Intent {
                 Target::Tag(tag) => text.tags.push(tag.to_string()),
             }
         }
-        // Strings in lists: there is nothing in it that JSON can't say.
+        // Can't fail: strings in lists have JSON.
         serde_json::to_string(&text).unwrap_or_default()
     }
 
-    /// Reads its text.
+    /// Reads an intent's text.
     ///
     /// # Errors
-    /// [`UnreadableIntent`] says what is wrong with it.
+    /// [`UnreadableIntent`] says what is wrong with the text.
     pub fn decode(text: &str) -> Result<Self, UnreadableIntent> {
         let malformed = |error: &dyn std::fmt::Display| UnreadableIntent::Json(error.to_string());
         let text: Text = serde_json::from_str(text).map_err(|error| malformed(&error))?;

@@ -1,10 +1,10 @@
-//! Who in this process hears of changes in a store.
+//! The listeners of this process, which hear of changes in a store.
 
 use std::sync::{PoisonError, RwLock, Weak};
 
 use super::Listener;
 
-/// The listeners; those that are gone make room for the next one.
+/// The listeners; those that are gone are removed when the next one is added.
 #[derive(Default)]
 pub(super) struct Listeners(RwLock<Vec<Weak<dyn Listener>>>);
 

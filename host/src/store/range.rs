@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Epoch;
 use crate::name::{Digest, PolicyId};
 
-/// What a floor is about.
+/// The values that a floor covers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// Every value of the deployment.
@@ -20,7 +20,8 @@ pub enum Scope {
     Naming(Digest, PolicyId),
 }
 
-/// How long a naming may stay in use after a host used it last: what lives longer begins cold.
+/// How long a naming stays in use at most after a host used it last. Values that live longer are not believed
+/// afterwards: a naming that comes back begins cold.
 const IN_USE_AT_MOST: Duration = Duration::from_secs(3600);
 
 /// What turns arguments into names: an entity's definition and a policy.
@@ -32,9 +33,9 @@ pub struct Naming {
     pub policy: PolicyId,
     /// The entity's name.
     pub entity: String,
-    /// Its parameters with their types, in order: `id:int8`.
+    /// The entity's parameters with their types, in order: `id:int8`.
     pub params: Vec<String>,
-    /// How long it is in use after a host used it last, in ms; what is beyond an hour counts as one.
+    /// How long the naming is in use after a host used it last, in ms; at most an hour counts.
     pub lasts_ms: u64,
     /// The entity's deadline, in ms.
     pub deadline_ms: u64,
@@ -49,23 +50,23 @@ struct NamingText {
 }
 
 impl Naming {
-    /// What its floor is about.
+    /// The scope of the naming's floor.
     #[must_use]
     pub fn scope(&self) -> Scope {
         Scope::Naming(self.digest.clone(), self.policy)
     }
 
-    /// How long it is in use after a host used it last, in ms.
+    /// How long the naming is in use after a host used it last, in ms, an hour at most.
     #[must_use]
     pub fn in_use_ms(&self) -> u64 {
         self.lasts_ms.min(IN_USE_AT_MOST.as_millis() as u64)
     }
 
-    /// Its content in the store, as JSON.
+    /// The naming's content in the store, as JSON.
     pub(super) fn encode(&self) -> String {
         let Self { entity, params, lasts_ms, deadline_ms, .. } = self.clone();
         let text = NamingText { entity, params, lasts_ms, deadline_ms };
-        // Texts and numbers: there is nothing in it that JSON can't say.
+        // Can't fail: texts and numbers have JSON.
         serde_json::to_string(&text).unwrap_or_default()
     }
 
@@ -79,22 +80,23 @@ impl Naming {
 /// The content of a range.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Another number after every change; 0: the range is empty.
+    /// Another number after every change; 0 if the range is empty.
     pub version: u64,
-    /// The node's clock when it was read, in ms since the Unix epoch.
+    /// The node's clock when the range was read, in ms since the Unix epoch.
     pub now_ms: u64,
     /// The floors.
     pub floors: BTreeMap<Scope, u64>,
     /// The namings in use.
     pub namings: Vec<Naming>,
-    /// Those of them that every host knows: it was noted under the floor that they have. None is while the range
-    /// may have lost a naming that somebody uses.
+    /// The namings in use that every host knows: each was noted as known under the floor that it has now.
+    /// Empty while the range may have lost a naming that a host still uses.
     pub known: BTreeSet<Scope>,
     /// Epochs that were watched for as long as their fence lasts.
     pub watched: Vec<Epoch>,
-    /// Namings of the caller that [`Store::publish`](super::Store::publish) found unused.
+    /// Namings of the caller that were not in use when [`Store::publish`](super::Store::publish) wrote them.
     pub new: Vec<Scope>,
-    /// [`Store::publish`](super::Store::publish) found nothing at all: the store is new, or was emptied.
+    /// Whether [`Store::publish`](super::Store::publish) found an empty range: the store is new, or was
+    /// emptied.
     pub was_empty: bool,
 }
 
@@ -114,7 +116,7 @@ impl Scope {
         }
     }
 
-    /// `naming:digest:policy`; of everything, the version's field, which no naming has.
+    /// `naming:digest:policy`; for everything, the version's field, which is no naming's.
     pub(super) fn naming_field(&self) -> String {
         match self {
             Self::Everything => VERSION.to_owned(),
@@ -122,7 +124,7 @@ impl Scope {
         }
     }
 
-    /// `known:digest:policy`; of everything, the version's field, which no naming has.
+    /// `known:digest:policy`; for everything, the version's field, which is no naming's.
     pub(super) fn known_field(&self) -> String {
         match self {
             Self::Everything => VERSION.to_owned(),
@@ -141,8 +143,8 @@ pub(super) fn watched_field(epoch: Epoch) -> String {
 }
 
 impl Range {
-    /// Reads the fields of a range's hash. What can't be read is not there: an unknown floor makes its
-    /// values unbelieved, and an unknown naming is one that this host can't make names under.
+    /// Reads the fields of a range's hash. A field that can't be read counts as missing: without its floor, a
+    /// value is not believed, and without the naming, this host makes no names under it.
     pub(super) fn read<'a>(
         now_ms: u64,
         fields: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -182,7 +184,7 @@ impl Range {
         }
     }
 
-    /// `used-at in-use-for json`; `None` if it is not in use any more.
+    /// Reads `used-at in-use-for json`; `None` if the naming is no longer in use.
     fn naming(&self, digest: &str, policy: &str, value: &str) -> Option<Naming> {
         let (digest, policy) = Scope::read(digest, policy)?;
         let mut parts = value.splitn(3, ' ');
@@ -200,29 +202,29 @@ impl Range {
     }
 }
 
-/// Who uses a deployment's store.
+/// The hosts that use a deployment's store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Who is alive, the caller too.
+    /// The hosts that are alive, with the caller.
     pub alive: Vec<HostCard>,
-    /// The caller was listed before.
+    /// Whether the caller was listed before.
     pub was_listed: bool,
-    /// Nobody else was listed within the last two hours, and left in any other way than by
-    /// [`Store::delist`](super::Store::delist): longer than a step of the node's clock makes a host look
-    /// dead.
+    /// Whether no other host was listed within the last two hours, apart from hosts that left by
+    /// [`Store::delist`](super::Store::delist). A step of the node's clock makes a live host look dead for
+    /// less time than that.
     pub is_alone: bool,
 }
 
 /// A host that is alive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCard {
-    /// Random, new with every start.
+    /// A random id, new with every start.
     pub id: String,
-    /// The number of the layout that it stores.
+    /// The number of the format that the host stores.
     pub format: u32,
-    /// The release.
+    /// The host's release.
     pub version: String,
-    /// The policy in force.
+    /// The policy in force on the host.
     pub policy: String,
 }
 

@@ -1,4 +1,4 @@
-//! Who in this process waits for a lease to end.
+//! The requests of this process that wait for a lease to end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use tokio::sync::futures::OwnedNotified;
 
 use super::Name;
 
-/// The waiting parties by name. A name stands here only while somebody waits for it.
+/// The waiting requests by name. A name is kept only while a request waits for it.
 #[derive(Default)]
 pub(super) struct Waiters(Mutex<HashMap<Name, Party>>);
 
@@ -25,7 +25,7 @@ pub(super) struct Waiter<'a> {
 }
 
 impl Waiters {
-    /// From now on a wake for `name` reaches the waiter, also one that comes before it is awaited.
+    /// Registers a waiter: from now on a wake for `name` reaches it, even before it is awaited.
     pub(super) fn register(&self, name: &Name) -> Waiter<'_> {
         let mut parties = self.lock();
         let party = parties
@@ -44,7 +44,7 @@ impl Waiters {
         }
     }
 
-    /// Wakes everybody: what they wait for may have been missed.
+    /// Wakes all waiters: the notification that they wait for may have been missed.
     pub(super) fn wake_all(&self) {
         for party in self.lock().values() {
             party.notify.notify_waiters();
@@ -57,7 +57,7 @@ impl Waiters {
 }
 
 impl Waiter<'_> {
-    /// Returns once woken since the registration.
+    /// Returns once there was a wake since the registration.
     pub(super) async fn woken(&mut self) {
         self.notified.as_mut().await;
     }

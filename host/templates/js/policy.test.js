@@ -1,5 +1,5 @@
-// What this policy decides, in Node. `corral policy test policy.wasm` holds the component to what
-// every policy has to do.
+// Tests of this policy's decisions, in Node. `corral policy test policy.wasm` checks the component
+// against what every policy has to do.
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
@@ -11,7 +11,7 @@ const USER_TAG = [
   { tag: "value", val: ID },
 ];
 
-/** As the host hands it over; its configuration says `tags = ["user:{id}"]` and so on. */
+/** An entity as the host hands it over; the configuration says `tags = ["user:{id}"]` etc. */
 const PROFILE = {
   name: "user.profile",
   parameters: [{ name: "id", typeName: "int8" }],
@@ -59,7 +59,7 @@ test("a write touches what the configuration says", () => {
   ]);
 });
 
-/** How long a value is fresh that a cold read loads at this cost. */
+/** How long a value is fresh if a cold read loads it at this cost. */
 function freshMs(costMs) {
   const moment = { elapsedMs: 1, leftMs: 2000, entropy: 7n };
   const claim = decisions.step(decisions.plan(profile("42")).memo, moment, { tag: "absent" });

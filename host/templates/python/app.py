@@ -1,9 +1,9 @@
-"""A caching policy for Corral. It decides as the built-in one does, but for what stands here;
-README.md lists what else can be decided otherwise."""
+"""A caching policy for Corral. It decides as the built-in policy does, except for the decisions
+here; README.md lists the others that can be overridden."""
 
 from corral import Policy, export
 
-# What costs less to load is cheap.
+# A load that takes less is cheap.
 CHEAP_MS = 10
 
 
@@ -12,7 +12,7 @@ class MyPolicy(Policy):
     version = "0.1.0"
 
     def ttl_ms(self, kept, load):
-        """A cheap value lives for half of its entity's ttl: it is fresher that way, and to load it
+        """A cheap value lives for half of its entity's ttl: it is fresher that way, and loading it
         again costs little."""
         if load.cost_ms < CHEAP_MS:
             return kept.terms.ttl_ms // 2

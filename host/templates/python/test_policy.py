@@ -1,5 +1,5 @@
-"""What this policy decides, in this Python. `corral policy test policy.wasm` holds the component to
-what every policy has to do."""
+"""Tests of this policy's decisions, in this Python. `corral policy test policy.wasm` checks the
+component against what every policy has to do."""
 
 import unittest
 
@@ -51,7 +51,7 @@ class PolicyTest(unittest.TestCase):
         self.assertEqual(scopes, [t.Scope_Read(read("42")), t.Scope_Tag("user:42")])
 
     def fresh_ms(self, cost_ms):
-        """How long a value is fresh that a cold read loaded at this cost."""
+        """How long a value is fresh if a cold read loaded it at this cost."""
         memo = self.policy.plan(read("42")).memo
         loaded = t.Event_Loaded(t.LoadReport(cost_ms=cost_ms, bytes=200, negative=False))
         for event in (t.Event_Absent(), t.Event_LeaseGranted(), loaded):

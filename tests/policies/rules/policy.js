@@ -1,10 +1,10 @@
-// Rules: other terms for reads whose arguments meet a pattern. The configuration has one `ttl` for
-// an entity; but the first page of a list changes all day and the hundredth never, a draft is read
-// by its author who wants to see it change, and a guest does not mind what a customer would.
+// Rules: other terms for reads whose arguments match a pattern. The configuration has one `ttl` for
+// an entity, but the first page of a list changes all day and the hundredth never, a draft is read
+// by an author that has to see changes at once, and guests accept older values than customers.
 import { policy } from "./corral/policy.js";
 import { readRules } from "./rules.js";
 
-/** What `configure` was told; the same in every instance. */
+/** Set by `configure`; the same in every instance. */
 let rules = [];
 
 export const { decisions, types } = policy({
@@ -18,12 +18,12 @@ export const { decisions, types } = policy({
     return read.objections;
   },
 
-  /** The number of the first rule that the read meets, from 1 on; 0: none. */
+  /** The number of the first rule that the read meets, from 1 on; 0 if it meets none. */
   note(read) {
     return 1 + rules.findIndex((rule) => rule.isMetBy(read));
   },
 
-  /** Those of the rule, else the entity's. */
+  /** The terms of the rule that the flight noted; without a rule, the entity's. */
   terms(kept) {
     return rules[kept.note - 1]?.terms ?? kept.terms;
   },

@@ -1,9 +1,9 @@
-// What `[[policy.settings.rules]]` says, checked.
+// Reads and checks `[[policy.settings.rules]]`.
 import { DURATION_MAX_MS, objection } from "./corral/policy.js";
 
 /**
- * How far beyond the entity's `ttl` a rule may go: what is fresh and then stale for so long is
- * within the ten lifetimes that a host keeps anything.
+ * How many times the entity's `ttl` a rule may ask for. A value that is fresh and then stale for so
+ * long each stays within the ten lifetimes that a host keeps a value at most.
  */
 const STRETCH = 4;
 

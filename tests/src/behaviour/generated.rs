@@ -1,4 +1,4 @@
-//! Generated calls, sensible and not, to compare two policies by.
+//! Generated calls, sensible ones and others, to compare two policies by.
 
 use corral_host::policy::{
     Argument, Cause, Change, Column, ColumnValue, Event, Failure, LoadReport, Logged, Memo, Moment,
@@ -14,18 +14,18 @@ use crate::wire::recorded;
 /// A call with its arguments.
 #[derive(Debug)]
 pub enum Call {
-    /// Of `plan`.
+    /// A call of `plan`.
     Plan(Request),
-    /// Of `row-tags`.
+    /// A call of `row-tags`.
     RowTags(Request, Vec<Row>),
-    /// Of `step`.
+    /// A call of `step`.
     Step(Memo, Moment, Event),
-    /// Of `invalidate`.
+    /// A call of `invalidate`.
     Invalidate(Change),
 }
 
-/// Asks both policies the same `calls`, generated from `seed`; the first that they answer
-/// differently, and how.
+/// Asks both policies the same `calls`, generated from `seed`. Returns the first call that they
+/// answer differently, and how; `None` if there is no such call.
 #[must_use]
 pub fn first_difference(
     left: &dyn Policy,
@@ -41,8 +41,8 @@ pub fn first_difference(
     })
 }
 
-/// The same, but for how long values live, and for the order of targets: policies may draw
-/// lifetimes in ways of their own.
+/// The same without lifetimes and the order of targets: policies may draw lifetimes in ways of
+/// their own.
 ///
 /// # Errors
 /// When one of them traps.
@@ -73,14 +73,14 @@ fn decided(mut call: Value) -> Value {
         turn["action"]["val"].take();
     }
     if let Some(note) = turn.pointer_mut("/memo/note") {
-        // What a policy notes for itself is no decision.
+        // What a policy notes for itself is not a decision.
         note.take();
     }
     call
 }
 
 impl Call {
-    /// As text, traps and refusals included: two answers are alike when their texts are.
+    /// The answer as text, traps and refusals included: two answers are alike if their texts are.
     fn answer(&self, policy: &dyn Policy) -> String {
         match self {
             Self::Plan(request) => format!("{:?}", policy.plan(request)),
@@ -97,13 +97,13 @@ impl Call {
 pub struct Generator(StdRng);
 
 impl Generator {
-    /// Of this seed.
+    /// The generator of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(StdRng::seed_from_u64(seed))
     }
 
-    /// The next one.
+    /// The next call.
     pub fn call(&mut self) -> Call {
         match self.0.random_range(0..4) {
             0 => Call::Plan(self.request()),
@@ -184,7 +184,7 @@ impl Generator {
         })
     }
 
-    /// Any phase and a few that there are not, any entity and a few that there are not.
+    /// Any phase and a few that do not exist, any entity and a few that do not exist.
     fn memo(&mut self) -> Memo {
         let terms = match self.0.random_range(0..4) {
             0 => self.0.random_range(65_530..65_600),
@@ -239,7 +239,7 @@ impl Generator {
         }
     }
 
-    /// The edges, the usual, and anything.
+    /// Limits of the type, usual numbers, and any number.
     fn number(&mut self) -> u32 {
         match self.0.random_range(0..4) {
             0 => self.one(&[0, 1, u32::MAX - 1, u32::MAX]),

@@ -10,8 +10,8 @@ const DRAWS: usize = 20_000;
 
 pub(super) fn a_base_of_300_s_lives_240_to_360_s_uniformly(policy: &dyn Policy) -> Result<()> {
     const BUCKETS: usize = 12;
-    /// χ² with 11 degrees of freedom is above this once in a thousand draws, and the draws are
-    /// always the same.
+    /// χ² with 11 degrees of freedom exceeds this once in a thousand draws, and the draws are the
+    /// same in every run.
     const CRITICAL: f64 = 31.26;
     let mut counts = [0_u32; BUCKETS];
     for life in draws(policy, LOADED)? {
@@ -27,8 +27,8 @@ pub(super) fn a_base_of_300_s_lives_240_to_360_s_uniformly(policy: &dyn Policy) 
     Ok(())
 }
 
-/// The head start of a refresh: two loads as long as the last one, and 20 ms for the rest. In costs
-/// of a second.
+/// The head start of a refresh, in costs of one second: two loads as long as the last one, and 20
+/// ms for the rest.
 const HEAD_START: f64 = 2.02;
 
 pub(super) fn the_early_refresh_lies_ahead_by_a_head_start_and_an_exponential_of_the_cost(

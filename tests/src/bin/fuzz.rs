@@ -1,4 +1,4 @@
-//! Feeds what reads bytes of somebody else with inputs that nobody meant.
+//! Gives random inputs to the code that reads bytes from outside the process.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on both")]
 
 use std::process::ExitCode;
@@ -10,22 +10,22 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = HEAP;
 
-/// Feeds envelopes, announcements, replies of Redis, query strings, values, configurations, answers of
-/// policies and whole HTTP requests, changed at random, to what reads them. Fails when one of them panics or
-/// takes too much memory, and says how to see it again.
+/// Gives envelopes, announcements, replies of Redis, query strings, values, configurations, answers
+/// of policies and whole HTTP requests, changed at random, to the code that reads them. Fails if an
+/// input causes a panic or takes too much memory, and prints how to repeat it.
 ///
 /// Example: fuzz --inputs 10000000
 #[derive(Parser)]
 struct Args {
-    /// These targets alone.
+    /// Only these targets.
     only: Vec<String>,
-    /// Inputs, those of all targets together.
+    /// Number of inputs, of all targets together.
     #[arg(long, default_value_t = 100_000)]
     inputs: u64,
-    /// From which inputs are drawn.
+    /// Seed of the inputs.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The input of this number alone.
+    /// Only the input of this number.
     #[arg(long)]
     input: Option<u64>,
 }
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether nothing broke.
+/// Prints a target's report; whether no input broke it.
 fn tell(report: &Report, seed: u64) -> bool {
     let Report { target, inputs, understood, most_bytes, broken } = report;
     println!("{target:<16}{inputs:>12}{understood:>12}{most_bytes:>16}");

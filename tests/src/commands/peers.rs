@@ -28,25 +28,27 @@ pub(crate) struct Args {
     /// How long each load is measured.
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
     time: Duration,
-    /// Only servers whose name contains this (`corral`, `nginx`); again for each further one.
+    /// Only servers whose name contains this (`corral`, `nginx`); may be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Instead: what Corral costs with more entries, connections, keys of a tag, hosts, bytes.
+    /// Measure instead what Corral costs with more entries, connections, keys of a tag, hosts,
+    /// bytes.
     #[arg(long, group = "what")]
     growth: bool,
-    /// Instead: open loops on Corral with a policy exchanged and Redis restarted in the middle.
+    /// Measure instead open loops on Corral in whose middle a policy is exchanged or Redis
+    /// restarted.
     #[arg(long, group = "what")]
     disturbed: bool,
-    /// Instead: how soon a host that is started answers.
+    /// Measure instead how soon a host that is started answers.
     #[arg(long, group = "what")]
     start: bool,
-    /// Instead: what a hit costs this `corral`, and the one that this file is.
+    /// Measure instead what a hit costs this `corral`, and the `corral` in this file.
     #[arg(long, value_name = "FILE", group = "what")]
     against: Option<PathBuf>,
-    /// Where the figures go as JSON.
+    /// File for the figures as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Where a chart of the comparison goes.
+    /// File for a chart of the comparison.
     #[arg(long, value_name = "FILE", conflicts_with = "what")]
     svg: Option<PathBuf>,
     #[command(subcommand)]
@@ -75,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
 async fn measure(args: &Args) -> anyhow::Result<bool> {
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(Duration::from_millis(200));
-    // Indicatif draws to terminals alone, and these minutes are long for a log too.
+    // Indicatif draws on terminals only, and a log needs progress too, since a run takes minutes.
     let told = |what: &str| match std::io::stderr().is_terminal() {
         true => spinner.set_message(what.to_owned()),
         false => eprintln!("{what}"),

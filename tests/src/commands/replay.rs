@@ -10,7 +10,7 @@ use corral_tests::shop::Shop;
 use corral_tests::trace::Trace;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Hosts that a self-contained replay starts: two, so that what they share is put to the test.
+/// Hosts that a self-contained replay starts: two, so that the store that they share is tested.
 const HOSTS: usize = 2;
 
 /// Replays a trace as product pages, checks every answer, and compares the origin's loads with the
@@ -23,17 +23,17 @@ pub(crate) struct Args {
     /// A file of big-endian 32-bit integers, one per access; xz or raw.
     #[arg(long)]
     trace: PathBuf,
-    /// A host to ask (http://127.0.0.1:7070); again for each further one. Its origin must hold the
+    /// A host to ask (http://127.0.0.1:7070); may be given several times. Its origin must hold the
     /// shop, see --seed.
     #[arg(long)]
     url: Vec<String>,
-    /// Its admin face (http://127.0.0.1:7071), for the count of loads; again for each further one.
+    /// Its admin face (http://127.0.0.1:7071), for the count of loads; may be given several times.
     #[arg(long, requires = "url")]
     admin_url: Vec<String>,
-    /// A Postgres database in which the shop's tables are made first.
+    /// A Postgres database in which to make the shop's tables first.
     #[arg(long, requires = "url")]
     seed: Option<String>,
-    /// Start Redis, Postgres with a full shop, and two hosts for this replay alone.
+    /// Start Redis, Postgres with a full shop, and two hosts for this replay only.
     #[arg(long, visible_alias = "start")]
     self_contained: bool,
     /// Requests under way at a time.
@@ -42,7 +42,8 @@ pub(crate) struct Args {
     /// Replay only so many of the accesses.
     #[arg(long)]
     limit: Option<usize>,
-    /// Send so many requests a second, each at its time, instead of as fast as they are answered.
+    /// Send so many requests a second, each at its time, instead of sending each as soon as the one
+    /// before is answered.
     #[arg(long)]
     rate: Option<f64>,
     /// The entity to read; it must answer what the shop's `product.page` does.
@@ -68,7 +69,7 @@ async fn replay(args: &Args) -> anyhow::Result<Summary> {
     let trace = Trace::read(&args.trace).with_context(|| args.trace.display().to_string())?;
     let trace = trace.limited(args.limit.unwrap_or(usize::MAX));
     let shop = Shop::large(trace.distinct().into_iter().collect());
-    // On a terminal only: indicatif draws to nothing else.
+    // Indicatif draws on terminals only.
     let spinner = ProgressBar::new_spinner().with_message("making the shop");
     let mut replay = Replay {
         urls: args.url.clone(),
@@ -77,7 +78,7 @@ async fn replay(args: &Args) -> anyhow::Result<Summary> {
         entity: args.entity.clone(),
         rate: args.rate,
     };
-    // Lives as long as the replay.
+    // Kept until the replay ends.
     let mut fleet = None;
     if args.self_contained {
         let started = fleet.insert(Fleet::start(HOSTS, &shop, "").await?);

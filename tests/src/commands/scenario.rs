@@ -39,14 +39,14 @@ pub(crate) enum Scenario {
         /// Milliseconds between two disturbances.
         #[arg(long, default_value_t = 1_000)]
         every_ms: u64,
-        /// From which the disturbances are drawn.
+        /// Seed of the disturbances.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Milliseconds for which near caches may answer; 0: there are none.
+        /// Milliseconds for which near caches may answer; 0 for no near caches.
         #[arg(long, default_value_t = 0)]
         near_ms: u64,
     },
-    /// How long a near cache answers what a write on another host has made untrue.
+    /// How long a near cache still answers a value that a write on another host has made untrue.
     Near {
         /// Writes while nothing is wrong.
         #[arg(long, default_value_t = 3_000)]
@@ -58,7 +58,7 @@ pub(crate) enum Scenario {
         #[arg(long, default_value_t = 1_000)]
         near_ms: u64,
     },
-    /// The store answers nothing any more, and then again.
+    /// The store stops answering, and answers again later.
     Outage {
         /// Seconds of each of the three phases.
         #[arg(long, default_value_t = 5)]
@@ -67,51 +67,55 @@ pub(crate) enum Scenario {
         #[arg(long, default_value_t = 50)]
         budget_ms: u64,
     },
-    /// The origin is frozen, killed and out of connections, and then back, with stale values at hand.
+    /// The origin is frozen, killed and out of connections, and then back, while stale values are
+    /// at hand.
     Origin {
         /// Seconds of each of the three phases.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
-    /// The readers of one entity while another one's loads take longer than anybody waits.
+    /// The readers of one entity, while another entity's loads take longer than any deadline.
     Saturated {
-        /// Runs with the slow entity, and as many without.
+        /// Runs with the slow entity, and as many runs without it.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
         /// Seconds of each run.
         #[arg(long, default_value_t = 8)]
         seconds: u64,
     },
-    /// Connections that say nothing, say half, or take nothing of their answer, while others read.
+    /// Connections that send nothing, send half a request, or read nothing of their answer, while
+    /// others work.
     Idlers {
-        /// Connections that say nothing.
+        /// Connections that send nothing.
         #[arg(long, default_value_t = 10_000)]
         silent: usize,
-        /// Connections that say half.
+        /// Connections that send half a request.
         #[arg(long, default_value_t = 10_000)]
         half: usize,
-        /// Connections that take nothing of ten megabytes.
+        /// Connections that read nothing of an answer of ten megabytes.
         #[arg(long, default_value_t = 1_000)]
         never: usize,
-        /// Connections that read.
+        /// Connections that work.
         #[arg(long, default_value_t = 64)]
         good: usize,
         /// The host's `max_connections`.
         #[arg(long, default_value_t = 10_000)]
         max_connections: usize,
-        /// A JSON document in place of the table.
+        /// Print a JSON document instead of the table.
         #[arg(long)]
         json: bool,
     },
     /// A host is killed between its commit and its invalidation.
     Deaths {
-        /// Until so many writes were committed and not acknowledged.
+        /// Runs until so many writes were committed and not acknowledged.
         #[arg(long, default_value_t = 20)]
         deaths: usize,
     },
-    /// What `corral policy diff` says two policies will make of a trace, and what they make of it.
+    /// What `corral policy diff` predicts for two policies and a trace, and what comes of the trace
+    /// under each.
     Predict {
-        /// The trace; without it the recorded product pages, or made ones where they don't lie.
+        /// The trace. Without it, the recorded product pages, or generated accesses if there is no
+        /// recording.
         #[arg(long)]
         trace: Option<PathBuf>,
         /// Only so many of its accesses.
@@ -121,9 +125,10 @@ pub(crate) enum Scenario {
         #[arg(long, default_value_t = 1_000.0)]
         rate: f64,
     },
-    /// A trace on two hosts while its entries expire: loads beside the least that it could cost.
+    /// A trace on two hosts while its entries expire: the loads, compared with the fewest possible.
     Loads {
-        /// The trace; without it the recorded product pages, or made ones where they don't lie.
+        /// The trace. Without it, the recorded product pages, or generated accesses if there is no
+        /// recording.
         #[arg(long)]
         trace: Option<PathBuf>,
         /// Only so many of its accesses: the longest recorded one takes minutes for each line.
@@ -132,11 +137,12 @@ pub(crate) enum Scenario {
         /// How long an entry is fresh.
         #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
         ttl: Duration,
-        /// Accesses in a second; without it as fast as they are answered.
+        /// Accesses in a second. Without it, each as soon as the one before is answered.
         #[arg(long)]
         rate: Option<f64>,
     },
-    /// A report that is dear to the database, read on a schedule: its cost with and without a cache.
+    /// A report that costs the database much, read on a schedule: its cost with and without a
+    /// cache.
     Report {
         /// Orders in the shop.
         #[arg(long, default_value_t = 1_000_000)]
@@ -150,40 +156,40 @@ pub(crate) enum Scenario {
         /// Requests in a second.
         #[arg(long, default_value_t = 1_000.0)]
         rate: f64,
-        /// For how long.
+        /// Seconds of the run.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
-        /// How often the query is run past the cache.
+        /// How often the query is run without the cache.
         #[arg(long, default_value_t = 100)]
         direct: u32,
     },
-    /// Keys that are filled together, and when they expire.
+    /// When keys that are filled together expire.
     Spread {
-        /// How many.
+        /// Number of keys.
         #[arg(long, default_value_t = 10_000)]
         keys: usize,
     },
     /// A hot key that is refreshed before it expires.
     Hot {
-        /// For how long it is read.
+        /// Seconds for which it is read.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// From `corral policy new` to a response's header, in each language, with nothing built before;
-    /// and what a decision costs in it.
+    /// From `corral policy new` to a response's header in each language, with nothing built before,
+    /// and what a decision costs in that language.
     Newcomer,
     /// Short-lived keys under tags, and what is left of them.
     Churn {
-        /// How many.
+        /// Number of keys.
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
     /// Bad policies, pushed into two hosts under load.
     Policies {
-        /// These alone, by name.
+        /// Only these, by name.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
-        /// A JSON document in place of the table.
+        /// Print a JSON document instead of the table.
         #[arg(long)]
         json: bool,
     },
@@ -192,7 +198,7 @@ pub(crate) enum Scenario {
         /// Requests in a second, a seventh of which the cache can't answer.
         #[arg(long, default_value_t = 5_000)]
         rate: u32,
-        /// For how long.
+        /// Seconds of the run.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
         /// Clients of the host.
@@ -202,8 +208,8 @@ pub(crate) enum Scenario {
         #[arg(long, default_value_t = 20)]
         lent: u16,
     },
-    /// Redis that comes back with what it had before, or is two at a time, and commits whose outcome
-    /// nobody is told: on each of these, whether anything stale is read.
+    /// Redis comes back with older data or is two servers at a time, and commits have an outcome
+    /// that the host does not learn: whether anything stale is read in each case.
     Real(Real),
     /// Three hosts behind `HAProxy` or nginx, replaced one after the other under load.
     Rolling(rolling::Rolling),
@@ -212,23 +218,23 @@ pub(crate) enum Scenario {
         /// Seconds before and after.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
-        /// A JSON document in place of the table.
+        /// Print a JSON document instead of the table.
         #[arg(long)]
         json: bool,
     },
-    /// Policies exchanged under full load, in turn with the same load without exchanges, and beside it Varnish's
-    /// configuration.
+    /// Policies exchanged under full load, in turn with the same load without exchanges, and
+    /// exchanges of Varnish's configuration for comparison.
     Swaps {
-        /// How often the two take turns.
+        /// How often the load with exchanges and the load without them take turns.
         #[arg(long, default_value_t = 5)]
         rounds: u32,
         /// Exchanges under load in each round.
         #[arg(long, default_value_t = 200)]
         swaps: u32,
-        /// The same for Varnish; 0: without it.
+        /// Exchanges of Varnish's configuration; 0 for none.
         #[arg(long, default_value_t = 20)]
         varnish_swaps: u32,
-        /// Exchanges without load, and of what was never seen before.
+        /// Exchanges without load, and exchanges to policies never seen before.
         #[arg(long, default_value_t = 20)]
         few: u32,
         /// Connections of the load.
@@ -237,7 +243,7 @@ pub(crate) enum Scenario {
         /// Milliseconds between two exchanges.
         #[arg(long, default_value_t = 100)]
         pause_ms: u64,
-        /// A JSON document in place of the table.
+        /// Print a JSON document instead of the table.
         #[arg(long)]
         json: bool,
     },
@@ -350,10 +356,10 @@ pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The first accesses of a trace: of the one named, of the recorded product pages, or made ones.
+/// The first accesses of a trace: the named one, the recorded product pages, or a generated one.
 fn recorded(trace: Option<PathBuf>, limit: usize) -> anyhow::Result<Trace> {
     const THINGS: u32 = 10_000;
-    // What is made has an end of its own.
+    // A generated trace ends here.
     const MADE: usize = 100_000;
     match trace.or_else(beside_the_project) {
         Some(path) => Ok(Trace::read(&path)?.limited(limit)),
@@ -361,7 +367,7 @@ fn recorded(trace: Option<PathBuf>, limit: usize) -> anyhow::Result<Trace> {
     }
 }
 
-/// A table for a person, or a document for a program.
+/// Prints a table for a reader, or a document for a program.
 fn show(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
     if json {
         return print(report);

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 /// Runs the real cache of several hosts in virtual time, under every fault, and judges what its
-/// clients saw. Fails when a promise was broken, and says how to see it again.
+/// clients saw. Fails if a promise was broken, and prints how to repeat the run.
 ///
 /// Example: corral-tests simulate --requests 1000000
 #[derive(clap::Args)]
@@ -16,16 +16,17 @@ pub(crate) struct Args {
     /// Stop after so many requests of simulated clients, all schedules together.
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
-    /// The seed of the first schedule; the others follow it.
+    /// The seed of the first schedule; the others count on from it.
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
     /// Run one schedule and print everything that happened in it.
     #[arg(long, conflicts_with_all = ["requests", "first_seed", "controls"])]
     seed: Option<u64>,
-    /// Fill so many short-lived keys under tags within a virtual hour, and count what the indexes hold.
+    /// Fill so many short-lived keys under tags within a virtual hour, and count what the indexes
+    /// hold.
     #[arg(long, conflicts_with_all = ["requests", "first_seed", "seed", "controls"])]
     churn: Option<u64>,
-    /// Switch off a protection of the protocol: then a broken promise has to be found.
+    /// Switch off a protection of the protocol, after which a broken promise has to be found.
     #[arg(long, value_enum)]
     without: Option<Protection>,
     /// Switch off each protection in turn and print what is found: the table of the races.
@@ -54,14 +55,14 @@ pub(crate) fn run(args: &Args) -> bool {
     }
 }
 
-/// An hour of short-lived keys; true: the indexes kept within their bound.
+/// An hour of short-lived keys; `true` if the indexes kept within their bound.
 fn churn(keys: u64) -> bool {
     let churned = Churn { keys, within: HOUR }.run();
     println!("{:#}", json!(churned));
     churned.most_members <= churned.bound && (churned.left, churned.missing) == (0, 0)
 }
 
-/// One schedule, in full.
+/// Runs one schedule and prints everything that happened.
 fn replay(seed: u64, missing: Option<Protection>) -> bool {
     let outcome = Scene { seed, missing, detailed: true }.run();
     println!("{:#?}", outcome.climate);
@@ -127,7 +128,7 @@ fn report(args: &Args, tally: &Tally) {
     }
 }
 
-/// Every protection, switched off; true: each was missed.
+/// Switches off each protection in turn; `true` if each was missed.
 fn controls(args: &Args) -> bool {
     let mut all = true;
     println!(

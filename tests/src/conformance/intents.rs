@@ -16,7 +16,7 @@ impl Subject<'_> {
         Ok(Intent::new(rand::random(), targets, Some(7)))
     }
 
-    /// Whether `intent` is due; holds it again if it is. Others may be due beside it.
+    /// Whether `intent` is due; holds it again if it is. Other intents may be due at the same time.
     async fn takes(&self, intent: &Intent, hold: Duration) -> Result<bool> {
         Ok(self.store.due(hold).await?.contains(intent))
     }
@@ -50,7 +50,8 @@ pub(super) async fn a_withdrawn_intent_never_falls_due(subject: Subject<'_>) -> 
     subject.pass(until_ms).await?;
     ensure!(look(&mut seen).await?, "the other one is not due");
     ensure!(!seen, "a withdrawn intent is due");
-    // Withdrawing what is not there is no error: a commit may be rejected after its intent was lost.
+    // Withdrawing an intent that is not there is no error: a commit may be rejected after its
+    // intent was lost.
     subject.store.withdraw(&gone).await?;
     Ok(subject.store.withdraw(&other).await?)
 }
@@ -68,7 +69,8 @@ pub(super) async fn an_intent_announced_again_falls_due_later(subject: Subject<'
     let intent = subject.intent("i")?;
     subject.store.announce(&intent, SHORT).await?;
     subject.store.announce(&intent, LONG).await?;
-    // Never earlier: the announcement of a writer that is late may overtake the one before.
+    // A second announcement never makes an intent due earlier: the announcement of a slow writer
+    // may overtake the one before.
     subject.store.announce(&intent, SHORT).await?;
     let until_ms = subject.after(SHORT);
     subject.pass(until_ms).await?;
@@ -117,5 +119,5 @@ pub(super) async fn an_intent_comes_back_with_all_that_it_says(subject: Subject<
     Ok(())
 }
 
-/// One look may take some of them only.
+/// One look may take only some of the due intents.
 const PATIENT_LOOKS: usize = 50;

@@ -1,9 +1,9 @@
-//! Checks of leases: who may fill, and who is told. Races A to D and G.
+//! Checks of leases: which claims are granted, and which waiters are woken. Races A to D and G.
 
 use super::*;
 use std::time::Instant;
 
-/// Far less than a lease that a waiter would otherwise sit out, far more than a push takes.
+/// Far less than the lease that a waiter would otherwise wait for, and far more than a push takes.
 const PROMPT: Duration = Duration::from_secs(2);
 
 pub(super) async fn only_one_of_many_claims_is_granted(subject: Subject<'_>) -> Result<()> {
@@ -29,7 +29,7 @@ pub(super) async fn who_looks_at_a_lease_sees_what_is_left_and_changes_nothing(
     subject: Subject<'_>,
 ) -> Result<()> {
     let (store, name) = (subject.store, subject.name("k")?);
-    ensure!(store.lease_left(&name).await?.is_none(), "nobody holds it");
+    ensure!(store.lease_left(&name).await?.is_none(), "it is held already");
     let holder = subject.take(&name, LONG).await?;
     let left = store.lease_left(&name).await?;
     ensure!(left.is_some_and(|left| left <= LONG && left > LONG - PATIENCE), "{left:?} are left");
@@ -46,7 +46,7 @@ pub(super) async fn a_fill_without_a_lease_is_rejected(subject: Subject<'_>) -> 
     let envelope = subject.envelope(1);
     ensure!(
         store.fill(&name, token(), &envelope).await?.answer == Filled::Rejected,
-        "nobody's lease"
+        "a fill without a lease"
     );
     let holder = subject.take(&name, LONG).await?;
     ensure!(
@@ -100,7 +100,7 @@ pub(super) async fn an_expired_lease_goes_to_the_second_claim_and_the_first_fill
 pub(super) async fn only_the_holder_releases(subject: Subject<'_>) -> Result<()> {
     let (store, name) = (subject.store, subject.name("k")?);
     let holder = subject.take(&name, LONG).await?;
-    ensure!(!store.release(&name, token()).await?, "released by somebody else");
+    ensure!(!store.release(&name, token()).await?, "released with another token");
     ensure!(subject.is_held(&name).await?);
     ensure!(store.release(&name, holder).await?);
     ensure!(!store.release(&name, holder).await?, "released twice");
@@ -113,7 +113,7 @@ pub(super) async fn only_the_holder_renews_and_the_lease_lives_on(
 ) -> Result<()> {
     let (store, name) = (subject.store, subject.name("k")?);
     let holder = subject.take(&name, PATIENCE).await?;
-    ensure!(!store.renew(&name, token(), LONG).await?, "renewed by somebody else");
+    ensure!(!store.renew(&name, token(), LONG).await?, "renewed with another token");
     ensure!(store.renew(&name, holder, LONG).await?);
     let Claimed::Held { remaining } = subject.claim(&name, token(), SHORT).await? else {
         bail!("a renewed lease was given away")
@@ -171,7 +171,8 @@ pub(super) async fn a_waiter_is_woken_by_the_end_of_the_lease(subject: Subject<'
     for end in ["fill", "release", "invalidate"] {
         let token = subject.take(&name, LONG).await?;
         let ended = async {
-            // Answered in the order of asking: the wait has begun when these are through.
+            // Answers come in the order of the requests, so the wait has begun once these are
+            // through.
             for _ in 0..4 {
                 subject.step().await?;
             }
@@ -183,7 +184,7 @@ pub(super) async fn a_waiter_is_woken_by_the_end_of_the_lease(subject: Subject<'
             Ok(Instant::now())
         };
         let waited = async {
-            // A hint may come too early; what counts is that the caller learns it soon.
+            // A push may come too early; what counts is that the caller learns of the end soon.
             while subject.is_held(&name).await? {
                 store.settled(&name, LONG).await;
             }

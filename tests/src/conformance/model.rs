@@ -1,6 +1,6 @@
 //! Random sequences of operations, on a store and on a model of it that fits a screen.
 //!
-//! The model knows no time: leases, lifetimes and marks outlast a sequence.
+//! The model has no time: leases, lifetimes and marks outlast a sequence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ enum Operation {
     Index { name: u8, tags: Vec<u8> },
 }
 
-/// What can be seen of an answer, times left out.
+/// What an answer shows, without its times.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Loaded(Option<u64>),
@@ -139,7 +139,7 @@ async fn apply(subject: Subject<'_>, operation: &Operation) -> Result<Answer> {
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    // Few names and times, so that they meet.
+    // Few names and times, so that operations often concern the same name.
     let (name, token, time) = (|| 0..3_u8, || 0..3_u8, || 0..4_u64);
     let tags = |count| prop::sample::subsequence(vec![0_u8, 1], count);
     let claim = (name(), token(), time(), prop::bool::weighted(0.2)).prop_map(

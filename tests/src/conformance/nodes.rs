@@ -1,4 +1,4 @@
-//! Checks of what a store says of itself.
+//! Checks of what a store tells about its node.
 
 use super::*;
 use corral_host::store::{Intent, Over, Target};

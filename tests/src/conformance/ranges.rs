@@ -1,5 +1,5 @@
-//! Checks of the range: floors, namings in use, epochs that were watched; and of what lies beside it.
-//! Race J.
+//! Checks of the range: floors, namings in use, epochs that were watched; and of the list of hosts
+//! and the board beside it. Race J.
 
 use std::cell::Cell;
 
@@ -33,8 +33,9 @@ impl Subject<'_> {
         Ok(range)
     }
 
-    /// Publishes nothing until the range has dropped this naming, and answers the range then. One that ended
-    /// later would be dropped while another check looks: by when it ends is the server's to say.
+    /// Publishes nothing until the range has dropped this naming, and returns the range then. A
+    /// naming with a later end could be dropped while another check looks, since the server decides
+    /// when that end has come.
     async fn lose(&self, naming: &Naming) -> Result<Range> {
         let lost = Cell::new(None);
         eventually("the drop of a naming", async || {
@@ -185,7 +186,7 @@ pub(super) async fn a_naming_is_known_until_the_range_loses_one(
     let naming = subject.naming("user", LONG);
     let scope = naming.scope();
     let before = subject.publish(std::slice::from_ref(&naming)).await?;
-    ensure!(!before.known.contains(&scope), "nobody has noted it");
+    ensure!(!before.known.contains(&scope), "it is noted already");
     let floor = before.floors[&scope];
     subject.store.note_known(&[(scope.clone(), floor)]).await?;
     let noted = subject.publish(std::slice::from_ref(&naming)).await?;

@@ -22,7 +22,7 @@ pub(super) async fn a_tag_invalidation_removes_more_than_one_chunk(
     let (tag, until_ms) = (subject.tag("t")?, subject.after(LONG));
     for n in 0..MEMBERS {
         let name = subject.name(&n.to_string())?;
-        // Scores that are all equal, and scores that differ: a walk must manage both.
+        // Equal scores and different scores, since a walk must manage both.
         subject.index_until(&tag, &name, until_ms + n / 350).await?;
         subject.put(&name, &subject.envelope(1)).await?;
     }
@@ -33,7 +33,7 @@ pub(super) async fn a_tag_invalidation_removes_more_than_one_chunk(
     Ok(())
 }
 
-/// Race F: indexed before it is loaded, so the invalidation finds it and revokes the lease.
+/// Race F: the name is indexed before the load, so the invalidation finds it and revokes the lease.
 pub(super) async fn a_load_in_progress_is_revoked_by_its_tag(subject: Subject<'_>) -> Result<()> {
     let (tag, name) = (subject.tag("t")?, subject.name("k")?);
     let token = subject.take(&name, LONG).await?;
@@ -99,7 +99,7 @@ pub(super) async fn an_index_is_kept_until_its_longest_member_ends(
     subject.index_until(&tag, &short, short_until_ms).await?;
     subject.put_tagged(&tag, &long).await?;
     subject.pass(short_until_ms).await?;
-    // Trims what is over; what is not stays.
+    // This trims the members that have expired and keeps the others.
     subject.index_for(&tag, &subject.name("trigger")?, LONG).await?;
     ensure!(subject.remove_tag(&tag, LONG).await? == 1, "the long-lived member was lost");
     Ok(())
@@ -129,7 +129,7 @@ pub(super) async fn a_key_keeps_its_longest_expiry_in_an_index(subject: Subject<
     Ok(())
 }
 
-/// A load that the invalidation did not revoke must be found by the next one.
+/// The next invalidation must find a load that this one did not revoke.
 pub(super) async fn an_invalidation_keeps_what_is_indexed_meanwhile(
     subject: Subject<'_>,
 ) -> Result<()> {
@@ -138,12 +138,13 @@ pub(super) async fn an_invalidation_keeps_what_is_indexed_meanwhile(
     for round in 0..ROUNDS {
         subject.put_tagged(&tag, &name).await?;
         let load = async {
-            // Shifts the load by a step of the invalidation in each round.
+            // Delays the load by one more step of the invalidation in each round.
             for _ in 0..round % 7 {
                 subject.step().await?;
             }
             let token = subject.take(&name, LONG).await?;
-            // The index keeps the entry's longer life: its expiry alone does not tell them apart.
+            // The index keeps the longer of an entry's lives, so the expiry alone does not tell the
+            // two apart.
             subject.index_for(&tag, &name, LONG / 2).await?;
             Ok(token)
         };
@@ -157,8 +158,8 @@ pub(super) async fn an_invalidation_keeps_what_is_indexed_meanwhile(
     Ok(())
 }
 
-/// Race Q: each walk forgets only under its own mark. A load that none of them revoked must be found by the
-/// next one.
+/// Race Q: each walk forgets only members under its own mark. The next invalidation must find a
+/// load that none of these revoked.
 pub(super) async fn overlapping_invalidations_forget_nothing_that_is_indexed_meanwhile(
     subject: Subject<'_>,
 ) -> Result<()> {
@@ -204,7 +205,7 @@ pub(super) async fn a_mark_says_when_it_was_set_and_in_which_epoch(
     let [mark] = indexed.marks[..] else { bail!("one mark, not {:?}", indexed.marks) };
     ensure!(mark.epoch == epoch, "{mark:?}");
     ensure!(before_ms <= mark.at_ms && mark.at_ms <= indexed.now_ms, "{before_ms} {indexed:?}");
-    // The newest one counts.
+    // The newest mark counts.
     subject.remove_tag(&tag, LONG).await?;
     let newer = subject.index_for(&tag, &name, LONG).await?.context("no mark")?;
     ensure!(newer.epoch == EPOCH && newer.at_ms >= mark.at_ms, "{newer:?} after {mark:?}");
@@ -228,8 +229,8 @@ pub(super) async fn a_name_is_written_into_many_indexes_at_once(
     Ok(())
 }
 
-/// A refresh or a write-through indexes a name whose old value is still there. The invalidation, which
-/// may be under way, answers for that value all the same.
+/// A refresh or a write-through indexes a name whose old value is still there. An invalidation that
+/// is under way has to remove that value all the same.
 pub(super) async fn an_invalidation_removes_the_value_of_what_is_indexed_meanwhile(
     subject: Subject<'_>,
 ) -> Result<()> {

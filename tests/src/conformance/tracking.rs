@@ -1,5 +1,5 @@
-//! Checks of what a store tells of changes, through two handles of it: here is listened, there it is
-//! changed. Race K.
+//! Checks of the changes that a store reports, through two handles of it: one listens (`here`), the
+//! other changes (`there`). Race K.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,7 +8,7 @@ use corral_host::store::{Listener, Tracked};
 
 use super::*;
 
-/// What one listener heard.
+/// The changes that one listener was told.
 #[derive(Default)]
 pub struct Heard {
     names: Mutex<HashMap<String, usize>>,
@@ -27,7 +27,7 @@ impl Listener for Heard {
 }
 
 impl Heard {
-    /// Listens to a store for as long as it lives.
+    /// Listens to a store for as long as the store lives.
     #[must_use]
     pub fn of(store: &dyn Store) -> Arc<Self> {
         let heard = Arc::new(Self::default());
@@ -35,20 +35,20 @@ impl Heard {
         heard
     }
 
-    /// How often it heard of a change of this name.
+    /// How often a change of this name was reported.
     #[must_use]
     pub fn times(&self, name: &Name) -> usize {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.get(name.as_str()).copied().unwrap_or_default()
     }
 
-    /// The names that it heard of.
+    /// The names whose changes were reported.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// How often it heard that everything changed.
+    /// How often a change of everything was reported.
     #[must_use]
     pub fn all(&self) -> usize {
         self.all.load(std::sync::atomic::Ordering::SeqCst)

@@ -18,7 +18,7 @@ pub(super) async fn what_was_filled_is_read_back(subject: Subject<'_>) -> Result
     Ok(())
 }
 
-/// Some stores read and write large values in another way than small ones.
+/// Some stores read and write large values differently from small ones.
 pub(super) async fn a_value_of_any_size_is_filled_read_and_found(
     subject: Subject<'_>,
 ) -> Result<()> {
@@ -41,7 +41,7 @@ pub(super) async fn a_value_of_any_size_is_filled_read_and_found(
         ensure!(found == envelope, "claim of {size} bytes");
         ensure!(!subject.is_held(&name).await?, "a claim that finds a value takes no lease");
     }
-    // Of the same size without a lease: nothing is stored.
+    // A value of the same size without a lease is not stored.
     let late = Envelope { body: Some(Bytes::from(vec![b'y'; 40_000])), ..subject.envelope(99) };
     ensure!(store.fill(&name, token(), &late).await?.answer == Filled::Rejected);
     ensure!(store.get(&name).await?.answer.is_some_and(|value| value.loaded_at_ms != 99));
@@ -112,7 +112,7 @@ pub(super) async fn the_clock_runs_and_grants_agree_with_it(subject: Subject<'_>
         bail!("not granted")
     };
     let after_ms = store.now_ms();
-    // Half a round trip and a millisecond of rounding, generously.
+    // Half a round trip and a millisecond of rounding, with a wide margin.
     ensure!(before_ms <= now_ms + 100 && now_ms <= after_ms + 100);
     ensure!(before_ms <= after_ms);
     subject.pass(after_ms).await
@@ -127,7 +127,7 @@ pub(super) async fn one_invalidation_takes_names_and_tags_alike(
     subject.put(&names[0], &subject.envelope(1)).await?;
     subject.put_tagged(&first, &names[1]).await?;
     subject.put_tagged(&second, &names[2]).await?;
-    // The index knows it under the other tag, too.
+    // The index has this name under the other tag, too.
     subject.index_for(&first, &names[2], LONG).await?;
     subject.put(&names[3], &subject.envelope(1)).await?;
     let doomed = [

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// The most that one connection sends before it is the next one's turn: with 10 MB/s, 0.4 ms.
+/// The most that one connection sends before the next connection has its turn: at 10 MB/s, 0.4 ms.
 pub(super) const TURN_BYTES: usize = 4 << 10;
 
-/// A timer wakes a millisecond late; what the link could have carried meanwhile is made up for.
+/// A timer wakes up to a millisecond late. What the link could have carried meanwhile is made up
+/// for.
 const CREDIT: Duration = Duration::from_millis(2);
 
 /// One direction of a link.
@@ -17,8 +18,8 @@ const CREDIT: Duration = Duration::from_millis(2);
 pub(super) struct Link {
     /// `None` if bytes go on as fast as they come.
     bytes_per_second: Option<u64>,
-    /// When everything that was sent so far is through. The lock is granted in the order in which it
-    /// was asked for: whoever has more to send asks again, behind all others.
+    /// When everything that was sent so far is through. The lock is granted in the order of the
+    /// requests for it, so a connection with more to send asks again behind all others.
     free: Arc<Mutex<Instant>>,
 }
 

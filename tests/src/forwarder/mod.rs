@@ -1,9 +1,9 @@
-//! A way to a server, as a process of its own would be: a TCP proxy that passes bytes on, and that
-//! can be told to withhold them, to end or refuse connections, to lead new ones elsewhere, and to be
-//! slow or narrow.
+//! A way to a server: a TCP proxy that passes bytes on as a separate process would. It can be told
+//! to withhold bytes, to end or refuse connections, to lead new connections to another server, and
+//! to be slow or narrow.
 //!
-//! A server's *name* is such a way: whoever connects through it reaches what it points to at that
-//! moment, and stays there when it points elsewhere.
+//! A server's *name* is such a way: a client that connects through it reaches the server that the
+//! way points to at that moment, and stays there after the way points elsewhere.
 
 mod link;
 mod pooler;
@@ -32,32 +32,33 @@ pub enum Direction {
     Down,
 }
 
-/// What a way is like, from its beginning on.
+/// The properties of a way, which never change.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traits {
-    /// How long each piece is on its way, in each direction.
+    /// How long each piece takes, in each direction.
     pub delay: Duration,
     /// How many bytes pass in a second in each direction, over all connections together and shared
-    /// fairly among those that have something to send. None: as many as come.
+    /// fairly among those that have something to send. `None` if as many pass as come.
     pub bytes_per_second: Option<u64>,
 }
 
-/// A way to a server; gone on drop, with all its connections.
+/// A way to a server. On drop it ends, with all its connections.
 pub struct Forwarder {
     address: SocketAddr,
     shared: Arc<Shared>,
     listening: JoinHandle<()>,
 }
 
-/// What the listener and all connections know.
+/// What the listener and all connections share.
 struct Shared {
     delay: Duration,
     upstreams: Mutex<Vec<u16>>,
     opened: AtomicUsize,
     refusing: AtomicBool,
-    /// Withheld in a direction, for all connections.
+    /// Whether bytes are withheld in a direction, for all connections.
     held: [watch::Sender<bool>; 2],
-    /// How many connections had begun when those were cut, or isolated.
+    /// How many connections had begun at the last cut or isolation: all connections with a lower
+    /// number are cut or isolated.
     cut: watch::Sender<usize>,
     isolated: watch::Sender<usize>,
     links: [Link; 2],
@@ -73,7 +74,8 @@ impl Forwarder {
         Self::start_with(&[port], Traits::default()).await
     }
 
-    /// A way of this kind to the servers on these ports, each connection to the next of them.
+    /// A way with these properties to the servers on these ports. Each connection leads to the next
+    /// one of them.
     ///
     /// # Errors
     /// When no port is free.
@@ -108,7 +110,7 @@ impl Forwarder {
         format!("redis://{}", self.address)
     }
 
-    /// How many connections live.
+    /// How many connections are open.
     #[must_use]
     pub fn connections(&self) -> usize {
         Arc::strong_count(&self.shared.living) - 1
@@ -120,18 +122,18 @@ impl Forwarder {
         self.shared.opened.load(Ordering::SeqCst)
     }
 
-    /// New connections lead to the server on this port; those that live stay where they are.
+    /// Leads new connections to the server on this port; open ones stay where they are.
     pub fn point_to(&self, port: u16) {
         *self.shared.upstreams() = vec![port];
     }
 
-    /// Ends all connections that live now. What was under way on them is lost.
+    /// Ends all open connections. Bytes that are on their way on them are lost.
     pub fn cut(&self) {
         self.shared.cut.send_replace(self.shared.opened.load(Ordering::SeqCst));
     }
 
-    /// Passes nothing on any more over the connections that live now, in either direction, their
-    /// ends included: as behind a machine that is cut off.
+    /// Passes nothing on any more over the open connections, in either direction, not even their
+    /// ends: as behind a machine that is cut off.
     pub fn isolate(&self) {
         self.shared.isolated.send_replace(self.shared.opened.load(Ordering::SeqCst));
     }
@@ -190,7 +192,7 @@ async fn carry(client: TcpStream, number: usize, shared: Arc<Shared>) {
     let upstreams = shared.upstreams().clone();
     let port = upstreams[number % upstreams.len()];
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-    // Without it small pieces wait for company, which costs time and changes nothing.
+    // Without it, small pieces wait for further ones, which costs time and changes nothing.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
@@ -203,7 +205,7 @@ async fn carry(client: TcpStream, number: usize, shared: Arc<Shared>) {
                 shared.lane(Direction::Down, number).pump(from_server, to_client),
             )
         } => {}
-        // An error would say that nobody can cut it any more, and `shared` lives.
+        // The wait can't fail: its sender is in `shared`, which lives.
         _ = cut.wait_for(|cut| number < *cut) => {}
     }
 }

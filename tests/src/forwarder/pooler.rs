@@ -1,5 +1,5 @@
-//! A pooler in front of Postgres that speaks for the database, also when it does not know better: at
-//! a `COMMIT` it tells its client of a failure that is its own.
+//! A pooler in front of Postgres that answers in the database's name: at a `COMMIT` it tells its
+//! client of a failure of its own, whether or not the database has committed.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// "Will you speak TLS?" and "will you encrypt by GSS?": asked before a session begins, in the form
-/// in which it begins.
+/// "Will you speak TLS?" and "will you encrypt by GSS?". A client asks before its session begins,
+/// in the form of a session's first message.
 const QUESTIONS: [u32; 2] = [80_877_103, 80_877_104];
 
 /// What a client is told in place of its commit's outcome.
@@ -23,18 +23,18 @@ pub enum Ending {
     Fatal,
     /// `PANIC`, and the connection ends.
     Panic,
-    /// Nothing: the connection ends.
+    /// Nothing: the connection just ends.
     Cut,
 }
 
-/// What becomes of the commit.
+/// What happens to the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passing {
     /// The database never gets it, and rolls back.
     Never,
-    /// The database has carried it out before the client hears of a failure.
+    /// The database has carried it out before the client is told of a failure.
     Before,
-    /// The database gets it so long after the client heard of a failure.
+    /// The database gets it so long after the client was told of a failure.
     Later(Duration),
 }
 
@@ -43,11 +43,11 @@ pub enum Passing {
 pub struct Fault {
     /// What the client is told.
     pub ending: Ending,
-    /// What becomes of the commit.
+    /// What happens to the commit.
     pub passing: Passing,
 }
 
-/// A pooler; gone on drop.
+/// A pooler. It ends on drop.
 pub struct Pooler {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -75,7 +75,7 @@ impl Pooler {
                 let shared = Arc::clone(&for_all);
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {
-                        // A broken connection ends here as anywhere: with both of its sides.
+                        // A broken connection ends here as anywhere else, with both of its sides.
                         let _ = Session::new(client, server, shared).run().await;
                     }
                 });
@@ -90,7 +90,7 @@ impl Pooler {
         format!("postgres://postgres@{}/postgres", self.address)
     }
 
-    /// Breaks the next commit, on whichever connection it comes.
+    /// Breaks the next commit, whichever connection it comes on.
     pub fn break_commit(&self, fault: Fault) {
         *self.shared.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
@@ -114,12 +114,12 @@ impl Shared {
     }
 }
 
-/// One client, and the session that it has of the database.
+/// One client, and its session with the database.
 struct Session {
     client: TcpStream,
     server: TcpStream,
     shared: Arc<Shared>,
-    /// What the client sent and no message was made of yet.
+    /// What the client sent and is not yet split into messages.
     sent: BytesMut,
     begun: bool,
 }
@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// A whole message of the client's. The first one has no letter in front of its length.
+    /// A whole message of the client's. The first one has no letter before its length.
     fn next_message(&mut self) -> Option<Bytes> {
         let letter = usize::from(self.begun);
         let length = self.sent.get(letter..letter + 4)?.get_u32() as usize + letter;
@@ -175,7 +175,8 @@ impl Session {
         let ending = fault.ending.bytes();
         match fault.passing {
             Passing::Never => {
-                // Whoever hears of the failure may ask the database at once: it knows by then.
+                // A client that was told of the failure may ask the database at once, and by then
+                // the database has to know.
                 self.server.shutdown().await?;
                 while self.server.read_buf(&mut self.sent).await? > 0 {}
             }
@@ -192,7 +193,7 @@ impl Session {
         Ok(())
     }
 
-    /// Has the database carry it out, and keeps its answer.
+    /// Has the database carry out the commit, and returns its answer.
     async fn commit(&mut self, commit: &[u8]) -> anyhow::Result<()> {
         self.server.write_all(commit).await?;
         let mut answer = BytesMut::new();
@@ -201,7 +202,8 @@ impl Session {
     }
 }
 
-/// A simple query (`Q`) that ends a transaction, or several in one of which does.
+/// Whether the message is a simple query (`Q`) that ends a transaction, or holds several queries of
+/// which one does.
 fn is_commit(message: &[u8]) -> bool {
     let Some((b'Q', rest)) = message.split_first() else { return false };
     let text = String::from_utf8_lossy(rest.get(4..).unwrap_or_default());
@@ -211,7 +213,7 @@ fn is_commit(message: &[u8]) -> bool {
     })
 }
 
-/// Whether a whole *ready for query* (`Z`) is there.
+/// Whether the answer holds a whole *ready for query* (`Z`).
 fn is_ready(mut answer: &[u8]) -> bool {
     while let [letter, length @ ..] = answer
         && let Some(mut length) = length.get(..4)
@@ -232,7 +234,7 @@ impl Ending {
     /// An *error response* (`E`) in the database's form.
     fn bytes(self) -> Vec<u8> {
         let (severity, code) = match self {
-            // As poolers answer for a server that they have lost.
+            // As a pooler answers for a server that it has lost.
             Self::Fatal => ("FATAL", "58000"),
             Self::Panic => ("PANIC", "XX000"),
             Self::Cut => return Vec::new(),

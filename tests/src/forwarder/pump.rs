@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::link::{Link, TURN_BYTES};
 
-/// How much may be on its way at a time.
+/// How many pieces may be on their way at a time.
 const PIECES: usize = 1024;
 
-/// What one direction of one connection is subject to.
+/// The properties of one direction of one connection.
 pub(super) struct Lane {
     pub(super) number: usize,
     pub(super) delay: Duration,
@@ -22,7 +22,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Passes on what comes, each piece as late as the lane says, and then its end.
+    /// Passes on what comes, each piece after the lane's delay, and then its end.
     pub(super) async fn pump(
         mut self,
         mut from: impl AsyncRead + Unpin,
@@ -44,7 +44,7 @@ impl Lane {
         };
         let writing = async move {
             while let Some((due, piece)) = pieces.recv().await {
-                // Even a moment that has come is waited for until the timer's next tick.
+                // Even a wait for a moment that has come already lasts until the timer's next tick.
                 if !delay.is_zero() {
                     sleep_until(due).await;
                 }
@@ -53,12 +53,12 @@ impl Lane {
                     return;
                 }
             }
-            // An end is as good as a byte: who is cut off hears of neither.
+            // An end is held back like a byte: a client that is cut off learns of neither.
             self.pass(0).await;
-            // A connection that has gone already needs no end.
+            // A connection that is gone already needs no end.
             let _ = to.shutdown().await;
         };
-        // The writer drops its end of the channel when nobody takes bytes any more.
+        // The writer drops its end of the channel when the other side takes no more bytes.
         tokio::join!(reading, writing);
     }
 
@@ -68,7 +68,7 @@ impl Lane {
         if *self.isolated.borrow() > number {
             std::future::pending::<()>().await;
         }
-        // Whoever can tell us is there as long as the connection is.
+        // The sender lives as long as the connection, so this can't fail.
         let _ = self.held.wait_for(|held| !held).await;
         self.link.carry(bytes).await;
         if *self.isolated.borrow() > number {

@@ -1,4 +1,5 @@
-//! Requests of all kinds to a whole host, over its socket: request lines, headers, query strings, bodies.
+//! Requests of all kinds to a whole host, over its socket: request lines, headers, query strings,
+//! bodies.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -28,10 +29,10 @@ sql = "UPDATE nothing SET id = $1"
 touches = ["tag user:{id}"]
 "#;
 
-/// Longer than any answer takes; a host that does not answer is a failure too.
+/// Longer than any answer takes. A host that does not answer fails too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A host within this process, started when it is asked first.
+/// A host within this process, started at the first input.
 #[derive(Default)]
 pub(super) struct Http(Option<Running>);
 
@@ -39,7 +40,7 @@ struct Running {
     _runtime: Runtime,
     _folder: TempDir,
     address: SocketAddr,
-    /// Nobody is told to stop; dropped, it would be.
+    /// Kept so that the host runs on: dropped, it would tell the host to stop.
     _tell: watch::Sender<Notice>,
 }
 
@@ -47,7 +48,7 @@ impl Running {
     fn start() -> anyhow::Result<Self> {
         let (runtime, folder) = (Runtime::new()?, tempfile::tempdir()?);
         let database = folder.path().join("fuzz.db");
-        // No bytes at all are a database without tables.
+        // An empty file is a database without tables.
         std::fs::write(&database, "")?;
         let config = format!("[origin]\nurl = \"sqlite:{}\"\n{CONFIG}", database.display());
         let (tell, notices) = watch::channel(Notice::Serve);
@@ -63,11 +64,11 @@ impl Running {
         Ok(Self { _runtime: runtime, _folder: folder, address, _tell: tell })
     }
 
-    /// Sends the bytes and reads to the end of what is answered.
+    /// Sends the bytes and reads the answer to its end.
     fn ask(&self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        // A host that has had enough closes before everything is sent.
+        // A host that refuses a request may close before everything is sent.
         let _cut_off = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
         let mut answer = Vec::new();
         match stream.read_to_end(&mut answer) {

@@ -1,8 +1,9 @@
-//! Inputs that nobody meant: what arrives from clients, servers, files and policies, changed at random, a
-//! million times over. No input may panic, and none may take more memory than its target allows.
+//! Random inputs: bytes as clients, servers, files and policies could send them, changed at random,
+//! millions of times. No input may cause a panic, and none may take more memory than its target
+//! allows.
 //!
-//! An input is made from valid ones by its number alone, so that a failure is seen again with
-//! `fuzz TARGET --seed SEED --input NUMBER`.
+//! An input is made from valid ones by its number alone, so that a failure is repeated by `fuzz
+//! TARGET --seed SEED --input NUMBER`.
 
 mod http;
 mod mutate;
@@ -18,13 +19,13 @@ use serde::Serialize;
 pub use mutate::Mutator;
 pub use targets::{Target, targets};
 
-/// Counts what is allocated, where it is the global allocator.
+/// Counts allocations, if it is the global allocator.
 pub const HEAP: PeakAlloc = PeakAlloc;
 
-/// An input is being tried.
+/// Whether an input is being tried.
 static ATTEMPTING: AtomicBool = AtomicBool::new(false);
 
-/// What panicked since it was looked at last, on any thread.
+/// The panics since the last look, on any thread.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// An input that broke something.
@@ -32,29 +33,29 @@ static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 pub struct Broken {
     /// Its number.
     pub input: u64,
-    /// The input itself, with everything that is no text escaped.
+    /// The input itself; bytes that are not text are escaped.
     pub bytes: String,
     /// What it broke.
     pub what: String,
 }
 
-/// What came of a target.
+/// The result of a target.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The target's name.
     pub target: &'static str,
     /// Inputs that were tried.
     pub inputs: u64,
-    /// Of those, how many were understood: an input that nobody understands tries little.
+    /// How many of them were understood: an input that is not understood tests little.
     pub understood: u64,
-    /// The most memory that one of them took, in bytes.
+    /// The most memory that one input took, in bytes.
     pub most_bytes: usize,
-    /// The first that broke something.
+    /// The first input that broke something.
     pub broken: Option<Broken>,
 }
 
-/// Tries so many inputs of a target, beginning with the one of this number; ends with the first that breaks
-/// something.
+/// Tries so many inputs of a target, beginning with the one of number `first`. Ends with the first
+/// one that breaks something.
 pub fn run(target: &mut dyn Target, seed: u64, first: u64, inputs: u64) -> Report {
     note_panics();
     let mutator = Mutator::new(target.samples(), target.words());
@@ -89,7 +90,7 @@ fn attempt(target: &mut dyn Target, bytes: &[u8]) -> (bool, usize, Vec<String>) 
     (understood, taken, panics)
 }
 
-/// A panic of an attempt is kept with its place instead of being printed, also one of another thread.
+/// Keeps a panic of an attempt with its place instead of printing it, on any thread.
 fn note_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,17 +1,17 @@
-//! Inputs from valid ones: bytes that flip, parts that are missing, twice there or of another sample, numbers
-//! at their limits.
+//! Makes inputs from valid ones: bits that flip, parts that are missing, doubled or taken from
+//! another sample, and numbers at their limits.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Longer inputs try nothing that shorter ones do not.
+/// Longer inputs test nothing that shorter ones do not.
 const LONGEST: usize = 64 << 10;
 
-/// Changes that one input has at most.
+/// Most changes of one input.
 const MOST_CHANGES: u32 = 6;
 
-/// What stands where a number stood.
+/// What replaces a number.
 const NUMBERS: [&str; 10] = [
     "0",
     "-1",
@@ -32,7 +32,7 @@ pub struct Mutator {
 }
 
 impl Mutator {
-    /// Of these valid inputs, with these words of their language.
+    /// Makes inputs from these valid ones, with these words of their language.
     #[must_use]
     pub fn new(samples: Vec<Vec<u8>>, words: &'static [&'static str]) -> Self {
         Self { samples, words }
@@ -41,7 +41,7 @@ impl Mutator {
     /// The input of this number.
     #[must_use]
     pub fn input(&self, seed: u64, number: u64) -> Vec<u8> {
-        // Neighbouring numbers begin far apart.
+        // The random bits of neighbouring numbers have nothing in common.
         let mut rng = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut bytes = self.samples.choose(&mut rng).cloned().unwrap_or_default();
         for _ in 0..rng.random_range(0..=MOST_CHANGES) {
@@ -81,7 +81,7 @@ impl Mutator {
     }
 }
 
-/// The first number from `at` on becomes another one.
+/// Replaces the first number from `at` on.
 fn replace_number(bytes: &mut Vec<u8>, at: usize, rng: &mut StdRng) {
     let Some(from) = bytes[at..].iter().position(u8::is_ascii_digit).map(|from| at + from) else {
         return;

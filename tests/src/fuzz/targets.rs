@@ -1,4 +1,4 @@
-//! What is fed: everything that reads bytes of somebody else.
+//! The targets: all code that reads bytes from outside the process.
 
 use bytes::Bytes;
 use corral_host::config::{Config, Environment};
@@ -13,7 +13,7 @@ use corral_host::store::{
 use super::http::Http;
 use crate::shop;
 
-/// Something that reads bytes of somebody else.
+/// Code that reads bytes from outside the process.
 pub trait Target {
     /// Its name on the command line.
     fn name(&self) -> &'static str;
@@ -29,14 +29,14 @@ pub trait Target {
         4 << 20
     }
 
-    /// How many of a hundred inputs of a whole run are this target's.
+    /// How many inputs in a hundred are this target's in a whole run.
     fn share(&self) -> u64;
 
-    /// Reads the input, and panics if that breaks a promise; whether it was understood.
+    /// Reads the input, and panics if that breaks a promise; whether the input was understood.
     fn attempt(&mut self, bytes: &[u8]) -> bool;
 }
 
-/// All of them.
+/// All targets.
 #[must_use]
 pub fn targets() -> Vec<Box<dyn Target>> {
     vec![
@@ -258,7 +258,7 @@ impl Target for Values {
         };
         let text = String::from_utf8_lossy(text);
         if let Ok(json) = serde_json::from_str(&text) {
-            // Refused or not: the point is that it ends.
+            // It may be refused; the call only has to end.
             let _value = Value::from_json(ty, &json);
         }
         let Ok(value) = Value::from_text(ty, Some(&text)) else { return false };
@@ -318,7 +318,7 @@ impl Target for Configurations {
     fn attempt(&mut self, bytes: &[u8]) -> bool {
         let text = String::from_utf8_lossy(bytes);
         let parsed = Config::parse(&text, "corral.toml", &Environment::default());
-        // A problem that can't be said helps nobody.
+        // A refusal has to have a text.
         let said = parsed.as_ref().map_or_else(ToString::to_string, |_| String::new());
         assert_eq!(parsed.is_ok(), said.is_empty(), "a refusal without a word");
         parsed.is_ok()
@@ -366,7 +366,8 @@ impl Target for Decisions {
     }
 }
 
-/// An action at a stage: what passes is bounded, and what is done instead of a refused one passes.
+/// An action at a stage: an action that passes is bounded, and the conservative action passes in
+/// place of a refused one.
 fn decide(bytes: &[u8]) {
     let number = |at: usize| {
         let part = bytes.iter().cycle().skip(at * 4).take(4);

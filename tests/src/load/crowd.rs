@@ -1,5 +1,5 @@
-//! Five hundred clients in one process, on the cores of those that they ask: what they do until the
-//! last answer has come is as little as possible, for its time counts as the host's.
+//! Five hundred clients in one process, on the same cores as the hosts. Until the last answer has
+//! come the clients do as little as possible, since their processor time counts as the host's.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use tokio::time::timeout;
 use super::Outcome;
 use crate::client::Answer;
 
-/// Far above every deadline a host keeps: what takes longer hangs.
+/// Far above every deadline of a host: a request that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// More than an answer of ours has.
+/// More headers than an answer of a host has.
 const MOST_HEADERS: usize = 32;
 
-/// Clients with a connection each, ready to ask all at once.
+/// Clients with one connection each, ready to ask all at once.
 pub struct Crowd {
     members: Vec<Member>,
 }
@@ -34,7 +34,7 @@ struct Member {
     address: String,
 }
 
-/// What came, not yet looked at.
+/// The bytes that came, not yet parsed.
 struct Came {
     began: Instant,
     ended: Instant,
@@ -51,11 +51,11 @@ impl Crowd {
         Ok(Self { members: members.await? })
     }
 
-    /// Everybody asks for `path` at the same moment. The outcomes stand in the order in which the
-    /// members were dealt to the hosts.
+    /// All members ask for `path` at the same moment. The outcomes are in the order in which the
+    /// members were assigned to the hosts.
     ///
     /// # Errors
-    /// When a task fails, never for what becomes of a request.
+    /// If a task fails, but not for the outcome of a request.
     pub async fn ask(&mut self, path: &str) -> anyhow::Result<Vec<Outcome>> {
         let start = Arc::new(Barrier::new(self.members.len()));
         let asking = self.members.drain(..).map(|mut member| {
@@ -102,7 +102,7 @@ impl Member {
     }
 }
 
-/// Where the body of a whole answer stands; none: more is to come.
+/// Where the body of a whole answer lies; `None` if more bytes are to come.
 fn body(bytes: &[u8]) -> anyhow::Result<Option<Range<usize>>> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut head = httparse::Response::new(&mut headers);

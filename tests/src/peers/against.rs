@@ -26,10 +26,11 @@ const CONNECTIONS: usize = 64;
 /// How long a host is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// The share of reads that may be answered by another layer: an entry that is refreshed early, or a sweep.
+/// The share of reads that another layer may answer, because of an early refresh or a sweep.
 const OTHERS: f64 = 0.001;
 
-/// How often everything is read before anything is measured: loaded, found in the store, found near.
+/// How often everything is read before the measurement: first loaded, then found in the store, then
+/// found in the near cache.
 const PASSES: usize = 3;
 
 /// What answers a hit.
@@ -58,16 +59,16 @@ impl Layer {
     }
 }
 
-/// Hits of one kind.
+/// The figures of one kind of hits.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     /// What answers them.
     pub layer: Layer,
     /// Threads of the host.
     pub threads: usize,
-    /// What the earlier program came to.
+    /// The earlier program's figures.
     pub earlier: Cost,
-    /// What this one came to.
+    /// This program's figures.
     pub ours: Cost,
     /// Processor time of this one to that of the earlier one, round by round.
     pub cpu_ratio: Spread,
@@ -80,11 +81,11 @@ pub struct Cost {
     pub cpu_us: Spread,
     /// Requests a second.
     pub requests_per_second: Spread,
-    /// Instructions of the host's process, without what it does beside requests.
+    /// Instructions of the host's process, without those of its work beside requests.
     pub instructions: f64,
 }
 
-/// Measures both. `told` hears what goes on.
+/// Measures both programs. `told` is called with a line about each step.
 ///
 /// # Errors
 /// When a program does not come up, or answers anything but a hit.
@@ -178,10 +179,10 @@ impl Kind<'_> {
         callgrind("--dump", pid)?;
         self.were_hits(&before, &host.metrics().await?)?;
         callgrind("--zero", pid)?;
-        // For as long as that took, it does only what it does beside requests.
+        // For as long as the load took, the host now does only its work beside requests.
         sleep(took).await;
         callgrind("--dump", pid)?;
-        // Dumps have numbers, from 1.
+        // Callgrind numbers its dumps from 1.
         let dump = |number: u32| total(&counted.with_extension(number.to_string()));
         Ok((dump(1)? - dump(2)?) / item::KEYS as f64)
     }
@@ -190,7 +191,7 @@ impl Kind<'_> {
         self.rig.host_as(program, self.threads, self.layer.setting()).await
     }
 
-    /// Fails unless the reads in between were of this kind, but for [`OTHERS`] of them.
+    /// Fails unless all reads in between were hits of this kind, except for a share of [`OTHERS`].
     fn were_hits(&self, before: &Metrics, after: &Metrics) -> anyhow::Result<()> {
         let grown = |labels: &[(&str, &str)]| {
             let sum = |metrics: &Metrics| metrics.sum_where("corral_reads_total", labels);
@@ -203,14 +204,14 @@ impl Kind<'_> {
     }
 }
 
-/// What was counted in a dump of callgrind's.
+/// The total of one of callgrind's dumps.
 fn total(dump: &Path) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(dump)?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
     Ok(total.context("callgrind counts a total")?.trim().parse()?)
 }
 
-/// Has callgrind set its counts to zero, or write them down.
+/// Makes callgrind reset its counts, or dump them.
 fn callgrind(what: &str, pid: u32) -> anyhow::Result<()> {
     let output = Command::new("callgrind_control").args([what, &pid.to_string()]).output()?;
     let said = String::from_utf8_lossy(&output.stdout);

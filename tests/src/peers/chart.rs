@@ -93,7 +93,7 @@ fn panel(
     }
 }
 
-/// What Redis spends for a request stands above the server's own time.
+/// Redis's time for a request stands above the server's own time.
 fn redis(svg: &mut String, lines: &[&Line]) {
     let left = NAME_WIDTH + PANEL;
     let scale = scale(lines, |line| line.outcome(Scenario::Full).map(|full| full.cpu_us));

@@ -8,17 +8,17 @@ use super::peer::{Peer, threads};
 /// One thing that must hold.
 #[derive(Debug, Clone, Serialize)]
 pub struct Claim {
-    /// In words.
+    /// The claim in words.
     pub what: String,
     /// What was measured.
     pub value: f64,
     /// What it must be.
     pub bar: Bar,
-    /// Whether it is.
+    /// Whether the value meets the bar.
     pub holds: bool,
 }
 
-/// A bar.
+/// What a value must be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bar {
@@ -37,8 +37,8 @@ impl Bar {
     }
 }
 
-/// Judges a comparison; what was not measured is not judged. Servers that can choose their threads
-/// are compared with those that have as many.
+/// Judges a comparison; figures that were not measured are not judged. Servers that can choose
+/// their threads are compared with servers of as many threads.
 #[must_use]
 pub fn claims(comparison: &Comparison) -> Vec<Claim> {
     let mut claims = Vec::new();
@@ -123,7 +123,7 @@ fn ratio(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     Some(one? / other?)
 }
 
-/// The lines of one kind of server: compared is with the best of them.
+/// The lines of one kind of server; the best of them is compared.
 struct Side<'a>(Vec<&'a Line>);
 
 impl<'a> Side<'a> {

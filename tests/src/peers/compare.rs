@@ -1,5 +1,4 @@
-//! All peers in turn, for several rounds: in each round every one of them, and each round begins
-//! with another.
+//! All peers in turn, for several rounds. Each round has every peer, and begins with another one.
 
 use std::time::Duration;
 
@@ -17,26 +16,26 @@ use crate::servers::Metrics;
 /// Connections of the closed loop.
 const CONNECTIONS: usize = 64;
 
-/// How long a server is loaded before it is measured: its connections are open and its code is
-/// warm.
+/// How long a server is loaded before it is measured, so that its connections are open and its code
+/// is warm.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How a server is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
-    /// 64 connections, each asks again as soon as it has its answer.
+    /// 64 connections; each asks again as soon as it has its answer.
     Full,
     /// One connection.
     Single,
-    /// Half of what the server answered under full load, on a schedule.
+    /// Half of the rate that the server reached under full load, on a schedule.
     Half,
-    /// Four fifths of it.
+    /// Four fifths of that rate.
     FourFifths,
 }
 
 impl Scenario {
-    /// All, in the order in which they are run: the last two need the first one's outcome.
+    /// All scenarios, in the order in which they run: the last two need the first one's outcome.
     pub const ALL: [Self; 4] = [Self::Full, Self::Single, Self::Half, Self::FourFifths];
 
     /// What it is called in tables.
@@ -60,7 +59,7 @@ impl Scenario {
     }
 }
 
-/// How thoroughly they are compared.
+/// How thorough a comparison is.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
     /// Rounds.
@@ -69,10 +68,10 @@ pub struct Effort {
     pub time: Duration,
 }
 
-/// What came of it.
+/// The result of a comparison.
 #[derive(Debug, Clone, Serialize)]
 pub struct Comparison {
-    /// On which machine.
+    /// The machine that it ran on.
     pub machine: Machine,
     /// Rounds.
     pub rounds: usize,
@@ -82,9 +81,9 @@ pub struct Comparison {
     pub body_bytes: usize,
     /// Things asked for.
     pub keys: u64,
-    /// One line a server that came up.
+    /// One line for each server that came up.
     pub lines: Vec<Line>,
-    /// Those that did not, and why.
+    /// The servers that did not come up, and why.
     pub missing: Vec<Missing>,
     /// How soon a host that is started answers.
     pub start: Option<start::Start>,
@@ -92,7 +91,7 @@ pub struct Comparison {
     pub claims: Vec<Claim>,
 }
 
-/// Where it was measured.
+/// The machine of a comparison.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
     /// Cores, shared by servers and generator.
@@ -101,7 +100,7 @@ pub struct Machine {
     pub processor: String,
 }
 
-/// One server.
+/// One server's figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     /// Which one.
@@ -110,7 +109,7 @@ pub struct Line {
     pub asks_redis: bool,
     /// What each scenario came to.
     pub scenarios: Vec<Outcome>,
-    /// Calls into the policy for each request under full load; none: it has no policy.
+    /// Calls into the policy for each request under full load; `None` if the server has no policy.
     pub policy_calls_per_request: Option<f64>,
     /// What the policy took for each request, in microseconds.
     pub policy_us_per_request: Option<f64>,
@@ -155,10 +154,11 @@ impl Line {
     }
 }
 
-/// Installs and starts every peer, runs them in turn, and judges. `told` hears what goes on.
+/// Installs and starts every peer, runs them in turn, and judges. `told` is called with a line
+/// about each step.
 ///
 /// # Errors
-/// When the servers that all stand on do not come up, or one fails while it is measured.
+/// If the servers that all peers need do not come up, or if a peer fails while it is measured.
 pub async fn run(
     peers: &[Peer],
     effort: Effort,
@@ -204,14 +204,14 @@ pub async fn run(
     Ok(comparison)
 }
 
-/// A server and what was seen of it so far.
+/// A server and its figures so far.
 struct Runner {
     running: Running,
     samples: Vec<(Scenario, Sample)>,
     policy: Vec<Policy>,
 }
 
-/// What the policy was asked, for each request.
+/// Calls of the policy and their time, for each request.
 struct Policy {
     calls: f64,
     us: f64,
@@ -295,7 +295,8 @@ impl Runner {
     }
 }
 
-/// Calls are counted; their time is known of those that were timed, one in so many.
+/// All calls are counted, but only one in so many is timed; the time of the others follows from
+/// those.
 fn policy(before: &Metrics, after: &Metrics) -> Policy {
     let grown = |name| after.sum(name) - before.sum(name);
     let reads = grown("corral_reads_total").max(1.0);
@@ -317,7 +318,7 @@ impl Machine {
     }
 }
 
-/// How long a comparison takes, about, without installing.
+/// About how long a comparison takes, without installing.
 #[must_use]
 pub fn duration(peers: usize, effort: Effort) -> Duration {
     let each = 2 * WARM_UP + effort.time * u32::try_from(Scenario::ALL.len()).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! An open loop on Corral, and in its middle a policy exchanged, or Redis restarted.
+//! An open loop on Corral in whose middle a policy is exchanged, or Redis restarted.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::measure::Load;
 use super::rig::Rig;
 
-/// Connections of the closed loop that tells the capacity.
+/// Connections of the closed loop that measures the capacity.
 const CONNECTIONS: usize = 64;
 
 /// What happens in the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disturbance {
-    /// Nothing, to compare with.
+    /// Nothing, for comparison.
     Nothing,
     /// The policy is exchanged.
     PolicySwap,
@@ -24,7 +24,7 @@ pub enum Disturbance {
     RedisRestart,
 }
 
-/// What came of it.
+/// The figures of one run.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "each name says it, with its unit")]
 pub struct Line {
@@ -41,7 +41,7 @@ pub struct Line {
     pub unsent: u64,
 }
 
-/// Runs all of them, `time` each, from the store and from the near cache.
+/// Runs every disturbance for `time`, with hits from the store and with hits from the near cache.
 ///
 /// # Errors
 /// When a server does not come up.
@@ -51,7 +51,7 @@ pub async fn run(time: Duration, told: &dyn Fn(&str)) -> anyhow::Result<Vec<Line
     for near in [false, true] {
         let host = rig.host(if near { "near = \"1m\"\n" } else { "" }).await?;
         let url = host.url("/read/item?id=");
-        // The first warms up.
+        // The first load warms up.
         Load::closed(&url, CONNECTIONS, time / 4).run().await?;
         let capacity = Load::closed(&url, CONNECTIONS, time / 2).run().await?.requests_per_second;
         for share in [0.5, 0.8] {
@@ -94,7 +94,7 @@ async fn disturb(
     how: Disturbance,
     after: Duration,
 ) -> anyhow::Result<()> {
-    // The middle of a load is a time by its nature.
+    // The middle of a load can only be a time.
     tokio::time::sleep(after).await;
     match how {
         Disturbance::Nothing => Ok(()),
@@ -107,6 +107,6 @@ async fn disturb(
     }
 }
 
-/// The policy that is in force already: what is measured is the exchange.
+/// The policy that is in force already, so that only the exchange is measured.
 static BUILT_IN: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../host/default-policy.wasm"));

@@ -13,10 +13,10 @@ use super::measure::{Load, fill};
 use super::rig::Rig;
 use crate::servers::{Host, Metrics};
 
-/// Connections, unless their number is what grows.
+/// Connections, in tables where their number does not grow.
 const CONNECTIONS: usize = 64;
 
-/// How much each table grows.
+/// The sizes of each table.
 #[derive(Debug, Clone)]
 pub struct Sizes {
     /// How long each load is measured.
@@ -34,7 +34,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Those that are promised: some minutes.
+    /// The sizes that are promised. They take some minutes.
     #[must_use]
     pub fn full(time: Duration) -> Self {
         Self {
@@ -57,16 +57,16 @@ pub struct Table {
     pub lines: Vec<Line>,
 }
 
-/// What one size came to.
+/// The figures of one size.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     /// The size.
     pub size: u64,
-    /// Each figure with its name, its unit last.
+    /// Each figure with its name; the unit is the last part of the name.
     pub figures: Vec<(&'static str, f64)>,
 }
 
-/// Measures every table. `told` hears what goes on.
+/// Measures every table. `told` is called with a line about each step.
 ///
 /// # Errors
 /// When a server does not come up, or a request fails.
@@ -104,7 +104,7 @@ enum Kind {
 
 type Figures = Vec<(&'static str, f64)>;
 
-/// What an entity says to be answered from the near cache.
+/// The setting that has an entity answered from the near cache.
 const NEAR: &str = "near = \"10m\"\n";
 
 impl Kind {
@@ -118,7 +118,7 @@ impl Kind {
             Self::Bytes { near } => {
                 let host = rig.host(if near { NEAR } else { "" }).await?;
                 let mut load = Load::closed("", CONNECTIONS, time);
-                // Each length has the same number of bytes in the caches, a hundred megabytes.
+                // The caches hold the same number of bytes for each length: a hundred megabytes.
                 load.keys = (100_000_000 / size).clamp(20, item::KEYS);
                 load.urls = vec![host.url(&format!("/read/sized?id={{n}}&bytes={size}"))];
                 cost(rig, &[host], load).await
@@ -138,7 +138,7 @@ impl Kind {
     }
 }
 
-/// The load after the same one that warms up.
+/// Measures the load, after the same load has warmed up.
 async fn cost(rig: &Rig, hosts: &[Host], load: Load) -> anyhow::Result<Figures> {
     Load { time: load.time / 2, ..load.clone() }.run().await?;
     let pids = hosts.iter().map(|host| host.pid().context("a host was killed"));

@@ -1,5 +1,5 @@
-//! What peers need is installed with the system's and the languages' own tools, each on its own:
-//! what can't be had is told, and the others go on.
+//! Peers are installed with the system's and the languages' own tools, each on its own: if one
+//! can't be installed, that is reported, and the others go on.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::servers::build_dir;
 
-/// A slow mirror is waited for, a hanging one is not.
+/// Long enough for a slow mirror; a hanging one is given up.
 const INSTALLED_WITHIN: Duration = Duration::from_secs(300);
 
-/// How much of what an installer said is told: its last words.
+/// How much of an installer's output is reported: its end.
 const LAST_WORDS: usize = 300;
 
 /// Debian's packages, by the script that prepares a machine.
@@ -28,7 +28,7 @@ pub async fn debian(packages: &[&str]) -> anyhow::Result<()> {
     done(command, &prepare.display().to_string()).await
 }
 
-/// Packages of the npm registry, in a folder of their own, which is answered.
+/// Installs packages of the npm registry in a folder of their own, and returns the folder.
 ///
 /// # Errors
 /// When they can't be had.
@@ -42,7 +42,7 @@ pub async fn npm(packages: &[&str]) -> anyhow::Result<PathBuf> {
     Ok(home)
 }
 
-/// Packages of PyPI in a virtual environment, whose folder is answered.
+/// Installs packages of PyPI in a virtual environment, and returns its folder.
 ///
 /// # Errors
 /// When they can't be had.

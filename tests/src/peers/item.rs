@@ -1,20 +1,20 @@
-//! The one answer that every server gives.
+//! The same answer that every server gives.
 
 use anyhow::ensure;
 use hyper::StatusCode;
 
 use crate::client::Client;
 
-/// How long an answer is, unless its length is what is measured: a row of a few columns.
+/// How long an answer is, unless its length is measured: a row of a few columns.
 pub const BYTES: usize = 400;
 
-/// How many things there are. Few enough to be warm in every cache after a moment.
+/// How many things there are: few enough to be warm in every cache after a moment.
 pub const KEYS: u64 = 1_000;
 
 /// How many of them are looked at before a server is measured.
 const CHECKED: u64 = 20;
 
-/// What stands around the number and the text.
+/// The part of an answer around the number and the text.
 const FRAME: usize = r#"{"id":,"text":""}"#.len();
 
 /// What the text repeats.
@@ -29,8 +29,8 @@ pub fn body(id: u64, bytes: usize) -> String {
     format!(r#"{{"id":{id},"text":"{text}"}}"#)
 }
 
-/// The entities that make it: `item`, and `sized`, whose length is a parameter. `more` is added to
-/// both (`near = "1m"`).
+/// The entities that give the answer: `item`, and `sized`, whose length is a parameter. `more` is
+/// added to both (`near = "1m"`).
 #[must_use]
 pub fn entities(more: &str) -> String {
     let read = |bytes: &str| {
@@ -54,7 +54,7 @@ pub fn entities(more: &str) -> String {
 /// ends where the number begins.
 ///
 /// # Errors
-/// With the first answer that is another.
+/// The first answer that differs.
 pub async fn check(url: &str) -> anyhow::Result<()> {
     let client = Client::new();
     for _ in ["cold", "warm"] {

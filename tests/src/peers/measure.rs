@@ -15,9 +15,9 @@ const FILL_CONNECTIONS: usize = 64;
 /// How a server is loaded.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// URL templates; connections are dealt to them in turn.
+    /// URL templates; connections are assigned to them in turn.
     pub urls: Vec<String>,
-    /// Things 1 to this.
+    /// Things 1 to `keys` are asked for.
     pub keys: u64,
     /// Connections.
     pub connections: usize,
@@ -28,7 +28,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// A closed loop over the things that all servers know. `url` ends where the number begins.
+    /// A closed loop over the things that all servers have. `url` ends where the number begins.
     #[must_use]
     pub fn closed(url: &str, connections: usize, time: Duration) -> Self {
         let urls = vec![format!("{url}{{n}}")];
@@ -42,7 +42,7 @@ impl Load {
         Self { pace, ..Self::closed(url, 64, time) }
     }
 
-    /// Runs it; its outcome, without regard to whom it cost what.
+    /// Runs the load and returns its outcome, without measuring what it cost.
     ///
     /// # Errors
     /// When it can't be run, or a request failed.
@@ -52,7 +52,7 @@ impl Load {
         Ok(report)
     }
 
-    /// The same; failed requests are only counted.
+    /// The same, but failed requests are only counted.
     ///
     /// # Errors
     /// When it can't be run.
@@ -67,14 +67,15 @@ impl Load {
         tokio::task::spawn_blocking(work).await?
     }
 
-    /// Runs it, and reads what these processes and their children used meanwhile.
+    /// Runs the load, and reads what these processes and their children used meanwhile.
     ///
     /// # Errors
     /// As [`Load::run`], and when a process is gone.
     pub async fn costing(&self, server: &[u32], redis: Option<u32>) -> anyhow::Result<Sample> {
         let redis: Vec<u32> = redis.into_iter().collect();
         let usage = || {
-            // All servers are children of this process: of its own it counts alone.
+            // All servers are children of this process, so only its own time counts, without its
+            // children's.
             let own = Usage::of(std::process::id());
             let used = [Usage::of_families(server), Usage::of_families(&redis), own];
             used.into_iter().collect::<Result<Vec<_>, _>>().context("what a server used")
@@ -100,7 +101,7 @@ impl Load {
     }
 }
 
-/// What one load came to and cost.
+/// The outcome and the cost of one load.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "each name says it, with its unit; CPU is per request")]
 pub struct Sample {
@@ -116,7 +117,7 @@ pub struct Sample {
     pub memory_mib: f64,
 }
 
-/// Asks for things 1 to this, each once, whatever time it takes. `url` has `{n}` for the number.
+/// Asks for things 1 to `size`, each once, however long that takes. `url` has `{n}` for the number.
 ///
 /// # Errors
 /// When a request fails.

@@ -1,10 +1,10 @@
-//! Corral beside what people would use instead: every server on this machine, over one Redis, in
-//! turn within the same minutes, under the load generator of `corral bench`.
+//! Corral beside the servers that could be used instead: every server on this machine, over one
+//! Redis, in turn within the same minutes, under the load generator of `corral bench`.
 //!
-//! [`peer`] knows how each one is installed and started, [`compare`] runs them in rounds,
-//! [`growth`] shows what Corral costs as it grows, [`start`] how soon it answers, and [`against`] what
-//! an earlier Corral cost. All servers give one and the same answer ([`item`]), which is checked before
-//! anything is measured.
+//! [`peer`] knows how each server is installed and started, [`compare`] runs them in rounds,
+//! [`growth`] shows what Corral costs as it grows, [`start`] how soon it answers, and [`against`]
+//! what an earlier Corral cost. All servers give the same answer ([`item`]), which is checked
+//! before anything is measured.
 
 pub mod against;
 pub mod chart;

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-/// What several rounds came to.
+/// A figure over several rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
-    /// Half of the rounds had less.
+    /// The median.
     pub median: f64,
     /// The least.
     pub least: f64,
@@ -14,7 +14,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// `None` if there are none.
+    /// `None` if there are no values.
     #[must_use]
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
@@ -24,7 +24,7 @@ impl Spread {
     }
 }
 
-/// A number with as many digits as it deserves: `0.42`, `7.5`, `143`, `128 k`.
+/// A number with as many digits as are meaningful: `0.42`, `7.5`, `143`, `128 k`.
 #[must_use]
 pub fn short(value: f64) -> String {
     match value {

@@ -21,11 +21,11 @@ pub enum Peer {
     CorralStore(usize),
     /// axum, a constant from memory, on so many threads.
     Constant(usize),
-    /// axum and Redis, one multiplexed connection, by hand, on so many threads.
+    /// axum and Redis over one multiplexed connection, written by hand, on so many threads.
     HandWritten(usize),
     /// nginx, `proxy_cache`.
     Nginx,
-    /// nginx and Lua, a `GET` of Redis per request.
+    /// nginx and Lua, with a `GET` of Redis for each request.
     NginxLua,
     /// Varnish.
     Varnish,
@@ -35,7 +35,8 @@ pub enum Peer {
     Python,
 }
 
-/// On how many threads a server that can choose is measured: on one, and on one a core.
+/// The numbers of threads on which a server that can choose is measured: one, and one for each
+/// core.
 #[must_use]
 pub fn threads() -> Vec<usize> {
     let mut threads = vec![1, cores()];
@@ -48,7 +49,7 @@ fn cores() -> usize {
 }
 
 impl Peer {
-    /// All of them, Corral first.
+    /// All peers, Corral first.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let kinds = [Self::CorralNear, Self::CorralStore, Self::Constant, Self::HandWritten];
@@ -58,7 +59,7 @@ impl Peer {
         all
     }
 
-    /// What it is called in tables.
+    /// Its name in tables.
     #[must_use]
     pub fn name(self) -> String {
         let on = |threads| match threads {
@@ -92,7 +93,7 @@ impl Peer {
     /// Installs and starts it.
     ///
     /// # Errors
-    /// When what it needs can't be had, or it does not come up.
+    /// If it can't be installed, or does not come up.
     pub async fn start(self, rig: &Rig) -> anyhow::Result<Running> {
         let server = match self {
             Self::CorralNear(threads) => {
@@ -110,7 +111,7 @@ impl Peer {
         };
         let running = Running { peer: self, server };
         item::check(&running.url()).await?;
-        // Everything is in every cache before anything is measured; what is in two of them is
+        // Everything is in every cache before the measurement; a value that goes into two caches is
         // there after two passes.
         for _ in 0..2 {
             fill(&format!("{}{{n}}", running.url()), item::KEYS).await?;
@@ -119,7 +120,7 @@ impl Peer {
     }
 }
 
-/// A server that answers what all answer; ends on drop.
+/// A server that gives the common answer. It ends on drop.
 pub struct Running {
     /// Which one.
     pub peer: Peer,
@@ -158,7 +159,7 @@ impl Running {
         }
     }
 
-    /// The host, of Corral.
+    /// The host, if this is Corral.
     #[must_use]
     pub fn host(&self) -> Option<&Host> {
         match &self.server {
@@ -170,7 +171,7 @@ impl Running {
 
 /// A host that answers from its near cache what it has answered before.
 async fn near(host: Host) -> anyhow::Result<Host> {
-    // The first fills the store, the second the near cache.
+    // The first pass fills the store, the second the near cache.
     for _ in 0..2 {
         host.get("/read/item?id=1").await?;
     }

@@ -1,5 +1,5 @@
-//! What all peers stand on: one Redis with every answer in it, the origin of Corral, and the origin
-//! of HTTP caches.
+//! What all peers share: one Redis with every answer in it, Corral's origin, and the origin of HTTP
+//! caches.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -11,20 +11,20 @@ use crate::servers::{Host, Postgres, Program, Redis, build_dir, free_port};
 
 /// Servers that all peers share. Ends on drop.
 pub struct Rig {
-    /// The store of all.
+    /// The store of all peers.
     pub redis: Redis,
-    /// The origin of Corral.
+    /// Corral's origin.
     pub postgres: Postgres,
     origin: Program,
 }
 
 impl Rig {
-    /// Starts them, and puts every answer into Redis for those that read it there.
+    /// Starts the servers, and puts every answer into Redis for the peers that read it there.
     ///
     /// # Errors
     /// When one does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        // A snapshot taken meanwhile would be measured with whoever is under way then.
+        // A snapshot meanwhile would count as the cost of the peer that is measured then.
         let redis = Redis::start_with(&["--save", ""]).await?;
         let mut connection = redis.connect().await?;
         let mut pipeline = redis::pipe();
@@ -51,7 +51,7 @@ impl Rig {
         Host::start(&self.config(entities)).await
     }
 
-    /// The same on so many threads.
+    /// The same host on so many threads.
     ///
     /// # Errors
     /// When it does not come up.
@@ -69,16 +69,17 @@ impl Rig {
         threads: usize,
         entities: &str,
     ) -> anyhow::Result<Host> {
-        // A program that another one examines is slow, and its policy has to pass the gate all the same.
+        // A program under examination (callgrind) is slow, and its policy has to pass the gate all
+        // the same.
         let config = self.config(entities);
         let limits = "[policy.limits]\ngate = \"60s\"\n";
         Host::start_as(program, &format!("threads = {threads}\n{limits}{config}")).await
     }
 
-    /// Its configuration.
+    /// The configuration of a host.
     #[must_use]
     pub fn config(&self, entities: &str) -> String {
-        // A slow answer of the store on a busy machine must not look like an outage of it.
+        // A slow answer of the store on a busy machine must not look like an outage.
         format!(
             "[store]\nurl = \"{}\"\ntimeout = \"2s\"\n[origin]\nurl = \"{}\"\n{}",
             self.redis.url(),

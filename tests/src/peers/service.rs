@@ -1,6 +1,6 @@
-//! What somebody would write by hand: an axum service over Redis, the same one with a constant
-//! instead, and the origin that HTTP caches stand before. Each is a process of its own, this
-//! program started with other arguments.
+//! Services as an author would write them by hand: an axum service over Redis, the same service
+//! with a constant instead, and the origin behind HTTP caches. Each is a process of its own, which
+//! is this program started with other arguments.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ use super::item;
 /// Which service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Service {
-    /// Answers from its own memory: what the HTTP stack can do.
+    /// Answers from its own memory, which shows what the HTTP stack can do.
     Constant,
     /// Answers what a plain `GET` finds in Redis.
     Redis,
@@ -33,13 +33,13 @@ pub enum Service {
     Origin,
 }
 
-/// How it is started.
+/// How a service is started.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Which one.
     #[arg(value_enum)]
     pub service: Service,
-    /// Where it listens.
+    /// The address that it listens on.
     #[arg(long)]
     pub listen: SocketAddr,
     /// Threads: 1 is a single-threaded runtime, more are a work-stealing one.
@@ -81,7 +81,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         Service::Origin => Router::new().route("/item", get(made)),
     };
     let listener = TcpListener::bind(options.listen).await.context("--listen")?;
-    // Without it small answers wait for the client's acknowledgement.
+    // Without it, small answers wait for the client's acknowledgement.
     let listener = listener.tap_io(|stream| {
         let _best_effort = stream.set_nodelay(true);
     });

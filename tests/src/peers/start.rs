@@ -17,13 +17,13 @@ use crate::servers::{corral, free_port};
 /// How often it is started.
 const STARTS: usize = 20;
 
-/// How often the port is tried: well below what is measured.
+/// How often the port is tried: far more often than the time that is measured.
 const TRY_EVERY: Duration = Duration::from_millis(1);
 
-/// A host that takes so long does not come up.
+/// A host that takes longer does not come up.
 const COMES_UP_WITHIN: Duration = Duration::from_secs(30);
 
-/// What it came to.
+/// The figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Start {
     /// How often it was started.
@@ -31,9 +31,9 @@ pub struct Start {
     /// Milliseconds from the start of the process, with the default policy, to the first read
     /// that was answered with 200, from the store, on a machine where it ran before.
     pub ready_ms: Spread,
-    /// The same where it never did, so that nothing is kept of policies it compiled.
+    /// The same on a machine where it never ran, so that no compiled policy is kept.
     pub first_ms: Spread,
-    /// Memory of the process then, in MiB.
+    /// Memory of the process at that moment, in MiB.
     pub memory_mib: Spread,
 }
 
@@ -82,12 +82,12 @@ async fn once(rig: &Rig, cache: &Path) -> anyhow::Result<(Duration, f64)> {
     Ok((took, usage?.memory_kib as f64 / 1024.0))
 }
 
-/// A process that ends with this value.
+/// A process that is killed when this is dropped.
 struct Child(std::process::Child);
 
 impl Child {
     fn end(&mut self) {
-        // It may have ended by itself, which the missing answer tells.
+        // The process may have ended by itself, which shows by the missing answer.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

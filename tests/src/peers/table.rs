@@ -9,7 +9,7 @@ use super::disturbed;
 use super::growth::Table;
 use super::numbers::{Spread, short};
 
-/// Every scenario of a comparison as a table, and the verdicts.
+/// Every scenario of a comparison as a table, and the judged claims.
 #[must_use]
 pub fn comparison(comparison: &Comparison) -> String {
     let mut text = format!(
@@ -63,7 +63,7 @@ fn scenario_table(comparison: &Comparison, scenario: Scenario) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for line in &comparison.lines {
         let Some(outcome) = line.outcome(scenario) else { continue };
-        // Each is compared with the Corral that does the same work.
+        // Each server is compared with the Corral that does the same work.
         let corral = corral(line.asks_redis);
         let ratio = corral.map(|corral| ratio(outcome, corral)).unwrap_or_default();
         rows.push(vec![
@@ -169,7 +169,8 @@ fn exact(spread: &Spread) -> String {
     format!("{:.3} ({:.3}-{:.3})", spread.median, spread.least, spread.most)
 }
 
-/// Columns as wide as their widest cell; the first one to the left, the others to the right.
+/// Columns as wide as their widest cell; the first one is aligned to the left, the others to the
+/// right.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

@@ -1,4 +1,4 @@
-//! What a decision of a policy costs, through the component, in whatever language it is written.
+//! What a decision of a policy costs through the component, in any language.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::median;
 const ROUNDS: usize = 11;
 const CALLS: u32 = 200;
 
-/// Medians, in microseconds a call.
+/// Medians, in microseconds for each call.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Cost {
     /// `step`, on a fresh value: all that a hit costs once its plan is remembered.

@@ -1,5 +1,5 @@
-//! A host is killed between its commit and its invalidation. Another one, which has the old value in
-//! the store, must stop answering it soon.
+//! A host is killed between its commit and its invalidation. Another host, which has the old value
+//! in the store, must stop answering it soon.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,22 +18,22 @@ use crate::client::Client;
 use crate::servers::{Host, Postgres, Redis};
 use crate::sim::truth::Subject;
 
-/// What a message between the writing host and the store takes: so that most of a write's time lies
-/// between its commit and the end of its invalidation.
+/// How long a message between the writing host and the store takes: so long that most of a write's
+/// time lies between its commit and the end of its invalidation.
 const FAR: Duration = Duration::from_millis(25);
 
-/// A write over such a way takes about so long.
+/// About how long a write over such a way takes.
 const WRITE_TAKES_MS: u64 = 160;
 
-/// Beyond that a value is stale for longer than anybody promised.
+/// A value that is stale for longer breaks every promise.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Kills, those that came before the commit or after the invalidation included.
+    /// All kills, including those before a commit or after an invalidation.
     pub kills: usize,
-    /// For how long the old value was still answered after a kill, in milliseconds, sorted.
+    /// How long the old value was still answered after a kill, in milliseconds, sorted.
     pub stale_ms: Vec<f64>,
 }
 
@@ -41,7 +41,7 @@ pub struct Report {
 /// invalidated.
 ///
 /// # Errors
-/// When a server does not come up, or the old value does not go.
+/// If a server does not come up, or the old value stays.
 pub async fn run(deaths: usize, told: impl Fn(usize)) -> anyhow::Result<Report> {
     let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
     rows::make(&postgres, 1, 1).await?;
@@ -104,7 +104,7 @@ async fn until_answered(
     Ok(())
 }
 
-/// A way to the server at `port` on which every message takes [`FAR`].
+/// The address of a way to the server at `port` on which every message takes [`FAR`].
 async fn distant(port: u16) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("redis://{}", listener.local_addr().context("an address")?);
@@ -119,8 +119,8 @@ async fn distant(port: u16) -> anyhow::Result<String> {
     Ok(url)
 }
 
-/// Carries what comes, in order, each piece [`FAR`] after it came. What is on its way when the
-/// sender dies is lost, as with a machine that loses its power.
+/// Carries what comes, in order, each piece [`FAR`] after it came. If the sender dies, what is on
+/// its way is lost, as with a machine that loses its power.
 async fn carry(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
     let (send, mut pieces) = tokio::sync::mpsc::unbounded_channel::<(Instant, Arc<[u8]>)>();
     let delivery = tokio::spawn(async move {

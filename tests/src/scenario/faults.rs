@@ -1,6 +1,6 @@
 //! Clients read and write through three hosts over real servers, one of them an hour ahead of the
-//! others, while something breaks every second. No read may be stale, no acknowledged write lost, and no
-//! read fail that had an origin.
+//! others, while something breaks every second. No read may be stale, no acknowledged write may be
+//! lost, and no read may fail while the origin is up.
 
 mod strike;
 
@@ -29,60 +29,64 @@ const HOSTS: usize = 3;
 const CLIENTS: u8 = 8;
 const TEAMS: u8 = 4;
 
-/// The longest pause of a client: disturbances strike every second, and all shall have their time.
+/// The longest pause of a client: a disturbance strikes every second, and clients shall not be done
+/// before all had their turn.
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// Disturbances that a run has at least: fewer show nothing, and one may last for as long as a thousand requests.
+/// Disturbances that a run has at least: fewer would show nothing, and one may last as long as a
+/// thousand requests.
 const STRIKES: usize = 6;
 
-/// After a disturbance of the origin, reads that began in it may still fail for so long: their own
-/// deadline, and a connection to notice.
+/// For so long after a disturbance of the origin, reads that began during it may still fail: their
+/// own deadline, and the time until a connection notices.
 const ORIGIN_GRACE: Duration = Duration::from_secs(4);
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(60);
 
-/// By then intents are carried out and pending invalidations applied.
+/// Long enough for intents to be carried out and pending invalidations to be applied.
 const REST: Duration = Duration::from_secs(4);
 
-/// What to run.
+/// How the scenario is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Faults {
     /// Requests of all clients together, at least.
     pub requests: usize,
     /// The pause between two disturbances.
     pub every: Duration,
-    /// From which the disturbances are drawn.
+    /// Seed of the disturbances.
     pub seed: u64,
-    /// How long near caches may answer; zero: there are none.
+    /// How long near caches may answer; zero for no near caches.
     pub near: Duration,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Requests made, the last reading of everything included.
     pub requests: usize,
-    /// Those without an answer, with a reason: their host was killed, or the origin disturbed.
+    /// Requests without an answer that have an excuse: their host was killed, or the origin
+    /// disturbed.
     pub excused: usize,
     /// Answers from near caches.
     pub near: usize,
     /// Writes acknowledged as pending.
     pub pending: usize,
-    /// Rows whose newest write was owed to the store by a host that was killed.
+    /// Rows whose newest write a killed host had not yet told the store.
     pub lost_rows: usize,
     /// How often each disturbance struck.
     pub disturbances: BTreeMap<String, usize>,
-    /// Promises broken.
+    /// Broken promises.
     pub violations: Vec<String>,
-    /// Where promises were broken: when each disturbance struck and was over, in milliseconds.
+    /// If promises were broken, when each disturbance struck and when it was over, in milliseconds.
+    /// Otherwise empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub struck: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }
 
-/// A window in which requests may fail.
+/// Windows of time in which requests may fail.
 #[derive(Debug, Default)]
 struct Windows(Mutex<Vec<(Instant, Option<Instant>)>>);
 
@@ -104,7 +108,7 @@ impl Windows {
     }
 }
 
-/// What clients see of a host.
+/// A host as clients see it.
 struct Seat {
     url: String,
     life: AtomicUsize,
@@ -141,10 +145,10 @@ struct Stage {
 }
 
 impl Faults {
-    /// Runs it.
+    /// Runs the scenario.
     ///
     /// # Errors
-    /// When a server does not come up again, or an answer is none at all.
+    /// If a server does not come up again, or an answer can't be read at all.
     pub async fn run(self) -> anyhow::Result<Report> {
         let began = Instant::now();
         let mut stage = Stage::set(self.requests, self.near).await?;
@@ -156,7 +160,7 @@ impl Faults {
             .collect();
         let (mut disturbances, mut struck) = (BTreeMap::new(), Vec::new());
         let mut random = rand::rngs::StdRng::seed_from_u64(self.seed);
-        // Each of them once, in an order of the seed, and again.
+        // Each disturbance once, in an order that the seed determines, and then all of them again.
         let mut left = Vec::new();
         while !stage.shared.over.load(Ordering::Relaxed) {
             if left.is_empty() {
@@ -232,7 +236,7 @@ impl Stage {
         Ok(Self { redis, postgres, hosts, shared })
     }
 
-    /// Waits until everything is well again, and compares store and origin.
+    /// Waits until every host has recovered, and compares store and origin.
     async fn rest(&self) -> anyhow::Result<Vec<String>> {
         for host in &self.hosts {
             eventually("a host to owe nothing", SOON, || async {
@@ -262,7 +266,7 @@ impl Stage {
     }
 }
 
-/// The clock of a host is wrong indeed: what it says of its policy lies ahead.
+/// Checks that the host's clock is wrong: the times in its report about its policy lie ahead.
 async fn is_ahead(host: &Host) -> anyhow::Result<()> {
     let status = host.get("/admin/policy").await?.json()?;
     let said = status["current"]["activated_at"].as_str().context("a time")?;
@@ -275,7 +279,7 @@ fn all() -> impl Iterator<Item = Subject> {
     (0..CLIENTS).map(Subject::Item).chain((0..TEAMS).map(Subject::Team))
 }
 
-/// Reads anything, and writes the rows that are its own.
+/// Reads any row, and writes the rows that belong to this client.
 async fn client(shared: Arc<Shared>, number: u8, seed: u64) -> anyhow::Result<()> {
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let client = Client::new();
@@ -360,8 +364,8 @@ async fn write(
 }
 
 impl Shared {
-    /// Whether there is a reason for a request that began then to have no answer: its host was away
-    /// and nothing came, or the origin was and the host says so.
+    /// Whether a request that began at `began` is excused for its missing answer: its host was down
+    /// and nothing came, or the origin was disturbed and the host says so.
     fn excuses(&self, seat: &Seat, answer: &anyhow::Result<Answer>, began: Instant) -> bool {
         match answer {
             Err(_) => seat.away.excuse(began, Duration::ZERO),
@@ -380,13 +384,13 @@ fn describe(answer: &anyhow::Result<Answer>) -> String {
 }
 
 impl Report {
-    /// Every promise was kept.
+    /// Whether every promise was kept.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.violations.is_empty()
     }
 
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// When a promise was broken.

@@ -1,4 +1,4 @@
-//! Hosts that each follow a policy's file of their own, and what operators see of them.
+//! Hosts that each follow a policy file of their own, as operators see them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::client::Answer;
 use crate::servers::{Host, eventually};
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// A host, and the file that its policy comes from.
@@ -20,7 +20,7 @@ pub(super) struct Seat {
     home: TempDir,
 }
 
-/// What is in force.
+/// The policy in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InForce {
     pub(super) generation: u64,
@@ -42,7 +42,7 @@ impl Seat {
         Ok(std::fs::write(self.beside(), component)?)
     }
 
-    /// Puts what was laid beside in the place of the policy's file, as `mv` does.
+    /// Moves the file that was prepared into the place of the policy's file, as `mv` does.
     pub(super) fn move_file(&self) -> anyhow::Result<()> {
         Ok(std::fs::rename(self.beside(), self.home.path().join("policy.wasm"))?)
     }
@@ -71,7 +71,7 @@ impl Seat {
         self.host.put("/admin/policy", component.to_vec()).await
     }
 
-    /// `PUT /admin/policy` of a candidate that may rename keys; what the host says to it.
+    /// `PUT /admin/policy` of a candidate that may rename keys; returns the host's answer.
     pub(super) async fn put_renaming(&self, component: &[u8]) -> anyhow::Result<Value> {
         let path = "/admin/policy?rename=allow";
         let answer = self.host.put(path, component.to_vec()).await?;
@@ -79,7 +79,7 @@ impl Seat {
         answer.json()
     }
 
-    /// The host learns how a candidate names keys, and covers them from now on.
+    /// Lets the host learn how a candidate names keys, so that its invalidations cover those names.
     pub(super) async fn learn(&self, component: &[u8]) -> anyhow::Result<()> {
         let answer = self.host.put("/admin/policy?rename=learn", component.to_vec()).await?;
         ensure!(answer.status == StatusCode::OK, "{answer:?}");

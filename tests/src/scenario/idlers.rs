@@ -1,5 +1,6 @@
-//! Connections that say nothing, say half of what they want, or take nothing of their answer, while
-//! others read: how fast those read, what the host spends, and when it cuts off whom.
+//! Connections that send nothing, send half a request, or read nothing of their answer, while
+//! others work: how fast the others are, what the host spends, and which connections it cuts off
+//! when.
 
 use std::fmt;
 use std::fs;
@@ -23,76 +24,77 @@ use super::median;
 use crate::load::{Load, Outcome, Turn};
 use crate::servers::{Host, Redis, resident_bytes};
 
-/// Connections that are opened at the same moment: fewer than the system's queue holds.
+/// Connections that are opened at the same moment: fewer than the queue of the host's system holds.
 const AT_ONCE: usize = 256;
 
-/// Of the values that nobody takes; each answer is a copy of its own.
+/// Number of large values; each answer is a copy of its own.
 const LARGE: usize = 4;
 
-/// What of an answer the client's system takes at most without its program.
+/// How much of an answer the client's system receives at most before its program reads.
 const RECEIVED: u32 = 16 << 10;
 
-/// Between two bytes of a head that never ends.
+/// The pause between two bytes of a head that never ends.
 const DRIP: Duration = Duration::from_secs(3);
 
-/// How often a client's system asks whether the connection is still there. Where more connect than the queue of
-/// the host's system holds, it forgets some of those that believe they are connected, and says so only to who asks.
+/// How often a client's system asks whether the connection is still there. If more clients connect
+/// than the queue of the host's system holds, that system forgets some connections whose clients
+/// believe that they are connected, and tells only those clients that ask.
 const ASK: Duration = Duration::from_secs(5);
 
-/// Between two looks at the host's memory and files.
+/// The pause between two looks at the host's memory and files.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How many of each, and how they are measured.
+/// How many connections of each kind, and how they are measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Idlers {
-    /// Connections that say nothing.
+    /// Connections that send nothing.
     pub silent: usize,
-    /// Connections that say half of what they want, a byte every few seconds.
+    /// Connections that send half a request, a byte every few seconds.
     pub half: usize,
-    /// Connections that ask for ten megabytes and take none.
+    /// Connections that ask for ten megabytes and read nothing.
     pub never: usize,
-    /// Connections that read.
+    /// Connections that work (*good* ones).
     pub good: usize,
-    /// How long those are measured before the others come.
+    /// How long the good ones are measured before the others come.
     pub before: Duration,
     /// `max_connections` of the host.
     pub max_connections: usize,
-    /// By then all of the others have to be gone.
+    /// How soon all of the others have to be cut off.
     pub within: Duration,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Requests a second of the good ones, before the others came and while they were there.
     pub rate: [f64; 2],
     /// Requests of the good ones that were not answered with 200.
     pub failed: usize,
-    /// Those that said nothing.
+    /// The connections that sent nothing.
     pub silent: Gone,
-    /// Those that said half.
+    /// The connections that sent half a request.
     pub half: Gone,
-    /// Those that took nothing.
+    /// The connections that read nothing.
     pub never: Gone,
-    /// The host's memory in MiB: before, the most, and when the others were gone.
+    /// The host's memory in MiB: before the others came, the most, and after they were gone.
     pub memory_mib: [f64; 3],
-    /// Its open files, likewise.
+    /// The host's open files at the same moments.
     pub files: [usize; 3],
 }
 
-/// When connections of a kind were cut off.
+/// How connections of a kind were cut off.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Gone {
     /// How many were opened.
     pub opened: usize,
     /// How many of them were cut off in time.
     pub cut: usize,
-    /// After how many seconds: the least, the median, the most.
+    /// After how many seconds they were cut off: the least, the median, the most.
     pub after_s: [f64; 3],
 }
 
 impl Report {
-    /// Whether everybody was cut off who had to be, and nobody else.
+    /// Whether all connections were cut off that had to be, and no others.
     #[must_use]
     pub fn holds(&self) -> bool {
         let gone = [&self.silent, &self.half, &self.never];
@@ -122,7 +124,7 @@ impl fmt::Display for Report {
 }
 
 impl Idlers {
-    /// Lets them come and waits until they are gone.
+    /// Lets the other connections come, and waits until they are gone.
     ///
     /// # Errors
     /// When a server does not come up.
@@ -151,7 +153,7 @@ impl Idlers {
         let [silent, half, never] = self.come(&host).await?;
         let then = rate(&load, done, began);
         let most = watch.stop().await?;
-        // What the last ones had is given back.
+        // The memory of the last connections is given back by then.
         sleep(LOOK * 10).await;
         let after = Spent::of(pid)?;
         let failed = load.stop().await?.into_iter().filter(|good| !good).count();
@@ -189,7 +191,7 @@ deadline = "60s"
         )
     }
 
-    /// Opens all of them, and waits until each is cut off, or its time is over.
+    /// Opens all of the other connections, and waits until each is cut off or its time is over.
     async fn come(self, host: &Host) -> anyhow::Result<[Gone; 3]> {
         let address: SocketAddr = host.url("").replace("http://", "").parse()?;
         let gate = Arc::new(Semaphore::new(AT_ONCE));
@@ -222,7 +224,7 @@ deadline = "60s"
     }
 }
 
-/// What a connection does in place of asking.
+/// What a connection does instead of working.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Silent,
@@ -230,7 +232,7 @@ enum Kind {
     Never,
 }
 
-/// Opens a connection and waits until it is cut off; for how long it stayed.
+/// Opens a connection, waits until it is cut off, and returns for how long it stayed.
 async fn idle(
     address: SocketAddr,
     kind: Kind,
@@ -248,7 +250,7 @@ async fn idle(
     match kind {
         Kind::Silent => while read(&mut stream).await {},
         Kind::Half => {
-            // It breaks off where the connection has ended.
+            // A write fails once the connection has ended.
             let mut head = b"GET /read/small?id=1 HTTP/1.1\r\nhost: corral\r\nx: ".as_slice();
             while stream.write_all(head).await.is_ok()
                 && timeout(DRIP, read(&mut stream)).await.unwrap_or(true)
@@ -259,9 +261,9 @@ async fn idle(
         Kind::Never => {
             let large = nth % LARGE;
             let head = format!("GET /read/large?id={large} HTTP/1.1\r\nhost: corral\r\n\r\n");
-            // Its place may be gone before it has asked.
+            // The host may cut the connection off before it has asked.
             let asked = stream.write_all(head.as_bytes()).await.is_ok();
-            // A connection that is reset becomes an error without anything being read.
+            // A reset shows as an error of the socket, without any read.
             while asked && stream.take_error()?.is_none() {
                 sleep(LOOK).await;
             }
@@ -279,7 +281,7 @@ fn rate(load: &Load<bool>, done: usize, since: Instant) -> f64 {
     (load.done() - done) as f64 / since.elapsed().as_secs_f64()
 }
 
-/// What a process holds.
+/// What a process uses.
 #[derive(Debug, Clone, Copy, Default)]
 struct Spent {
     memory_mib: f64,
@@ -294,7 +296,7 @@ impl Spent {
     }
 }
 
-/// Looks again and again, and keeps the most.
+/// Looks at a process again and again, and keeps the largest figures.
 struct Watch {
     end: Arc<AtomicBool>,
     most: JoinHandle<anyhow::Result<Spent>>,

@@ -1,16 +1,17 @@
-//! The least number of loads with which accesses can be answered whose values live for so long.
+//! The least number of loads that can answer given accesses, if a value lives for a given time.
 //!
-//! A value that is loaded at `t` and lives for `L` can answer an access if it is fresh at some moment
-//! between the access's sending and its answer's arrival: if `sent ≤ t + L` and `t ≤ arrived`. So a
-//! load answers those accesses whose interval `[sent − L, arrived]` holds its moment, and the least
-//! number of loads is the least number of moments that hit every interval. Greed finds it: of the
-//! intervals that nothing hits yet, take the one that ends first, and load at its end, since any
-//! earlier moment hits none of the others that this one does not. No cache can do with fewer, not even
-//! one that loads ahead of time and knows the whole trace. Each of these loads lies within an access
-//! that needs it, so a cache that loads only when it is asked can do with as many.
+//! A value that is loaded at `t` and lives for `L` can answer an access if it is fresh at some
+//! moment between the access's sending and its answer's arrival: if `sent ≤ t + L` and `t ≤
+//! arrived`. So a load answers the accesses whose interval `[sent − L, arrived]` holds its moment,
+//! and the least number of loads is the least number of moments that hit every interval. A greedy
+//! choice finds it: of the intervals that no moment hits yet, take the one that ends first, and
+//! load at its end, since any earlier moment hits no other interval that this moment does not hit.
+//! No cache can do with fewer loads, not even a cache that loads ahead of time and knows the whole
+//! trace. Each of these loads lies within an access that needs it, so a cache that loads only when
+//! it is asked can do with as many.
 //!
-//! The moments are the client's: what an answer takes on its way from the host counts in favour of
-//! the bound, which for a hot key is too low by that time over the lifetime.
+//! The moments are the client's: the time that an answer takes on its way from the host lowers the
+//! bound, for a hot key by that time over the lifetime.
 
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn one_that_takes_long_is_answered_by_what_came_meanwhile() {
         assert_eq!(least(&[(1, 0, 300), (1, 200, 210)]), 1);
-        // It may have the first value or the last one, and so costs no third.
+        // The long access may take the first value or the last one, so it needs no third load.
         assert_eq!(least(&[(1, 0, 300), (1, 5, 10), (1, 200, 210)]), 2);
     }
 
@@ -87,8 +88,8 @@ mod tests {
         assert_eq!((least(&history), least(&backwards)), (4, 4));
     }
 
-    /// What a cache does that loads whenever it is asked for what is not fresh, at the end of the
-    /// access that finds it so.
+    /// The loads of a cache that loads whenever an access finds no fresh value, at the end of that
+    /// access.
     fn lazy(history: &[(u64, u64)]) -> u64 {
         let (mut loads, mut until_us) = (0, None);
         for (began_us, ended_us) in history {
@@ -100,7 +101,7 @@ mod tests {
         loads
     }
 
-    /// The least number of moments out of all the ends, tried in every combination.
+    /// The least number of moments out of all ends, found by trying every combination.
     fn tried(history: &[(u64, u64)]) -> u64 {
         let hit = |moments: u32, (began_us, ended_us): &(u64, u64)| {
             let mut chosen = history.iter().enumerate().filter(|(at, _)| moments >> at & 1 == 1);

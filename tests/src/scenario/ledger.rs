@@ -1,4 +1,4 @@
-//! The history of a real run, written down as it happens.
+//! The history of a real run, recorded while it happens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,11 +18,13 @@ pub(super) struct Ledger {
 struct Pages {
     history: History,
     requests: RequestId,
-    /// By request: what it writes, as which version, through which life.
+    /// For each request, what it writes, as which version, and through which life of a host.
     writing: BTreeMap<RequestId, (Subject, u64, Life)>,
-    /// Rows whose newest write may be owed to a store by a life, by that life.
+    /// Rows whose newest write the store may not have been told, with the lives of hosts that owe
+    /// it.
     owing: BTreeMap<Subject, BTreeSet<Life>>,
-    /// Rows whose newest write a dead host owed to the store: their lifetime bounds them.
+    /// Rows whose newest write a killed host still owed to the store: only their lifetime bounds
+    /// how long they stay stale.
     lost: BTreeSet<Subject>,
     dead: BTreeSet<Life>,
 }
@@ -65,7 +67,8 @@ impl Ledger {
         request
     }
 
-    /// A write is sent. Until it is acknowledged, its row is owed an invalidation.
+    /// Notes that a write is sent. Until it is acknowledged, the store is owed an invalidation of
+    /// its row.
     pub(super) fn wrote(&self, life: Life, subject: Subject, version: u64) -> RequestId {
         let mut pages = self.pages();
         pages.requests += 1;
@@ -75,7 +78,8 @@ impl Ledger {
         request
     }
 
-    /// It was acknowledged; pending: its invalidation waits for the store.
+    /// Notes that a write was acknowledged; with `pending`, its invalidation still waits for the
+    /// store.
     pub(super) fn acknowledged(&self, request: RequestId, pending: bool) {
         let mut pages = self.pages();
         let Some((subject, version, life)) = pages.writing.remove(&request) else { return };
@@ -87,7 +91,7 @@ impl Ledger {
         self.note(&mut pages, Event::Committed { request, subject, version, there: true });
         self.note(&mut pages, Event::Acknowledged { request, pending });
         if !pending {
-            // Whatever was owed for the row is paid by this one.
+            // This invalidation settles everything that was owed for the row.
             pages.owing.remove(&subject);
             pages.lost.remove(&subject);
         } else if pages.dead.contains(&life) {
@@ -95,7 +99,7 @@ impl Ledger {
         }
     }
 
-    /// A host was killed: what it owed is lost.
+    /// Notes that a host was killed, and that what it owed is lost.
     pub(super) fn crashed(&self, host: usize, life: Life) {
         let mut pages = self.pages();
         let owed = |(subject, lives): (&Subject, &BTreeSet<Life>)| {
@@ -107,7 +111,7 @@ impl Ledger {
         self.note(&mut pages, Event::Crashed { host, life });
     }
 
-    /// Rows of which nobody promised that the store agrees with the origin.
+    /// Rows for which it is not promised that the store agrees with the origin.
     pub(super) fn lost(&self) -> BTreeSet<Subject> {
         self.pages().lost.clone()
     }
@@ -116,7 +120,7 @@ impl Ledger {
         self.pages().requests
     }
 
-    /// Everything that breaks a promise; a near cache may answer for so long.
+    /// Every broken promise, where a near cache may answer for so long.
     pub(super) fn judge(&self, near: Duration) -> Vec<Violation> {
         let promises = Promises {
             oldest: None,

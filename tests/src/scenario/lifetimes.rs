@@ -13,23 +13,23 @@ use tokio::time::sleep;
 use crate::client::Client;
 use crate::servers::{Host, Postgres, Redis};
 
-/// Keys that were filled together, by when they expire.
+/// When keys that were filled together expire.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spread {
-    /// How many.
+    /// Number of keys.
     pub keys: usize,
     /// How long filling them took.
     pub filled_in_seconds: f64,
-    /// The base that they were filled with.
+    /// The base lifetime that they were filled with.
     pub base_seconds: u64,
-    /// From this many seconds on, how many expire within the next ten.
+    /// For each ten seconds, the second at which they begin and how many keys expire in them.
     pub histogram: Vec<(u64, usize)>,
 }
 
 /// A hot key with early refresh.
 #[derive(Debug, Clone, Serialize)]
 pub struct Hot {
-    /// Lifetimes that were lived through.
+    /// How many lifetimes the run took.
     pub lifetimes: f64,
     /// Reads.
     pub reads: u64,
@@ -116,7 +116,7 @@ impl Scene {
         try_join_all(work).await?.into_iter().collect()
     }
 
-    /// Milliseconds that the keys of this pattern have left.
+    /// The milliseconds that the keys of this pattern have left.
     async fn left_ms(&self, pattern: &str) -> anyhow::Result<Vec<i64>> {
         let mut connection = self.redis.connect().await?;
         let mut left = Vec::new();
@@ -145,7 +145,7 @@ impl Scene {
 /// Fills so many keys together, with a base of 300 s.
 ///
 /// # Errors
-/// When a server does not come up or an answer does not.
+/// If a server does not come up or a request fails.
 pub async fn spread(keys: usize) -> anyhow::Result<Spread> {
     const BASE: u64 = 300;
     let scene = Scene::set("300s").await?;
@@ -163,7 +163,7 @@ pub async fn spread(keys: usize) -> anyhow::Result<Spread> {
     Ok(Spread { keys, filled_in_seconds, base_seconds: BASE, histogram })
 }
 
-/// Reads one key without pause for so long; its load takes 50 ms, its base is 2 s.
+/// Reads one key without pause for so long. Its load takes 50 ms, its base lifetime is 2 s.
 ///
 /// # Errors
 /// As [`spread`].
@@ -183,7 +183,7 @@ pub async fn hot(lasts: Duration) -> anyhow::Result<Hot> {
     Ok(Hot { lifetimes: lasts.as_secs_f64() / 2.0, reads, waited, loads })
 }
 
-/// Fills so many keys with a base of half a second, one after the other.
+/// Fills so many keys with a base lifetime of half a second, one after the other.
 ///
 /// # Errors
 /// As [`spread`].
@@ -200,9 +200,11 @@ pub async fn churn(keys: u64) -> anyhow::Result<Churn> {
     }
     let seconds = began.elapsed().as_secs_f64();
     let immortal = scene.redis.keys_without_lifetime("*").await?.len();
-    // The longest that an index keeps a member: ten times the base, and the deadline of its load.
+    // The longest time for which an index keeps a member: ten times the base, and the deadline of
+    // its load.
     sleep(Duration::from_secs_f64(BASE_SECONDS * 10.0 + 2.0 + 1.0)).await;
-    // What says who is alive, how they name and which database they have stays for as long as they are.
+    // The keys that say which hosts are alive, how they name reads and which database they have
+    // stay for as long as the hosts run.
     let is_about_hosts = |key: &String| {
         key.ends_with("hosts") || key.ends_with("range:{0}") || key.contains(":origin:")
     };

@@ -1,9 +1,9 @@
 //! What a trace costs the origin while its entries expire: a trace is replayed over HTTP on two
 //! hosts, and the loads are compared with the least that its accesses could have cost.
 //!
-//! The least is known where lifetimes are: under [`EXACT`] every value lives for its `ttl`, and that
-//! line is judged. Jitter and early refresh are bought with loads; their lines are told beside it,
-//! against the least for values that all live for the base.
+//! The least is known only if lifetimes are: under [`EXACT`] every value lives for its `ttl`, and
+//! that line is judged. Jitter and early refresh cost further loads. Their lines are reported
+//! beside it, compared with the least for values that all live for the base.
 
 use std::time::Duration;
 
@@ -19,20 +19,20 @@ use crate::trace::Trace;
 /// Hosts over one store.
 const HOSTS: usize = 2;
 
-/// So many requests are under way at a time, half of them at each host: an expired key that is hot is
-/// asked for at both at once.
+/// Requests under way at a time, half of them at each host, so that both hosts are asked for a hot
+/// key that expired.
 const CONNECTIONS: usize = 64;
 
-/// Product pages that expire while the trace runs.
+/// The entity: product pages that expire while the trace runs.
 const ENTITY: &str = "product.brief";
 
-/// So many loads more than the least, as a share of it, are allowed.
+/// How many more loads than the least are allowed, as a share of the least.
 pub const TOLERANCE: f64 = 0.01;
 
 /// A way to keep product pages.
 #[derive(Debug, Clone, Copy)]
 pub struct Keeping {
-    /// What the report calls it.
+    /// Its name in the report.
     pub name: &'static str,
     /// Whether every value lives for its `ttl`, no more and no less.
     pub exact: bool,
@@ -42,7 +42,7 @@ pub struct Keeping {
     terms: &'static str,
 }
 
-/// Lifetimes are what they are called; the line that is judged.
+/// Lifetimes are exactly the ttl. This line is judged.
 pub const EXACT: Keeping = Keeping {
     name: "fresh for the ttl, exactly, never early",
     exact: true,
@@ -50,11 +50,11 @@ pub const EXACT: Keeping = Keeping {
     terms: "",
 };
 
-/// As a host is without settings.
+/// A host without settings.
 pub const DEFAULTS: Keeping =
     Keeping { name: "the default jitter and early refresh", exact: false, settings: "", terms: "" };
 
-/// The same, stale for one more lifetime.
+/// The same, and stale for one more lifetime.
 pub const STALE: Keeping = Keeping {
     name: "the defaults, and stale while it is refreshed for one ttl more",
     terms: "stale_while_revalidate = \"TTL\"\n",
@@ -66,7 +66,7 @@ pub const STALE: Keeping = Keeping {
 pub struct Loads {
     /// How long product pages are fresh.
     pub ttl: Duration,
-    /// Requests in a second; none: as fast as they are answered.
+    /// Requests in a second; `None` to send each as soon as the one before is answered.
     pub rate: Option<f64>,
 }
 
@@ -81,13 +81,14 @@ pub struct Line {
     pub seconds: f64,
     /// Loads of the origin.
     pub loads: u64,
-    /// Of these, in the background.
+    /// Loads in the background.
     pub refreshes: u64,
-    /// The least that these accesses could have cost; where lifetimes are not exact, if they were.
+    /// The least that these accesses could have cost. If lifetimes are not exact, the least for
+    /// exact ones.
     pub least: u64,
-    /// By how much there were more, as a share of the least.
+    /// How many more loads than the least there were, as a share of the least.
     pub more: f64,
-    /// Claims of a host that found another one loading, or its value just stored.
+    /// Claims of a host that found another host loading, or its value just stored.
     pub met: u64,
     /// Hits over reads.
     pub hit_ratio: f64,
@@ -99,11 +100,11 @@ pub struct Line {
     pub p50_ms: f64,
     /// All but a hundredth took at most so long.
     pub p99_ms: f64,
-    /// The first errors and wrong answers, in words.
+    /// The first errors and wrong answers.
     pub examples: Vec<String>,
 }
 
-/// All of it.
+/// The whole report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Reads of the trace.
@@ -112,16 +113,17 @@ pub struct Report {
     pub keys: usize,
     /// How long product pages are fresh.
     pub ttl_ms: u64,
-    /// Requests in a second, as planned; none: as fast as they were answered.
+    /// Requests in a second, as planned; `None` if each was sent as soon as the one before was
+    /// answered.
     pub rate: Option<f64>,
-    /// Of each way to keep them.
+    /// A line for each way to keep them.
     pub lines: Vec<Line>,
 }
 
 impl Report {
-    /// Whether all was answered rightly, values expired, and a cache whose lifetimes are exact loaded
-    /// no more than [`TOLERANCE`] beyond the least. One that loads less than that has answered what
-    /// was no longer fresh.
+    /// Whether every answer was right, values expired, and a cache with exact lifetimes loaded at
+    /// most [`TOLERANCE`] more than the least. A cache that loads less than the least has answered
+    /// values that were no longer fresh.
     #[must_use]
     pub fn holds(&self) -> bool {
         let exact = || self.lines.iter().filter(|line| line.exact);
@@ -135,7 +137,7 @@ impl Report {
 
 impl Loads {
     /// Replays the trace once for each way to keep product pages, each time on servers of its own.
-    /// `told` hears each line as it is there.
+    /// `told` is called with each line.
     ///
     /// # Errors
     /// When a server does not come up, or its metrics can't be read.
@@ -213,7 +215,7 @@ impl Loads {
     }
 }
 
-/// By how much `loads` are more than the least, as a share of it; below 0: fewer.
+/// How many more than the least `loads` are, as a share of the least; negative if they are fewer.
 fn beyond(loads: u64, least: u64) -> f64 {
     (loads as f64 - least as f64) / least.max(1) as f64
 }

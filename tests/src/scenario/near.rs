@@ -1,5 +1,6 @@
-//! How long a near cache answers what a write on another host has made untrue: while word of it is on
-//! its way, while the way to the store is silent, and while the store itself is.
+//! How long a near cache answers a value that a write on another host has made untrue: while the
+//! news of the write is on its way, while the way to the store is silent, and while the store
+//! itself is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,21 +23,22 @@ const ROW: Subject = Subject::Item(0);
 /// Connections that read all the time.
 const READERS: usize = 2;
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(30);
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Nothing is wrong: word of a write takes its time.
+    /// Nothing is wrong, and the news of a write takes its usual time.
     pub sound: Lag,
-    /// Nothing passes between the reading host and the store, in both directions and without a word.
+    /// Nothing passes between the reading host and the store in either direction, and neither is
+    /// told.
     pub silent: Lag,
     /// The store is stopped; the writes are acknowledged as pending.
     pub stopped: Lag,
 }
 
-/// For how long after a write was acknowledged reads began that did not see it.
+/// For how long after a write's acknowledgement reads began that did not see the write.
 #[derive(Debug, Clone, Serialize)]
 pub struct Lag {
     /// How long the near cache may answer.
@@ -55,7 +57,7 @@ pub struct Lag {
     pub max_ms: f64,
 }
 
-/// Two hosts over one store, the reader's way to which can fall silent.
+/// Two hosts over one store. The reader's way to the store can fall silent.
 struct Scene {
     redis: Redis,
     writer: Host,
@@ -65,10 +67,11 @@ struct Scene {
     _postgres: Postgres,
 }
 
-/// Writes so often over a sound way, and in so many rounds over a silent one and to a stopped store.
+/// Makes so many writes over a sound way, and so many rounds of writes over a silent way and to a
+/// stopped store.
 ///
 /// # Errors
-/// When a server does not come up, or an old value does not go.
+/// If a server does not come up, or an old value stays.
 pub async fn run(near: Duration, writes: usize, rounds: usize) -> anyhow::Result<Report> {
     let scene = Scene::start(near).await?;
     let sound = scene.writes(writes, async |_| Ok(())).await?;
@@ -91,7 +94,8 @@ impl Scene {
         Ok(Self { redis, writer, reader, silence, near, _postgres: postgres })
     }
 
-    /// Disturbs, writes, waits until the reader knows, and makes good; again and again.
+    /// Disturbs, writes, waits until the reader sees the write, and ends the disturbance; again and
+    /// again.
     async fn writes(
         &self,
         writes: usize,
@@ -134,14 +138,14 @@ impl Scene {
         Ok(rows::body(&answer.body)?.version)
     }
 
-    /// When it was acknowledged.
+    /// Writes, and returns when the write was acknowledged.
     async fn write(&self, client: &Client, version: u64) -> anyhow::Result<Instant> {
         let (path, body) = rows::write_of(ROW, version, false);
         let json = [("content-type", "application/json")];
         let url = self.writer.url(path);
         eventually("a write", SOON, || async {
             let answer = client.request(Method::POST, &url, &json, body.clone()).await?;
-            // On a busy machine the database may end a transaction that idles: nothing was written.
+            // On a busy machine the database may end an idle transaction, so nothing was written.
             let rejected = answer.status == StatusCode::UNPROCESSABLE_ENTITY;
             ensure!(rejected || answer.status.is_success(), "{answer:?}");
             Ok((!rejected).then(Instant::now))
@@ -150,16 +154,16 @@ impl Scene {
     }
 }
 
-/// A write, and until when its reader did not know of it.
+/// A write, and the time until which its reader need not see it.
 struct Acknowledged {
     version: u64,
     at: Instant,
-    /// Of a pending write, more is promised only once its host has reached the store again.
+    /// For a pending write, the moment at which its host has reached the store again.
     known: Instant,
 }
 
 impl Acknowledged {
-    /// Whether a read that began then should have seen it and did not.
+    /// Whether a read that began at `began` should have seen the write and did not.
     fn is_missing(&self, began: Instant, version: u64) -> bool {
         self.at < began && began < self.known && version < self.version
     }
@@ -200,12 +204,12 @@ impl Lag {
     }
 }
 
-/// In milliseconds, to a hundredth: word over loopback takes less than one.
+/// In milliseconds, to a hundredth: the news takes less than one millisecond over loopback.
 fn exact_millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-/// A way to the server at `port` on which nothing passes while it is silent.
+/// The address of a way to the server at `port` on which nothing passes while it is silent.
 async fn way_to(port: u16, silent: watch::Receiver<bool>) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("redis://{}", listener.local_addr().context("an address")?);
@@ -220,7 +224,7 @@ async fn way_to(port: u16, silent: watch::Receiver<bool>) -> anyhow::Result<Stri
     Ok(url)
 }
 
-/// Carries both directions; through a silence the connection stands, and nothing moves.
+/// Carries both directions. During a silence the connection stays open, and nothing moves.
 async fn carry(near: TcpStream, far: TcpStream, mut silent: watch::Receiver<bool>) {
     let ((mut near_in, mut near_out), (mut far_in, mut far_out)) =
         (near.into_split(), far.into_split());

@@ -1,6 +1,6 @@
-//! The path of somebody who writes a policy for the first time, timed: a new project, one line
-//! changed, its own test, built, held to the suite's sentences, pushed to a running host, and seen
-//! in a response's header; then reads and writes under it.
+//! The path of an author that writes a policy for the first time, timed: a new project, one line
+//! changed, its own test, the build, the suite, the push to a running host, and its name in a
+//! response's header; then reads and writes under it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,32 +21,33 @@ use crate::toolbox::run as finished;
 /// The steps of one walk, in seconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Walk {
-    /// What the policy is written in.
+    /// The policy's language.
     pub language: &'static str,
     /// `corral policy new`.
     pub new_s: f64,
-    /// `corral policy build`, with what it fetches.
+    /// `corral policy build`, with everything that it fetches.
     pub build_s: f64,
     /// The project's own test.
     pub own_test_s: f64,
     /// `corral policy push`, until it is in force.
     pub push_s: f64,
-    /// The first response that names it.
+    /// The first response under the policy.
     pub read_s: f64,
     /// That response's `Corral-Policy`.
     pub header: String,
     /// Size of the component.
     pub bytes: u64,
-    /// Where it lies.
+    /// The component's file.
     #[serde(skip)]
     pub component: PathBuf,
 }
 
-/// Walks the path in `home`, an empty folder. `target`: where cargo keeps what it built before;
-/// without it, everything is built anew.
+/// Walks the path in `home`, an empty folder. `target` is the folder in which cargo keeps what it
+/// has built; `None` builds everything anew.
 ///
 /// # Errors
-/// When a step fails, or a read or write under the new policy is not answered as it must be.
+/// If a step fails, or if a read or write under the new policy has another answer than it must
+/// have.
 pub async fn walk(language: Language, home: &Path, target: Option<&Path>) -> anyhow::Result<Walk> {
     let name = format!("tea-{}", language.name());
     let project = home.join(&name);
@@ -75,7 +76,7 @@ pub async fn walk(language: Language, home: &Path, target: Option<&Path>) -> any
     Ok(Walk { language, new_s, build_s, own_test_s, push_s, read_s, header, bytes, component })
 }
 
-/// What the project's README asks of a host: wider limits where an interpreter comes along.
+/// The settings that the project's README asks of a host: wider limits for an interpreter.
 fn limits(project: &Path) -> anyhow::Result<String> {
     let readme = fs::read_to_string(project.join("README.md"))?;
     let mut blocks = readme.split("```").skip(1).step_by(2);
@@ -83,7 +84,7 @@ fn limits(project: &Path) -> anyhow::Result<String> {
     Ok(limits.unwrap_or_default().to_owned())
 }
 
-/// Reads and writes, as every policy has to serve them.
+/// Reads and writes, which every policy has to serve.
 async fn serves(fleet: &Fleet) -> anyhow::Result<()> {
     let host = &fleet.hosts[0];
     for id in 1..=50 {
@@ -109,7 +110,7 @@ async fn serves(fleet: &Fleet) -> anyhow::Result<()> {
     everything_ends(&fleet.redis).await
 }
 
-/// The one line: the version.
+/// Changes one line, the version.
 fn edit(language: Language, project: &Path) -> anyhow::Result<()> {
     let file = project.join(match language {
         Language::Rust => "Cargo.toml",
@@ -122,13 +123,13 @@ fn edit(language: Language, project: &Path) -> anyhow::Result<()> {
     Ok(fs::write(file, edited)?)
 }
 
-/// The test that came with the project, as its README runs it.
+/// The project's own test, run as its README says.
 #[must_use]
 pub fn own_test(language: Language, project: &Path, target: Option<&Path>) -> Command {
     let mut command = match language {
         Language::Rust => {
             let mut command = Command::new("cargo");
-            // What the build has compiled for itself serves the test too.
+            // The test uses what the build has compiled.
             command.args(["test", "--release", "--quiet"]);
             command.envs(target.map(|target| ("CARGO_TARGET_DIR", target)));
             command
@@ -154,7 +155,7 @@ fn timed(mut command: Command) -> anyhow::Result<f64> {
     Ok(seconds(began.elapsed()))
 }
 
-/// To a thousandth.
+/// In seconds, to a thousandth.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000.0).round() / 1_000.0
 }

@@ -1,4 +1,4 @@
-//! The store is black-holed under load: what readers feel before, meanwhile and after.
+//! The store is black-holed under load: what readers notice before, during and after.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,11 @@ const BUCKETS: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, f64::INF
 /// One phase.
 #[derive(Debug, Clone, Serialize)]
 pub struct Phase {
-    /// Before, during or after, or what was done to the server.
+    /// Before, during or after the outage; or the blow to the server.
     pub name: &'static str,
     /// Requests that began in it.
     pub requests: usize,
-    /// Of those, how many failed.
+    /// How many of those failed.
     pub failed: usize,
     /// The median.
     pub p50_ms: f64,
@@ -32,13 +32,13 @@ pub struct Phase {
     pub p99_ms: f64,
     /// The slowest.
     pub max_ms: f64,
-    /// How many took at least the store's budget, or what else they had to keep.
+    /// How many took at least the store's budget, or another bound that they had to keep.
     pub paid_the_budget: usize,
-    /// How many took at most so many milliseconds, and more than the bucket before.
+    /// How many requests took at most so many milliseconds, and more than the bucket before.
     pub histogram: Vec<(String, usize)>,
 }
 
-/// Runs the three phases, each for `lasts`, with this budget of the store's.
+/// Runs the three phases, each for `lasts`, with this budget for the store.
 ///
 /// # Errors
 /// When a server does not come up.

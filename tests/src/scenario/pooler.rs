@@ -1,6 +1,6 @@
-//! `PgBouncer` between a host and Postgres, as Debian ships it, lending twenty connections by transaction:
-//! reads, writes, write-through and ad-hoc queries on a schedule while the table's columns change and
-//! `corral check` runs. Whatever fails is counted; nothing may.
+//! `PgBouncer` between a host and Postgres, as Debian ships it, lending twenty connections by
+//! transaction: reads, writes, write-through and ad-hoc queries on a schedule, while the table's
+//! columns change and `corral check` runs. Failures are counted, and there may be none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use crate::servers::{Host, PgBouncer, Postgres, Redis, corral};
 /// Rows of the table; most of them are read from the cache.
 const ROWS: u64 = 1_000;
 
-/// What of a hundred requests is not a read of a row that the cache has: it reaches Postgres.
+/// How many requests in a hundred do not read a row that the cache has, and so reach Postgres.
 const COLD: u64 = 5;
 const WRITES: u64 = 3;
 const WRITES_THROUGH: u64 = 3;
 const QUERIES: u64 = 3;
 
-/// Between two changes of the table.
+/// The pause between two changes of the table.
 const CHANGES_EVERY: Duration = Duration::from_millis(500);
 
-/// Between two runs of `corral check`.
+/// The pause between two runs of `corral check`.
 const CHECKS_EVERY: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str =
     "CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL, name text NOT NULL);
     INSERT INTO items SELECT n, 0, 'item' FROM generate_series(0, 999) AS n";
 
-/// What happens to the table, one after the other and again. The statement selects all columns.
+/// The changes of the table, made in turn. The entity's statement selects all columns.
 const CHANGES: [&str; 4] = [
     "ALTER TABLE items ALTER COLUMN n TYPE bigint",
     "ALTER TABLE items ADD COLUMN note text DEFAULT 'new'",
@@ -76,12 +76,12 @@ ttl = "1s"
 deadline = "5s"
 "#;
 
-/// How much, and for how long.
+/// How the scenario is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Pooling {
     /// Requests in a second, each at its time.
     pub rate: u32,
-    /// For how long.
+    /// How long it runs.
     pub lasts: Duration,
     /// Clients of the host.
     pub clients: u32,
@@ -89,7 +89,7 @@ pub struct Pooling {
     pub lent: u16,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// From the first request to the last answer.
@@ -100,24 +100,24 @@ pub struct Report {
     pub requests_per_second: f64,
     /// Requests that could not be answered from the cache, in a second.
     pub past_the_cache_per_second: f64,
-    /// Transactions of the server in a second, those of loads, writes and queries among them.
+    /// Transactions of the server in a second, including those of loads, writes and queries.
     pub transactions_per_second: f64,
     /// The most sessions that the server had from the pooler.
     pub most_sessions: i64,
-    /// The table was changed so often.
+    /// How often the table was changed.
     pub changes: u64,
-    /// `corral check` ran so often.
+    /// How often `corral check` ran.
     pub checks: u64,
     /// Half of the requests took at most so long from the time at which they were due.
     pub p50_ms: f64,
     /// All but a hundredth took at most so long.
     pub p99_ms: f64,
-    /// What failed, by what was said of it.
+    /// What failed, by the message.
     pub failed: BTreeMap<String, u64>,
 }
 
 impl Report {
-    /// Whether nothing failed, and as much was done as was asked for.
+    /// Whether nothing failed, and as much was done as was planned.
     #[must_use]
     pub fn holds(&self, asked: &Pooling) -> bool {
         self.failed.is_empty()
@@ -145,10 +145,10 @@ struct Seen {
 }
 
 impl Pooling {
-    /// Plays it.
+    /// Runs the scenario.
     ///
     /// # Errors
-    /// When a server does not come up, or what changes the table fails.
+    /// If a server does not come up, or a change of the table fails.
     pub async fn run(&self) -> anyhow::Result<Report> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
         postgres.psql(SCHEMA).await?;
@@ -203,7 +203,7 @@ impl Pooling {
     }
 }
 
-/// One client: takes whatever request is due next, until the time is over.
+/// One client: takes the request that is due next, until the time is over.
 async fn client(asked: Pooling, began: Instant, shared: Arc<Shared>) -> Seen {
     let (client, mut seen) = (Client::new(), Seen::default());
     loop {
@@ -249,7 +249,7 @@ async fn request(client: &Client, shared: &Shared, turn: u64) -> anyhow::Result<
     }
 }
 
-/// What was said where no answer of status 200 came.
+/// The message of an answer other than status 200; `None` for status 200.
 fn failure(answer: anyhow::Result<Answer>) -> Option<String> {
     match answer {
         Ok(answer) if answer.status == StatusCode::OK => None,
@@ -258,7 +258,8 @@ fn failure(answer: anyhow::Result<Answer>) -> Option<String> {
     }
 }
 
-/// Changes the table again and again; how often, and the most sessions that were seen meanwhile.
+/// Changes the table again and again; returns how often, and the most sessions that were seen
+/// meanwhile.
 fn change(postgres: Arc<Postgres>, shared: Arc<Shared>) -> JoinHandle<anyhow::Result<(u64, i64)>> {
     tokio::spawn(async move {
         let (mut changes, mut most) = (0, 0);
@@ -278,12 +279,12 @@ fn change(postgres: Arc<Postgres>, shared: Arc<Shared>) -> JoinHandle<anyhow::Re
     })
 }
 
-/// Runs `corral check` again and again; how often, and what it complained of.
+/// Runs `corral check` again and again; returns how often, and its complaints.
 fn check(config: String, shared: Arc<Shared>) -> JoinHandle<anyhow::Result<(u64, Vec<String>)>> {
     tokio::spawn(async move {
         let home = tempfile::tempdir()?;
         let file = home.path().join("corral.toml");
-        // Nobody listens there: the host that serves has addresses of its own.
+        // The addresses of this configuration are not used: the serving host has its own.
         let listen = "listen = \"127.0.0.1:0\"\nadmin = { listen = \"127.0.0.1:0\" }\n";
         std::fs::write(&file, format!("{listen}{config}"))?;
         let (mut checks, mut complaints) = (0, Vec::new());
@@ -308,7 +309,7 @@ async fn transactions(postgres: &Postgres) -> anyhow::Result<f64> {
     number(postgres, sql).await
 }
 
-/// Sessions report what they did a second later, or when they end.
+/// Sessions report their transactions a second later, or when they end.
 async fn transactions_since(postgres: &Postgres, before: f64) -> anyhow::Result<f64> {
     Ok(transactions(postgres).await? - before)
 }

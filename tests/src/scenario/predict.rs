@@ -1,8 +1,8 @@
-//! A prediction and what came of it: `corral policy diff --trace` says what two policies make of a
+//! A prediction and the reality: `corral policy diff --trace` predicts what two policies make of a
 //! trace, and the same trace is replayed over HTTP under each.
 //!
-//! What a load takes is the prediction's to be told, and the machine's to say: it is what answers
-//! took in the replay that were loaded for their request.
+//! The prediction has to be given how long loads take, which depends on the machine. It gets the
+//! times that answers took in the replay which were loaded for their request.
 
 use std::path::Path;
 
@@ -21,26 +21,26 @@ const HOSTS: usize = 2;
 
 const CONNECTIONS: usize = 64;
 
-/// By so much, as a share of the reads, a prediction may be wrong.
+/// How wrong a prediction may be, as a share of the reads.
 pub const TOLERANCE: f64 = 0.02;
 
-/// Product pages that expire while the trace runs.
+/// The entity: product pages that expire while the trace runs.
 const ENTITY: &str = "product.brief";
 
 /// A way to keep product pages.
 #[derive(Debug, Clone)]
 pub struct Keeping {
-    /// What the report calls it.
+    /// Its name in the report.
     pub name: &'static str,
     /// Lines of `[policy.settings]`.
     pub settings: &'static str,
     /// Lines of the entity.
     pub terms: &'static str,
-    /// Both once more, as settings that are laid over those of another host.
+    /// Settings and terms once more, as an overlay over another host's.
     pub overlay: &'static str,
 }
 
-/// Short lifetimes and nothing more.
+/// Short lifetimes without jitter, early refresh and stale answers.
 pub const STRICT: Keeping = Keeping {
     name: "fresh for 2 s, exactly, never early",
     settings: "jitter = 0\nearly_refresh = 0\n",
@@ -58,24 +58,24 @@ pub const LENIENT: Keeping = Keeping {
         {"ttl_ms": 6000, "stale_while_revalidate_ms": 6000}}}"#,
 };
 
-/// One policy: what was said and what was.
+/// One policy: the prediction and the reality.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     /// How it keeps product pages.
     pub keeping: &'static str,
-    /// What loads took, at evenly spread ranks.
+    /// How long loads took, at evenly spaced ranks.
     pub costs_ms: Vec<u32>,
-    /// As `policy diff` said.
+    /// What `policy diff` predicted.
     pub predicted: Figures,
-    /// As the replay found.
+    /// What the replay measured.
     pub real: Figures,
-    /// By how much the hit ratios are apart.
+    /// The difference of the hit ratios.
     pub hits_apart: f64,
-    /// By how much the loads are apart, as a share of the reads.
+    /// The difference of the loads, as a share of the reads.
     pub loads_apart: f64,
 }
 
-/// What a trace comes to.
+/// The figures of a trace under a policy.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Figures {
     /// Hits over reads.
@@ -84,14 +84,14 @@ pub struct Figures {
     pub loads: u64,
 }
 
-/// All of it.
+/// The whole report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Reads of the trace.
     pub reads: usize,
-    /// In a second.
+    /// Accesses in a second.
     pub rate: f64,
-    /// Of each policy.
+    /// One line for each policy.
     pub lines: Vec<Line>,
 }
 
@@ -125,7 +125,7 @@ pub async fn run(trace: &Trace, rate: f64) -> anyhow::Result<Report> {
         let real = Figures { hit_ratio: summary.hit_ratio, loads };
         let costs_ms: Vec<u32> = summary.load_ms.iter().map(|ms| ms.round() as u32).collect();
         let host = fleet.hosts.first().context("a fleet has hosts")?;
-        // Of the two that are compared, the one whose settings these hosts have.
+        // Of the two policies that are compared, this one has the settings of these hosts.
         let predicted = predict(host, trace, rate, &costs_ms).await?[lines.len()];
         lines.push(Line::new(keeping.name, costs_ms, predicted, real, summary.requests));
     }
@@ -146,7 +146,7 @@ impl Line {
     }
 }
 
-/// What the command says of both, on the configuration of either host.
+/// What the command predicts for both, on the configuration of either host.
 async fn predict(
     host: &Host,
     trace: &Trace,

@@ -1,5 +1,5 @@
 //! Every key gets another name, on two hosts, under load with writes. The gate says beforehand how
-//! many hot reads go cold; no read may be stale.
+//! many hot reads go cold, and no read may be stale.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -19,37 +19,39 @@ use crate::policies::component;
 use crate::servers::{Postgres, Redis};
 use crate::sim::truth::Subject;
 
-/// Most of them nobody writes: they are hot when the policy is exchanged.
+/// Most of these rows are not written, so they are hot when the policy is exchanged.
 const ROWS: Rows = Rows { items: 200, teams: 100 };
 
-/// Reads and writes where one host can't make the new names.
+/// Reads and writes of the part in which one host can't make the new names.
 const ROUNDS: u64 = 10;
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Hot reads that the gate asked the candidate to name.
     pub hot: u64,
-    /// Of those, how many it said would go cold.
+    /// How many of them would go cold, as the gate said.
     pub would_go_cold: u64,
-    /// What the host said to the exchange before it was asked for by name.
+    /// The host's answer to the exchange before the exchange was asked for by name.
     pub refused: String,
-    /// Rows that were read and found cold in a stretch before the exchange: written ones.
+    /// Rows that were read and found cold in a stretch before the exchange, because they were
+    /// written.
     pub cold_before: usize,
     /// The same in an equally long stretch after it.
     pub cold_after: usize,
-    /// Of those, how many nobody had written.
+    /// How many of those had not been written.
     pub went_cold: usize,
     /// From the first host's exchange to the second's.
     pub between_hosts_ms: f64,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// The first promises broken, in words.
+    /// The first broken promises.
     pub complaints: Vec<String>,
     /// Keys in the store without a lifetime.
     pub immortal: Vec<String>,
-    /// The same, but one host has not learned the policy: it raises the floor of names that it can't make.
+    /// The same with one host that has not learned the policy: it raises the floor of names that it
+    /// can't make.
     pub unlearned: Verdict,
 }
 
@@ -60,7 +62,8 @@ struct Stage {
     seats: [Seat; 2],
 }
 
-/// Runs it, with stretches of `lasts` before and after the exchange, and then the control.
+/// Runs the scenario, with stretches of `lasts` before and after the exchange, and then the
+/// control.
 ///
 /// # Errors
 /// When a server does not come up, or a host does not take the candidate.
@@ -69,7 +72,7 @@ pub async fn run(lasts: Duration, told: impl Fn(&str)) -> anyhow::Result<Report>
     told("two hosts, every one of which knows both namings before any fills under the new one");
     let stage = Stage::set().await?;
     let traffic = Traffic::start(stage.urls(), ROWS, rand::random());
-    // Whatever is read was read a few times.
+    // By then every row has been read a few times.
     traffic.more(10 * usize::from(ROWS.items), SOON).await?;
     sleep(lasts).await;
     let quiet = traffic.mark();
@@ -106,8 +109,8 @@ pub async fn run(lasts: Duration, told: impl Fn(&str)) -> anyhow::Result<Report>
     })
 }
 
-/// A row that nobody else writes is filled under the new name by the host that knows it, and written
-/// through the one that does not: its next read knows the write all the same.
+/// A row without other writers is filled under the new name by the host that knows it, and written
+/// through the host that does not. The next read must see the write all the same.
 async fn unlearned(candidate: &[u8]) -> anyhow::Result<Verdict> {
     let stage = Stage::set().await?;
     let traffic = Traffic::start(stage.urls(), ROWS, rand::random());
@@ -123,8 +126,8 @@ async fn unlearned(candidate: &[u8]) -> anyhow::Result<Verdict> {
     Ok(traffic.stop().await?.whole())
 }
 
-/// A host that has stored nothing itself takes new names first, and a write. What the other one, which
-/// still has the old names, answers then.
+/// A host that has stored nothing takes the new names first, and then a write. Returns what the
+/// other host, which still has the old names, answers then.
 ///
 /// # Errors
 /// When a host does not take the candidate, or a request fails.
@@ -156,7 +159,7 @@ impl Stage {
         self.seats.iter().map(|seat| seat.host.url("")).collect()
     }
 
-    /// What a host says to a candidate that renames and was not asked for by name.
+    /// A host's answer to a candidate that renames keys and was not asked for by name.
     async fn refused(&self, candidate: &[u8]) -> anyhow::Result<String> {
         let answer = self.seats[0].put(candidate).await?;
         ensure!(answer.status != StatusCode::OK, "it is taken: {answer:?}");
@@ -166,7 +169,7 @@ impl Stage {
 }
 
 impl Report {
-    /// No request failed and none was stale; the gate foretold the cold keys.
+    /// Whether no request failed, no answer was stale, and the gate foretold the cold keys.
     #[must_use]
     pub fn holds(&self) -> bool {
         let Verdict { failed, stale, .. } = self.verdict;
@@ -177,7 +180,7 @@ impl Report {
             && (self.unlearned.failed, self.unlearned.stale) == (0, 0)
     }
 
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// When it does not hold.
@@ -194,7 +197,7 @@ impl fmt::Display for Report {
         writeln!(f, "of those, would go cold                 {:>8}", self.would_go_cold)?;
         writeln!(f, "rows found cold before the exchange     {:>8}", self.cold_before)?;
         writeln!(f, "rows found cold after it                {:>8}", self.cold_after)?;
-        writeln!(f, "of those, rows that nobody had written  {:>8}", self.went_cold)?;
+        writeln!(f, "of those, rows without a write          {:>8}", self.went_cold)?;
         writeln!(f, "between the two hosts' exchanges        {:>8} ms", self.between_hosts_ms)?;
         writeln!(f, "requests / failed / stale               {requests:>8} / {failed} / {stale}")?;
         let Verdict { requests, failed, stale } = self.unlearned;

@@ -1,11 +1,11 @@
-//! A report that costs the database some 30 ms of processor time, read a thousand times a second over
-//! two hosts: what that costs the database with the cache, and what it would without.
+//! A report that costs the database some 30 ms of processor time, read a thousand times a second
+//! over two hosts: what that costs the database with the cache, and what it would cost without.
 //!
-//! Without can't be run: at 1,000 a second such a query keeps 30 cores busy. So the query is run some
-//! times past the cache, one after the other over one connection and prepared, as a host would at
-//! best; what the database spent on one is multiplied by the requests that the cache answered. With
-//! is all that the database's processes spent from the first request to the last: the loads, and what
-//! is always at work there.
+//! The load without a cache can't be run: at 1,000 a second such a query keeps 30 cores busy. So
+//! the query is run some times past the cache, one after the other over one connection and
+//! prepared, as a host would at best. The database's cost of one query is multiplied by the
+//! requests that the cache answered. The cost with the cache is all that the database's processes
+//! spent from the first request to the last: the loads, and its own background work.
 
 use std::time::{Duration, Instant};
 
@@ -26,14 +26,15 @@ const HOSTS: usize = 2;
 
 const CONNECTIONS: usize = 32;
 
-/// So much of what the database would spend without the cache it may spend with it.
+/// The database may spend this share of its cost without the cache.
 pub const SHARE: f64 = 0.01;
 
-/// So much of what was due must have been answered: a load that falls behind is another load.
+/// The share of planned requests that must have been answered: a load that falls behind is another
+/// load.
 const ANSWERED: f64 = 0.99;
 
-/// Orders and their totals by status, of one section of the orders. `SECTION` stands for how many
-/// orders that is.
+/// Orders and their totals by status, of one section of the orders. `SECTION` stands for the number
+/// of orders in a section.
 const READ: &str = "SELECT status, count(*) AS orders, sum(total_cents)::bigint AS total_cents \
      FROM orders WHERE id > ($1 - 1) * SECTION AND id <= $1 * SECTION GROUP BY status ORDER BY status";
 
@@ -48,18 +49,18 @@ pub struct Reading {
     pub ttl: Duration,
     /// Requests in a second, each at its time.
     pub rate: f64,
-    /// For how long.
+    /// How long the report is read.
     pub lasts: Duration,
     /// How often the query is run past the cache.
     pub direct: u32,
 }
 
-/// What it cost.
+/// The cost of a report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Different reports.
     pub sections: u32,
-    /// Orders that each is over.
+    /// Orders in each section.
     pub orders_each: u32,
     /// How long a report is fresh.
     pub ttl_ms: u64,
@@ -71,7 +72,7 @@ pub struct Report {
     pub requests: u64,
     /// Requests without an answer, or with a status of 400 and above.
     pub failed: u64,
-    /// Reports that another answer was given to, on either host, than the database gives.
+    /// Reports to which a host gave another answer than the database.
     pub wrong_answers: u64,
     /// The share of answers that the cache gave.
     pub hit_ratio: f64,
@@ -83,18 +84,18 @@ pub struct Report {
     pub loads: u64,
     /// What the query takes past the cache, in milliseconds.
     pub query_ms: f64,
-    /// What the database spends on it: processor time, in milliseconds.
+    /// The database's processor time for the query, in milliseconds.
     pub query_cpu_ms: f64,
-    /// What the database spent with the cache: milliseconds of processor time in a second.
+    /// The database's processor time with the cache, in milliseconds per second.
     pub with_cpu_ms_per_second: f64,
-    /// What it would spend on the same requests without.
+    /// The same for these requests without the cache, as calculated.
     pub without_cpu_ms_per_second: f64,
-    /// The first over the second.
+    /// The cost with the cache over the cost without.
     pub share: f64,
 }
 
 impl Report {
-    /// Whether all was answered rightly and in time, and the database spent no more than [`SHARE`].
+    /// Whether every answer was right and in time, and the database spent no more than [`SHARE`].
     #[must_use]
     pub fn holds(&self) -> bool {
         let due = self.rate * self.seconds;
@@ -105,21 +106,21 @@ impl Report {
     }
 }
 
-/// What the query takes past the cache, and answers.
+/// The cost of the query past the cache, and its answers.
 struct Direct {
     query_ms: f64,
     query_cpu_ms: f64,
     answers: Vec<Value>,
-    /// Open for as long as the database is watched: what a session spent must not change its place
-    /// among the processes while they are counted.
+    /// Open for as long as the database is watched: if the session ended, its processor time would
+    /// move to the parent process while the processes are counted.
     _connection: PgConnection,
 }
 
 impl Reading {
-    /// Makes the shop, runs the query past the cache, and then reads it through the hosts.
+    /// Makes the shop, runs the query past the cache, and then reads the report through the hosts.
     ///
     /// # Errors
-    /// When a server does not come up, or one of its processes can't be looked at.
+    /// If a server does not come up, or if one of its processes can't be inspected.
     pub async fn run(&self, told: impl Fn(&str)) -> anyhow::Result<Report> {
         ensure!(self.sections > 0 && self.direct > 0, "there must be something to read");
         let shop = Shop { users: 100_000.min(self.orders), orders: self.orders, products: vec![] };
@@ -173,7 +174,8 @@ impl Reading {
             self.read()
         );
         let mut connection = postgres.connect().await?;
-        // What was just written is tidied up by whoever reads it first, and in the background.
+        // The first reader after a write tidies up, and so does a background process; both would be
+        // measured.
         sqlx::raw_sql("VACUUM").execute(&mut connection).await?;
         let times = self.direct.max(self.sections);
         let mut answers = Vec::new();
@@ -208,18 +210,18 @@ impl Reading {
     }
 }
 
-/// Where a report is read, up to its section.
+/// The path of a report, up to its section.
 fn path() -> &'static str {
     "/read/report.status?section="
 }
 
-/// Processor time that the database has used so far, all its processes together.
+/// Processor time that the database has used so far, in all its processes.
 fn cpu_ms(postgres: &Postgres) -> anyhow::Result<f64> {
     let pid = postgres.pid().context("Postgres was killed")?;
     Ok(Usage::of_families(&[pid])?.cpu_seconds * 1000.0)
 }
 
-/// How many of the reports each host answers otherwise than the database, which nobody writes to.
+/// How many reports each host answers differently from the database, which is not written to.
 async fn wrong_answers(urls: &[String], answers: &[Value]) -> anyhow::Result<u64> {
     let client = Client::new();
     let mut wrong = 0;
@@ -268,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_measured_does_not_hold() {
-        // A query that cost nothing measurable: 0 / 0, or something over it.
+        // A query without a measurable cost: 0 / 0, or a number over 0.
         assert!(!report(f64::NAN).holds());
         assert!(!report(f64::INFINITY).holds());
     }

@@ -13,7 +13,7 @@ const SCHEMA: &str = "
 CREATE TABLE teams (id bigint PRIMARY KEY, version bigint NOT NULL);
 CREATE TABLE items (id bigint PRIMARY KEY, version bigint NOT NULL, team bigint NOT NULL);";
 
-/// A version never goes back, whatever becomes of a commit in doubt.
+/// A version never decreases, whatever the outcome of a commit in doubt.
 const ENTITIES: &str = r#"
 [entity.item]
 params = ["id:int8"]
@@ -63,8 +63,8 @@ pub(super) async fn make(postgres: &Postgres, items: u8, teams: u8) -> anyhow::R
     Ok(())
 }
 
-/// The configuration of a host over these servers; `store` is added to its table, and its near cache
-/// may answer for so long.
+/// The configuration of a host over these servers. `store` is added to the table `[store]`, and the
+/// host's near cache may answer for `near`.
 pub(super) fn config(redis_url: &str, postgres: &Postgres, store: &str, near: Duration) -> String {
     let origin = postgres.url();
     let near = format!("near = \"{}ms\"\ndeadline", near.as_millis());
@@ -72,12 +72,12 @@ pub(super) fn config(redis_url: &str, postgres: &Postgres, store: &str, near: Du
     format!("[store]\nurl = \"{redis_url}\"\n{store}\n[origin]\nurl = \"{origin}\"\n{entities}")
 }
 
-/// Whether an answer is one of the near cache.
+/// Whether the near cache gave an answer.
 pub(super) fn is_near(answer: &Answer) -> bool {
     answer.header("cache-status").ends_with("; detail=near")
 }
 
-/// What the origin says of a row's version.
+/// A row's version in the origin.
 pub(super) async fn version(postgres: &Postgres, subject: Subject) -> anyhow::Result<u64> {
     let sql = match subject {
         Subject::Item(id) => format!("SELECT version FROM items WHERE id = {id}"),
@@ -90,7 +90,7 @@ pub(super) async fn version(postgres: &Postgres, subject: Subject) -> anyhow::Re
     Ok(version.parse()?)
 }
 
-/// Where a row is read.
+/// The path at which a row is read.
 pub(super) fn read_path(subject: Subject) -> String {
     match subject {
         Subject::Item(id) => format!("/read/item?id={id}"),
@@ -98,7 +98,7 @@ pub(super) fn read_path(subject: Subject) -> String {
     }
 }
 
-/// Where a row is given a version, and with which body.
+/// The path at which a row gets a version, and the request's body.
 pub(super) fn write_of(subject: Subject, version: u64, through: bool) -> (&'static str, String) {
     let (path, body) = match subject {
         Subject::Item(id) if through => {

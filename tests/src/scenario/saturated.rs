@@ -1,5 +1,5 @@
-//! One entity whose loads take longer than anybody waits, as often as they can: what the readers of another
-//! entity feel, beside the same readers without it.
+//! One entity whose loads take longer than any deadline, as many at once as its limit allows: what
+//! the readers of another entity notice, compared with the same readers without it.
 
 use std::time::{Duration, Instant};
 
@@ -12,16 +12,16 @@ use crate::load::{Load, Outcome, Turn};
 use crate::servers::{Host, Postgres};
 use crate::shop::Shop;
 
-/// Readers of the entity that sleeps, and of the other.
+/// Readers of the slow entity, and of the other one.
 const SLOW: usize = 8;
 const OTHERS: usize = 2;
 
 const USERS: usize = 100;
 
-/// The others' p99 beside the slow ones is at most so many times what it is without.
+/// How many times longer the others' p99 may be beside the slow entity than without it.
 pub const BAR: f64 = 1.5;
 
-/// The limit that eight sleepers fill twice.
+/// The entities. `max_loads = 4` is put before them, half as many loads as there are slow readers.
 const CONFIG: &str = r#"
 [entity."report.slow"]
 params = ["id:int8"]
@@ -34,14 +34,14 @@ read = "SELECT id, name, email FROM users WHERE id = $1"
 ttl = "1ms"
 "#;
 
-/// One run of the others.
+/// One run of the other entity's readers.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Run {
     /// Whether the slow entity is read beside them.
     pub beside_the_slow: bool,
-    /// Requests of the others.
+    /// Requests of the other entity's readers.
     pub requests: usize,
-    /// Of those, how many failed.
+    /// How many of those failed.
     pub failed: usize,
     /// The median.
     pub p50_ms: f64,
@@ -54,25 +54,25 @@ pub struct Run {
 /// All runs, alternating.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// In their order.
+    /// The runs in their order.
     pub runs: Vec<Run>,
     /// The median of the 99th percentiles without the slow entity.
     pub p99_without_ms: f64,
-    /// The same beside it.
+    /// The same beside the slow entity.
     pub p99_beside_ms: f64,
     /// The second over the first.
     pub ratio: f64,
 }
 
 impl Report {
-    /// Whether nobody failed and the ratio is within [`BAR`].
+    /// Whether no request failed and the ratio is within [`BAR`].
     #[must_use]
     pub fn holds(&self) -> bool {
         self.runs.iter().all(|run| run.failed == 0) && self.ratio <= BAR
     }
 }
 
-/// So many rounds of both, each for `lasts`.
+/// Runs so many rounds of both, each for `lasts`.
 ///
 /// # Errors
 /// When a server does not come up.
@@ -83,7 +83,7 @@ pub async fn run(rounds: usize, lasts: Duration, told: impl Fn(&Run)) -> anyhow:
     let host = Host::start(&format!("{origin}{CONFIG}")).await?;
     let mut runs = Vec::new();
     for round in 0..rounds {
-        // In turn, and each of the two first as often as it can be.
+        // Both in turn, and each of them first in every other round.
         let order = if round.is_multiple_of(2) { [false, true] } else { [true, false] };
         for beside_the_slow in order {
             let run = one(&host, beside_the_slow, lasts).await?;
@@ -101,7 +101,7 @@ pub async fn run(rounds: usize, lasts: Duration, told: impl Fn(&Run)) -> anyhow:
 
 async fn one(host: &Host, beside_the_slow: bool, lasts: Duration) -> anyhow::Result<Run> {
     let slow = beside_the_slow.then(|| saturate(host));
-    // Until the slow entity has all that it gets.
+    // By then the slow entity has all the loads that it gets.
     sleep(Duration::from_millis(500)).await;
     let root = host.url("/read/user.profile");
     let others = Load::start(OTHERS, move |client, turn: Turn| {
@@ -131,7 +131,7 @@ async fn one(host: &Host, beside_the_slow: bool, lasts: Duration) -> anyhow::Res
     })
 }
 
-/// Reads of the entity that sleeps, each of another key.
+/// Reads the slow entity, with another key each time.
 fn saturate(host: &Host) -> Load<Instant> {
     let root = host.url("/read/report.slow");
     Load::start(SLOW, move |client, turn: Turn| {
@@ -139,7 +139,8 @@ fn saturate(host: &Host) -> Load<Instant> {
         async move {
             let outcome = Outcome::of(&client, &url).await;
             if outcome.answer.is_ok_and(|answer| answer.status.is_server_error()) {
-                // Refused at once: a client would not ask a thousand times a second.
+                // The host refused at once; without a pause a reader would ask again a thousand
+                // times a second.
                 sleep(Duration::from_millis(20)).await;
             }
             outcome.began

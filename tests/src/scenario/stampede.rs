@@ -18,13 +18,13 @@ const SOON: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// Nobody ever loaded it.
+    /// It was never loaded.
     Cold,
-    /// It was loaded, and is stale.
+    /// It was loaded, and is stale now.
     Expired,
-    /// A host that died has left its lease behind.
+    /// A host that died has left its lease.
     OrphanLease,
-    /// The host that loads it is killed while it does.
+    /// The host that loads it is killed during the load.
     HolderKilled,
 }
 
@@ -33,12 +33,12 @@ pub enum Start {
 pub struct Line {
     /// How the value is missing.
     pub start: Start,
-    /// What a load takes.
+    /// How long a load takes.
     pub load_ms: u64,
     /// Loads of each round.
     pub loads: Vec<f64>,
-    /// The slowest answer after the end of the rebuild, median of the rounds: the load's time, and
-    /// the lease that a dead holder left, are taken off.
+    /// The slowest answer after the rebuild, median of the rounds. The time of the load and that of
+    /// a lease that a dead holder left are subtracted.
     pub slowest_after_ms: f64,
     /// The worst round.
     pub worst_after_ms: f64,
@@ -109,7 +109,7 @@ impl Report {
     }
 }
 
-/// How many loads it cost, and how long after the rebuild's end the slowest answer came.
+/// How many loads a round cost, and how long after the rebuild's end the slowest answer came.
 async fn once(
     fleet: &Fleet,
     readers: usize,
@@ -168,7 +168,7 @@ async fn by_host(fleet: &Fleet) -> anyhow::Result<Vec<f64>> {
     Ok(loads)
 }
 
-/// A host for which reports expire at once leaves one behind.
+/// Uses a host under which reports expire at once to leave an expired one.
 async fn expire(fleet: &Fleet, report: Report) -> anyhow::Result<()> {
     let config = shop::config(Some(&fleet.redis.url()), &fleet.postgres.url());
     let (others, entity) = config.split_once("[entity.\"report.slow\"]").context("a report")?;
@@ -180,7 +180,7 @@ async fn expire(fleet: &Fleet, report: Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a holder leaves behind that died just after its claim.
+/// Leaves the lease of a holder that died just after its claim.
 async fn orphan(fleet: &Fleet, report: Report) -> anyhow::Result<()> {
     let mut connection = fleet.redis.connect().await?;
     let name = crate::shop::name("report.slow", &report.key())?;

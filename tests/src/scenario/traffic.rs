@@ -1,5 +1,5 @@
-//! Readers and writers of versioned rows over several hosts, at full speed, with a ledger of
-//! everything they saw.
+//! Readers and writers of versioned rows over several hosts, at full speed, with a ledger of all
+//! answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,14 +21,14 @@ use crate::sim::Violation;
 use crate::sim::history::Event;
 use crate::sim::truth::Subject;
 
-/// Of them, each writes an item, and the first few write a team too.
+/// Clients. Each writes an item, and the first few write a team too.
 const CLIENTS: u8 = 8;
 const TEAM_WRITERS: u8 = 4;
 
 /// One request in so many is a write.
 const WRITE_EVERY: u32 = 5;
 
-/// What clients see of the hosts.
+/// The hosts as clients see them.
 pub(super) struct Traffic {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<anyhow::Result<()>>>,
@@ -42,21 +42,21 @@ struct Shared {
     misses: Mutex<Vec<(Duration, Subject)>>,
 }
 
-/// Items and teams from 0 to this; the clients read them all, and write the first few.
+/// Number of items and of teams. The clients read all of them, and write the first few.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows {
     pub(super) items: u8,
     pub(super) teams: u8,
 }
 
-/// What a stretch of a history was like.
+/// The verdict on a stretch of a history.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Requests made.
     pub requests: usize,
-    /// Of those, how many had no answer, or a wrong one.
+    /// How many of those had no answer, or a wrong one.
     pub failed: usize,
-    /// How many were answered with something older than a write acknowledged before they began.
+    /// How many had an answer older than a write that was acknowledged before they began.
     pub stale: usize,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Mark {
 }
 
 impl Rows {
-    /// The fewest with which every client has something to write.
+    /// The fewest rows with which every client has something to write.
     pub(super) const FEW: Self = Self { items: CLIENTS, teams: TEAM_WRITERS };
 
     fn subjects(self) -> impl Iterator<Item = Subject> {
@@ -77,7 +77,7 @@ impl Rows {
 }
 
 impl Traffic {
-    /// Clients begin to read and write through the hosts at `urls`.
+    /// Starts clients that read and write through the hosts at `urls`.
     pub(super) fn start(urls: Vec<String>, rows: Rows, seed: u64) -> Self {
         let shared = Self::of(urls, rows).shared;
         let clients = (0..CLIENTS)
@@ -100,12 +100,12 @@ impl Traffic {
         Self { shared, clients: Vec::new() }
     }
 
-    /// Nobody does anything but what is asked for.
+    /// Traffic without clients: only the requests that the caller makes.
     pub(super) fn idle(urls: Vec<String>) -> Self {
         Self::of(urls, Rows::FEW)
     }
 
-    /// Now.
+    /// The present moment.
     pub(super) fn mark(&self) -> Mark {
         Mark { at: self.shared.ledger.elapsed(), requests: self.shared.ledger.requests() }
     }
@@ -117,7 +117,7 @@ impl Traffic {
         eventually(&format!("{requests} more requests"), limit, made).await
     }
 
-    /// One read more, noted like all others; the version, unless it failed.
+    /// Makes one more read, which is noted like all others; `None` if it failed.
     pub(super) async fn read(
         &self,
         client: &Client,
@@ -127,7 +127,7 @@ impl Traffic {
         self.shared.read(client, host, subject).await
     }
 
-    /// One write more.
+    /// Makes one more write.
     pub(super) async fn write(
         &self,
         client: &Client,
@@ -150,7 +150,7 @@ impl Traffic {
     }
 }
 
-/// A history that is over, judged.
+/// The history of traffic that has ended, for judgement.
 pub(super) struct History {
     violations: Vec<Violation>,
     requests: usize,
@@ -158,7 +158,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// The stretch from one moment to another; none: to the end.
+    /// The verdict on the stretch from one moment to another; `None` means to the end.
     pub(super) fn between(&self, from: Mark, to: Option<Mark>) -> Verdict {
         let ms = |at: Duration| u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
         let end_ms = to.map_or(u64::MAX, |to| ms(to.at));
@@ -169,26 +169,26 @@ impl History {
         Verdict { requests, failed: failed.len(), stale: stale.len() }
     }
 
-    /// Rows whose key was found to be cold in a stretch of so long.
+    /// Rows whose key was found cold in a stretch of this length.
     pub(super) fn cold(&self, from: Mark, lasts: Duration) -> BTreeSet<Subject> {
         let within = |at: Duration| (from.at..from.at + lasts).contains(&at);
         let misses = self.misses.iter().filter(|(at, _)| within(*at));
         misses.map(|(_, subject)| *subject).collect()
     }
 
-    /// All of it.
+    /// The verdict on all requests.
     pub(super) fn whole(&self) -> Verdict {
         self.between(Mark { at: Duration::ZERO, requests: 0 }, None)
     }
 
-    /// The first promises broken, in words.
+    /// The first broken promises.
     pub(super) fn complaints(&self) -> Vec<String> {
         const SHOWN: usize = 10;
         self.violations.iter().take(SHOWN).map(ToString::to_string).collect()
     }
 }
 
-/// Reads anything, and writes the rows that are its own.
+/// Reads any row, and writes the rows that belong to this client.
 async fn client(shared: Arc<Shared>, number: u8, seed: u64) -> anyhow::Result<()> {
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let (client, mut versions) = (Client::new(), BTreeMap::new());

@@ -13,28 +13,28 @@ use super::program::Program;
 
 const README: &str = include_str!("../../../host/MANUAL.md");
 
-/// Where the hosts are in host/MANUAL.md, and where the balancer listens there.
+/// The hosts' addresses in host/MANUAL.md, and the balancer's.
 const HOSTS: [&str; 3] = ["10.0.0.1:7070", "10.0.0.2:7070", "10.0.0.3:7070"];
 const LISTEN: &str = ":7000";
 
-/// What Debian's package leaves out of the path of others than root.
+/// Debian's package puts this outside the path of users other than root.
 const HAPROXY: &str = "/usr/sbin/haproxy";
 
 /// A program that shares requests out among hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Balancer {
-    /// Asks `/readyz`. Here it never sends a request twice, not even one that was refused.
+    /// Asks `/readyz`. As configured here it never sends a request twice, not even a refused one.
     Haproxy,
-    /// Never asks. It sends a request to another host where one refuses the connection.
+    /// Asks nothing. It sends a request to another host if one refuses the connection.
     Nginx,
 }
 
 impl Balancer {
-    /// Starts it in front of these hosts, as Debian ships it.
+    /// Starts the balancer in front of these hosts, as Debian ships it.
     ///
     /// # Errors
-    /// When it is not installed, or does not come up; with its log. When host/MANUAL.md has no lines for it.
+    /// If it is not installed, does not come up (with its log), or has no lines in host/MANUAL.md.
     pub async fn start(self, hosts: [String; 3]) -> anyhow::Result<Program> {
         let (home, port) = (tempfile::tempdir()?, free_port()?);
         let lines = self.lines(&hosts, port)?;
@@ -50,7 +50,7 @@ impl Balancer {
         }
     }
 
-    /// What host/MANUAL.md prints, with other addresses.
+    /// The lines in host/MANUAL.md, with other addresses.
     fn lines(self, hosts: &[String; 3], port: u16) -> anyhow::Result<String> {
         let (name, listen) = match self {
             Self::Haproxy => ("haproxy", format!("bind {LISTEN}")),

@@ -16,7 +16,7 @@ use super::process::{Process, Signal};
 use super::{Metrics, build_dir};
 use crate::client::{Answer, Client, media};
 
-/// How long an exit may take: the longest grace time that a test configures, and some.
+/// How long an exit may take: longer than any grace time that a test configures.
 const EXITS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The `corral` that was built with this executable, without a configuration from the environment.
@@ -38,15 +38,15 @@ fn without_settings(mut command: Command) -> Command {
     command
 }
 
-/// Fails when the program is missing, or older than a source that it was made of: cargo builds tests without
-/// it, and a test of another program than the one in the sources shows nothing.
+/// Fails if the program is missing, or older than a source that it was made from: cargo builds
+/// tests without it, and a test of an outdated program shows nothing.
 fn is_current(program: &Path) -> anyhow::Result<()> {
     let advice = "`cargo build --workspace --bins` makes it";
     let built = fs::metadata(program).and_then(|program| program.modified());
     let built = built.with_context(|| format!("{} is missing: {advice}", program.display()))?;
     let sources = fs::read_to_string(program.with_extension("d"))
         .with_context(|| format!("what {} is made of: {advice}", program.display()))?;
-    // As make writes it: `program: source source …`, with escaped spaces.
+    // The file is in make's form: `program: source source …`, with escaped spaces.
     let (_, sources) = sources.split_once(": ").context("cargo lists what a program is made of")?;
     let sources = sources.trim_end().replace("\\ ", "\0");
     for source in sources.split(' ').map(|source| source.replace('\0', " ")) {
@@ -68,7 +68,7 @@ pub struct Host {
     admin_token: Option<String>,
     ready_path: &'static str,
     environment: Vec<(&'static str, String)>,
-    /// What runs in place of the `corral` of this build; empty: that.
+    /// What runs in place of the `corral` of this build. Empty to run that one.
     program: Vec<OsString>,
     client: Client,
     home: TempDir,
@@ -76,7 +76,7 @@ pub struct Host {
 
 impl Host {
     /// Starts a host on free ports, and returns when it is ready. `config` is a whole configuration
-    /// but for `listen` and `admin.listen`.
+    /// without `listen` and `admin.listen`.
     ///
     /// # Errors
     /// When it does not become ready; with its log.
@@ -84,8 +84,8 @@ impl Host {
         Self::start_until("/readyz", config, Vec::new(), Vec::new()).await
     }
 
-    /// The same of another program, with the arguments that come before `serve`: an earlier `corral`, or one
-    /// that another program runs.
+    /// The same with another program, and the arguments that come before `serve`: an earlier
+    /// `corral`, or a program that runs `corral`.
     ///
     /// # Errors
     /// As [`Host::start`].
@@ -117,7 +117,7 @@ impl Host {
         Self::start_in(environment, config).await
     }
 
-    /// The same, but returns as soon as it is alive: its store or origin may be away.
+    /// The same, but returns as soon as it is alive: its store or origin may be down.
     ///
     /// # Errors
     /// When it does not come up; with its log.
@@ -157,15 +157,15 @@ impl Host {
         self
     }
 
-    /// The address of a path: of the admin face for `/admin/…` and `/metrics`.
+    /// The URL of a path; that of the admin face for `/admin/…` and `/metrics`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         let address = if is_admin(path) { &self.admin } else { &self.listen };
         format!("http://{address}{path}")
     }
 
-    /// Gives it another configuration. It ends without a time in which it is only avoided, unless `drain`
-    /// is given, or it is another program: an earlier `corral` may not know that key.
+    /// Gives it another configuration. `drain` is set to zero if the configuration does not set it,
+    /// unless the host is another program: an earlier `corral` may not know that key.
     ///
     /// # Errors
     /// When its file can't be written.
@@ -190,7 +190,7 @@ impl Host {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// What it has said so far, on both outputs.
+    /// Its output so far, on both streams.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.as_ref().map(Process::log).unwrap_or_default()
@@ -199,7 +199,7 @@ impl Host {
     /// `GET`.
     ///
     /// # Errors
-    /// When no answer comes; an answer of any status is none.
+    /// If no answer comes. An answer of any status is not an error.
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
         self.send(Method::GET, path, Bytes::new()).await
     }
@@ -212,7 +212,7 @@ impl Host {
         self.send(Method::POST, path, body.to_string().into()).await
     }
 
-    /// `PUT` with any body, as what the path takes.
+    /// `PUT` with any body, of the media type that the path takes.
     ///
     /// # Errors
     /// As [`Host::get`].
@@ -236,7 +236,7 @@ impl Host {
     /// Its metrics now.
     ///
     /// # Errors
-    /// When they are not answered with 200, or are not in Prometheus's format.
+    /// If they are not answered with 200, or are not in Prometheus's format.
     pub async fn metrics(&self) -> anyhow::Result<Metrics> {
         let answer = self.get("/metrics").await?;
         ensure!(answer.status == StatusCode::OK, "/metrics answers {}", answer.status);
@@ -248,7 +248,7 @@ impl Host {
         self.process = None;
     }
 
-    /// Starts it again with the same configuration and ports; kills it before if it still runs.
+    /// Starts it again with the same configuration and ports; kills it first if it still runs.
     ///
     /// # Errors
     /// As [`Host::start`].
@@ -263,7 +263,7 @@ impl Host {
             }
         };
         command.args(["serve", "--config"]).arg(self.config_path());
-        // What one test compiled shall not make another one fast.
+        // A component that one test compiled must not make another test fast.
         command.env("CORRAL_POLICY_CACHE", self.home.path().join("cache"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::spawn(command, self.home.path())?;
@@ -331,7 +331,7 @@ impl Host {
     }
 }
 
-/// The library that tells a process another time.
+/// The library that gives a process another time.
 fn faketime() -> anyhow::Result<String> {
     let folders = fs::read_dir("/usr/lib")?.filter_map(Result::ok);
     let library = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
@@ -344,8 +344,8 @@ fn is_admin(path: &str) -> bool {
     path.starts_with("/admin") || path == "/metrics"
 }
 
-/// A configuration that listens where we say: `listen` goes to the top, where no table has begun,
-/// and into the table `[admin]`, which is made where there is none.
+/// The configuration with these addresses: `listen` goes to the top, before any table, and
+/// `admin.listen` into the table `[admin]`, which is added if it is missing.
 fn with_listen(config: &str, listen: &str, admin: &str) -> String {
     const TABLE: &str = "[admin]";
     let admin = format!("{TABLE}\nlisten = \"{admin}\"");

@@ -1,7 +1,7 @@
 //! Private servers on free loopback ports, each in a temporary directory of its own.
 //!
-//! A server ends when its value is dropped, on panic too, and when the test process dies in any
-//! way at all. Its log is printed when the test that owns it panics.
+//! A server ends when its value is dropped, on panic too, and when the test process ends in any
+//! way. Its log is printed if the test that owns it panics.
 
 mod balancer;
 mod host;
@@ -35,10 +35,10 @@ pub use varnish::Varnish;
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// How often [`eventually`] looks: short beside everything that is waited for.
+/// How often [`eventually`] looks: short compared with all waits.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Looks again and again until `probe` finds something.
+/// Calls `probe` again and again until it finds something.
 ///
 /// # Errors
 /// When `probe` fails, or has found nothing within `limit`; the error names `what`.
@@ -64,10 +64,10 @@ where
         .with_context(|| format!("{what}: not within {limit:?}"))?
 }
 
-/// Where cargo put this executable and those built with it, such as `corral`.
+/// The directory in which cargo put this executable and those built with it, such as `corral`.
 ///
 /// # Errors
-/// When that can't be told.
+/// If it can't be found out.
 pub fn build_dir() -> anyhow::Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let mut dir = executable.parent().context("an executable lies in a directory")?;

@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use super::program::Program;
 
-/// What Debian's package leaves out of the path of others than root.
+/// Debian's package puts this outside the path of users other than root.
 const PROGRAM: &str = "/usr/sbin/nginx";
 
-/// Starts it with a worker for each core, and returns when `ready_path` is answered at the port that `http`
-/// listens on. `modules` stands at the top of its configuration, `http` in its block of that name; `home` is
-/// its folder, and goes with it.
+/// Starts it with a worker for each core, and returns when `ready_path` is answered at the port
+/// that `http` listens on. `modules` stands at the top of its configuration, `http` in the block of
+/// that name; `home` is its folder, and is removed with it.
 ///
 /// # Errors
 /// When it is not installed, or does not come up; with its log.
@@ -26,7 +26,7 @@ pub async fn nginx(
     ready_path: &str,
 ) -> anyhow::Result<Program> {
     let path = home.path().display().to_string();
-    // As root, nginx would give its workers to a user who can't enter a private folder.
+    // As root, nginx would run its workers as a user that can't enter a private folder.
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     let config = format!(
         "{modules}daemon off; worker_processes {workers}; pid {path}/pid; error_log {path}/error.log;\n\

@@ -11,10 +11,10 @@ use super::port::free_port;
 use super::postgres::Owner;
 use super::process::{Process, Signal};
 
-/// What Debian's package leaves out of its path for others than root.
+/// Debian's package puts this outside the path of users other than root.
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
 
-/// A private `PgBouncer` that lends connections by transaction; ends on drop.
+/// A private `PgBouncer` that lends connections by transaction. It ends on drop.
 pub struct PgBouncer {
     process: Process,
     port: u16,
@@ -22,9 +22,9 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts it in front of the Postgres that listens on a port, as Debian ships it but for the mode:
-    /// what it does with a client's parameters is its own default. `connections` bounds those that it
-    /// has to the server; `settings` are further lines of its file.
+    /// Starts it in front of the Postgres that listens on a port, as Debian ships it except for the
+    /// mode: its handling of a client's parameters is the default. `connections` bounds its
+    /// connections to the server; `settings` are further lines of its file.
     ///
     /// # Errors
     /// When it is not installed, or does not come up; with its log.
@@ -34,7 +34,7 @@ impl PgBouncer {
         Self::start_in(home, server, connections, settings).await
     }
 
-    /// The same, but this user is asked for a password, and all others for none.
+    /// The same, but this user is asked for a password, and other users are not.
     ///
     /// # Errors
     /// As [`PgBouncer::start`].
@@ -105,10 +105,10 @@ impl PgBouncer {
         self.port
     }
 
-    /// Tells it something by its console, such as `RECONNECT`.
+    /// Sends a command to its console, such as `RECONNECT`.
     ///
     /// # Errors
-    /// What it says.
+    /// Its error message.
     pub async fn admin(&self, command: &str) -> anyhow::Result<()> {
         let mut console = connect(&format!("{}/pgbouncer", self.address())).await?;
         sqlx::raw_sql(AssertSqlSafe(command)).execute(&mut console).await?;

@@ -4,19 +4,19 @@ use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Below the range from which the kernel takes ports for outgoing connections (32768 and up):
-/// while a server is down, no connection of a test may take its port, or connect to itself there.
+/// Below the range from which the kernel takes ports for outgoing connections (32768 and up): while
+/// a server is down, no connection of a test may take its port, or connect to itself there.
 const FIRST: u16 = 20_000;
 /// How many ports there are to choose from.
 const COUNT: u16 = 12_000;
 
-/// A port that nothing listens on, and that this process hands out once in a while only.
+/// A port that is not in use, and that this process does not hand out again soon.
 ///
 /// # Errors
-/// When there is none.
+/// If there is no such port.
 pub fn free_port() -> anyhow::Result<u16> {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    // Test processes that run side by side begin at different places.
+    // Test processes that run side by side begin at different ports.
     let next = NEXT.get_or_init(|| AtomicU16::new(rand::random_range(0..COUNT)));
     for _ in 0..COUNT {
         let port = FIRST + next.fetch_add(1, Ordering::Relaxed) % COUNT;

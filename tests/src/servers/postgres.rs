@@ -22,8 +22,8 @@ pub(super) use installed::Owner;
 /// Enough for a handful of hosts with their pools, and a test's own connections.
 const MAX_CONNECTIONS: u16 = 200;
 
-/// What makes a database that lives for one test fast: nothing has to survive the machine.
-/// It survives its own crash: a commit still hands its log to the kernel.
+/// Settings that make a database fast which lives for one test: its data need not survive the
+/// machine. It survives its own crash, since a commit still hands its log to the kernel.
 const SETTINGS: [&str; 7] = [
     "fsync=off",
     "full_page_writes=off",
@@ -34,10 +34,10 @@ const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
 ];
 
-/// What a server needs whose commits can be made to wait for a standby.
+/// Settings of a server whose commits can be made to wait for a standby.
 const REPLICATED: [&str; 2] = ["wal_level=replica", "max_wal_senders=2"];
 
-/// A commit takes a millisecond here; one that takes so much longer waits for its standby.
+/// A commit takes a millisecond here; a commit that takes so long waits for its standby.
 const HANGS: Duration = Duration::from_millis(200);
 
 /// A private Postgres whose superuser `postgres` needs no password; ends on drop.
@@ -66,7 +66,8 @@ impl Postgres {
         Self::start_set(vec![format!("max_connections={max_connections}")]).await
     }
 
-    /// One whose commits wait between [`Postgres::hold_commits`] and [`Postgres::release_commits`].
+    /// A server whose commits wait between [`Postgres::hold_commits`] and
+    /// [`Postgres::release_commits`].
     ///
     /// # Errors
     /// As [`Postgres::start`].
@@ -80,7 +81,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// One that speaks TLS as well, with this certificate and key (PEM).
+    /// A server that also speaks TLS, with this certificate and key (PEM).
     ///
     /// # Errors
     /// As [`Postgres::start`].
@@ -97,7 +98,7 @@ impl Postgres {
         Self::start_in(home, installed, settings).await
     }
 
-    /// A home with fresh data.
+    /// A folder with fresh data.
     async fn fresh() -> anyhow::Result<(TempDir, Installed)> {
         let installed = Installed::find()?;
         let template = installed.template().await?;
@@ -106,7 +107,7 @@ impl Postgres {
         Ok((home, installed))
     }
 
-    /// Starts what lies in the folder `data`.
+    /// Starts a server over the folder `data`.
     async fn start_in(
         home: TempDir,
         installed: Installed,
@@ -117,8 +118,8 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// A standby that follows this server, which was started by [`Postgres::start_replicated`]. It answers
-    /// reads. `SELECT pg_promote()` makes it a primary, on a timeline of its own.
+    /// A standby that follows this server, which was started by [`Postgres::start_replicated`]. It
+    /// answers reads. `SELECT pg_promote()` makes it a primary on a new timeline.
     ///
     /// # Errors
     /// As [`Postgres::start`].
@@ -133,8 +134,8 @@ impl Postgres {
         Self::start_in(home, installed, settings).await
     }
 
-    /// A standby that follows nobody. `SELECT pg_promote()` makes it a primary, on a timeline of its
-    /// own.
+    /// A standby that follows no server. `SELECT pg_promote()` makes it a primary on a new
+    /// timeline.
     ///
     /// # Errors
     /// As [`Postgres::start`].
@@ -164,28 +165,29 @@ impl Postgres {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Kills it and all its sessions with SIGKILL. What was committed stays.
+    /// Kills it and all its sessions with SIGKILL. Committed data stays.
     ///
     /// # Errors
-    /// When one of its processes does not go.
+    /// If one of its processes does not end.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
-        // Stopped, it starts no more children behind our back.
+        // Stopped, it can't start children meanwhile.
         process.signal(Signal::Stop)?;
         let sessions = children(process.pid())?;
         process.kill();
         for pid in &sessions {
-            // It may have gone with the postmaster.
+            // It may have ended together with the postmaster.
             let _ = signal(*pid, Signal::Kill);
         }
-        // The next postmaster refuses to start while one of them is still attached to its memory.
+        // The next postmaster does not start while a session is still attached to the shared
+        // memory.
         eventually("Postgres's sessions end", READY_WITHIN, || {
             ready(Ok((!sessions.iter().any(|pid| is_alive(*pid))).then_some(())))
         })
         .await
     }
 
-    /// Starts it again on the same port and data; kills it before if it still runs.
+    /// Starts it again on the same port and data; kills it first if it still runs.
     ///
     /// # Errors
     /// As [`Postgres::start`].
@@ -198,7 +200,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Freezes it and all its sessions (SIGSTOP): connections stay open, nothing is answered.
+    /// Freezes it and all its sessions (SIGSTOP): connections stay open and nothing is answered.
     ///
     /// # Errors
     /// When it does not run.
@@ -214,10 +216,10 @@ impl Postgres {
         self.signal_all(Signal::Cont)
     }
 
-    /// Asks this role for its password from now on, and all others for none.
+    /// From now on asks this role for its password, and other roles for none.
     ///
     /// # Errors
-    /// When the server still lets it in without one after a while.
+    /// If the server still lets the role in without a password after a while.
     pub async fn ask_for_password(&self, role: &str) -> anyhow::Result<()> {
         let rules = format!(
             "host all {role} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
@@ -231,28 +233,28 @@ impl Postgres {
         .await
     }
 
-    /// A connection of the test's own.
+    /// A connection for the test itself.
     ///
     /// # Errors
-    /// When it can't be had.
+    /// If it can't be made.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&self.url()).await?)
     }
 
-    /// Runs one or more statements, and returns the rows of all as text; None: null.
+    /// Runs one or more statements, and returns the rows of all of them as text; `None` is null.
     ///
     /// # Errors
-    /// What Postgres says.
+    /// Postgres's error.
     pub async fn psql(&self, sql: &str) -> anyhow::Result<Vec<Vec<Option<String>>>> {
         let mut connection = self.connect().await?;
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await?;
         rows.iter().map(texts).collect()
     }
 
-    /// From now on every commit waits for a standby that is not there.
+    /// Makes every commit wait from now on for a standby that is not there.
     ///
     /// # Errors
-    /// What Postgres says, and when commits go on.
+    /// Postgres's error, or that commits still end.
     pub async fn hold_commits(&self) -> anyhow::Result<()> {
         self.psql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await?;
         self.psql("SELECT pg_reload_conf()").await?;
@@ -263,10 +265,10 @@ impl Postgres {
         .await
     }
 
-    /// Commits that wait end, and others wait no more.
+    /// Ends the commits that wait, and lets others end at once.
     ///
     /// # Errors
-    /// What Postgres says.
+    /// Postgres's error.
     pub async fn release_commits(&self) -> anyhow::Result<()> {
         self.psql("ALTER SYSTEM RESET synchronous_standby_names").await?;
         self.psql("SELECT pg_reload_conf()").await?;
@@ -275,7 +277,7 @@ impl Postgres {
 
     fn signal_all(&self, which: Signal) -> anyhow::Result<()> {
         let process = self.process.as_ref().context("Postgres was killed")?;
-        // The postmaster first: stopped, it starts no session that would be missed.
+        // The postmaster first: once it is stopped, it starts no session that would be missed here.
         process.signal(which)?;
         for pid in children(process.pid())? {
             // A session may end at any time.
@@ -299,7 +301,8 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // An immediate shutdown: the postmaster ends its sessions and waits for them, so that
-        // nothing writes any more when the directory is removed. If it fails, what follows kills.
+        // nothing writes any more when the directory is removed. If it fails, the code below kills
+        // it.
         let _ = self.signal_all(Signal::Cont);
         if let Some(process) = &mut self.process
             && process.signal(Signal::Quit).is_ok()

@@ -1,9 +1,9 @@
 //! A child process that never outlives its owner.
 //!
 //! A guard watches over each server: a shell that reads from a pipe whose other end only the test
-//! process holds. When the test process ends, however it ends, the pipe closes and the guard kills
-//! the server. (`PR_SET_PDEATHSIG` would fire when the *thread* that spawned the server ends, which
-//! is the end of the one test that happened to start it.)
+//! process holds. When the test process ends in any way, the pipe closes and the guard kills the
+//! server. (`PR_SET_PDEATHSIG` would fire when the *thread* that spawned the server ends, which is
+//! the end of the test that happened to start it.)
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,10 +18,10 @@ use serde::Serialize;
 
 use super::{READY_WITHIN, eventually};
 
-/// How much of a log is shown with a failure: enough for a backtrace, short enough to read.
+/// How much of a log is shown with a failure: enough for a backtrace, and short enough to read.
 const LOG_LINES: usize = 60;
 
-/// What can be sent to a process.
+/// A signal for a process.
 #[derive(Debug, Clone, Copy)]
 pub enum Signal {
     /// Freezes it.
@@ -34,7 +34,7 @@ pub enum Signal {
     Interrupt,
     /// Asks it to read its configuration again.
     Hangup,
-    /// Asks it to end at once; Postgres takes its children with it.
+    /// Asks it to end at once; Postgres ends its children too.
     Quit,
     /// Ends it.
     Kill,
@@ -54,7 +54,7 @@ impl Signal {
     }
 }
 
-/// Sends a signal to a process, by the shell's `kill`: the standard library has only SIGKILL.
+/// Sends a signal to a process by the shell's `kill`, since the standard library has only SIGKILL.
 ///
 /// # Errors
 /// When there is no such process.
@@ -66,7 +66,7 @@ pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a process runs, or is stopped; one that only waits to be reaped does not.
+/// Whether a process runs or is stopped. A process that only waits to be reaped does neither.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
@@ -87,12 +87,12 @@ pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// Threads of one name, but for its number.
+/// Threads with one name; numbers at its end are left out.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Threads {
-    /// How nice the nicest of them is.
+    /// The highest nice value among them.
     pub nice: i64,
-    /// For how long they ran.
+    /// Their processor time.
     pub ran: Duration,
 }
 
@@ -103,7 +103,7 @@ pub struct Threads {
 pub fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Threads>> {
     let mut threads = BTreeMap::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        // It may end meanwhile.
+        // The thread may have ended meanwhile.
         let Some((name, thread)) = thread(&task?.path()) else { continue };
         let known = threads.entry(name).or_insert(Threads { nice: thread.nice, ..NONE });
         known.nice = known.nice.max(thread.nice);
@@ -115,7 +115,7 @@ pub fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Threads>> {
 const NONE: Threads = Threads { nice: 0, ran: Duration::ZERO };
 
 fn thread(task: &Path) -> Option<(String, Threads)> {
-    /// Of what stands behind the name.
+    /// The index of the nice value among the fields after the name.
     const NICE: usize = 16;
     let stat = std::fs::read_to_string(task.join("stat")).ok()?;
     let (name, fields) = stat.rsplit_once(") ")?;
@@ -157,8 +157,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command`. Its output is appended to `home/log`; `home` is removed with it should
-    /// this process die.
+    /// Starts `command`. Its output is appended to `home/log`. If this process dies, `home` is
+    /// removed.
     pub(super) fn spawn(mut command: Command, home: &Path) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let log = home.join("log");
@@ -167,7 +167,8 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
-            // Ctrl-C on the terminal is for the test process; the guard does the rest.
+            // Ctrl-C on the terminal goes to the test process alone; when that ends, the guard
+            // kills the server.
             .process_group(0)
             .spawn()
             .with_context(|| format!("{name} does not start; tests/prepare installs it"))?;
@@ -183,7 +184,7 @@ impl Process {
         signal(self.pid(), which)
     }
 
-    /// What it has said so far, on both outputs.
+    /// Its output so far, on both streams.
     pub(super) fn log(&self) -> String {
         std::fs::read(&self.log)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -193,7 +194,7 @@ impl Process {
     /// Waits until `probe` holds.
     ///
     /// # Errors
-    /// When the process ends before that, or takes too long; with its log.
+    /// If the process ends before that, or takes too long; with its log.
     pub(super) async fn until_ready<F>(
         &mut self,
         mut probe: impl FnMut() -> F,
@@ -226,10 +227,10 @@ impl Process {
         exited.map_err(|error| self.with_log(&error))
     }
 
-    /// Ends it with SIGKILL, and returns when it is gone.
+    /// Kills it with SIGKILL, and returns when it has ended.
     pub(super) fn kill(&mut self) {
-        // The guard goes first: afterwards the number may belong to another process.
-        // Either may be gone already, which is what is wanted.
+        // The guard is killed first: once the server has ended, its number may belong to another
+        // process. Either may have ended already.
         for child in [&mut self.guard, &mut self.child] {
             let _ = child.kill();
             let _ = child.wait();
@@ -265,7 +266,8 @@ impl Drop for Process {
 
 fn guard(pid: u32, home: &Path) -> anyhow::Result<Child> {
     let guard = Command::new("sh")
-        // The server leads a group of its own: what it has started goes with it.
+        // The server leads a process group, so the processes that it has started are killed with
+        // it.
         .args(["-c", r#"read -r _; kill -s KILL -- "-$1"; rm -rf -- "$2""#, "guard"])
         .arg(pid.to_string())
         .arg(home)

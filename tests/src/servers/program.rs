@@ -1,4 +1,4 @@
-//! Any other HTTP server.
+//! Any other program that serves HTTP.
 
 use std::process::Command;
 
@@ -16,8 +16,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it, and returns when `ready_path` is answered with 200. `home` is its folder, and
-    /// goes with it.
+    /// Starts it, and returns when `ready_path` is answered with 200. `home` is its folder, and is
+    /// removed with it.
     ///
     /// # Errors
     /// When it does not come up; with its log.
@@ -58,11 +58,11 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // A master process that is killed leaves its workers behind.
+        // A master process that is killed leaves its workers running.
         let workers = children(self.pid()).unwrap_or_default();
         self.process.kill();
         for worker in workers {
-            // It may have gone with its master.
+            // It may have ended with its master.
             let _gone = signal(worker, Signal::Kill);
         }
     }

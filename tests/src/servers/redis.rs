@@ -13,22 +13,22 @@ use super::port::free_port;
 use super::process::{Process, Signal, children, signal};
 use super::{READY_WITHIN, copy, eventually};
 
-/// Keys asked for at a time, and commands in one pipeline: Redis answers other clients in between.
+/// Keys asked for at a time, and commands in one pipeline: in between, Redis answers other clients.
 const PAGE: usize = 1000;
-/// What `PTTL` answers for a key that exists and has no lifetime.
+/// The answer of `PTTL` for a key that exists and has no lifetime.
 const NO_LIFETIME: i64 = -1;
-/// A connection of the harness itself: generous, for it works on busy machines.
+/// Time for a connection of the tests' own: long, since they run on busy machines.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// As Debian ships it (`/etc/redis/redis.conf`): snapshots, and no append-only file.
 const SNAPSHOTS: [&str; 4] = ["--save", "3600 1 300 100 60 10000", "--appendonly", "no"];
 /// The log of every command, handed to the kernel at once and to the disk every second.
 const APPEND_ONLY: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "everysec"];
-/// How long a primary waits for more replicas before it sends the first one its data: Debian's five
-/// seconds only make tests longer.
+/// How long a primary waits for more replicas before it sends the first one its data. Debian's five
+/// seconds would only make tests slower.
 const SYNC_DELAY: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
-/// A private `redis-server` as Debian ships it; ends on drop.
+/// A private `redis-server` as Debian ships it. It ends on drop.
 pub struct Redis {
     process: Option<Process>,
     port: u16,
@@ -66,8 +66,8 @@ impl Redis {
         Self::start_with(&APPEND_ONLY).await
     }
 
-    /// The same in cluster mode, a cluster of its own. Its bus has a free port too: ten thousand above the
-    /// other one, where the server puts it, somebody's connection may have it.
+    /// The same in cluster mode, as a cluster of one node. Its bus gets a free port too, since the
+    /// default, ten thousand above the main port, may be in use by another connection.
     ///
     /// # Errors
     /// As [`Redis::start`].
@@ -76,7 +76,7 @@ impl Redis {
         Self::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await
     }
 
-    /// A replica of the Redis that is reached at `port`, which has all of its data on return.
+    /// A replica of the Redis at `port`. It has all of that server's data on return.
     ///
     /// # Errors
     /// As [`Redis::start`], and when the primary does not send its data.
@@ -105,19 +105,19 @@ impl Redis {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Kills it with SIGKILL. What it had not yet written to its folder is lost.
+    /// Kills it with SIGKILL. Data that it had not yet written to its folder is lost.
     pub fn kill(&mut self) {
         let Some(process) = self.process.take() else { return };
         let writers = children(process.pid()).unwrap_or_default();
         drop(process);
         for writer in writers {
-            // It may have gone with its parent; a snapshot that it went on writing would come from
-            // a server that is dead.
+            // The snapshot's writer may have ended with its parent. If it went on, the snapshot
+            // would come from a server that is dead.
             let _ = signal(writer, Signal::Kill);
         }
     }
 
-    /// Starts it again on the same port with what its folder holds; kills it before if it still
+    /// Starts it again on the same port with the data in its folder; kills it first if it still
     /// runs.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Redis {
         Ok(())
     }
 
-    /// Starts it again on the same port without anything; kills it before if it still runs.
+    /// Starts it again on the same port without data; kills it first if it still runs.
     ///
     /// # Errors
     /// As [`Redis::start`], and when its folder can't be emptied.
@@ -146,8 +146,8 @@ impl Redis {
         self.restart().await
     }
 
-    /// Starts it again on the same port with what was on its disk when `image` was taken, as after
-    /// the end of the whole machine; kills it before if it still runs.
+    /// Starts it again on the same port with the data that was on its disk when `image` was taken,
+    /// as after a crash of the whole machine; kills it first if it still runs.
     ///
     /// # Errors
     /// As [`Redis::restart_empty`].
@@ -158,8 +158,8 @@ impl Redis {
         self.restart().await
     }
 
-    /// A copy of its folder: what a machine that ends now finds again, provided that the kernel has
-    /// written everything.
+    /// A copy of its folder: the data that is there after a crash of the machine at this moment,
+    /// provided that the kernel has written everything.
     ///
     /// # Errors
     /// When the folder can't be copied.
@@ -172,15 +172,15 @@ impl Redis {
     /// Writes a snapshot (`SAVE`).
     ///
     /// # Errors
-    /// What Redis says.
+    /// Redis's error.
     pub async fn save(&self) -> anyhow::Result<()> {
         self.say(&["SAVE"]).await.map(drop)
     }
 
-    /// Makes it a replica of the Redis that is reached at `port` (`REPLICAOF`).
+    /// Makes it a replica of the Redis at `port` (`REPLICAOF`).
     ///
     /// # Errors
-    /// What Redis says.
+    /// Redis's error.
     pub async fn replicate(&self, port: u16) -> anyhow::Result<()> {
         self.say(&["REPLICAOF", "127.0.0.1", &port.to_string()]).await.map(drop)
     }
@@ -188,12 +188,12 @@ impl Redis {
     /// Makes it a primary (`REPLICAOF NO ONE`).
     ///
     /// # Errors
-    /// What Redis says.
+    /// Redis's error.
     pub async fn promote(&self) -> anyhow::Result<()> {
         self.say(&["REPLICAOF", "NO", "ONE"]).await.map(drop)
     }
 
-    /// Waits until it has all that its primary had at some moment, and follows it.
+    /// Waits until it follows its primary and has all data that the primary had at some moment.
     ///
     /// # Errors
     /// When that takes too long.
@@ -205,7 +205,7 @@ impl Redis {
         .await
     }
 
-    /// How much of the replicated log it has.
+    /// The offset up to which it has the replicated log.
     ///
     /// # Errors
     /// When Redis does not say.
@@ -215,7 +215,7 @@ impl Redis {
         Ok(self.info("replication", field).await?.parse()?)
     }
 
-    /// A field of `INFO`; empty where there is none.
+    /// A field of `INFO`. Empty if there is no such field.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -226,17 +226,17 @@ impl Redis {
         Ok(value.unwrap_or_default().trim().to_owned())
     }
 
-    /// Any command, and its answer.
+    /// Sends any command, and returns its answer.
     ///
     /// # Errors
-    /// What Redis says.
+    /// Redis's error.
     pub async fn say(&self, words: &[&str]) -> anyhow::Result<redis::Value> {
         let (first, others) = words.split_first().context("a command has a name")?;
         let mut connection = self.connect().await?;
         Ok(redis::cmd(first).arg(others).query_async(&mut connection).await?)
     }
 
-    /// Freezes it (SIGSTOP): connections stay open, nothing is answered.
+    /// Freezes it (SIGSTOP): connections stay open and nothing is answered.
     ///
     /// # Errors
     /// When it does not run.
@@ -252,10 +252,10 @@ impl Redis {
         self.signal(Signal::Cont)
     }
 
-    /// A connection of the test's own.
+    /// A connection for the test itself.
     ///
     /// # Errors
-    /// When it can't be had in time.
+    /// If it can't be made in time.
     pub async fn connect(&self) -> anyhow::Result<MultiplexedConnection> {
         let config = redis::AsyncConnectionConfig::new()
             .set_connection_timeout(Some(ANSWERS_WITHIN))
@@ -264,7 +264,7 @@ impl Redis {
         Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
-    /// Every key that matches `pattern` (`*`) and would stay for ever, sorted.
+    /// Every key that matches `pattern` (`*`) and has no lifetime, sorted.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -284,8 +284,8 @@ impl Redis {
         Ok(found)
     }
 
-    /// The values whose key matches `pattern` (`v1:row:*`), whatever the definition of their entity, as
-    /// they are called in Redis; sorted.
+    /// The names in Redis of values whose key matches `pattern` (`v1:row:*`), for every definition
+    /// of their entity; sorted.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -343,7 +343,7 @@ impl Redis {
     }
 }
 
-/// What lay on the disk of a [`Redis`] at some moment.
+/// The files of a [`Redis`] at some moment.
 pub struct Image {
     home: TempDir,
 }

@@ -10,7 +10,7 @@ use super::port::free_port;
 use super::process::Process;
 use crate::client::Client;
 
-/// A private `varnishd` whose cache lies in memory; ends on drop.
+/// A private `varnishd` whose cache lies in memory. It ends on drop.
 pub struct Varnish {
     process: Process,
     port: u16,
@@ -27,9 +27,9 @@ impl Varnish {
         let file = home.path().join("first.vcl");
         std::fs::write(&file, vcl)?;
         let mut command = Command::new("varnishd");
-        // In the foreground, and with nobody's privileges but those of the one who tests.
+        // In the foreground, and as the user that runs the test.
         command.args(["-F", "-j", "none", "-s", "malloc,64m"]);
-        // A connection of the harness may rest while others are busy.
+        // A connection of the tests may be idle while others are busy.
         command.args(["-p", "timeout_idle=3600"]);
         command.arg("-n").arg(work(home.path())).arg("-f").arg(&file);
         command.args(["-a", &format!("127.0.0.1:{port}")]);
@@ -62,10 +62,10 @@ impl Varnish {
         self.home.path().join(name)
     }
 
-    /// Says something to it by `varnishadm`, and waits for the answer.
+    /// Runs a command by `varnishadm`, and returns when it has succeeded.
     ///
     /// # Errors
-    /// When it says no; with its words.
+    /// If the command fails; with its output.
     pub fn admin(&self, words: &[&str]) -> anyhow::Result<()> {
         let said = Command::new("varnishadm")
             .arg("-n")

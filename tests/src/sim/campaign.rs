@@ -1,4 +1,4 @@
-//! Many schedules: how many, how fast, and the first that shows something.
+//! Runs many schedules, and finds the first one that breaks a promise.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,12 +9,12 @@ use super::checker::Violation;
 use super::protection::Protection;
 use super::schedule::Scene;
 
-/// Schedules to run.
+/// The schedules to run.
 #[derive(Debug, Clone)]
 pub struct Campaign {
-    /// One schedule each.
+    /// The seeds; each is one schedule.
     pub seeds: Range<u64>,
-    /// A protection to do without.
+    /// A protection to switch off.
     pub missing: Option<Protection>,
     /// Threads, each with schedules of its own.
     pub threads: usize,
@@ -27,14 +27,15 @@ pub struct Found {
     pub seed: u64,
     /// Its place among the seeds, from 1.
     pub schedules: u64,
-    /// What was broken.
+    /// The broken promises.
     pub violations: Vec<Violation>,
 }
 
 /// What a campaign did.
 #[derive(Debug, Clone)]
 pub struct Tally {
-    /// Schedules that ran, or were passed over because what is missing makes no difference in them.
+    /// Schedules that ran, or were skipped because the missing protection makes no difference in
+    /// them.
     pub schedules: u64,
     /// Requests that clients made.
     pub requests: u64,
@@ -47,11 +48,11 @@ pub struct Tally {
 }
 
 impl Campaign {
-    /// Runs schedules until the seeds are used up, so many requests were made, or a promise is
-    /// broken; `progress` hears of every schedule with the number of its requests.
+    /// Runs schedules until the seeds are used up, `at_most` requests were made, or a promise is
+    /// broken. `progress` is called for every schedule with the number of its requests.
     ///
-    /// What is found is the same with any number of threads: seeds are given out in their order, and one that
-    /// was given out is run to its end.
+    /// The result is the same with any number of threads: seeds are given out in their order, and a
+    /// seed that was given out is run to its end.
     #[must_use]
     pub fn run(&self, at_most: u64, progress: impl Fn(u64) + Sync) -> Tally {
         let began = Instant::now();
@@ -100,7 +101,7 @@ impl Campaign {
     }
 }
 
-/// Looks for the first schedule that shows what a missing protection was for.
+/// Looks for the first schedule that breaks a promise without a protection.
 #[must_use]
 pub fn find(missing: Protection, at_most: u64) -> Option<Found> {
     Campaign { seeds: 0..at_most, missing: Some(missing), threads: 2 }.run(u64::MAX, |_| {}).found

@@ -1,4 +1,4 @@
-//! The one source of chance in a schedule.
+//! The only source of chance in a schedule.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use corral_host::cache::Entropy;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
-/// A generator that everything in a schedule draws from, in the order in which it happens.
+/// A generator from which everything in a schedule draws, in the order of events.
 pub(super) struct Chance(Mutex<Xoshiro256PlusPlus>);
 
 impl Chance {
@@ -24,7 +24,7 @@ impl Chance {
         self.draw(|generator| generator.next_u64()).max(1)
     }
 
-    /// True in so many of a hundred cases.
+    /// `true` in so many of a hundred cases.
     pub(super) fn percent(&self, percent: u32) -> bool {
         percent > 0 && self.draw(|generator| generator.random_range(0..100)) < percent
     }
@@ -34,7 +34,7 @@ impl Chance {
         self.draw(|generator| generator.random_range(0..end))
     }
 
-    /// One of these, which are some.
+    /// One of these; `of` must not be empty.
     pub(super) fn one_of<T: Copy>(&self, of: &[T]) -> T {
         of[self.below(of.len())]
     }

@@ -1,18 +1,20 @@
 //! Judges a history: could it have come from a cache that keeps its promises?
 //!
-//! Rows carry versions that grow with every commit. What a read may answer follows from what was
-//! acknowledged before it began:
+//! Rows carry versions that grow with every commit. What a read may answer follows from the writes
+//! that were acknowledged before it began:
 //!
-//! * an acknowledged write counts for every host at once; one that was acknowledged as *pending* for
-//!   the host that took it, and for the others when that host has drained what it had pending;
-//! * a write that nobody acknowledged (its host died, or its commit ended in doubt) counts
-//!   [`REPAIRED`] after its commit, provided the store kept what it was told; while the origin is disturbed
-//!   nobody can tell that the commit has ended, so that time begins when the disturbance is over;
-//! * a near cache may answer what a write on another host made untrue for as long as word of that
-//!   takes, and not what a write on its own host did;
-//! * what a host had pending when it died counts as if nobody had acknowledged it;
-//! * a value of an epoch that is over may be answered when a load fails, marked as such: the one exception,
-//!   made only where a node was replaced.
+//! * an acknowledged write counts for every host at once; a write that was acknowledged as
+//!   *pending* counts for the host that took it, and for the others once that host has drained its
+//!   pending invalidations;
+//! * a write that was not acknowledged (its host died, or its commit ended in doubt) counts
+//!   [`REPAIRED`] after its commit, provided the store kept what it was told. While the origin is
+//!   disturbed, no host can find out that the commit has ended, so that time begins when the
+//!   disturbance is over;
+//! * a near cache may answer a value that a write on another host made untrue until the news of
+//!   that write has arrived, but not one that a write on its own host made untrue;
+//! * writes that a host had pending when it died count as if they had not been acknowledged;
+//! * a value of an epoch that is over may be answered if a load fails, marked as such. This is the
+//!   only exception, and it is made only if a node was replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,32 +23,34 @@ use std::time::Duration;
 use super::history::{Event, History, Life, RequestId};
 use super::truth::{Body, Subject};
 
-/// By then another host has carried out what a dead one announced.
+/// By then another host has carried out the intents that a dead host announced.
 const REPAIRED: Duration = Duration::from_secs(3);
 
 /// Clocks are read in whole milliseconds, and a host's estimate of the store's lags a little.
 const CLOCK_SLACK_MS: u64 = 20;
 
-/// What a history is held to.
+/// The promises that a history must keep.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Promises {
-    /// The longest that a value may be answered after it was loaded; none: rows don't say when.
+    /// The longest time for which a value may be answered after its load; `None` if rows don't say
+    /// when they were loaded.
     pub(crate) oldest: Option<Duration>,
     /// How long a near cache may not know of a write on another host.
     pub(crate) near: Duration,
-    /// The store keeps what it is told, so a write whose host died counts after [`REPAIRED`].
+    /// Whether the store keeps what it is told, so that a write whose host died counts after
+    /// [`REPAIRED`].
     pub(crate) repairs: bool,
-    /// Nothing but a mistake of the cache can keep a request from its answer.
+    /// Whether only a mistake of the cache can keep a read from its answer.
     pub(crate) answers: bool,
     /// The same, once all disturbances are over.
     pub(crate) answers_at_rest: bool,
-    /// The same for a write, before that.
+    /// The same for a write, before all disturbances are over.
     pub(crate) writes: bool,
     /// Every request is answered by its deadline, if only with an error.
     pub(crate) in_time: bool,
 }
 
-/// A clock that was set is followed within this.
+/// Within this time a host follows a clock that was set.
 const FOLLOWED_MS: u64 = 1_500;
 
 /// A promise that was broken.
@@ -54,7 +58,7 @@ const FOLLOWED_MS: u64 = 1_500;
 pub struct Violation {
     /// When, in milliseconds since the beginning.
     pub at_ms: u64,
-    /// What.
+    /// What was broken.
     pub what: String,
 }
 
@@ -64,7 +68,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Every promise that the history breaks.
+/// Every broken promise of the history.
 pub(crate) fn check(promises: Promises, history: &History) -> Vec<Violation> {
     let mut checker = Checker::new(promises);
     for (at_ms, event) in history.events() {
@@ -80,16 +84,16 @@ struct Asked {
     at_ms: u64,
     subject: Subject,
     fresh: bool,
-    /// What counted when it was asked.
+    /// The floors when it was asked.
     floors: Floors,
     /// The same for an answer from a near cache.
     near_floors: Floors,
 }
 
-/// From when on something counts.
+/// The moment from which a version counts.
 struct Raised {
     at_ms: u64,
-    /// Who acknowledged it; none: nobody.
+    /// The life of the host that acknowledged it; `None` if it was not acknowledged.
     life: Option<Life>,
     subject: Subject,
     version: u64,
@@ -102,7 +106,7 @@ struct Written {
 
 #[derive(Clone, Copy)]
 struct Commit {
-    /// From when on its repair is waited for.
+    /// The moment from which the time for its repair runs.
     at_ms: u64,
     life: Life,
     subject: Subject,
@@ -113,12 +117,12 @@ struct Checker {
     promises: Promises,
     floors: Floors,
     raised: Vec<Raised>,
-    /// What counts for one life only, until it has drained.
+    /// Floors that count for one life only, until that life has drained.
     owed: BTreeMap<Life, Floors>,
     absent: BTreeSet<(Subject, u64)>,
     asked: BTreeMap<RequestId, Asked>,
     written: BTreeMap<RequestId, Written>,
-    /// Committed and not acknowledged.
+    /// Commits that were not acknowledged.
     unacknowledged: Vec<(RequestId, Commit)>,
     dead: BTreeSet<Life>,
     /// A node was replaced: values of its epoch may return when a load fails.
@@ -251,7 +255,7 @@ impl Checker {
             return;
         };
         let rows = [(asked.subject, body.version), (Subject::Team(body.team), body.team_version)];
-        // A team's body says the same twice, and a roster's nothing of the team.
+        // A team's body has the same row twice, and a roster's has nothing of the team.
         let is_one = rows[0] == rows[1] || matches!(asked.subject, Subject::Roster(_));
         let rows = if is_one { &rows[..1] } else { &rows };
         for (subject, version) in rows.iter().copied() {
@@ -273,7 +277,8 @@ impl Checker {
         stale_if_error: bool,
     ) {
         let Some(body) = body else { return };
-        // Between a step of a node's clock and its end no lifetime means anything.
+        // Between a step of a node's clock and the moment when hosts follow it, lifetimes mean
+        // nothing.
         let loaded_ms = body.at_ms.saturating_sub(super::world::EPOCH_MS);
         let is_set = |set_ms: &u64| loaded_ms < set_ms + FOLLOWED_MS && *set_ms <= at_ms;
         if self.stepped_ms.iter().any(is_set) {
@@ -330,16 +335,17 @@ impl Checker {
         }
     }
 
-    /// What it owed is announced, if the store took that.
+    /// Its pending invalidations were announced, if the store took them, so their commits count
+    /// after [`REPAIRED`].
     fn crash(&mut self, at_ms: u64, life: Life) {
         self.dead.insert(life);
         let owed = self.owed.remove(&life).unwrap_or_default();
-        // No request has this number any more: nobody acknowledges it.
+        // No request has this number, so this commit is never acknowledged.
         let lost = |(subject, version)| (usize::MAX, Commit { at_ms, life, subject, version });
         self.unacknowledged.extend(owed.into_iter().map(lost));
     }
 
-    /// What was committed through a host that lives is known everywhere.
+    /// At rest, every commit through a host that lives is known everywhere.
     fn rest(&mut self, at_ms: u64) {
         self.at_rest = true;
         let repairs = self.promises.repairs;
@@ -351,7 +357,7 @@ impl Checker {
         }
     }
 
-    /// The time for repairs begins anew.
+    /// The time for repairs begins again.
     fn origin_is_back(&mut self, at_ms: u64) {
         self.is_origin_disturbed = false;
         for (_, commit) in &mut self.unacknowledged {
@@ -359,7 +365,7 @@ impl Checker {
         }
     }
 
-    /// What nobody acknowledged counts after a while.
+    /// Commits that were not acknowledged count after a while.
     fn repair(&mut self, at_ms: u64) {
         if !self.promises.repairs || self.is_origin_disturbed {
             return;

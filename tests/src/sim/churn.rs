@@ -1,5 +1,5 @@
-//! An hour of short-lived keys under tags, in virtual time: what the indexes hold meanwhile, and what
-//! is left of them.
+//! An hour of short-lived keys under tags, in virtual time: what the indexes hold meanwhile and at
+//! the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::host::{Host, Terms};
 use super::truth::{Body, Labelled, Subject};
 use super::world::World;
 
-/// Tags that the keys carry, evenly.
+/// Tags that the keys carry, evenly spread.
 const TAGS: u64 = 100;
 
-/// Of one key: its own and its team's.
+/// Tags of one key: its own and its team's.
 const TAGS_OF_A_KEY: f64 = 2.0;
 
-/// Keys filled one after the other without time passing.
+/// Keys that are filled one after the other at one virtual moment.
 const BATCH: u64 = 10;
 
 const TTL: Duration = Duration::from_secs(1);
@@ -37,34 +37,35 @@ fn kept() -> Duration {
 /// Keys to fill within an hour.
 #[derive(Debug, Clone, Copy)]
 pub struct Churn {
-    /// How many.
+    /// Number of keys.
     pub keys: u64,
-    /// In how much virtual time.
+    /// The virtual time for filling them.
     pub within: Duration,
 }
 
-/// What was seen.
+/// The result.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct Churned {
     /// Keys that were filled.
     pub keys: u64,
-    /// Virtual seconds that it took.
+    /// The virtual seconds that it took.
     pub seconds: f64,
     /// The most keys alive at a look.
     pub most_alive: usize,
     /// The most members of all indexes together at a look.
     pub most_members: usize,
-    /// As many as the tags of the keys that are filled in the time for which an index keeps a member,
-    /// and in the time until the next write to an index trims it.
+    /// The bound for members: the tags of the keys that are filled in the time for which an index
+    /// keeps a member, and in the time until the next write to an index trims it.
     pub bound: usize,
-    /// Living keys that the indexes of their tags did not hold at a look: an invalidation would have
-    /// missed them.
+    /// Living keys that the indexes of their tags did not hold at a look; an invalidation would
+    /// have missed them.
     pub missing: usize,
-    /// Members that are not over when all keys have been for as long as an index keeps a member.
+    /// Members that have not expired although all keys were over for longer than an index keeps a
+    /// member.
     pub left: usize,
 }
 
-/// The row of a number.
+/// The row with this number.
 struct Row(u64);
 
 #[async_trait]
@@ -82,7 +83,7 @@ impl Loader for Row {
 }
 
 impl Churn {
-    /// Runs it.
+    /// Runs the scene.
     ///
     /// # Panics
     /// When the system has no memory for a runtime, or an undisturbed read fails.
@@ -129,7 +130,7 @@ impl Churn {
     }
 }
 
-/// Nothing goes wrong and nothing takes time.
+/// A climate without faults and delays.
 fn climate() -> Climate {
     Climate {
         hosts: 1,

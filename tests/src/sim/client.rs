@@ -1,4 +1,4 @@
-//! A client: one request after another, each to a host that lives, and what became of it.
+//! A client: sends one request after another, each to a host that lives, and notes the outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,12 @@ use super::schedule::Fleet;
 use super::truth::{Change, Changed, ITEMS, Labelled, Subject, TEAMS};
 use super::world::World;
 
-/// What a caller allows beyond the deadline, for the messages that are on their way when it comes.
+/// How much later than the deadline an answer may come, for messages that are on their way at the
+/// deadline.
 const SLACK: Duration = Duration::from_millis(200);
 
-/// Beyond the deadline of a write, its invalidation may take a time budget of the store for each of
-/// its exchanges.
+/// After the deadline of a write, each exchange of its invalidation may take the store's whole time
+/// budget.
 const WRITE_SLACK: Duration = Duration::from_secs(30);
 
 /// Sends its requests and ends.
@@ -75,7 +76,7 @@ fn any_change(world: &World) -> Change {
     }
 }
 
-/// One read, and what came of it.
+/// Makes one read, and notes its outcome.
 pub(super) async fn read(
     world: &World,
     fleet: &Fleet,
@@ -117,7 +118,7 @@ fn answered(request: RequestId, subject: Subject, answer: Result<Answer, ReadErr
     }
 }
 
-/// An operator invalidates a row that nobody changed: it must do no harm.
+/// An operator invalidates a row that has not changed, which must do no harm.
 async fn invalidate(world: &World, host: &Arc<Host>) {
     let subject = any_subject(world);
     world.remark(|| format!("an operator invalidates {subject} through host {}", host.number));
@@ -129,8 +130,8 @@ async fn invalidate(world: &World, host: &Arc<Host>) {
     }
 }
 
-/// A row changes behind the cache's back, and an operator flushes everything: who asks after that was done
-/// gets the new row.
+/// A row changes behind the cache's back, and an operator flushes everything. Reads that begin
+/// after the flush get the new row.
 async fn flush(world: &World, fleet: &Fleet, host: &Arc<Host>) {
     let (request, change) = (fleet.next_request(), Change::Behind(any_item(world)));
     let (number, life) = (host.number, host.life);
@@ -142,7 +143,7 @@ async fn flush(world: &World, fleet: &Fleet, host: &Arc<Host>) {
         () = died => return,
         done = host.flush() => done,
     };
-    // Nobody was promised anything before.
+    // The write counts only from now on, since nothing was promised before.
     world.note(Event::Wrote { request, life, host: number, change });
     for Changed { subject, version, there } in changed {
         world.note(Event::Committed { request, subject, version, there });

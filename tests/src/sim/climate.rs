@@ -1,4 +1,4 @@
-//! What a schedule is like: its terms, its traffic, and which faults may happen in it.
+//! The climate of a schedule: its terms, its traffic, and the faults that may happen in it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::chance::Chance;
 use super::checker::Promises;
 use super::theme::Theme;
 
-/// Drawn from the seed before anything happens.
+/// The climate, drawn from the seed before anything else.
 #[derive(Debug, Clone, Copy)]
 pub struct Climate {
     /// Hosts over the one store and origin.
@@ -27,7 +27,7 @@ pub struct Climate {
     pub hot: u32,
     /// So many of a hundred reads are of lists and teams.
     pub lists: usize,
-    /// In so many of a hundred requests a client writes.
+    /// So many of a hundred requests are writes.
     pub writes: u32,
     /// How long values are fresh.
     pub ttl: Duration,
@@ -39,7 +39,7 @@ pub struct Climate {
     pub early_refresh: u32,
     /// How long a lease lives unless renewed.
     pub lease: Duration,
-    /// How long a flight waits for a holder; zero: until its deadline.
+    /// How long a flight waits for a holder; zero means until its deadline.
     pub patience: Duration,
     /// The deadline of reads and writes.
     pub deadline: Duration,
@@ -53,37 +53,38 @@ pub struct Climate {
     pub outages: bool,
     /// The store is flushed, or evicts values and leases.
     pub evictions: bool,
-    /// The store is flushed once hosts have filled it.
+    /// The store is flushed after hosts have filled it.
     pub emptied: bool,
-    /// The store is out of memory for a while and takes nothing.
+    /// The store is out of memory for a while and stores nothing.
     pub refusals: bool,
     /// The store crashes and comes back from a snapshot.
     pub restarts: bool,
-    /// The store's node has replicas, one of which is promoted: it lags behind, and the old node may live
-    /// on.
+    /// The store's node has replicas, of which one is promoted. The replica lags behind, and the old node may
+    /// live on.
     pub failovers: bool,
     /// The origin fails, freezes or slows down.
     pub origin_faults: bool,
-    /// The longest that a commit takes, whether its client hears of its end or not; zero: none is slow.
+    /// The longest time that a commit takes, whether or not its client learns of its end; zero if no commit
+    /// is slow.
     pub slow_commit: Duration,
-    /// So many of a hundred commits are slow then.
+    /// So many of a hundred commits are slow, if slow commits exist.
     pub slow_commits: u32,
     /// Transactions have no id.
     pub anonymous: bool,
     /// Hosts die, and start again.
     pub crashes: bool,
-    /// Some of them at any moment, and not only with a commit.
+    /// Some hosts die at any moment, not only during a commit.
     pub sudden_crashes: bool,
     /// Hosts freeze and thaw.
     pub pauses: bool,
-    /// Some of them for seconds, whatever they do.
+    /// Some of these last for seconds, at any point of the host's work.
     pub long_pauses: bool,
-    /// Where they freeze, so many of a hundred times between a value's removal and that of its member in an index;
-    /// and one time between any other check and the act that it allows.
+    /// If hosts freeze, they freeze in so many of a hundred cases between the removal of a value and that of
+    /// its member in an index, and rarely between any other check and the act that it allows.
     pub freezes_in_walks: u32,
     /// The clocks of nodes are set.
     pub steps: bool,
-    /// How long a near cache may answer; zero: there is none.
+    /// How long a near cache may answer; zero if there is no near cache.
     pub near: Duration,
     /// Connections to the store break, and are replaced at once.
     pub breaks: bool,
@@ -93,7 +94,7 @@ pub struct Climate {
     pub configurations: bool,
     /// The policy gives two rows one key.
     pub collides: bool,
-    /// Rows change behind the cache's back, and operators flush everything then.
+    /// Rows change behind the cache's back, after which operators flush everything.
     pub flushes: bool,
     /// The store evicts indexes, marks, intents and its range, which is outside the promise.
     pub volatile: bool,
@@ -102,7 +103,7 @@ pub struct Climate {
 /// The store's time budget for an exchange.
 pub(super) const BUDGET: Duration = Duration::from_millis(50);
 
-/// How long a host believes what it knew, without word from the store.
+/// How long a host believes what it knew without an answer from the store.
 const BELIEVED: Duration = Duration::from_millis(1_100);
 
 /// Jitter of lifetimes, as a fraction.
@@ -114,11 +115,11 @@ impl Climate {
         Theme::draw(chance).map_or(drawn, |theme| theme.of(drawn, chance))
     }
 
-    /// Each thing by itself.
+    /// Draws each property by itself.
     fn draw_each(chance: &Chance) -> Self {
         let ms = Duration::from_millis;
         let often = |percent| chance.percent(percent);
-        // Crashes with a store that keeps what it is told show what intents are for.
+        // Crashes with a store that keeps what it is told show the use of intents.
         let sound_store = often(35);
         let origin_faults = often(35);
         let pauses = often(20);
@@ -155,7 +156,7 @@ impl Climate {
             origin_faults,
             slow_commit: chance.one_of(&[ms(0), ms(0), ms(1_500), ms(8_000), ms(60_000)]),
             slow_commits: 10,
-            // A host that is frozen commits such a one when it thaws, which is not promised against.
+            // A frozen host commits such a transaction when it thaws, against which nothing is promised.
             anonymous: often(20) && !pauses,
             crashes: often(50),
             sudden_crashes: true,
@@ -173,7 +174,7 @@ impl Climate {
         }
     }
 
-    /// Nothing goes wrong in it.
+    /// A climate without faults.
     pub(super) fn calm(chance: &Chance) -> Self {
         Self {
             lost: 0,
@@ -198,7 +199,7 @@ impl Climate {
         }
     }
 
-    /// What the cache promises under it.
+    /// What the cache promises in this climate.
     pub(super) fn promises(&self) -> Promises {
         Promises {
             oldest: Some(self.oldest()),
@@ -212,7 +213,7 @@ impl Climate {
         }
     }
 
-    /// Whether the store keeps and answers everything.
+    /// Whether the store keeps everything and answers every request.
     fn sound_store(&self) -> bool {
         self.forgets_nothing()
             && self.lost == 0
@@ -223,49 +224,49 @@ impl Climate {
             && !self.steps
     }
 
-    /// Whether hosts end, and leave leases behind, and transactions that hold their rows until the database
-    /// gives them up.
+    /// Whether hosts may end, which leaves leases behind, and transactions that lock their rows until the
+    /// database ends them.
     fn ends_hosts(&self) -> bool {
         self.crashes || self.configurations
     }
 
-    /// Whether the store is one node that never goes back to what it was.
+    /// Whether the store is a single node that never returns to an earlier state.
     pub(super) fn forgets_nothing(&self) -> bool {
         !self.failovers && !self.restarts
     }
 
-    /// Whether nothing keeps a host from renewing its lease: several exchanges fit into a third of it.
+    /// Whether a host can always renew its lease in time: several exchanges fit into a third of it.
     pub(super) fn keeps_leases(&self) -> bool {
         let quiet = !self.pauses && !self.ends_hosts() && !self.breaks;
         self.sound_store() && quiet && self.slow_link * 8 <= self.lease / 3
     }
 
-    /// How long a near cache may answer what was invalidated on another host: while the link is sound,
-    /// until word has come, or the break of the connection that lost it; otherwise until it believes nothing
-    /// any more; and never longer than it may answer at all.
+    /// How long a near cache may answer a value that was invalidated on another host. If the link is sound,
+    /// until the news has arrived, or the break of the connection that lost the news. Otherwise until the
+    /// host's trust has run out. In any case no longer than the near cache may answer at all.
     fn near_lags(&self) -> Duration {
         let is_sound = self.sound_store() && !self.pauses;
         self.near.min(if is_sound { self.slow_link * 2 } else { BELIEVED })
     }
 
-    /// Whether nothing but a mistake of the cache can keep a request from its answer: the origin is
-    /// sound, and the deadline has room for the loads of others and for loads that are repeated.
+    /// Whether only a mistake of the cache can keep a request from its answer: the origin is sound, and the
+    /// deadline has room for other requests' loads and for repeated loads.
     fn leaves_time(&self) -> bool {
         !self.origin_faults && !self.pauses && !self.steps && self.slow_load * 20 <= self.deadline
     }
 
-    /// By when a load ends that outlasts its readers.
+    /// When a load that outlasts its readers ends.
     pub(super) fn load_limit(&self) -> Duration {
         self.deadline * 2
     }
 
-    /// The longest that a value may be answered after it was loaded.
+    /// The longest time for which a value may be answered after its load.
     fn oldest(&self) -> Duration {
         let window = self.stale_while_revalidate.max(self.stale_if_error);
         self.ttl.mul_f64(1.0 + JITTER) + window + self.load_limit()
     }
 
-    /// The policy's settings for the naming of this number.
+    /// The policy's configuration for the naming of this number.
     pub(super) fn configuration(&self, naming: u32) -> Configuration {
         let millis = |duration: Duration| duration.as_millis() as u32;
         let terms = Terms {

@@ -1,4 +1,4 @@
-//! What happened in a schedule, in order: what the checker judges and a person reads.
+//! The events of a schedule in order, for the checker and for a reader.
 
 use std::fmt;
 
@@ -23,35 +23,35 @@ pub(crate) enum Event {
     Wrote { request: RequestId, life: Life, host: usize, change: Change },
     /// The origin committed it.
     Committed { request: RequestId, subject: Subject, version: u64, there: bool },
-    /// The write was acknowledged; pending: its invalidation waits for the store.
+    /// The write was acknowledged. If `pending`, its invalidation waits for the store.
     Acknowledged { request: RequestId, pending: bool },
-    /// It failed; in doubt: perhaps it was committed.
+    /// The write failed. If `in_doubt`, it may have been committed.
     Failed { request: RequestId, why: String, in_doubt: bool },
-    /// A host has no invalidation pending any more.
+    /// A host has no pending invalidations any more.
     Drained { life: Life },
-    /// A host died; what it had pending is lost with it.
+    /// A host died, and its pending invalidations are lost.
     Crashed { host: usize, life: Life },
-    /// The store is another one than before: restarted from a snapshot, or a replica that was promoted.
+    /// The store is replaced: a node restarted from a snapshot, or a promoted replica.
     Replaced,
     /// A node's clock was set.
     Stepped,
-    /// The origin is disturbed: a transaction can't be asked for.
+    /// The origin is disturbed: hosts can't ask it about a transaction.
     OriginDisturbed,
-    /// It is disturbed no more.
+    /// The disturbance of the origin is over.
     OriginBack,
-    /// A read was answered with what belongs to another row.
+    /// A read was answered with another row.
     WrongRow { request: RequestId },
-    /// A lease ran out under a host that had it in its hands.
+    /// A lease ran out although its host held it and could have renewed it.
     LeaseLapsed { host: usize, key: String },
-    /// A lease is held although it was given back.
+    /// A lease is held although its holder gave it back.
     HeldByNobody { host: usize, key: String },
     /// A claim was granted although a value newer than the one that its reader knew was there.
     ClaimedInVain { host: usize, key: String },
-    /// A claim was granted although somebody else held the lease and had lost it to nobody.
+    /// A claim was granted although another holder's lease was in force.
     LeasedTwice { host: usize, key: String },
-    /// One host loaded one key more than once at a time.
+    /// One host ran two loads of one key at a time.
     LoadedTwiceAtOnce { host: usize, subject: Subject },
-    /// All disturbances are over, and what could be repaired had the time for it.
+    /// All disturbances are over, and there was time for all repairs.
     AtRest,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Remarks are kept in a detailed one only.
+    /// A history keeps remarks only if it is `detailed`.
     pub(crate) fn new(detailed: bool) -> Self {
         Self { entries: Vec::new(), detailed }
     }
@@ -173,7 +173,7 @@ impl fmt::Display for Event {
                 write!(f, "host {host} is granted the lease of {key}, whose value is there")
             }
             Self::LeasedTwice { host, key } => {
-                write!(f, "host {host} is granted the lease of {key}, which somebody else holds")
+                write!(f, "host {host} is granted the lease of {key}, which another host holds")
             }
             Self::LoadedTwiceAtOnce { host, subject } => {
                 write!(f, "host {host} loads {subject} twice at once")

@@ -1,4 +1,5 @@
-//! One life of a host: the real cache between a link and a lane.
+//! One life of a host: the real cache between a simulated link to the store and a simulated way
+//! (lane) to the origin.
 
 mod naive;
 mod policies;
@@ -33,30 +34,30 @@ use super::world::World;
 use naive::Naive;
 use policies::policy;
 
-/// Of all hosts of this process: what is counted is judged at the end of a campaign.
+/// The metrics of all hosts of this process, which are judged at the end of a campaign.
 pub(super) static METRICS: LazyLock<Arc<Metrics>> =
     LazyLock::new(|| Arc::new(Metrics::new(["item", "team", "roster"])));
 
-/// Loads at once, of one host.
+/// Most loads of one host at a time.
 const LOADS_AT_ONCE: usize = 4;
 
-/// A host serves from then on, though its store has not answered.
+/// A host serves after this time even if its store has not answered.
 const FIRST_BEAT: Duration = Duration::from_millis(250);
 
-/// Room for everything there is.
+/// Room for every value of a schedule.
 const NEAR_BYTES: u64 = 1 << 16;
 
-/// What a host starts with.
+/// What a host is started with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    /// Of its policy.
+    /// The naming of its policy.
     pub(super) naming: u32,
-    /// Of its entities.
+    /// The definition of its entities.
     pub(super) configuration: usize,
 }
 
-/// Definitions of one entity that a fleet may have: the first, one with another statement, and one whose
-/// parameter has another type.
+/// Definitions of the entities that hosts may have: the first one, one with another statement, and
+/// one whose parameter has another type.
 pub(super) const CONFIGURATIONS: usize = 3;
 
 /// One life of a host.
@@ -64,7 +65,7 @@ pub(super) struct Host {
     pub(super) number: usize,
     pub(super) life: Life,
     pub(super) cache: Arc<Cache>,
-    /// It died.
+    /// Notified when the host dies.
     pub(super) died: Notify,
     dead: AtomicBool,
     world: Arc<World>,
@@ -125,7 +126,7 @@ impl Host {
         })
     }
 
-    /// Nothing that it does has an effect any more.
+    /// Ends the host: nothing that it does has an effect any more.
     pub(super) fn kill(&self) {
         self.dead.store(true, Ordering::Relaxed);
         self.link.cut();
@@ -134,7 +135,7 @@ impl Host {
         self.died.notify_waiters();
     }
 
-    /// Its connection to the store breaks.
+    /// Breaks its connection to the store.
     pub(super) fn disconnect(&self) {
         self.link.reconnect();
     }
@@ -150,18 +151,19 @@ impl Host {
         self.naive.all_changed();
     }
 
-    /// The naming that it has.
+    /// The naming in force.
     pub(super) fn naming(&self) -> u32 {
         self.naming.load(Ordering::Relaxed)
     }
 
-    /// Whether an invalidation waits until it trusts the store.
+    /// Whether an invalidation waits until the host trusts the store.
     pub(super) fn owes(&self) -> bool {
         let standing = self.cache.standing();
         standing.owed > 0 || standing.store != Breaker::Closed
     }
 
-    /// Waits until the host serves: the store's first beat is judged, or late. False: it died before.
+    /// Waits until the host serves: until the store's first beat is judged, or late. `false` if the
+    /// host died before that.
     pub(super) async fn has_started(&self) -> bool {
         let died = self.died.notified();
         tokio::select! {
@@ -178,7 +180,7 @@ impl Host {
             Subject::Team(id) => (&self.team, id),
             Subject::Roster(id) => (&self.roster, id),
         };
-        // A renamed row is another key, with a flight of its own.
+        // A renamed row has another key and so another flight.
         let counted = counted && !self.world.climate.swaps;
         let loader = Arc::new(RowLoader { lane: Arc::clone(&self.lane), subject, counted });
         let blind = self.world.lacks(Protection::FingerprintsAreCompared);
@@ -187,7 +189,7 @@ impl Host {
         Read::new(Arc::clone(definition), values, loader).bypassing(fresh)
     }
 
-    /// Reads a row that no other part of the simulation knows.
+    /// Reads a row that does not belong to the simulation's own rows.
     pub(super) async fn read_row(
         &self,
         number: u64,
@@ -204,7 +206,7 @@ impl Host {
     ) -> Result<Answer, ReadError> {
         self.world.pauses.over(self.number).await;
         let read = || self.cache.read(self.read_of(subject, fresh, true));
-        // A reader that waited for another read has no more time for its own.
+        // A reader that waited for another read has no time left for a read of its own.
         let in_time = |answer: Result<_, _>| answer.unwrap_or(Err(ReadError::Deadline));
         let deadline = self.world.climate.deadline;
         match self.world.missing {
@@ -255,21 +257,21 @@ impl Host {
         self.cache.write(call).await
     }
 
-    /// An operator invalidates a row by name; whether it waits for the store.
+    /// An operator invalidates a row by name.
     pub(super) async fn invalidate(&self, subject: Subject) {
         let reads = vec![self.read_of(subject, false, false).request()];
         let invalidation = Invalidation { reads, ..Invalidation::default() };
-        // It promises the writer of a row nothing: no write is waiting for it.
+        // It promises nothing to the row's writer, since no write waits for it.
         let _ = self.cache.invalidate(invalidation).await;
     }
 
-    /// An operator flushes everything; true: it was done, false: it is owed.
+    /// An operator flushes everything; `true` if that was done, `false` if it is owed.
     pub(super) async fn flush(&self) -> bool {
         self.cache.flush().await != Invalidated::Pending
     }
 }
 
-/// What runs for as long as a host does.
+/// Starts the tasks that run for as long as the host.
 fn keep(cache: &Arc<Cache>) -> Vec<JoinHandle<()>> {
     let (trusting, listing, carrying) = (Arc::clone(cache), Arc::clone(cache), Arc::clone(cache));
     vec![

@@ -1,4 +1,5 @@
-//! One host's way to the simulated origin: loads, and transactions that commit, fail or end in doubt.
+//! One host's way to the simulated origin: loads, and transactions that commit, fail or end in
+//! doubt.
 
 mod commit;
 
@@ -23,14 +24,14 @@ use super::weather::Way;
 use super::world::World;
 use commit::{IDLE_LIMIT, Id, Open, locked};
 
-/// Each way of a question after a transaction takes so long at most: a look into the catalogue, over a
-/// connection that no load has.
+/// Longest time of each way of a question about a transaction: a look into the catalogue, over a
+/// connection that loads do not use.
 const QUESTION: Duration = Duration::from_millis(150);
 
-/// For how long a commit is taken to last by somebody who guesses.
+/// How long a commit lasts, for a host that guesses instead of waiting for its end.
 const GUESS: Duration = Duration::from_secs(1);
 
-/// A host's way to the origin. It ends with its host.
+/// A host's way to the origin (its lane). It ends with its host.
 pub(super) struct Lane {
     world: Arc<World>,
     host: usize,
@@ -57,7 +58,7 @@ impl Lane {
         self.leg_of(self.world.climate.slow_load, deadline).await
     }
 
-    /// One way of an exchange that takes no longer than this while the origin is well.
+    /// One way of an exchange, which takes at most `slow` while the origin is not disturbed.
     async fn leg_of(&self, slow: Duration, deadline: Duration) -> Result<(), OriginError> {
         self.thawed().await;
         let world = &self.world;
@@ -85,7 +86,7 @@ impl Lane {
 pub(super) struct RowLoader {
     pub(super) lane: Arc<Lane>,
     pub(super) subject: Subject,
-    /// For a flight: of these there must be one at a time.
+    /// Whether the load belongs to a flight, of which there must be one at a time.
     pub(super) counted: bool,
 }
 
@@ -142,7 +143,7 @@ impl Loader for RowLoader {
     }
 }
 
-/// The origin as one write meets it.
+/// The origin for one write.
 pub(super) struct Writing {
     pub(super) lane: Arc<Lane>,
     pub(super) change: Change,
@@ -150,7 +151,7 @@ pub(super) struct Writing {
 }
 
 impl Lane {
-    /// A frozen host sends nothing and looks at nothing.
+    /// Waits until the host is not frozen, since a frozen host sends and reads nothing.
     async fn thawed(&self) {
         if self.world.climate.pauses {
             self.world.pauses.over(self.host).await;
@@ -168,7 +169,7 @@ impl Lane {
     }
 }
 
-/// The columns that a write returns: the team of its row, and what that was before.
+/// The columns that a write returns: the team of its row, and the team before the write.
 fn returned(world: &World, change: Change, columns: &[String]) -> Vec<Vec<Option<String>>> {
     let Change::Rename(_) = change else {
         let before = world.truth().team(change.number());
@@ -186,7 +187,7 @@ fn returned(world: &World, change: Change, columns: &[String]) -> Vec<Vec<Option
     Vec::new()
 }
 
-/// The origin as a host asks it for transactions.
+/// The origin for a host's questions about transactions.
 #[async_trait]
 impl Origin for Lane {
     async fn load(
@@ -239,7 +240,7 @@ impl Origin for Lane {
     }
 
     async fn identity(&self) -> Result<OriginIdentity, OriginError> {
-        Err(OriginError::Unavailable("it does not say who it is".into()))
+        Err(OriginError::Unavailable("it does not tell its identity".into()))
     }
 
     fn last_identity(&self) -> Option<OriginIdentity> {
@@ -320,7 +321,7 @@ impl Origin for Writing {
     }
 
     async fn identity(&self) -> Result<OriginIdentity, OriginError> {
-        Err(OriginError::Unavailable("it does not say who it is".into()))
+        Err(OriginError::Unavailable("it does not tell its identity".into()))
     }
 
     fn last_identity(&self) -> Option<OriginIdentity> {

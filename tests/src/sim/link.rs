@@ -1,6 +1,6 @@
-//! One host's link to the simulated store: messages take time, get lost, arrive late, and connections end
-//! with the node at their other end. What they ask for, and where a protection is switched off, stands in
-//! [`operations`].
+//! One host's link to the simulated store: messages take time, get lost or arrive late, and
+//! connections end with the node at their other end. [`operations`] has the operations, and most of
+//! the places where a protection is switched off.
 
 mod clock;
 mod grants;
@@ -31,7 +31,7 @@ use super::world::World;
 use clock::Estimate;
 use operation::{Kind, Operation};
 
-/// Where hosts freeze, one does in so many of a hundred moments between a check and an act.
+/// If hosts freeze, a host freezes at so many of a hundred moments between a check and an act.
 const FREEZES: u32 = 1;
 
 /// A host's link. It ends with its host.
@@ -46,41 +46,41 @@ pub(super) struct Link {
     open: Mutex<Open>,
     /// The number of the link that is open.
     opened: Told<LinkId>,
-    /// The cache that uses it.
+    /// The cache that uses this link.
     cache: OnceLock<Weak<Cache>>,
     /// Fills that were sent.
     fills: AtomicU64,
     sabotage: Mutex<Sabotage>,
 }
 
-/// The connections of one link.
+/// The open connections of one link.
 struct Open {
     id: LinkId,
     end: End,
     wire: Wire,
 }
 
-/// What a connection leads to: a node in one of its lives.
+/// The other end of a connection: a node in one of its lives.
 #[derive(Debug, Clone, Copy)]
 struct End {
     node: usize,
     life: u64,
 }
 
-/// What a missing protection has to remember.
+/// What the code in place of a missing protection has to remember.
 #[derive(Default)]
 struct Sabotage {
     /// Index writes kept back until the fill.
     unindexed: BTreeMap<Name, Vec<(Tag, u64)>>,
-    /// Tokens whose fills are accepted, whatever became of their leases.
+    /// Tokens whose fills are accepted, whatever happened to their leases.
     privileged: HashSet<Token>,
-    /// Intents that were announced once.
+    /// Intents that were announced already.
     announced: HashSet<String>,
     /// Namings that this host published.
     published: HashSet<Scope>,
     /// Claims that were answered.
     answered: HashSet<Token>,
-    /// What each name's first look brought.
+    /// The result of each name's first look.
     seen: HashMap<Name, Envelope>,
 }
 
@@ -103,7 +103,7 @@ impl Link {
         }
     }
 
-    /// Whose link it is.
+    /// Tells the link which cache uses it.
     pub(super) fn belongs_to(&self, cache: &Arc<Cache>) {
         let _is_known = self.cache.set(Arc::downgrade(cache)).is_err();
     }
@@ -119,7 +119,7 @@ impl Link {
         self.fills.load(Ordering::Relaxed)
     }
 
-    /// The connections break, and a moment later the host knows; by then it has the next ones.
+    /// Breaks the connections. A moment later the host learns of it; by then it has new ones.
     pub(super) fn reconnect(&self) {
         let next = Open::new(&self.world, &self.ears);
         let id = next.id;
@@ -138,7 +138,7 @@ impl Link {
         });
     }
 
-    /// A near cache that compares no stamps is emptied all the same when trust ends.
+    /// A near cache that compares no stamps is emptied when trust ends.
     fn forget_near(&self) {
         if self.lacks(Protection::NearComparesStamps) {
             self.ears.all_changed();
@@ -170,8 +170,8 @@ impl Link {
         self.world.leg()
     }
 
-    /// One exchange: the request travels, is carried out in one piece, and the answer travels back. A host
-    /// may freeze before it is sent and before its answer is looked at.
+    /// One exchange: the request travels, is carried out as a whole, and the answer travels back. A
+    /// host may freeze before the request is sent and before the answer is read.
     async fn exchange<R: Send + 'static>(
         &self,
         what: Operation,
@@ -237,7 +237,7 @@ impl Link {
         }
     }
 
-    /// How long the ways there and back take; nothing: the message is lost.
+    /// How long the ways there and back take; `None` if the message is lost.
     async fn legs(&self, what: &Operation) -> Result<Option<(Duration, Duration)>, StoreError> {
         if self.is_cut() {
             return std::future::pending().await;
@@ -267,14 +267,14 @@ impl Link {
         Ok(Some((there, back)))
     }
 
-    /// Replaces the link of this number, unless that was done.
+    /// Replaces the link of this number, unless it is replaced already.
     fn reconnect_from(&self, link: LinkId) {
         if self.open().id == link {
             self.reconnect();
         }
     }
 
-    /// Time passes; for a dead host it never ends.
+    /// Lets time pass. For a dead host this never ends.
     async fn pass(&self, time: Duration) {
         if !time.is_zero() {
             sleep(time).await;
@@ -293,7 +293,7 @@ impl Link {
         }
     }
 
-    /// A frozen host sends nothing and looks at nothing.
+    /// Waits until the host is not frozen, since a frozen host sends and reads nothing.
     async fn thawed(&self) {
         if self.world.climate.pauses {
             self.world.pauses.over(self.host).await;
@@ -301,7 +301,7 @@ impl Link {
         }
     }
 
-    /// Some connections break of silence, and others are kept.
+    /// A time-out. Some connections break after it, and others are kept.
     async fn time_out<R>(&self, what: &Operation, how: &str) -> Result<R, StoreError> {
         self.world.remark(|| format!("store: {what}, by host {}, {how}", self.host));
         self.pass(BUDGET).await;
@@ -311,7 +311,7 @@ impl Link {
         Err(StoreError::Timeout(BUDGET))
     }
 
-    /// Nobody waits for it any more, but it arrives, if the node lives.
+    /// Lets an operation arrive late, if the node lives; its sender waits for it no longer.
     fn arrive_late<R: 'static>(
         &self,
         what: Operation,
@@ -340,14 +340,14 @@ impl Open {
     }
 }
 
-/// Why a node did not do what it was asked.
+/// Why a node did not carry out an operation.
 enum Failed {
     Closed,
     Follows,
     Refused,
 }
 
-/// The answer, and by how much the node's clock differs.
+/// Carries out an operation; returns the answer, and by how much the node's clock differs.
 fn carry_out<R>(
     world: &World,
     host: usize,
@@ -366,7 +366,7 @@ fn carry_out<R>(
     answer.unwrap_or(Err(Failed::Closed))
 }
 
-/// A store without disturbances, for the suite that every store passes. It needs a runtime.
+/// A store without disturbances, for the suite of all stores. It needs a runtime.
 #[must_use]
 pub fn calm_store(seed: u64) -> Arc<dyn Store> {
     calm_pair(seed).0

@@ -1,4 +1,4 @@
-//! The store's nodes: one that serves, and those that served before it or live on beside it.
+//! The store's nodes: the one that serves, and those that served before it or live on beside it.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use corral_host::store::{Epoch, Replicas};
 
 use super::shelf::Shelf;
 
-/// How long a replica that acknowledged something may be silent before its node misses it.
+/// How long a replica that acknowledged something may be silent before its node reports that.
 const SILENT: Duration = Duration::from_secs(3);
 
-/// One process of the store.
+/// One node: a process of the store.
 pub(super) struct Node {
     pub(super) shelf: Shelf,
     pub(super) epoch: Epoch,
-    /// Its lives: connections end with each.
+    /// The number of its present life. Connections end with each life.
     pub(super) life: u64,
     pub(super) up: bool,
-    /// It follows another one: it answers reads and refuses writes.
+    /// Whether it follows another node: then it answers reads and refuses writes.
     pub(super) follows: bool,
-    /// It is out of memory: it removes and adds nothing.
+    /// Whether it is out of memory: then it removes and adds nothing.
     pub(super) full: bool,
     /// Its clock minus the schedule's.
     pub(super) offset_ms: i64,
     pub(super) replicas: Shown,
 }
 
-/// What a node shows of replicas.
+/// What a node shows of its replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// It has none and never was one.
+    /// It has no replicas and never was one.
     Nothing,
-    /// It has some, or traces of an earlier role.
+    /// It has replicas, or traces of an earlier role.
     Something,
-    /// It has one that has been silent since then.
+    /// It has a replica that has been silent since then.
     SilentSince(Duration),
 }
 
@@ -42,7 +42,7 @@ impl Node {
         Self { shelf, epoch, life, up, follows: false, full: false, offset_ms: 0, replicas }
     }
 
-    /// What it says of its replicas at a moment of the schedule.
+    /// What the node reports about its replicas at a moment of the schedule.
     pub(super) fn shows(&self, now: Duration) -> Replicas {
         match self.replicas {
             Shown::Nothing => Replicas::None,
@@ -55,7 +55,7 @@ impl Node {
 /// All nodes, and where each host's address leads.
 pub(super) struct Nodes {
     pub(super) all: Vec<Node>,
-    /// By host: the node that a connection reaches which is opened now.
+    /// For each host, the node that a new connection reaches.
     pub(super) routes: Vec<usize>,
     /// The node that serves.
     pub(super) serving: usize,
@@ -71,7 +71,7 @@ impl Nodes {
         &mut self.all[serving]
     }
 
-    /// The one to which a host's address leads.
+    /// The node to which a host's address leads.
     pub(super) fn of(&self, host: usize) -> (usize, &Node) {
         let number = self.routes[host];
         (number, &self.all[number])

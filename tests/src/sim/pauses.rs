@@ -1,4 +1,4 @@
-//! Hosts that are frozen: nothing that one does goes on until it thaws, and its clock counts that time.
+//! Frozen hosts: nothing in a frozen host goes on until it thaws, but its clock counts the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use super::world::World;
 /// When each host thaws, and how long it was frozen in all.
 pub(super) struct Pauses {
     by_host: Mutex<Vec<Pause>>,
-    /// No host freezes any more.
+    /// Set when no host freezes any more.
     ended: AtomicBool,
 }
 
@@ -29,7 +29,7 @@ impl Pauses {
         Self { by_host: Mutex::new(vec![none; hosts]), ended: AtomicBool::new(false) }
     }
 
-    /// Freezes a host, or keeps it frozen.
+    /// Freezes a host, or freezes it for longer.
     pub(super) fn freeze(&self, host: usize, lasts: Duration) {
         if self.ended.load(Ordering::Relaxed) {
             return;

@@ -1,17 +1,17 @@
-//! What can be switched off, to see whether the checker notices.
+//! The protections that can be switched off, to see whether the checker notices.
 
 use clap::ValueEnum;
 
 use super::climate::Climate;
 
-/// A protection of the protocol. In a simulation one of them may be missing.
+/// A protection of the protocol. A simulation can run without one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Protection {
     /// A fill is stored only under a lease.
     FillNeedsLease,
     /// An invalidation removes the lease with the value.
     InvalidationTakesLease,
-    /// A fill whose lease is gone is rejected, also when nobody else holds one.
+    /// A fill whose lease is gone is rejected even if no other lease is held.
     MissingLeaseRejects,
     /// A fill compares its token with the lease's.
     FillComparesToken,
@@ -31,9 +31,9 @@ pub enum Protection {
     IndexesOutliveValues,
     /// A tag that was invalidated a short while ago makes a late member load again.
     MarkLoadsAgain,
-    /// A mark lives longer than any load.
+    /// A mark outlives every load.
     MarksOutliveLoads,
-    /// A claim looks whether the value has come meanwhile.
+    /// A claim looks whether a value has come meanwhile.
     ClaimLooksAgain,
     /// A store that is back is trusted only after the pending invalidations.
     PendingComesFirst,
@@ -45,19 +45,19 @@ pub enum Protection {
     NewNamingsWait,
     /// A range that was emptied a moment ago is not taken for complete.
     EmptiedRangesAreIncomplete,
-    /// Where a naming's names can't be made, its floor is raised.
+    /// A naming whose names can't be made has its floor raised.
     FloorsOfNamings,
-    /// A near cache hears of every change under what it keeps.
+    /// A near cache is told of every change of a value that it keeps.
     NearHearsOfChanges,
-    /// A near cache is emptied when word of changes may have been lost.
+    /// A near cache is emptied when news of changes may have been lost.
     NearDropsOnABreak,
-    /// A near cache keeps no answer that word of a change has overtaken.
+    /// A near cache does not keep an answer that the news of a change has overtaken.
     NearLooksBeforeItKeeps,
-    /// Another host carries out what a dead one announced.
+    /// Another host carries out what a dead host announced.
     IntentsAreCarriedOut,
     /// An intent is announced again while a commit lasts.
     IntentsAreAnnouncedAgain,
-    /// Who joins a flight late shares only an accepted fill.
+    /// A request that joins a flight late shares only an accepted fill.
     LateJoinersWait,
     /// A flight whose load failed looks again before it answers something stale.
     LooksAgainAfterFailure,
@@ -67,7 +67,7 @@ pub enum Protection {
     StepsAreFollowed,
     /// A value of another epoch is not believed.
     EpochsAreToldApart,
-    /// A value is stamped with what was in force when its lease was granted.
+    /// A value's stamp is taken when its lease is granted.
     StampIsTheClaims,
     /// A new connection through the address confirms the node.
     AddressIsAskedAgain,
@@ -77,16 +77,16 @@ pub enum Protection {
     SilentReplicasCount,
     /// Trust runs out while a host is frozen.
     ClockCountsPauses,
-    /// A commit in doubt is waited for until it has ended, not for a guess of how long it takes.
+    /// A commit in doubt is waited for until it has ended, not for a guessed time.
     DoubtWaits,
     /// An intent is carried out only when its transaction has ended.
     IntentCarriesTransaction,
-    /// A walker forgets a member only while its own mark is the newest, and with the score that it read:
-    /// either of the two alone hides nearly every race.
+    /// A walk forgets a member only while its own mark is the newest, and with the score that it
+    /// read. They are switched off together, since either of the two alone hides nearly every race.
     WalkCompares,
     /// A flush raises the floor of everything.
     FloorOfEverything,
-    /// Who joins a flight late shares its fill only while its stamp is in force.
+    /// A request that joins a flight late shares its fill only while the fill's stamp is in force.
     LateJoinersCompareStamps,
     /// A near cache answers only while the stamp is in force.
     NearComparesStamps,
@@ -95,13 +95,13 @@ pub enum Protection {
 }
 
 impl Protection {
-    /// All of them.
+    /// All protections.
     #[must_use]
     pub fn all() -> &'static [Self] {
         Self::value_variants()
     }
 
-    /// The race of the protocol that it closes; `-`: none that has a letter.
+    /// The letter of the race that it closes; `-` if that race has no letter.
     #[must_use]
     pub fn race(self) -> char {
         match self {
@@ -144,7 +144,8 @@ impl Protection {
         }
     }
 
-    /// Whether a schedule has the trouble that it protects from: without that nothing is missing.
+    /// Whether a schedule has the fault that it protects from. Otherwise switching it off changes
+    /// nothing.
     pub(super) fn matters_in(self, climate: &Climate) -> bool {
         let is_replaced = climate.restarts || climate.failovers;
         match self {

@@ -1,4 +1,5 @@
-//! The range of a simulated node: floors, namings in use, watched epochs, and the hosts that are alive.
+//! The range of a simulated node: floors, namings in use, watched epochs, and the hosts that are
+//! alive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,26 +7,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use corral_host::store::{Epoch, HostCard, Listing, Naming, Range, Scope};
 
-/// A host is listed as alive for so long after it was heard of.
+/// How long a host is listed as alive after its last report.
 const LISTED: Duration = Duration::from_secs(30);
 
-/// A host is remembered for so long after that.
+/// How long after that a host is remembered.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// Draws a number for a floor or a version, never 0.
 pub(super) type Draw<'a> = &'a dyn Fn() -> u64;
 
-/// What stands in a range. A clone of it is part of a replica.
+/// The content of a range. A clone of it is part of a replica.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Register {
     version: u64,
     floors: BTreeMap<Scope, u64>,
-    /// With the time of their last use.
+    /// Namings, each with the time of its last use.
     namings: BTreeMap<Scope, (Naming, u64)>,
     watched: Vec<Epoch>,
-    /// Noted with the floor that they had.
+    /// Namings noted as known, each with the floor that it had then.
     known: BTreeMap<Scope, u64>,
-    /// With the time until which they are listed.
+    /// Hosts, each with the time until which it is listed.
     hosts: BTreeMap<String, (HostCard, u64)>,
     notes: BTreeMap<String, Bytes>,
 }

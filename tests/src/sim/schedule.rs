@@ -1,4 +1,4 @@
-//! One schedule: a fleet under a climate, its disturbances, its end at rest, and the verdict.
+//! One schedule: a fleet in a climate, its disturbances, the rest at its end, and the verdict.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,38 +20,39 @@ use super::truth::{ITEMS, Subject, TEAMS};
 use super::weather::Weather;
 use super::world::World;
 
-/// How often it is looked whether every commit has ended.
+/// How often the simulator looks whether every commit has ended.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What to simulate.
+/// A schedule to simulate.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scene {
-    /// Everything follows from it.
+    /// The seed, which determines everything.
     pub seed: u64,
-    /// A protection to do without.
+    /// A protection to switch off.
     pub missing: Option<Protection>,
-    /// Keep remarks for a person, not only what the checker needs.
+    /// Whether to keep remarks for a reader, beside what the checker needs.
     pub detailed: bool,
 }
 
-/// What came of a schedule.
+/// The result of a schedule.
 pub struct Outcome {
-    /// What it was like.
+    /// Its climate.
     pub climate: Climate,
     /// Requests of clients.
     pub requests: usize,
     /// Operations that reached the store.
     pub store_operations: u64,
-    /// What the checker objects to.
+    /// The broken promises.
     pub violations: Vec<Violation>,
-    /// What it would object to if indexes, marks, intents and the range were not evicted in it.
+    /// How many promises were broken in a climate that evicts indexes, marks, intents or the range,
+    /// which is outside the promise.
     pub outside: usize,
     /// What happened.
     pub entries: Vec<Entry>,
 }
 
 impl Scene {
-    /// Whether running it can show anything that it does not show with nothing missing.
+    /// Whether switching the protection off can change the run.
     #[must_use]
     pub fn is_worth_running(&self) -> bool {
         let climate = Climate::draw(&Chance::new(self.seed));
@@ -105,11 +106,11 @@ impl Scene {
 /// The hosts, each in its present life.
 pub(super) struct Fleet {
     hosts: Mutex<Vec<Arc<Host>>>,
-    /// What each host starts with.
+    /// The terms on which each host starts.
     terms: Mutex<Vec<Terms>>,
     lives: AtomicUsize,
     requests: AtomicUsize,
-    /// Lives that had something pending when last looked at.
+    /// Whether each life had a pending invalidation at the last look.
     owing: Mutex<Vec<bool>>,
 }
 
@@ -137,7 +138,7 @@ impl Fleet {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A host that lives; clients come to each of them in turn.
+    /// A host that lives; successive calls return them in turn. `None` if no host lives.
     pub(super) fn any_living(&self) -> Option<Arc<Host>> {
         let hosts = self.hosts();
         let first = self.requests.load(Ordering::Relaxed);
@@ -149,7 +150,7 @@ impl Fleet {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Notes which hosts have nothing pending any more.
+    /// Notes which hosts have no pending invalidations any more.
     pub(super) fn note_drained(&self, world: &World) {
         let mut owing = self.owing.lock().unwrap_or_else(PoisonError::into_inner);
         for host in self.hosts().iter().filter(|host| !host.is_dead()) {
@@ -168,7 +169,7 @@ impl Fleet {
         self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From its next start on, a host has this configuration.
+    /// Gives a host another configuration from its next start on.
     pub(super) fn configure(&self, host: usize, configuration: usize) {
         self.terms()[host].configuration = configuration;
     }
@@ -178,7 +179,7 @@ impl Fleet {
         self.hosts()[host].naming()
     }
 
-    /// Puts a naming in force, now and at every start.
+    /// Puts a naming in force on a host, now and at every later start.
     pub(super) fn swap(&self, host: usize, naming: u32) {
         self.terms()[host].naming = naming;
         self.hosts()[host].swap(naming);
@@ -236,7 +237,7 @@ async fn rest(world: &Arc<World>, fleet: &Arc<Fleet>) {
     }
 }
 
-/// A node that was down when the disturbances ended comes back.
+/// Brings back a node that was down when the disturbances ended.
 fn revive(world: &World) {
     let epoch = Epoch(world.chance.number());
     let mut nodes = world.nodes();

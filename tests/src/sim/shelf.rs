@@ -1,7 +1,8 @@
-//! What the simulated store holds: the operations as functions of its clock, each of them atomic.
+//! A shelf is what a node of the simulated store holds: the operations as functions of its clock,
+//! each of them atomic.
 //!
-//! Written apart from the memory store on purpose: the two and Redis pass one suite, so a mistake in
-//! one of them shows.
+//! It is written independently of the memory store on purpose: the two and Redis pass one suite, so
+//! a mistake in one of them shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,26 +15,27 @@ use std::time::Duration;
 use super::register::Register;
 use super::wire::Change;
 
-/// Everything that a store holds. A clone of it is a replica.
+/// Everything that a node holds. A clone of it is a replica.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shelf {
     values: BTreeMap<Name, Envelope>,
     leases: BTreeMap<Name, Lease>,
-    /// Who may rely on being the only holder: as the leases, unless one was ended by a stranger.
+    /// The leases whose holders may rely on being the only one: those of `leases`, and those that
+    /// were ended without their holder's knowledge.
     tenures: BTreeMap<Name, Lease>,
     indexes: BTreeMap<Tag, BTreeMap<Name, u64>>,
     marks: BTreeMap<Tag, Marked>,
-    /// Marks that were set until now.
+    /// How many marks were set so far.
     marked: u64,
     intents: Vec<(Intent, u64)>,
     /// The range.
     pub(super) register: Register,
-    /// Since they were taken last.
+    /// The changes since they were taken last.
     changes: Vec<Change>,
     before_loss: BeforeLoss,
 }
 
-/// What a store held before an invalidation removed a lease.
+/// The shelf before an invalidation removed a lease.
 #[derive(Debug, Clone, Default)]
 enum BeforeLoss {
     #[default]
@@ -52,23 +54,23 @@ struct Lease {
 struct Marked {
     mark: Mark,
     until_ms: u64,
-    /// Of the invalidation that set it.
+    /// The number of the invalidation that set it.
     walk: u64,
 }
 
-/// What is there.
+/// The counts of a shelf.
 pub(super) struct Census {
     /// Keys with a value.
     pub(super) alive: usize,
-    /// Members of indexes, those that are over and not yet trimmed included.
+    /// Members of indexes, including expired ones that are not yet trimmed.
     pub(super) members: usize,
-    /// Those that are not over.
+    /// Members that have not expired.
     pub(super) members_alive: usize,
     /// Living keys that no index holds.
     pub(super) missing: usize,
 }
 
-/// The walk of a mark under which something was indexed.
+/// The walk of a mark under which a name was indexed meanwhile; no walk has this number.
 const NO_WALK: u64 = u64::MAX;
 
 /// A member of an index, and the score it had when it was read.
@@ -83,7 +85,7 @@ impl Shelf {
         self.lease(name, now_ms).map(|lease| lease.token)
     }
 
-    /// How long the lease on `name` lasts unless renewed, if anybody holds it.
+    /// How long the lease on `name` lasts unless it is renewed; `None` if it is free.
     pub(super) fn lease_left(&self, name: &Name, now_ms: u64) -> Option<Duration> {
         self.lease(name, now_ms).map(|lease| Duration::from_millis(lease.until_ms - now_ms))
     }
@@ -92,7 +94,7 @@ impl Shelf {
         self.leases.get(name).copied().filter(|lease| now_ms < lease.until_ms)
     }
 
-    /// The token of a lease that ran out and was not ended by anybody.
+    /// The token of a lease that ran out without being ended.
     pub(super) fn lapsed(&self, name: &Name, now_ms: u64) -> Option<Token> {
         self.leases.get(name).filter(|lease| lease.until_ms <= now_ms).map(|lease| lease.token)
     }
@@ -119,7 +121,7 @@ impl Shelf {
         self.tenures.insert(name.clone(), Lease { token, until_ms });
     }
 
-    /// Whether somebody relies on being the only holder.
+    /// Whether a holder relies on being the only one.
     pub(super) fn has_tenant(&self, name: &Name, now_ms: u64) -> bool {
         let within_ms = now_ms + 1..=now_ms + millis(LONGEST_LEASE);
         self.tenures.get(name).is_some_and(|lease| within_ms.contains(&lease.until_ms))
@@ -144,7 +146,7 @@ impl Shelf {
         self.changes.push(Change::Key(name.clone()));
     }
 
-    /// What was replaced or removed since this was asked last.
+    /// The keys that were replaced or removed since the last call.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
@@ -165,24 +167,25 @@ impl Shelf {
 
     pub(super) fn release(&mut self, name: &Name, token: Token, now_ms: u64) -> bool {
         let ours = self.holder(name, now_ms) == Some(token);
-        // A lease that is over goes when it is looked at, and a clock that is set back brings none back.
+        // Removes a lease that has run out, so that it does not come back with a clock that is set
+        // back.
         if ours || self.leases.get(name).is_some_and(|lease| now_ms >= lease.until_ms) {
             self.remove_lease(name);
         }
         ours
     }
 
-    /// Ends a lease, whoever holds it, behind the holder's back.
+    /// Ends a lease without its holder's knowledge.
     pub(super) fn release_anybodys(&mut self, name: &Name) -> bool {
         self.leases.remove(name).is_some()
     }
 
-    /// Waits for an invalidation that removes a lease.
+    /// From now on waits for an invalidation that removes a lease, and keeps the shelf before it.
     pub(super) fn want_loss(&mut self) {
         self.before_loss = BeforeLoss::Wanted;
     }
 
-    /// What the store held before that, if there was one.
+    /// The shelf before that invalidation; `None` if there was none yet.
     pub(super) fn take_before_loss(&mut self) -> Option<Self> {
         match std::mem::take(&mut self.before_loss) {
             BeforeLoss::Seen(before) => Some(*before),
@@ -193,7 +196,7 @@ impl Shelf {
         }
     }
 
-    /// Removes value and lease; whether there was one.
+    /// Removes value and lease; whether there was a value or a lease.
     pub(super) fn remove(&mut self, name: &Name, now_ms: u64) -> bool {
         if matches!(self.before_loss, BeforeLoss::Wanted) && self.holder(name, now_ms).is_some() {
             self.before_loss = BeforeLoss::Unwanted;
@@ -205,7 +208,7 @@ impl Shelf {
         value || lease
     }
 
-    /// Removes what is over.
+    /// Removes everything that has expired.
     pub(super) fn expire(&mut self, now_ms: u64) {
         let over = |(name, value): (&Name, &Envelope)| {
             (now_ms >= value.stale_until_ms).then(|| name.clone())
@@ -232,7 +235,7 @@ impl Shelf {
         self.tenures.remove(name);
     }
 
-    /// Sets the mark; its number, and the members of the index at that moment.
+    /// Sets the mark; returns its number, and the members of the index at that moment.
     pub(super) fn mark(&mut self, tag: &Tag, marking: Marking, now_ms: u64) -> (u64, Vec<Member>) {
         self.marked += 1;
         let mark = Mark { at_ms: now_ms, epoch: marking.epoch };
@@ -248,12 +251,12 @@ impl Shelf {
         members.map(|(name, score)| (name.clone(), *score)).collect()
     }
 
-    /// The index write of one tag; the tag's mark, if it has one.
+    /// Writes a name into the index of one tag.
     pub(super) fn index_under(&mut self, tag: &Tag, name: &Name, until_ms: u64, now_ms: u64) {
         let members = self.indexes.entry(tag.clone()).or_default();
         members.retain(|_, score| now_ms < *score);
         let score = members.entry(name.clone()).or_default();
-        // Higher than before: whoever read the old score must not remove the new member.
+        // Higher than before: a walk that read the old score must not remove the new member.
         *score = until_ms.max(*score + 1);
     }
 
@@ -267,7 +270,7 @@ impl Shelf {
         tags.iter().for_each(|tag| self.index_under(tag, name, until_ms, now_ms));
         for tag in tags {
             if let Some(marked) = self.marks.get_mut(tag) {
-                // A walk that is under way forgets nothing any more (race Q).
+                // The walk that set the mark forgets no member any more (race Q).
                 marked.walk = NO_WALK;
             }
         }
@@ -276,8 +279,8 @@ impl Shelf {
         Indexed { now_ms, marks: marks.collect() }
     }
 
-    /// Takes a member out of an index, unless it was indexed again since, or another invalidation marked
-    /// the tag since. `blindly`: without the one look or the other.
+    /// Takes a member out of an index. If `compares`, only if it was not indexed again since, and
+    /// no other invalidation has marked the tag since.
     pub(super) fn forget(&mut self, tag: &Tag, member: &Member, walk: u64, compares: bool) {
         let newest = self.marks.get(tag).is_some_and(|marked| marked.walk == walk);
         if let Some(members) = self.indexes.get_mut(tag)
@@ -325,7 +328,8 @@ impl Shelf {
         *self = Self { changes: vec![Change::All], ..Self::default() };
     }
 
-    /// Loses an index, a mark, an intent or the range, which no store that evicts only values does.
+    /// Loses an index, a mark, an intent or the range. A store that evicts only values never loses
+    /// these.
     pub(super) fn lose(&mut self, draw: usize) {
         match draw % 4 {
             0 => drop(self.indexes.pop_first()),
@@ -347,6 +351,6 @@ fn lives(index: &BTreeMap<Name, u64>, now_ms: u64) -> bool {
 }
 
 fn millis(duration: Duration) -> u64 {
-    // As in Redis, nothing lasts less than a millisecond.
+    // As in Redis, every duration is at least a millisecond.
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -1,4 +1,5 @@
-//! Themes: what is rare by itself and breaks a promise only together is drawn together in some schedules.
+//! Themes: faults that are rare by themselves and break a promise only together are drawn together
+//! in some schedules.
 
 use std::time::Duration;
 
@@ -8,30 +9,34 @@ use super::climate::Climate;
 /// So many schedules of a hundred have a theme.
 const WITH_THEME: u32 = 70;
 
-/// A load that lasts seconds, once more for its tag, and the load of another host before it: by then they are
-/// over.
+/// By this deadline, a load of several seconds, its repetition for its tag, and another host's load
+/// before it have ended.
 const LONG_DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a schedule is about.
+/// The theme of a schedule.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Theme {
-    /// Near caches keep a hot row that is read and written at once, while connections break (race K).
+    /// Near caches keep a hot row that is read and written at once, while connections break (race
+    /// K).
     Near,
     /// Near caches keep rows for longer than a flush takes (race V).
     Flushes,
     /// Loads last longer than a flush (race V).
     LongLoads,
-    /// Lists are invalidated and read at once by hosts that freeze between the steps of a walk (race Q).
+    /// Lists are invalidated and read at once by hosts that freeze between the steps of a walk
+    /// (race Q).
     Walks,
     /// Commits take long, and hosts die with them (race L).
     Commits,
-    /// Loads take long, and the store comes back from a snapshot of a moment before (race O).
+    /// Loads take long, and the store comes back from a recent snapshot (race O).
     Snapshots,
     /// The node's clock is set while values of short lifetimes are read (race N).
     Clocks,
-    /// The store is emptied while hosts of two configurations read and write the same rows (race J).
+    /// The store is emptied while hosts of two configurations read and write the same rows (race
+    /// J).
     Emptied,
-    /// A node is cut off together with one host, and hosts freeze while another one is promoted (race O).
+    /// A node is cut off together with one host, and hosts freeze while another one is promoted
+    /// (race O).
     Partitions,
 }
 
@@ -182,7 +187,8 @@ impl Theme {
     }
 }
 
-/// The same, mostly over a store that keeps and answers everything, where more is promised.
+/// The same climate, mostly over a store that keeps everything and answers every request, where
+/// more is promised.
 fn perhaps_sound(climate: Climate, chance: &Chance) -> Climate {
     if chance.percent(30) {
         return climate;

@@ -1,5 +1,5 @@
-//! What became of every lease's token: to tell a lease that nobody holds any more, or that ran out under
-//! somebody who was there.
+//! The fate of every lease's token, to tell a lease that its holder gave back, and a lease that ran
+//! out although its host held it.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ pub(super) struct Tokens(HashMap<Token, Fate>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// A claim with it was carried out by the store.
+    /// The store carried out a claim with it.
     Granted,
-    /// Its host was told.
+    /// Its host was told of the grant.
     Held,
     /// Its host spent it or gave it back.
     Ended,
-    /// The store said that it was given back, after it had been granted.
+    /// The store answered that it was given back, after it had been granted.
     GivenBack,
 }
 
@@ -45,12 +45,12 @@ impl Tokens {
         }
     }
 
-    /// Whether its host has the lease in its hands.
+    /// Whether its host holds the lease.
     pub(super) fn is_held(&self, token: Token) -> bool {
         self.0.get(&token) == Some(&Fate::Held)
     }
 
-    /// Whether the store said that the lease was given back.
+    /// Whether the store answered that the lease was given back.
     pub(super) fn is_given_back(&self, token: Token) -> bool {
         self.0.get(&token) == Some(&Fate::GivenBack)
     }

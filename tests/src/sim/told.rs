@@ -1,5 +1,5 @@
-//! A value that others wait for. They are woken in the order in which they came, so that a seed is a run;
-//! the waiters of a `watch` channel are not.
+//! A value that tasks wait for. They are woken in the order in which they came, so that a seed
+//! determines a run; the waiters of a `watch` channel are not.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ impl<T: Copy> Told<T> {
         self.changed.notify_waiters();
     }
 
-    /// Returns once the value is one of those.
+    /// Returns once `is_one` holds for the value.
     pub(super) async fn wait_for(&self, is_one: impl Fn(T) -> bool) {
         loop {
             let changed = self.changed.notified();

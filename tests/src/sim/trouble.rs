@@ -1,4 +1,4 @@
-//! What happens to a fleet while clients use it.
+//! The disturbances of a fleet while clients use it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use super::shelf::Shelf;
 use super::weather::Way;
 use super::world::World;
 
-/// Namings in one schedule.
+/// How many namings one schedule has.
 const NAMINGS: u32 = 8;
 
-/// By how much clocks are set.
+/// By how many milliseconds clocks are set.
 const STEPS_MS: [i64; 6] = [-3_600_000, -60_000, -5_000, 5_000, 60_000, 3_600_000];
 
-/// How often, and how many times, it is looked whether a lease was lost.
+/// How often and how many times the simulator looks whether a lease was lost.
 const LOOK: Duration = Duration::from_millis(5);
 const LOOKS: u32 = 400;
 
-/// What may happen.
+/// A disturbance.
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
     Store,
@@ -45,7 +45,7 @@ enum Trouble {
     Lose,
 }
 
-/// Goes on until it is ended.
+/// Makes disturbances until it is ended.
 pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
     let possible = possible(&world);
     if possible.is_empty() {
@@ -70,7 +70,7 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
             Trouble::Empty => {
                 sleep(world.chance.millis(1_000, 2_000)).await;
                 flush(&world);
-                // A host that starts now has never known what others use.
+                // A host that starts now has never known the namings of the others.
                 if world.chance.percent(70) {
                     fleet.kill(&world, host);
                     fleet.restart(&world, host);
@@ -92,14 +92,14 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
                 let now_ms = world.now_ms();
                 at_serving(&world, |node| {
                     node.offset_ms += by_ms;
-                    // What is over by the new clock is gone for good: a server removes it by and by,
-                    // whether somebody asks for it or not.
+                    // What has expired by the new clock is removed for good: a server removes it
+                    // after a while, asked or not.
                     node.shelf.expire(now_ms.saturating_add_signed(node.offset_ms));
                 });
             }
             Trouble::Pause => {
                 world.freeze(host, world.chance.millis(100, 10_000));
-                // Others go on meanwhile, and not for ever.
+                // Other hosts go on meanwhile, for a bounded time.
                 sleep(world.chance.millis(0, 2_000)).await;
             }
             Trouble::Break => fleet.disconnect(host),
@@ -124,7 +124,7 @@ pub(super) async fn trouble(world: Arc<World>, fleet: Arc<Fleet>) {
     }
 }
 
-/// Hosts that are doomed die, and start again later; goes on until it is ended.
+/// Kills doomed hosts, and starts them again later; goes on until it is ended.
 pub(super) async fn deaths(world: Arc<World>, fleet: Arc<Fleet>) {
     loop {
         let host = world.next_doomed().await;
@@ -192,7 +192,8 @@ fn evict(world: &World) {
     world.remark(|| "a value or a lease is evicted".to_owned());
 }
 
-/// What the serving node holds now, or held before it lost a lease that somebody loads under; whether it is that.
+/// What the serving node holds now, or held before it lost a lease under which a host loads; the
+/// flag is `true` in the latter case.
 async fn snapshot(world: &World) -> (usize, Shelf, bool) {
     let serving = {
         let mut nodes = world.nodes();
@@ -210,7 +211,7 @@ async fn snapshot(world: &World) -> (usize, Shelf, bool) {
     (serving, world.nodes().all[serving].shelf.clone(), false)
 }
 
-/// The node crashes and comes back with what it held a while ago.
+/// The node crashes and comes back with what it held a while before.
 async fn restart(world: &World) {
     let (serving, snapshot, is_chosen) = snapshot(world).await;
     let seldom = !is_chosen && world.chance.percent(50);
@@ -229,16 +230,16 @@ async fn restart(world: &World) {
     (node.up, node.epoch, node.shelf) = (true, epoch, snapshot);
 }
 
-/// How the node before the promoted one goes on.
+/// What becomes of the node before the promoted one.
 #[derive(Debug, Clone, Copy)]
 enum Old {
     /// It is dead.
     Dies,
     /// It lives, and so do the connections to it: the name was moved.
     Lives,
-    /// It lives together with one host, apart from all others.
+    /// It lives together with one host, cut off from all others.
     CutOff,
-    /// It follows the promoted one, and answers reads.
+    /// It follows the promoted node, and answers reads.
     Follows,
 }
 
@@ -246,7 +247,7 @@ enum Old {
 async fn fail_over(world: &World, fleet: &Fleet) {
     let old = world.chance.one_of(&[Old::Dies, Old::Lives, Old::CutOff, Old::Follows]);
     if world.chance.percent(50) {
-        // The first fence is over, and the node has values.
+        // Time for the first fence to end and for the node to get values.
         sleep(world.chance.millis(0, 7_000)).await;
     }
     let (before, replica) = {
@@ -259,7 +260,7 @@ async fn fail_over(world: &World, fleet: &Fleet) {
     };
     sleep(world.chance.millis(1, 2_000)).await;
     if world.climate.pauses && world.chance.percent(80) {
-        // It sees nothing of the fence, nor of what is written after it.
+        // The frozen host sees nothing of the fence, nor of what is written after it.
         let host = world.chance.below(world.climate.hosts);
         world.freeze(host, world.chance.millis(4_000, 9_000));
     }
@@ -287,13 +288,13 @@ async fn fail_over(world: &World, fleet: &Fleet) {
             }
         }
     }
-    // Where the old node lives, some connections to it break.
+    // If the old node lives, some connections to it break.
     for host in 0..world.climate.hosts {
         if matches!(old, Old::Lives) && world.chance.percent(50) {
             fleet.disconnect(host);
         }
     }
-    // The fence, and some time under the new node.
+    // Time for the fence, and some time under the new node.
     sleep(world.chance.millis(0, 10_000)).await;
     if matches!(old, Old::CutOff) {
         heal(world);
@@ -307,7 +308,7 @@ pub(super) fn heal(world: &World) {
     nodes.routes.fill(serving);
 }
 
-/// One host goes to a new naming, or back to the one before.
+/// Puts another naming in force on one host, or the one before.
 fn swap(world: &World, fleet: &Fleet, host: usize) {
     let naming = match fleet.naming(host) {
         naming if naming > 1 && (naming == NAMINGS || world.chance.percent(50)) => naming - 1,
@@ -317,8 +318,8 @@ fn swap(world: &World, fleet: &Fleet, host: usize) {
     fleet.swap(host, naming);
 }
 
-/// How long everything takes that follows the last disturbance: beats, the fence, debts and intents, and loads of
-/// which the origin knows nothing any more.
+/// How long everything takes that follows the last disturbance: beats, the fence, debts and
+/// intents, and loads that the origin has lost.
 pub(super) fn settling(world: &World) -> Duration {
     let seconds = if world.climate.forgets_nothing() { 6 } else { 10 };
     Duration::from_secs(seconds).max(world.climate.load_limit())

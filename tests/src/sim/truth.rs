@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// How many items and teams there are: few, so that operations meet.
+/// How many items and teams there are: few, so that operations concern the same rows.
 pub(crate) const ITEMS: u8 = 3;
 pub(crate) const TEAMS: u8 = 2;
 
@@ -23,7 +23,7 @@ pub(crate) enum Change {
     Move(u8, u8),
     /// An item is deleted.
     Delete(u8),
-    /// A team's row is written: what carries its tag is untrue from then on.
+    /// A team's row is written; values with its tag are untrue from then on.
     Rename(u8),
     /// An item's row is written behind the cache's back; then everything is flushed.
     Behind(u8),
@@ -40,13 +40,13 @@ pub(crate) enum Subject {
     Roster(u8),
 }
 
-/// What a body says.
+/// The content of a body.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Body {
     pub(crate) version: u64,
     pub(crate) team: u8,
     pub(crate) team_version: u64,
-    /// The origin's clock when it was read.
+    /// The origin's clock at the read.
     pub(crate) at_ms: u64,
 }
 
@@ -57,7 +57,7 @@ struct Item {
     there: bool,
 }
 
-/// The rows.
+/// The origin's rows.
 #[derive(Debug)]
 pub(crate) struct Truth {
     items: BTreeMap<u8, Item>,
@@ -74,7 +74,7 @@ pub(crate) struct Changed {
     pub(crate) there: bool,
 }
 
-/// A body with the subject that it is of, as the simulated origin writes it.
+/// A body with its subject, as the simulated origin writes it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Labelled {
     of: Subject,
@@ -92,7 +92,7 @@ impl Truth {
         }
     }
 
-    /// What a load sees now. None: there is no such row.
+    /// What a load sees now; `None` if there is no such row.
     pub(crate) fn read(&self, subject: Subject, at_ms: u64) -> Option<Body> {
         match subject {
             Subject::Item(id) => {
@@ -119,7 +119,7 @@ impl Truth {
         }
     }
 
-    /// The team of an item, there or not.
+    /// The team of an item, whether the item exists or not.
     pub(crate) fn team(&self, item: u8) -> u8 {
         self.items.get(&item).map_or(0, |item| item.team)
     }
@@ -128,7 +128,7 @@ impl Truth {
         &mut self.transactions
     }
 
-    /// Commits a change; the rows that have a new version.
+    /// Commits a change; returns the rows that have a new version.
     pub(crate) fn commit(&mut self, change: Change) -> Vec<Changed> {
         if let Change::Rename(team) = change {
             *self.teams.entry(team).or_default() += 1;
@@ -168,15 +168,16 @@ pub(super) struct Transactions {
 
 #[derive(Debug, Clone, Copy)]
 struct Running {
-    /// The row that it has locked.
+    /// The row that the transaction has locked.
     locks: Subject,
     since: Instant,
-    /// Its commit was sent.
+    /// Whether its commit was sent.
     committing: bool,
 }
 
 impl Transactions {
-    /// Begins one that writes a row; its id. `None`: another one has the row locked.
+    /// Begins a transaction that writes a row, and returns its id; `None` if another transaction
+    /// has the row locked.
     pub(super) fn begin(&mut self, row: Subject, idle: Duration) -> Option<u64> {
         let others: Vec<u64> = self
             .running
@@ -193,7 +194,7 @@ impl Transactions {
         Some(self.last)
     }
 
-    /// Its commit was sent: it is not idle any more.
+    /// Notes that a transaction's commit was sent, after which it is not idle any more.
     pub(super) fn send(&mut self, xid: u64) {
         if let Some(running) = self.running.get_mut(&xid) {
             (running.since, running.committing) = (Instant::now(), true);
@@ -204,8 +205,8 @@ impl Transactions {
         self.running.remove(&xid);
     }
 
-    /// Whether one runs for less than `idle`, or its commit was sent no longer than `guess` ago; no guess:
-    /// however long ago.
+    /// Whether a transaction has run for less than `idle`, or its commit was sent at most `guess`
+    /// ago; without a guess, at any time.
     pub(super) fn is_running(&self, xid: u64, idle: Duration, guess: Option<Duration>) -> bool {
         self.running.get(&xid).is_some_and(|running| {
             let lasts = running.since.elapsed();
@@ -231,14 +232,14 @@ impl Change {
         }
     }
 
-    /// The number of its row.
+    /// The number of the change's row.
     pub(super) fn number(self) -> u8 {
         match self.subject() {
             Subject::Item(id) | Subject::Team(id) | Subject::Roster(id) => id,
         }
     }
 
-    /// The row that it gives a new version.
+    /// The row that the change gives a new version.
     pub(crate) fn subject(self) -> Subject {
         match self {
             Self::Rename(team) => Subject::Team(team),
@@ -250,7 +251,7 @@ impl Change {
         }
     }
 
-    /// The name of the write in the configuration.
+    /// The name of the configuration's write that makes the change.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Put(_) | Self::Move(..) | Self::Delete(_) | Self::Behind(_) => "put",
@@ -265,7 +266,7 @@ impl Labelled {
         serde_json::to_vec(&Self { of, body }).unwrap_or_default().into()
     }
 
-    /// The body, if it is one of ours and of this subject, which every answer has to be.
+    /// The body, if it is one of the simulation's and of this subject, as every answer has to be.
     pub(super) fn decode(bytes: &[u8], asked: Subject) -> Option<Body> {
         let Self { of, body } = serde_json::from_slice(bytes).ok()?;
         (of == asked).then_some(body)
@@ -273,7 +274,7 @@ impl Labelled {
 }
 
 impl Body {
-    /// `None`: not one of ours, which no answer may be.
+    /// `None` if the body is not one of the simulation's, which no answer may be.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }

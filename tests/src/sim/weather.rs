@@ -1,16 +1,16 @@
-//! The disturbances in force: what keeps a message from getting through.
+//! The weather: the disturbances in force, which keep messages from getting through.
 
 use std::time::Duration;
 
-/// How one way (a host's link to the store, or everybody's way to the origin) behaves.
+/// How one way behaves: a host's link to the store, or the way of all hosts to the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Way {
-    /// As the climate says.
+    /// Messages pass, as the climate says.
     #[default]
     Open,
-    /// Refused at once.
+    /// Messages are refused at once.
     Refuses,
-    /// Nothing comes back; what was sent arrives late or never.
+    /// No answer comes back; messages arrive late or never.
     Frozen,
     /// Every message takes so much longer.
     Slow(Duration),
@@ -19,11 +19,11 @@ pub(super) enum Way {
 /// The disturbances in force.
 #[derive(Debug, Default)]
 pub(super) struct Weather {
-    /// Of the store itself.
+    /// The way to the store itself.
     pub(super) store: Way,
-    /// Of each host's link, by host.
+    /// Each host's link.
     pub(super) links: Vec<Way>,
-    /// Of the origin.
+    /// The way to the origin.
     pub(super) origin: Way,
 }
 
@@ -32,7 +32,7 @@ impl Weather {
         Self { links: vec![Way::Open; hosts], ..Self::default() }
     }
 
-    /// What a host's exchange with the store meets.
+    /// How a host's exchanges with the store behave.
     pub(super) fn link(&self, host: usize) -> Way {
         match self.store {
             Way::Open => self.links[host],

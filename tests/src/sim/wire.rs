@@ -1,6 +1,7 @@
-//! What the simulated store says unasked: which connection asked for word of which key, and the words
-//! on their way. Those of one connection arrive in their order, and before every answer that was sent
-//! after them; with a connection, all that is on its way is lost.
+//! The changes that the simulated store reports: which connection asked for reports of which key,
+//! and the reports (*words*) on their way. Reports over one connection arrive in their order, and
+//! before every answer that was sent after them. If a connection breaks, everything on its way is
+//! lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,22 +17,23 @@ use super::told::Told;
 use super::weather::Way;
 use super::world::World;
 
-/// How often a word that is held up looks whether it may go on.
+/// How often a report that is held up looks whether it may go on.
 const HELD_UP: Duration = Duration::from_millis(5);
 
-/// A host that thaws reads what came meanwhile within this, in milliseconds: not before everything else.
+/// A host that thaws reads the reports that came meanwhile within this many milliseconds, not
+/// before everything else.
 const READS_WITHIN_MS: u64 = 5;
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// What stands under a key.
+    /// A key's value.
     Key(Name),
     /// Everything: the store was emptied.
     All,
 }
 
-/// Who asked for word of what.
+/// Which connections asked for reports of which key.
 #[derive(Default)]
 pub(super) struct Tracking {
     asked: BTreeMap<Name, BTreeSet<usize>>,
@@ -51,7 +53,7 @@ struct Word {
     arrives: Instant,
 }
 
-/// A host's end of a connection; words come until it is dropped.
+/// A host's end of a connection. Reports come until it is dropped.
 pub(super) struct Wire {
     number: usize,
     sent: Arc<AtomicU64>,
@@ -59,24 +61,24 @@ pub(super) struct Wire {
     delivery: tokio::task::JoinHandle<()>,
 }
 
-/// Those in a host who listen.
+/// The listeners in a host.
 pub(super) struct Ears {
     world: Arc<World>,
     pub(super) host: usize,
     listeners: Mutex<Vec<Weak<dyn Listener>>>,
-    /// Keys whose tracked get is on its way.
+    /// Keys with a tracked get on its way, and how many.
     awaited: Mutex<BTreeMap<Name, usize>>,
 }
 
 impl Tracking {
-    /// The wire of this number wants word of the next change of `key`.
+    /// Has the next change of `key` reported over the wire of this number.
     pub(super) fn ask(&mut self, wire: usize, key: &Name) {
         if self.wires.get(wire).is_some_and(Option::is_some) {
             self.asked.entry(key.clone()).or_default().insert(wire);
         }
     }
 
-    /// Sends word of a change in a node to those who asked it for that, each with a delay of its own.
+    /// Reports a change in a node over the wires that asked for it, each with a delay of its own.
     pub(super) fn tell(&mut self, node: usize, change: &Change, delay: impl Fn() -> Duration) {
         let wires = &self.wires;
         let is_here =
@@ -130,7 +132,7 @@ impl Wire {
         self.number
     }
 
-    /// What an answer that is sent now waits for; none: nothing is on its way.
+    /// The reports that an answer sent now has to wait for; `None` if none is on its way.
     pub(super) fn sent_before(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let sent = self.sent.load(Ordering::Relaxed);
         if self.heard.get() >= sent {
@@ -140,10 +142,10 @@ impl Wire {
         Some(async move { heard.wait_for(|heard| heard >= sent).await })
     }
 
-    /// What is on its way is lost, and nothing is sent any more.
+    /// Breaks the connection: reports on their way are lost, and no more are sent.
     pub(super) fn cut(self, world: &World) {
         self.delivery.abort();
-        // Nobody waits for what a broken connection does not deliver.
+        // Answers no longer wait for reports that a broken connection does not deliver.
         self.heard.change(|heard| *heard = u64::MAX);
         world.tracking().forget(self.number);
     }
@@ -184,7 +186,8 @@ impl Ears {
         })
     }
 
-    /// A frozen host hears nothing before it has thawed, and then not at once.
+    /// Waits until the host is not frozen, and a moment more: a host that thaws does not read
+    /// reports at once.
     pub(super) async fn thawed(&self) {
         while self.world.pauses.is_frozen(self.host) {
             self.world.pauses.over(self.host).await;
@@ -196,7 +199,7 @@ impl Ears {
         self.listeners().push(listener);
     }
 
-    /// Word came, or the host itself made the change.
+    /// A report came, or the host itself made the change.
     pub(super) fn hear(&self, change: &Change) {
         match change {
             Change::All => self.all_changed(),
@@ -213,12 +216,12 @@ impl Ears {
         }
     }
 
-    /// Word may have been lost.
+    /// Reports may have been lost.
     pub(super) fn all_changed(&self) {
         self.tell(|listener| listener.all_changed());
     }
 
-    /// A tracked get of `key` is on its way until the answer is dropped.
+    /// Notes that a tracked get of `key` is on its way, until the result is dropped.
     pub(super) fn await_answer(self: &Arc<Self>, key: &Name) -> Awaited {
         *self.awaited().entry(key.clone()).or_default() += 1;
         Awaited { ears: Arc::clone(self), key: key.clone() }

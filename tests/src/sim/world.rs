@@ -24,22 +24,22 @@ use super::wire::Tracking;
 /// The origin's clock when a schedule begins, and the store's.
 pub(crate) const EPOCH_MS: u64 = 1_000_000_000;
 
-/// The world of one schedule. Its locks are never contended: everything runs on one thread, and none
-/// is held across an await.
+/// The world of one schedule. Its locks are never contended: everything runs on one thread, and
+/// none is held across an await.
 pub(super) struct World {
     pub(super) climate: Climate,
     pub(super) chance: Chance,
-    /// The protection that is missing.
+    /// The protection that is switched off.
     pub(super) missing: Option<Protection>,
     operations: AtomicU64,
-    /// A lease ended, perhaps.
+    /// Notified when a lease may have ended.
     pub(super) settled: Notify,
     began: Instant,
     pub(super) pauses: Pauses,
     pub(super) tokens: Mutex<Tokens>,
     /// Hosts with a load that has just failed.
     failures: Mutex<BTreeSet<usize>>,
-    /// Hosts that die at this moment.
+    /// Hosts that are to die at this moment.
     doomed: Mutex<Vec<usize>>,
     dying: Notify,
     links: AtomicU64,
@@ -90,7 +90,7 @@ impl World {
         self.began.elapsed()
     }
 
-    /// The origin's clock, and that of a node which was never set: the schedule's own.
+    /// The schedule's clock, which is the origin's, and that of a node whose clock was never set.
     pub(super) fn now_ms(&self) -> u64 {
         EPOCH_MS + u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX >> 1)
     }
@@ -103,8 +103,8 @@ impl World {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what a node holds, by its own clock, and sends word of it. `None`: the node is not in that
-    /// life any more.
+    /// Changes what a node holds, by the node's clock, and reports the changes. `None` if the node
+    /// is not in that life any more.
     pub(super) fn at_node<R>(
         &self,
         node: usize,
@@ -128,7 +128,7 @@ impl World {
         Some(answer)
     }
 
-    /// Looks at what a node holds, by its own clock, whether it is up or not.
+    /// Looks at what a node holds, by the node's clock, whether the node is up or not.
     pub(super) fn peek<R>(&self, node: usize, look: impl FnOnce(&mut Node, u64) -> R) -> R {
         let now_ms = self.now_ms();
         let at = &mut self.nodes().all[node];
@@ -136,19 +136,19 @@ impl World {
         look(at, now_ms)
     }
 
-    /// A host dies at this moment.
+    /// Makes a host die at this moment.
     pub(super) fn doom(&self, host: usize) {
         self.doomed.lock().unwrap_or_else(PoisonError::into_inner).push(host);
         self.dying.notify_one();
     }
 
-    /// A host freezes for so long.
+    /// Freezes a host for so long.
     pub(super) fn freeze(&self, host: usize, lasts: Duration) {
         self.remark(|| format!("host {host} freezes for {lasts:?}"));
         self.pauses.freeze(host, lasts);
     }
 
-    /// Returns when a host is doomed.
+    /// Returns a host once it is doomed.
     pub(super) async fn next_doomed(&self) -> usize {
         loop {
             let doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -159,17 +159,17 @@ impl World {
         }
     }
 
-    /// A load of a host failed.
+    /// Notes that a load of a host failed.
     pub(super) fn note_failure(&self, host: usize) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
     }
 
-    /// Whether a load of a host failed since this was asked last.
+    /// Whether a load of a host failed since the last call.
     pub(super) fn take_failure(&self, host: usize) -> bool {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&host)
     }
 
-    /// A number that no link of this schedule had before.
+    /// A number that no other link of this schedule has.
     pub(super) fn next_link(&self) -> u64 {
         self.links.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -201,13 +201,13 @@ impl World {
         self.operations.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes what happened.
+    /// Adds an event to the history.
     pub(super) fn note(&self, event: Event) {
         let at_ms = self.now_ms() - EPOCH_MS;
         self.history.lock().unwrap_or_else(PoisonError::into_inner).note(at_ms, event);
     }
 
-    /// Notes what only a person wants to know.
+    /// Adds a remark for readers to the history.
     pub(super) fn remark(&self, remark: impl FnOnce() -> String) {
         let at_ms = self.now_ms() - EPOCH_MS;
         self.history.lock().unwrap_or_else(PoisonError::into_inner).remark(at_ms, remark);

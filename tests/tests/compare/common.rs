@@ -20,7 +20,7 @@ pub(super) async fn fleet(config: &str) -> Fleet {
     Fleet::start(1, &Shop::small(), config).await.unwrap()
 }
 
-/// The built-in policy, but that every key has another name.
+/// The built-in policy with another name for every key.
 pub(super) fn renaming() -> Vec<u8> {
     component("good/renamed").unwrap()
 }
@@ -39,12 +39,12 @@ pub(super) async fn ask(fleet: &Fleet, method: Method, path: &str, body: Vec<u8>
     Client::new().request(method, &fleet.hosts[0].url(path), &headers, body).await.unwrap()
 }
 
-/// Where its admin face is.
+/// The address of its admin face.
 pub(super) fn admin(fleet: &Fleet) -> String {
     fleet.admin_urls().remove(0)
 }
 
-/// Runs the command; what it printed, or with which code and words it failed.
+/// Runs the command; what it printed, or the code and the text with which it failed.
 pub(super) async fn run(args: &[&str]) -> Result<String, (i32, String)> {
     let output =
         tokio::process::Command::from(corral().unwrap()).args(args).output().await.unwrap();

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::common::{differing, renaming_file, run};
 
-/// Entities need no origin to be compared.
+/// A comparison of entities needs no origin.
 const CONFIG: &str = r#"
 [origin]
 url = "sqlite:nowhere.db"
@@ -32,7 +32,7 @@ async fn a_policy_that_renames_keys_differs_in_that_alone() {
     assert_eq!((&report["lifetimes"], report.get("trace")), (&json!([]), None));
     assert_ne!(report["old"]["digest"], report["new"]["digest"]);
 
-    // Without being asked, a difference is no failure.
+    // A difference is a failure only if the command is asked to treat it as one.
     let text = run(&args[..6]).await.unwrap();
     assert!(text.contains("user.profile: key differs in 100 of 100\n"), "{text}");
     assert!(text.contains("    new: \"renamed:v1:user.profile:1\"\n"), "{text}");
@@ -103,7 +103,7 @@ async fn a_trace_is_played_under_both() {
     let played = ["--trace", &trace, "--rate", "10", "--entity", "user.profile", "--cost-ms", "5"];
     let args = [&args[..], &played, &new].concat();
     let report: Value = serde_json::from_str(&run(&args).await.unwrap()).unwrap();
-    // A hundred seconds: within one lifetime of five minutes, and ten of ten seconds.
+    // A hundred seconds: less than one lifetime of five minutes, and ten lifetimes of ten seconds.
     let side = |side: &str| {
         (report["trace"][side]["loads"].clone(), report["trace"][side]["hits"].clone())
     };
@@ -113,7 +113,7 @@ async fn a_trace_is_played_under_both() {
     assert_eq!(run(&args).await.unwrap_err().0, 2, "without a rate there is no time");
 }
 
-/// The configuration with something else in the place of a part of it.
+/// The configuration with `part` replaced.
 fn other(folder: &TempDir, part: &str, instead: &str) -> String {
     assert!(CONFIG.contains(part), "{part}");
     let path: PathBuf = folder.path().join("other.toml");

@@ -24,7 +24,7 @@ async fn what_a_read_would_do_is_said_and_nothing_is_done() {
     );
     let fill = &course(active, "now")[2];
     let fresh = &fill["lifetimes"]["fresh_ms"];
-    // Five minutes, give or take a fifth.
+    // Five minutes ± a fifth.
     assert!(
         fresh["min"].as_u64() < Some(245_000) && fresh["max"].as_u64() > Some(355_000),
         "{fill}"

@@ -20,7 +20,7 @@ async fn a_policy_that_renames_keys_is_learned_first_and_then_allowed() {
     assert!(said.starts_with("learned: renamed@"), "{said}");
     assert!(read().await.contains("\"v1:user.profile:7\""), "it is not in force");
 
-    // What stands under the name that was only learned goes with the write.
+    // A value under the name that was only learned is removed by the write.
     let mut redis = fleet.redis.connect().await.unwrap();
     let learned = corral_tests::shop::name("user.profile", "renamed:v1:user.profile:7").unwrap();
     let () = redis::cmd("SET")

@@ -95,7 +95,7 @@ async fn the_command_starts_reads_and_ends_it() {
     let (code, words) = run(&["policy", "shadow", "--report", "--url", &url]).await.unwrap_err();
     assert_eq!(code, 1);
     assert!(words.contains("There is no shadow"), "{words}");
-    // Neither a file nor what to do: the command line is wrong.
+    // Without a file and without a command for the shadow, the command line is wrong.
     assert_eq!(run(&["policy", "shadow", "--url", &url]).await.unwrap_err().0, 2);
 }
 
@@ -105,7 +105,7 @@ async fn start(fleet: &Fleet, component: Vec<u8>, query: &str) -> Value {
     answer.json().unwrap()
 }
 
-/// Reads each of some users cold and warm, and writes one; the flights that this takes.
+/// Reads each of some users cold and warm, and writes one; returns the number of flights.
 async fn use_it(fleet: &Fleet) -> u64 {
     let host = &fleet.hosts[0];
     for id in (1..=READS).chain(1..=READS) {
@@ -118,7 +118,7 @@ async fn use_it(fleet: &Fleet) -> u64 {
     2 * READS
 }
 
-/// The report when so many flights have been compared, and the write.
+/// The report once so many flights and the write have been compared.
 async fn compared(fleet: &Fleet, flights: u64) -> Value {
     let look = || async {
         let report = ask(fleet, Method::GET, PATH, Vec::new()).await.json()?;

@@ -1,4 +1,4 @@
-//! Who may do what, and what is not served at all.
+//! Which token allows what, and what is not served at all.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ enabled = true
 token = \"the-admin-token\"
 ";
 
-/// Every path that a token guards, with its scope. Its own token is not refused.
+/// Every path that a token guards, with its scope.
 const GUARDED: [(&str, &str, &str); 18] = [
     ("read", "GET /read/user.profile?id=1", ""),
     ("read", "HEAD /read/user.profile?id=1", ""),
@@ -86,7 +86,7 @@ async fn a_scope_is_for_those_who_have_its_token() {
             }
         }
     }
-    // Its own token does what it is for.
+    // The token of the scope itself is accepted.
     for (request, token) in [
         ("GET /read/user.profile?id=1", "read"),
         ("POST /invalidate", "write"),
@@ -97,7 +97,7 @@ async fn a_scope_is_for_those_who_have_its_token() {
         let answer = ask(&host, request, &[("authorization", &token)], "{}").await;
         assert_eq!(answer.status, StatusCode::OK, "{request}");
     }
-    // Health is for everybody: whoever asks has no token.
+    // Health needs no token, since a health check has none.
     for request in ["GET /healthz", "GET /readyz"] {
         assert_eq!(ask(&host, request, &[], "").await.status, StatusCode::OK);
     }

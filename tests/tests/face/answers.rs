@@ -24,7 +24,7 @@ async fn a_read_says_where_its_answer_came_from() {
     let policy = miss.header("corral-policy");
     assert!(policy.contains('@') && policy.ends_with(";generation=1"), "{policy}");
 
-    // Another host and other spellings: the same key.
+    // Another host and other spellings have the same key.
     for (host, id) in [(&one, "7"), (&two, "7"), (&two, "007"), (&one, "+7"), (&one, "%37")] {
         let hit = get(host, &format!("/read/user.profile?id={id}")).await;
         assert_eq!(hit.body, miss.body, "{id}");
@@ -139,7 +139,8 @@ async fn a_write_through_leaves_the_new_value_in_the_store() {
 async fn keys_tags_and_reads_are_invalidated_by_name() {
     let [one, two] = pair(6).await;
     let (profile, orders) = ("/read/user.profile?id=13", "/read/user.orders?id=13");
-    // What is named, how it is counted, how many keys it removes, and which reads miss after it.
+    // What is named, how it is counted, how many keys it removes, and which reads are misses after
+    // it.
     let key = json!({"keys": ["v1:user.profile:13", "v1:user.profile:nobody"]});
     let tag = json!({"tags": ["user:13"]});
     let row_tag = json!({"tags": ["team:13"]});
@@ -189,7 +190,7 @@ async fn no_cache_is_obeyed_where_the_configuration_allows_it() {
     assert_eq!(fresh.json().unwrap()["name"], "Behind our back");
     assert_eq!(status_parameter(&fresh, "fwd"), Some("request"));
     assert_eq!(status_parameter(&fresh, "stored"), Some("stored"));
-    // Whoever asks next has it from the store.
+    // The next read has it from the store.
     let next = ask(&strict, request, &[], "").await;
     assert_eq!((next.is_hit(), &next.body), (true, &fresh.body));
 }

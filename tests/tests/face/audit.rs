@@ -1,4 +1,4 @@
-//! `corral check` looks at the store: what is wrong with it, and what to do.
+//! `corral check` inspects the store: what is wrong with it, and what to do.
 
 use corral_tests::servers::Redis;
 
@@ -7,10 +7,10 @@ use super::access::File;
 /// On a busy machine 50 ms are no sign of an outage.
 const PATIENT: &str = "timeout = \"5s\"\n";
 
-/// How a value is called.
+/// The name of a value in Redis.
 const VALUE: &str = "corral:1:abcdefgh:v1:user:1";
 
-/// What `check` says of a host over this store.
+/// Whether a host over this store is ready to serve, and what `check` prints.
 async fn said(url: &str) -> (bool, String) {
     checked(&format!("[store]\nurl = \"{url}\"\n{PATIENT}")).await
 }

@@ -1,5 +1,5 @@
-//! Bodies: of the type that a path takes, as they are, and not too large; and what caches in front are
-//! told about answers.
+//! Bodies: of the type that a path takes, answered as they are, and not too large; and what answers
+//! tell caches in front of the host.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_body_of_another_type_or_coding_is_refused_and_nothing_is_done() {
         ask(&host, "GET /read/user.card?id=21", &[], "").await.json().unwrap()["name"].clone()
     };
     assert_eq!(name().await, "User 21");
-    // The control: what is understood is taken.
+    // The control: a body of the right type is accepted.
     for headers in [
         &[("content-type", "application/json; charset=utf-8")][..],
         &[("content-encoding", "identity")],

@@ -1,5 +1,5 @@
-//! What a web page can do to a host, tried by a browser (Debian's package `chromium`): one of another
-//! origin, and one whose own name leads to the host after the page was loaded.
+//! What a web page can do to a host, tried with a browser (Debian's package `chromium`): a page of
+//! another origin, and a page whose own name leads to the host after the page was loaded.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use super::common::{SOON, Servers, ask, get, loads, post};
 
-/// Tries everything that it is told, in every mode of `fetch`, and by a form and an image where those can;
-/// then reports what it could see: of each request the status, 0 for none.
+/// Tries every request that it is given, in every mode of `fetch`, and by a form and an image if
+/// those can make it. Then it reports what it could see: the status of each request, 0 for none.
 const PAGE: &str = r#"<!doctype html><script type="module">
 const { tries, report } = TOLD;
 const seen = [];
@@ -33,7 +33,7 @@ for (const [method, url, body, type] of tries) {
     frame.name = "frame" + seen.length;
     Object.assign(form, { method, action: url, enctype: "text/plain", target: frame.name });
     const field = document.createElement("input");
-    // The field's name and value have a sign between them: it becomes part of a string.
+    // A form puts `=` between the field's name and its value; here that becomes a part of a string.
     Object.assign(field, { name: body.slice(0, -1) + ', "', value: '": 1}' });
     form.append(field);
     document.documentElement.append(frame, form);
@@ -68,13 +68,14 @@ async fn no_page_of_another_origin_does_anything() {
     tries.extend(back(&host.url("/metrics").replace("/metrics", "")));
     let seen = browse("evil.example", &tries).await;
 
-    // What a page of another origin sees of an answer is nothing, and of the naive server's, its status.
+    // A page of another origin sees nothing of the host's answers, and of the naive server's
+    // answers their status.
     let of_naive = |nth: usize| tries[nth / 2][1].as_str().unwrap().starts_with(&naive);
     for (nth, status) in seen.iter().enumerate() {
         assert!(of_naive(nth) || *status == 0, "{}: {status}", tries[nth / 2]);
     }
     nothing_happened(&host).await;
-    // The control: a server that takes what it is sent takes all of this, from fetch and from forms.
+    // The control: a naive server accepts all of this, from fetch and from forms.
     let mut requests = Vec::new();
     while let Ok(request) = naively_asked.try_recv() {
         requests.push(request);
@@ -99,14 +100,14 @@ async fn no_page_whose_name_was_bound_to_the_host_does_anything() {
     for (target, tries) in [(host.url(""), front("", "application/json")), (admin, back(""))] {
         let seen = browse_rebound(&target, &tries).await;
         for (nth, status) in seen.iter().enumerate() {
-            // Of its own origin a page sees every answer.
+            // A page sees every answer of its own origin.
             assert_eq!(*status, 403, "{}", tries[nth / 2]);
         }
     }
     nothing_happened(&host).await;
 }
 
-/// What is to be had from the face for reads and writes, and done with it.
+/// What the face for reads and writes offers, and what can be done with it.
 fn front(base: &str, media: &str) -> Vec<Value> {
     let rename = r#"{"id": 31, "name": "Evil"}"#;
     vec![
@@ -117,7 +118,7 @@ fn front(base: &str, media: &str) -> Vec<Value> {
     ]
 }
 
-/// The same of the admin face.
+/// The same for the admin face.
 fn back(base: &str) -> Vec<Value> {
     vec![
         json!(["GET", format!("{base}/admin/policy"), "", ""]),
@@ -126,7 +127,8 @@ fn back(base: &str) -> Vec<Value> {
     ]
 }
 
-/// Nothing was loaded, written or removed; and who is no page can do all of that.
+/// Checks that nothing was loaded, written or removed, and that a client that is not a page can do
+/// all of that.
 async fn nothing_happened(host: &Host) {
     assert_eq!(loads(&[host], "user.profile", None).await, 0.0);
     let invalidated = async || {
@@ -141,7 +143,7 @@ async fn nothing_happened(host: &Host) {
     assert_eq!(ask(host, "GET /admin/policy", &[], "").await.status, StatusCode::OK);
 }
 
-/// Opens the page under a name; what it reports.
+/// Opens the page under a name, and returns what it reports.
 async fn browse(name: &str, tries: &[Value]) -> Vec<u64> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -152,7 +154,7 @@ async fn browse(name: &str, tries: &[Value]) -> Vec<u64> {
     report(&mut reported).await
 }
 
-/// Opens the page under a name that leads to the host for everything but the page.
+/// Opens the page under a name that leads to the host for everything except the page itself.
 async fn browse_rebound(target: &str, tries: &[Value]) -> Vec<u64> {
     let target: SocketAddr = target.strip_prefix("http://").unwrap().parse().unwrap();
     let [own, rebound] = [listen().await, listen().await];
@@ -202,7 +204,7 @@ fn html(page: &str) -> String {
     )
 }
 
-/// What the page's own server answers.
+/// The answers of the page's own server.
 fn answer(request: &str, page: &str, reports: &mpsc::UnboundedSender<String>) -> String {
     if request.starts_with("GET /page") {
         return html(page);
@@ -215,7 +217,7 @@ fn answer(request: &str, page: &str, reports: &mpsc::UnboundedSender<String>) ->
     "HTTP/1.1 200 OK\r\n".to_owned()
 }
 
-/// A small server; what is without a body gets an empty one.
+/// A small server; a request without a body gets an empty one.
 async fn serve(listener: TcpListener, answer: impl Fn(String) -> String + Clone + Send + 'static) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let answer = answer.clone();
@@ -225,7 +227,7 @@ async fn serve(listener: TcpListener, answer: impl Fn(String) -> String + Clone 
             if !answer.contains("\r\n\r\n") {
                 answer.push_str("connection: close\r\ncontent-length: 0\r\n\r\n");
             }
-            // A browser that breaks off wants no answer.
+            // A browser that breaks off needs no answer.
             let _sent = stream.write_all(answer.as_bytes()).await;
         });
     }
@@ -249,7 +251,7 @@ fn is_whole(request: &str) -> bool {
     body.len() >= length.map_or(0, |length| length.parse().unwrap())
 }
 
-/// A browser for which every name of `example` is this machine; it ends when it is dropped.
+/// A browser in which every name under `example` leads to this machine. It ends when it is dropped.
 struct Browser {
     _process: Child,
     _home: tempfile::TempDir,

@@ -1,5 +1,5 @@
-//! Writes and lists of very many rows: they work, or are refused with words that help, and are nothing that is
-//! held against the policy.
+//! Writes and lists of very many rows: they work, or are refused with a text that helps, and they
+//! do not count against the policy.
 
 use std::time::Duration;
 
@@ -57,7 +57,8 @@ ttl = "5m"
 tags = ["paper:{row.paper}"]
 "#;
 
-/// One document is nested too deeply for a tag. Of the type `json` none has a text that tags are made of.
+/// One document is nested too deeply for a tag. Values of the type `json` never have a text that
+/// tags are made of.
 pub(super) const SCHEMA: &str = r#"CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL);
     INSERT INTO items SELECT id, 0 FROM generate_series(1, 100000) AS id;
     CREATE TABLE documents (id bigint PRIMARY KEY, document jsonb, paper json);
@@ -75,7 +76,7 @@ impl Scene {
         let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
         postgres.psql(SCHEMA).await.unwrap();
         let (store, origin) = (redis.url(), postgres.url());
-        // A debug build on a busy machine is no outage.
+        // A slow answer of a debug build on a busy machine is no outage.
         let servers =
             format!("[store]\nurl = {store:?}\ntimeout = \"5s\"\n[origin]\nurl = {origin:?}\n");
         let host = Host::start(&format!("{servers}{ENTITIES}")).await.unwrap();
@@ -91,7 +92,7 @@ impl Scene {
         rows[0][0].clone().unwrap()
     }
 
-    /// Nothing was held against the policy, and no line of the log is long.
+    /// Checks that nothing counts against the policy, and that no line of the log is long.
     async fn nobody_blames_the_policy(&self) {
         let status: Value = get(&self.host, "/admin/policy").await.json().unwrap();
         let current = &status["current"];
@@ -177,7 +178,7 @@ async fn a_list_with_a_document_of_which_no_tag_can_be_made_says_that_it_is_not_
         let log = scene.host.log();
         assert_eq!(log.lines().filter(|line| line.contains(column)).count(), 1, "{log}");
     }
-    // The control: without the odd document it is stored.
+    // The control: without the deeply nested document the list is stored.
     let read = "/read/documents?most=1";
     assert!(get(&scene.host, read).await.is_stored());
     assert!(get(&scene.host, read).await.is_hit());

@@ -151,7 +151,7 @@ touches = "nothing"
     }
 }
 
-/// Without the column it is unknown what was touched, and something stale would stay.
+/// Without the column the host can't know what was touched, and something stale would stay.
 const BLIND: &str = r#"
 [entity.blind]
 params = ["id:int8"]
@@ -189,15 +189,15 @@ async fn columns_that_tags_and_touches_need_are_missed() {
     assert_eq!(document["title"], "Nothing was written");
     let rows = servers.postgres.psql("SELECT count(*) FROM users WHERE team_id = 0 AND id = 9");
     assert_eq!(rows.await.unwrap(), [[Some("0".to_owned())]]);
-    // Nobody was changed, so nothing was touched.
+    // No row was changed, so nothing was touched.
     let nobody = post(&host, "/write/blind/move", r#"{"id": -1}"#).await;
     assert_eq!(nobody.json().unwrap()["rows"], 0);
     let renamed = post(&host, "/write/blind/rename", r#"{"id": 9}"#).await;
     assert_eq!(renamed.json().unwrap()["cache"], "invalidated");
 }
 
-/// Of each kind one: nothing touched, a tag that nobody carries, a row that moved, a list that was
-/// empty, and what may be as meant.
+/// One of each kind: a write that touches nothing, a tag that no read carries, a row that moved, a
+/// list that was empty; and cases that may be intended.
 const STALE: &str = r#"
 [entity.members]
 params = ["team:int8"]
@@ -218,7 +218,7 @@ sql = "UPDATE users SET team_id = $2 WHERE id = $1"
 touches = ["user.card(id)", "user.profile(id)", "tag at:{team}"]
 "#;
 
-/// Where each is found, in `STALE`.
+/// The place in `STALE` of each finding.
 const STALE_AT: [&str; 4] = [
     "entity.members.write.promote.touches: it touches nothing",
     "entity.members.write.rename.touches: no read carries a tag of this form",
@@ -273,7 +273,7 @@ async fn an_origin_that_does_not_answer_is_found() {
     assert!(said.contains("2 problems"), "{said}");
 }
 
-/// What `check` says of a configuration, which never is a password.
+/// What `check` prints about a configuration. It must never print a password.
 async fn refused(config: impl AsRef<str>, code: i32) -> String {
     let file = File::new(config.as_ref());
     let output = file.run("check").await;

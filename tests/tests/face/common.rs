@@ -12,14 +12,14 @@ use tokio::sync::OnceCell;
 /// Long enough for a busy machine; only reached when a test fails.
 pub(super) const SOON: Duration = Duration::from_secs(30);
 
-/// In the origin's URL, where nobody asks for it: it must be in no answer.
+/// In the origin's URL, although the server does not ask for it. It must be in no answer.
 pub(super) const PASSWORD: &str = "hunter2";
 
 /// On a busy machine 50 ms are no sign of an outage, and these tests are not about outages.
 pub(super) const PATIENT_STORE: &str = "[store]\ntimeout = \"5s\"\n";
 
-/// What the shop's rename touches is all that shows names there. Here cards show them too, and are left
-/// stale by it.
+/// The shop's rename touches everything in the shop that shows names. Here cards show names too,
+/// and the rename leaves them stale.
 const SHOPS_TOUCHES: &str = "touches = [\"user.profile(id)\", \"tag user:{id}\"]\n";
 const OUR_TOUCHES: &str =
     "touches = [\"user.profile(id)\", \"tag user:{id}\"]\nallow = [\"stale-reads\"]\n";
@@ -82,7 +82,7 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// The servers, started for whoever asks first.
+    /// The servers, started for the first test that asks.
     pub(super) async fn shared() -> &'static Self {
         static SERVERS: OnceCell<Servers> = OnceCell::const_new();
         SERVERS.get_or_init(Self::start).await
@@ -121,7 +121,8 @@ impl Servers {
     }
 }
 
-/// Asks a host, with the media type that its path takes: `ask(&host, "POST /write/user.card/add", &[], r#"{"id": 1}"#)`.
+/// Asks a host, with the media type that its path takes: `ask(&host, "POST /write/user.card/add",
+/// &[], r#"{"id": 1}"#)`.
 pub(super) async fn ask(
     host: &Host,
     request: &str,
@@ -137,7 +138,7 @@ pub(super) async fn ask(
     Client::new().request(method, &host.url(path), &headers, body).await.unwrap()
 }
 
-/// `GET` without anything more.
+/// `GET` without further headers.
 pub(super) async fn get(host: &Host, path: &str) -> Answer {
     ask(host, &format!("GET {path}"), &[], "").await
 }
@@ -147,7 +148,8 @@ pub(super) async fn post(host: &Host, path: &str, body: &str) -> Answer {
     ask(host, &format!("POST {path}"), &[], body.to_owned()).await
 }
 
-/// The value of a parameter of `Cache-Status`; of one without a value, its name.
+/// The value of a parameter of `Cache-Status`; for a parameter without a value, its name. `None` if
+/// it is absent.
 pub(super) fn status_parameter<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     let mut parameters = answer.header("cache-status").split("; ").skip(1);
     parameters.find_map(|parameter| match parameter.split_once('=') {

@@ -1,4 +1,4 @@
-//! Clients that hold connections and do nothing with them: others are served all the same.
+//! Clients that hold connections and do nothing with them do not keep others from being served.
 
 use std::fs;
 
@@ -25,9 +25,9 @@ async fn few_files_and_many_idle_connections_leave_room_for_who_asks() {
             crowd.push(TcpStream::connect(address).await.unwrap());
         }
     }
-    // Every other one says half of what it wants.
+    // Every second one sends half a request.
     for client in crowd.iter_mut().step_by(2) {
-        // Some have been sent away already.
+        // The host has closed some of them already.
         let _sent = client.write_all(b"GET /healthz HTTP/1.1\r\n").await;
     }
     for path in ["/healthz", "/readyz", "/read/user.profile?id=1", "/metrics", "/admin/policy"] {

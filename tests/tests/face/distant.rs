@@ -1,6 +1,7 @@
-//! A store that is far away: what thousands of names and tags cost beside one. Counted is how often Redis reads
-//! from its connections, which is no matter of time: what is sent at once is read in few pieces, and what waits
-//! for the answer to something else is a piece of its own.
+//! A store that is far away: what thousands of names and tags cost, compared with one. The tests
+//! count how often Redis reads from its connections, which does not depend on time: commands that
+//! are sent at once are read in few pieces, and a command that waits for the answer to another one
+//! is a piece of its own.
 
 use std::time::Duration;
 
@@ -39,12 +40,13 @@ impl Scene {
         let traits = Traits { delay: DELAY, ..Traits::default() };
         let way = Forwarder::start_with(&[redis.port()], traits).await.unwrap();
         let (store, origin) = (way.redis_url(), postgres.url());
-        // A debug build on a busy machine is no outage.
+        // A slow answer of a debug build on a busy machine is no outage.
         let servers =
             format!("[store]\nurl = {store:?}\ntimeout = \"5s\"\n[origin]\nurl = {origin:?}\n");
         let host = Host::start(&format!("{servers}{ENTITIES}")).await.unwrap();
         let scene = Self { host, redis, _way: way, _postgres: postgres };
-        // From here on Redis knows the scripts; before that each call of one takes its whole text along.
+        // From here on Redis knows the scripts; before that, each call of a script sends its whole
+        // text.
         scene.until_stored("/read/item?id=5000").await;
         scene.invalidate(&json!({ "tags": ["item:5000"] })).await;
         scene
@@ -60,21 +62,23 @@ impl Scene {
         self.redis.info("stats", "total_reads_processed").await.unwrap().parse().unwrap()
     }
 
-    /// What came of it, and how often Redis read meanwhile. What the host asks all the time is among that.
+    /// The outcome of `doing`, and how often Redis read meanwhile, which includes the host's
+    /// regular requests.
     async fn counted<T>(&self, doing: impl Future<Output = T>) -> (T, u64) {
         let before = self.reads().await;
         let done = doing.await;
         (done, self.reads().await - before)
     }
 
-    /// Asks for something that invalidates. None: a host that is held up by a busy machine owes it.
+    /// Makes a request that invalidates; `None` if the invalidation is still owed, since a busy
+    /// machine held the host up.
     async fn try_to_invalidate(&self, path: &str, body: &Value) -> Option<()> {
         let answer = post(&self.host, path, &body.to_string()).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         (answer.json().unwrap()["cache"] == "invalidated").then_some(())
     }
 
-    /// The same until it is done; how often Redis read meanwhile.
+    /// The same until the invalidation is done; returns how often Redis read meanwhile.
     async fn invalidating(&self, path: &str, body: &Value) -> u64 {
         eventually("it is invalidated", SOON, || async {
             let ready: Value = get(&self.host, "/readyz").await.json()?;
@@ -93,12 +97,12 @@ impl Scene {
     }
 }
 
-/// A round trip for each of the names would be as many reads as names, or more.
+/// A round trip for each name would be as many reads as names, or more.
 fn are_few(reads: u64, names: u64) {
     assert!(reads < names / 4, "{reads} reads for {names} names");
 }
 
-/// The control: what is counted are round trips.
+/// The control: the count really counts round trips.
 #[tokio::test]
 async fn keys_that_are_invalidated_one_after_the_other_are_a_round_trip_each() {
     const FEW: u64 = 200;
@@ -144,7 +148,7 @@ async fn a_write_of_a_thousand_rows_touches_their_tags_in_few_round_trips() {
 #[tokio::test]
 async fn a_list_of_a_thousand_rows_is_stored_under_their_tags_in_few_round_trips() {
     let scene = Scene::start().await;
-    // It stays cold for as long as the host does not store it: a busy machine may hold the host up.
+    // The key stays cold until the host stores it, and a busy machine may hold the host up.
     let reads = eventually("it is stored", SOON, || async {
         let (answer, reads) = scene.counted(get(&scene.host, LIST)).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");

@@ -1,5 +1,5 @@
-//! A Redis that is reached by TLS, by a user of its own, in a database of its own; and a Postgres that is reached by
-//! TLS. The system trusts the authority of both.
+//! A Redis that is reached by TLS, with a user and a numbered database of its own, and a Postgres
+//! that is reached by TLS. The system trusts the authority of both.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use super::common::{SOON, Servers, get};
 
 const READ: &str = "/read/user.profile?id=1";
 
-/// Its number is in the address below.
+/// The database's number, which is in the URL below.
 const DATABASE: i64 = 3;
 
-/// A Redis whose certificate an authority of ours vouches for, and a user with a password.
+/// A Redis whose certificate is signed by the tests' authority, and a user with a password.
 struct Encrypted {
     redis: Redis,
     port: u16,
@@ -50,7 +50,7 @@ impl Encrypted {
         Self { redis, port, home }
     }
 
-    /// A configuration whose store is this one, for a user with this password.
+    /// A configuration whose store is this Redis, for a user with this password.
     async fn config(&self, password: &str) -> String {
         let servers = Servers::shared().await;
         let here = format!("rediss://corral:{password}@localhost:{}/{DATABASE}", self.port);
@@ -62,12 +62,12 @@ impl Encrypted {
     }
 }
 
-/// What tells a host that the system trusts the authority.
+/// The environment variable by which the system trusts the authority.
 fn trust(home: &Path) -> Vec<(&'static str, String)> {
     vec![("SSL_CERT_FILE", home.join("authority.pem").display().to_string())]
 }
 
-/// An authority, and a server's certificate by it.
+/// Makes an authority, and a server's certificate that it has signed.
 fn certify(home: &Path) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -96,7 +96,8 @@ async fn a_store_behind_tls_and_a_password_serves_hits_from_its_database() {
     assert!(keys > 0, "nothing in database {DATABASE}");
 }
 
-/// The controls: without trust in the authority, and without the password, the store is not used.
+/// The controls: if the host does not trust the authority, or has no password, it does not use the
+/// store.
 #[tokio::test]
 async fn a_store_that_can_not_be_trusted_is_not_used_and_reads_are_answered() {
     let store = Encrypted::start().await;

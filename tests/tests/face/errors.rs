@@ -5,7 +5,7 @@ use hyper::StatusCode;
 
 use super::common::{PASSWORD, SOON, Servers, ask, get};
 
-/// A request that fails, and the document that says so.
+/// A request that fails, and the document that the answer has to be.
 struct Case {
     request: &'static str,
     body: &'static str,
@@ -18,7 +18,7 @@ const fn case(request: &'static str, body: &'static str, document: &'static str)
     Case { request, body, headers: &[], document }
 }
 
-/// What a host with all its servers answers.
+/// The errors of a host with all its servers.
 const CASES: &[Case] = &[
     // 400: what is wrong with each parameter
     case(
@@ -81,7 +81,7 @@ const CASES: &[Case] = &[
         "",
         r#"{"type":"urn:corral:problem:invalid-parameter","title":"A parameter is wrong","status":400,"detail":"see parameters for what is wrong with each","parameters":[{"parameter":"%E2%82","problem":"its name is no text: its bytes are no UTF-8"}]}"#,
     ),
-    // 400: what can't be read at all
+    // 400: requests that can't be read at all
     case(
         "POST /write/user.card/rename",
         r#"{"id": 1, "name":"#,
@@ -161,7 +161,7 @@ const CASES: &[Case] = &[
         headers: &[("allow", "GET, HEAD, PUT")],
         document: r#"{"type":"urn:corral:problem:method-not-allowed","title":"The method is not allowed here","status":405,"detail":"this path takes GET, HEAD, PUT"}"#,
     },
-    // What the database says
+    // errors of the database
     case(
         "POST /write/user.card/add",
         r#"{"id": 1}"#,
@@ -200,7 +200,7 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// What a host answers whose origin is away.
+/// The errors of a host whose origin is down.
 const ORIGIN_AWAY: &[Case] = &[
     Case {
         request: "GET /read/user.profile?id=7",

@@ -1,4 +1,4 @@
-//! Whatever is sent: an answer, no failure of our own, and a host that lives.
+//! Whatever is sent, a host answers it, without a failure of its own, and lives on.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::wire::{Broken, Reply, Wire};
 
 const REQUESTS: usize = 100_000;
 const CONNECTIONS: usize = 24;
-/// Every so many connections, one talks to the admin face.
+/// One of so many connections goes to the admin face.
 const ADMIN_EVERY: usize = 8;
 const SEED: u64 = 20_240_229;
 
@@ -40,7 +40,7 @@ async fn no_request_whatever_makes_a_host_fail() {
     assert!(problems.is_empty(), "{} problems, such as\n{}", problems.len(), problems[0]);
     let answered: usize = by_status.values().sum();
     assert!(answered > REQUESTS * 9 / 10, "{by_status:?}");
-    // The generator gets everywhere.
+    // The generator reaches every kind of answer.
     for status in [200, 304, 400, 404, 405, 409, 415, 502] {
         assert!(by_status.contains_key(&status), "no {status} in {by_status:?}");
     }
@@ -55,7 +55,7 @@ async fn no_request_whatever_makes_a_host_fail() {
     assert_eq!(after.status, 200);
 }
 
-/// One client's share of the requests, over one connection for as long as it is kept.
+/// One client's share of the requests, over as few connections as possible.
 async fn converse(address: String, seed: u64) -> Tally {
     let mut generator = Generator::new(seed);
     let mut tally = Tally::default();
@@ -66,7 +66,7 @@ async fn converse(address: String, seed: u64) -> Tally {
             Some(wire) => send(wire, &request).await,
             None => (Err(Broken::Silence), None),
         };
-        // A host may close a connection that it kept at any time: then a new one has to do.
+        // A host may close an idle connection at any time; then a new one is opened.
         if let Err(Broken::Silence) = replies {
             (replies, wire) = send(Wire::connect(&address).await.unwrap(), &request).await;
         }

@@ -1,9 +1,9 @@
-//! Arbitrary requests: mostly close to legal ones, so that they get somewhere.
+//! Random requests, most of them close to legal ones, so that they reach deep into the host.
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
-/// Requests from a seed: the same seed, the same requests.
+/// Requests from a seed; the same seed gives the same requests.
 pub(super) struct Generator(StdRng);
 
 /// A request as it goes over the wire.
@@ -157,7 +157,7 @@ impl Generator {
         if self.one_in(16) { self.malformed() } else { self.framed() }
     }
 
-    /// Legal framing around whatever.
+    /// A request with legal framing and any content.
     fn framed(&mut self) -> Request {
         let method = self.pick(&METHODS);
         let body = self.body();
@@ -186,7 +186,7 @@ impl Generator {
         Request { bytes, is_head: method == "HEAD", is_framed: true }
     }
 
-    /// A request that was damaged, cut off, or never was one.
+    /// A request that is damaged, cut off, or was never legal.
     fn malformed(&mut self) -> Request {
         let mut bytes = self.framed().bytes;
         match self.below(5) {
@@ -274,7 +274,7 @@ impl Generator {
         self.below(count) == 0
     }
 
-    /// Below `end`; 0 where nothing is.
+    /// A number below `end`; 0 if `end` is 0.
     fn below(&mut self, end: usize) -> usize {
         self.0.random_range(0..end.max(1))
     }

@@ -45,7 +45,7 @@ async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
                               "pending_invalidations": 0, "reasons": []});
         assert_eq!(ready.json().unwrap(), expected);
     }
-    // Whoever reads has no business with the policy, and the other way round.
+    // A token for reads does not give access to the policy, and the other way round.
     for (face, path) in
         [(&front, "/metrics"), (&front, "/admin/policy"), (&back, "/read/user.profile?id=1")]
     {
@@ -65,7 +65,7 @@ async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
     let read = |labels: &[(&str, &str)]| metrics.sum_where("corral_reads_total", labels);
     assert_eq!(read(&[("entity", "user.profile"), ("outcome", "miss")]), 1.0);
     let invalidated = [("kind", "key"), ("result", "done")];
-    // A key without its entity is removed under every definition.
+    // A key that is named without its entity is removed under every definition.
     assert!(metrics.sum_where("corral_invalidations_total", &invalidated) >= 1.0);
     let plans = [("function", "plan"), ("result", "ok")];
     assert!(metrics.sum_where("corral_policy_calls_total", &plans) >= 1.0);
@@ -135,7 +135,7 @@ async fn a_policy_is_exchanged_and_rolled_back() {
     assert_eq!(second["active"]["digest"], first["current"]["digest"]);
     assert_eq!(generation(&host).await, "2");
 
-    // Back, and back from that.
+    // A rollback, and a rollback of that rollback.
     for expected in [1, 2] {
         let back = ask(&host, "POST /admin/policy/rollback", &[], "").await;
         assert_eq!(back.status, StatusCode::OK);
@@ -143,7 +143,7 @@ async fn a_policy_is_exchanged_and_rolled_back() {
         assert_eq!(generation(&host).await, expected.to_string());
     }
 
-    // What is refused changes nothing.
+    // A candidate that is refused changes nothing.
     for broken in [&b"\0asm"[..], b"", b"no policy"] {
         let headers = [("content-type", "application/wasm")];
         let refused = ask(&host, "PUT /admin/policy", &headers, broken.to_vec()).await;
@@ -186,7 +186,7 @@ async fn put_built_in(host: &Host) -> Value {
     answer.json().unwrap()
 }
 
-/// The generation that answers now.
+/// The generation that decides now.
 async fn generation(host: &Host) -> String {
     let answer = get(host, "/read/user.profile?id=1").await;
     answer.header("corral-policy").rsplit_once("generation=").unwrap().1.to_owned()

@@ -1,4 +1,5 @@
-//! Whose fault it is when the database says no, and what is tried again before that is said.
+//! Which side is to blame if the database refuses, and what is tried again before the refusal is
+//! reported.
 
 use corral_tests::servers::{Host, Postgres, eventually};
 use futures_util::future::join_all;
@@ -10,7 +11,7 @@ use super::common::{SOON, post};
 const SCHEMA: &str = "CREATE TABLE counters (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0));
     INSERT INTO counters VALUES (1, 0)";
 
-/// Fails with any code, as servers do that are hard to bring to it.
+/// Fails with any given code, since many codes are hard to provoke.
 const FAILS: &str = "CREATE FUNCTION fail(code text) RETURNS int LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION USING ERRCODE = code, MESSAGE = 'made up'; END $$";
 
@@ -124,7 +125,8 @@ async fn what_is_wrong_with_a_statement_is_no_fault_of_its_client() {
     assert_eq!(n, [[Some("0".to_owned())]], "and nothing was");
 }
 
-/// What each code of a database means for the client of a write: its status, its problem, the codes.
+/// What each code of a database means for the client of a write: its status, its problem, the
+/// codes.
 const OF_WRITES: [(u16, &str, &str); 7] = [
     (503, "origin-busy", "40000 40001 40P01 55P03 25P02 25P03 72000"),
     (503, "origin-unavailable", "08006 53100 53200 53300 57P01 57P03 57P05 58030 HV00N 25006"),
@@ -172,7 +174,7 @@ async fn a_write_whose_host_was_held_up_for_too_long_is_written_once_all_the_sam
         let runs = || async { Ok(sessions("active").await.then_some(())) };
         eventually("the statement runs", SOON, runs).await.unwrap();
         host.stop().unwrap();
-        // It is idle after its statement, and then ended for that.
+        // The session is idle after its statement, and the server ends it for that.
         let has_ended = || async { Ok((!sessions("%").await).then_some(())) };
         eventually("the server ends the transaction", SOON, has_ended).await.unwrap();
         host.cont().unwrap();

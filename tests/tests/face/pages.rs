@@ -1,12 +1,12 @@
-//! Web pages: what a browser sends for a page of another origin is refused on every scope that asks for
-//! no token, and who is no browser notices nothing.
+//! Web pages: what a browser sends for a page of another origin is refused in every scope without a
+//! token, and clients that are not browsers notice nothing.
 
 use corral_tests::servers::Host;
 use hyper::StatusCode;
 
 use super::common::{Servers, ask, get, loads};
 
-/// Every path that something is to be had from, or done with.
+/// Every path that offers something to read or to do.
 const PATHS: [(&str, &str); 17] = [
     ("GET /read/user.profile?id=1", ""),
     ("HEAD /read/user.profile?id=1", ""),
@@ -27,8 +27,8 @@ const PATHS: [(&str, &str); 17] = [
     ("GET /metrics", ""),
 ];
 
-/// What a browser says that asks for a page of another origin: `fetch` and forms, images and links,
-/// sandboxed frames, pages of a neighbouring name.
+/// The headers of a browser that makes a request for a page of another origin: `fetch` and forms,
+/// images and links, sandboxed frames, pages of a neighbouring name.
 const FOREIGN: [&[(&str, &str)]; 6] = [
     &[("origin", "https://evil.example")],
     &[("origin", "https://evil.example"), ("content-type", "text/plain")],
@@ -61,7 +61,7 @@ async fn a_page_of_another_origin_is_refused_wherever_no_token_is_asked_for() {
                 assert_eq!(answer.json().unwrap()["type"], expected, "{request}");
             }
         }
-        // A browser asks first whether it may send more than a form could: it may not.
+        // A browser asks first whether it may send more than a form could, and the answer is no.
         let preflight =
             [("origin", "https://evil.example"), ("access-control-request-method", "PUT")];
         let path = request.split_once(' ').unwrap().1;
@@ -84,7 +84,7 @@ async fn who_is_no_page_of_others_notices_nothing() {
         &[("host", "[::1]:7070")],
         &[("origin", own_origin.as_str()), ("sec-fetch-site", "same-origin")],
         &[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
-        // What Node's fetch sends.
+        // The headers of Node's fetch.
         &[("sec-fetch-mode", "cors"), ("accept-language", "*")],
     ] {
         for (request, body) in PATHS {
@@ -95,7 +95,7 @@ async fn who_is_no_page_of_others_notices_nothing() {
             assert_ne!(answer.status, StatusCode::FORBIDDEN, "{request} with {headers:?}");
         }
     }
-    // Whoever checks its health may have any name for it.
+    // A health check may call the host by any name.
     for path in ["GET /healthz", "GET /readyz"] {
         let answer = ask(&host, path, &[("host", "balancer.example")], "").await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
@@ -111,7 +111,7 @@ async fn a_name_that_the_configuration_has_is_the_hosts_and_a_token_is_no_pages(
     for (name, status) in [("cache.example:7070", 200), ("evil.example", 403)] {
         assert_eq!(ask(&host, read, &[("host", name)], "").await.status, status, "{name}");
     }
-    // A gateway passes on what a browser said, with the token of its own.
+    // A gateway passes a browser's headers on, with its own token.
     let gateway = [
         ("host", "evil.example"),
         ("origin", "https://app.example"),

@@ -1,4 +1,5 @@
-//! Ad-hoc queries: off unless enabled, and without a way to write or to leave something behind.
+//! Ad-hoc queries: off unless enabled, and unable to write or to leave something behind in a
+//! session.
 
 use corral_tests::servers::Host;
 use hyper::StatusCode;
@@ -7,8 +8,8 @@ use serde_json::{Value, json};
 use super::access::File;
 use super::common::{PATIENT_STORE, Servers, ask, get, post, status_parameter};
 
-/// One read session, so that every statement meets what the one before left; one deadline, so that
-/// reads run in the session as it is.
+/// One read session, so that every statement would meet what the one before left; and one deadline,
+/// so that reads run in the session without a transaction of their own.
 const ONE_SESSION: &str = r#"
 [query]
 enabled = true
@@ -25,7 +26,7 @@ read = "SELECT set_config('search_path', 'elsewhere', false) AS path"
 ttl = "1m"
 "#;
 
-/// What a query sees of its session.
+/// The state of its session that a query sees.
 const STATE: &str = "SELECT $1 AS nonce, pg_backend_pid() AS pid, current_setting('default_transaction_read_only') AS read_only, current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('role') AS role, (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks, (SELECT count(*) FROM pg_prepared_statements) < 3 AS tidy";
 
 #[tokio::test]
@@ -97,7 +98,7 @@ async fn no_query_writes_and_none_changes_the_session_for_the_next() {
     assert_eq!(before["read_only"], "on");
     let names = "SELECT count(*) FROM users WHERE name = 'scribbled'";
 
-    // What a query tries, and what it gets: rows, or the SQLSTATE of its refusal.
+    // The query, and the expected result: rows, or the SQLSTATE of the refusal.
     for (sql, expected) in [
         ("SELECT set_config('default_transaction_read_only', 'off', false) AS v", Ok("off")),
         ("SELECT scribble() AS v", Err("25006")),
@@ -131,7 +132,8 @@ async fn no_query_writes_and_none_changes_the_session_for_the_next() {
             }
         }
         let mut after = state(&host, sql).await;
-        // A statement that may leave something behind costs its connection, and a new one costs time.
+        // After a statement that may leave something behind the host closes the connection, and a
+        // new one takes time.
         for changing in ["nonce", "pid", "timeout"] {
             after[changing] = before[changing].clone();
         }
@@ -139,9 +141,9 @@ async fn no_query_writes_and_none_changes_the_session_for_the_next() {
     }
     let rows = servers.postgres.psql(names).await.unwrap();
     assert_eq!(rows, [[Some("0".to_owned())]]);
-    // The control: the function writes where it may.
+    // The control: the function writes if it may.
     servers.postgres.psql("BEGIN; SELECT scribble(); ROLLBACK").await.unwrap();
-    // Nor does what stands in the configuration change it.
+    // A statement of the configuration does not change the session either.
     get(&host, "/read/session.spoil").await;
     let spoilt = get(&host, "/read/session.state?nonce=spoilt").await.json().unwrap();
     assert_eq!(spoilt["path"], before["path"]);
@@ -210,7 +212,7 @@ async fn no_duration_that_a_client_can_write_ends_a_request_without_an_answer() 
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{ttl:?}");
         assert_eq!(answer.json().unwrap()["parameters"][0]["parameter"], "ttl", "{ttl:?}");
     }
-    // The control: the longest that may be asked for.
+    // The control: the longest ttl that may be asked for.
     let body = json!({"sql": "SELECT 1 AS one", "ttl": "1h"}).to_string();
     assert_eq!(post(&host, "/query", &body).await.status, StatusCode::OK);
     assert!(!host.log().contains("panicked"), "{}", host.log());
@@ -230,7 +232,7 @@ async fn queries_of_whoever_comes_are_refused_beyond_loopback() {
             assert!(said.contains("set access.read"), "{said}");
         }
     }
-    // The control: with a token of readers it is no matter of the configuration.
+    // The control: with a token for readers, such a configuration is accepted.
     let config = format!(
         "listen = \"0.0.0.0:0\"\n[access]\nwrite = \"w\"\nread = \"r\"\n{base}[query]\nenabled = true\n"
     );
@@ -260,7 +262,7 @@ async fn queries_have_a_role_connections_and_limits_of_their_own() {
     let problem = large.json().unwrap();
     assert_eq!(problem["type"], "urn:corral:problem:answer-too-large");
     assert!(problem["detail"].as_str().unwrap().contains("query.max_bytes"), "{problem}");
-    // The only place of queries is taken, and that of entities is free.
+    // The only place for queries is taken, and the place for entities is free.
     let slow = ask("SELECT pg_sleep(1.5)::text AS text");
     let meanwhile = async {
         let running =

@@ -1,11 +1,12 @@
-//! `corral check` compares what writes change with what reads use, as the database tells it.
+//! `corral check` compares what writes change with what reads use, according to the database.
 
 use corral_tests::servers::{Postgres, Redis};
 use sqlx::ConnectOptions as _;
 
 use super::access::File;
 
-/// A view over two tables, a foreign key that deletes, and a trigger that nobody can look into.
+/// A view over two tables, a foreign key that deletes, and a trigger whose effect the database does
+/// not show.
 const SCHEMA: &str = "
 CREATE TABLE teams (id bigint PRIMARY KEY, name text, size bigint);
 CREATE TABLE users (id bigint PRIMARY KEY, name text,
@@ -19,7 +20,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO low;
 REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC;
 ";
 
-/// The same in SQLite, which shows what a trigger does.
+/// The same in SQLite, which does show a trigger's effect.
 const SQLITE: &str = "
 CREATE TABLE teams (id INTEGER PRIMARY KEY, name TEXT, size INTEGER);
 CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, team_id INTEGER);
@@ -29,7 +30,8 @@ CREATE TRIGGER closed AFTER DELETE ON teams
     BEGIN DELETE FROM users WHERE team_id = old.id; END;
 ";
 
-/// A person shows the name of a team. No write of teams touches persons, and `count` need not.
+/// `person` shows the name of a team, but no write of teams touches it. `count` shows none and need
+/// not be touched.
 const ENTITIES: &str = r#"
 [entity.person]
 params = ["id:int8"]
@@ -143,7 +145,7 @@ async fn checked(origin: &str, entities: &str) -> (bool, String) {
     check(&format!("[origin]\nurl = \"{origin}\"\n{entities}")).await
 }
 
-/// Whether a configuration is ready to serve, and what `corral check` says of it.
+/// Whether a configuration is ready to serve, and what `corral check` prints about it.
 async fn check(config: &str) -> (bool, String) {
     let output = File::new(config).run("check").await;
     let said = [output.stdout, output.stderr].concat();

@@ -1,4 +1,4 @@
-//! Another configuration in the place of the one in force: as one step, or not at all.
+//! A new configuration in place of the one in force: in one step, or not at all.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::common::{SOON, Servers, ask, get, post};
 
-/// SIGHUP alone: the file is not followed.
+/// Only SIGHUP makes the host read its file; it does not watch it.
 const UNWATCHED: &str = "[policy]\nwatch = false\n";
 
 const COUNTED: &str = "[entity.\"user.count\"]\nread = \"SELECT count(*) AS users FROM users\"\nttl = \"1m\"\ntags = [\"users\"]\n";
@@ -36,7 +36,7 @@ async fn a_hangup_puts_entities_and_tokens_in_force_together() {
     let new = config(53, &format!("{COUNTED}{tokens}")).await;
     assert!(new.contains(CARD));
     host.configure(&new.replace(CARD, LARGER_CARD)).unwrap();
-    // Not one request is lost, and whoever needs no token meets nothing of the new configuration.
+    // No request is lost, and a client without a token sees nothing of the new configuration.
     host.hup().unwrap();
     eventually("the token is needed", SOON, || async {
         let answer = get(&host, "/read/user.card?id=5").await;
@@ -59,7 +59,7 @@ async fn a_hangup_puts_entities_and_tokens_in_force_together() {
     assert!(hit, "a new entity is stored as soon as it is served");
     let metrics = host.metrics().await.unwrap();
     assert!(metrics.sum_where("corral_reads_total", &[("entity", "user.count")]) >= 2.0);
-    // It can be told again, and the same is the same.
+    // Another reload of the same file changes nothing.
     host.hup().unwrap();
     until_it_says(&host, "it is the same").await;
     host.configure(&old).unwrap();
@@ -106,7 +106,7 @@ async fn what_is_wrong_or_needs_a_restart_changes_nothing_and_is_named() {
         assert_eq!(get(&host, "/read/user.count").await.status, StatusCode::NOT_FOUND, "{why}");
         assert_eq!(get(&host, "/read/user.card?id=5").await.status, StatusCode::OK, "{why}");
     }
-    // The control: without the mistake it is taken.
+    // The control: without the mistake the configuration comes into force.
     host.configure(&good).unwrap();
     host.hup().unwrap();
     until_it_says(&host, "was read again and is in force").await;
@@ -117,7 +117,7 @@ async fn what_is_wrong_or_needs_a_restart_changes_nothing_and_is_named() {
     .unwrap();
 }
 
-/// The words of a refusal are its sender's, and are logged.
+/// The text of a refusal contains the sender's words, which the log escapes.
 #[tokio::test]
 async fn a_setting_whose_name_reads_like_a_line_of_the_log_is_none_there() {
     let origin = Servers::shared().await.postgres.url();
@@ -127,7 +127,7 @@ async fn a_setting_whose_name_reads_like_a_line_of_the_log_is_none_there() {
     let settings = json!({ (format!("x\n{forged}")): 1 }).to_string();
     let answer = ask(&host, "PUT /admin/policy/settings", &[], settings).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
-    // The control: the words are in the log, within another line.
+    // The control: those words are in the log, within another line.
     until_it_says(&host, &format!("x\\n{forged}")).await;
     let log = host.log();
     assert!(!log.lines().any(|line| line.starts_with("2026-01-01T00:00:00Z")), "{log}");
@@ -214,7 +214,8 @@ async fn a_policy_that_one_goes_back_to_knows_the_entities_in_force() {
     }
 }
 
-/// The file is followed, and has another password in it. That keeps nothing else from coming into force.
+/// The host watches the file, and the file has another password. This does not keep other changes
+/// from coming into force.
 #[tokio::test]
 async fn a_password_that_was_exchanged_keeps_no_other_change_from_coming_into_force() {
     let postgres = Postgres::start().await.unwrap();
@@ -241,7 +242,7 @@ async fn a_password_that_was_exchanged_keeps_no_other_change_from_coming_into_fo
     until_it_says(&host, "[origin] needs a restart").await;
 }
 
-/// Alone it may load on every connection; beside others it leaves them some.
+/// A single entity may load on every connection; with other entities, it has to leave them some.
 #[tokio::test]
 async fn an_entity_that_is_alone_no_more_leaves_connections_to_the_other_one() {
     const SLOW: &str = "[entity.slow]\nparams = [\"id:int8\"]\n\

@@ -1,4 +1,4 @@
-//! Rows that are larger than any answer.
+//! Rows that are larger than an answer may be.
 
 use corral_tests::servers::{Host, Postgres};
 use hyper::StatusCode;
@@ -19,7 +19,7 @@ async fn of_a_row_that_is_too_large_no_more_is_held_than_shows_it() {
     assert!(most_kb < 200_000, "{most_kb} kB were held");
 }
 
-/// A tag is made of a column, so that comes beside the row.
+/// A tag is made from a column, which is sent beside the row.
 #[tokio::test]
 async fn a_column_that_a_tag_needs_is_held_no_longer_than_its_row() {
     const ENTITIES: &str = r#"
@@ -47,7 +47,7 @@ tags = ["x:{row.x}"]
     assert_eq!(problem["type"], "urn:corral:problem:answer-too-large", "{problem}");
     let most_kb = most_kb(&host);
     assert!(most_kb < 200_000, "{most_kb} kB were held");
-    // What is a row and no tag is answered and not stored.
+    // A row whose tag can't be made is answered and not stored.
     let large = get(&host, "/read/large").await;
     assert_eq!((large.status, large.body.len()), (StatusCode::OK, 3_000_008));
     assert!(large.header("cache-status").ends_with("detail=untaggable"), "{large:?}");
@@ -55,7 +55,8 @@ tags = ["x:{row.x}"]
     assert!(get(&host, "/read/small").await.is_hit());
 }
 
-/// The database is in the host, and so is its row. No JSON is made of it.
+/// SQLite runs inside the host, and so does its memory for a row. The host makes no JSON of such a
+/// row.
 #[tokio::test]
 async fn a_row_of_sqlite_that_is_too_large_is_held_as_it_is() {
     let home = tempfile::tempdir().unwrap();

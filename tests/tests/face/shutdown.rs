@@ -1,4 +1,5 @@
-//! SIGTERM: nobody new, nobody cut off in time, nothing left behind.
+//! SIGTERM: the host takes no new connections, cuts no request off that ends in time, and leaves
+//! nothing behind.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::common::{SOON, Servers, get};
 
-/// Longer than these tests take: a lease that is gone was given back, not forgotten.
+/// Longer than these tests take, so that a lease that is gone was given back and did not run out.
 const LONG_LEASE: &str = "[policy.settings]\nlease_ms = 60000\n";
 
 #[tokio::test]
@@ -26,7 +27,7 @@ async fn a_request_in_progress_is_answered_and_nobody_new_is() {
     assert_eq!(answer.json().unwrap(), json!({"id": 1, "ms": 2000}));
     assert_eq!(host.exited().await.unwrap().code(), Some(0));
     assert!(leases(23).await.is_empty());
-    // What it loaded last is there for the others.
+    // A value that it loaded last is there for other hosts.
     let other = start(23, "").await;
     assert!(get(&other, "/read/report.slow?id=1&ms=2000").await.is_hit());
 }
@@ -69,7 +70,8 @@ async fn a_host_that_is_to_end_is_avoided_before_it_refuses_anybody() {
     let mut host = start(50, "drain = \"2s\"").await;
     assert_eq!(get(&host, "/readyz").await.status, StatusCode::OK);
     host.term().unwrap();
-    // A balancer sees that, and what it sends meanwhile is served, over connections new and old.
+    // A balancer notices that, and requests that it sends meanwhile are served, over new and old
+    // connections.
     let mut served = 0;
     eventually("it is not ready", SOON, || async {
         assert_eq!(host.get("/read/user.profile?id=1").await?.status, StatusCode::OK);
@@ -115,7 +117,7 @@ async fn a_second_interrupt_cuts_off_what_the_first_one_waits_for() {
         host.interrupt().unwrap();
     };
     let (answer, ()) = tokio::join!(slow, stopping);
-    // Told so, or cut off: not waited for.
+    // A request that is refused or cut off; the host does not wait for it.
     assert!(answer.is_err() || answer.unwrap().status == StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(host.exited().await.unwrap().code(), Some(0));
     assert!(leases(52).await.is_empty());
@@ -147,7 +149,7 @@ fn address(host: &Host) -> String {
     host.url("").trim_start_matches("http://").to_owned()
 }
 
-/// The keys in the store on which somebody holds a lease.
+/// The keys in the store whose lease is held.
 async fn leases(database: u8) -> Vec<String> {
     let url = Servers::shared().await.store_url(database);
     let client = redis::Client::open(url).unwrap();

@@ -1,11 +1,12 @@
-//! Statements that `corral check` refuses, and that a host serves: it begins all the same, and says so.
+//! Statements that `corral check` refuses and a host serves anyway: the host starts, and reports
+//! them.
 
 use corral_tests::servers::{Host, Postgres, eventually};
 use hyper::StatusCode;
 
 use super::common::{SOON, get};
 
-/// What the database rejects is said once it is asked for.
+/// A statement that the database rejects is reported at its first read.
 const LOST: &str = "[entity.lost]\nread = \"SELECT n FROM nowhere\"\nttl = \"1m\"\n";
 const FINE: &str = "[entity.fine]\nread = \"SELECT 1 AS n\"\nttl = \"1m\"\n";
 const MORE: &str = "[entity.more]\nread = \"SELECT 2 AS n\"\nttl = \"1m\"\n";
@@ -23,7 +24,7 @@ async fn a_statement_that_check_refuses_is_served_and_the_log_and_readyz_say_so(
     assert_eq!(thrown(&host, "dice").await, 3, "each reader has a load of its own");
     let is_hit = async || Ok(get(&host, "/read/fine").await.is_hit().then_some(()));
     eventually("others share an answer", SOON, is_hit).await.unwrap();
-    // Another configuration that has the same entity.
+    // Another configuration with the same entity.
     let more = format!("{DICE}{MORE}");
     host.configure(&config(&more)).unwrap();
     host.hup().unwrap();
@@ -38,7 +39,7 @@ async fn a_statement_that_check_refuses_is_served_and_the_log_and_readyz_say_so(
     eventually("it is named no more", SOON, || are_named(&host, &[])).await.unwrap();
 }
 
-/// How many of three reads are no hits.
+/// How many of three reads are not hits.
 async fn thrown(host: &Host, entity: &str) -> usize {
     let mut thrown = 0;
     for _ in 0..3 {
@@ -47,7 +48,7 @@ async fn thrown(host: &Host, entity: &str) -> usize {
     thrown
 }
 
-/// Whether these entities, and no others, are those that `/readyz` names.
+/// Whether `/readyz` names exactly these entities.
 async fn are_named(host: &Host, named: &[&str]) -> anyhow::Result<Option<()>> {
     let ready = host.get("/readyz").await?.json()?;
     let reasons = ready["reasons"].to_string();

@@ -1,4 +1,5 @@
-//! What a host finds around it: variables that others set, secrets in files, a terminal, ports in use.
+//! What a host finds around it: variables that others have set, secrets in files, a terminal, ports
+//! in use.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -13,12 +14,13 @@ use super::common::{SOON, Servers, get};
 
 const ENTITY: &str = "[entity.one]\nread = \"SELECT 1 AS one\"\nttl = \"1m\"\n";
 
-/// A configuration with one entity, and no store.
+/// A configuration with one entity and without a store.
 async fn tiny() -> String {
     format!("[origin]\nurl = \"{}\"\n{ENTITY}", Servers::shared().await.postgres.url())
 }
 
-/// What Kubernetes tells every pod beside services named `corral` and `corral-admin`.
+/// The variables that Kubernetes sets in every pod beside services named `corral` and
+/// `corral-admin`.
 const INJECTED: [(&str, &str); 12] = [
     ("CORRAL_PORT", "tcp://10.0.0.7:7070"),
     ("CORRAL_SERVICE_HOST", "10.0.0.7"),
@@ -31,7 +33,7 @@ const INJECTED: [(&str, &str); 12] = [
     ("CORRAL_ADMIN_SERVICE_HOST", "fd00::7"),
     ("CORRAL_ADMIN_PORT", "udp://[fd00::7]:7071"),
     ("CORRAL_ADMIN_PORT_7071_UDP", "udp://[fd00::7]:7071"),
-    // Of `corral bench`.
+    // A variable of `corral bench`.
     ("CORRAL_BENCH_TOKEN", "not for hosts"),
 ];
 
@@ -40,10 +42,10 @@ async fn what_an_orchestrator_says_of_services_is_no_configuration() {
     let injected = INJECTED.map(|(name, value)| (name, value.to_owned())).to_vec();
     let host = Host::start_in(injected, &tiny().await).await.unwrap();
     assert_eq!(get(&host, "/read/one").await.status, StatusCode::OK);
-    // Nor for `check`, which finds at the ports of this file the host that serves there.
+    // `check` ignores them too, and finds at the ports of this file the host that serves there.
     let served = File::new(&std::fs::read_to_string(host.config_path()).unwrap());
     check(&served, &INJECTED, 0).await;
-    // The control: what looks like a value of the configuration, and is none, is refused.
+    // The control: a variable that looks like a value of the configuration and is none is refused.
     let file = File::new(&tiny().await);
     let said = check(&file, &[("CORRAL_PORT", "7070"), ("CORRAL_SERVICE", "x")], 2).await;
     assert!(said.contains("CORRAL_PORT") && said.contains("CORRAL_SERVICE"), "{said}");
@@ -84,7 +86,8 @@ async fn secrets_may_lie_in_files() {
     assert_eq!(ask("POST /invalidate", "the-read-token").await, StatusCode::FORBIDDEN);
     assert_eq!(ask("GET /metrics", "the-admin-token").await, StatusCode::OK);
 
-    // What is wrong with such a file is said by the variable's name, and nothing of what is in it.
+    // A mistake in such a file is reported by the variable's name, without any of the file's
+    // content.
     let file = File::new(&tiny().await);
     let both = [
         ("CORRAL_STORE_URL_FILE", at("store", "http://:hunter2@store")),
@@ -112,7 +115,8 @@ async fn a_terminal_gets_colours_unless_it_wants_none() {
     let listen = format!("listen = \"{}\"\n{}", taken.local_addr().unwrap(), tiny().await);
     let file = File::new(&listen);
     let said = async |no_color: &str| {
-        // `script` gives it a terminal. It logs its policy, and ends for its port is taken.
+        // `script` gives it a terminal. It logs its policy, and then ends because its port is in
+        // use.
         let program = corral().unwrap();
         let serve =
             format!("{} serve --config {}", program.get_program().display(), file.path.display());
@@ -196,7 +200,7 @@ async fn uploads_are_compiled_one_after_the_other_whatever_they_are_for() {
         tasks.count()
     };
     let upload = |number: u8, path: &'static str| {
-        // Each has a custom section of its own, so that none is known.
+        // Each has a custom section of its own, so that none was compiled before.
         let component = [&built_in[..], &[0, 3, 1, b'n', number]].concat();
         let host = &host;
         async move { super::common::ask(host, path, &[], component).await.status }
@@ -209,7 +213,7 @@ async fn uploads_are_compiled_one_after_the_other_whatever_they_are_for() {
     });
     let answers = futures_util::future::join_all(many).await;
     assert!(answers.iter().all(|status| *status == StatusCode::OK), "{answers:?}");
-    // Each compilation at once with others has a thread of its own, which waits a while for the next.
+    // Each of several compilations at once has a thread of its own, which is kept for a while.
     let after = threads();
     assert!(after < before + 6, "{before} threads, and {after} after twelve uploads at once");
 }
@@ -229,7 +233,7 @@ async fn the_demo_tells_and_logs_nothing_between_its_sentences() {
     assert!(!logged.stderr.is_empty(), "the control: what it does can be logged");
 }
 
-/// What `check` says of a file, on both outputs.
+/// What `check` prints about a file, on both streams.
 async fn check(file: &File, environment: &[(&str, &str)], code: i32) -> String {
     let mut command = corral().unwrap();
     command.args(["check", "--config"]).arg(&file.path).envs(environment.iter().copied());

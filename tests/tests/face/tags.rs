@@ -1,4 +1,5 @@
-//! Tags as people name them: what is filed under `page:%2Fhome` is removed as `page:/home`.
+//! Tags in the form in which clients know them: values tagged `page:%2Fhome` are removed by
+//! `page:/home`.
 
 use corral_tests::client::encode;
 use corral_tests::servers::Host;
@@ -27,7 +28,7 @@ tags = ["page:{path}:{day}"]
 async fn a_tag_is_removed_by_the_text_that_one_would_write() {
     let host = Servers::shared().await.host(44, PAGES).await;
     let long = "x".repeat(200);
-    // `a%3Ab` comes before `a:b`: its text is also how the store has the other one's tag.
+    // `a%3Ab` comes before `a:b`, since its text is also the stored form of the other one's tag.
     for path in
         ["/home", "\u{e9}", "a,b", long.as_str(), "a%3Ab", "a:b", "~", "%2F", "a b", "{x}", "%", ""]
     {

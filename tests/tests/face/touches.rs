@@ -1,4 +1,4 @@
-//! What a write touches by the columns of its row, as it is and as it was.
+//! What a write touches by the columns of its row, as the row is and as it was.
 
 use corral_tests::servers::Host;
 use hyper::StatusCode;
@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::common::{Servers, get, loads, post, status_parameter};
 
-/// The lists of a team are tagged by their parameter, so that an empty one is found too. The row is
-/// locked before it is read: what another writer made of it a moment ago is what it was.
+/// The lists of a team are tagged by their parameter, so that an empty list is found too. The
+/// statement locks the row before it reads it, so that the old columns include another writer's
+/// change of a moment before.
 const TEAMS: &str = r#"
 [entity."team.members"]
 params = ["team:int8"]
@@ -48,7 +49,7 @@ async fn a_row_that_moves_is_gone_from_where_it_was_and_is_where_it_is() {
     let members = |team: u32| format!("/read/team.members?team={team}");
     let size = |team: u32| format!("/read/team.size?team={team}");
     assert_eq!(json(&one, &members(31)).await, json!([{"id": 31}]));
-    // Nobody is there, and that is remembered.
+    // The list is empty, and that is stored.
     assert_eq!(json(&one, &members(5_031)).await, json!([]));
     for (team, count) in [(31, 1), (5_031, 0)] {
         assert_eq!(json(&one, &size(team)).await, json!({ "size": count }));
@@ -77,7 +78,8 @@ async fn a_row_that_was_asked_for_before_it_was_made_is_there_at_once() {
     assert_eq!(joined.json().unwrap(), json!({"rows": 1, "cache": "refreshed"}));
     let found = get(&one, profile).await;
     assert_eq!(found.json().unwrap()["name"], "Ada");
-    // The write loaded it: its key came from the returned column, its value from the parameter's type.
+    // The write loaded it. Its key came from the returned column, in the spelling of the
+    // parameter's type.
     assert_eq!(status_parameter(&found, "hit"), Some("hit"));
     assert_eq!(loads(&[&one, &two], "user.profile", Some("write-through")).await, 1.0);
     assert!(get(&one, "/read/team.size?team=5030").await.is_hit());

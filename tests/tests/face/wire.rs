@@ -1,4 +1,5 @@
-//! HTTP/1.1 by hand: requests that no client library would send, and answers read strictly.
+//! HTTP/1.1 by hand: requests that no client library would send, and answers that are read
+//! strictly.
 
 use std::io;
 
@@ -11,11 +12,11 @@ use super::common::SOON;
 /// One connection.
 pub(super) struct Wire {
     stream: TcpStream,
-    /// What was read and not yet understood.
+    /// Bytes that were read and not yet parsed.
     ahead: Vec<u8>,
 }
 
-/// One answer, as far as a machine cares.
+/// The parts of an answer that a program needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -28,11 +29,11 @@ pub(super) struct Reply {
 #[derive(Debug)]
 #[expect(dead_code, reason = "`Debug` shows what came, when a test fails")]
 pub(super) enum Broken {
-    /// The connection ended before a first byte: nobody was answered.
+    /// The connection ended before the first byte of an answer.
     Silence,
-    /// It ended in the middle of an answer.
+    /// The connection ended in the middle of an answer.
     Torn(String),
-    /// It is not HTTP.
+    /// The answer is not HTTP.
     Malformed(String),
     /// Nothing came for too long.
     Hang,
@@ -45,7 +46,8 @@ impl Wire {
         Ok(Self { stream, ahead: Vec::new() })
     }
 
-    /// Sends a request and reads its answer. A host may answer, and close, before it has read all.
+    /// Sends a request and reads its answer. A host may answer and close before it has read
+    /// everything.
     pub(super) async fn exchange(
         &mut self,
         request: &[u8],
@@ -58,8 +60,8 @@ impl Wire {
         timeout(SOON, exchange).await.unwrap_or(Err(Broken::Hang))
     }
 
-    /// Sends bytes and an end, and reads every answer to them. If they begin as a HEAD request does,
-    /// no answer has a body.
+    /// Sends bytes and an end, and reads every answer. If the bytes begin like a HEAD request, no
+    /// answer has a body.
     pub(super) async fn send_all(mut self, bytes: &[u8]) -> Result<Vec<Reply>, Broken> {
         let is_head = bytes.starts_with(b"HEAD ");
         let exchange = async {
@@ -170,7 +172,7 @@ async fn answers_are_read_strictly() {
     }
 }
 
-/// What a client makes of a server that says this.
+/// The answers that a client reads from a server that says this.
 async fn answers_of(said: &'static [u8]) -> Result<Vec<Reply>, Broken> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let wire = Wire::connect(&listener.local_addr().unwrap().to_string()).await.unwrap();

@@ -1,4 +1,5 @@
-//! What fails at the origin is one line in the log and a reason of readiness, whoever meets it and however often.
+//! A failure of the origin is one line in the log and one reason of readiness, whichever requests
+//! meet it and however often.
 
 use corral_tests::servers::{Host, Postgres};
 use hyper::StatusCode;
@@ -51,7 +52,7 @@ async fn reasons(host: &Host) -> Vec<String> {
     reasons.map(|reason| reason.as_str().unwrap().to_owned()).collect()
 }
 
-/// The only warning, which is the only reason too, and has these words.
+/// Checks that there is exactly one warning and one reason, and that both contain these words.
 async fn one(host: &Host, words: &[&str]) {
     let (warnings, reasons) = (warnings(host), reasons(host).await);
     assert_eq!((warnings.len(), reasons.len()), (1, 1), "{warnings:#?} {reasons:#?}");
@@ -74,7 +75,7 @@ async fn a_renamed_column_is_one_line_and_one_reason_for_reads_and_one_for_write
     postgres.psql("ALTER TABLE cards RENAME COLUMN name TO title").await.unwrap();
     for id in 1..=20 {
         let answer = get(&host, &format!("/read/card?id={id}")).await;
-        // The second row is remembered as one that does not exist.
+        // The second row is cached as one that does not exist.
         let expected = if id == 2 { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
         assert_eq!(answer.status, expected);
     }
@@ -128,7 +129,7 @@ async fn a_load_that_outruns_its_deadline_is_one_line_and_one_reason_with_the_ke
     one(&host, &["\"late\"", "entity.\"late\".deadline", "300ms"]).await;
 }
 
-/// Control: what a client's values break is the client's to know.
+/// The control: a constraint that a client's values break is reported to that client.
 #[tokio::test]
 async fn a_constraint_that_clients_break_is_said_once_and_is_no_reason() {
     let postgres = Postgres::start().await.unwrap();

@@ -13,7 +13,7 @@ use super::host::{Host, Terms, Way};
 use super::rows::Rows;
 use super::store::{Fault, Shared};
 
-/// What clients read and write.
+/// How many rows clients read and write.
 pub(super) const ROWS: u32 = 20;
 
 const CLIENTS: u64 = 8;
@@ -26,17 +26,17 @@ pub(super) const OLD: Terms = Terms {
     longest_deadline: Duration::from_secs(3),
 };
 
-/// Another statement, whose answers have another form.
+/// Another statement, whose answers have another form (`form`).
 pub(super) const NEW: Terms = Terms { form: 2, statement: "another", ..OLD };
 
-/// Pauses of clients, up to this.
+/// The longest pause of a client.
 pub(super) const BUSY: Duration = Duration::from_millis(10);
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 pub(super) struct Fleet {
     pub(super) store: Arc<Shared>,
     pub(super) rows: Arc<Rows>,
-    /// Hosts that may be asked.
+    /// The hosts that clients may ask, by seat (place in the fleet).
     seats: Mutex<Vec<Option<Arc<Host>>>>,
     pause_ms: AtomicU64,
     pub(super) hits: AtomicU64,
@@ -57,7 +57,7 @@ impl Fleet {
         })
     }
 
-    /// The host of a seat ends, if there is one, and another starts in its place.
+    /// Ends the host of a seat, if there is one, and starts another in its place.
     pub(super) async fn start(&self, seat: usize, terms: Terms) -> Arc<Host> {
         let before = self.seats.lock().unwrap()[seat].take();
         if let Some(before) = before {
@@ -66,7 +66,7 @@ impl Fleet {
         Host::start(&self.store, &self.rows, seat, terms).await
     }
 
-    /// A host may be asked from now on.
+    /// Lets clients ask a host from now on.
     pub(super) fn seat(&self, host: &Arc<Host>) {
         self.seats.lock().unwrap()[host.number] = Some(Arc::clone(host));
     }
@@ -86,12 +86,12 @@ impl Fleet {
         self.pause_ms.store(at_most.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Clients begin, of whose requests so many of a hundred are writes.
+    /// Starts clients; so many of a hundred of their requests are writes.
     pub(super) fn begin(self: &Arc<Self>, writes: u32) -> Vec<JoinHandle<()>> {
         (0..CLIENTS).map(|seed| tokio::spawn(client(Arc::clone(self), writes, seed))).collect()
     }
 
-    /// Clients end.
+    /// Ends the clients.
     pub(super) async fn end(&self, clients: Vec<JoinHandle<()>>) {
         self.over.store(true, Ordering::Relaxed);
         for client in clients {

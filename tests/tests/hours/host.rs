@@ -1,4 +1,4 @@
-//! One host: the real cache, over the store and the rows that all of them share.
+//! One host: the real cache over the common store and rows.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,21 +22,21 @@ use tokio::time::{Instant, sleep, timeout};
 use super::rows::{RowLoader, Rows, Writing};
 use super::store::Shared;
 
-/// A host serves from then on, though its store has not answered.
+/// A host serves after this time even if its store has not answered.
 const FIRST_BEAT: Duration = Duration::from_millis(250);
 
-/// Of reads and writes of a row.
+/// The deadline of reads and writes of a row.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// What a host is configured with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    /// What its answers say of their form.
+    /// The form of its answers.
     pub(super) form: u32,
-    /// What distinguishes its definition from another one.
+    /// What distinguishes this definition of the entity from another one.
     pub(super) statement: &'static str,
     pub(super) ttl: Duration,
-    /// The deadline of an entity that nobody reads.
+    /// The deadline of another entity, which is never read.
     pub(super) longest_deadline: Duration,
 }
 
@@ -64,7 +64,7 @@ impl Drop for Host {
 }
 
 impl Host {
-    /// Starts; returns when it would answer.
+    /// Starts; returns when it answers requests.
     pub(super) async fn start(
         store: &Arc<Shared>,
         rows: &Arc<Rows>,
@@ -91,12 +91,12 @@ impl Host {
         }));
         let began = Instant::now();
         let tasks = keep(&cache);
-        // Late or not, it serves.
+        // It serves whether the beat came in time or not.
         let _in_time = timeout(FIRST_BEAT, cache.trust().judged()).await;
         Arc::new(Self { number, terms, cache, began, rows: Arc::clone(rows), item, tasks })
     }
 
-    /// Ends as a service does: what runs may end, and it goes from the list.
+    /// Ends like a service: running work may end, and the host leaves the list of hosts.
     pub(super) async fn stop(&self) {
         while !self.cache.is_idle() {
             sleep(Duration::from_millis(1)).await;
@@ -105,7 +105,7 @@ impl Host {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 
-    /// Makes the read of a row, whenever that is wanted.
+    /// Makes the read of a row, whenever it is called.
     fn reading(&self, row: u32) -> impl Fn() -> Read + Send + Sync + 'static {
         let (rows, item) = (Arc::clone(&self.rows), Arc::clone(&self.item));
         let form = self.terms.form;
@@ -115,7 +115,7 @@ impl Host {
         }
     }
 
-    /// Reads a row; whether it was a hit. What is wrong with the answer is written down.
+    /// Reads a row; whether it was a hit. A wrong answer is recorded as a complaint.
     pub(super) async fn read(&self, row: u32) -> bool {
         let floor = self.rows.floor(self.number, row);
         let answer = match self.cache.read(self.reading(row)()).await {
@@ -134,7 +134,7 @@ impl Host {
         answer.via == Via::Store
     }
 
-    /// Writes a row; `None`: it failed, which is written down.
+    /// Writes a row; `None` if the write failed, which is recorded as a complaint.
     pub(super) async fn write(&self, row: u32, way: Way) -> Option<CacheEffect> {
         let version = Arc::default();
         let call = self.writing(row, way, Arc::clone(&version));
@@ -172,20 +172,20 @@ impl Host {
         }
     }
 
-    /// An operator's invalidation of a tag; whether it was carried out.
+    /// Invalidates a tag as an operator does; whether that was carried out.
     pub(super) async fn invalidate_tag(&self, tag: &str) -> bool {
         let tags = vec![Tag::try_new(tag).unwrap()];
         let invalidation = Invalidation { tags, ..Invalidation::default() };
         self.cache.invalidate(invalidation).await.is_ok_and(|how| how != Invalidated::Pending)
     }
 
-    /// Whether a balancer would send requests here.
+    /// Whether a balancer would send requests to it.
     fn is_ready(&self) -> bool {
         let standing = self.standing();
         standing.store == Breaker::Closed && !standing.is_new
     }
 
-    /// Waits until it is ready; how long after the host's start that was.
+    /// Waits until it is ready; returns how long after the host's start that was.
     pub(super) async fn ready(&self) -> Duration {
         while !self.is_ready() {
             sleep(Duration::from_millis(1)).await;
@@ -193,7 +193,7 @@ impl Host {
         self.began.elapsed()
     }
 
-    /// Reads a row until it is a hit; how long after the host's start that was.
+    /// Reads a row until it is a hit; returns how long after the host's start that was.
     pub(super) async fn first_hit(&self, row: u32) -> Duration {
         while !self.read(row).await {
             sleep(Duration::from_millis(1)).await;
@@ -206,7 +206,7 @@ impl Host {
     }
 }
 
-/// What runs for as long as a host does.
+/// Starts the tasks that run for as long as the host.
 fn keep(cache: &Arc<Cache>) -> Vec<JoinHandle<()>> {
     let (trusting, listing, carrying) = (Arc::clone(cache), Arc::clone(cache), Arc::clone(cache));
     vec![
@@ -216,7 +216,7 @@ fn keep(cache: &Arc<Cache>) -> Vec<JoinHandle<()>> {
     ]
 }
 
-/// The policy's, without jitter, so that a load is one that had to be.
+/// The policy's configuration, without jitter, so that every load was necessary.
 fn configured(ttl: Duration) -> Configuration {
     let terms = policy::Terms {
         negative_ttl_ms: 30_000,

@@ -1,6 +1,7 @@
-//! The store is gone for twenty minutes while a few rows are written hundreds of times a second: writes go
-//! on, what is owed is one entry for each row, it is paid in a few round trips, and nothing stale is read
-//! then. What a host says that is stopped meanwhile, real ones show (`scenario real debt`).
+//! The store is down for twenty minutes while a few rows are written hundreds of times a second.
+//! Writes go on, the debt is one entry for each row, it is paid in a few round trips, and nothing
+//! stale is read afterwards. `scenario real debt` shows with real servers what a host says that is
+//! stopped meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,21 +23,21 @@ const WRITES_A_SECOND: u32 = 300;
 /// The host that takes the writes.
 const WRITER: usize = 0;
 
-/// A read through either host for so many writes.
+/// One read through either host for so many writes.
 const READ_EVERY: u32 = 10;
 
-/// Until a host has noticed that the store is back, and paid.
+/// The time for a host to notice that the store is back, and to pay its debt.
 const SOON: Duration = Duration::from_millis(500);
 
-/// What was seen.
+/// What was seen in an outage.
 #[derive(Debug)]
 struct Seen {
-    /// Writes, by what was said of the values that they touched.
+    /// Writes, counted by the cache's effect that their answers named.
     writes: BTreeMap<String, u32>,
     most_owed: usize,
-    /// From the return of the store until nothing was owed and it was used again.
+    /// From the return of the store until nothing was owed and the store was used again.
     drained: Duration,
-    /// What the store was asked meanwhile, by both hosts.
+    /// The exchanges of both hosts with the store in that time, by operation.
     exchanges: BTreeMap<&'static str, usize>,
     stale: usize,
     complaints: Vec<String>,
@@ -67,7 +68,8 @@ impl Stage {
         }
     }
 
-    /// Writes go on for so long, and reads beside them. What was said to writers, and the most that was owed.
+    /// Writes and reads for so long. Returns the effects that writers were told, and the largest
+    /// debt.
     async fn write(&self, lasts: Duration) -> (BTreeMap<String, u32>, usize) {
         let mut turns = interval(Duration::from_secs(1) / WRITES_A_SECOND);
         let (mut requests, mut said, mut most_owed) = (JoinSet::new(), BTreeMap::new(), 0);
@@ -112,7 +114,7 @@ fn note(said: &mut BTreeMap<String, u32>, done: Option<Option<CacheEffect>>) {
     }
 }
 
-/// The store is gone for so long.
+/// Stops the store for so long.
 async fn outage(lasts: Duration, fault: Option<Fault>) -> Seen {
     let stage = Stage::set(fault).await;
     stage.store.stop();
@@ -150,7 +152,7 @@ async fn holds(lasts: Duration) {
     assert_eq!(seen.most_owed, ROWS as usize);
     assert!(seen.drained < SOON);
     assert_eq!(seen.exchanges["invalidate"], 1, "everything that is owed in one go");
-    // A beat and what goes with it, by each of two hosts; nothing that grows with rows or writes.
+    // Beats and what belongs to them, from two hosts; nothing that grows with rows or writes.
     let round_trips = |what: &&&str| !matches!(**what, "get" | "claim" | "fill" | "index");
     let trips: usize = seen.exchanges.keys().filter(round_trips).map(|k| seen.exchanges[k]).sum();
     assert!(trips <= 12, "{trips} round trips");

@@ -1,6 +1,6 @@
-//! An entity's statement changes on three hosts, one after the other, and is rolled back in the same way ten
-//! minutes later: what that costs in loads, whether anything stale is read, and from which moment on each of
-//! the hosts serves hits.
+//! An entity's statement changes on three hosts, one after the other, and is rolled back in the
+//! same way ten minutes later: what that costs in loads, whether anything stale is read, and when
+//! each host serves hits.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,19 +16,21 @@ use super::store::Fault;
 
 const HOSTS: usize = 3;
 
-/// Between two hosts of a change.
+/// The time between two hosts of a change.
 const BETWEEN: Duration = Duration::from_secs(5);
 
-/// From the end of the change to its roll-back.
+/// The time from the end of the change to its roll-back.
 const LATER: Duration = Duration::from_secs(600);
 
-/// "At once": a beat, a few exchanges and a load or two.
+/// "At once" means within a beat, a few exchanges and a load or two.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// What others have to learn first is filled a second later, and until then its host is not ready.
+/// A naming that other hosts have to learn first is filled a second later, and until then its host
+/// is not ready.
 const LEARNED: Duration = Duration::from_secs(1);
 
-/// Rows that no client asks for: one that every host reads, and from here on one for each start of a host.
+/// Rows that clients do not read: this one, which every host reads, and from here on one for each
+/// start of a host.
 const WARM: u32 = 1_000;
 const COLD: u32 = 1_001;
 
@@ -36,9 +38,10 @@ const COLD: u32 = 1_001;
 #[derive(Debug, Clone, Copy)]
 struct Moments {
     ready: Duration,
-    /// Of a row that another host of its configuration had stored, if there was one.
+    /// The first hit on a row that another host of its configuration had stored, if there was such
+    /// a host.
     warm: Duration,
-    /// Of a row that it stored itself.
+    /// The first hit on a row that it stored itself.
     cold: Duration,
 }
 
@@ -70,7 +73,7 @@ impl Story {
         Self { fleet: Fleet::new(HOSTS, fault), started: 0 }
     }
 
-    /// A host takes a seat once it is ready; when it first served hits.
+    /// Starts a host in a seat; returns when it first served hits.
     async fn start(&mut self, seat: usize, terms: Terms) -> Moments {
         let host = self.fleet.start(seat, terms).await;
         self.started += 1;
@@ -84,7 +87,7 @@ impl Story {
         Moments { ready, warm, cold }
     }
 
-    /// Every host gets a configuration, one after the other; when each first served hits.
+    /// Gives every host a configuration, one after the other; returns when each first served hits.
     async fn change(&mut self, terms: Terms) -> [Moments; HOSTS] {
         let mut moments = Vec::new();
         for seat in 0..HOSTS {
@@ -95,7 +98,7 @@ impl Story {
         moments.try_into().unwrap()
     }
 
-    /// Loads since this was asked last, of rows that clients ask for, by configuration.
+    /// The loads since the last call of the rows that clients read, by configuration.
     fn loads(&self) -> BTreeMap<u32, Count> {
         let mut loads: BTreeMap<u32, Count> = BTreeMap::new();
         for load in self.fleet.rows.take_loads().into_iter().filter(|load| load.row < ROWS) {
@@ -105,7 +108,8 @@ impl Story {
     }
 }
 
-/// Three hosts with the first configuration and everything stored once; what was seen of their start.
+/// Starts three hosts with the first configuration and stores everything once; returns the moments
+/// of their starts.
 async fn begin(story: &mut Story, terms: Terms) -> [Moments; HOSTS] {
     let first = story.start(0, terms).await;
     sleep(BETWEEN).await;
@@ -118,15 +122,15 @@ fn once_each() -> Count {
     (0..ROWS).map(|row| (row, 1)).collect()
 }
 
-/// A change and its roll-back while rows are only read and live for so long. What the roll-back cost in loads,
-/// and when its hosts served hits.
+/// A change and its roll-back while rows are only read and live for `ttl`. Returns the loads of the
+/// roll-back, and when its hosts served hits.
 async fn change_and_roll_back(ttl: Duration) -> (BTreeMap<u32, Count>, [Moments; HOSTS]) {
     let (old, new) = (Terms { ttl, ..OLD }, Terms { ttl, ..NEW });
     let mut story = Story::new(None);
     let starts = begin(&mut story, old).await;
     println!("the first host, and two more of its configuration: {starts:?}");
     assert!(starts[0].are_a_second_later(), "it begins its naming: {starts:?}");
-    assert!(starts[1..].iter().all(Moments::are_at_once), "everybody knows it: {starts:?}");
+    assert!(starts[1..].iter().all(Moments::are_at_once), "every host knows it: {starts:?}");
     assert_eq!(story.loads(), BTreeMap::from([(old.form, once_each())]));
 
     story.fleet.pause(BUSY);
@@ -134,7 +138,7 @@ async fn change_and_roll_back(ttl: Duration) -> (BTreeMap<u32, Count>, [Moments;
     let changed = story.change(new).await;
     println!("the same hosts with another configuration: {changed:?}");
     assert!(changed[0].are_a_second_later(), "it begins its naming: {changed:?}");
-    assert!(changed[1..].iter().all(Moments::are_at_once), "everybody knows it: {changed:?}");
+    assert!(changed[1..].iter().all(Moments::are_at_once), "every host knows it: {changed:?}");
     assert_eq!(story.loads(), BTreeMap::from([(new.form, once_each())]));
 
     story.fleet.pause(QUIET);
@@ -151,22 +155,24 @@ async fn change_and_roll_back(ttl: Duration) -> (BTreeMap<u32, Count>, [Moments;
 #[tokio::test(start_paused = true)]
 async fn a_change_costs_one_load_per_key_and_its_roll_back_finds_what_is_kept() {
     let (loads, back) = change_and_roll_back(OLD.ttl).await;
-    assert_eq!(loads, BTreeMap::new(), "values that nobody touched were loaded again");
+    assert_eq!(loads, BTreeMap::new(), "values without a write were loaded again");
     assert!(back.iter().all(Moments::are_at_once), "{back:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_naming_that_is_out_of_use_begins_cold_when_it_is_rolled_back_to() {
-    // A naming is in use for the longest that its values may live: ten times this.
+    // A naming is in use for as long as its values may live at most, which is ten times this.
     let (mut loads, back) = change_and_roll_back(Duration::from_secs(30)).await;
-    // The other configuration's values end by their age, and are loaded again as long as it is there.
+    // The other configuration's values end by their age, and are loaded again while that
+    // configuration is in force.
     loads.remove(&NEW.form);
     assert_eq!(loads, BTreeMap::from([(OLD.form, once_each())]));
     assert!(back[0].are_a_second_later(), "it begins its naming: {back:?}");
-    assert!(back[1..].iter().all(Moments::are_at_once), "everybody knows it: {back:?}");
+    assert!(back[1..].iter().all(Moments::are_at_once), "every host knows it: {back:?}");
 }
 
-/// The same beside writes. Stale reads, the first complaints, and the loads of everything.
+/// The same beside writes. Returns the number of stale reads, the first complaints, and the fleet
+/// with all its loads.
 async fn change_under_writes(new: Terms, fault: Option<Fault>) -> (usize, Vec<String>, Story) {
     let mut story = Story::new(fault);
     begin(&mut story, OLD).await;

@@ -1,5 +1,5 @@
-//! The origin: rows whose versions grow with every commit, every load of them written down, and what readers
-//! were answered, judged by the versions that were acknowledged before they asked.
+//! The origin: rows whose versions grow with every commit. It records every load, and judges
+//! answers by the versions that were acknowledged before their requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ pub(super) const LOAD: Duration = Duration::from_millis(20);
 /// How long a commit takes.
 const COMMIT: Duration = Duration::from_millis(1);
 
-/// Every row is of one of so many teams.
+/// Number of teams; every row belongs to one of them.
 pub(super) const TEAMS: u32 = 4;
 
 /// How many complaints are kept.
@@ -31,11 +31,11 @@ const KEPT: usize = 5;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
     pub(super) row: u32,
-    /// Of the configuration that it was loaded under.
+    /// The form of the configuration that it was loaded under.
     pub(super) form: u32,
 }
 
-/// The rows, and what was done with them.
+/// The rows, and everything that was done with them.
 #[derive(Default)]
 pub(super) struct Rows {
     book: Mutex<Book>,
@@ -43,11 +43,11 @@ pub(super) struct Rows {
 
 #[derive(Default)]
 struct Book {
-    /// One that is not here has version 1.
+    /// Rows that are missing here have version 1.
     versions: BTreeMap<u32, u64>,
-    /// The newest version of which every host has to know.
+    /// The newest version that every host has to know.
     acknowledged: BTreeMap<u32, u64>,
-    /// By host, what it alone has to know until it owes nothing.
+    /// By host and row, the version that this host alone has to know until it owes nothing.
     pending: BTreeMap<(usize, u32), u64>,
     loads: Vec<Load>,
     complaints: Vec<String>,
@@ -62,7 +62,7 @@ impl Rows {
         everywhere.max(book.pending.get(&(host, row)).copied().unwrap_or(1))
     }
 
-    /// Judges an answer by the floor of the moment when it was asked for.
+    /// Judges an answer by the floor at the moment of its request.
     pub(super) fn judge(&self, row: u32, floor: u64, body: &Json) {
         let version = body["version"].as_u64().unwrap_or(0);
         if version < floor {
@@ -86,7 +86,7 @@ impl Rows {
         *known = version.max(*known);
     }
 
-    /// A host owes nothing any more.
+    /// Notes that a host owes nothing any more.
     pub(super) fn drained(&self, host: usize) {
         let mut book = self.book.lock().unwrap();
         let paid: Vec<_> = book.pending.extract_if(.., |(of, _), _| *of == host).collect();
@@ -96,7 +96,7 @@ impl Rows {
         }
     }
 
-    /// The loads since this was asked last.
+    /// The loads since the last call.
     pub(super) fn take_loads(&self) -> Vec<Load> {
         std::mem::take(&mut self.book.lock().unwrap().loads)
     }
@@ -112,7 +112,7 @@ impl Rows {
         (book.stale, book.complaints.clone())
     }
 
-    /// Gives a row its next version, past every cache or through one.
+    /// Gives a row its next version, in the origin.
     pub(super) fn commit(&self, row: u32) -> u64 {
         let mut book = self.book.lock().unwrap();
         let version = book.versions.entry(row).or_insert(1);
@@ -148,7 +148,7 @@ impl Loader for RowLoader {
             book.loads.push(Load { row: *row, form: *form });
             book.versions.get(row).copied().unwrap_or(1)
         };
-        // What it saw when it began: the longer it takes, the older.
+        // Reads when the load begins, so a slow load has an old version.
         sleep(LOAD).await;
         let body = json!({ "version": version, "form": form }).to_string();
         let team = (row % TEAMS).to_string();
@@ -161,7 +161,7 @@ impl Loader for RowLoader {
 pub(super) struct Writing {
     pub(super) rows: Arc<Rows>,
     pub(super) row: u32,
-    /// What the commit made of the row.
+    /// The version that the commit gave the row.
     pub(super) version: Arc<Mutex<u64>>,
 }
 

@@ -1,5 +1,5 @@
-//! The store that hosts share: the one in memory, a millisecond away, which counts exchanges, refuses all of
-//! them for as long as it is told to, and knows who is alive, as Redis does.
+//! The store that hosts share: the memory store, a millisecond away. It counts exchanges, refuses
+//! all of them while it is stopped, and knows which hosts are alive, as Redis does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,21 +15,22 @@ use corral_host::store::{
 };
 use tokio::time::{Instant, sleep};
 
-/// A host is listed as alive for so long after it was heard of, and remembered for so long after that.
+/// How long a host is listed as alive after its last report, and how long it is remembered after
+/// that.
 const LISTED: Duration = Duration::from_secs(30);
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
-/// One way of an exchange.
+/// How long one way of an exchange takes.
 const LEG: Duration = Duration::from_millis(1);
 
-/// A protection that is missing, to see what it is for.
+/// A missing protection, to see what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Nobody learns of the namings of others.
+    /// Hosts do not learn of each other's namings.
     HidesNamings,
     /// Invalidations are acknowledged and not carried out.
     ForgetsInvalidations,
-    /// A mark always says that its tag was invalidated just now.
+    /// A mark always says that its tag was invalidated at this moment.
     RenewsMarks,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Shared {
     down: AtomicBool,
     exchanges: Mutex<BTreeMap<&'static str, usize>>,
     hosts: Mutex<BTreeMap<String, (HostCard, Instant)>>,
-    /// Namings that every host knows, with the floor that they had.
+    /// Namings that every host knows, each with the floor that it had then.
     known: Mutex<BTreeMap<Scope, u64>>,
 }
 
@@ -56,17 +57,17 @@ impl Shared {
         })
     }
 
-    /// From now on it refuses everything.
+    /// From now on refuses everything.
     pub(super) fn stop(&self) {
         self.down.store(true, Ordering::SeqCst);
     }
 
-    /// From now on it answers again.
+    /// From now on answers again.
     pub(super) fn start(&self) {
         self.down.store(false, Ordering::SeqCst);
     }
 
-    /// The exchanges that were answered since this was asked last, by operation.
+    /// The exchanges that were answered since the last call, by operation.
     pub(super) fn take_exchanges(&self) -> BTreeMap<&'static str, usize> {
         std::mem::take(&mut *self.exchanges.lock().unwrap())
     }
@@ -80,7 +81,7 @@ impl Shared {
         Ok(())
     }
 
-    /// A range as Redis keeps it, with the namings that every host knows.
+    /// A range as Redis keeps it, which includes the namings that every host knows.
     fn shared(&self, over: Over<Range>) -> Over<Range> {
         over.map(|mut range| {
             let known = self.known.lock().unwrap();

@@ -1,5 +1,6 @@
-//! What an invalidated tag costs: one load per key, whatever deadlines other entities have. A mark stands for
-//! twice the longest of them, and makes only loads repeat that it overlaps.
+//! What an invalidated tag costs: one load per key, whatever the deadlines of other entities. A
+//! mark lasts for twice the longest of these deadlines, but makes only those loads repeat that
+//! overlap with the invalidation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use super::store::{Fault, Shared};
 
 const ROWS: u32 = 40;
 
-/// Of each row on each host, at once.
+/// Readers of each row on each host, all at once.
 const READERS: usize = 5;
 
-/// Every row is committed anew, every tag invalidated, and then every row is read by many on two hosts: at
-/// once, and again so long after. How many loads each row cost, the first time and the second.
+/// Commits every row again, invalidates every tag, and then has every row read by many readers on
+/// two hosts: at once, and again after `later`. Returns how many loads each row cost at first and
+/// the second time.
 async fn loads_after(
     longest_deadline: Duration,
     later: Duration,
@@ -29,7 +31,7 @@ async fn loads_after(
     let terms = Terms { longest_deadline, ..OLD };
     let hosts =
         [Host::start(&store, &rows, 0, terms).await, Host::start(&store, &rows, 1, terms).await];
-    // A naming that two hosts began with at once is filled a second later.
+    // If two hosts began a naming at the same time, it is filled a second later.
     sleep(Duration::from_secs(2)).await;
     read_all(&hosts, 0..ROWS).await;
     rows.take_loads();
@@ -42,7 +44,7 @@ async fn loads_after(
     read_all(&hosts, 0..ROWS).await;
     let first = count(&rows);
     sleep(later).await;
-    // The marks stand still, and these rows carry their tags.
+    // The marks still last, and these rows carry the marked tags.
     read_all(&hosts, 0..2 * ROWS).await;
     let second = count(&rows);
     assert_eq!(rows.verdict(), (0, vec![]));

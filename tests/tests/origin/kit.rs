@@ -8,7 +8,7 @@ use corral_host::origin::{
 };
 use serde_json::Value as Json;
 
-/// Long enough for anything that is not meant to time out.
+/// Long enough for everything that should not time out.
 pub(crate) const AMPLE: Duration = Duration::from_secs(20);
 
 /// Short enough to wait for.
@@ -34,7 +34,7 @@ pub(crate) fn null(ty: &str) -> Value {
     Value::null(ty.parse().unwrap())
 }
 
-/// What a read answers.
+/// The answer of a read.
 pub(crate) async fn load(
     origin: &dyn Origin,
     read: &ReadStatement,
@@ -43,7 +43,7 @@ pub(crate) async fn load(
     load_within(origin, read, values, AMPLE).await
 }
 
-/// What a read answers by a deadline.
+/// The answer of a read that has a deadline.
 pub(crate) async fn load_within(
     origin: &dyn Origin,
     read: &ReadStatement,
@@ -64,14 +64,14 @@ pub(crate) async fn json(origin: &dyn Origin, read: &ReadStatement, values: &[Va
     serde_json::from_str(&text(origin, read, values).await).unwrap()
 }
 
-/// Runs a write and commits it; the number of rows.
+/// Runs a write and commits it; returns the number of rows.
 pub(crate) async fn commit(origin: &dyn Origin, sql: &str) -> u64 {
     let written = origin.execute(&write(sql, &[]), &[], &[], AMPLE).await.unwrap();
     written.transaction.commit().await.unwrap();
     written.rows
 }
 
-/// Names, as columns are asked for.
+/// Column names, in the form in which columns are asked for.
 pub(crate) fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
@@ -91,7 +91,7 @@ pub(crate) fn code(error: &OriginError) -> &str {
     }
 }
 
-/// Asks again and again until the answer is yes.
+/// Asks again and again until the answer is `true`.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !is_so().await {

@@ -1,5 +1,5 @@
-//! Through `PgBouncer`, which lends its connections by transaction: nothing is expected of a session,
-//! and nothing is left in one.
+//! Through `PgBouncer`, which lends its connections by transaction: the origin expects nothing of a
+//! session, and leaves nothing in it.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::kit::{
 use crate::proxy::Proxy;
 use crate::server::{Server, lent, run};
 
-/// Fewer than those who ask, so that a connection goes from one to another.
+/// Fewer than the clients, so that a connection goes from one client to another.
 const LENT: u16 = 3;
 
-/// What `PgBouncer` does with parameters that it does not know: as Debian ships it, it refuses them;
-/// told so, it drops them without a word.
+/// How `PgBouncer` treats parameters that it does not know: Debian's configuration refuses them;
+/// with this setting it drops them silently.
 const MANNERS: [&[&str]; 2] = [&[], &["ignore_startup_parameters = extra_float_digits,options"]];
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn reads_writes_queries_and_checks_go_through_while_tables_change() {
 const TABLE: &str = "CREATE TABLE t (id int8 PRIMARY KEY, n int, name text);
     INSERT INTO t SELECT i, 0, 'x' FROM generate_series(0, 99) AS i";
 
-/// Everything that a host does, in turn; what failed.
+/// Does everything that a host does, in turn; returns what failed.
 async fn work_on(origin: &PostgresOrigin, worker: i64) -> Vec<String> {
     let mut failures = Vec::new();
     let by_id = one("SELECT * FROM t WHERE id = $1", &["int8"]);
@@ -129,7 +129,8 @@ async fn a_read_can_not_write_and_a_slow_one_is_cut() {
     }
 }
 
-/// Where a session is begun, and where it is asked which database it has and whether a transaction has ended.
+/// The moments at which questions hang: when a session begins, and when it is asked which database
+/// it has and whether a transaction has ended.
 #[tokio::test]
 async fn a_question_that_hangs_is_cut_in_the_database_too() {
     let server = Server::start().await;
@@ -211,7 +212,7 @@ async fn nothing_stays_in_a_session_that_others_use_next() {
     run(&mut server.admin().await, TABLE).await;
     let origin = PostgresOrigin::connect(&pooler.url(), &OriginOptions::default()).unwrap();
     assert!(work_on(&origin, 0).await.is_empty());
-    // The next client has the same and only connection.
+    // The next client gets the same connection, the only one.
     let mut other = lent(&pooler.url()).await;
     run(&mut other, "BEGIN").await;
     let settings = "SELECT count(*) FILTER (WHERE source = 'session' AND name NOT IN
@@ -240,7 +241,7 @@ async fn statements_that_others_left_in_a_session_are_no_obstacle() {
 async fn a_pooler_is_noticed_and_its_absence_too() {
     let server = Server::shared().await;
     let kept = many("SELECT name FROM pg_prepared_statements", &[]);
-    // The one that asks is itself one of them.
+    // The session that asks is one of them itself.
     for (pooler, expected) in [(Pooler::Auto, 1), (Pooler::Transaction, 0)] {
         let options = OriginOptions { pooler, ..OriginOptions::default() };
         let origin = PostgresOrigin::connect(&server.url(), &options).unwrap();
@@ -268,7 +269,7 @@ async fn a_password_that_the_pooler_refuses_is_read_where_it_is_configured() {
 #[tokio::test]
 async fn another_server_behind_the_pooler_is_noticed_within_a_second() {
     let (first, second) = (Server::start().await, Server::standby().await);
-    // Of the same data, and in another history from now on.
+    // Both have the same data, but from now on different histories.
     run(&mut second.admin().await, "SELECT pg_promote()").await;
     let proxy = Proxy::start(first.postgres().port()).await;
     let pooler = PgBouncer::start(proxy.port(), 1, &[]).await.unwrap();
@@ -279,13 +280,13 @@ async fn another_server_behind_the_pooler_is_noticed_within_a_second() {
     proxy.point_to(second.postgres().port());
     // The host's own connections stay as they are.
     pooler.admin("RECONNECT").await.unwrap();
-    // Nothing but reads: one of them brings the news.
+    // There are only reads, and one of them notices the change.
     until("reads bring the news", async || {
         let _ = load(&origin, &read, &[]).await;
         origin.last_identity() != Some(before)
     })
     .await;
-    // And a write at once.
+    // A write works at once.
     assert_eq!(commit(&origin, "CREATE TABLE w (n int)").await, 0);
 }
 

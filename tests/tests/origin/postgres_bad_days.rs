@@ -1,4 +1,4 @@
-//! Connections that die without a word, servers that stop writing, transactions that stand in each other's way,
+//! Connections that die silently, servers that stop writing, transactions that block each other,
 //! and passwords that are exchanged.
 
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use tokio::time::sleep;
 use crate::kit::{AMPLE, SHORT, code, commit, load, load_within, one, until, value, write};
 use crate::server::{Server, connection, run};
 
-/// Connections of a pool.
+/// Connections of the pool.
 const MANY: usize = 4;
 
-/// A connection that was idle for longer is asked whether it lives.
+/// A connection that was idle for longer is tested before it is used.
 const RESTED: Duration = Duration::from_millis(1_100);
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn of_connections_that_die_in_use_one_costs_an_answer_and_the_others_none(
     open_all(&origin).await;
     way.isolate();
     let read = one("SELECT 1 AS a", &[]);
-    // It may have rested on a busy machine; then it costs nothing either.
+    // On a busy machine it may have been idle for longer; then the test costs little.
     let first = load_within(&origin, &read, &[], SHORT).await;
     assert!(first.as_ref().map_or_else(|error| code(error) == "timeout", |_| true), "{first:?}");
     let others = (0..MANY).map(|_| load(&origin, &read, &[]));
@@ -49,7 +49,7 @@ async fn of_connections_that_die_in_use_one_costs_an_answer_and_the_others_none(
     }
 }
 
-/// Answers as many reads at once as there are connections.
+/// Answers as many reads at once as the pool has connections.
 async fn open_all(origin: &PostgresOrigin) {
     let slow = one("SELECT pg_sleep(0.2)::text AS s", &[]);
     for answer in join_all((0..MANY).map(|_| load(origin, &slow, &[]))).await {
@@ -71,7 +71,7 @@ async fn a_write_leaves_a_server_that_became_read_only_for_the_one_that_took_its
     let mut admin = old.admin().await;
     run(&mut admin, "ALTER SYSTEM SET default_transaction_read_only = on").await;
     run(&mut admin, "SELECT pg_reload_conf()").await;
-    // Nobody has taken its place yet: that is no fault of the client's.
+    // No server has taken its place yet, which is not the client's fault.
     until("it does not write any more", async || {
         match origin.execute(&write(insert, &[]), &[], &[], AMPLE).await {
             Ok(_rolled_back) => false,
@@ -85,7 +85,7 @@ async fn a_write_leaves_a_server_that_became_read_only_for_the_one_that_took_its
     load(&origin, &one("SELECT 1 AS a", &[]), &[]).await.unwrap();
     way.point_to(new.postgres().port());
     assert_eq!(commit(&origin, insert).await, 1);
-    // Reads have left it, too.
+    // Reads have left the former server, too.
     let count = one("SELECT count(*)::int AS n FROM t WHERE pg_is_in_recovery() = false", &[]);
     let port = one("SELECT inet_server_port() AS port", &[]);
     assert_eq!(crate::kit::json(&origin, &port, &[]).await["port"], new.postgres().port());
@@ -115,7 +115,8 @@ async fn reads_leave_a_standby_once_the_address_leads_to_its_primary_again() {
     come_from(&origin, &primary).await;
 }
 
-/// The control: what is asked now and then, whether the address leads elsewhere, costs no connection of the reads.
+/// The control: the regular check whether the address leads elsewhere costs no connection of the
+/// reads.
 #[tokio::test]
 async fn a_connection_is_kept_while_new_ones_find_the_same_server() {
     let server = Server::shared().await;
@@ -124,7 +125,7 @@ async fn a_connection_is_kept_while_new_ones_find_the_same_server() {
     let session = one("SELECT pg_backend_pid() AS pid", &[]);
     let before = crate::kit::json(&origin, &session, &[]).await;
     let opened = way.opened();
-    until("somebody looks where the address leads", async || {
+    until("the origin looks where the address leads", async || {
         assert_eq!(crate::kit::json(&origin, &session, &[]).await, before);
         way.opened() > opened
     })
@@ -132,7 +133,7 @@ async fn a_connection_is_kept_while_new_ones_find_the_same_server() {
     assert_eq!(crate::kit::json(&origin, &session, &[]).await, before);
 }
 
-/// Reads until one is answered by this server.
+/// Reads until this server answers one.
 async fn come_from(origin: &PostgresOrigin, server: &Server) {
     let port = one("SELECT inet_server_port() AS port", &[]);
     until("reads come from the server to which the address leads", async || {
@@ -154,7 +155,8 @@ async fn a_deadlock_is_told_from_what_the_client_did_wrong() {
              RETURN 1; END $$",
     )
     .await;
-    // What begins a transaction in the middle of a message takes what stands before it along.
+    // A statement that begins a transaction in the middle of a message includes the statements
+    // before it.
     run(&mut other, "SET deadlock_timeout = '1h'").await;
     run(&mut other, "BEGIN; UPDATE t SET n = n + 1 WHERE id = 2").await;
     let origin = PostgresOrigin::connect(&url, &OriginOptions::default()).unwrap();
@@ -201,7 +203,7 @@ async fn a_password_that_was_exchanged_is_read_where_it_is_configured() {
     origin.identity().await.unwrap();
 }
 
-/// The sessions end a moment after they were told to.
+/// A session ends a moment after it was told to.
 async fn until_error(
     origin: &PostgresOrigin,
     read: &corral_host::origin::ReadStatement,

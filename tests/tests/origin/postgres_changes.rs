@@ -1,4 +1,4 @@
-//! What writes change, as a real catalogue has it.
+//! What writes change, according to a real catalogue.
 
 use corral_host::origin::{Cause, Change, Changes, Origin, PostgresOrigin, Table};
 
@@ -64,7 +64,7 @@ async fn a_write_changes_what_its_plan_modifies() {
         .await,
         "teams+-(*)"
     );
-    // Through a view, whose columns have other names: so the key may be among them.
+    // Through a view, whose columns have other names, so the key may be among them.
     assert_eq!(changed("UPDATE people SET called = 'x'", &[]).await, "orders(user_id) users(*)");
     assert_eq!(changed("SELECT 1", &[]).await, "");
     let error = origin.changes(&write("UPDATE nowhere SET a = 1", &[])).await.unwrap_err();
@@ -85,7 +85,7 @@ async fn a_view_of_the_same_name_is_not_taken_for_its_table() {
     .await;
     let origin = connect(&server.url());
     assert_eq!(changed(&origin, "UPDATE users SET id = 1", &[]).await, "inner_one.users(*)");
-    // What a rule adds is in the plan.
+    // The plan includes what a rule adds.
     assert_eq!(
         changed(&origin, "UPDATE teams SET a = 1", &[]).await,
         "inner_one.users(*) teams(*)"
@@ -106,7 +106,7 @@ async fn foreign_keys_change_rows_in_the_wake_of_a_write() {
         "orders(user_id) users(id shown)"
     );
     assert_eq!(changed(&origin, "UPDATE users SET name = 'x'", &[]).await, "users(name shown)");
-    // A key that restricts changes nothing.
+    // A foreign key that restricts changes nothing.
     assert_eq!(changed(&origin, "DELETE FROM teams", &[]).await, "teams-");
 }
 
@@ -158,7 +158,8 @@ pub(super) async fn changed(origin: &PostgresOrigin, sql: &str, params: &[&str])
     wake(&changes)
 }
 
-/// `table+` where rows appear, `-` where they disappear, `(column)` where they are updated.
+/// The changes as text: `table+` if rows appear, `-` if they disappear, `(column)` if columns are
+/// updated.
 fn wake(changes: &Changes) -> String {
     let changed = |(table, change): (&Table, &Change)| {
         let mut text = name(table);

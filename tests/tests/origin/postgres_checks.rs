@@ -1,4 +1,4 @@
-//! What `check` is told of a statement before it runs.
+//! What `check` reports of a statement before the statement runs.
 
 use corral_host::origin::{Column, ColumnType, Origin, OriginOptions, ParamType, PostgresOrigin};
 
@@ -28,7 +28,7 @@ async fn a_statement_that_means_something_by_its_declared_types_alone_is_well() 
         let (_, complaints, _) = prepared(&server.url(), sql, params).await;
         assert_eq!(complaints, Vec::<String>::new(), "{sql}");
     }
-    // And what is wrong stays wrong.
+    // A statement that is wrong stays wrong.
     let origin = PostgresOrigin::connect(&server.url(), &OriginOptions::default()).unwrap();
     origin.prepare_read(&many("SELECT $1->>'a' AS a", &["int4"])).await.unwrap_err();
 }

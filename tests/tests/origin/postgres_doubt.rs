@@ -1,4 +1,4 @@
-//! Commits whose outcome is not known, and how it becomes known.
+//! Commits with an unknown outcome, and how the outcome becomes known.
 
 use corral_host::origin::{
     CommitError, Origin, OriginError, OriginOptions, PostgresOrigin, Uncommitted, Xid,
@@ -29,7 +29,7 @@ async fn a_question_waits_for_no_write_and_no_read() {
     server.postgres().hold_commits().await.unwrap();
     let first = insert(&origin, 1).await;
     let second = insert(&origin, 2).await;
-    // Both places for writes hang in their commits, and the place for reads is taken.
+    // Both places for writes are taken by commits that hang, and the place for reads is taken too.
     let xid = first.xid.unwrap();
     let read = one("SELECT pg_sleep(60)", &[]);
     let questions = async {
@@ -78,7 +78,7 @@ async fn no_error_that_may_be_a_poolers_says_that_nothing_was_written() {
         (error("FATAL", "23505"), false),
         (error("ERROR", "57014"), true),
         (error("ERROR", "08006"), true),
-        // One that says so, from a server that does not go on.
+        // An error that says that the transaction failed, but from a server that does not go on.
         (error("ERROR", "40001"), false),
         (Vec::new(), false),
     ];
@@ -150,7 +150,7 @@ async fn what_the_database_refuses_at_commit_was_not_written_and_its_connection_
         origin.execute(&pid, &[], &["pid".to_owned()], AMPLE).await.unwrap().returned,
         before
     );
-    // Each reads what the other writes.
+    // Each of them reads what the other one writes.
     let next = write("INSERT INTO t SELECT $1 + count(*) FROM t", &["int8"]);
     let first = origin.execute(&next, &[value("int8", "100")], &[], AMPLE).await.unwrap();
     let second = origin.execute(&next, &[value("int8", "200")], &[], AMPLE).await.unwrap();
@@ -187,7 +187,7 @@ async fn how_a_transaction_ended_is_said_within_the_life_of_its_server() {
     assert_eq!(origin.has_committed(committed).await.unwrap(), Some(true));
     let rolled_back = rolled_back(&origin, 2).await;
     assert_eq!(origin.has_committed(rolled_back).await.unwrap(), Some(false));
-    // An intent carries the number alone.
+    // An intent carries only the transaction's number.
     let anonymous = Xid::from(committed.number);
     assert_eq!(origin.has_committed(anonymous).await.unwrap(), None);
 }
@@ -226,7 +226,7 @@ async fn an_id_that_a_server_gives_out_again_after_a_crash_is_not_the_one_that_w
                 .unwrap()
         })
         .await;
-        // Control: the server itself takes the one for the other.
+        // The control: the server itself takes the new transaction for the old one.
         let sql = format!("SELECT pg_xact_status('{xid}')");
         let status: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
             .fetch_one(&mut server.admin().await)
@@ -241,11 +241,11 @@ async fn an_id_that_a_server_gives_out_again_after_a_crash_is_not_the_one_that_w
 #[derive(Debug, Clone, Copy)]
 enum Crash {
     OfTheServer,
-    /// Its postmaster survives, and ends all other backends.
+    /// Of a backend: the postmaster survives, and ends all other backends.
     OfABackend,
 }
 
-/// The process that writes the log of transactions that have not committed.
+/// The process that writes the log of transactions.
 async fn log_writer(server: &Server) -> anyhow::Result<u32> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
     let mut connection = server.postgres().connect().await?;
@@ -275,7 +275,7 @@ async fn private() -> (Server, PostgresOrigin) {
     (server, origin)
 }
 
-/// An insert that is rolled back; it was open before.
+/// An insert that is rolled back, after it was seen to be open.
 async fn rolled_back(origin: &PostgresOrigin, id: i64) -> Xid {
     let written = insert(origin, id).await;
     let xid = written.xid.unwrap();
@@ -304,7 +304,7 @@ async fn insert(origin: &PostgresOrigin, id: i64) -> Uncommitted {
     origin.execute(&insert, &[value("int8", &id.to_string())], &[], AMPLE).await.unwrap()
 }
 
-/// An insert whose commit does not end in its time.
+/// An insert whose commit does not end within its time.
 async fn hanging(origin: &PostgresOrigin, id: i64) -> (Xid, CommitError) {
     let insert = write("INSERT INTO t VALUES ($1)", &["int8"]);
     let written =

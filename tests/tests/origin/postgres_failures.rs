@@ -15,7 +15,7 @@ use crate::server::{Server, run};
 async fn a_slow_read_ends_by_its_deadline_in_the_database_too() {
     let server = Server::shared().await;
     let mut admin = server.admin().await;
-    // Once with the session's deadline and once with another.
+    // Once with the session's deadline and once with another one.
     for session in [SHORT, AMPLE] {
         let origin = single(&server.url(), session);
         let pid = json(&origin, &one("SELECT pg_backend_pid() AS pid", &[]), &[]).await;
@@ -26,7 +26,7 @@ async fn a_slow_read_ends_by_its_deadline_in_the_database_too() {
         assert!(matches!(error, OriginError::Timeout(SHORT)), "{error}");
         assert!(start.elapsed() < AMPLE / 2);
         until("the statement has ended", async || running(&mut admin, &marker).await == 0).await;
-        // It was the database that ended it, so the connection is the same.
+        // The database ended it, so the connection is still the same.
         assert_eq!(json(&origin, &one("SELECT pg_backend_pid() AS pid", &[]), &[]).await, pid);
     }
 }

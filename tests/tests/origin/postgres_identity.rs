@@ -1,4 +1,4 @@
-//! Which database an origin leads to, and how it notices that it is another one.
+//! Which database an origin leads to, and how the origin notices that it leads to another one.
 
 use corral_host::origin::{Origin, OriginError, OriginOptions, PostgresOrigin};
 use serde_json::Value as Json;
@@ -13,7 +13,7 @@ async fn one_database_has_one_identity_and_another_one_on_the_same_server_anothe
     run(&mut server.admin().await, "CREATE DATABASE other").await;
     let (one, same) = (connect(&server.url()), connect(&server.url()));
     let other = connect(&database(&server, "other"));
-    assert_eq!(one.last_identity(), None, "nobody has connected yet");
+    assert_eq!(one.last_identity(), None, "it is not connected yet");
     let identity = one.identity().await.unwrap();
     assert_eq!(one.last_identity(), Some(identity));
     assert_eq!(same.identity().await.unwrap(), identity);
@@ -51,7 +51,7 @@ async fn a_standby_that_is_promoted_begins_another_timeline_and_its_connections_
 async fn a_write_says_which_database_it_is_in() {
     let server = Server::standby().await;
     let origin = connect(&server.url());
-    // Opened while it was a standby, and kept.
+    // This connection is opened while the server is a standby, and is kept.
     origin.ping().await.unwrap();
     let error = origin.execute(&crate::kit::write("CREATE TABLE t ()", &[]), &[], &[], AMPLE).await;
     assert!(error.is_err(), "it is read-only");
@@ -73,8 +73,8 @@ async fn a_connection_of_a_former_database_is_not_used_again() {
     };
     let (before, known) = (port().await, origin.last_identity());
     name.point_to(new.postgres().port());
-    assert_eq!(port().await, before, "its connection is kept, and nobody has said anything yet");
-    // The first write opens a connection, which leads elsewhere.
+    assert_eq!(port().await, before, "its connection is kept, and the change is not noticed yet");
+    // The first write opens a connection, which leads to the other server.
     commit(&origin, "SELECT 1 AS a").await;
     assert_ne!(origin.last_identity(), known);
     assert_ne!(port().await, before);
@@ -100,7 +100,7 @@ async fn a_role_that_may_not_ask_reads_and_writes_and_is_told_what_it_lacks() {
         message.contains("pg_control_system") && message.contains("grant EXECUTE"),
         "{message}"
     );
-    // With the right, connections that are opened from then on say it.
+    // With this right, connections that are opened from now on report the identity.
     let grant = "GRANT EXECUTE ON FUNCTION pg_control_system() TO low";
     run(&mut server.admin().await, grant).await;
     until("it says", async || origin.identity().await.is_ok()).await;

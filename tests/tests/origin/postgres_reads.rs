@@ -1,4 +1,4 @@
-//! Reads: rows, order, limits, and what `check` is told.
+//! Reads: rows, order, limits, and what `check` reports.
 
 use corral_host::origin::{BODY_LIMIT, Origin, OriginOptions, PostgresOrigin, connect};
 
@@ -12,7 +12,7 @@ async fn one_row_none_and_several() {
     let sql = "SELECT n FROM generate_series(1, $1) AS n ORDER BY n DESC";
     let read = one(sql, &["int4"]);
     assert!(origin.load(&read, &[value("int4", "0")], &[], AMPLE).await.unwrap().body.is_none());
-    // The first in the statement's order, of several.
+    // The first of several rows, in the statement's order.
     assert_eq!(text(&origin, &read, &[value("int4", "3")]).await, r#"{"n":3}"#);
 
     let read = many(sql, &["int4"]);
@@ -49,7 +49,7 @@ async fn statements_are_taken_as_they_come() {
 async fn an_answer_beyond_the_limit_is_refused_and_the_next_read_is_answered() {
     let server = Server::shared().await;
     let origin = single(&server.url());
-    // 100 GB, if it were read to its end.
+    // The whole answer would be 100 GB.
     let read = many("SELECT repeat('x', 100000) AS x FROM generate_series(1, 1000000)", &[]);
     assert_eq!(code(&origin.load(&read, &[], &[], AMPLE).await.unwrap_err()), "too large");
     let read = one("SELECT repeat('x', $1) AS x", &["int4"]);
@@ -65,7 +65,7 @@ async fn a_read_can_not_write() {
     let origin = origin(&url);
     run(&mut connection(&url).await, "CREATE SEQUENCE s").await;
     let sql = "SELECT nextval('s') AS n";
-    // Also where the deadline differs from the session's, and a transaction is opened for it.
+    // The same for a deadline other than the session's, for which a transaction is opened.
     for deadline in [OriginOptions::default().deadline, AMPLE] {
         let error = origin.load(&one(sql, &[]), &[], &[], deadline).await.unwrap_err();
         assert_eq!(code(&error), "25006", "{error}");

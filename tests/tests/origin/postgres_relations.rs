@@ -1,4 +1,4 @@
-//! What reads use, as a real catalogue has it.
+//! What reads use, according to a real catalogue.
 
 use corral_host::origin::{
     Columns, Footprint, Origin, OriginError, OriginOptions, PostgresOrigin, Table, Unseen, Usage,
@@ -60,7 +60,7 @@ async fn a_partition_and_a_child_count_as_the_table_at_the_top() {
     let server = Server::shared().await;
     let origin = shop(&server, "parts").await;
     assert_eq!(reads(&origin, "SELECT text FROM events", &[]).await, "events(text)");
-    // Any update may move a row out of it.
+    // Any update may move a row out of this partition.
     assert_eq!(reads(&origin, "SELECT text FROM events_2024", &[]).await, "events(*)");
     assert_eq!(reads(&origin, "SELECT state FROM capitals", &[]).await, "places(state)");
     let insert = "INSERT INTO events_2024 VALUES ('2024-02-03', 'x')";
@@ -151,7 +151,7 @@ async fn row_level_security_is_told_where_it_applies_to_the_role() {
     let (docs, used) = ("docs".to_owned(), "docs(id team) members(role team)".to_owned());
     assert_eq!(secured(&reader, "SELECT id FROM docs").await, (docs.clone(), used.clone()));
     assert_eq!(secured(&reader, "SELECT id FROM own_docs").await, (docs.clone(), used.clone()));
-    // With its owner's rights, whom the policy restricts as well.
+    // With the rights of the view's owner, to which the policy applies as well.
     assert_eq!(secured(&reader, "SELECT id FROM their_docs").await, (docs, used));
     let free = (String::new(), "docs(id)".to_owned());
     assert_eq!(secured(&reader, "SELECT id FROM all_docs").await, free);
@@ -197,7 +197,7 @@ pub(super) async fn shop(server: &Server, schema: &str) -> PostgresOrigin {
     shop_with(server, schema, "").await
 }
 
-/// The same with more in its schema.
+/// The same with `more` in its schema.
 pub(super) async fn shop_with(server: &Server, schema: &str, more: &str) -> PostgresOrigin {
     let url = server.schema(schema).await;
     run(&mut connection(&url).await, &format!("{SHOP}{more}")).await;
@@ -219,7 +219,7 @@ async fn reads(origin: &PostgresOrigin, sql: &str, params: &[&str]) -> String {
     shape(&footprint)
 }
 
-/// `table(column column)`, `(*)` for every column.
+/// The footprint as text: `table(column column)`, `(*)` for every column.
 fn shape(footprint: &Footprint) -> String {
     let used = |(table, Usage { columns, .. }): (&Table, &Usage)| {
         format!("{}({})", name(table), listed(columns))
@@ -234,7 +234,7 @@ pub(super) fn listed(columns: &Columns) -> String {
     }
 }
 
-/// Without the schema, which is the test's own.
+/// The table's name without the schema, which is the test's own.
 pub(super) fn name(table: &Table) -> String {
     if table.schema == "inner_one" { table.to_string() } else { table.name.clone() }
 }

@@ -1,4 +1,4 @@
-//! Every type on its way out and in.
+//! Every type, as a column and as a parameter.
 
 use corral_host::origin::{OriginOptions, PostgresOrigin};
 use serde_json::json;
@@ -68,7 +68,7 @@ async fn every_parameter_arrives_as_its_declared_type_with_its_value() {
     let origin = origin(&server.url());
     let big = format!("{}.{}", "9".repeat(1000), "1".repeat(1000));
     let tiny = format!("-0.{}1", "0".repeat(999));
-    // Type, text, Postgres' name of the type, and Postgres' text of the value.
+    // The type, a text, Postgres's name of the type, and Postgres's text of the value.
     let parameters = [
         ("bool", "yes", "boolean", "true"),
         ("int2", "-32768", "smallint", "-32768"),

@@ -1,4 +1,4 @@
-//! Writes: what they report, and what is left of a transaction that does not commit.
+//! Writes: what they report, and what remains of a transaction that does not commit.
 
 use corral_host::origin::{CommitError, Origin, OriginError, OriginOptions, PostgresOrigin};
 use sqlx::PgConnection;

@@ -1,5 +1,5 @@
-//! What may stand between a host and Postgres: it passes messages on, leads new connections to
-//! another server when told, and meddles with a commit.
+//! A proxy between a host and Postgres: it passes messages on, leads new connections to another
+//! server when told to, and can interfere with a commit.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,22 +13,22 @@ use tokio::task::JoinHandle;
 /// *Ready for query*, outside of a transaction.
 const READY: &[u8] = b"Z\0\0\0\x05I";
 
-/// More than a server says before a client asks anything.
+/// More than a server sends before a client's first message.
 const ROOM: usize = 16 << 10;
 
-/// What becomes of the next commit.
+/// What happens to the next commit.
 #[derive(Debug, Clone)]
 pub(crate) enum Meddling {
     /// Another statement arrives in its place: `(from, to)` in the client's text.
     Instead(&'static str, &'static str),
-    /// It is carried out, and the client is told something else; then the connection ends, or goes
-    /// on as if the server were ready.
+    /// The commit is carried out, and the client is told something else. Then the connection ends,
+    /// or goes on as if the server were ready.
     Lie { told: Vec<u8>, goes_on: bool },
-    /// It never arrives, and the client is told something else; then the connection ends.
+    /// The commit never arrives, and the client is told something else. Then the connection ends.
     Swallow { told: Vec<u8> },
 }
 
-/// A proxy; gone on drop.
+/// A proxy. It ends on drop.
 pub(crate) struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -54,7 +54,7 @@ impl Proxy {
         Self { address, shared, listening }
     }
 
-    /// Without TLS, so that messages can be read.
+    /// The URL to it, without TLS, so that messages can be read.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@{}/postgres?sslmode=disable", self.address)
     }
@@ -63,12 +63,12 @@ impl Proxy {
         self.address.port()
     }
 
-    /// New connections lead there; those that live stay where they are.
+    /// Leads new connections to this port; open ones stay where they are.
     pub(crate) fn point_to(&self, port: u16) {
         *self.shared.target.lock().unwrap() = port;
     }
 
-    /// Meddles with the next commit.
+    /// Interferes with the next commit.
     pub(crate) fn meddle(&self, meddling: Meddling) {
         *self.shared.meddling.lock().unwrap() = Some(meddling);
     }
@@ -89,7 +89,7 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     let port = *shared.target.lock().unwrap();
     if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {
         let session = Session { client, server, shared, sent: BytesMut::new(), is_begun: false };
-        // A broken connection ends here as anywhere: with both of its sides.
+        // A broken connection ends here as anywhere else, with both of its sides.
         let _ = session.run().await;
     }
 }
@@ -98,7 +98,7 @@ struct Session {
     client: TcpStream,
     server: TcpStream,
     shared: Arc<Shared>,
-    /// What the client sent and no message was made of yet.
+    /// What the client sent and is not yet split into messages.
     sent: BytesMut,
     is_begun: bool,
 }
@@ -107,8 +107,8 @@ impl Session {
     async fn run(mut self) -> io::Result<()> {
         let mut answered = BytesMut::new();
         loop {
-            // Whole messages at a time: PgBouncer takes a part of one for a broken server while it logs in, and
-            // then waits for fifteen seconds.
+            // Whole messages at a time: while PgBouncer logs in, it takes a part of a message for a
+            // sign of a broken server, and then waits for fifteen seconds.
             answered.reserve(ROOM);
             tokio::select! {
                 read = self.client.read_buf(&mut self.sent) => {
@@ -129,7 +129,7 @@ impl Session {
         }
     }
 
-    /// A whole message of the client's. The first one has no letter in front of its length.
+    /// A whole message of the client's. The first one has no letter before its length.
     fn next_message(&mut self) -> Option<Bytes> {
         let letter = usize::from(self.is_begun);
         let length = self.sent.get(letter..letter + 4)?.get_u32() as usize + letter;
@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    /// Keeps the server's answer.
+    /// Collects the server's answer.
     async fn until_ready(&mut self) -> io::Result<()> {
         let mut answer = BytesMut::new();
         while !answer.ends_with(READY) && self.server.read_buf(&mut answer).await? > 0 {}

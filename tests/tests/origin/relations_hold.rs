@@ -1,5 +1,5 @@
-//! Every write is run against every read: where an answer changes, the write's changes concern the
-//! read's footprint. Never less than what could change.
+//! Every write is run against every read: if an answer changes, the changes that the host expects
+//! of the write must concern the read's footprint.
 
 use corral_host::origin::{
     Changes, Footprint, Origin, OriginOptions, PostgresOrigin, SqliteOrigin,
@@ -206,7 +206,7 @@ async fn in_sqlite_no_write_changes_an_answer_that_it_is_not_said_to_concern() {
     tally.judge();
 }
 
-/// What was seen of all pairs.
+/// The counts over all pairs.
 struct Tally {
     reads: Vec<(&'static str, Footprint)>,
     changed: usize,
@@ -237,14 +237,14 @@ impl Tally {
         assert!(has_effect, "no read sees what {sql} does");
     }
 
-    /// That everything concerns everything would be true, and of no use.
+    /// The claim that everything concerns everything would always hold and be useless.
     fn judge(&self) {
         let Self { changed, spared, .. } = self;
         assert!(changed > &40 && spared > &100, "{changed} changed, {spared} not concerned");
     }
 }
 
-/// Each read's rows, in an order of their own.
+/// Each read's rows, sorted.
 async fn answers(other: &mut PgConnection, reads: &[&str]) -> Vec<String> {
     let mut answers = Vec::new();
     for sql in reads {

@@ -1,7 +1,7 @@
 //! Schemas that another process changes while reads go on.
 //!
-//! A read that begins under one schema and ends under another may be answered by any schema in
-//! between, and by nothing else.
+//! A read that begins under one schema and ends under another may be answered according to any
+//! schema in between, and no other.
 
 mod postgres;
 mod sqlite;
@@ -13,26 +13,26 @@ use corral_host::origin::{Fetched, Origin, ReadStatement, Value};
 
 use crate::kit::{AMPLE, many, one, until, value};
 
-/// Reads that go on at once.
+/// Reads that run at the same time.
 const READERS: usize = 4;
 
-/// Answers that are waited for before the next change, so that each schema is read.
+/// Answers before the next change, so that each schema is read.
 const ANSWERS: usize = 12;
 
-/// What every read asks for beside its rows.
+/// The columns that every read asks for beside its rows.
 const ASKED: [&str; 2] = ["v", "id"];
 
-/// One change, and what the table's only row is after it.
+/// One change, and the table's only row after it.
 struct Step {
     kind: &'static str,
     /// Statements that take effect at once.
     change: &'static str,
     row: &'static str,
-    /// The canonical text of the column `v`; none: it has none.
+    /// The canonical text of the column `v`; `None` if it has none.
     text: Option<&'static str>,
 }
 
-/// How far the changes are.
+/// How many of the changes were made.
 #[derive(Default)]
 struct Progress {
     begun: AtomicUsize,
@@ -40,7 +40,7 @@ struct Progress {
     answers: AtomicUsize,
 }
 
-/// Carries the steps out while readers ask for `SELECT * FROM t`.
+/// Makes the changes while readers ask for `SELECT * FROM t`.
 async fn play(origin: Arc<dyn Origin>, steps: &'static [Step], mut change: impl AsyncFnMut(&str)) {
     let progress = Arc::new(Progress::default());
     change(steps[0].change).await;
@@ -64,7 +64,7 @@ async fn play(origin: Arc<dyn Origin>, steps: &'static [Step], mut change: impl 
     }
 }
 
-/// Reads until there are no more changes, and judges every answer.
+/// Reads until all changes are made, and judges every answer.
 async fn read(
     origin: Arc<dyn Origin>,
     steps: &'static [Step],
@@ -98,7 +98,7 @@ async fn fetch(origin: &dyn Origin, read: &ReadStatement, asked: &[String]) -> F
     origin.load(read, &values, asked, AMPLE).await.unwrap()
 }
 
-/// Whether an answer is of the schema that a step made.
+/// Whether an answer fits the schema after a step.
 fn is_of(step: &Step, fetched: &Fetched, is_list: bool, is_asked: bool) -> bool {
     let body = fetched.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     let row = if is_list { format!("[{}]", step.row) } else { step.row.to_owned() };

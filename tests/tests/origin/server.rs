@@ -1,4 +1,5 @@
-//! The private Postgres, shared by the tests that run at the same time and ended with the last one.
+//! The private Postgres, shared by the tests that run at the same time. It ends with the last of
+//! them.
 
 use std::sync::{Arc, Weak};
 
@@ -16,7 +17,7 @@ impl Server {
         Self(Postgres::start_with(CONNECTIONS).await.unwrap())
     }
 
-    /// One that is running already, if a test has one.
+    /// The server that is running already, or a new one.
     pub(crate) async fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
         let mut shared = SHARED.lock().await;
@@ -28,7 +29,8 @@ impl Server {
         server
     }
 
-    /// One whose commits wait between `hold_commits` and `release_commits` of the inner server.
+    /// A server whose commits wait between `hold_commits` and `release_commits` of the inner
+    /// server.
     pub(crate) async fn replicated() -> Self {
         Self(Postgres::start_replicated().await.unwrap())
     }
@@ -37,7 +39,7 @@ impl Server {
         Self(Postgres::start_standby().await.unwrap())
     }
 
-    /// A standby of this one, which is one of [`Server::replicated`].
+    /// A standby of this server, which has to be one of [`Server::replicated`].
     pub(crate) async fn follower(&self) -> Self {
         Self(self.0.start_follower().await.unwrap())
     }
@@ -70,7 +72,7 @@ impl Server {
     }
 }
 
-/// A connection of the test's own, in the schema of an origin's URL.
+/// A connection for the test itself, in the schema of an origin's URL.
 pub(crate) async fn connection(url: &str) -> PgConnection {
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     options.connect().await.unwrap()

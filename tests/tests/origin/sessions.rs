@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::kit::{AMPLE, json, load, load_within, one, until, value};
 use crate::server::{Server, connection, run};
 
-/// What a session can be told to do differently.
+/// Settings of a session that a read can change.
 const SETTINGS: [(&str, &str); 7] = [
     ("timezone", "Asia/Tokyo"),
     ("search_path", "nowhere"),

@@ -12,7 +12,7 @@ use crate::kit::{
     AMPLE, SHORT, code, commit, json, many, names, null, one, text, until, value, write,
 };
 
-/// Runs until it is stopped, and looks at a table first, so that it holds a snapshot of the file.
+/// Runs until it is stopped. It reads a table first, so that it holds a snapshot of the file.
 const ENDLESS: &str =
     "WITH RECURSIVE r(n) AS (SELECT count(*) FROM t UNION ALL SELECT n + 1 FROM r)
                        SELECT max(n) AS n FROM r";
@@ -344,7 +344,7 @@ impl Shop {
         Self { origin, other, _directory: directory }
     }
 
-    /// A connection of another process, as it were.
+    /// A connection as another process would have it.
     pub(crate) fn other(&mut self) -> &mut SqliteConnection {
         &mut self.other
     }
@@ -358,7 +358,7 @@ impl Shop {
         json(&*self.origin, &read, &[]).await["n"].as_i64().unwrap()
     }
 
-    /// Whether no statement reads the file: only then can the log be emptied.
+    /// Whether no statement reads the file; only then can the log be emptied.
     async fn is_unread(&mut self) -> bool {
         self.run("INSERT INTO t VALUES (1000, '') ON CONFLICT DO UPDATE SET v = v || 'x'").await;
         let checkpoint = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -368,6 +368,6 @@ impl Shop {
 
 async fn open(url: &str) -> SqliteConnection {
     let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
-    // Locks are looked at, not waited for.
+    // With no busy timeout, a lock is reported at once.
     options.create_if_missing(true).busy_timeout(Duration::ZERO).connect().await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! A commit that breaks in the middle of writing, and a file that becomes another one.
+//! A commit that breaks in the middle of writing, and a file that is replaced by another one.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,13 +9,13 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::kit::{AMPLE, commit, json, one, until, write};
 
-/// Set in the process that may write no large files: the database that it is to write to.
+/// Set in the process that may not write large files, to the database that it has to write to.
 const LIMITED: &str = "CORRAL_TEST_OF_A_FULL_DISK";
 
 /// The limit, in blocks of 512 bytes: enough for the tables, too little for the row.
 const BLOCKS: u32 = 256;
 
-/// The test runs itself once more, in a process whose files can't grow: as on a full disk.
+/// The test runs itself once more, in a process whose files can't grow, as on a full disk.
 #[tokio::test]
 async fn a_commit_that_fails_while_it_writes_is_in_doubt_until_the_file_is_opened_again() {
     if let Some(path) = std::env::var_os(LIMITED) {
@@ -91,7 +91,7 @@ async fn a_file_that_takes_the_place_of_another_is_another_database() {
 #[tokio::test]
 async fn a_file_that_was_asked_for_its_identity_is_known_before_anybody_reads() {
     let (_directory, origin) = made().await;
-    assert_eq!(origin.last_identity(), None, "nobody has asked it yet");
+    assert_eq!(origin.last_identity(), None, "it is not asked yet");
     let identity = origin.identity().await.unwrap();
     assert_eq!(origin.last_identity(), Some(identity));
 }
@@ -104,7 +104,7 @@ async fn a_file_that_is_not_there_has_no_identity() {
     assert_eq!(origin.last_identity(), None);
 }
 
-/// A database of the test's own, and the folder that it goes with.
+/// A database for the test itself, and the folder that it lies in.
 async fn made() -> (tempfile::TempDir, SqliteOrigin) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("shop.db");

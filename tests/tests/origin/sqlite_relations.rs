@@ -1,4 +1,4 @@
-//! What reads use and writes change, as SQLite's programs show it.
+//! What reads use and writes change, according to SQLite's compiled programs.
 
 use corral_host::origin::{
     Cause, Change, Changes, Columns, Footprint, Origin, OriginOptions, SqliteOrigin, Table, Usage,
@@ -31,7 +31,7 @@ async fn a_read_uses_what_its_program_opens() {
         used("SELECT email FROM users WHERE team_id = $1", &["int8"]).await,
         "users(email id team_id)"
     );
-    // Computed when it is read, and stored.
+    // A generated column, computed when it is read, and a stored one.
     assert_eq!(used("SELECT loud FROM users", &[]).await, "users(id name)");
     assert_eq!(used("SELECT shown FROM users", &[]).await, "users(id shown)");
     assert_eq!(
@@ -129,14 +129,15 @@ fn cause(changes: &Changes, name: &str) -> Cause {
     changes.tables[&table].cause.clone()
 }
 
-/// `table(column column)`, `(*)` for every column.
+/// The footprint as text: `table(column column)`, `(*)` for every column.
 fn shape(footprint: &Footprint) -> String {
     let used =
         |(table, Usage { columns, .. }): (&Table, &Usage)| format!("{table}({})", listed(columns));
     footprint.tables.iter().map(used).collect::<Vec<_>>().join(" ")
 }
 
-/// `table+` where rows appear, `-` where they disappear, `(column)` where they are updated.
+/// The changes as text: `table+` if rows appear, `-` if they disappear, `(column)` if columns are
+/// updated.
 fn wake(changes: &Changes) -> String {
     let changed = |(table, change): (&Table, &Change)| {
         let signs = [("+", change.inserts), ("-", change.deletes)];

@@ -1,8 +1,10 @@
-//! The table of types: equal values have one text, whatever they come from, and others another.
+//! The table of types: equal values have one text, whatever their source, and different values have
+//! different texts.
 //!
-//! Which values are equal is the database's own judgement. The sources are an argument of a read, an
+//! The database itself judges which values are equal. The sources are an argument of a read, an
 //! argument of a write, a column of a row, and a column that a write returns. A run over ten
-//! thousand values a type takes minutes: `cargo test --test origin types -- --ignored --nocapture`.
+//! thousand values of each type takes minutes: `cargo test --test origin types -- --ignored
+//! --nocapture`.
 
 #![allow(clippy::print_stdout, reason = "the table is what a run is for")]
 
@@ -18,16 +20,16 @@ use futures_util::{StreamExt, stream};
 use crate::kit::{AMPLE, many, names, write};
 use draw::Draw;
 
-/// Values of each type, when they are few and when they are many.
+/// Values of each type in a short run and in a long one.
 const FEW: usize = 40;
 const MANY: usize = 10_000;
 
-/// Statements that run at once.
+/// Statements that run at the same time.
 const AT_ONCE: usize = 8;
 
-/// A column type, and the values that are drawn for it.
+/// A column type, and how its values are drawn.
 struct Case {
-    /// As the column is declared.
+    /// The column's declaration.
     column: &'static str,
     /// The type of a parameter that is compared with it.
     param: &'static str,
@@ -40,16 +42,16 @@ struct Held {
     class: i64,
 }
 
-/// What was compared.
+/// The numbers of what was compared.
 #[derive(Debug)]
 struct Compared {
     distinct: usize,
-    /// Values that a parameter can have too.
+    /// Values that a parameter can have, too.
     arguments: usize,
 }
 
-/// Compares the sources over a table `v (n, v, class)` of these values, numbered from 1, and a table
-/// `w (v)` to write to.
+/// Compares the sources over a table `v (n, v, class)` of these values, numbered from 1, and a
+/// table `w (v)` to write to.
 async fn compare(origin: &dyn Origin, case: &Case, held: &[Held]) -> Compared {
     let rows = columns(origin).await;
     let returned = returned(origin).await;
@@ -72,7 +74,8 @@ async fn compare(origin: &dyn Origin, case: &Case, held: &[Held]) -> Compared {
     Compared { distinct: text_of.len(), arguments }
 }
 
-/// Compares an argument with the column that holds it; false: no parameter has this value.
+/// Compares an argument with the column that holds its value; `false` if no parameter can have this
+/// value.
 async fn argument(
     origin: &dyn Origin,
     case: &Case,
@@ -89,7 +92,7 @@ async fn argument(
     let values = [Value::from(i64::try_from(number).unwrap()), value.clone()];
     let read = many(&found, &["int8", param]);
     let fetched = match origin.load(&read, &values, &names(&["v"]), AMPLE).await {
-        // The database would round it.
+        // A parameter that the database would round is rejected.
         Err(OriginError::Rejected { .. }) => return false,
         fetched => fetched.unwrap(),
     };
@@ -107,7 +110,7 @@ async fn argument(
 }
 
 impl Case {
-    /// A parameter, as the column's type where it would not be compared with it.
+    /// The parameter, cast to the column's type if the two could not be compared otherwise.
     fn compared(&self, param: &str) -> String {
         match self.column {
             "color" | "color[]" => format!("{param}::{}", self.column),

@@ -67,7 +67,7 @@ proptest! {
     }
 }
 
-/// Texts that are near enough to each other to be confused.
+/// Texts that are similar enough to be confused.
 fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
     let text = prop_oneof![Just(None), "[a\",\\[\\]nul\\\\]{0,4}".prop_map(Some)];
     proptest::collection::vec(text, 0..3)

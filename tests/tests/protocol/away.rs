@@ -1,4 +1,4 @@
-//! An origin that does not answer, and readers who may have a stale value meanwhile.
+//! An origin that does not answer, and readers that may have a stale value meanwhile.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::host::{Host, version};
 use super::truth::Ending;
 use super::world::{Terms, World, soon, until};
 
-/// A deadline that no test waits for.
+/// A deadline so long that no test waits for it.
 const LONG: Duration = Duration::from_secs(60);
 
 fn tolerant() -> Terms {
     Terms { stale_if_error: Duration::from_secs(60), deadline: LONG, ..Terms::default() }
 }
 
-/// A host with a stale value at hand, whose last load failed because the origin was away.
+/// A host with a stale value at hand, whose last load failed because the origin did not answer.
 async fn away(world: &World) -> Host {
     let host = world.host().await;
     world.plant(7, -1_000).await;
@@ -30,7 +30,7 @@ async fn away(world: &World) -> Host {
 async fn while_loads_fail_a_stale_value_is_answered_and_no_load_is_waited_for() {
     let world = World::new(tolerant());
     let host = away(&world).await;
-    // Whoever waits for one of these waits for a minute.
+    // A reader that waits for one of these loads waits for a minute.
     world.truth.end_with(Ending::Never);
     soon("a probe", async {
         while world.truth.loads() < 2 {
@@ -59,7 +59,8 @@ async fn a_probe_that_is_answered_fills_and_closes_the_breaker() {
     assert_eq!((host.read().await, world.stored().await), (1, Some(1)));
 }
 
-/// Control: who may have nothing stale asks the origin, and so notices at once that it is back.
+/// Control: a reader that may not have a stale value asks the origin, and so notices at once that
+/// it is back.
 #[tokio::test]
 async fn while_loads_fail_a_reader_without_a_stale_value_asks_the_origin() {
     let world = World::new(Terms { stale_if_error: Duration::ZERO, ..tolerant() });
@@ -92,7 +93,8 @@ async fn while_loads_fail_who_asks_for_a_fresh_value_gets_no_stale_one_without_a
     assert_eq!(version(&host.spawn_bypass().await.unwrap().unwrap()), 1);
 }
 
-/// The flight's time is that of who began it, and its next round would load for longer than the other has left.
+/// The flight's time is that of the reader that began it, and its next round would load for longer
+/// than the time that the other reader has left.
 #[tokio::test]
 async fn who_joins_a_load_that_never_ends_has_the_stale_value_by_the_deadline() {
     let deadline = Duration::from_millis(500);
@@ -109,7 +111,7 @@ async fn who_joins_a_load_that_never_ends_has_the_stale_value_by_the_deadline() 
     }
 }
 
-/// Control: without a value that may be answered then, it is too late for each of them.
+/// Control: without a value that may be answered then, both get no answer in time.
 #[tokio::test]
 async fn who_joins_a_load_that_never_ends_without_a_stale_value_has_no_answer() {
     let deadline = Duration::from_millis(500);
@@ -182,7 +184,7 @@ async fn readers_of_a_load_that_outlasts_them_have_the_stale_value() {
     assert_eq!((world.stored().await, world.truth.loads()), (Some(1), 1));
 }
 
-/// Control: without a limit of its own the load ends with its readers.
+/// Control: without a limit of its own, a load ends with its readers.
 #[tokio::test]
 async fn a_load_without_a_limit_of_its_own_ends_with_its_readers() {
     let world = World::new(Terms { load_limit: Duration::ZERO, ..impatient() });

@@ -8,7 +8,7 @@ use super::host::version;
 use super::truth::Ending;
 use super::world::{Terms, World, soon};
 
-/// A lease so long that who does not get it back is noticed.
+/// A lease so long that a test notices if it is not given back.
 const LONG_LEASE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_refresh_that_fails_leaves_the_stale_value_in_place() {
     host.until_idle().await;
     assert_eq!((world.truth.loads(), world.stored().await), (1, Some(7)));
     world.truth.end_with(Ending::Row);
-    // The next refresh waits for its pause.
+    // The next refresh begins after a pause.
     soon("a refresh that succeeds", async {
         while host.read().await == 7 {
             host.until_idle().await;
@@ -135,6 +135,7 @@ async fn a_refresh_that_fails_is_not_tried_again_by_the_next_reader() {
         assert_eq!(host.read().await, 7);
         host.until_idle().await;
     }
-    // Each pause is twice as long as the one before: a machine that hangs for seconds makes a few more.
+    // Each pause is twice as long as the one before; on a machine that hangs for seconds there are
+    // a few more loads.
     assert!(world.truth.loads() < 8, "{} loads for 200 readers", world.truth.loads());
 }

@@ -1,4 +1,4 @@
-//! One host, as a test uses it.
+//! One host, for use in a test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,13 +21,13 @@ use super::scripted::Scripted;
 use super::truth::{Lane, Writes};
 use super::world::until;
 
-/// The clock by which trust is measured. Here trust ends by a failure and never by its time, which a busy
-/// machine, or a panic whose trace is written, may take.
+/// The clock by which trust is measured. It stands still, so that trust ends only by a failure and
+/// never by time that a busy machine takes, or a panic whose trace is written.
 #[derive(Default)]
 pub(super) struct Stopped(AtomicU64);
 
 impl Stopped {
-    /// So much time passes at once.
+    /// Lets so much time pass at once.
     pub(super) fn pass(&self, time: Duration) {
         self.0.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
     }
@@ -65,7 +65,7 @@ impl Host {
         self.lane.clone().reading(&self.definition).bypassing(bypass)
     }
 
-    /// A read, not yet begun.
+    /// A read that is not begun yet.
     pub(super) fn reading(
         &self,
     ) -> impl Future<Output = Result<Answer, ReadError>> + Send + 'static {
@@ -78,7 +78,7 @@ impl Host {
         tokio::spawn(self.reading())
     }
 
-    /// A read by a caller that wants a value loaded after it asked.
+    /// A read by a caller that wants a value loaded after its request.
     pub(super) fn spawn_bypass(&self) -> Reading {
         let (cache, read) = (Arc::clone(&self.cache), self.request(true));
         tokio::spawn(async move { cache.read(read).await })
@@ -89,7 +89,7 @@ impl Host {
         version(&self.reading().await.unwrap())
     }
 
-    /// A read that joins a flight in progress: returns once it has.
+    /// A read that joins a flight in progress; returns once it has joined.
     pub(super) async fn join(&self) -> Reading {
         let before = self.coalesced();
         let reading = self.spawn_read();
@@ -102,7 +102,7 @@ impl Host {
         self.writing(write).await
     }
 
-    /// A write, not yet begun.
+    /// A write that is not begun yet.
     pub(super) fn writing(
         &self,
         write: &str,
@@ -127,7 +127,7 @@ impl Host {
         async move { cache.write(call).await }
     }
 
-    /// Puts a policy of other settings in force.
+    /// Puts a policy with other settings in force.
     pub(super) fn exchange(&self, policy: Arc<dyn Policy>) {
         let newer = declared::configuration(vec![], json!({ "newer": true }));
         self.slot.activate_native(named(policy, newer));
@@ -139,7 +139,7 @@ impl Host {
         self.cache.invalidate(invalidation).await.unwrap()
     }
 
-    /// How often the policy was asked.
+    /// How often the policy was called.
     pub(super) fn decisions(&self) -> u64 {
         self.slot.calls().each().map(|(_function, _result, total)| total).sum()
     }
@@ -149,7 +149,7 @@ impl Host {
         self.metric("corral_coalesced_total")
     }
 
-    /// Claims that met a lease of somebody else's.
+    /// Claims that met another holder's lease.
     pub(super) fn held(&self) -> u64 {
         self.metric("corral_lease_total{result=\"held\"}")
     }
@@ -171,7 +171,7 @@ impl Host {
         until("the store to be distrusted", || self.standing().0 != Breaker::Closed).await;
     }
 
-    /// The breaker, and how many invalidations are owed.
+    /// The breaker's state, and how many invalidations are owed.
     pub(super) fn standing(&self) -> (Breaker, usize) {
         let standing = self.cache.standing();
         (standing.store, standing.owed)
@@ -184,7 +184,7 @@ impl Host {
     }
 }
 
-/// The version in an answer; 0: there is no row.
+/// The version in an answer; 0 if there is no row.
 pub(super) fn version(answer: &Answer) -> u64 {
     version_of(answer.body.as_deref())
 }
@@ -204,7 +204,7 @@ pub(super) async fn versions(readings: Vec<Reading>) -> Vec<u64> {
     versions
 }
 
-/// The caller of a read goes away.
+/// Ends the caller of a read.
 pub(super) async fn go_away(reading: Reading) {
     reading.abort();
     assert!(reading.await.is_err_and(|end| end.is_cancelled()));

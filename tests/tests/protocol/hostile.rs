@@ -1,4 +1,4 @@
-//! Policies that trap, lie and turn in circles: they cost hit ratio, never a right answer.
+//! Policies that trap, lie and turn in circles: they cost hit ratio, but never a right answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ type Step = dyn Fn(Turn, Event) -> Result<Turn, Trap> + Send + Sync;
 type Naming = dyn Fn(Plan) -> Result<Result<Plan, Refusal>, Trap> + Send + Sync;
 type Touching = dyn Fn() -> Result<Vec<Target>, Trap> + Send + Sync;
 
-/// The default policy, with answers exchanged for others.
+/// The default policy with replaced answers.
 pub(super) struct Fickle {
     pub(super) native: Native,
     pub(super) step: Option<Box<Step>>,
@@ -33,7 +33,7 @@ impl Fickle {
         Self { native, step: None, plan: None, invalidate: None }
     }
 
-    /// Exchanges the action of every step.
+    /// Replaces the action of every step.
     fn acting(
         native: Native,
         action: impl Fn(Action, Event) -> Action + Send + Sync + 'static,
@@ -108,7 +108,7 @@ async fn a_policy_that_traps_in_the_middle_of_a_flight_gives_its_lease_back() {
         let host = world.host_with(Arc::new(policy)).await;
         crowds_read_every_write(&world, &host).await;
         host.until_idle().await;
-        // Another host meets no lease that would keep it for a minute.
+        // Another host finds no lease that would keep it waiting for a minute.
         assert_eq!(world.host().await.read().await, host.read().await, "{stop:?}");
     }
 }
@@ -133,7 +133,7 @@ async fn a_policy_that_answers_at_random_is_harmless() {
         let host = world
             .host_with(Fickle::acting(world.native(), move |action, _| {
                 let mut dice = dice.lock().unwrap();
-                // Half of the time it behaves, so that every stage of a flight is reached.
+                // It behaves well half of the time, so that flights reach every stage.
                 if dice.random_bool(0.5) {
                     action
                 } else {
@@ -264,7 +264,7 @@ fn every_action() -> Vec<Action> {
     ]
 }
 
-/// Readers, writes in between: each reads what was acknowledged before it began, and in time.
+/// Readers, with writes in between: each reads what was acknowledged before it began, and in time.
 async fn crowds_read_every_write(world: &World, host: &Host) {
     for _ in 0..3 {
         let readings = (0..4).map(|_| host.spawn_read()).collect();

@@ -1,4 +1,4 @@
-//! Race K within one process: what ends an answer of the near cache, and what it costs.
+//! Race K within one process: what removes an answer from the near cache, and what that costs.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::host::version;
 use super::scripted::Op;
 use super::world::{Terms, World, soon};
 
-/// Far beyond the end of any test: nothing here ends by itself.
+/// Far longer than any test, so that nothing here ends by its time.
 const LONG: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn an_answer_that_word_of_a_change_has_overtaken_is_not_kept() {
     reader.store.called(Op::Answer, 1).await;
     writer.write("put").await.unwrap();
     answer.release();
-    // It began before the write was acknowledged, so the old version is right.
+    // It began before the acknowledgement of the write, so the old version is right.
     assert_eq!(version(&soon("the read", reading).await.unwrap().unwrap()), 1);
     assert_eq!(reader.read().await, 2);
 }
@@ -111,7 +111,8 @@ async fn while_the_store_is_not_trusted_nothing_is_answered_from_it() {
     world.plant(1, 60_000).await;
     host.read().await;
     host.store.stop();
-    // Another host writes, and this one can't hear of it; a beat that fails says that it can't.
+    // Another host writes, which is not reported to this host. A failed beat tells it that reports
+    // may be missing.
     host.until_distrusted().await;
     other.write("put").await.unwrap();
     assert_ne!(host.reading().await.unwrap().via, Via::Near);

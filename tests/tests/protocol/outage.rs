@@ -1,4 +1,4 @@
-//! A store that is gone, and what must happen before it is trusted again.
+//! A store that is down, and what must happen before it is trusted again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ async fn without_its_store_a_host_loads_a_key_once_at_a_time() {
     let answer = first.await.unwrap().unwrap();
     assert_eq!((version(&answer), answer.via), (1, Via::Uncached(Why::StoreUnavailable)));
     assert!(versions(crowd).await.iter().all(|version| *version == 1));
-    // The crowd came during a load that nothing proves unspoilt: it shares the next.
+    // The crowd came during a load that can't be proven current, so it shares the next load.
     assert_eq!((world.truth.loads(), host.lane.most_at_once()), (2, 1));
 }
 
@@ -48,8 +48,8 @@ async fn a_store_that_failed_once_is_left_alone_until_a_beat_is_answered() {
     assert_eq!((host.read().await, world.stored().await), (1, Some(1)));
 }
 
-/// A write is acknowledged as pending while the store is away; then the store comes back. The
-/// version that was acknowledged and the oldest that was read from then on.
+/// A write is acknowledged as pending while the store is down; then the store comes back. Returns
+/// the version that was acknowledged and the oldest version that was read after that.
 async fn read_after_an_outage(world: &World, host: &Host) -> (u64, u64) {
     assert_eq!(host.read().await, 1);
     host.store.stop();
@@ -85,7 +85,7 @@ async fn what_is_paid_too_late_after_its_beat_is_owed_still() {
     let (paid, before) = (host.store.hold(Op::Invalidate), host.store.calls(Op::Invalidate));
     host.store.start();
     host.store.called(Op::Invalidate, before + 1).await;
-    // Longer than a beat counts: the node may have been replaced meanwhile.
+    // Longer than a beat counts, so the node may have been replaced meanwhile.
     host.clock.pass(Duration::from_millis(1_100));
     paid.release();
     host.store.called(Op::Invalidate, before + 2).await;

@@ -1,4 +1,5 @@
-//! A store that fails, hangs and forgets on command, over one that does not. Each host has its own.
+//! A store that fails, hangs and forgets on command, over a store that does not. Each host has its
+//! own.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +22,7 @@ use super::world::soon;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Op {
     Get,
-    /// The answer to a tracked get, on its way.
+    /// The answer to a tracked get, while it is on its way.
     Answer,
     Claim,
     Fill,
@@ -52,7 +53,7 @@ pub(super) struct Scripted {
     memory: Arc<MemoryStore>,
     fault: Option<Fault>,
     down: AtomicBool,
-    /// Fills are answered over another link than everything else.
+    /// Whether fills are answered over another link than everything else.
     fills_elsewhere: AtomicBool,
     /// How far this host's estimate of the store's clock was set back.
     behind_ms: AtomicU64,
@@ -63,10 +64,10 @@ pub(super) struct Scripted {
     invalidated: Mutex<HashSet<Tag>>,
 }
 
-/// What a host filled, or tried to.
+/// What a host filled or tried to fill.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fills {
-    /// With a token that no claim was granted for.
+    /// Fills with a token for which no claim was granted.
     pub(super) unleased: usize,
     /// The longest time for which a value was to be kept.
     pub(super) longest_ms: u64,
@@ -88,7 +89,7 @@ impl Scripted {
         })
     }
 
-    /// From now on this host takes the store's clock to be so far behind.
+    /// From now on this host's estimate of the store's clock is so far behind.
     pub(super) fn set_clock_back(&self, by: Duration) {
         self.behind_ms.store(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
@@ -108,26 +109,27 @@ impl Scripted {
         self.down.store(false, Ordering::SeqCst);
     }
 
-    /// The next call of `op` that nobody holds yet waits, before it is carried out.
+    /// Holds the next call of `op` that is not held yet, before it is carried out.
     pub(super) fn hold(&self, op: Op) -> Held {
         let (held, released) = Held::new();
         self.held.lock().unwrap().entry(op).or_default().push_back(released);
         held
     }
 
-    /// How often `op` was called, calls that are held included.
+    /// How often `op` was called, including calls that are held.
     pub(super) fn calls(&self, op: Op) -> usize {
         self.calls.borrow().get(&op).copied().unwrap_or(0)
     }
 
-    /// How often anything was called for a read or a write: beats come by themselves.
+    /// How many calls were made for reads and writes; beats, which come by themselves, are not
+    /// counted.
     pub(super) fn all_calls(&self) -> usize {
         let calls = self.calls.borrow();
         let asked = calls.iter().filter(|(op, _)| !matches!(op, Op::Beat | Op::Publish));
         asked.map(|(_op, times)| times).sum()
     }
 
-    /// Waits until `op` was called so often.
+    /// Waits until `op` was called `times` times.
     pub(super) async fn called(&self, op: Op, times: usize) {
         let mut calls = self.calls.subscribe();
         let enough = |calls: &HashMap<Op, usize>| calls.get(&op).copied().unwrap_or(0) >= times;
@@ -138,7 +140,7 @@ impl Scripted {
         *self.fills.lock().unwrap()
     }
 
-    /// How many tags it was asked to invalidate while it answered.
+    /// How many tags it was asked to invalidate while it answered calls.
     pub(super) fn invalidated_tags(&self) -> usize {
         self.invalidated.lock().unwrap().len()
     }
@@ -147,7 +149,7 @@ impl Scripted {
         let held = self.held.lock().unwrap().get_mut(&op).and_then(VecDeque::pop_front);
         self.calls.send_modify(|calls| *calls.entry(op).or_default() += 1);
         if let Some(released) = held {
-            // A dropped hold releases too.
+            // Dropping the hold releases the call too.
             let _released = released.await;
         }
         if self.down.load(Ordering::SeqCst) {
@@ -336,7 +338,7 @@ impl Store for Scripted {
     }
 }
 
-/// Takes the lease, whoever has it.
+/// Takes the lease, even from a holder.
 pub(super) async fn seize(store: &MemoryStore, name: &Name, token: Token, lease: Duration) {
     let claim = Claim { name, token, lease, seen_ms: 0, mode: Mode::TakeOver };
     store.claim(claim).await.unwrap();

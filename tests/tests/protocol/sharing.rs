@@ -1,4 +1,4 @@
-//! Who may share an answer: nobody is answered with a value older than a write that was
+//! Which reads may share an answer: no read is answered with a value older than a write that was
 //! acknowledged before the read began.
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn who_joined_before_the_load_began_shares_it_though_its_fill_was_rejected
 }
 
 /// A write is acknowledged while a load of the version before it runs; then a reader joins that
-/// load. The version that was acknowledged and the one that the reader gets.
+/// load. Returns the version that was acknowledged and the version that the reader gets.
 async fn joined_after_a_write(world: &World, loading: &Host, writing: &Host) -> (u64, u64) {
     let load = world.truth.hold_load();
     let early = loading.spawn_read();
@@ -38,7 +38,7 @@ async fn joined_after_a_write(world: &World, loading: &Host, writing: &Host) -> 
     writing.write("put").await.unwrap();
     let late = loading.join().await;
     load.release();
-    // It began before the write: either version is right.
+    // This read began before the write, so either version is right.
     assert_eq!(versions(vec![early]).await, [1]);
     (2, versions(vec![late]).await[0])
 }
@@ -155,8 +155,8 @@ async fn who_asks_for_a_fresh_load_does_not_share_one_that_began_before() {
     let load = world.truth.hold_load();
     let early = host.spawn_read();
     world.truth.begun(1).await;
-    // A commit that no cache hears of: what `no-cache` is for. The clock moves on, so that the
-    // load's beginning and the question have different times.
+    // A commit that is not reported to the cache, which is what `no-cache` is for. The clock moves
+    // on, so that the beginnings of the load and of the request have different times.
     world.truth.commit();
     world.pass(Duration::from_millis(2)).await;
     let before = host.coalesced();
@@ -184,8 +184,8 @@ async fn who_asked_for_a_fresh_load_before_the_clock_was_set_back_is_answered_by
     assert_eq!(host.store.calls(Op::Claim), 2);
 }
 
-/// A reader that joins while the load runs, before a fill that is answered in the way `prepare` says; how it
-/// is answered.
+/// A reader that joins while the load runs, before a fill that `prepare` arranges; returns the way
+/// in which it is answered.
 async fn late(prepare: impl FnOnce(&Host)) -> Via {
     let world = World::default();
     let host = world.host().await;
@@ -202,7 +202,7 @@ async fn late(prepare: impl FnOnce(&Host)) -> Via {
 #[tokio::test]
 async fn who_joins_late_shares_a_fill_that_the_node_of_the_claim_accepted_and_no_other() {
     assert_eq!(late(|_| {}).await, Via::Loaded { stale: false });
-    // The node that answers may be another one than before, whose snapshot had the lease: the late reader
-    // looks for itself.
+    // The node that answers may be a replaced one whose snapshot had the lease, so the late reader
+    // looks again itself.
     assert_eq!(late(|host| host.store.fill_elsewhere()).await, Via::Store);
 }

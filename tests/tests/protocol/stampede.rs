@@ -48,7 +48,7 @@ async fn a_crowd_of_a_stale_value_is_answered_at_once_and_costs_one_refresh() {
     let hosts = [world.host().await, world.host().await];
     let load = world.truth.hold_load();
     let crowd = hosts.iter().flat_map(|host| (0..CROWD).map(|_| host.spawn_read())).collect();
-    // Answered while the refresh still runs.
+    // They were answered while the refresh still ran.
     assert!(versions(crowd).await.iter().all(|version| *version == 0));
     world.truth.begun(1).await;
     load.release();
@@ -149,7 +149,7 @@ async fn a_refresh_that_finds_the_lease_held_leaves_no_reader_without_an_answer(
     world.plant(0, -1_000).await;
     let host = world.host().await;
     // On this runtime nothing else runs until the test waits: the refresh has not begun when the
-    // value goes, the lease is taken, and a reader joins it.
+    // value is removed, the lease is taken, and a reader joins the refresh.
     let stale = host.reading().now_or_never().unwrap().unwrap();
     assert_eq!(stale.via, Via::Stale);
     let token = world.take_lease(Duration::from_secs(3_600)).await;
@@ -175,7 +175,7 @@ async fn a_reader_that_joins_late_outlives_the_deadline_of_the_first() {
     let late = host.join().await;
     load.release();
     host.store.called(Op::Fill, 1).await;
-    // The fill is cut off by the first reader's deadline; the late one has a second left.
+    // The first reader's deadline cuts the fill off; the late reader has a second left.
     assert!(first.await.unwrap().is_err());
     assert_eq!(versions(vec![late]).await, [1]);
     drop(fill);

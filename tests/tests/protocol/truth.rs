@@ -18,10 +18,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::world::soon;
 
-/// There is one origin, always the same.
+/// The identity of the only origin.
 const IDENTITY: OriginIdentity = OriginIdentity { database: [1; 16], timeline: 1 };
 
-/// What every load ends with.
+/// How every load ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Ending {
     /// The row as it was when the load began.
@@ -34,7 +34,7 @@ pub(super) enum Ending {
     Never,
 }
 
-/// The row, and who reads it.
+/// The row, and the loads that read it.
 pub(super) struct Truth {
     row: Mutex<Row>,
     ending: Mutex<Ending>,
@@ -48,7 +48,7 @@ struct Row {
     team: &'static str,
 }
 
-/// Something that waits until this is released or dropped.
+/// A load, a call or a commit that waits until this is released or dropped.
 pub(super) struct Held(oneshot::Sender<()>);
 
 impl Held {
@@ -58,7 +58,7 @@ impl Held {
     }
 
     pub(super) fn release(self) {
-        // Whoever waited may have gone away.
+        // The task that waited may have ended.
         let _gone = self.0.send(());
     }
 }
@@ -78,7 +78,7 @@ impl Truth {
         })
     }
 
-    /// A commit past every cache.
+    /// Commits a new version without any cache.
     pub(super) fn commit(&self) -> u64 {
         let mut row = self.row.lock().unwrap();
         row.version += 1;
@@ -89,7 +89,7 @@ impl Truth {
         *self.ending.lock().unwrap() = ending;
     }
 
-    /// The next load that nobody holds yet waits, after it has read the row.
+    /// Holds the next load that is not held yet, after it has read the row.
     pub(super) fn hold_load(&self) -> Held {
         let (held, released) = Held::new();
         self.held.lock().unwrap().push_back(released);
@@ -112,7 +112,7 @@ impl Truth {
         let held = self.held.lock().unwrap().pop_front();
         self.begun.send_modify(|begun| *begun += 1);
         if let Some(released) = held {
-            // A dropped hold releases too.
+            // Dropping the hold releases the load too.
             let _released = released.await;
         }
         let ending = *self.ending.lock().unwrap();
@@ -139,7 +139,7 @@ impl Row {
         json!({ "version": self.version, "team": self.team }).to_string().into()
     }
 
-    /// The canonical texts of these columns.
+    /// The canonical texts of these columns in the row.
     fn texts(&self, columns: &[String]) -> Vec<Option<String>> {
         let text = |column: &String| match column.as_str() {
             "version" => Some(self.version.to_string()),
@@ -150,7 +150,7 @@ impl Row {
     }
 }
 
-/// One host's way to the origin: it counts how many of its loads run at once.
+/// One host's way to the origin (its lane), which counts how many of its loads run at once.
 pub(super) struct Lane {
     pub(super) truth: Arc<Truth>,
     running: AtomicUsize,
@@ -171,12 +171,12 @@ impl Lane {
         Arc::new(Self { truth: Arc::clone(truth), running, most })
     }
 
-    /// The read that it loads.
+    /// The read of the item, over this lane.
     pub(super) fn reading(self: Arc<Self>, definition: &Arc<Definition>) -> Read {
         Read::new(Arc::clone(definition), vec![Value::from(1)], self)
     }
 
-    /// The most loads that ever ran at once.
+    /// The most loads that ran at once.
     pub(super) fn most_at_once(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
@@ -207,7 +207,7 @@ impl Transaction for Open {
     }
 }
 
-/// Writes through a cache; reads go through [`Lane`].
+/// The origin for writes through a cache; reads go through [`Lane`].
 pub(super) struct Writes(pub(super) Arc<Truth>);
 
 #[async_trait]

@@ -20,16 +20,16 @@ use super::host::{Host, Stopped, version_of};
 use super::scripted::{Fault, Scripted, seize};
 use super::truth::{Lane, Truth};
 
-/// The one key that everything is about, as the default policy names it.
+/// The only key in these tests, as the default policy names it.
 const KEY: &str = "v1:item:1";
 
 /// Room for everything that a test reads.
 const NEAR_BYTES: u64 = 1 << 20;
 
-/// Only reached when a test fails.
+/// A limit that only failing tests reach.
 const SOON: Duration = Duration::from_secs(15);
 
-/// Under which terms the item is kept. Without jitter, so that a test can say what it expects.
+/// The terms of the item, without jitter, so that a test can predict lifetimes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) ttl: Duration,
@@ -37,9 +37,9 @@ pub(super) struct Terms {
     pub(super) stale_if_error: Duration,
     pub(super) lease: Duration,
     pub(super) deadline: Duration,
-    /// Of a load that outlasts its readers, if it is longer than their deadline.
+    /// The limit of a load that outlasts its readers, if it is longer than their deadline.
     pub(super) load_limit: Duration,
-    /// The item carries its team's tag, which only a loaded row knows.
+    /// Whether the item carries its team's tag, which depends on the loaded row.
     pub(super) team_tag: bool,
     /// How long a near cache may answer.
     pub(super) near: Duration,
@@ -60,7 +60,7 @@ impl Default for Terms {
     }
 }
 
-/// What hosts share.
+/// What the hosts share.
 pub(super) struct World {
     pub(super) terms: Terms,
     pub(super) memory: Arc<MemoryStore>,
@@ -91,7 +91,7 @@ impl World {
         self.build(policy, None, &self.truth).await
     }
 
-    /// Where the item lies.
+    /// The item's name in the store.
     pub(super) fn name(&self) -> Name {
         let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
         Name::new(&Prefix::default(), definition.digest(), &Key::try_new(KEY).unwrap())
@@ -152,8 +152,8 @@ impl World {
         host
     }
 
-    /// Puts a version into the store, as another host would have: fresh for so long or, negative,
-    /// stale since so long, and kept for another minute.
+    /// Puts a version into the store as another host would have. It is fresh for `fresh_ms` or, if
+    /// that is negative, has been stale for so long; it is kept for another minute.
     pub(super) async fn plant(&self, version: u64, fresh_ms: i64) {
         let name = self.name();
         let filled = self.filled_elsewhere(version).await;
@@ -170,15 +170,15 @@ impl World {
         self.memory.fill(&name, token, &envelope).await.unwrap();
     }
 
-    /// What another host, of an origin that has this version, leaves in the store.
+    /// The envelope that another host, whose origin has this version, leaves in the store.
     async fn filled_elsewhere(&self, version: u64) -> Envelope {
         let host = self.build(Arc::new(self.native()), None, &Truth::at(version)).await;
         assert_eq!(host.read().await, version, "something is in the store already");
         self.memory.get(&self.name()).await.unwrap().answer.unwrap()
     }
 
-    /// Takes the lease from whoever has it, as a host would that then dies; or lives, if it gives
-    /// it back with the token.
+    /// Takes the lease from any holder, as a host would that then dies or, if the test gives the
+    /// lease back with the token, that lives.
     pub(super) async fn take_lease(&self, lease: Duration) -> Token {
         let token = Token::new(rand::random());
         seize(&self.memory, &self.name(), token, lease).await;
@@ -192,13 +192,13 @@ impl World {
         seize(&self.memory, &self.name(), token, Duration::from_secs(3_600)).await;
     }
 
-    /// The version in the store.
+    /// The version in the store; `None` if there is no value.
     pub(super) async fn stored(&self) -> Option<u64> {
         let envelope = self.memory.get(&self.name()).await.unwrap().answer?;
         Some(version_of(envelope.body.as_deref()))
     }
 
-    /// Waits until so much has passed on the store's clock.
+    /// Waits until so much time has passed on the store's clock.
     pub(super) async fn pass(&self, time: Duration) {
         let until_ms = self.memory.now_ms() + time.as_millis() as u64;
         until("time to pass", || self.memory.now_ms() >= until_ms).await;

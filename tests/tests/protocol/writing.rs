@@ -1,4 +1,4 @@
-//! Writes: what they invalidate, what they refresh, and who wins.
+//! Writes: what they invalidate, what they refresh, and which of two writes prevails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn a_write_whose_targets_the_policy_can_not_name_is_rolled_back() {
     assert_eq!(host.read().await, 1);
 }
 
-/// A host whose policy names so many targets for the row of a write, the item's own tag among them.
+/// A host whose policy names so many targets for the row of a write, including the item's own tag.
 async fn naming(world: &World, targets: usize) -> Host {
     let named = move || -> Result<Vec<Target>, Trap> {
         let others = (1..targets).map(|other| format!("other:{other}"));
@@ -83,7 +83,7 @@ async fn a_write_whose_policy_names_one_target_more_is_refused_and_held_against_
     let host = naming(&world, TARGETS_OF_A_ROW + 1).await;
     assert_eq!(host.read().await, 1);
     assert!(matches!(host.write("put").await, Err(WriteError::Undecided)));
-    // The row is as it was, and so is its value in the store.
+    // The row is unchanged, and so is its value in the store.
     assert_eq!(world.stored().await, Some(1));
     assert_eq!(versions(vec![host.spawn_bypass()]).await, [1]);
     let policy = host.slot.current();
@@ -92,8 +92,8 @@ async fn a_write_whose_policy_names_one_target_more_is_refused_and_held_against_
     assert!(last[0].contains("1025 targets for a change of 1 rows"), "{last:?}");
 }
 
-/// A write under a policy that does not know what it touches, held between its statement and its commit;
-/// what the next read answers.
+/// A write under a policy that does not know what the write touches, held between its statement and
+/// its commit; returns the answer of the next read.
 async fn written_while(exchange: impl FnOnce(&World, &Host)) -> u64 {
     let world = World::default();
     let elsewhere = || Target { scope: Scope::Tag("elsewhere".to_owned()), way: Way::Removed };
@@ -171,7 +171,7 @@ async fn a_write_through_that_loses_its_lease_leaves_nothing_older_than_the_writ
     let load = world.truth.hold_load();
     let writing = tokio::spawn(host.writing("refresh"));
     world.truth.begun(2).await;
-    // Evicted, or run out while this host was stopped: nobody else has written anything.
+    // The lease was evicted, or ran out while this host was stopped; no other write was made.
     let token = world.take_lease(Duration::from_secs(60)).await;
     give_back(&world, token).await;
     load.release();
@@ -194,8 +194,8 @@ async fn a_write_through_whose_load_fails_or_panics_is_acknowledged_and_leaves_n
     }
 }
 
-/// A tag that only the row knows is invalidated while the row is loaded: the version that was
-/// acknowledged and the one that is stored.
+/// A tag that depends on the row is invalidated while the row is loaded. Returns the version that
+/// was acknowledged and the version that is stored.
 async fn tag_invalidated_while_loading(world: &World, host: &Host) -> (u64, Option<u64>) {
     let load = world.truth.hold_load();
     let reading = host.spawn_read();

@@ -1,4 +1,4 @@
-//! Commits whose outcome nobody is told.
+//! Commits whose writer does not learn the outcome.
 
 use std::time::Duration;
 

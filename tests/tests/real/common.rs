@@ -1,4 +1,4 @@
-//! Servers that small tests share, and the turns that tests take on a machine of few cores.
+//! Servers that small tests share, and a lock by which tests that measure times run alone.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A busy machine is no outage.
+/// A slow answer on a busy machine is no outage.
 const PATIENT_STORE: &str = "timeout = \"5s\"";
 
 /// Long enough for a busy machine; only reached when a test fails.
@@ -17,12 +17,12 @@ const SOON: Duration = Duration::from_secs(30);
 
 static TURNS: RwLock<()> = RwLock::const_new(());
 
-/// Taken by a test that may run beside others.
+/// For a test that may run beside others.
 pub(super) async fn beside_others() -> RwLockReadGuard<'static, ()> {
     TURNS.read().await
 }
 
-/// Taken by a test that measures times.
+/// For a test that measures times.
 pub(super) async fn alone() -> RwLockWriteGuard<'static, ()> {
     TURNS.write().await
 }
@@ -34,7 +34,7 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// The servers, started for whoever asks first.
+    /// The servers, started for the first test that asks.
     pub(super) async fn shared() -> &'static Self {
         static SERVERS: OnceCell<Servers> = OnceCell::const_new();
         SERVERS
@@ -62,14 +62,14 @@ impl Servers {
     }
 }
 
-/// The content of a read that is to succeed.
+/// The content of a read that has to succeed.
 pub(super) async fn content(host: &Host, path: &str) -> Value {
     let answer = host.get(path).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
     answer.json().unwrap()
 }
 
-/// The same, again and again until it comes from the store.
+/// The same, repeated until it comes from the store.
 pub(super) async fn hit(host: &Host, path: &str) -> Value {
     eventually(&format!("{path} is stored"), SOON, || async {
         let answer = host.get(path).await?;
@@ -79,21 +79,21 @@ pub(super) async fn hit(host: &Host, path: &str) -> Value {
     .unwrap()
 }
 
-/// `POST` of a JSON text, with a status of any kind.
+/// `POST` of a JSON text; the answer may have any status.
 pub(super) async fn post(host: &Host, path: &str, body: &Value) -> Answer {
     let json = [("content-type", "application/json")];
     let body = Bytes::from(body.to_string());
     Client::new().request(Method::POST, &host.url(path), &json, body).await.unwrap()
 }
 
-/// `POST` that is to succeed, and its answer.
+/// `POST` that has to succeed; returns its answer.
 pub(super) async fn posted(host: &Host, path: &str, body: &Value) -> Value {
     let answer = post(host, path, body).await;
     assert_eq!(answer.status, StatusCode::OK, "{path} {body}: {answer:?}");
     answer.json().unwrap()
 }
 
-/// What `corral check` says of a host's configuration, and whether it is content.
+/// Whether `corral check` accepts a host's configuration, and what it prints.
 pub(super) fn check(host: &Host) -> (bool, String) {
     let output =
         corral().unwrap().args(["check", "--config"]).arg(host.config_path()).output().unwrap();

@@ -1,4 +1,4 @@
-//! What is owed to a Redis that is gone.
+//! What is owed to a Redis that is down.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use corral_tests::scenario::real::large::run;
 
 use super::common::alone;
 
-/// What the machine does beside is not the cache's; the exact bar is the command's.
+/// Wider than the bar of the command, since other work of the machine slows reads down.
 const SLOWER: Duration = Duration::from_millis(40);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

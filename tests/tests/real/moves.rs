@@ -1,4 +1,5 @@
-//! What a row was before a write, and what it is only since: both make something untrue.
+//! The values that a row had before a write, and those that it has only since: reads of both become
+//! untrue.
 
 use hyper::StatusCode;
 use serde_json::json;

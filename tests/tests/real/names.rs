@@ -1,5 +1,5 @@
-//! What is stored under which name: nobody's value is answered for another request, or taken from
-//! another program, and a thing that is written in two ways is one thing.
+//! The names of stored values: no value answers another request, no value of another program is
+//! used, and a thing that is spelled in two ways has one name.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ async fn a_query_with_other_tags_is_filed_under_them() {
     servers.postgres.psql("UPDATE tagged SET n = 2").await.unwrap();
     posted(&host, "/invalidate", &json!({"tags": ["second"]})).await;
     let rows = posted(&host, "/query", &query("second")).await;
-    assert_eq!(rows, json!([{"n": 2}]), "who filed it under this tag gets it untrue");
+    assert_eq!(rows, json!([{"n": 2}]), "a value under this tag outlived its invalidation");
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn set(connection: &mut redis::aio::MultiplexedConnection, key: &str, valu
 }
 
 async fn get(connection: &mut redis::aio::MultiplexedConnection, key: &str) -> Option<String> {
-    // What somebody else overwrote may be no text any more.
+    // A value that another program has overwritten may not be text any more.
     let value: Option<Vec<u8>> = redis::cmd("GET").arg(key).query_async(connection).await.unwrap();
     value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }

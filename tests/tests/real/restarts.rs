@@ -1,4 +1,4 @@
-//! Redis comes back with what it had a while ago.
+//! Redis comes back with older data.
 
 use corral_tests::scenario::real::restarts::{From, run};
 

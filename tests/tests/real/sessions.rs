@@ -1,5 +1,5 @@
-//! Sessions and schemas: a read leaves nothing behind, and what another process does to a table is
-//! seen at once.
+//! Sessions and schemas: a read leaves nothing behind, and another process's change of a table is
+//! noticed at once.
 
 use corral_tests::servers::Host;
 use hyper::StatusCode;
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use super::common::{Servers, beside_others, check, content};
 
-/// One session for reads, so that each meets what the one before left.
+/// One session for reads, so that each read would meet what the one before left.
 const ONE_SESSION: &str = "max_loads = 1\n";
 
-/// A reader of what a session is like, and reads that change it.
+/// A read of the session's state, and reads that try to change it.
 const ENTITIES: &str = r#"
 [entity.state]
 params = ["nth:int8"]
@@ -44,7 +44,7 @@ async fn a_read_leaves_nothing_behind_in_its_session() {
     };
     let before = state(0).await;
     for (nth, spoiling) in (1..).zip(["spoil_zone", "spoil_path", "spoil_who"]) {
-        // Refused or answered: what counts is what is left.
+        // It may be refused or answered; only the state that it leaves matters.
         host.get(&format!("/read/{spoiling}")).await.unwrap();
         assert_eq!(state(nth).await, before, "after {spoiling}");
     }
@@ -62,7 +62,7 @@ async fn check_refuses_a_read_that_changes_its_session() {
     }
 }
 
-/// A file that a host reads and this process alters, as a migration would.
+/// A file that a host reads and that this process alters as a migration would.
 struct Migrated {
     host: Host,
     file: String,
@@ -82,12 +82,12 @@ INSERT INTO things VALUES (1, 'a', 1, '{"x":1}'), (2, 'b', 1, '{"x":2}'), (3, 'c
         Self { host: Host::start(&config).await.unwrap(), file, _home: home }
     }
 
-    /// Another process alters the table.
+    /// Alters the table as another process.
     async fn alter(&self, sql: &str) {
         run(&format!("sqlite:{}", self.file), sql).await;
     }
 
-    /// A read that is cold, and whose answer is to be a right one.
+    /// A read that is cold and has to have this answer.
     async fn cold(&self, path: &str, expected: &Value) {
         let answer = self.host.get(path).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");

@@ -1,5 +1,5 @@
-//! One thing is spelled in one way, whoever names it: a person in `/invalidate`, a row's column, a
-//! write's parameter, a column that a write returns.
+//! A thing has one spelling, wherever its name comes from: an operator's `/invalidate`, a row's
+//! column, a write's parameter, or a column that a write returns.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::common::{Servers, beside_others, content, hit, post, posted};
 use corral_tests::client::encode;
 use corral_tests::servers::Host;
 
-/// A page by its path, which is also its tag.
+/// A page with its path, which is also its tag.
 const PAGE: &str = r#"
 [entity.page]
 params = ["path:text"]
@@ -51,7 +51,8 @@ async fn what_can_be_no_tag_is_an_error() {
     }
 }
 
-/// What is wrong after a page changed and its tag was invalidated with this body.
+/// What is wrong after a page changed and its tag was invalidated with this body; `None` if nothing
+/// is.
 async fn left_after(servers: &Servers, host: &Host, path: &str, body: &Value) -> Option<String> {
     let quoted = path.replace('\'', "''");
     let fill = format!("DELETE FROM pages; INSERT INTO pages VALUES ('{quoted}', 'old')");
@@ -70,7 +71,7 @@ async fn left_after(servers: &Servers, host: &Host, path: &str, body: &Value) ->
 }
 
 /// A type, a value as the table has it, the type of a write's parameter, and the value as a writer
-/// gives it.
+/// spells it.
 const VALUES: [(&str, &str, &str, &str); 8] = [
     ("numeric(10,2)", "10", "numeric", "10"),
     ("numeric(10,2)", "10.5", "numeric", "10.500"),
@@ -164,5 +165,5 @@ tags = ["account:{row.id}"]
     servers.postgres.psql("UPDATE accounts SET n = 2").await.unwrap();
     posted(&host, "/invalidate", &json!({"tags": [format!("account:{}", numbers[0])]})).await;
     assert_eq!(content(&host, &path(numbers[0])).await["n"], 2);
-    assert!(host.get(&path(numbers[1])).await.unwrap().is_hit(), "nobody invalidated the other");
+    assert!(host.get(&path(numbers[1])).await.unwrap().is_hit(), "the other is not invalidated");
 }

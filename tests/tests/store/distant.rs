@@ -1,5 +1,5 @@
-//! A server that is far away: what many names and tags cost beside one, in round trips. They are counted by
-//! time, over a way so slow that everything else is little beside it.
+//! A server that is far away: what many names and tags cost compared with one, in round trips. The
+//! test counts them by time, over a way so slow that everything else is negligible.
 
 use corral_tests::forwarder::{Forwarder, Traits};
 
@@ -8,11 +8,11 @@ use super::*;
 /// One way; a round trip is twice as long. A connection has to be opened within half a second.
 const DELAY: Duration = Duration::from_millis(50);
 
-/// Whatever the machine does meanwhile.
+/// Long enough for any machine.
 const PATIENT: Duration = Duration::from_secs(60);
 
-/// Many may cost so many times what one costs, whatever else the machine does. One chunk after the other would
-/// cost fifteen to twenty times as much.
+/// How many times the cost of one name many names may cost, with a margin for other work of the
+/// machine. In chunks, one after the other, they would cost fifteen to twenty times as much.
 const RATIO: f64 = 12.0;
 
 const MANY: usize = 5_000;

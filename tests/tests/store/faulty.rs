@@ -27,7 +27,7 @@ pub(super) enum Fault {
     TellsNobody,
 }
 
-/// A store with one fault: what the suite and the model must be able to notice.
+/// A store with one fault, which the suite and the model must notice.
 pub(super) struct Faulty {
     inner: MemoryStore,
     fault: Fault,

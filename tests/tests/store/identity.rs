@@ -1,4 +1,4 @@
-//! Which server answers, in which life of it, and over which connections.
+//! Which server answers, in which of its lives, and over which connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +66,7 @@ async fn a_replica_that_answers_and_one_that_falls_silent_are_seen_by_a_beat() {
     let store = server.store(BUDGET);
     follow(&replica, Some(&server));
     until_beat(&store, "the replica", |beat| beat.replicas == Replicas::Answering).await;
-    // It has acknowledged something before it falls silent.
+    // The replica has to acknowledge something before it falls silent.
     until("an acknowledgement", || acknowledged(&server) > 0).await;
     replica.0.stop().unwrap();
     until_beat(&store, "its silence", |beat| beat.replicas == Replicas::Silent).await;
@@ -82,7 +82,7 @@ async fn a_confirmation_reaches_the_address_anew() {
     let store = RedisStore::connect(&door.url(), Prefix::default(), BUDGET).unwrap();
     let before = beat(&store).await;
     assert_eq!(store.confirm().await.unwrap(), before.answer.epoch);
-    // The connections that stand stay where they are.
+    // Open connections stay where they are.
     door.lead_to(&[1]);
     assert_ne!(store.confirm().await.unwrap(), before.answer.epoch);
     assert_eq!(beat(&store).await.link, before.link);
@@ -107,7 +107,7 @@ async fn an_address_that_leads_to_two_servers_is_refused_with_words() {
         };
         assert!(why.contains("the address leads to more than one server"), "{why}");
     }
-    // One server again: nothing stands in the way.
+    // There is one server again, so the store is used.
     door.lead_to(&[0]);
     assert!(beat(&store).await.answer.epoch.is_some());
 }
@@ -174,7 +174,7 @@ async fn beat(store: &RedisStore) -> Over<Beat> {
     }
 }
 
-/// The first beat that is as the test wants it.
+/// The first beat for which `wanted` holds.
 async fn until_beat(store: &RedisStore, what: &str, wanted: impl Fn(&Beat) -> bool) -> Beat {
     let begun = Instant::now();
     loop {
@@ -196,7 +196,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Makes a server the replica of another, or nobody's.
+/// Makes a server the replica of another one; a primary if `of` is `None`.
 fn follow(server: &Server, of: Option<&Server>) {
     let mut command = redis::cmd("REPLICAOF");
     match of {
@@ -213,7 +213,8 @@ fn acknowledged(server: &Server) -> u64 {
     offset.and_then(|offset| offset.parse().ok()).unwrap_or(0)
 }
 
-/// An address in front of servers, as a balancer is: connections are led to some of them in turn.
+/// An address in front of several servers, like a balancer's (a door): it leads connections to some
+/// of the servers in turn.
 struct Door {
     port: u16,
     turn: Arc<std::sync::Mutex<Vec<usize>>>,

@@ -1,4 +1,4 @@
-//! The private Redis, as these tests talk to it.
+//! The private Redis of these tests.
 
 use std::time::Duration;
 

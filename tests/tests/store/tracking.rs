@@ -1,4 +1,4 @@
-//! What only a real server can show of tracking.
+//! Tests of tracking that need a real server.
 
 use corral_host::store::{Doomed, Tracked};
 use corral_tests::conformance::Heard;
@@ -15,7 +15,7 @@ async fn only_what_was_asked_for_is_told() {
     let heard = Heard::of(&here);
     assert!(here.get_tracked(&asked).await.unwrap().answer.heard);
     here.get(&unasked).await.unwrap();
-    // Its claims and fills look at leases, which are nobody's business.
+    // Its claims and fills read leases, whose changes must not be reported.
     claim_and_release(&here, &unasked).await;
     claim_and_release(&there, &unasked).await;
     remove(&there, &unasked).await;

@@ -34,15 +34,15 @@ fn ticks_are_as_fine_as_the_schedule_and_no_finer_than_they_are_worth() {
     assert_eq!(Schedule::new(1e-9).tick, LONGEST_TICK);
 }
 
-/// One request of virtual time: when it was to be sent, when it was, when it was answered.
+/// One request in virtual time: when it was to be sent, when it was sent, when it was answered.
 struct Sent {
     intended: Instant,
     began: Instant,
     ended: Instant,
 }
 
-/// Asks a server that answers in a millisecond, but stands still for the second that follows the
-/// first, over one connection.
+/// Asks, over one connection, a server that answers in a millisecond, but stands still for the
+/// whole second after the first one.
 async fn ask_a_server_that_stands_still(per_second: f64, time: Duration) -> (Vec<Sent>, u64) {
     let start = Instant::now();
     let desk = Desk::new(Schedule::new(per_second), start);
@@ -86,14 +86,14 @@ async fn what_waits_behind_a_slow_answer_counts_from_when_it_was_to_be_sent() {
     let half = SECOND / 2;
     let corrected = slower_than(half, sent.iter().map(|sent| sent.ended - sent.intended));
     assert!((48..=56).contains(&corrected), "{corrected}");
-    // And this is what it would be without the correction.
+    // Without the correction, only one request would count as slow.
     let omitted = slower_than(half, sent.iter().map(|sent| sent.ended - sent.began));
     assert_eq!(omitted, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_server_can_not_take_is_unsent_and_not_forgotten() {
-    // A request a millisecond, and five are asked for.
+    // The server can take one request a millisecond, and five are due.
     let (sent, unsent) = ask_a_server_that_stands_still(5_000.0, SECOND).await;
     assert!((900..=1_001).contains(&sent.len()), "{}", sent.len());
     assert_eq!(sent.len() as u64 + unsent, 5_000);
@@ -125,6 +125,6 @@ fn a_schedule_is_kept_by_the_clock_and_not_ahead_of_it() {
     let desk = Desk::new(Schedule::new(10_000.0), start);
     let unsent = desk.keep(start + Duration::from_millis(50), || false);
     assert!(start.elapsed() >= Duration::from_millis(50));
-    // Nobody took any.
+    // No connection took a request.
     assert_eq!(unsent, 500);
 }

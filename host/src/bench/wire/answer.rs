@@ -20,11 +20,11 @@ pub(super) struct Head {
 /// What `Cache-Status` (RFC 9211) says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CacheMark {
-    /// It is there.
+    /// Whether the header is there.
     pub(crate) is_told: bool,
-    /// A cache answered.
+    /// Whether a cache answered.
     pub(crate) is_hit: bool,
-    /// Corral's near cache did.
+    /// Whether Corral's near cache answered.
     pub(crate) is_near: bool,
 }
 
@@ -50,7 +50,7 @@ enum Framing {
     Connection,
 }
 
-/// Reads a head and tells its length. None: it is not whole yet.
+/// Reads a head and returns its length with it; `None` if the head is not whole yet.
 pub(super) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Fault> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -62,7 +62,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Fault> {
     };
     let status = parsed.code.ok_or(Fault::Malformed)?;
     if status < 200 {
-        // Nothing was asked that is answered in steps.
+        // No request was sent that is answered in steps.
         return Err(Fault::Malformed);
     }
     let mut keeps = parsed.version == Some(1);
@@ -113,7 +113,8 @@ impl Body {
         matches!(self, Self::Connection)
     }
 
-    /// Takes what came; whether the body is whole. More than that was not asked for.
+    /// Takes the bytes that came; true if the body is whole. Bytes after its end are malformed, as
+    /// no further request was sent.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         match self {
             Self::Length(left) => {
@@ -134,13 +135,13 @@ pub(super) enum Chunks {
     Extension { size: u64 },
     /// In the chunk and the end of line behind it.
     Data { left: u64 },
-    /// Behind the last chunk, in a line of so many bytes; an empty one ends it all.
+    /// Behind the last chunk, in a line of so many bytes; an empty line ends the body.
     Trailer { length: u64 },
-    /// Behind it all.
+    /// Behind the body.
     Done,
 }
 
-/// Digits of the longest chunk that is told apart.
+/// The most digits that a chunk's length may have: its sums then stay within 64 bits.
 const SIZE_DIGITS: u8 = 15;
 
 impl Chunks {
@@ -192,7 +193,7 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// Feeds an answer in pieces of this many bytes; whether it was whole with the last one.
+    /// Feeds an answer in pieces of this many bytes; true if it was whole with the last one.
     fn fed(answer: &str, piece: usize) -> Result<bool, Fault> {
         let (head, length) = head(answer.as_bytes())?.expect("a whole head");
         let mut body = Body::new(&head);

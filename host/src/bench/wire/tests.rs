@@ -49,7 +49,7 @@ async fn faults_are_told_apart() {
         let mut wire = Wire::new(vec![server(vec![vec![answer]]).await], LIMIT);
         assert_eq!(get(&mut wire).await.unwrap_err(), fault);
     }
-    // Nothing listens on this port: the kernel gives it to nobody.
+    // Nothing listens on this port: the kernel gives it to no socket that asks for any port.
     let mut wire = Wire::new(vec![SocketAddr::from(([127, 0, 0, 1], 1))], LIMIT);
     assert_eq!(get(&mut wire).await.unwrap_err(), Fault::Connect);
 }
@@ -57,7 +57,7 @@ async fn faults_are_told_apart() {
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_given_up_and_its_connection_with_it() {
     let mut wire = Wire::new(vec![server(vec![vec!["HTTP/1.1 200"], vec![ANSWER]]).await], LIMIT);
-    // The server closes the first connection only when it is asked again, so it must not be.
+    // This listener accepts a connection and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut silent = Wire::new(vec![listener.local_addr().unwrap()], Duration::from_millis(20));
     let began = Instant::now();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 
-/// What the others are compared with.
+/// The definition that the others are compared with.
 pub(in super::super) const ENTITY: &str = "[entity.user]\nttl = '1m'\nstale_if_error = '4m'\ndeadline = '3s'\n\
                       params = ['id:int8']\ntags = ['user:{id}']\n";
 

@@ -1,4 +1,5 @@
-//! Flights for nobody who waits: they refresh what was answered, and find out whether loads are answered again.
+//! Background flights, for which no request waits: refreshes of what was answered, and probes whether the
+//! origin answers loads again.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use super::{Action, Flight};
 use crate::policy::prove::shadow::Trail;
 
 impl Flight {
-    /// The flight that refreshes, in the background, what this one has just answered, and its first
-    /// action: the policy sees again what it wanted refreshed.
+    /// The flight that refreshes in the background what this one has just answered, and its first action. The
+    /// policy is told again of the value that it wanted refreshed.
     pub(in super::super) fn refresh(&self) -> (Self, Action) {
         let mut flight = self.beside();
         flight.memo = self.memo;
@@ -30,7 +31,7 @@ impl Flight {
         (flight, action)
     }
 
-    /// The flight that finds out whether loads are answered again, for nobody who waits, and its first action.
+    /// The background flight that finds out whether the origin answers loads again, and its first action.
     pub(in super::super) fn probe(&self) -> (Self, Action) {
         let mut flight = self.beside();
         let event = flight.looked(None);
@@ -38,7 +39,7 @@ impl Flight {
         (flight, action)
     }
 
-    /// A flight of the same read that begins now and for which nobody waits.
+    /// A background flight of the same read that begins now.
     fn beside(&self) -> Self {
         let (generation, plan) = (Arc::clone(&self.generation), Arc::clone(&self.plan));
         let (cache, read) = (Arc::clone(&self.cache), Arc::clone(&self.read));
@@ -48,7 +49,7 @@ impl Flight {
         flight
     }
 
-    /// A refresh that fails waits before it begins again.
+    /// Notes whether a background flight failed: after a failure the next refresh has to wait.
     pub(in super::super) fn note_refresh(&self, shared: &Result<Served, ReadError>) {
         if !self.bounds.background {
             return;

@@ -1,20 +1,21 @@
-//! The stale value that stands in for a load: while loads of the entity fail, and when a load comes too late.
+//! Stand-ins: stale values that are answered in place of a load, while the entity's loads fail or when a load
+//! comes too late.
 
 use super::super::answer::{Served, Via};
 use super::{Action, Event, Failure, Flight, Stage, sighting};
 use crate::policy::Cause;
 
 impl Flight {
-    /// While loads of its entity fail, the stale value that the policy would answer after another failure, at
-    /// once; `None`: there is none, or the policy wants none.
+    /// While the entity's loads fail, the stale value that the policy would answer after another failure.
+    /// `None` if there is no such value, if the policy wants none, or if loads are answered.
     pub(in super::super) async fn stand_in(&mut self, action: Action) -> Option<Served> {
         let cause = self.cache.breaker.open_for(&self.read.entity().name);
         let cause = cause.filter(|_| !self.wants_fresh)?;
         self.after_failure(action, cause).await
     }
 
-    /// For a reader who can't wait for the flight of others any longer: what the store has meanwhile, or the stale
-    /// value that the policy would answer if its own load came too late.
+    /// For a reader that can't wait any longer for a flight: what the store has meanwhile, or the stale value
+    /// that the policy would answer if a load came too late.
     pub(in super::super) async fn instead_of_a_late_one(&mut self) -> Option<Served> {
         let action = self.first_look().await;
         match action {
@@ -29,7 +30,8 @@ impl Flight {
         }
     }
 
-    /// The policy is told what would happen: a lease, and a load that fails.
+    /// Tells the policy what would happen, a granted lease and a failed load, and returns the stale value if
+    /// the policy answers it.
     async fn after_failure(&mut self, action: Action, cause: Cause) -> Option<Served> {
         let is_claim = matches!(action, Action::Claim(_) | Action::LoadUncached);
         if !is_claim || self.read.entity().stale_if_error.is_zero() {
@@ -47,7 +49,8 @@ impl Flight {
             return Some(Served::stored(at_hand, now_ms, Via::StaleIfError, &self.generation));
         }
         self.memo = memo;
-        // The policy beside this one was told of a load that has not taken place.
+        // The trail ends here: its last turns tell of a load that did not take place, and the flight goes on
+        // from the memo before them.
         self.trail = None;
         None
     }

@@ -5,37 +5,38 @@ use super::super::load::Loaded;
 use crate::policy::run::guard::Stage;
 use crate::store::{Envelope, Stamp};
 
-/// Where a flight stands, with what it has in its hands.
+/// Where a flight stands, with what it holds.
 pub(super) enum State {
-    /// Nothing is known.
+    /// Nothing is known yet.
     Begun,
-    /// The store was asked; perhaps it had something that is believed.
+    /// The store was asked; holds what it had, if that is believed.
     Looked(Option<Envelope>),
-    /// Somebody else holds the lease.
+    /// Another flight, on any host, holds the lease.
     Held,
-    /// The lease is ours.
+    /// This flight holds the lease.
     Leased(Lease),
     /// A value was loaded.
     Loaded(Loaded, Right),
-    /// A load failed; an envelope, looked up after the failure, is at hand perhaps.
+    /// A load failed; holds the stale value that was looked up after the failure, if there is one.
     Failed(Option<Envelope>),
-    /// A fill was tried, so there is a value to answer.
+    /// A fill was tried; holds the loaded value, and its envelope if it was stored.
     Settled(Loaded, Option<Envelope>),
 }
 
 /// What may be done with a loaded value.
 pub(super) enum Right {
-    /// It may be filled: under this lease, with what was in force when its load began.
+    /// The value may be filled: under this lease, with the stamp that was in force when its load
+    /// began.
     Fill(Lease, Stamp),
-    /// It was loaded under a lease, and can't be stored all the same: its tags or its stamp can't be relied
-    /// upon. The policy does not know of it, and a fill is rejected.
+    /// The value was loaded under a lease and still can't be stored, because its tags or its stamp
+    /// are not certain. The policy is not told, and a fill is answered as rejected.
     Spoiled,
-    /// It was loaded without a lease.
+    /// The value was loaded without a lease and may only be answered.
     Answer,
 }
 
 impl State {
-    /// As the guard sees it.
+    /// The stage that the guard checks an action against.
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Begun => Stage::Begun,

@@ -1,5 +1,5 @@
-//! What a flight does: one method an action, each of which says what happened. Every method is headed by
-//! the states between which it moves.
+//! The steps of a flight: one method for each action, which returns the event that follows. Every method is
+//! headed by the states between which it moves.
 
 use std::mem;
 use std::time::Duration;
@@ -49,8 +49,9 @@ impl Flight {
         self.place().fingerprint.in_database(self.cache.database.number())
     }
 
-    /// A value answers only the read that it was loaded for, while its stamp is in force. Of one that is not
-    /// believed the flight remembers the age: a claim shall not hand it back.
+    /// Takes what was found, if it is believed: a value answers only the read that it was loaded for, while
+    /// its stamp is in force. Of a value that is not believed the flight notes the age, so that a claim does
+    /// not hand the value back.
     fn looked_at(&mut self, mut found: Option<Envelope>) -> Event {
         if let Some(envelope) = &found
             && !self.is_believed(envelope)
@@ -109,7 +110,8 @@ impl Flight {
         match asked {
             Ok(Asked::Granted(lease)) => {
                 metrics.lease_granted.add(1);
-                // Before the load: an invalidation of a tag that comes later finds the name (race F).
+                // The name is indexed before the load, so that an invalidation of a tag that comes
+                // later finds it (race F).
                 match self.index(&self.plan.tags).await {
                     Ok(_marks) => {
                         self.state = State::Leased(lease);
@@ -139,14 +141,14 @@ impl Flight {
         self.waits += 1;
         let at_most = Duration::from_millis(at_most_ms.max(1).into());
         self.cache.trust.store().settled(&self.place().name, at_most).await;
-        // The lease may be over, and waiting for it again would end at once, again and again.
+        // Not `Held`: if the lease is over, waiting for it again would end at once, again and again.
         self.state = State::Looked(None);
         Event::Waited
     }
 
     /// ## Begun, Looked, Held, Leased => (Loaded | Failed), not to be stored
     pub(super) async fn load_uncached(&mut self) -> Event {
-        // A lease that is in our hands is given back before the load.
+        // Drops the lease, if the flight holds one: it is given back before the load.
         self.state = State::Looked(None);
         match self.load(LoadReason::Uncached, self.deadline).await {
             Ok(loaded) => self.loaded(loaded, Right::Answer),
@@ -181,9 +183,9 @@ impl Flight {
         }
     }
 
-    /// Loads, and writes the name into the index of the tags that only the row knows. A row whose own tag
-    /// was invalidated while it loaded is loaded once more, and is not stored when its tags changed again
-    /// (race F). Answers also what the value is stamped with, if it may be stored.
+    /// Loads, and writes the name into the indexes of the tags that only the row knows. A row of which a tag
+    /// was invalidated during the load is loaded once more, and is not stored if its tags changed again (race
+    /// F). Also returns the value's stamp, or why it can't be stored.
     async fn load_tagged(
         &self,
         reason: LoadReason,
@@ -195,7 +197,8 @@ impl Flight {
         let Some((grant, stamp)) = before.filter(|_| !self.cache.is_of_another_database()) else {
             return Ok((first, Err(REJECTED)));
         };
-        // The node that granted the lease keeps the tags, too: both are times of its clock before the load.
+        // The node that granted the lease also keeps the tags, so both times are of its clock, and before the
+        // load.
         let before_ms = grant.beat_ms.max(granted_ms);
         let tags = match self.row_tags(&first).await {
             Ok(tags) => tags,
@@ -206,7 +209,7 @@ impl Flight {
         }
         match self.index(&tags).await {
             Err(_) => Ok((first, Err(REJECTED))),
-            // The node's clock went back since: its marks can't be compared.
+            // The node's clock went back since the load began: the times of its marks can't be compared.
             Ok(indexed) if indexed.now_ms < before_ms => Ok((first, Err(REJECTED))),
             Ok(indexed) if indexed.marks.iter().all(|mark| is_old(*mark, epoch, before_ms)) => {
                 Ok((first, Ok(stamp)))
@@ -221,7 +224,7 @@ impl Flight {
         }
     }
 
-    /// What is trusted and in force when a load begins; `None`: its value can't be stored.
+    /// What is trusted and in force when a load begins; `None` if the loaded value can't be stored.
     fn before_load(&self, epoch: Epoch) -> Option<(Grant, Stamp)> {
         let grant = self.cache.trust.grant().filter(|grant| grant.epoch == epoch)?;
         let (policy, now) = (self.generation.policy_id(), self.cache.clock.now());
@@ -246,8 +249,8 @@ impl Flight {
 
     /// ## Leased, Looked => Failed
     ///
-    /// What a flight saw before its load is too old for those who came since: it looks again. A value of an
-    /// epoch that is over may be answered now, and only now.
+    /// What the flight saw before its load is too old for requests that joined since, so it looks again. A
+    /// value of an epoch that is over may be answered in place of a failed load, and nowhere else.
     async fn load_failed(&mut self, error: LoadError) -> Event {
         let cause = error.cause();
         self.last_error = Some(error);
@@ -258,7 +261,7 @@ impl Flight {
         Event::LoadFailed(failure)
     }
 
-    /// What the store has now that may be answered when a load fails.
+    /// The value in the store now, if it may be answered when a load fails.
     pub(super) async fn at_hand(&self) -> Option<Envelope> {
         let name = &self.place().name;
         let found = self.cache.trust.ask_under(|store| store.get(name)).await.ok();
@@ -270,8 +273,8 @@ impl Flight {
         })
     }
 
-    /// Whether a value may be answered when its load failed: it is believed, or nothing but an epoch that is
-    /// over makes it untrue.
+    /// Whether a value may be answered when a load failed: it is believed, or only an epoch that is over
+    /// makes it untrue and the entity allows stale-if-error.
     fn may_be_stale(&self, envelope: &Envelope, epoch: Epoch) -> bool {
         let definition = &self.read.definition;
         let is_of_another_epoch = || {
@@ -343,8 +346,8 @@ impl Flight {
     }
 }
 
-/// Whether the load began after the invalidation that set this mark: it was set in the epoch that the load
-/// began under, before a time that the node's clock showed before the load.
+/// Whether a load began after the invalidation that set this mark: the mark was set in the epoch of the load,
+/// and before a time that the node's clock showed before the load.
 fn is_old(mark: Mark, epoch: Epoch, before_ms: u64) -> bool {
     mark.epoch == epoch && mark.at_ms < before_ms
 }

@@ -12,7 +12,8 @@ use crate::policy::{Policy as _, ROW_LIMIT, Row, batches};
 use crate::store::{Indexed, StoreError, Tag};
 
 impl Flight {
-    /// The tags that depend on the loaded rows, or why they can't be known, so that the value must not be stored.
+    /// The tags that depend on the loaded rows, or why they can't be known and the value must not
+    /// be stored.
     pub(super) async fn row_tags(&self, loaded: &Loaded) -> Result<Vec<Tag>, Why> {
         if self.plan.row_columns.is_empty() || loaded.body.is_none() {
             return Ok(Vec::new());
@@ -29,7 +30,7 @@ impl Flight {
         let mut tags = BTreeSet::new();
         for (nth, batch) in batches(rows, size).enumerate() {
             if nth > 0 {
-                // Others have their turn between two calls.
+                // Other tasks have their turn between two calls.
                 yield_now().await;
             }
             tags.extend(self.tags_of(batch).ok_or(Why::FillRejected)?);
@@ -41,7 +42,7 @@ impl Flight {
         Ok(tags.into_iter().collect())
     }
 
-    /// The tags of some rows; `None`: the policy gave none that are legal.
+    /// The tags of some rows; `None` if the policy trapped, refused or gave illegal tags.
     fn tags_of(&self, rows: &[Row]) -> Option<Vec<Tag>> {
         let tags = self.generation.row_tags(&self.read.request(), rows).ok()?.ok()?;
         let tags = guard::row_tags(tags.len(), rows.len())
@@ -49,7 +50,8 @@ impl Flight {
         tags.inspect_err(|illegal| self.generation.refused(illegal)).ok()
     }
 
-    /// Writes the name into the index of each tag, until long after it is gone.
+    /// Writes the name into the index of each tag, with an expiry later than that of any value
+    /// filled from here.
     pub(super) async fn index(&self, tags: &[Tag]) -> Result<Indexed, StoreError> {
         if tags.is_empty() {
             return Ok(Indexed { now_ms: 0, marks: Vec::new() });
@@ -62,7 +64,7 @@ impl Flight {
     }
 }
 
-/// The bytes of a row that a policy is told of.
+/// The bytes of a row as a policy is told of it.
 fn size(row: &Row) -> usize {
     row.iter().map(|text| text.as_ref().map_or(0, String::len)).sum()
 }

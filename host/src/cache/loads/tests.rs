@@ -14,7 +14,7 @@ impl Loader for Slow {
     }
 }
 
-/// Ends with its deadline.
+/// A loader that never ends by itself.
 struct Stuck;
 
 #[async_trait]
@@ -24,7 +24,7 @@ impl Loader for Stuck {
     }
 }
 
-/// What was heard of a load.
+/// What the observer of a load was told.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Heard {
     begun: bool,
@@ -54,7 +54,8 @@ fn waiting<'a>(entity: &'a str, loader: &'a dyn Loader, deadline: Instant) -> Wa
     Waiting { entity, loader, values: &[], columns: &[], limit, last: None }
 }
 
-/// How long each of some loads that begin together takes, with a deadline of three and a half.
+/// Begins loads together, with a deadline of three and a half loads; for each, whether it was
+/// loaded and how long it took.
 async fn together(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Duration)> {
     let began = Instant::now();
     let deadline = began + LOAD * 7 / 2;
@@ -65,7 +66,7 @@ async fn together(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Duration)> {
     futures_util::future::join_all((0..count).map(|_| one())).await
 }
 
-/// Begins loads of an entity that do not end for an hour; how many of them run.
+/// Begins loads of an entity that do not end for an hour; returns how many of them run.
 async fn saturate(loads: &Arc<Loads>, entity: &'static str, count: usize) -> u32 {
     for _ in 0..count {
         let (loads, hour) = (Arc::clone(loads), Instant::now() + Duration::from_secs(3_600));
@@ -84,7 +85,7 @@ async fn whose_turn_would_come_too_late_is_refused_at_once() {
     let ends = together(&loads, 8).await;
     let (loaded, refused): (Vec<_>, Vec<_>) = ends.iter().partition(|(loaded, _)| *loaded);
     assert_eq!(loaded.len(), 3, "{ends:?}");
-    // The fourth would have had its turn and half of its load.
+    // The fourth load would have ended after the deadline.
     assert!(refused.iter().filter(|(_, took)| took.is_zero()).count() >= 4, "{ends:?}");
 }
 
@@ -150,8 +151,8 @@ async fn what_becomes_free_goes_to_who_has_least() {
     assert_eq!(loads.lock().entities["slow"].running, 1);
 }
 
-/// Loads that begin together, whose readers need them in half of the time that one takes; which of them brought
-/// a value.
+/// Begins loads together, for readers that need the value in half of the time that a load takes;
+/// for each load, whether it brought a value and what its observer was told.
 async fn overdue(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Heard)> {
     let by = |time: Duration| Limit { deadline: Instant::now() + time, end: Instant::now() + time };
     let one = || async {

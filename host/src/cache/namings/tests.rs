@@ -60,7 +60,7 @@ fn a_floor_is_raised_of_an_entity_that_this_host_does_not_have() {
     let names = world.names(&[order]);
     assert_eq!(names.scopes, [theirs.scope()]);
     assert_eq!(names.doomed, []);
-    // Nobody names that one anywhere.
+    // An entity that no naming has costs nothing.
     let nobody = Target::Read { entity: "nobody".to_owned(), arguments: vec![] };
     let names = world.names(&[nobody]);
     assert!(names.doomed.is_empty() && names.scopes.is_empty());

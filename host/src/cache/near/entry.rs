@@ -16,14 +16,14 @@ use crate::cache::answer::Via;
 /// An answer that may be given again.
 pub(super) struct Entry {
     pub(super) version: Version,
-    /// What has to be in force.
+    /// The word that has to be in force.
     pub(super) word: u64,
     pub(super) until: Instant,
     pub(super) generation: Arc<Generation>,
     key: Key,
     body: Option<Bytes>,
     etag: u128,
-    /// When its age and the rest of its freshness were these.
+    /// The moment at which `age_ms` and `fresh_ms` were measured.
     at: Instant,
     age_ms: u64,
     fresh_ms: u64,
@@ -31,12 +31,12 @@ pub(super) struct Entry {
     beside: Beside,
 }
 
-/// What an answer's headers are made of, made once.
+/// What an answer's headers are made of, prepared once per entry.
 #[derive(Clone)]
 pub struct Ready(Arc<Entry>);
 
 impl Ready {
-    /// Where a face keeps what it makes of the answer.
+    /// Where a face, such as HTTP, keeps what it makes of the answer.
     #[must_use]
     pub fn beside(&self) -> &Beside {
         &self.0.beside
@@ -86,7 +86,8 @@ impl Entry {
         }
     }
 
-    /// In memory, with the allocations' headers and its place in the table, generously.
+    /// Bytes in memory, estimated generously: with the allocations' headers and the entry's place
+    /// in the table.
     pub(super) fn bytes(&self) -> usize {
         const TABLE: usize = 64;
         const ALLOCATIONS: usize = 128;

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! reserve → tracked get → keep          an answer, bound to the version of its name before the get
-//! look → answer                         while that version stands and its stamp is in force
+//! look → answer                         while that version stands and the answer's stamp is in force
 //! changed, all_changed → new versions   what was kept or reserved before is never answered again
 //! ```
 //!
-//! Word of a change may overtake the answer to a get that was sent before it. So an entry counts from
-//! before its get: whatever is heard from then on, also while the answer is on its way, ends it.
+//! The notification of a change may overtake the answer to a get that was sent before the change. So an entry
+//! carries the version from before its get: a change that is heard later, even while the answer is on its
+//! way, ends the entry.
 
 mod entry;
 mod versions;
@@ -28,7 +29,7 @@ use entry::Entry;
 pub use entry::Ready;
 use versions::{Version, Versions};
 
-/// What a typical entry weighs, to size the table at the start.
+/// The bytes of a typical entry, to size the table at the start.
 const TYPICAL_BYTES: u64 = 512;
 
 /// The answers that this process keeps.
@@ -46,11 +47,11 @@ struct Kept {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ticket {
     version: Version,
-    /// What the get will answer was true no earlier than this.
+    /// When the ticket was given: what the get will answer was true at this moment or later.
     since: Instant,
 }
 
-/// What shall be answered again.
+/// A value from the store that the near cache shall answer again.
 pub(super) struct Found<'a> {
     pub(super) key: &'a Key,
     pub(super) envelope: &'a Envelope,
@@ -62,7 +63,7 @@ pub(super) struct Found<'a> {
 }
 
 impl Near {
-    /// Room for entries of so many bytes; 0: it is off.
+    /// A near cache for entries of `bytes` in all; 0 switches it off.
     pub(super) fn new(bytes: u64) -> Self {
         let kept = (bytes > 0).then(|| {
             let items = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
@@ -73,8 +74,8 @@ impl Near {
         Self { kept }
     }
 
-    /// The answer to a read under `generation`, if there is one that may be given now. `is_in_force` tells
-    /// whether a stamp's word is.
+    /// The answer to a read under `generation`, if one may be given now. `is_in_force` tells whether the word
+    /// of a stamp is in force.
     pub(super) fn look(
         &self,
         read: &ReadName,
@@ -88,19 +89,20 @@ impl Near {
         stands.then(|| entry.answer(now))
     }
 
-    /// Answers nothing that was kept until now.
+    /// Ends every entry that was kept until now.
     pub(super) fn forget_all(&self) {
         self.all_changed();
     }
 
-    /// Asked for before the get of `name` is sent. `None`: its answer can't be kept.
+    /// The ticket for an answer, to be asked for before the get of `name` is sent. `None` if the near cache
+    /// is off.
     pub(super) fn reserve(&self, name: &Name) -> Option<Ticket> {
         let version = self.kept.as_ref()?.versions.of(name.as_str());
         Some(Ticket { version, since: Instant::now() })
     }
 
-    /// Keeps what a get brought, unless it is known to have changed since the ticket was given. Past
-    /// its early-refresh point it is for the policy to decide.
+    /// Keeps what a get brought, unless it has changed since the ticket was given. Keeps it no longer than to
+    /// the early-refresh point: from there on the policy decides.
     pub(super) fn keep(&self, ticket: Ticket, read: &ReadName, found: &Found<'_>) {
         let Found { envelope, now_ms, at_most, .. } = *found;
         let fresh_ms = envelope.refresh_at_ms.min(envelope.fresh_until_ms).saturating_sub(now_ms);
@@ -113,7 +115,7 @@ impl Near {
         }
     }
 
-    /// Makes room of what can't be answered any more.
+    /// Removes the entries that can't be answered any more.
     pub(super) fn sweep(&self, generation: &Generation) {
         if let Some(kept) = &self.kept {
             let now = Instant::now();
@@ -121,7 +123,7 @@ impl Near {
         }
     }
 
-    /// How many entries there are, and their bytes; those not yet swept included.
+    /// The number of entries and their bytes, including entries that are not yet swept.
     pub(super) fn size(&self) -> (usize, u64) {
         self.kept.as_ref().map_or((0, 0), |kept| (kept.entries.len(), kept.entries.weight()))
     }

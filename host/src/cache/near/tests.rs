@@ -231,7 +231,7 @@ fn native() -> NativePolicy {
 }
 
 fn asked<T>(function: &'static str) -> Result<T, Trap> {
-    Err(Trap { function, reason: "nobody should ask".to_owned() })
+    Err(Trap { function, reason: "the test asks the policy nothing".to_owned() })
 }
 
 impl Policy for Silent {

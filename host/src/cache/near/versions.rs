@@ -3,8 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names share versions, so a change of one name ends the entries of others too: of a hundred thousand
-/// entries, six. In return a change is one addition, and nothing has to be found by its name.
+/// The number of versions. Names share versions, so a change of one name ends the entries of others
+/// too: six of a hundred thousand entries. In return, a change is one addition and needs no look-up
+/// by name.
 const VERSIONS: usize = 1 << 14;
 
 /// The versions in force.
@@ -33,7 +34,7 @@ impl Versions {
         Version { place, of_name: self.by_name[place].load(Ordering::Acquire), of_all }
     }
 
-    /// Whether nothing was renewed since.
+    /// Whether neither the name's version nor that of all names was renewed since.
     pub(super) fn stands(&self, version: Version) -> bool {
         self.by_name[version.place].load(Ordering::Acquire) == version.of_name
             && self.all.load(Ordering::Acquire) == version.of_all
@@ -50,7 +51,7 @@ impl Versions {
     }
 }
 
-/// The same in every process and run, so that a run can be repeated.
+/// A name's place, the same in every process and run, so that a run can be repeated.
 fn place(name: &str) -> usize {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);

@@ -5,7 +5,7 @@ use super::*;
 
 const EPOCH: Epoch = Epoch(7);
 
-/// What a store says in which the definition is published under a policy.
+/// The range of a store in which the definition is published under the policy with settings `{}`.
 fn range(definition: &Definition, everything: u64, floor: u64) -> Range {
     let naming = naming(definition);
     let floors = [(Scope::Everything, everything), (naming.scope(), floor)];
@@ -16,7 +16,7 @@ fn stamp(definition: &Definition) -> Option<Stamp> {
     definition.stamp(policy("{}"), EPOCH, Duration::ZERO)
 }
 
-/// What the last good beat said, of namings that others know.
+/// Sets a range of which every host knows all namings.
 fn set(stamps: &Stamps, epoch: Epoch, range: Range, published: PolicyId) {
     stamps.set(epoch, range, (&stamps.in_use(), published), Duration::ZERO, Duration::ZERO);
 }
@@ -48,7 +48,7 @@ fn a_stamp_is_in_force_until_its_epoch_or_one_of_its_floors_is_another() {
     for (epoch, everything, floor) in [(Epoch(8), 1, 2), (EPOCH, 9, 2), (EPOCH, 1, 9)] {
         set(&stamps, epoch, range(&definition, everything, floor), policy("{}"));
         assert!(!definition.is_in_force(stamp.word), "{epoch:?} {everything} {floor}");
-        // If nothing but its epoch is over, it may be answered when a load fails.
+        // A value that only its epoch makes untrue may be answered when a load fails.
         assert_eq!(definition.is_of_another_epoch(stamp), epoch != EPOCH);
     }
 }
@@ -110,7 +110,7 @@ fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() 
     assert_eq!(at(just_before), None);
     let stamp = at(LATER).unwrap();
     assert!(definition.is_in_force(stamp.word));
-    // Reading the range again meanwhile neither puts that off nor hastens it.
+    // Reading the range again meanwhile does not change the moment.
     stamps.set(
         EPOCH,
         self::range(&definition, 1, 2),
@@ -136,7 +136,8 @@ fn what_was_learned_in_a_store_that_forgot_counts_no_more() {
         set(&stamps, EPOCH, both(1, 2), ours);
         assert_eq!(stamps.learned(LEARNED_WITHIN).len(), 2, "both namings were published");
         assert!(definition.stamp(other, EPOCH, Duration::ZERO).is_some());
-        // Another host has published the other one again, and somebody may not have read that.
+        // Another host has published the other naming again, and some host may not have read the
+        // range since.
         let range = both(everything, 3);
         assert!(!stamps.has_used(&naming(&definition).scope(), epoch, &range));
         set(&stamps, epoch, range, ours);
@@ -173,7 +174,7 @@ fn a_range_that_was_emptied_is_complete_once_every_host_has_learned_of_it() {
         assert_eq!(stamps.incomplete_for(now + LEARNED_WITHIN), Duration::ZERO);
         stamps.incomplete_for(now)
     };
-    // A host that starts can't tell a new range from one that was emptied a moment ago.
+    // To a host that starts, a new range and one that was emptied a moment ago look alike.
     assert_eq!(incomplete_for(range(&definition, 1, 2), 10), LEARNED_WITHIN);
     assert_eq!(incomplete_for(range(&definition, 1, 3), 20), Duration::ZERO, "nothing is lost");
     assert_eq!(incomplete_for(range(&definition, 9, 2), 30), LEARNED_WITHIN, "it was emptied");

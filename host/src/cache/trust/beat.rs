@@ -1,4 +1,4 @@
-//! Beats: what a node says of itself, and where its address leads meanwhile.
+//! Beats: what a node says about itself, and where its address leads meanwhile.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(in crate::cache) struct GoodBeat {
 }
 
 impl GoodBeat {
-    /// What is answered from then on counts for nothing, by the host's clock.
+    /// When the trust that this beat gives ends, by the host's clock.
     pub(in crate::cache) fn until(&self) -> Duration {
         self.sent + TRUST
     }

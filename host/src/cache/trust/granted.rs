@@ -1,4 +1,4 @@
-//! Trust that was given, until it runs out. A hit asks for it at the price of three loads.
+//! The trust that was given, until it runs out. A hit checks it with three atomic loads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,30 +8,30 @@ use arc_swap::ArcSwapOption;
 
 use crate::store::{Epoch, LinkId};
 
-/// Trust that was given.
+/// Trust in a node, as a good beat gave it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cache) struct Grant {
     pub(in crate::cache) link: LinkId,
     pub(in crate::cache) epoch: Epoch,
     /// The node's clock in the beat, in ms since the Unix epoch.
     pub(in crate::cache) beat_ms: u64,
-    /// By the host's clock.
+    /// When trust ends, by the host's clock.
     pub(in crate::cache) until: Duration,
 }
 
-/// The last grant, if it stands.
+/// The last grant, if it was not withdrawn.
 #[derive(Default)]
 pub(super) struct Granted {
     grant: ArcSwapOption<Grant>,
-    /// Of the grant, by the host's clock, in ns; 0: there is none.
+    /// When the grant ends, by the host's clock, in ns; 0 if there is no grant.
     until: AtomicU64,
     link: AtomicU64,
 }
 
 impl Granted {
-    /// Gives trust, or takes it away; to be called by one at a time.
+    /// Gives trust, or takes it away; to be called by one task at a time.
     pub(super) fn set(&self, grant: Option<Grant>) {
-        // Nothing holds while link and time may be those of two grants.
+        // While link and time may belong to two grants, no trust holds.
         self.until.store(0, Ordering::Release);
         if let Some(grant) = grant {
             self.link.store(grant.link.0, Ordering::Release);
@@ -45,23 +45,23 @@ impl Granted {
         nanos(now) < self.until.load(Ordering::Acquire)
     }
 
-    /// Whether what came over this link counts now.
+    /// Whether an answer over this link counts now.
     pub(super) fn counts(&self, link: LinkId, now: Duration) -> bool {
         let until = self.until.load(Ordering::Acquire);
         let is_over_it = self.link.load(Ordering::Acquire) == link.0;
-        // If the time is the same before and after, the link is of the same grant.
+        // If the time is the same before and after, the link belongs to the same grant.
         let is_of_one = self.until.load(Ordering::Acquire) == until;
         is_over_it && is_of_one && nanos(now) < until
     }
 
-    /// The grant, if it holds now.
+    /// The grant, if trust holds now.
     pub(super) fn get(&self, now: Duration) -> Option<Grant> {
         let grant = **self.grant.load().as_ref()?;
         (now < grant.until).then_some(grant)
     }
 }
 
-/// A host's clock is centuries from where this ends.
+/// The time in nanoseconds; `u64` has room for centuries of a host's uptime.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

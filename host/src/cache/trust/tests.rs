@@ -1,4 +1,4 @@
-//! What a beat has to say, and for how long it counts.
+//! What makes a beat good, and for how long it counts.
 
 use std::sync::atomic::AtomicU64;
 
@@ -136,7 +136,7 @@ async fn an_epoch_is_watched_for_the_fence_and_no_longer() {
     assert_eq!(world.watch(false).await, Watching::UntilLater);
     world.pass(3_999);
     assert_eq!(world.watch(false).await, Watching::UntilLater);
-    // A failure in between does not begin it anew: the epoch is the same.
+    // A failure in between does not begin the fence anew: the epoch is the same.
     world.trust.distrust("as the test wants it");
     world.pass(1);
     assert_eq!(world.watch(false).await, Watching::Over);
@@ -231,7 +231,7 @@ impl Clock for Wound {
     }
 }
 
-/// A node that says of itself what the test wants, and is asked nothing else.
+/// A node that says about itself what the test wants, and is asked nothing else.
 struct Node {
     clock: Arc<Wound>,
     beat: Mutex<Beat>,
@@ -271,7 +271,7 @@ impl Node {
 }
 
 fn unasked<T>() -> Result<T, StoreError> {
-    Err(StoreError::Refused("nobody should ask".to_owned()))
+    Err(StoreError::Refused("the test asks the store nothing".to_owned()))
 }
 
 #[async_trait]

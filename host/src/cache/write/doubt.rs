@@ -1,8 +1,8 @@
-//! A commit whose outcome is not known (race P).
+//! A commit with an unknown outcome (race P).
 //!
-//! The commit was sent, and the database has said neither *committed* nor *rolled back*. No constant
-//! stands for a guess of how long a commit may take: the transaction's id is asked for until a snapshot
-//! no longer counts it as running; then what it touches is invalidated, whichever way it ended.
+//! The commit was sent, and the database has said neither *committed* nor *rolled back*. No constant stands
+//! for a guess of how long a commit may take: the database is asked about the transaction's id until no
+//! snapshot counts it as running. Then what the transaction touches is invalidated, whichever way it ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use super::super::Cache;
 use super::phases::Committed;
 use super::{Refill, WriteCall, WriteError};
 
-/// How often the database is asked at first, and later.
+/// How often the database is asked in the first [`OFTEN`], and later.
 const ASK: Duration = Duration::from_millis(100);
 const ASK_LATER: Duration = Duration::from_secs(1);
 
-/// How long it is asked often.
+/// How long the database is asked every [`ASK`].
 const OFTEN: Duration = Duration::from_secs(5);
 
-/// A write whose commit was sent.
+/// A write in doubt: its commit was sent.
 pub(super) struct InDoubt {
     committing: Committed,
     xid: Option<Xid>,
@@ -35,8 +35,8 @@ impl InDoubt {
         Self { committing, xid, error }
     }
 
-    /// Waits until the transaction has ended, by the deadline. What it touches is invalidated after that,
-    /// also when nobody waits any more. As [`Committed::invalidate`] if it committed.
+    /// Waits until the transaction has ended, by the deadline, and answers like [`Committed::invalidate`] if
+    /// it committed. What it touches is invalidated once it has ended, even if the writer no longer waits.
     pub(super) async fn settle(
         self,
         cache: &Arc<Cache>,
@@ -52,10 +52,10 @@ impl InDoubt {
             let mut committing = committing;
             let asking = until_ended(&*origin, xid);
             let committed = committing.announcement.during(asking).await;
-            // Whichever way it ended: that costs no more than a miss.
+            // Also if it was rolled back: that costs no more than a miss.
             let refills = committing.invalidate(&cache).await;
             cache.doubts.remove();
-            // The request that waited may have gone.
+            // The write that waited may have passed its deadline.
             let _gone = tell.send((committed, refills));
             drop(unfinished);
         });
@@ -67,8 +67,8 @@ impl InDoubt {
     }
 }
 
-/// Asks until the transaction has ended, however long that lasts; whether it committed, if the database
-/// says so. Without an id there is nothing to ask for.
+/// Asks until the transaction has ended, however long that lasts. Says whether it committed; `None` if the
+/// database does not say so, or if there is no id to ask for.
 async fn until_ended(origin: &dyn Origin, xid: Option<Xid>) -> Option<bool> {
     let xid = xid?;
     let began = Instant::now();
@@ -76,7 +76,7 @@ async fn until_ended(origin: &dyn Origin, xid: Option<Xid>) -> Option<bool> {
         match origin.has_ended(xid).await {
             Ok(true) => return origin.has_committed(xid).await.ok().flatten(),
             Ok(false) => {}
-            Err(error) => tracing::debug!(%error, "a transaction in doubt can't be asked for"),
+            Err(error) => tracing::debug!(%error, "the state of a transaction in doubt is unknown"),
         }
         sleep(if began.elapsed() < OFTEN { ASK } else { ASK_LATER }).await;
     }

@@ -1,9 +1,10 @@
-//! Intents: invalidations announced before the commit, so that another host carries them out when
-//! the one that wrote is lost in between (race L).
+//! Intents: invalidations announced before the commit, so that another host carries them out when the host
+//! that wrote is lost in between (race L).
 //!
-//! An intent falls due only when its transaction can no longer commit. The origin ends a transaction
-//! that is idle for [`WRITE_IDLE_LIMIT`]; the intent is held for longer than that; a writer that is late, or
-//! whose commit takes long, announces it again; and who carries it out asks for the transaction first.
+//! An intent falls due only when its transaction can no longer commit. The origin ends a transaction that is
+//! idle for [`WRITE_IDLE_LIMIT`], and the intent is held for longer than that. A writer that is late, or that
+//! waits long for its commit, announces the intent again; and a host that carries an intent out asks about
+//! its transaction first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,33 +19,33 @@ use crate::store::{Intent, Target};
 use super::super::trust::Trust;
 use super::super::{Cache, Entropy, Invalidated};
 
-/// How long an intent is left to the host that announced it: until its transaction has ended, and
-/// half a second more for the messages on their way.
+/// How long an intent is left to the host that announced it: until its transaction has ended, and half a
+/// second more for messages on their way.
 const HOLD: Duration = WRITE_IDLE_LIMIT.saturating_add(Duration::from_millis(500));
 
-/// How long a due intent is left to the host that took it, which may be lost as well. Who carries out what that one
-/// carries out too does it for nothing.
+/// How long a due intent is left to the host that took it, since that host may be lost as well. An intent
+/// that two hosts carry out does no harm.
 const TAKEN: Duration = Duration::from_millis(300);
 
-/// How often an intent is tried again that the store did not take.
+/// How often an intent that the store did not take is announced again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Every host looks for due intents this often, give or take a quarter, so that hosts which started
-/// together do not ask together.
+/// How often a host looks for due intents, give or take a quarter, so that hosts which started together do
+/// not ask together.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// An invalidation that every host knows of, if the store took it.
+/// An announced invalidation: every host knows of it if the store took the intent.
 pub(super) struct Announcement {
     trust: Arc<Trust>,
     metrics: Arc<Metrics>,
     intent: Intent,
-    /// When it was announced last; `None`: the store did not take it. Then nobody but this host knows
-    /// what to invalidate, and if it is lost now, the lifetime bounds what is stale.
+    /// When the intent was announced last; `None` if the store did not take it. Then only this host knows
+    /// what to invalidate, and if it is lost now, the values stay stale until their lifetime ends.
     since: Option<Instant>,
 }
 
 impl Announcement {
-    /// Announces what is about to become untrue.
+    /// Announces that these targets are about to become untrue.
     pub(super) async fn new(cache: &Cache, targets: Vec<Target>, xid: Option<Xid>) -> Self {
         let intent = Intent::new(cache.entropy.bits(), targets, xid.map(|xid| xid.number));
         let (trust, metrics) = (Arc::clone(&cache.trust), Arc::clone(&cache.metrics));
@@ -58,8 +59,9 @@ impl Announcement {
         announcement
     }
 
-    /// Runs the commit, or what finds out how it ended, and holds the intent off for as long as that takes.
-    /// A store that comes back meanwhile, or under another epoch, hears of it then.
+    /// Runs the commit, or the questions how it ended, and announces the intent again meanwhile, so that it
+    /// does not fall due. A store that comes back meanwhile, or under another epoch, hears of the intent
+    /// then.
     pub(super) async fn during<T>(&mut self, commit: impl Future<Output = T>) -> T {
         if self.intent.targets().is_empty() {
             return commit.await;
@@ -82,17 +84,18 @@ impl Announcement {
         }
     }
 
-    /// It is owed: this host does not trust the store. Others carry it out, should this host be lost.
+    /// Leaves the intent in the store, since the invalidation is owed: if this host is lost, another one
+    /// carries it out.
     pub(super) async fn leave(mut self) {
         if self.since.is_none() && !self.intent.targets().is_empty() {
             self.announce().await;
         }
     }
 
-    /// It is done, or nothing was written.
+    /// Takes the intent back: the invalidation is done, or nothing was written.
     pub(super) async fn withdraw(self) {
         if self.since.is_some() {
-            // One that stays is carried out once more, for nothing.
+            // An intent that stays is carried out once more, which does no harm.
             let withdrawn = self.trust.watch(|store| store.withdraw(&self.intent)).await;
             self.metrics.intents(if withdrawn.is_ok() { "withdrawn" } else { "left" });
         }
@@ -106,7 +109,7 @@ impl Announcement {
 }
 
 impl Cache {
-    /// Carries out what lost hosts announced; runs for as long as the host does.
+    /// Carries out the intents of lost hosts; runs for as long as the host does.
     pub async fn carry_out_intents(&self) {
         loop {
             sleep(look(&*self.entropy)).await;
@@ -115,7 +118,8 @@ impl Cache {
         }
     }
 
-    /// All at once: a floor that has to be learned by every host takes a second, and not one for each intent.
+    /// Carries out due intents together: a floor that every host has to learn takes one second for all of
+    /// them.
     async fn carry_out_due(&self, due: Vec<Intent>) {
         let (mut over, mut targets) = (Vec::new(), BTreeSet::new());
         for intent in due {
@@ -131,13 +135,13 @@ impl Cache {
         tracing::info!(intents = over.len(), "carried out what other hosts announced");
         for intent in &over {
             self.metrics.intents("carried-out");
-            // One that stays is carried out once more, for nothing.
+            // An intent that stays is carried out once more, which does no harm.
             let _ = self.trust.watch(|store| store.withdraw(intent)).await;
         }
     }
 
-    /// Whether an intent's transaction can commit no more. While that can't be told it stays: it falls due
-    /// again.
+    /// Whether an intent's transaction can no longer commit. `false` while the database can't tell: the
+    /// intent falls due again.
     async fn is_over(&self, intent: &Intent) -> bool {
         match (intent.transaction(), self.database.origin()) {
             (Some(xid), Some(origin)) => origin.has_ended(Xid::from(xid)).await.unwrap_or(false),

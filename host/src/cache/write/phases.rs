@@ -1,4 +1,4 @@
-//! The phases of a write. Each is made of the one before it.
+//! The phases of a write. Each is made from the one before it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use super::doubt::InDoubt;
 use super::intents::Announcement;
 use super::{Invalidated, Refill, TooMuch, WriteCall, WriteError};
 
-/// How long naming what a write touches may take: its transaction is open meanwhile, and has to commit
-/// before the database ends it.
+/// How long naming what a write touches may take. The transaction is open meanwhile, and has to commit before
+/// the database ends it for being idle.
 const NAMED_WITHIN: Duration = WRITE_IDLE_LIMIT.saturating_sub(Duration::from_millis(500));
 
 /// The statement ran, in a transaction that is open.
@@ -44,7 +44,7 @@ impl Executed {
         self.uncommitted.rows
     }
 
-    /// What it touches, under every generation whose keys may live.
+    /// Names what the write touches, under every generation that has keys which may still live.
     pub(super) async fn name(
         self,
         cache: &Cache,
@@ -52,7 +52,8 @@ impl Executed {
     ) -> Result<Touching, WriteError> {
         let written = written(call, &self.uncommitted);
         let known = cache.slot.naming();
-        // Those that were told of other entities since may not know this write.
+        // A definition that was left stays with its last generation: later ones were told of other entities
+        // and may not know this write.
         let known = call.definition.last().map_or(known, |last| vec![Arc::clone(last)]);
         let mut touched = Targets::default();
         let bound = Bound::new(self.uncommitted.rows, call.deadline.min(NAMED_WITHIN));
@@ -62,7 +63,7 @@ impl Executed {
         if !cache.debt.has_room_for(touched.targets.len()) {
             return Err(WriteError::Overloaded);
         }
-        // A policy beside the one in force is asked in one call.
+        // A shadow policy is asked in one call, so only about writes of one part.
         if let Some(in_force) = known.first().filter(|_| is_one_part(&written)) {
             cache.slot.shadows().changed(&Change::Written(written.clone()), in_force);
         }
@@ -71,7 +72,7 @@ impl Executed {
     }
 }
 
-/// What was written, and what it makes untrue.
+/// A write with what it makes untrue.
 pub(super) struct Touching {
     transaction: Box<dyn Transaction>,
     xid: Option<Xid>,
@@ -82,7 +83,8 @@ pub(super) struct Touching {
 }
 
 impl Touching {
-    /// Announces it to every host, should this one be lost between commit and invalidation (race L).
+    /// Announces the targets to every host, for the case that this one is lost between commit and
+    /// invalidation (race L).
     pub(super) async fn announce(self, cache: &Arc<Cache>) -> Announced {
         let targets = self.touched.targets.clone();
         let announcement = Announcement::new(cache, targets, self.xid).await;
@@ -90,7 +92,8 @@ impl Touching {
     }
 }
 
-/// Every host knows what the commit will make untrue, if the store took it.
+/// A write that is announced: if the store took the intent, every host knows what the commit will make
+/// untrue.
 pub(super) struct Announced {
     touching: Touching,
     announcement: Announcement,
@@ -103,7 +106,7 @@ pub(super) enum Ended {
 }
 
 impl Announced {
-    /// Commits, and announces again for as long as that takes.
+    /// Commits, and announces the intent again for as long as the commit takes.
     pub(super) async fn commit(self) -> Result<Ended, WriteError> {
         let Self { touching, mut announcement } = self;
         let Touching { transaction, xid, touched, known, written } = touching;
@@ -131,13 +134,14 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    /// Everything touched goes first: what is filled after that carries the write, and whatever becomes of
-    /// a refill, nothing older is left. `None`: it is owed.
+    /// Invalidates everything that was touched, and returns the reads to fill again; `None` if the
+    /// invalidation is owed. Invalidation comes before refills: what is filled after it was loaded after the
+    /// commit, and if a refill fails, no older value is left.
     pub(super) async fn invalidate(mut self, cache: &Arc<Cache>) -> Option<Vec<Refill>> {
         self.touch_under_newer(cache).await;
         let targets = std::mem::take(&mut self.touched.targets);
         if cache.carry_out(targets).await == Invalidated::Pending {
-            // The intent stands: a host that trusts the store before this one does carries it out.
+            // The intent stays: a host that trusts the store before this one does carries it out.
             self.announcement.leave().await;
             return None;
         }
@@ -145,8 +149,9 @@ impl Committed {
         Some(self.touched.refills)
     }
 
-    /// A policy that came into force since may say that the row touched something else; one that comes
-    /// into force from now on names fills of what was committed.
+    /// Adds what the write touches under policies that came into force after it was named: they may say that
+    /// the rows touch something else. Policies that come into force from now on need no question: what is
+    /// loaded under them includes this write.
     async fn touch_under_newer(&mut self, cache: &Cache) {
         let is_known = |newer: &Generation| self.known.iter().any(|known| known.names_like(newer));
         for newer in cache.slot.naming().into_iter().filter(|newer| !is_known(newer)) {
@@ -154,7 +159,7 @@ impl Committed {
             let bound = Bound::new(rows, NAMED_WITHIN);
             if let Err(error) = self.touched.add(&newer, &self.written, false, bound).await {
                 let policy = newer.label();
-                tracing::error!(%error, policy, "a committed write may be read stale under it");
+                tracing::error!(%error, policy, "a committed write may be read stale under this policy");
             }
         }
     }
@@ -168,13 +173,13 @@ struct Targets {
     refills: Vec<Refill>,
 }
 
-/// How much of a change can be named.
+/// The limits for naming what a change touches.
 #[derive(Clone, Copy)]
 struct Bound {
-    /// For the caller to be told.
+    /// The number of rows, for the error that the caller is told.
     rows: u64,
     within: Duration,
-    /// All policies that are asked have this time together.
+    /// When the time is over; all policies that are asked share it.
     until: Instant,
 }
 
@@ -185,8 +190,8 @@ impl Bound {
 }
 
 impl Targets {
-    /// What a write touches under `generation`. Only the generation in force refreshes: what
-    /// another one named is removed.
+    /// Adds what a write touches under `generation`. Only the reads that the generation in force names are
+    /// refreshed; those that another one names are removed.
     async fn add(
         &mut self,
         generation: &Arc<Generation>,
@@ -200,7 +205,7 @@ impl Targets {
         let mut asked = HashSet::new();
         for (nth, part) in parts(written).enumerate() {
             if nth > 0 {
-                // Others have their turn between two calls.
+                // Other tasks have their turn between two calls.
                 yield_now().await;
             }
             if Instant::now() > bound.until {
@@ -252,7 +257,7 @@ impl Targets {
     }
 }
 
-/// A write in parts of few rows; one without rows is one part.
+/// A write in parts of few rows; a write without rows is one part.
 fn parts(written: &Written) -> impl Iterator<Item = Change> {
     let part = |rows: &[RowChange]| {
         Change::Written(Written {
@@ -271,7 +276,7 @@ fn is_one_part(written: &Written) -> bool {
     batches(&written.rows, size).nth(1).is_none()
 }
 
-/// The bytes of a row that a policy is told of.
+/// The bytes of a row as a policy is told of it.
 fn size(row: &RowChange) -> usize {
     let columns = row.before.iter().chain(&row.after);
     let value = |column: &Column| match &column.value {
@@ -302,18 +307,18 @@ fn columns<'c>(
     names.iter().zip(row).map(column)
 }
 
-/// What a change makes untrue under `generation`. Without an answer the write is refused, and a trap
-/// may be the instance's rather than the policy's: another one is asked before that.
+/// What a change makes untrue under `generation`. A trap may be the fault of the instance and not of the
+/// policy, so another instance is asked before the write is refused.
 fn invalidated(generation: &Generation, change: &Change) -> Result<Vec<Touched>, WriteError> {
     let answer = generation.invalidate(change).or_else(|_trap| generation.invalidate(change));
     answer.map_err(|_trap| WriteError::Undecided)
 }
 
-/// As [`invalidated`], for a read that a change makes untrue.
+/// The plan of a read that a change makes untrue; asked twice like [`invalidated`].
 pub(super) fn plan(generation: &Generation, request: &Request) -> Result<Arc<Named>, WriteError> {
     let answer = generation.name(request).or_else(|_undecided| generation.name(request));
     answer.map_err(|_undecided| WriteError::Undecided)?.map_err(|refusal| {
-        generation.refused(&format_args!("a read that it named itself: {refusal:?}"));
+        generation.refused(&format_args!("it refuses a read that it named: {refusal:?}"));
         WriteError::Undecided
     })
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::bench::{Counted, Scrape};
 
-/// Metrics are a few kilobytes; a host that is too busy for them for so long is too busy.
+/// Metrics are a few kilobytes; a host that can't send them within this time is too busy.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 const STORE_CALLS: &str = "corral_store_calls_total";
@@ -29,7 +29,7 @@ impl Hosts {
         Self { urls: urls.collect(), token: token.map(|token| format!("Bearer {token}")) }
     }
 
-    /// The sum over the hosts, so far; none: nobody is to be asked.
+    /// The sum over the hosts, since they started; `None` if no host is to be asked.
     pub(super) async fn counted(&self) -> anyhow::Result<Option<Counted>> {
         let mut sum = None;
         for url in &self.urls {
@@ -39,7 +39,7 @@ impl Hosts {
         Ok(sum)
     }
 
-    /// What was counted since then.
+    /// What was counted since `before`.
     pub(super) async fn since(&self, before: Option<Counted>) -> anyhow::Result<Option<Counted>> {
         let (Some(before), Some(after)) = (before, self.counted().await?) else { return Ok(None) };
         Ok(Some(Counted {

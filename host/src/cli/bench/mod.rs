@@ -1,4 +1,4 @@
-//! `corral bench`: loads any HTTP server, and says what it came to.
+//! `corral bench`: loads any HTTP server, and reports how it answered.
 
 mod hosts;
 mod progress;
@@ -26,7 +26,7 @@ use watched::Watched;
 /// How long a load takes that is bounded neither in time nor in requests.
 const TIME: Duration = Duration::from_secs(10);
 
-/// What is posted unless it is said.
+/// What is posted by default.
 const BODY: &str = r#"{"id": {n}}"#;
 
 /// The number's place as help texts show it: clap takes the plain one for an end of line.
@@ -104,7 +104,7 @@ pub(super) struct Bench {
     /// Which share of the requests are writes, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "write_url")]
     writes: f64,
-    /// Where they are posted; once for each --url.
+    /// Where writes are posted; once for each --url.
     #[arg(long, value_name = "URL", requires = "writes")]
     write_url: Vec<String>,
     #[arg(long, value_name = "JSON", requires = "write_url", help = BODY_HELP)]
@@ -128,7 +128,7 @@ pub(super) struct Bench {
     /// How long an answer may take until it counts as missing.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     answer_within: Duration,
-    /// The same seed, the same draws.
+    /// The seed of all draws: the same seed gives the same draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Prints one JSON document, and nothing else.
@@ -179,7 +179,7 @@ async fn measure(
     let own = Usage::of(std::process::id()).ok();
     let before = hosts.counted().await?;
     let watching = watched.begin()?;
-    // What warmed up has its own count.
+    // The warm-up has a count of its own.
     let watch = if watch.stopped() { Arc::clone(watch) } else { Arc::new(Watch::default()) };
     let tally = progress::shown("loading", plan, &watch, blocking(plan, &watch)).await?;
     let mut report = Report::new(plan, &tally);
@@ -195,7 +195,7 @@ async fn measure(
     Ok(report)
 }
 
-/// The load on threads of its own, stopped by Ctrl-C: what was counted until then is told.
+/// Runs the load on threads of its own. Ctrl-C stops it; what was counted until then is reported.
 async fn blocking(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, Failed> {
     let (plan, watching) = (plan.clone(), Arc::clone(watch));
     let mut loading = tokio::task::spawn_blocking(move || load(&plan, &watching));
@@ -209,7 +209,7 @@ async fn blocking(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, Failed> {
     ended?.map_err(sorted)
 }
 
-/// What the command line said wrong, and what went wrong.
+/// Tells errors of the command line from failures of the run.
 fn sorted(error: BenchError) -> Failed {
     match error {
         BenchError::Url { .. }

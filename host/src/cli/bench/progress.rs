@@ -8,7 +8,7 @@ use tokio::time::interval;
 
 use crate::bench::{Plan, Watch};
 
-/// How often it is drawn.
+/// How often the bar is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// Characters of the bar.
@@ -51,9 +51,9 @@ pub(super) async fn shown<T, E>(
     outcome
 }
 
-/// In place of what was drawn before.
+/// Replaces what was drawn before.
 fn draw(line: &str) {
     const CLEAR: &str = "\r\u{1b}[2K";
-    // A terminal that is gone has nobody to draw for.
+    // If the terminal is gone, nothing needs to be drawn.
     let _gone = write!(io::stderr(), "{CLEAR}{line}").and_then(|()| io::stderr().flush());
 }

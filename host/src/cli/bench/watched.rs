@@ -16,13 +16,13 @@ pub(super) struct Watched {
     pids: Vec<u32>,
 }
 
-/// What was seen of them.
+/// What was seen of the watched processes.
 pub(super) struct Seen {
     pub(super) cpu_seconds: f64,
     pub(super) memory: Soak,
 }
 
-/// A watch that has begun; none, when nobody was to be watched.
+/// A watch that has begun; `None` if no process was to be watched.
 pub(super) struct Watching(Option<Begun>);
 
 struct Begun {
@@ -33,7 +33,7 @@ struct Begun {
 impl Watched {
     /// These processes and their children.
     pub(super) fn new(pids: Vec<u32>) -> Result<Self, BenchError> {
-        // One that does not run is said before anything is sent.
+        // A process that does not run is reported before anything is sent.
         Usage::of_families(&pids)?;
         Ok(Self { pids })
     }
@@ -70,7 +70,7 @@ impl Watching {
     /// `None` if no process was to be watched.
     pub(super) async fn end(self) -> anyhow::Result<Option<Seen>> {
         let Some(Begun { end, seen }) = self.0 else { return Ok(None) };
-        // One that ended already has found that its process is gone, and says so.
+        // A watch that ended already has found that its process is gone; its error says so.
         let _gone = end.send(());
         Ok(Some(seen.await??))
     }

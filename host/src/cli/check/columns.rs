@@ -29,30 +29,30 @@ pub(super) struct Answers<'c> {
 struct Hole<'t> {
     /// As the template has it: `id`, `row.team_id`.
     name: String,
-    /// `None` if the type is not known: it fits everything then.
+    /// `None` if the type is not known; the hole then fits everything.
     ty: Option<&'t ColumnType>,
-    /// The parameter's type, where it is one.
+    /// The parameter's type, if the hole is a parameter.
     param: Option<ParamType>,
 }
 
 impl<'c> Answers<'c> {
-    /// None yet. `kind` is the origin's.
+    /// No answers yet. `kind` is the origin's.
     pub(super) fn new(config: &'c Config, kind: &str) -> Self {
         let texts_are_one = kind == "sqlite";
         Self { config, texts_are_one, reads: BTreeMap::new(), writes: BTreeMap::new() }
     }
 
-    /// A read answers these columns.
+    /// Notes the columns that a read answers.
     pub(super) fn read(&mut self, entity: &'c str, columns: Vec<Column>) {
         self.reads.insert(entity, columns);
     }
 
-    /// A write returns these columns.
+    /// Notes the columns that a write returns.
     pub(super) fn write(&mut self, entity: &'c str, write: &'c str, columns: Vec<Column>) {
         self.writes.insert((entity, write), columns);
     }
 
-    /// Every name that can't be built, or that would be another one on the other side.
+    /// Every name that can't be built, or that the read and the write would build differently.
     pub(super) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for entity in self.config.entities.values() {
@@ -148,7 +148,8 @@ impl<'c> Answers<'c> {
         problems
     }
 
-    /// Whether equal values have equal texts. What has no text at all is a problem of its own.
+    /// Whether equal values have equal texts. A column that has no text at all is a problem of its
+    /// own.
     fn fit(&self, left: &Hole<'_>, right: &Hole<'_>) -> bool {
         match (left.family(self.texts_are_one), right.family(self.texts_are_one)) {
             (Family::Unknown, _) | (_, Family::Unknown) => true,
@@ -237,7 +238,7 @@ fn family(ty: ParamType, texts_are_one: bool) -> Family {
         | ParamType::Int8
         | ParamType::Float8
         | ParamType::Numeric => Family::Numbers,
-        // Its 0.1 is another number than that of the others.
+        // In Postgres the 0.1 of a `float4` is another number than that of the other types.
         ParamType::Float4 if texts_are_one => Family::Numbers,
         ParamType::Float4 | ParamType::Bytea => Family::Alone(ty),
         ParamType::Text => Family::Texts,
@@ -293,7 +294,7 @@ touches = ["tag owner:{owner}", "tag owner:{row.owner}", "tag all"]
         assert_eq!(places, [format!("{touches}[0]"), format!("{touches}[1]")]);
         assert!(found[0].1.contains("`owner` is of type uuid"), "{found:?}");
         assert!(found[0].1.contains("`row.owner` of type text"), "{found:?}");
-        // There, both are texts.
+        // In SQLite both are texts.
         assert_eq!(problems("sqlite", &text, &uuid), Vec::<Problem>::new());
     }
 

@@ -6,8 +6,8 @@ use crate::policy::{Piece, Source};
 /// Stands for a value. No tag has it.
 const HOLE: char = '\0';
 
-/// Whether two templates can give the same tag. What a value is spelled with has no `:` and no `/`, so
-/// the parts between these can be compared one by one.
+/// Whether two templates can give the same tag. The text of a value has no `:` and no `/`, so the
+/// parts between these can be compared one by one.
 pub(super) fn meet(one: &[Piece], other: &[Piece]) -> bool {
     const BETWEEN: [char; 2] = [':', '/'];
     let (one, other) = (outline(one), outline(other));
@@ -47,7 +47,9 @@ fn outline(tag: &[Piece]) -> String {
     outline
 }
 
-/// Whether some text fits both: of what stands before and after their holes, one continues the other.
+/// Whether some text fits both parts. Two parts with holes have such a text if, of what stands
+/// before their first holes, one begins with the other, and of what stands after their last holes,
+/// one ends with the other.
 fn parts_meet(one: &str, other: &str) -> bool {
     let Some((ends, others)) = ends(one).zip(ends(other)) else {
         return match (ends(one), ends(other)) {

@@ -31,7 +31,7 @@ struct Findings<'a> {
     config: &'a Config,
     environment: Environment,
     problems: Vec<ProblemAt>,
-    /// What may be as meant, and is told all the same.
+    /// Findings that may be intended, and are reported all the same.
     notes: Vec<ProblemAt>,
 }
 
@@ -61,7 +61,7 @@ impl Findings<'_> {
         self.problems.push(found);
     }
 
-    /// Something at a path of the file that may be as meant.
+    /// A finding at a path of the file that may be intended.
     fn note(&mut self, path: &str, message: impl Into<String>) {
         let found = locate(&self.text, &self.file, &self.environment, path, message.into());
         self.notes.push(found);
@@ -124,7 +124,7 @@ impl Findings<'_> {
         };
         match store.beat().await {
             Ok(_) => say(format_args!("store: {} answers", store.kind())),
-            // What is wrong with the server says more than that it does not answer.
+            // The audit says what is wrong with the server, the error only that it does not answer.
             Err(error) if self.config.store.url.is_none() => {
                 return self.add("store.url", error.to_string());
             }

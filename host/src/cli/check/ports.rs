@@ -11,12 +11,12 @@ use tokio::time::timeout;
 use super::super::say;
 use super::Findings;
 
-/// A host on this machine answers in less; what does not is none.
+/// A host on this machine answers sooner; a listener that does not is no host.
 const HOST_ANSWERS: Duration = Duration::from_secs(1);
 
 impl Findings<'_> {
-    /// A configuration is also checked while a host serves with it, or with the one before: that its own two
-    /// addresses are taken by a host is as it should be.
+    /// A configuration is also checked while a host serves with it, or with its predecessor: it is
+    /// no problem that a host holds both addresses.
     pub(super) async fn ports(&mut self) {
         let addresses =
             [("listen", self.config.listen), ("admin.listen", self.config.admin.listen)];

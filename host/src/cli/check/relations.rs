@@ -1,10 +1,10 @@
-//! Whether a write touches every read that uses what it changes, as far as the database tells what
-//! these are.
+//! Whether a write touches every read that uses what the write changes, as far as the database
+//! tells.
 //!
 //! | what is found | problem or note |
 //! |---|---|
-//! | a write, or a foreign key or trigger in its wake, changes a table that a read uses, and no touch reaches the read | a problem: the read is stale for its lifetime |
-//! | row-level security decides which rows a read sees, and the store's prefix is the one that every role has | a problem: one role is answered with another one's rows |
+//! | a write, or a foreign key or trigger that it sets off, changes a table that a read uses, and no touch reaches the read | a problem: the read is stale for its lifetime |
+//! | row-level security decides which rows a read sees, and the store's prefix is the default one | a problem: one role is answered with another one's rows |
 //! | a trigger, rule or function that the database does not look into | a note: only its author knows what it changes or reads |
 //! | the database does not tell of a statement, or this role may not ask | a note: the statement was not compared |
 
@@ -20,7 +20,7 @@ use crate::origin::{
     Cause, Change, Changes, Columns, Footprint, Origin, OriginError, Table, Unseen, Usage,
 };
 
-/// `insufficient_privilege`: it is the role's, so it holds for every statement.
+/// `insufficient_privilege`: the role lacks the right, so it lacks it for every statement.
 const FORBIDDEN: &str = "42501";
 
 /// What the database says of the statements of a configuration.
@@ -28,8 +28,8 @@ pub(super) struct Relations<'c> {
     config: &'c Config,
     footprints: BTreeMap<&'c str, Footprint>,
     changes: BTreeMap<(&'c str, &'c str), Changes>,
-    /// What could not be compared: the statement's path, and why. Without a path where the reason is
-    /// not the statement's; such a reason is told once.
+    /// What could not be compared: the statement's path, and why. The path is `None` if the reason
+    /// is not the statement's; such a reason is reported once.
     untold: BTreeSet<(Option<String>, String)>,
 }
 
@@ -61,7 +61,8 @@ impl<'c> Relations<'c> {
         }
     }
 
-    /// What could not be compared: a statement's path, or none for the origin as such, and why.
+    /// What could not be compared, and why: a statement's path, or `None` for the origin as such,
+    /// and a sentence.
     pub(super) fn untold(&self) -> impl Iterator<Item = (Option<&str>, String)> {
         self.untold.iter().map(|(path, reason)| {
             let what = match path {
@@ -108,8 +109,8 @@ impl<'c> Relations<'c> {
         let secured = secured.filter(|_| self.is_prefix_common()).map(|(table, _)| {
             let message = format!(
                 "row-level security of {table} decides which rows this role sees, and a host of \
-                 another role on the same Redis would answer with them; give each role a prefix of \
-                 its own: [store] prefix = \"corral-reader:\""
+                 another role on the same Redis would answer with these rows; give each role a \
+                 prefix of its own: [store] prefix = \"corral-reader:\""
             );
             add(message, false)
         });
@@ -126,7 +127,8 @@ impl<'c> Relations<'c> {
         secured.into_iter().chain(unseen).collect()
     }
 
-    /// Whether names in the store begin as those of any other host do.
+    /// Whether names in the store may begin as another host's do: the store is shared, and the
+    /// prefix is the default one.
     fn is_prefix_common(&self) -> bool {
         let store = &self.config.store;
         store.url.is_some() && store.prefix == Prefix::default()
@@ -143,8 +145,8 @@ impl<'c> Relations<'c> {
 
     /// The reads that a write makes untrue and does not touch.
     fn unreached(&self, path: &str, write: &WriteConfig, changes: &Changes) -> Vec<Found> {
-        // A write that touches nothing, and does not say that this is meant, is refused once as such,
-        // whatever it changes.
+        // A write that touches nothing, without `touches = "nothing"`, is already one problem of
+        // its own, whatever it changes.
         if write.touches.is_empty() && !write.touches_nothing {
             return Vec::new();
         }
@@ -170,7 +172,7 @@ impl<'c> Relations<'c> {
         (!phrases.is_empty()).then(|| phrases.join(" and "))
     }
 
-    /// How a read uses a table; `None` if it does not. What `depends` says goes before what the
+    /// How a read uses a table; `None` if it does not. `depends` takes precedence over what the
     /// database says.
     fn usage(&self, entity: &EntityConfig, table: &Table) -> Option<Cow<'_, Usage>> {
         let derived = self.footprints.get(&*entity.name).and_then(|found| found.tables.get(table));

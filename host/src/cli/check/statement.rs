@@ -1,7 +1,8 @@
 //! What can be told of a write from its SQL alone: whether it makes rows, and which columns it sets.
 //!
-//! Not a parser of SQL: it splits a statement into tokens and looks at those outside parentheses. What
-//! it says is so; what it can't tell, such as what a function does, it leaves out.
+//! This is no parser of SQL: it splits a statement into tokens and looks at those outside
+//! parentheses. What it finds is certain; what it can't tell, such as what a function does, is left
+//! out.
 
 /// What a statement does, as far as its text says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(super) struct Statement {
 pub(super) struct Set {
     /// The column.
     pub(super) column: String,
-    /// The parameter that is its new value, from 0; none: something else.
+    /// The parameter that is its new value, from 0; `None` if the value is something else.
     pub(super) to: Option<usize>,
 }
 
@@ -35,7 +36,7 @@ enum Token {
 }
 
 impl Statement {
-    /// Reads a statement; of one whose quotes do not match, nothing is told.
+    /// Reads a statement. Nothing is found in one whose quotes do not match.
     pub(super) fn read(sql: &str) -> Self {
         let Some(tokens) = tokens(sql) else { return Self::default() };
         let outside = outside(&tokens);
@@ -92,8 +93,8 @@ impl Token {
     }
 }
 
-/// Each token with how many parentheses and `CASE`s it stands in; a closing one stands outside of
-/// its pair, as the opening one does.
+/// Each token with the number of parentheses and `CASE`s around it. The tokens that open and close
+/// a pair stand outside of it.
 fn outside(tokens: &[Token]) -> Vec<(&Token, usize)> {
     let mut depth: usize = 0;
     let at_depth = |token| {
@@ -163,7 +164,7 @@ fn assignment(tokens: &[Token], inserted: &[Set]) -> Vec<Set> {
     let Some(column) = tokens.first().and_then(Token::name) else { return Vec::new() };
     let value = match tokens {
         [_, Token::Sign('='), value @ ..] => value,
-        // A part of it, `a[1] = …`: the whole is another one as well.
+        // A part of the column is set, `a[1] = …`, so the column changes too.
         _ => &[],
     };
     let to = match value {
@@ -246,7 +247,7 @@ fn dollar(text: &str) -> Option<(Option<Token>, &str)> {
     Some((Some(Token::Literal), &body[end + mark.len()..]))
 }
 
-/// What stands between two quotes, of which two are one, and what follows.
+/// What stands between quotes, where a doubled quote is one, and what follows.
 fn after_quote(text: &str, quote: char) -> Option<(String, &str)> {
     let mut inside = String::new();
     let mut rest = &text[quote.len_utf8()..];
@@ -259,7 +260,7 @@ fn after_quote(text: &str, quote: char) -> Option<(String, &str)> {
     }
 }
 
-/// Comments nest.
+/// What follows a comment; comments nest.
 fn after_comment(text: &str) -> Option<&str> {
     let mut rest = text.strip_prefix("/*")?;
     let mut depth = 1;

@@ -1,4 +1,4 @@
-//! What a write touches, as its rules look at it.
+//! What a write touches, as the rules of `touches` and `relations` need it.
 
 use super::forms::are_alike;
 use crate::config::TouchText;
@@ -33,7 +33,7 @@ impl<'c> Touched<'c> {
         }
     }
 
-    /// Whether it touches the same, but for where the values come from.
+    /// Whether it touches the same, whatever the sources of the values.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         match (self.touch, other.touch) {
             (Touch::Tag(one), Touch::Tag(other)) => are_alike(one, other),
@@ -42,7 +42,7 @@ impl<'c> Touched<'c> {
         }
     }
 
-    /// The same with the old value of a column in one place, as one writes it.
+    /// The touch as a configuration spells it, with the old value of a column in one place.
     pub(super) fn with_old(&self, place: usize, column: &str) -> String {
         let source = |(at, source): (usize, &&Source)| {
             if at == place { format!("old.{column}") } else { spelled(source) }

@@ -26,7 +26,7 @@ pub(super) struct Found {
     pub(super) path: String,
     /// What it is, and what to do.
     pub(super) message: String,
-    /// It may be as meant: nobody but the author can tell.
+    /// Whether it may be intended: only the author of the write can tell.
     pub(super) is_note: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn found(config: &Config) -> Vec<Found> {
     found
 }
 
-/// One write, as it is looked at.
+/// One write under examination.
 struct Case<'c, 'f> {
     config: &'c Config,
     entity: &'c EntityConfig,
@@ -108,7 +108,8 @@ impl<'c> Case<'c, '_> {
         );
     }
 
-    /// A parameter of a tag has the type of the one that the tag is carried by.
+    /// Checks that a parameter in a touched tag has the type of the one in the tag that a read
+    /// carries.
     fn types(&mut self, at: usize, tag: &[Piece]) {
         for entity in self.config.entities.values() {
             for carried in entity.tags.iter().filter(|carried| are_alike(carried.pieces(), tag)) {
@@ -138,7 +139,7 @@ impl<'c> Case<'c, '_> {
         }
     }
 
-    /// What was under the old value is touched as well as what is under the new one.
+    /// Checks that a touch by a column's new value has another one by the old value beside it.
     fn moves(&mut self, at: usize) {
         if self.allows(Allowed::StaleMoves) {
             return;
@@ -178,7 +179,8 @@ impl<'c> Case<'c, '_> {
         self.problem(&format!("touches[{at}]"), message);
     }
 
-    /// The column whose new value this is; `None` if it is another's, or an old one.
+    /// The column whose new value the source is; `None` if the source is something else, or an old
+    /// value.
     fn set_column(&self, source: &Source) -> Option<&str> {
         match source {
             Source::OldColumn(_) => None,
@@ -192,7 +194,7 @@ impl<'c> Case<'c, '_> {
         }
     }
 
-    /// Reads that found nothing carry no tags of rows.
+    /// Checks that reads that found nothing are touched too: they carry no tags of rows.
     fn absence(&mut self) {
         if self.allows(Allowed::StaleAbsence) {
             return;
@@ -229,7 +231,8 @@ impl<'c> Case<'c, '_> {
         !columns.is_empty() && (self.statement.makes_rows || is_moved)
     }
 
-    /// Whether a read that found nothing is touched: itself, or by a tag that it has all the same.
+    /// Whether a read that found nothing is touched: by its name, or by a tag that it has without a
+    /// row.
     fn reaches_absence(&self, entity: &EntityConfig) -> bool {
         let own = || entity.tags.iter().map(TagTemplate::pieces).filter(|tag| !is_of_row(tag));
         self.touches.iter().any(|touched| {
@@ -238,8 +241,8 @@ impl<'c> Case<'c, '_> {
         })
     }
 
-    /// A column that a tag is made of is set, and no such tag touched. Whether that is wrong depends on
-    /// what the reads show that carry the tag by a parameter.
+    /// Notes a column that is set and that a tag is made of, if no such tag is touched. Whether
+    /// that is wrong depends on what the reads show that carry the tag by a parameter.
     fn untouched_tags(&mut self) {
         let touched = |tag: &TagTemplate| {
             self.touches.iter().filter_map(Touched::tag).any(|own| meet(own, tag.pieces()))
@@ -270,7 +273,7 @@ impl<'c> Case<'c, '_> {
         notes.into_iter().for_each(|note| self.note("touches", note));
     }
 
-    /// A write that makes rows and touches nothing of its own entity.
+    /// Notes a write that makes rows and touches nothing of its own entity.
     fn own_rows(&mut self) {
         let entity = self.entity;
         let touched = self.touches.iter().any(|touched| {
@@ -360,7 +363,7 @@ fn absent(entity: &EntityConfig, write: &WriteConfig, stays: &Stays) -> String {
     )
 }
 
-/// The read of an entity by what a write knows: its own parameters, and else columns.
+/// An entity's read as a write can name it: by the write's own parameters, and else by columns.
 pub(super) fn read_of(entity: &EntityConfig, write: &WriteConfig) -> String {
     let argument = |param: &Param| match write.params.iter().any(|own| own == param) {
         true => param.name.clone(),

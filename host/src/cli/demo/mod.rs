@@ -55,7 +55,7 @@ async fn show(
     let stage = Stage { corral: corral.clone(), switch, narrator };
     let report = tokio::select! {
         report = stage.play() => report?,
-        // Ends the demo before its time, and its schema with it.
+        // Ends the demo early; its schema is removed too.
         _interrupted = tokio::signal::ctrl_c() => return Err(Failed::Run(anyhow!("interrupted"))),
     };
     if narrator.silent {
@@ -81,7 +81,7 @@ async fn show(
     serve::serve(corral).await
 }
 
-/// Tells what happens, unless a program is reading.
+/// Prints what happens, unless the output is for a program.
 struct Narrator {
     silent: bool,
 }

@@ -1,4 +1,4 @@
-//! The figures of a demo. Their names are a promise.
+//! The figures of a demo. Programs read them by name, so the names must stay.
 
 use serde::Serialize;
 
@@ -59,7 +59,8 @@ pub(super) struct Swap {
 }
 
 impl Report {
-    /// What did not hold, as sentences. Times are shown and not judged: they are the machine's.
+    /// The claims that did not hold, as sentences. Times are shown and not judged: they depend on
+    /// the machine.
     pub(super) fn broken(&self) -> Vec<String> {
         let claims = [
             (self.stampede.loads == 1, format!("the stampede cost {} loads", self.stampede.loads)),

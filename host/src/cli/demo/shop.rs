@@ -17,9 +17,9 @@ const REPORT_TTL_MS: u32 = 400;
 /// Where the shop is.
 pub(super) struct Shop {
     url: Secret,
-    /// `corral_demo_….` in Postgres, nothing in SQLite.
+    /// `corral_demo_….` in Postgres, empty in SQLite.
     prefix: String,
-    /// The demo's own, so that a store that others use has nothing of an earlier demo's shop.
+    /// A random one, so that a shared store holds nothing of an earlier demo's shop under it.
     namespace: String,
     /// The SQLite file's folder; removed with this value.
     _folder: Option<TempDir>,

@@ -28,7 +28,7 @@ const READS_WITHOUT_STORE: u64 = 2_000;
 const SWAPS: u64 = 20;
 const SWAP_READERS: u64 = 8;
 
-/// Everything on it.
+/// What the steps of the demo work with.
 pub(super) struct Stage<'a> {
     pub(super) corral: Corral,
     pub(super) switch: Arc<Switch>,

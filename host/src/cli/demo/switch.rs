@@ -1,5 +1,6 @@
-//! A store that can be taken away: the demo can't kill a Redis that is not its own, so it cuts the
-//! calls to it. Cut, every call uses up its time budget, as a store does that no longer answers.
+//! A store that can be cut off: the demo can't kill a Redis that is not its own, so it cuts the
+//! calls to it. While they are cut, every call uses up its time budget, as with a store that no
+//! longer answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

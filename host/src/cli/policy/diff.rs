@@ -19,25 +19,25 @@ use crate::trace::Trace;
 
 use super::super::{Failed, load, say};
 
-/// What stands for the component that the host carries.
+/// Stands for the component that is built into the host.
 const BUILT_IN: &str = "builtin";
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Diff {
     /// A component, or `builtin`.
     old: PathBuf,
-    /// The one that it is compared with.
+    /// The component that it is compared with.
     new: PathBuf,
     /// The configuration whose settings, entities and writes both are asked with.
     #[arg(long, value_name = "FILE", default_value = "corral.toml")]
     config: PathBuf,
-    /// Another configuration for the new one; what is asked is still that of the first.
+    /// Another configuration for the new policy; the questions are still those of the first.
     #[arg(long, value_name = "FILE")]
     new_config: Option<PathBuf>,
-    /// Settings of the old one, a JSON object that is laid over those of the configuration.
+    /// Settings of the old policy, a JSON object that is laid over those of the configuration.
     #[arg(long, value_name = "JSON")]
     old_settings: Option<String>,
-    /// Settings of the new one.
+    /// Settings of the new policy.
     #[arg(long, value_name = "JSON")]
     new_settings: Option<String>,
     /// Recorded requests instead of generated ones: a JSON object a line.
@@ -56,7 +56,7 @@ pub(in crate::cli) struct Diff {
     /// The entity that the trace reads.
     #[arg(long)]
     entity: Option<String>,
-    /// The parameter that the trace's numbers are; unnecessary where there is one alone.
+    /// The parameter that the trace's numbers stand for; not needed if the entity has only one.
     #[arg(long)]
     param: Option<String>,
     /// The share of the trace's accesses that are writes of the thing, 0 to 1.
@@ -120,7 +120,7 @@ pub(super) fn run(diff: &Diff) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Both sides pass the gate: what it would refuse is not worth comparing.
+/// Both sides have to pass the gate: a component that it refuses is not worth comparing.
 fn pass(
     engine: &Engine,
     config: &Config,
@@ -295,5 +295,9 @@ fn rate(text: &str) -> Result<f64, String> {
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share lies in 0 to 1".to_owned()) }
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("a share is a number from 0 to 1".to_owned())
+    }
 }

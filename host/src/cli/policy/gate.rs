@@ -12,7 +12,7 @@ use crate::service::conditions;
 
 use crate::cli::{Failed, load, say};
 
-/// What a component is examined with that no configuration goes with: a little of everything that a
+/// The configuration for a component that comes without one: a little of everything that a
 /// configuration can have.
 const SHOP: &str = r#"
 origin.url = "sqlite:shop.db"
@@ -68,7 +68,7 @@ pub(super) fn run(file: &Path, config: Option<&Path>, as_json: bool) -> Result<(
     }
 }
 
-/// The gate. A rejection is an answer; a file that can't be read is a failure.
+/// Runs the gate. A rejection is an answer; a file that can't be read is a failure.
 pub(super) fn examine(
     file: &Path,
     limits: Limits,

@@ -36,7 +36,7 @@ pub(super) enum PolicyCommand {
         /// Where the component goes.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Builds nothing new: fails when this component is not what the sources would give.
+        /// Builds nothing: fails if this component is not what the sources would give.
         #[arg(long, value_name = "FILE", conflicts_with = "out")]
         check: Option<PathBuf>,
     },
@@ -54,7 +54,7 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Holds a component to what every good policy does, sentence by sentence.
+    /// Tests whether a component does what every good policy does, sentence by sentence.
     Test(test::Test),
     /// Describes a component, or the generations of a running host.
     #[command(after_help = "Examples:\n  corral policy show policy.wasm\n  \
@@ -93,8 +93,8 @@ pub(super) enum PolicyCommand {
         /// Lets it give reads other keys: what is stored under the old ones goes cold.
         #[arg(long)]
         allow_rename: bool,
-        /// Only lets invalidations cover the keys that it gives reads; what is in force stays so.
-        /// Every host is to know them before one fills under them.
+        /// Only lets invalidations cover the keys that it gives reads; the policy in force stays.
+        /// Every host has to know these keys before any host fills under them.
         #[arg(long, conflicts_with = "allow_rename")]
         learn: bool,
         #[command(flatten)]
@@ -164,7 +164,8 @@ fn compile(target: &str, out: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The gate, with the settings and limits of a configuration, or of none with these.
+/// Runs the gate with the settings and limits of a configuration, or without settings and with
+/// `limits`.
 fn examine(
     file: &Path,
     config: Option<&Config>,

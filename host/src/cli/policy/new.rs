@@ -9,12 +9,12 @@ use crate::policy::build::{self, Language};
 #[command(after_help = "Examples:\n  corral policy new my-policy --lang rust\n  \
                         corral policy new my-policy --lang js --path policies/mine")]
 pub(in crate::cli) struct New {
-    /// What it will be called: lower-case letters, digits and `-`.
+    /// The policy's name: lower-case letters, digits and `-`.
     name: String,
     /// The language it is written in: rust, js or python.
     #[arg(long, value_parser = language)]
     lang: Language,
-    /// The project's folder; without it, one of the policy's name.
+    /// The project's folder; without it, a folder of the policy's name.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
 }

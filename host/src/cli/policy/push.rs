@@ -30,7 +30,7 @@ async fn exchange(
     Ok(())
 }
 
-/// Sends a component whose names the host is to know, and that it does not put in force.
+/// Sends a component whose names the host is to know, but that is not put in force.
 pub(super) async fn learn(file: &Path, host: Host) -> Result<(), Failed> {
     let component = Carried::Component(read(file)?);
     let answer = host.send(Method::PUT, "/admin/policy?rename=learn", component).await?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::client::{Carried, Host};
 use super::super::{Failed, say};
 
-/// Where a host's shadow stands.
+/// The path of a host's shadow.
 const PATH: &str = "/admin/policy/shadow";
 
 #[derive(clap::Args)]
@@ -20,10 +20,10 @@ pub(in crate::cli) struct Shadow {
     /// The share of flights and changes that it is asked.
     #[arg(long, default_value_t = 1.0, requires = "file")]
     sample: f64,
-    /// What it has found.
+    /// Shows what the shadow has found.
     #[arg(long)]
     report: bool,
-    /// Ends it, with its last report.
+    /// Ends the shadow, and shows its last report.
     #[arg(long)]
     end: bool,
     /// The host's JSON document instead of text.

@@ -26,7 +26,7 @@ pub(in crate::cli) struct Test {
     json: bool,
 }
 
-/// A sentence, and why it does not hold.
+/// A sentence, and why it does not hold; `None` if it holds.
 struct Verdict {
     sentence: String,
     problem: Option<String>,
@@ -47,7 +47,7 @@ pub(super) fn run(command: &Test) -> Result<(), Failed> {
     if failed == 0 { Ok(()) } else { Err(anyhow!("{failed} of {} failed", verdicts.len()).into()) }
 }
 
-/// With the limits of an interpreter: which of them a host grants is its configuration's business.
+/// Uses the limits of an interpreter: which ones a host grants is up to its configuration.
 fn examine(file: &Path, own: &Map<String, Value>) -> Result<(Passport, Vec<Verdict>), Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let engine = Engine::new(Language::JavaScript.limits())?;

@@ -1,8 +1,8 @@
-//! What broken configurations are told.
+//! The problems that are reported of broken configurations.
 
 use super::{parse, problems_of};
 
-/// Each text has one problem, and this is it.
+/// Texts with one problem each, and that problem.
 const ONE_PROBLEM: &[(&str, &str)] = &[
     // Syntax.
     ("listen = 127.0.0.1:7070", ":1:15: not TOML: "),
@@ -47,19 +47,19 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ("[origin]\nmax_loads = '9'", ":2:13 origin.max_loads: a number is needed here, not a string"),
     (
         "[origin]\nmax_loads = 0",
-        ":2:13 origin.max_loads: 0 doesn't do; write a number from 1 to 1000",
+        ":2:13 origin.max_loads: 0 is not valid; write a number from 1 to 1000",
     ),
     (
         "[origin]\npooler = \"transactions\"",
-        ":2:10 origin.pooler: \"transactions\" doesn't do; write \"auto\" or \"transaction\"; did you mean \"transaction\"?",
+        ":2:10 origin.pooler: \"transactions\" is not valid; write \"auto\" or \"transaction\"; did you mean \"transaction\"?",
     ),
     (
         "[origin]\nmax_writes = 0xfff",
-        ":2:14 origin.max_writes: 4095 doesn't do; write a number from 1 to 1000",
+        ":2:14 origin.max_writes: 4095 is not valid; write a number from 1 to 1000",
     ),
     (
         "[origin]\nmax_loads = -1",
-        ":2:13 origin.max_loads: -1 doesn't do; write a number from 1 to 1000",
+        ":2:13 origin.max_loads: -1 is not valid; write a number from 1 to 1000",
     ),
     // Limits.
     (
@@ -72,7 +72,7 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ),
     (
         "[policy.limits]\ncomponent = '2GiB'",
-        r#":2:13 policy.limits.component: 2GiB doesn't do; write a size from "1KiB" to "1GiB""#,
+        r#":2:13 policy.limits.component: 2GiB is not valid; write a size from "1KiB" to "1GiB""#,
     ),
     (
         "[policy.limits]\ncall = '0ms'",
@@ -89,7 +89,7 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ("grace = 1.5", r#":1:9 grace: 1.5 has no unit; write "1.5s" or "1.5ms""#),
     ("grace = '10'", r#":1:9 grace: "10" has no unit; write "10s" or "10ms""#),
     ("grace = true", r#":1:9 grace: a duration is needed here, such as "5m", not a boolean"#),
-    ("threads = 0", ":1:11 threads: 0 doesn't do; write a number from 1 to 1024"),
+    ("threads = 0", ":1:11 threads: 0 is not valid; write a number from 1 to 1024"),
     ("threads = '2'", ":1:11 threads: a number is needed here, not a string"),
     ("grace = '2h'", r#":1:9 grace: "2h" is too long; write at most "1h""#),
     ("grace = '1500us'", r#":1:9 grace: "1500us" is finer than a millisecond; write whole ones"#),
@@ -101,7 +101,7 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ("idle = '500ms'", r#":1:8 idle: "500ms" is too short; write at least "1s""#),
     (
         "max_connections = 0",
-        ":1:19 max_connections: 0 doesn't do; write a number from 1 to 1000000",
+        ":1:19 max_connections: 0 is not valid; write a number from 1 to 1000000",
     ),
     (
         "hosts = ['a.example', 'http://a.example']",
@@ -208,7 +208,7 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ),
     (
         "[entity.a]\nttl = '1s'\nrows = 'mny'",
-        r#":3:8 entity.a.rows: "mny" doesn't do; write "one" or "many"; did you mean "many"?"#,
+        r#":3:8 entity.a.rows: "mny" is not valid; write "one" or "many"; did you mean "many"?"#,
     ),
     (
         "[entity.a]\nttl = '1s'\ntags = 'all'",
@@ -230,7 +230,7 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
         "[entity.a]\nttl = '1s'\nparams = ['id:int8', 'id:text']",
         r#":3:22 entity.a.params[1]: "id" is declared twice; give each its own name"#,
     ),
-    // Wrong parameters are told once; what refers to them is left alone.
+    // Wrong parameters are reported once; references to them are not checked.
     (
         "[entity.a]\nttl = '1s'\nparams = ['id']\ntags = ['a:{id}']",
         r#":3:11 entity.a.params[0]: "id" has no type; write "id:int8""#,
@@ -274,13 +274,13 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
 const BEFORE_WRITE: &str =
     "[origin]\nurl = 'sqlite:a.db'\n[entity.'user.profile']\nttl = '1s'\nparams = ['id:int8']\n";
 
-/// Each write has one problem, and this is it.
+/// Writes with one problem each, and that problem.
 const ONE_PROBLEM_IN_WRITE: &[(&str, &str)] = &[
     ("{}", ":6:11 entity.\"user.profile\".write.w.sql: missing; write the statement that writes"),
     ("{ sql = ' ; ' }", ":6:19 entity.\"user.profile\".write.w.sql: an empty statement; write SQL"),
     (
         "{ sql = 'x', then = 'write_through' }",
-        ":6:31 entity.\"user.profile\".write.w.then: \"write_through\" doesn't do; write \
+        ":6:31 entity.\"user.profile\".write.w.then: \"write_through\" is not valid; write \
          \"invalidate\" or \"write-through\"; did you mean \"write-through\"?",
     ),
     (
@@ -315,12 +315,12 @@ const ONE_PROBLEM_IN_WRITE: &[(&str, &str)] = &[
     ),
     (
         "{ sql = 'x', touches = 'none' }",
-        ":6:34 entity.\"user.profile\".write.w.touches: \"none\" doesn't do; write a list such as \
+        ":6:34 entity.\"user.profile\".write.w.touches: \"none\" is not valid; write a list such as \
          [\"user.profile(id)\"], or \"nothing\" for a write that makes no read untrue",
     ),
     (
         "{ sql = 'x', allow = ['stale-absense'] }",
-        ":6:33 entity.\"user.profile\".write.w.allow[0]: \"stale-absense\" doesn't do; write \
+        ":6:33 entity.\"user.profile\".write.w.allow[0]: \"stale-absense\" is not valid; write \
          \"unread-tags\", \"stale-absence\", \"stale-moves\" or \"stale-reads\"; did you mean \"stale-absence\"?",
     ),
     (
@@ -417,8 +417,8 @@ fn a_column_counts_characters() {
     assert!(problems[0].starts_with(":1:44 policy.watch: "), "{}", problems[0]);
 }
 
-/// `None` if the text has this one problem, and no secret is told. The words of the TOML parser are its
-/// own.
+/// `None` if the text has this one problem and no secret is shown. The words of the TOML parser are
+/// not compared.
 fn surprise(text: &str, expected: &str) -> Option<String> {
     let problems = problems_of(text);
     let right = match problems.as_slice() {

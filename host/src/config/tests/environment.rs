@@ -91,7 +91,7 @@ fn problems_name_the_variable() {
         "ENTITY_USER_PROFILE_TAGS (entity.\"user.profile\".tags): not a list; write [\"one\", \"two\"]",
         "ENTITY_USER_PROFILE_WRITE: stands for no key; did you mean CORRAL_ENTITY_USER_PROFILE_READ?",
         "GRACE (grace): \"soon\" is not a duration; write \"5m\", \"300ms\" or \"1h30m\"",
-        "ORIGIN_MAX_WRITES (origin.max_writes): many doesn't do; write a number from 1 to 1000",
+        "ORIGIN_MAX_WRITES (origin.max_writes): many is not valid; write a number from 1 to 1000",
         "POLICY_SETTINGS_INNER: stands for no key; did you mean CORRAL_POLICY_SETTINGS_QUERY?",
         "STORE_ULR: stands for no key; did you mean CORRAL_STORE_URL?",
         "STORE_URL (store.url): not an address that works here; begin with redis://, rediss://, \

@@ -1,4 +1,4 @@
-//! What right configurations mean.
+//! What valid configurations mean.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -307,7 +307,7 @@ const KEYS: [&str; 7] = [
     "@ = 1",
 ];
 
-/// Either it parses, or each problem is one line with a place.
+/// Checks that the text parses, or that each problem is one line with a place.
 fn check_any(text: &str) {
     let Err(errors) = parse(text) else { return };
     assert!(!errors.problems().is_empty());

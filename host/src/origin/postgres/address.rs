@@ -1,5 +1,5 @@
-//! `postgres://…`, taken at its word: an option that nobody knows is an error, and no error repeats a value,
-//! which may be a password.
+//! The address of a Postgres, `postgres://…`. An unknown option is an error, and no error repeats a
+//! value, which may be a password.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ const KNOWN: [&str; 17] = [
 /// What `sslmode` can be. `allow` is left out: the driver takes it for `disable`.
 const SSL_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
-/// Where a database is, and who asks there.
+/// Where a database is, and the role that logs in there.
 #[derive(Clone)]
 pub(super) struct Address {
     options: PgConnectOptions,
@@ -48,7 +48,7 @@ impl Address {
     /// Reads an address.
     ///
     /// # Errors
-    /// What is wrong with it, without any of its values.
+    /// What is wrong with the address, without any of its values.
     pub(super) fn parse(text: &str) -> Result<Self, ConnectError> {
         let mut url = parsed(text).map_err(wrong)?;
         let (mut kept, mut settings) = (Vec::new(), Vec::new());
@@ -97,7 +97,7 @@ impl Address {
         place(self) == place(other)
     }
 
-    /// Whether it is asked there by the same user with the same password.
+    /// Whether both addresses log in as the same user with the same password.
     pub(super) fn is_asked_as(&self, other: &Self) -> bool {
         self.user == other.user
     }
@@ -113,8 +113,9 @@ impl Address {
     }
 }
 
-/// The password that is used, wherever the driver had it from. The driver tells it in a URL alone, and can make
-/// none of every place and user.
+/// The password that is used, wherever the driver took it from. The driver shows the password only
+/// in a URL, and can't write every user and place as a URL; so it is shown by a copy with a user
+/// and a place that can be written.
 fn password(options: &PgConnectOptions) -> Option<String> {
     let elsewhere = options.clone().username("anybody").socket("/anywhere").database("any");
     elsewhere.to_url_lossy().password().map(str::to_owned)
@@ -124,8 +125,8 @@ fn wrong(reason: impl Into<String>) -> ConnectError {
     ConnectError::Invalid { kind: "postgres", reason: reason.into() }
 }
 
-/// A host may be left out, as libpq has it (`postgres://app@/shop?host=/run/postgresql`), also where
-/// somebody is named before it.
+/// Parses the URL. The host may be left out, as libpq has it
+/// (`postgres://app@/shop?host=/run/postgresql`), also behind a user.
 fn parsed(text: &str) -> Result<Url, String> {
     let (scheme, rest) = text.split_once("://").ok_or("it is no URL")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -137,7 +138,7 @@ fn parsed(text: &str) -> Result<Url, String> {
     let url = Url::parse(&text).map_err(|error| error.to_string())?;
     match url.host() {
         Some(Host::Domain(host)) if host.contains(',') => {
-            Err("it names several hosts, and one is what works here".to_owned())
+            Err("it names several hosts, and only one is supported".to_owned())
         }
         Some(_) | None => Ok(url),
     }
@@ -147,7 +148,7 @@ fn parsed(text: &str) -> Result<Url, String> {
 fn known(key: &str, value: &str) -> Result<(), String> {
     if !KNOWN.contains(&key) {
         let distance = |known: &&str| strsim::damerau_levenshtein(key, known);
-        // As libpq spells them.
+        // Only libpq's spellings are suggested.
         let spelled = KNOWN.iter().filter(|known| !known.contains('-'));
         let closest = spelled.map(|known| (distance(known), known)).min();
         let closest = closest.filter(|(distance, known)| *distance <= known.len().div_ceil(3));
@@ -168,8 +169,8 @@ fn bare_address(host: &str) -> Option<String> {
     bare.parse::<IpAddr>().ok().map(|address| address.to_string())
 }
 
-/// The settings of `options=-c a=b --c=d`, in the form in which Postgres reads them: words that a
-/// backslash keeps together.
+/// The settings of `options=-c a=b --c=d`, read as Postgres reads them: blanks separate words, and
+/// a character after a backslash belongs to its word.
 fn switches(text: &str) -> Result<Vec<Setting>, String> {
     let mut settings = Vec::new();
     let mut words = words(text).into_iter();
@@ -182,7 +183,7 @@ fn switches(text: &str) -> Result<Vec<Setting>, String> {
         };
         let setting = setting.as_deref().and_then(|setting| setting.split_once('='));
         let (name, value) =
-            setting.ok_or("`options` holds settings alone: -c name=value, or --name=value")?;
+            setting.ok_or("`options` may hold only settings: -c name=value, or --name=value")?;
         settings.push((name.replace('-', "_"), value.to_owned()));
     }
     Ok(settings)

@@ -70,8 +70,8 @@ pub(super) fn oid(ty: ParamType) -> Oid {
     })
 }
 
-/// The type whose parameters have the canonical texts of this built-in type's values. None: there
-/// is none, as for `json`, whose values are not comparable.
+/// The type whose parameters have the canonical texts of this built-in type's values. `None` if
+/// there is no such type, as for `json`, whose values are not comparable.
 pub(super) fn named(oid: u32) -> Option<ParamType> {
     Some(match oid {
         16 => ParamType::Bool,
@@ -108,7 +108,7 @@ pub(super) fn named(oid: u32) -> Option<ParamType> {
 struct Bound<'v>(&'v Value);
 
 impl Type<Postgres> for Bound<'_> {
-    /// Never asked, since `produces` knows better.
+    /// Never used, since `produces` gives each value's own type.
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(oid(ParamType::Text))
     }

@@ -1,4 +1,4 @@
-//! The columns of a read of which the driver knows no description: it has no word for multiranges. A temporary
+//! The columns of a read that the driver can't describe: it does not know multiranges. A temporary
 //! view has the same columns, and the catalogue describes those.
 
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -10,8 +10,8 @@ use crate::origin::attempt::{Failure, Patience};
 use crate::origin::tokens::Dialect;
 use crate::origin::{Column, ColumnType, ParamType, ReadStatement};
 
-/// Of each column its name, its type's number (of a domain that of its base), whether that is an enum, and
-/// what it is called; and the collation by which different texts may be equal.
+/// For each column: its name, the number of its type (of a domain's base type), whether that type
+/// is an enum, the type's name, and the collation if different texts may be equal under it.
 const COLUMNS: &str = "
 SELECT a.attname::text, base.oid::int8, base.typtype = 'e',
     format_type(base.oid, NULL), (c.collname::text)

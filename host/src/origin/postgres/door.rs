@@ -1,5 +1,6 @@
-//! Opening a connection: what a session is given at its beginning, and whether it keeps it. A password that
-//! is refused is read anew where it is configured.
+//! Opens connections. An own session (see `lending`) is given its settings at its beginning, and
+//! asked whether it keeps them. When a password is refused, the address is read anew where it is
+//! configured.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,25 +14,25 @@ use crate::origin::identity::Server;
 use crate::origin::pool::Identify;
 use crate::origin::{Again, OriginError, OriginIdentity};
 
-/// A setting that no server has of its own. Each session gets another value, so one that does not have
-/// its value is not the session that was begun.
+/// A setting that no server has of its own. Each session is given another value, so a session with
+/// another value is not the one that was begun.
 const MARK: &str = "corral.session";
 
-/// How a pooler refuses what a session is given at its beginning: `protocol_violation` (`PgBouncer`),
-/// `feature_not_supported`, `undefined_object`, `invalid_parameter_value`.
+/// The codes by which a pooler refuses the settings of a session's beginning: `protocol_violation`
+/// (`PgBouncer`), `feature_not_supported`, `undefined_object`, `invalid_parameter_value`.
 const REFUSALS: [&str; 4] = ["08P01", "0A000", "42704", "22023"];
 
-/// How a server refuses who asks: `invalid_authorization_specification`, and `invalid_password`; and how
-/// `PgBouncer` does up to version 1.18.
+/// The codes by which a server refuses a user or a password: `invalid_authorization_specification`,
+/// `invalid_password`, and `protocol_violation` from `PgBouncer` up to version 1.18.
 const UNKNOWN: [&str; 3] = ["28000", "28P01", "08P01"];
 
-/// What leads to a database.
+/// What a connection to a database is opened with.
 pub(in crate::origin) struct Door {
     lending: Arc<Lending>,
     again: Option<Again>,
-    /// What a session of one's own is given at its beginning.
+    /// The settings that an own session is given at its beginning.
     settings: Vec<Setting>,
-    /// How long a lent session may answer what is asked at its beginning.
+    /// How long a lent session may take to answer the question at its beginning.
     limit_ms: i32,
     address: RwLock<Address>,
 }
@@ -41,13 +42,13 @@ type Opened = (PgConnection, Server);
 /// Why a connection could not be opened.
 struct Shut {
     error: OriginError,
-    /// The server may not know who asks, or by this password.
+    /// Whether the server may have refused the user or the password.
     is_unknown: bool,
 }
 
 impl Door {
-    /// The settings are those of a session of one's own; a transaction of a lent session makes them itself,
-    /// and is read-only or not by itself.
+    /// The settings, `is_read_only` among them, are for own sessions. In a lent session each
+    /// transaction makes its own settings, and is read-only or not by its own beginning.
     pub(super) fn new(
         address: &Address,
         lending: &Arc<Lending>,
@@ -68,8 +69,8 @@ impl Door {
         self.address.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the address anew. Whether it leads to the same place with another password, or as somebody
-    /// else; whatever else has changed in it needs a restart.
+    /// Reads the address anew. True if it leads to the same place with another user or password;
+    /// then the new address is used. Any other change of the address needs a restart.
     fn renew(&self) -> bool {
         let Some(url) = self.again.as_ref().and_then(Again::url) else { return false };
         let Ok(renewed) = Address::parse(&url) else { return false };
@@ -91,7 +92,7 @@ impl Door {
         self.open_lent(&address).await
     }
 
-    /// A session of one's own. `None`: there are none here.
+    /// Opens an own session. `None` if the sessions here are lent.
     async fn open_own(&self, address: &Address) -> Result<Option<Opened>, Shut> {
         let value = format!("{:032x}", rand::random::<u128>());
         let options = address.options().clone().options(address.settings().iter().cloned());

@@ -17,28 +17,29 @@ const LATE: &str = "25P04";
 /// `character_not_in_repertoire`, for an answer that is no UTF-8.
 const UNDECODABLE: &str = "22021";
 
-/// After these nothing is written, and the same may succeed now:
-/// - `transaction_rollback` and of its class `serialization_failure` (which a standby says of a read too),
-///   `statement_completion_unknown` and `deadlock_detected`;
+/// After these errors nothing is written, and the same statement may succeed now:
+/// - `transaction_rollback` and, of its class, `serialization_failure` (which a standby says of a
+///   read too), `statement_completion_unknown` and `deadlock_detected`;
 /// - `lock_not_available`;
-/// - `in_failed_sql_transaction`: something before failed, and nobody here has heard of it;
+/// - `in_failed_sql_transaction`: an earlier statement failed, and this host was not told;
 /// - `idle_in_transaction_session_timeout`: this host was held up, and the session has ended;
 /// - `snapshot_too_old`.
 const UNDONE: [&str; 8] = ["40000", "40001", "40003", "40P01", "55P03", "25P02", "25P03", "72000"];
 
-/// Connection exceptions (those between a server and another one among them), insufficient resources, and what
-/// the operator does: the server shuts down, starts, or drops the database.
+/// Connection exceptions (those between a server and another one among them), insufficient
+/// resources, and interventions of the operator: the server shuts down, starts, or drops the
+/// database.
 const UNAVAILABLE_CLASSES: [&str; 3] = ["08", "53", "57"];
 
 /// `system_error` and `io_error`, and `fdw_unable_to_establish_connection`.
 const UNAVAILABLE: [&str; 3] = ["58000", "58030", "HV00N"];
 
-/// `configuration_limit_exceeded`, though it is of the class of resources: a statement that wants more temporary
-/// files than its role may have wants them each time.
+/// `configuration_limit_exceeded`, though it is in the class of resources: a statement that needs
+/// more temporary files than its role may have fails each time.
 const LIMITED: &str = "53400";
 
-/// `protocol_violation`: other than as an end of the connection, more or fewer values than the statement
-/// has parameters.
+/// `protocol_violation`: unless it ends the connection, there are more or fewer values than the
+/// statement has parameters.
 const MISCOUNTED: &str = "08P01";
 
 /// `read_only_sql_transaction`
@@ -48,13 +49,13 @@ const READ_ONLY: &str = "25006";
 /// was prepared.
 const OUTDATED: &str = "0A000";
 
-/// `invalid_sql_statement_name` and `duplicate_prepared_statement`: the server does not know a statement
-/// that was prepared here, or knows one that was not. A pooler between us and the server has given us
-/// another session.
+/// `invalid_sql_statement_name` and `duplicate_prepared_statement`: the server does not know a
+/// statement that was prepared here, or knows one that was not. A pooler in between has given this
+/// host another session.
 const OF_NAMES: [&str; 2] = ["26000", "42P05"];
 
-/// `undefined_column`, `ambiguous_column`, and `undefined_function`: that of a type without a binary
-/// form.
+/// `undefined_column`, `ambiguous_column`, and `undefined_function`, which is the send function of
+/// a type without a binary form.
 const OF_COLUMNS: [&str; 3] = ["42703", "42702", "42883"];
 
 /// Sorts an error by what the caller can do about it.
@@ -62,8 +63,8 @@ pub(super) fn classify(error: sqlx::Error, deadline: Duration) -> Failure {
     if let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref()) {
         return of_database(error, deadline);
     }
-    // Values and answers that could not be converted: the connection has no part in it, but may
-    // be in the middle of the answer.
+    // Values and answers that could not be converted: the connection is not at fault, but may be in
+    // the middle of the answer.
     if matches!(&error, sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_)) {
         return Failure::usable(undecodable(&error));
     }
@@ -79,17 +80,17 @@ pub(super) fn undecodable(error: &(dyn StdError + 'static)) -> OriginError {
     OriginError::Rejected { code: UNDECODABLE.to_owned(), message: error.to_string() }
 }
 
-/// Whether an answer was none that can be converted.
+/// Whether the error is that an answer can't be converted.
 pub(super) fn is_undecodable(error: &OriginError) -> bool {
     is_rejected(error, &[UNDECODABLE])
 }
 
-/// Whether the statement may only have to be prepared anew.
+/// Whether it may be enough to prepare the statement anew.
 pub(super) fn is_outdated(failure: &Failure) -> bool {
     is_rejected(&failure.error, &[OUTDATED])
 }
 
-/// Whether the server does not write.
+/// Whether the server refuses to write.
 pub(super) fn is_read_only(failure: &Failure) -> bool {
     is_rejected(&failure.error, &[READ_ONLY])
 }
@@ -141,7 +142,7 @@ impl Sort {
         match code {
             CANCELED | LATE => Self::Late,
             code if UNDONE.contains(&code) => Self::Undone,
-            // Whatever ends the session is not of the statement.
+            // An error that ends the session is not the statement's own.
             _ if is_fatal => Self::Unavailable,
             MISCOUNTED | LIMITED => Self::Rejected,
             _ if is_unavailable => Self::Unavailable,

@@ -1,34 +1,36 @@
-//! The transaction that a read runs in, so that it ends in time and leaves nothing behind.
+//! The frame: the transaction that a read runs in, so that the read ends in time and leaves nothing
+//! behind in its session.
 //!
-//! Going back to a savepoint takes back every setting that was made since, whether for the
-//! transaction or for the session, and works after an error too. The transaction itself commits: a
-//! server counts its rollbacks, and people watch that count. All of it is one transaction, so that a
-//! pooler which lends its connections by transaction sees nothing of it.
+//! Rolling back to a savepoint undoes every setting that was made since, whether for the
+//! transaction or for the session, and works after an error too. The transaction itself commits,
+//! because a server counts its rollbacks, and operators watch that count. The frame is one
+//! transaction, so that it stays in one session behind a pooler that lends sessions by transaction.
 //!
-//! Nothing that SQL has takes these back:
-//! - locks of the session, which are given up by a call;
-//! - a setting of one's own (`app.tenant`) stays known, as an empty text where it was null, and
-//!   random numbers stay seeded: a statement whose text names a function that does so costs its
-//!   connection;
-//! - what a function keeps that is written in a language of its own, or that hides such a call.
+//! SQL has no way to undo these:
+//! - locks of the session, which the frame releases by a call;
+//! - a setting that an application defines (`app.tenant`), which stays known, as an empty text
+//!   where it was null, and the seed of random numbers: after a statement whose text names a
+//!   function that sets them, the connection is closed;
+//! - what is kept by a function in another language than SQL, or by one that hides such a call.
 
 use std::time::Duration;
 
 use super::millis;
 
-/// What ends it, also after an error.
+/// Ends the frame, also after an error.
 pub(super) const END: &str =
     "ROLLBACK TO SAVEPOINT _corral; SELECT pg_advisory_unlock_all(); COMMIT";
 
-/// What goes back to its beginning, also after an error.
+/// Goes back to the beginning of the frame, also after an error.
 pub(super) const UNDO: &str = "ROLLBACK TO SAVEPOINT _corral";
 
-/// Functions whose effect on a session can't be taken back.
+/// Functions whose effect on a session can't be undone.
 const LASTING: [&str; 2] = ["set_config", "setseed"];
 
-/// What precedes the statement, which may take so long. A statement of its own snapshot sees tables
-/// that were rewritten while it waited for them; one of an older snapshot sees them empty.
-/// `settings` are those of a lent session, and so come before what is taken back.
+/// Begins the frame of a statement that may take `limit`. Under READ COMMITTED the statement has a
+/// snapshot of its own, and sees tables that were rewritten while it waited for them; with an older
+/// snapshot it would see them empty. `settings` are those of a lent session. They come before the
+/// savepoint, so that they are not undone.
 pub(super) fn begin(limit: Duration, settings: &str) -> String {
     let limit = millis(limit);
     format!(
@@ -37,7 +39,7 @@ pub(super) fn begin(limit: Duration, settings: &str) -> String {
     )
 }
 
-/// Whether the session is another one after the statement, whatever is taken back.
+/// Whether the statement's text names a function whose effect on the session can't be undone.
 pub(super) fn is_lasting(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
     LASTING.iter().any(|function| sql.contains(function))

@@ -10,9 +10,10 @@ use crate::origin::attempt::{Failure, Patience};
 use crate::origin::identity::Server;
 use crate::origin::{OriginError, OriginIdentity, ServerLife, Xid};
 
-/// What identifies a database: system identifier, its number and name, timeline; each as text.
+/// What identifies a database: the system identifier, the database's number and name, and the
+/// timeline; each as text.
 ///
-/// The current log file's name begins with the timeline that a primary writes. A standby writes none
+/// A primary's current log file has a name that begins with the timeline. A standby writes no log
 /// and refuses the question; it knows the timeline of its last restart point, and the one that it
 /// must reach before it is consistent.
 const COLUMNS: &str = "\
@@ -25,8 +26,9 @@ const COLUMNS: &str = "\
 /// Where these columns come from.
 const SOURCE: &str = "FROM pg_database AS d WHERE d.datname = current_database()";
 
-/// The life of the server, or null. Its statistics do not survive a crash, also where the postmaster
-/// does; before Postgres 15 asking for them costs milliseconds.
+/// The life of the server: when it started, and when its statistics were last reset, since a crash
+/// that the postmaster survives resets them. Null before Postgres 15, where asking for the
+/// statistics costs milliseconds.
 pub(super) const LIFE: &str = "\
     CASE WHEN current_setting('server_version_num')::int4 >= 150000 THEN \
         extract(epoch FROM pg_postmaster_start_time())::text || ' ' || \
@@ -46,8 +48,8 @@ pub(super) async fn of(
             let in_recovery: String = row.try_get(5).map_err(|e| undecodable(&e))?;
             Ok(Server { identity: Some(identity(&row, 0)?), is_standby: in_recovery == "true" })
         }
-        // The role may not ask, or a server that only resembles Postgres has no such
-        // functions. It serves all the same, and `check` says what is missing.
+        // The role may not ask, or a server that only resembles Postgres has no such functions. The
+        // connection serves all the same, and `check` says what is missing.
         Err(error) if is_refusal(&error) => Ok(Server::default()),
         Err(error) => Err(OriginError::Unavailable(error.to_string())),
     }
@@ -76,8 +78,8 @@ pub(super) fn identity(row: &PgRow, first: usize) -> Result<OriginIdentity, Orig
 }
 
 /// Asks an open transaction for its id, which it has once it has written something, and for the
-/// database. `may_identify`: the connection said at its beginning which one it has; otherwise the
-/// question would end the transaction.
+/// database. `may_identify` says that the connection named its database at its beginning. If it did
+/// not, the question would fail and end the transaction.
 pub(super) async fn transaction(
     connection: &mut PgConnection,
     may_identify: bool,
@@ -101,7 +103,7 @@ pub(super) async fn transaction(
     Ok((number.map(|number| Xid { number, life }), identity.map_err(Failure::dirty)?))
 }
 
-/// Whether the server has understood the question and does not answer it.
+/// Whether the server has understood the question and refuses to answer.
 fn is_refusal(error: &sqlx::Error) -> bool {
     let refusals = ["42501", "42883", "42P01", "42703", "0A000", "55000"];
     error

@@ -1,9 +1,11 @@
-//! Whether a connection is a session of this host's own, or one that a pooler lends it for a transaction.
+//! Whether a connection is an own session, which this host has for itself, or a lent one, which a
+//! pooler lends it for one transaction at a time.
 //!
-//! A session keeps what it was given at its beginning, and the statements that were prepared in it. Of a
-//! pooler that lends by transaction (`PgBouncer`, most managed ones), two transactions of one connection may
-//! reach two servers, and what one leaves behind meets whoever comes next. So nothing is expected of a lent
-//! session: each transaction makes its own settings, and statements have no names.
+//! An own session keeps the settings that it was given at its beginning, and the statements that
+//! were prepared in it. Behind a pooler that lends by transaction (`PgBouncer`, most managed ones),
+//! two transactions of one connection may reach two servers, and what one of them leaves behind
+//! meets another client's transaction. So nothing is expected of a lent session: each transaction
+//! makes its own settings, and statements have no names.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,22 +24,23 @@ const SPELLING: [(&str, &str); 5] = [
     ("bytea_output", "hex"),
 ];
 
-/// What of that the driver asks for itself where it begins a session.
+/// The settings of `SPELLING` that the driver makes itself when it begins a session.
 const OF_DRIVER: [&str; 3] = ["DateStyle", "TimeZone", "extra_float_digits"];
 
-/// How often a lent connection is asked which database it has; a write is asked each time.
+/// How often a lent connection is asked, with a read, which database it leads to. Every write asks.
 pub(super) const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of the sessions, shared by all connections of an origin.
 #[derive(Debug)]
 pub(super) struct Lending {
     is_lent: AtomicBool,
-    /// What a transaction of a lent session begins with.
+    /// The SQL by which a transaction of a lent session makes its settings, with a semicolon before
+    /// it.
     settings: String,
 }
 
 impl Lending {
-    /// `own`: what the origin's URL sets.
+    /// `own` are the settings of the origin's URL.
     pub(super) fn new(pooler: Pooler, own: &[Setting]) -> Self {
         let is_lent = match pooler {
             Pooler::Auto => false,
@@ -57,23 +60,24 @@ impl Lending {
         self.is_lent.load(Ordering::Acquire)
     }
 
-    /// From now on sessions are taken for lent ones.
+    /// Notes that sessions are lent: from now on all are taken for lent ones.
     pub(super) fn note(&self) {
         if !self.is_lent.swap(true, Ordering::AcqRel) {
             tracing::info!(
-                "a pooler stands before the database and lends its sessions: statements have no names, \
-                 and each transaction makes its own settings"
+                "a pooler in front of the database lends its sessions by transaction: statements have \
+                 no names, and each transaction makes its own settings"
             );
         }
     }
 
-    /// What is said after the beginning of each transaction, with a semicolon before it.
+    /// What follows `BEGIN` in each transaction, with a semicolon before it; empty for own
+    /// sessions.
     pub(super) fn settings(&self) -> &str {
         if self.is_lent() { &self.settings } else { "" }
     }
 }
 
-/// What a session of one's own is given at its beginning, beside what the driver gives it.
+/// The settings that an own session is given at its beginning, beside those of the driver.
 pub(super) fn of_session(deadline_ms: i32) -> Vec<Setting> {
     let spelling = SPELLING.iter().filter(|(name, _)| !OF_DRIVER.contains(name));
     let spelling = spelling.map(|(name, value)| (name.to_string(), value.to_string()));
@@ -81,8 +85,8 @@ pub(super) fn of_session(deadline_ms: i32) -> Vec<Setting> {
     std::iter::once(limit).chain(spelling).collect()
 }
 
-/// A question that is a message of its own, with a limit for sessions that have none from their beginning. What
-/// is set for the transaction that such a message is ends with it, also by an error.
+/// A question with a time limit, for sessions that have none from their beginning. It is sent as
+/// one message and so is one transaction: the limit ends with it, also after an error.
 pub(super) fn limited(question: &str, limit_ms: i32) -> String {
     format!("SET LOCAL statement_timeout = {limit_ms}; {question}")
 }

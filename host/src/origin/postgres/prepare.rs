@@ -1,7 +1,8 @@
 //! Preparing a statement to see whether it fits its declaration. Nothing runs.
 //!
-//! The driver gives names to what it prepares. All of it is one transaction, at whose end they are given up,
-//! so that a pooler which lends its sessions by transaction gets this one back as it was.
+//! The driver gives names to the statements that it prepares. All of them are prepared in one
+//! transaction, at whose end the names are given up, so that a pooler that lends its sessions by
+//! transaction gets this one back as it was.
 
 use std::time::Duration;
 
@@ -50,8 +51,8 @@ pub(super) async fn examine(
     }
     let prepared = compare(connection, subject, deadline).await?;
     forget_statements(connection, patience).await?;
-    // The driver forgets the name of a statement that it could not describe. A transaction that is left open
-    // costs the lent session, and with it that name.
+    // The driver forgets the name of a statement that it could not describe. Then the transaction
+    // is left open: with it the pooler drops the lent session, and that name.
     let is_described = |column: &Column| !matches!(&column.ty, ColumnType::Opaque(_));
     if prepared.columns.iter().all(is_described) {
         simple(connection, "ROLLBACK".to_owned(), patience).await?;
@@ -59,8 +60,8 @@ pub(super) async fn examine(
     Ok(prepared)
 }
 
-/// Gives up the names that another client of the same driver has left in a lent session. That client can't
-/// count on meeting this session again.
+/// Gives up the names that another client of the same driver has left in a lent session. That
+/// client can't count on getting this session again.
 async fn free_names(connection: &mut PgConnection, patience: Patience) -> Result<(), Failure> {
     let sql = r"SELECT coalesce(string_agg(format('DEALLOCATE %I', name), '; '), '')
                 FROM pg_catalog.pg_prepared_statements WHERE name LIKE 'sqlx\_s\_%'";
@@ -80,8 +81,8 @@ async fn compare(
         Subject::Write(write) => (&write.sql, &write.params),
     };
     let mut prepared = Prepared::default();
-    // Left alone, the server says which types the statement asks for, if it can: `$1->>'a'` has as many
-    // meanings as there are types.
+    // Without declared types, the server says which types the statement asks for, if it can:
+    // `$1->>'a'` has as many meanings as there are types.
     match prepare(connection, sql.clone(), &[], deadline).await {
         Ok(free) => {
             prepared.columns = columns(&free);
@@ -90,7 +91,7 @@ async fn compare(
         Err(Failure { error: OriginError::Rejected { .. }, .. }) => {}
         Err(failure) => return Err(failure),
     }
-    // With the declared types, it says whether they will do.
+    // With the declared types, the server says whether they fit.
     let declared = statement::plain(sql, params);
     match prepare(connection, declared, &types(params), deadline).await {
         Ok(declared) => {
@@ -132,8 +133,8 @@ async fn compare(
     Ok(prepared)
 }
 
-/// Whether the rows of a read can be had in the form in which they are asked for, and what it leaves
-/// behind.
+/// Whether the rows of a read can be had in the form in which they are asked for, and what the read
+/// leaves behind in its session.
 async fn examine_rows(
     connection: &mut PgConnection,
     read: &ReadStatement,
@@ -151,7 +152,7 @@ async fn examine_rows(
     }
 }
 
-/// What a write returns comes in binary.
+/// Complains of returned columns that have no binary form: what a write returns comes in binary.
 async fn examine_forms(
     connection: &mut PgConnection,
     statement: &PgStatement,
@@ -179,8 +180,9 @@ async fn examine_forms(
     Ok(())
 }
 
-/// Texts that a collation takes for equal can differ, so they give no names. Known for the columns
-/// of tables and views; an expression has the collation that its statement gives it.
+/// Marks the columns whose collation takes different texts for equal: no names can be built from
+/// them. This is known of the columns of tables and views; an expression has the collation that its
+/// statement gives it.
 async fn examine_collations(
     connection: &mut PgConnection,
     statement: &PgStatement,
@@ -211,8 +213,9 @@ async fn examine_collations(
     Ok(())
 }
 
-/// Whether the role may run it. Rights are looked at when a statement begins to run, so it is made ready to
-/// run and not run: explained. What has no plan is none of this.
+/// Whether the role may run the statement. Postgres checks rights when a statement begins to run,
+/// so the statement is made ready to run and then only explained. A statement without a plan is not
+/// examined.
 async fn examine_rights(
     connection: &mut PgConnection,
     sql: &str,
@@ -226,14 +229,16 @@ async fn examine_rights(
     let Err(failure) = ready else { return Ok(()) };
     let OriginError::Rejected { code, message } = &failure.error else { return Err(failure) };
     if code == FORBIDDEN {
-        prepared.complaints.push(format!("this role may not run it: {message}; grant it that"));
+        prepared
+            .complaints
+            .push(format!("this role may not run it: {message}; grant the role that right"));
     }
     simple(connection, frame::UNDO.to_owned(), patience).await?;
-    // What was given a name before the failure has it still.
+    // A statement that was given its name before the failure still has it.
     simple(connection, relations::FORGET.to_owned(), patience).await
 }
 
-/// Turns what the server says of the statement into a complaint; passes on everything else.
+/// Turns the server's rejection of the statement into a complaint; passes on every other failure.
 fn complain(prepared: &mut Prepared, how: &str, failure: Failure) -> Result<(), Failure> {
     let OriginError::Rejected { code, message } = &failure.error else { return Err(failure) };
     prepared.complaints.push(format!("{how}, the statement is refused: {message} ({code})"));
@@ -292,8 +297,9 @@ fn miscounted(declared: usize, used: usize) -> String {
     format!("{declared} parameters are declared, and the statement uses {used}")
 }
 
-/// Whether a parameter of the declared type can be used where the other was inferred, and an index
-/// on a column of that type still be used. A type that we have no name for is left to the server.
+/// Whether a parameter of the declared type can be used where the other type was inferred, and an
+/// index on a column of that type still be used. A type that is not known here is left to the
+/// server.
 fn fits(declared: ParamType, asked: &PgTypeInfo) -> bool {
     let declared = oid(declared).0;
     let Some(asked) = asked.oid().map(|oid| oid.0) else { return true };
@@ -322,7 +328,7 @@ enum Family {
     Alone(u32),
 }
 
-/// `None` if no type of ours has this number.
+/// `None` if no type that is known here has this number.
 fn family(oid: u32) -> Option<Family> {
     match oid {
         20 | 21 | 23 => Some(Family::Integer),

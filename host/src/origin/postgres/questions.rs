@@ -1,5 +1,5 @@
-//! What is asked of the primary beside reads and writes. It has connections of its own: a question
-//! that decides when a write has ended must not wait behind the writes that hang.
+//! What is asked of the primary beside reads and writes. Questions have connections of their own:
+//! one that decides whether a write has ended must not wait behind the writes that hang.
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Postgres, Row};
@@ -21,9 +21,11 @@ const FORBIDDEN: &str = "42501";
 impl PostgresOrigin {
     /// Whether every snapshot from now on shows what became of a transaction.
     ///
-    /// `pg_xact_status` says *committed* a moment before others can see it, so the snapshot decides.
-    /// But a snapshot calls everything invisible that is newer than the newest ended transaction,
-    /// also what was never given out: a server that crashed, or was promoted, may have lost the id.
+    /// `pg_xact_status` says *committed* a moment before other transactions can see it, so the
+    /// snapshot decides. But to a snapshot every id is invisible that is newer than the newest
+    /// ended transaction, also one that was never given out: a server that crashed, or was
+    /// promoted, may have lost the id. So the status of an invisible id decides whether it is lost
+    /// or rolled back.
     pub(super) async fn xact_has_ended(&self, xid: Xid) -> Result<bool, OriginError> {
         let sql = format!(
             "SELECT pg_is_in_recovery()::text, \
@@ -33,9 +35,8 @@ impl PostgresOrigin {
         lease.give_back();
         if text(&row, 0)?.as_deref() != Some("false") {
             let message =
-                "it is a standby, and whether a transaction has ended is the primary's to \
-                           say"
-                .to_owned();
+                "it is a standby, and only the primary can say whether a transaction has ended"
+                    .to_owned();
             return Err(OriginError::Unavailable(message));
         }
         if text(&row, 1)?.as_deref() == Some("true") {
@@ -51,8 +52,8 @@ impl PostgresOrigin {
         }
     }
 
-    /// How a transaction ended that has ended; `None`: it is forgotten, or a crash may have lost it, after
-    /// which another one has its id.
+    /// Whether a transaction that has ended committed. `None` if the server has forgotten it, or if
+    /// a crash may have lost its id, which another transaction then has.
     pub(super) async fn xact_has_committed(&self, xid: Xid) -> Result<Option<bool>, OriginError> {
         if xid.life.is_none() {
             return Ok(None);
@@ -95,13 +96,13 @@ impl PostgresOrigin {
         Ok(identity)
     }
 
-    /// Asks something that one row answers; the connection, and when it was asked.
+    /// Asks a question that one row answers. Returns the connection too, and when it was asked.
     async fn ask(&self, sql: String) -> Result<(PgRow, Lease<Postgres>, Instant), OriginError> {
         let patience = Patience::new(self.session_deadline);
         loop {
             let mut lease = self.questions.lease(patience.left()).await?;
             let asked = Instant::now();
-            // A session of one's own has a limit from its beginning.
+            // An own session has a limit from its beginning.
             let question = match self.lending.is_lent() {
                 true => limited(&sql, millis(patience.left())),
                 false => sql.clone(),

@@ -18,17 +18,17 @@ use crate::origin::pool::Lease;
 use crate::origin::rows::{Body, Texts};
 use crate::origin::{Fetched, OriginError, ReadStatement, Value};
 
-/// A connection whose frame takes longer to end is closed: it is no work for a server that answers,
-/// and the answer waits for it.
+/// A connection whose frame takes longer than this to end is closed: a server that answers ends it
+/// at once, and the answer waits for the end.
 const END_LIMIT: Duration = Duration::from_millis(500);
 
 /// The author of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Author {
-    /// It stands in the configuration.
+    /// The statement stands in the configuration.
     Operator,
-    /// It came with a request, and may never come again: the session does not keep it prepared, as
-    /// it has room for some hundred.
+    /// The statement came with a request, and may never come again. The session, which has room for
+    /// some hundred, does not keep it prepared.
     Client,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Author {
 pub(super) enum Names {
     /// It keeps them.
     Kept,
-    /// It forgets them at once: they have none.
+    /// It forgets them at once: they have no names.
     None,
 }
 
@@ -52,11 +52,12 @@ pub(super) struct Question<'q> {
     pub(super) patience: Patience,
 }
 
-/// The connection had died while it was idle, or its session turned out to be lent, so another try may do.
+/// Whether another attempt may succeed: the connection had died while it was idle, or its session
+/// turned out to be lent.
 struct IsStale(bool);
 
 impl PostgresOrigin {
-    /// Answers a read. Asked columns that the statement does not have are no reason not to.
+    /// Answers a read. Asked columns that the statement does not have are reported as missing.
     pub(super) async fn read(&self, question: Question<'_>) -> Result<Fetched, OriginError> {
         match self.answer(question).await {
             Err(error) if !question.columns.is_empty() && is_of_columns(&error) => {
@@ -69,7 +70,7 @@ impl PostgresOrigin {
 
     async fn answer(&self, question: Question<'_>) -> Result<Fetched, OriginError> {
         match self.attempt(question).await {
-            // A standby takes a read back for the sake of what it replays.
+            // A standby cancels a read that conflicts with what it replays.
             Err((OriginError::Undone { .. }, _) | (_, IsStale(true))) => {
                 self.attempt(question).await
             }
@@ -126,7 +127,8 @@ impl PostgresOrigin {
     }
 }
 
-/// Begins the frame in a lent session, and hears which database it has if that was long ago.
+/// Begins the frame in a lent session. If the last answer is older than `ASKED_EVERY`, the same
+/// message asks which database the connection leads to.
 async fn begin_lent(
     lease: &mut Lease<Postgres>,
     begin: String,
@@ -144,8 +146,8 @@ async fn begin_lent(
     Ok(())
 }
 
-/// Ends the frame and gives the connection back. If that can't be done, closing the connection does
-/// it; the answer is what it is.
+/// Ends the frame and gives the connection back. If that fails, closing the connection ends the
+/// frame; the answer stands either way.
 async fn leave(mut lease: Lease<Postgres>, sql: &str) {
     if frame::is_lasting(sql) {
         return;
@@ -166,7 +168,7 @@ pub(super) async fn forget_statements(
     forgotten.map_err(|e| classify(e, patience.deadline()))
 }
 
-/// Runs the statement. Its rows are believed once the server has said that there are no more.
+/// Runs the statement. Its rows are an answer once the server has said that there are no more.
 async fn fetch(
     connection: &mut PgConnection,
     question: Question<'_>,

@@ -1,8 +1,8 @@
 //! What a read uses and what a write changes, as Postgres itself sees it.
 //!
 //! A read becomes a temporary view, in a transaction that is rolled back: the catalogue then knows
-//! what it depends on. A write is prepared and explained without running: its plan names the tables
-//! that it modifies, and the catalogue says what follows from that.
+//! what the view depends on. A write is prepared and explained without running: its plan names the
+//! tables that it modifies, and the catalogue says what follows from that.
 
 mod cascade;
 mod plan;
@@ -26,12 +26,12 @@ const FORBIDDEN: &str = "42501";
 /// `syntax_error`
 const SYNTAX: &str = "42601";
 
-/// Gives up the name of what was to be explained, if it has it.
+/// Gives up the name of the statement that was to be explained, if it has got it.
 pub(super) const FORGET: &str = "DO $$ BEGIN EXECUTE (SELECT 'DEALLOCATE _corral_changes' \
     FROM pg_catalog.pg_prepared_statements WHERE name = '_corral_changes'); \
     EXCEPTION WHEN null_value_not_allowed THEN NULL; END $$";
 
-/// What the session is like.
+/// What is known of the session.
 struct Session {
     dialect: Dialect,
     /// What would allow the role to create temporary objects; `None` if it may.
@@ -50,7 +50,7 @@ struct Used {
 struct UsedColumn {
     #[serde(flatten)]
     table: Table,
-    /// `None` if it is the table as such.
+    /// `None` for the table as such.
     column: Option<String>,
     is_whole: bool,
     row_security: bool,
@@ -95,7 +95,8 @@ impl PostgresOrigin {
             let modified = match explain(connection, sql, params, patience).await {
                 Ok(plans) => plan::modified(&plans),
                 Err(failure) => match failure.error {
-                    // Only these have plans; TRUNCATE, CALL and the like do not.
+                    // Only the statements that the reason names have plans; TRUNCATE, CALL and
+                    // others do not.
                     OriginError::Rejected { code, .. } if code == SYNTAX => {
                         let reason = "it is none of INSERT, UPDATE, DELETE, MERGE and SELECT";
                         return Ok(unseen([Unseen::Statement(reason.to_owned())]));
@@ -128,12 +129,12 @@ impl PostgresOrigin {
         let patience = Patience::new(self.session_deadline);
         let mut lease = self.questions.lease(patience.left()).await?;
         let all = async {
-            // One message: what begins a transaction decides which session a pooler lends.
+            // One message, since a pooler lends a session to the message that begins a transaction.
             let (limit, settings) = (millis(patience.left()), self.lending.settings());
             let begin =
                 format!("BEGIN READ WRITE; SET LOCAL statement_timeout = {limit}{settings}");
             simple(lease.connection(), begin, patience).await?;
-            // Compiling what asks the catalogue takes a hundred times as long as asking it.
+            // Compiling the queries of the catalogue takes a hundred times as long as running them.
             run(lease.connection(), "SET LOCAL jit = off", patience).await?;
             let done = work(lease.connection(), patience).await?;
             run(lease.connection(), "ROLLBACK", patience).await?;
@@ -172,7 +173,8 @@ async fn used(
         return Err(Failure::usable(OriginError::Rejected { code: FORBIDDEN.into(), message }));
     }
     let sql = without_parameters(sql, params, session.dialect)?;
-    // Its columns need no names of their own there, and are depended on all the same.
+    // With `SELECT 1` the statement's columns need no distinct names; the view depends on them all
+    // the same.
     let view = format!("CREATE TEMPORARY VIEW _corral_footprint AS SELECT 1 FROM (\n{sql}\n) AS q");
     run(connection, &view, patience).await?;
     let document = include_str!("relations/footprint.sql");
@@ -180,7 +182,7 @@ async fn used(
     document_in(&row)
 }
 
-/// What a statement changes that modifies no table itself: what the functions do that it calls.
+/// What a statement that modifies no table itself may change: what the functions do that it calls.
 async fn called(
     connection: &mut PgConnection,
     session: &Session,
@@ -216,8 +218,8 @@ pub(super) async fn explain(
     serde_json::from_str(text).map_err(|error| Failure::dirty(undecodable(&error)))
 }
 
-/// Makes a statement ready to run and does not run it. What it would answer, which may be a large constant, is
-/// not part of what the server says.
+/// Makes a statement ready to run and does not run it. The server's answer does not hold the output
+/// columns, which may be large constants.
 pub(super) async fn make_ready(
     connection: &mut PgConnection,
     sql: &str,
@@ -227,8 +229,8 @@ pub(super) async fn make_ready(
     explained(connection, sql, params, "COSTS OFF", patience).await.map(|_plan| ())
 }
 
-/// The first line of a statement's plan. It is one for all arguments: with those at hand, the planner might see
-/// that nothing can be modified.
+/// The first line of a statement's plan, which is the generic one: if the planner knew the
+/// arguments, it might see that nothing can be modified.
 async fn explained(
     connection: &mut PgConnection,
     sql: &str,
@@ -248,12 +250,12 @@ async fn explained(
     let row = sqlx::query(AssertSqlSafe(explain)).persistent(false);
     let row = row.fetch_one(&mut *connection).await;
     let row = row.map_err(|e| classify(e, patience.deadline()))?;
-    // The end of the transaction does not take its name back.
+    // The statement keeps its name beyond the end of the transaction.
     run(connection, "DEALLOCATE _corral_changes", patience).await?;
     Ok(row)
 }
 
-/// What the catalogue knows of these tables.
+/// What the catalogue knows of the modified tables.
 async fn catalogue(
     connection: &mut PgConnection,
     modified: &[plan::Modified],
@@ -272,13 +274,13 @@ async fn catalogue(
     document_in(&row)
 }
 
-/// The document that a row's only column is.
+/// Parses the document in a row's only column.
 fn document_in<T: serde::de::DeserializeOwned>(row: &sqlx::postgres::PgRow) -> Result<T, Failure> {
     let text: &str = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
     serde_json::from_str(text).map_err(|e| Failure::dirty(undecodable(&e)))
 }
 
-/// The statement with a null of the declared type in place of each parameter: a view takes none.
+/// The statement with a null of the declared type in place of each parameter: a view has none.
 pub(super) fn without_parameters(
     sql: &str,
     params: &[ParamType],
@@ -304,7 +306,7 @@ fn unseen(unseen: impl IntoIterator<Item = Unseen>) -> Changes {
     Changes { unseen: unseen.into_iter().collect(), ..Changes::default() }
 }
 
-/// Runs a command that is one statement, whatever it holds.
+/// Runs a command. The server takes it for one statement, and refuses more.
 async fn run(connection: &mut PgConnection, sql: &str, patience: Patience) -> Result<(), Failure> {
     let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     let done = query.execute(connection).await;

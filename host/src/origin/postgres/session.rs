@@ -1,8 +1,8 @@
 //! What a read would leave behind in its session, found in the functions that it calls.
 //!
-//! The server keeps the analysed statement of a temporary function; what that calls, and what the
-//! views, policies and SQL functions call that it uses, is looked up in the catalogue. Nothing runs,
-//! and the function is gone with its transaction.
+//! The statement becomes the body of a temporary function, whose analysed tree the server keeps.
+//! The catalogue tells which functions that tree calls, and which ones the views, policies and SQL
+//! functions call that it uses. Nothing runs, and the function is gone with its transaction.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::origin::{OriginError, ParamType, Prepared};
 /// Every function in the statement's tree and in the trees that it refers to: its name, whether it
 /// is built in, whether it may do more than compute, and its source.
 ///
-/// The trees are those of `pg_node_tree`, in which a function is told by one of these fields.
+/// The trees are those of `pg_node_tree`, where one of these fields names a function.
 const CALLED: &str = r"
 WITH RECURSIVE tree(body) AS (
     SELECT prosqlbody::text FROM pg_catalog.pg_proc
@@ -47,7 +47,8 @@ UNION
 SELECT 'CURRENT_TIMESTAMP', true, false, NULL FROM tree WHERE body ~ '\{SQLVALUEFUNCTION :op [0-8] '
 ORDER BY 1";
 
-/// Functions that say what time it is, and what stands for the words of SQL (`CURRENT_DATE`) that do.
+/// Functions that say what time it is. `CURRENT_TIMESTAMP` stands for all keywords that do
+/// (`CURRENT_DATE`).
 const CLOCKS: [&str; 6] = [
     "now",
     "transaction_timestamp",
@@ -57,7 +58,7 @@ const CLOCKS: [&str; 6] = [
     "CURRENT_TIMESTAMP",
 ];
 
-/// Built-in functions that answer each call something else.
+/// Built-in functions that answer something else on each call.
 const CHANCE: [&str; 5] = ["random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7"];
 
 /// Built-in functions whose effect outlives the statement.
@@ -66,7 +67,7 @@ const LASTING: [&str; 4] = ["set_config", "setseed", "pg_advisory_", "pg_try_adv
 /// Locks that end with their transaction.
 const OF_TRANSACTION: &str = "_xact_";
 
-/// Built-in functions that run a statement which they are given as a text.
+/// Built-in functions that run a statement that they are given as a text.
 const RUNNING: [&str; 6] = [
     "query_to_xml",
     "query_to_xmlschema",
@@ -76,7 +77,7 @@ const RUNNING: [&str; 6] = [
     "ts_rewrite",
 ];
 
-/// Adds to what is known of a read what it would leave behind.
+/// Adds to `prepared` what the read would leave behind in its session.
 pub(super) async fn examine(
     connection: &mut PgConnection,
     sql: &str,
@@ -94,7 +95,7 @@ pub(super) async fn examine(
         Ok(_) => {}
         Err(Failure { error: OriginError::Rejected { code, message }, .. }) => {
             prepared.notes.push(format!(
-                "which functions it calls is not known, so neither is what it would leave in its \
+                "it is not known which functions it calls, and what they would leave in its \
                  session: {message} ({code}); Postgres 14 and the right to create temporary \
                  objects are needed"
             ));
@@ -120,8 +121,8 @@ fn judge(
     let called = LASTING.iter().find(|known| source.contains(**known));
     if is_built_in && is_lasting(&name) {
         prepared.complaints.push(format!(
-            "it calls {name}, which changes its session for the reads after it: leave that out; \
-             settings are made for the role, or in the origin's URL"
+            "it calls {name}, which changes its session for the reads after it: leave the call \
+             out; make settings for the role, or in the origin's URL"
         ));
     } else if is_built_in && CLOCKS.contains(&&*name) {
         prepared.note_clock(&name);
@@ -135,13 +136,13 @@ fn judge(
     } else if !is_built_in && may_do_more {
         prepared.varies = true;
         prepared.complaints.push(format!(
-            "it calls {name}, which is VOLATILE: it may answer each call something else, and readers share \
-             one answer; if it only reads, declare it STABLE"
+            "it calls {name}, which is VOLATILE: it may answer something else on each call, while \
+             readers share one answer; if it only reads, declare it STABLE"
         ));
     } else if RUNNING.contains(&name.as_str()) {
         prepared.notes.push(format!(
-            "it calls {name}, and what that does is not known; settings that it makes are taken \
-             back after each read, and readers share what it answers"
+            "it calls {name}, and what that runs is not known; settings that it makes are undone \
+             after each read, and readers share what it answers"
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! A user's statement, dressed for the wire.
+//! A user's statement, as it is sent to the server.
 //!
 //! Each text ends with its parameter types in a comment: the driver remembers prepared statements
 //! by their text alone, and one text with other types is another statement. Line breaks around the
@@ -9,9 +9,10 @@ use crate::origin::{BODY_LIMIT, ParamType, ReadStatement, Rows};
 /// The rows of a read as JSON objects, one text column; and after it `columns`, as they are.
 ///
 /// `_corral.*` rather than `_corral`: a column of that name would be taken instead of the row. The
-/// subquery's order is the outer one's, as nothing sorts or joins above it. Of a row that is too large no more
-/// comes than shows that it is, and none of its columns: the driver holds a whole row in memory. `OFFSET 0` keeps
-/// the row in one piece, so that nothing in it is worked out for its size, its text and its columns each.
+/// subquery's order is the outer one's, as nothing sorts or joins above it. A row that is too large
+/// is cut off right behind the limit and comes without columns, since the driver holds a whole row
+/// in memory. `OFFSET 0` keeps the subqueries apart, so that nothing in a row is computed again for
+/// its size, its text and its columns.
 pub(super) fn read_rows(read: &ReadStatement, columns: &[String]) -> String {
     let limit = match read.rows {
         Rows::One => " LIMIT 1",
@@ -35,7 +36,7 @@ pub(super) fn read_rows(read: &ReadStatement, columns: &[String]) -> String {
     )
 }
 
-/// The statement itself.
+/// The statement as the user wrote it.
 pub(super) fn plain(sql: &str, params: &[ParamType]) -> String {
     format!("{sql}\n/* {} */", signature(params))
 }

@@ -56,7 +56,8 @@ impl Places {
         Self(columns.iter().skip(1).map(place).collect())
     }
 
-    /// The columns of these names. One that is returned twice can't be told from its namesake.
+    /// The columns of these names. A column that is returned twice has no place, as it can't be
+    /// told from its namesake.
     pub(super) fn by_name(columns: &[PgColumn], asked: &[String]) -> Self {
         let only = |name: &String| {
             let mut namesakes = columns.iter().filter(|column| column.name() == name);
@@ -95,7 +96,7 @@ impl Place {
     }
 }
 
-/// The text of a value. None: it has none.
+/// The text of a value; `None` if it has none.
 fn text(ty: ParamType, oid: u32, bytes: &[u8]) -> Result<Option<String>, BoxDynError> {
     Ok(Some(match ty {
         ParamType::Bool => (bytes != [0]).to_string(),
@@ -113,11 +114,11 @@ fn text(ty: ParamType, oid: u32, bytes: &[u8]) -> Result<Option<String>, BoxDynE
         ParamType::Date => day(i32::from_be_bytes(bytes.try_into()?)),
         ParamType::Timestamp => moment(i64::from_be_bytes(bytes.try_into()?), ""),
         ParamType::TimestampTz => moment(i64::from_be_bytes(bytes.try_into()?), "Z"),
-        // After the format's version.
+        // The document follows the format's version.
         ParamType::Jsonb => {
             return Ok(held::document(std::str::from_utf8(bytes.get(1..).unwrap_or_default())?));
         }
-        // No two documents of this type are comparable.
+        // Documents of this type are not comparable.
         ParamType::Json => return Ok(None),
         ParamType::Bytea => held::bytea(bytes),
         ParamType::Array(element) => Array::parse(bytes)?.text(element)?,
@@ -200,8 +201,9 @@ impl<'b> Array<'b> {
         Ok(Self { element, dimensions, items })
     }
 
-    /// As a parameter's text where it can be one: of one dimension, counted from 1. Others are
-    /// nested, and have their bounds before them, as Postgres writes them (`[0:1]=…`).
+    /// The array's text, which is a parameter's if a parameter can be it: of one dimension, counted
+    /// from 1. Further dimensions are nested, and other bounds stand before the items as Postgres
+    /// writes them (`[0:1]=…`).
     fn text(mut self, element: Element) -> Result<String, BoxDynError> {
         let mut text = String::new();
         if self.dimensions.iter().any(|dimension| dimension.lower != 1) {

@@ -24,8 +24,8 @@ pub(super) struct PostgresTransaction {
 #[async_trait]
 impl Transaction for PostgresTransaction {
     /// Waits no longer than the write's deadline. Postgres itself goes on: no statement timeout
-    /// ends a commit that waits for its standby, and a backend does not notice there that its client
-    /// is gone.
+    /// ends a commit that waits for its standby, and meanwhile a backend does not notice that its
+    /// client is gone.
     async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let Self { mut lease, deadline, xid } = *self;
         let patience = Patience::new(deadline);
@@ -39,7 +39,7 @@ impl Transaction for PostgresTransaction {
                 Err(CommitError::RolledBack(error))
             }
             Err(failure) => {
-                // Whatever the connection is in the middle of ends with it.
+                // The lease is dropped: the connection closes, in the middle of whatever it does.
                 if failure.connection == Condition::Lost {
                     lease.pool().forget_idle();
                 }
@@ -57,9 +57,9 @@ enum Answer {
 
 /// Commits. An error leaves the outcome open.
 ///
-/// The driver does not show the command's tag, which is `ROLLBACK` where the transaction had failed.
-/// So the same message asks what became of the id: nothing is believed to be committed that the
-/// server itself does not call so.
+/// The driver does not show the command's tag, which is `ROLLBACK` where the transaction had
+/// failed. So the same message asks what became of the id: a transaction counts as committed only
+/// if the server itself says so.
 async fn ask(
     connection: &mut PgConnection,
     xid: Option<Xid>,
@@ -90,9 +90,9 @@ async fn ask(
     }
 }
 
-/// What an error says of the commit. A pooler between us and the server may have spoken, and a
-/// server that is going down may still have committed; so few errors say that nothing was written,
-/// and those only if the session goes on.
+/// What an error says of the commit. It may come from a pooler in between, and a server that is
+/// going down may still have committed. So few errors mean that nothing was written, and those only
+/// if the session goes on.
 async fn refused(
     connection: &mut PgConnection,
     error: sqlx::Error,
@@ -113,8 +113,8 @@ async fn refused(
     }
 }
 
-/// Violated constraints, what a procedure raised, serialisation failures, deadlocks: what Postgres
-/// says of a transaction that it does not commit.
+/// Whether the error is one by which Postgres refuses to commit a transaction: a violated
+/// constraint, what a procedure raised, a serialisation failure, a deadlock.
 fn is_refusal(error: &PgDatabaseError) -> bool {
     let code = error.code();
     let is_of_the_transaction =

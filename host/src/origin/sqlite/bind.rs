@@ -40,8 +40,8 @@ fn add(arguments: &mut SqliteArguments, value: &Value) -> Result<(), BoxDynError
     }
 }
 
-/// A decimal number as SQLite holds it. Two numbers that it rounds to one would be two names of one
-/// value.
+/// A decimal number as SQLite holds it. A number that SQLite rounds is refused: two numbers that
+/// are rounded to one would be two names of one value.
 fn rounded(text: &str) -> Result<f64, BoxDynError> {
     let number: f64 = text.parse()?;
     if held::float8(number) == text {

@@ -1,21 +1,23 @@
-//! Functions of a read that answer something else although nothing was written, as its program calls them.
+//! Finds, in a read's program, the functions that answer something else although nothing was
+//! written.
 
 use std::collections::BTreeSet;
 
 use super::program::{Instruction, Programs};
 use crate::origin::Prepared;
 
-/// Built-in functions that answer each call something else.
+/// Built-in functions that answer something else on each call.
 const CHANCE: [&str; 2] = ["random", "randomblob"];
 
-/// What stands for the words of SQL that say what time it is.
+/// The functions that a program has for the keywords of SQL that say what time it is.
 const CLOCKS: [&str; 3] = ["current_date", "current_time", "current_timestamp"];
 
-/// Functions that say what time it is if they are given this word, or nothing, which a program does not show.
+/// Functions that say what time it is if they are given this word. They do so without arguments
+/// too, but a program does not show that.
 const DATES: [&str; 6] = ["date", "time", "datetime", "julianday", "unixepoch", "strftime"];
 const NOW: &str = "now";
 
-/// Adds to what is known of a read which of these it calls.
+/// Adds to `prepared` which of these functions the read calls.
 pub(super) fn judge(programs: &Programs, prepared: &mut Prepared) {
     let instructions = || programs.iter().flatten();
     let names_now = instructions().any(|instruction| {

@@ -28,8 +28,8 @@ pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&(code & 0xff)))
 }
 
-/// Sorts an error by what the caller can do about it. A lock that another process holds is no fault
-/// of the statement: it is the origin that can't be had.
+/// Sorts an error by what the caller can do about it. A lock that another process holds is not the
+/// statement's fault: the origin is unavailable.
 pub(super) fn classify(error: &sqlx::Error, deadline: Duration) -> Failure {
     let Some(error) = error.as_database_error() else {
         let error = OriginError::Unavailable(error.to_string());

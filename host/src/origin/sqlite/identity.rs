@@ -1,4 +1,4 @@
-//! Which file a connection has.
+//! Which file a connection leads to.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -12,10 +12,10 @@ use crate::origin::pool::Identify;
 use crate::origin::{OriginError, OriginIdentity};
 
 impl Identify for Sqlite {
-    /// A file's number is given to another one after it is gone, so the time of its creation counts
-    /// too, where the file system keeps it.
     type Door = SqliteConnectOptions;
 
+    /// The inode number of a removed file is given to another file, so the time of its creation
+    /// counts too, where the file system keeps it.
     fn place(options: &SqliteConnectOptions) -> Option<OriginIdentity> {
         let path = options.get_filename().canonicalize().ok()?;
         let file = path.metadata().ok()?;

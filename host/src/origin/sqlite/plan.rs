@@ -1,9 +1,9 @@
 //! What must be known of a statement before its rows can be read.
 //!
-//! A plan is of one schema version, and so is the statement that the driver keeps prepared: it
-//! remembers the columns that a statement had when it was prepared, while SQLite silently prepares
-//! it anew when another process changes the schema. The version stands in a comment at the end of the
-//! text, so that another version is another statement.
+//! A plan is of one schema version, and so is the statement that the driver keeps prepared: the
+//! driver remembers the columns that a statement had when it was prepared, while SQLite silently
+//! prepares the statement anew when another process changes the schema. The version stands in a
+//! comment at the end of the text, so that another version is another statement.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ struct Planned {
 /// How a column's values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// As what they are.
+    /// By their storage class.
     Plain,
     /// 0 and 1 as false and true.
     Bool,
@@ -84,8 +84,8 @@ impl Plan {
         self.columns.get(index).map(|planned| &planned.column.ty)
     }
 
-    /// Where the columns of these names stand. One that is answered twice can't be told from its
-    /// namesake.
+    /// Where the columns of these names stand. A column that is answered twice has no place: it
+    /// can't be told from its namesake.
     pub(super) fn places(&self, asked: &[String]) -> Vec<Option<usize>> {
         let only = |name: &String| {
             let is_it = |planned: &Planned| planned.column.name == *name;
@@ -95,8 +95,8 @@ impl Plan {
         asked.iter().map(only).collect()
     }
 
-    /// Compares with a declaration of so many parameters. Types are not compared: SQLite has none
-    /// for parameters.
+    /// Compares with a declaration of `declared` parameters. Types are not compared: SQLite has
+    /// none for parameters.
     pub(super) fn compare(self, scan: &Scan, declared: usize) -> Prepared {
         let columns: Vec<Column> = self.columns.into_iter().map(|planned| planned.column).collect();
         let mut complaints = scan.compare(declared);
@@ -105,8 +105,8 @@ impl Plan {
     }
 }
 
-/// Looks at a read's words. The read-only connection keeps it from writing; this keeps it from
-/// opening other files (`ATTACH`) and changing the connection (`PRAGMA`).
+/// Checks a read's words. The read-only connection keeps the read from writing; this check keeps it
+/// from opening other files (`ATTACH`) and from changing the connection (`PRAGMA`).
 pub(super) fn scan_read(sql: &str) -> Result<Scan, Failure> {
     let scan = Scan::of(sql);
     scan.check().map_err(refused)?;
@@ -116,7 +116,7 @@ pub(super) fn scan_read(sql: &str) -> Result<Scan, Failure> {
     }
 }
 
-/// Looks at a write's words: it is one, and not something that would end its transaction.
+/// Checks a write's words: the statement is a write, and does not end its transaction.
 pub(super) fn scan_write(sql: &str) -> Result<Scan, Failure> {
     let scan = Scan::of(sql);
     scan.check().map_err(refused)?;
@@ -175,7 +175,8 @@ fn is_collated(ty: &ColumnType) -> bool {
 }
 
 /// The collation of a column, if it takes texts for equal that differ in case or in spaces at the
-/// end. SQLite tells it to C programs alone; so two texts are compared in its name.
+/// end. SQLite tells a column's collation only through its C interface, so two texts are compared
+/// under it.
 async fn loose_collation(
     connection: &mut SqliteConnection,
     table: &str,

@@ -1,5 +1,6 @@
-//! What a read uses and what a write changes, as SQLite's own programs show it: they open each table
-//! and index that they need, and those of triggers and foreign keys are listed with the statement's.
+//! What a read uses and what a write changes, as SQLite's own programs show it: a program opens
+//! each table and index that it needs, and the programs of triggers and foreign keys are listed
+//! with the statement's.
 
 use std::collections::BTreeMap;
 
@@ -61,8 +62,8 @@ impl SqliteOrigin {
         Ok(changes)
     }
 
-    /// The statement's programs, and the schema that they are of. One snapshot shows both, and reading
-    /// the schema makes the connection notice that it has changed.
+    /// The statement's programs, and the schema that they are of. Both are of one snapshot, and
+    /// reading the schema makes the connection notice a change of it.
     pub(super) async fn look_into(&self, sql: &str) -> Result<(Schema, Programs), OriginError> {
         let patience = Patience::new(self.deadline);
         let mut lease = self.reads.lease(patience.left()).await?;
@@ -76,7 +77,7 @@ impl SqliteOrigin {
             command(connection, "ROLLBACK", patience).await?;
             Ok((schema, programs))
         };
-        // A connection that failed is in a transaction still: it is closed.
+        // A connection that failed is still in a transaction: it is closed.
         let found = patience.guard(work).await.map_err(|failure: Failure| failure.error)?;
         lease.give_back();
         Ok(found)
@@ -84,13 +85,13 @@ impl SqliteOrigin {
 }
 
 impl Schema {
-    /// The table that an instruction opens, itself or by an index, and the columns that this alone
-    /// needs.
+    /// The table that an instruction opens, directly or by an index, and the columns that opening
+    /// it needs.
     fn opens(&self, instruction: &Instruction) -> Option<(&str, Columns)> {
         if !["OpenRead", "OpenWrite", "ReopenIdx"].contains(&instruction.opcode.as_str()) {
             return None;
         }
-        // A table without row numbers is an index of itself.
+        // A table without row numbers is stored as an index.
         let is_index = instruction.p4.as_ref().is_some_and(|p4| p4.starts_with("k("));
         let (table, mut columns) = match self.trees.get(&instruction.p2)? {
             Tree::Index(table, columns) => (table, columns.clone()),
@@ -115,7 +116,7 @@ impl Schema {
         }
     }
 
-    /// The column at a position of a table's rows; None: all of them.
+    /// The column at a position of a table's rows; all columns if `position` is `None` or unknown.
     fn columns(&self, table: &str, position: Option<i64>) -> Columns {
         let stored = self.shapes.get(table).map(|shape| &shape.stored);
         let position = position.and_then(|position| usize::try_from(position).ok());
@@ -124,7 +125,7 @@ impl Schema {
     }
 }
 
-/// The cursor whose row an instruction takes, and the position of the column; None: all of them.
+/// The cursor whose row an instruction reads, and the position of the column; `None` for all.
 fn used(instruction: &Instruction) -> Option<(i64, Option<i64>)> {
     match instruction.opcode.as_str() {
         "Column" => Some((instruction.p1, Some(instruction.p2))),
@@ -153,8 +154,8 @@ fn deletes(program: &[Instruction]) -> bool {
     program.iter().any(|instruction| instruction.opcode == "Delete")
 }
 
-/// The columns that an UPDATE sets, and those that are computed from them and stored. One that is
-/// computed when it is read needs no mention: whoever reads it reads what it is computed from.
+/// The columns that an UPDATE sets, and those that are computed from them and stored. A column that
+/// is computed on reading is left out: a read of it uses the columns that it is computed from.
 fn assigned(sql: &str, shape: &Shape) -> Columns {
     let Some(assigned) = assignments::of(sql, Dialect::Sqlite) else { return Columns::All };
     let stored =

@@ -1,7 +1,8 @@
-//! A look at a statement's words, past its literals and comments.
+//! Finds a statement's words and parameters, past its literals and comments.
 //!
 //! The driver runs every statement of a text, one after the other, binds nothing to a parameter
-//! beyond the given values, and stops its thread at `$0`. So what it is handed is looked at first.
+//! beyond the given values, and stops its thread at `$0`. So a text is checked before the driver
+//! gets it.
 
 use std::collections::BTreeSet;
 
@@ -35,12 +36,12 @@ impl Scan {
         scan
     }
 
-    /// The word it begins with, in capitals.
+    /// The word that the statement begins with, in capitals.
     pub(super) fn first_word(&self) -> &str {
         &self.first_word
     }
 
-    /// What the driver can't be handed, as a sentence.
+    /// Checks that the driver can run the statement. The error is a sentence.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.has_several_statements {
             return Err("there is more than one statement".to_owned());
@@ -51,7 +52,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Compares with so many declared parameters.
+    /// Compares with `declared` parameters. The complaints are sentences.
     pub(super) fn compare(&self, declared: usize) -> Vec<String> {
         let beyond = self.numbers.iter().filter(|number| **number > declared);
         let mut complaints: Vec<String> = beyond

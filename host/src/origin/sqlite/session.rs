@@ -29,9 +29,9 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Ends the connection's statement when its time is over or when nobody waits for it any more,
-/// which is when this is dropped. It stays in force until the next one is set, so every use of a
-/// connection sets one.
+/// A time limit for a connection's statement, kept by SQLite's progress handler. It ends the
+/// statement when the time is over, or when the alarm is dropped because its caller no longer
+/// waits. An alarm stays in force until the next one is set, so every use of a connection sets one.
 pub(super) struct Alarm {
     _waiting: Arc<()>,
 }
@@ -63,7 +63,7 @@ pub(super) async fn command(
 }
 
 /// Begins a transaction and returns the version of the schema in it. Reading the schema makes the
-/// connection notice a change of another process, and keeps the transaction to what it found.
+/// connection notice another process's change, and the transaction keeps to what was read.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     sql: &'static str,

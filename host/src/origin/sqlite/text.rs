@@ -11,8 +11,9 @@ use crate::origin::rows::{Text, Texts};
 use crate::origin::value::held;
 use crate::origin::{ColumnType, OriginError, ParamType};
 
-/// What names can be built from a column that was declared so. None: it was declared without a
-/// type, or is an expression. See <https://sqlite.org/datatype3.html>, 3.1, for the order.
+/// What names can be built from a column that was declared so. `None` if the column was declared
+/// without a type, or is an expression. See <https://sqlite.org/datatype3.html>, 3.1, for the
+/// order.
 pub(super) fn column_type(declared: Option<&str>) -> ColumnType {
     let upper = declared.unwrap_or_default().to_ascii_uppercase();
     let has = |parts: &[&str]| parts.iter().any(|part| upper.contains(part));
@@ -48,8 +49,8 @@ pub(super) fn read(
     Ok(texts.push(read.into_iter()))
 }
 
-/// The text of a value, if it is of a storage class that the column's type has: in a column that
-/// was declared INTEGER, the text `10` would be taken for the number.
+/// The text of a value; `Missing` if its storage class is none that the column's type has: in a
+/// column that was declared INTEGER, the text `10` would be taken for the number.
 fn text(value: SqliteValueRef<'_>, ty: &ColumnType) -> Result<Text, BoxDynError> {
     if value.is_null() {
         return Ok(Text::Null);
@@ -76,13 +77,13 @@ fn text(value: SqliteValueRef<'_>, ty: &ColumnType) -> Result<Text, BoxDynError>
     Ok(text.map_or(Text::Missing, Text::Canonical))
 }
 
-/// The storage classes whose values a type names.
+/// The storage classes whose values have a text in a column of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Classes {
     Bool,
     Numbers,
     Texts,
-    /// Texts or numbers, as SQLite has no class for them.
+    /// Dates and times: texts or numbers, as SQLite has no class for them.
     Moments,
     Blobs,
     Any,

@@ -20,13 +20,15 @@ pub(super) struct SqliteTransaction {
     pub(super) doubts: Doubts,
 }
 
-/// The connections whose commit had no clear end, until they are closed. The file decides when it
-/// is opened again: what reached the log is there, and what did not never will be.
+/// Counts the transactions that may still write. Each holds a clone: until its end, and after a
+/// commit without a clear end until its connection is closed. What became of such a commit is
+/// decided when the file is opened again: if it reached the log it is there, and otherwise it never
+/// will be.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Doubts(Arc<()>);
 
 impl Doubts {
-    /// Whether one of them is still open, and so may still write.
+    /// Whether a transaction may still write.
     pub(super) fn are_open(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }
@@ -51,7 +53,8 @@ impl Transaction for SqliteTransaction {
             return Ok(());
         };
         if is_rolled_back {
-            // It is open as before. If this fails too, closing the connection rolls back.
+            // The transaction is open as before. If the rollback fails too, closing the connection
+            // ends it.
             let _ = end(lease, "ROLLBACK", patience).await;
             return Err(CommitError::RolledBack(error));
         }

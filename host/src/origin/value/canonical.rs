@@ -36,7 +36,8 @@ pub(super) fn of_text(ty: ParamType, text: &str) -> Result<String, InvalidValue>
     }
 }
 
-/// Without white space around it. Most have none, and it takes longer to find that out of any character.
+/// The text without white space around it. Most texts have none, and two bytes show that sooner
+/// than `trim` does.
 fn trimmed(text: &str) -> &str {
     match text.as_bytes() {
         [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
@@ -63,7 +64,7 @@ where
     Ok(text)
 }
 
-/// Appends an element's canonical text as an array's text has it. None: null.
+/// Appends an element's canonical text as an array's text has it; `None` is SQL's null.
 pub(crate) fn push_item(text: &mut String, element: Element, item: Option<&str>) {
     match item {
         Some(bare) if element.is_bare_in_json() => text.push_str(bare),
@@ -72,10 +73,10 @@ pub(crate) fn push_item(text: &mut String, element: Element, item: Option<&str>)
     }
 }
 
-/// The elements of an array's text, as their own texts. None: null.
+/// The elements of an array's text, as their own texts; `None` for SQL's null.
 ///
 /// # Errors
-/// It is no JSON array.
+/// The text is no JSON array.
 pub(crate) fn elements(array: &str) -> Result<Vec<Option<String>>, serde_json::Error> {
     let tokens: Vec<&RawValue> = serde_json::from_str(array)?;
     tokens.iter().map(|token| element_text(token.get())).collect()
@@ -84,7 +85,7 @@ pub(crate) fn elements(array: &str) -> Result<Vec<Option<String>>, serde_json::E
 /// The bytes of a `bytea`'s text, `\x…`.
 ///
 /// # Errors
-/// It is no hexadecimal digits.
+/// The text is no hexadecimal digits.
 pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, ParseIntError> {
     let digits = text.strip_prefix("\\x").unwrap_or(text);
     let byte = |start: usize| u8::from_str_radix(&digits[start..start + 2], 16);
@@ -161,7 +162,7 @@ fn float8(text: &str) -> Result<String, InvalidValue> {
     }
 }
 
-/// Whether it is zero as written, and not only too small to be told from it.
+/// Whether the number is zero as written, and not only rounded to zero.
 fn is_zero(number: &str) -> bool {
     let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
     !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
@@ -190,12 +191,13 @@ fn date(text: &str) -> Result<String, InvalidValue> {
     }
 }
 
-/// The text of a day. None: its year is not one to 9999, which ISO 8601 writes with four digits.
+/// The text of a day; `None` if its year is not one of 1 to 9999, which ISO 8601 writes with four
+/// digits.
 pub(crate) fn day(date: &NaiveDate) -> Option<String> {
     (1..=9999).contains(&date.year()).then(|| date.format("%Y-%m-%d").to_string())
 }
 
-/// The text of a moment without a zone, to the microsecond. None: as [`day`].
+/// The text of a moment without a zone, to the microsecond; `None` as for [`day`].
 pub(crate) fn moment(time: &NaiveDateTime) -> Option<String> {
     day(&time.date()).map(|day| format!("{day}T{}", time.format("%H:%M:%S%.6f")))
 }

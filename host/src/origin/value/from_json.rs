@@ -10,7 +10,7 @@ const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
 /// Decimal digits that every binary double keeps (C's `DBL_DIG`).
 const EXACT_DIGITS: usize = 15;
 
-/// The canonical text. None: null.
+/// The canonical text; `None` for SQL's null.
 pub(super) fn canonical(ty: ParamType, value: &Json) -> Result<Option<String>, InvalidValue> {
     if value.is_null() {
         return Ok(None);
@@ -42,7 +42,7 @@ fn scalar(ty: ParamType, value: &Json) -> Result<String, InvalidValue> {
     match value {
         Json::String(text) => canonical::of_text(ty, text),
         Json::Number(number) => canonical::of_text(ty, &lossless(ty, number)?),
-        // Anything else can only be a bool, or is refused as that type's text would be.
+        // Of the rest only a bool can be a value. The others are refused as their texts would be.
         Json::Bool(_) | Json::Null | Json::Array(_) | Json::Object(_) => {
             canonical::of_text(ty, &value.to_string())
         }

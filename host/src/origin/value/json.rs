@@ -13,7 +13,7 @@ use super::Decimal;
 /// exhausts the stack.
 const DEPTH_LIMIT: usize = 128;
 
-/// Reads a number inside a document. None: it has too many digits.
+/// Reads a number inside a document; `None` if it has too many digits.
 type Numbers = fn(&str) -> Option<Decimal>;
 
 /// The canonical text of a document. The error says what is wrong, to follow a colon.
@@ -21,7 +21,8 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     document(text, Decimal::parse)
 }
 
-/// The same for a document that the database holds. None: it is nested too deeply for this host.
+/// The same for a document that the database holds; `None` if this host can't read it, as when it
+/// is nested too deeply.
 pub(crate) fn held(text: &str) -> Option<String> {
     document(text, Decimal::parse_held).ok()
 }

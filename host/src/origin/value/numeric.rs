@@ -5,7 +5,7 @@ use std::fmt;
 /// Digits allowed on either side of the point of a parameter: what Postgres lets a column declare.
 const DECLARED_DIGITS: i64 = 1000;
 
-/// Digits that a value of the database may have there: what Postgres can hold.
+/// Digits on either side that a value of the database may have: what Postgres can hold.
 const HELD_DIGITS: i64 = 131_072;
 
 /// A decimal number: `digits` × 10^-`scale`. Equal numbers are equal, however they were written.
@@ -19,8 +19,8 @@ pub(crate) struct Decimal {
 }
 
 impl Decimal {
-    /// Parses `-12.340`, `.5`, `1e3`. None: that is no number, or has more digits than a parameter
-    /// may have.
+    /// Parses `-12.340`, `.5`, `1e3`. `None` if the text is no number, or has more digits than a
+    /// parameter may have.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::parse_within(text, DECLARED_DIGITS)
     }
@@ -30,8 +30,8 @@ impl Decimal {
         Self::parse_within(text, HELD_DIGITS)
     }
 
-    /// A number that the database holds: these ASCII digits × 10^-`scale`. None: it is longer than
-    /// what Postgres can hold.
+    /// A number that the database holds: these ASCII digits × 10^-`scale`. `None` if it is longer
+    /// than what Postgres can hold.
     pub(crate) fn held(negative: bool, digits: &str, scale: i64) -> Option<Self> {
         Self::normal(negative, digits, scale, HELD_DIGITS)
     }

@@ -118,7 +118,7 @@ const ALIASES: [(&str, ParamType); 16] = [
 ];
 
 impl ParamType {
-    /// This type as an array's element. None: arrays of it are not supported.
+    /// This type as an array's element; `None` if arrays of it are not supported.
     #[must_use]
     pub fn as_element(self) -> Option<Element> {
         match self {

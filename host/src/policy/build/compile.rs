@@ -23,14 +23,14 @@ const PROFILE: [&str; 6] = [
     "profile.release.strip=\"debuginfo\"",
 ];
 
-/// Leaves out code that a decision hardly gains from and every exchange compiles: SHA-256 with its
-/// rounds unrolled (7 kB of the default policy, for a quarter of a microsecond per 64 bytes), and
-/// functions inlined because they are small. Without them a plan executes a fortieth more, and a step
-/// that fills an eighth.
+/// Leaves out code from which a decision hardly gains and which every exchange has to compile:
+/// SHA-256 with its rounds unrolled (7 kB of the default policy, for a quarter of a microsecond per
+/// 64 bytes), and functions that are inlined because they are small. Without them a plan executes a
+/// fortieth more, and a step that fills an eighth.
 const FLAGS: [&str; 3] =
     ["--cfg", "sha2_backend_soft=\"compact\"", "-Cllvm-args=-inline-threshold=50"];
 
-/// A message of cargo's, as far as it matters here.
+/// A message of cargo's; only the fields that are used here.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -66,7 +66,7 @@ fn command(manifest: &Path, project: &Project, toolchain: &Toolchain) -> Command
     let mut flags = remapping(project, toolchain);
     flags.extend(FLAGS.map(OsString::from));
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
-    // An incremental build divides the crate otherwise; set in the environment, it outranks the
+    // An incremental build divides the crate otherwise. Set in the environment, this outranks the
     // profile.
     command.env("CARGO_INCREMENTAL", "0");
     if toolchain.from_source.is_some() {
@@ -91,7 +91,7 @@ fn cargo(manifest: &Path, toolchain: &Toolchain) -> Command {
     command
 }
 
-/// Paths stand in panic messages: they must not tell where this machine keeps things.
+/// Paths stand in panic messages, and they must not tell where this machine keeps its files.
 fn remapping(project: &Project, toolchain: &Toolchain) -> Vec<OsString> {
     let registry = home().map(|home| (home, "/cargo"));
     let library = toolchain.sysroot.join("lib/rustlib/src/rust");
@@ -107,7 +107,7 @@ fn remapping(project: &Project, toolchain: &Toolchain) -> Vec<OsString> {
         flag.push(to);
         flag
     };
-    // The last that fits counts.
+    // Of several flags that match a path, the last one counts.
     crates.chain(paths.into_iter().flatten()).map(flag).collect()
 }
 
@@ -124,7 +124,7 @@ struct Project {
     crates: Vec<PathBuf>,
 }
 
-/// What cargo says of a project, as far as it matters here.
+/// What cargo tells about a project; only the fields that are used here.
 #[derive(Deserialize)]
 struct Metadata {
     workspace_root: PathBuf,
@@ -134,7 +134,7 @@ struct Metadata {
 #[derive(Deserialize)]
 struct Package {
     manifest_path: PathBuf,
-    /// `None` for a path.
+    /// `None` for a crate that is built from a path.
     source: Option<String>,
 }
 

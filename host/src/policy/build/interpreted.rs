@@ -16,11 +16,11 @@ use super::BuildError;
 /// A compiler that is installed in a project.
 pub(super) struct Compiler {
     program: PathBuf,
-    /// As it names itself, with its version.
+    /// The compiler's name and version, as it prints them.
     pub(super) version: String,
 }
 
-/// What a project says of itself, as far as it matters here.
+/// A project's `package.json`; only the field that is used here.
 #[derive(Deserialize)]
 struct Package {
     main: Option<String>,
@@ -60,7 +60,8 @@ pub(super) fn compile_javascript(
         .map_err(|error| BuildError::Failed(format!("package.json can't be read: {error}")))?;
     let main = package.main.unwrap_or_else(|| "policy.js".into());
     let output = Output::new()?;
-    // Not by its name in `.bin`: Node.js 18 does not know that for a module.
+    // Called by its path, not by its name in `.bin`: Node.js 18 does not know that name for a
+    // module.
     let mut command = Command::new("node");
     command.arg(&compiler.program);
     command.args(["--wit", "wit", "--world", WORLD, "--js", &main, "--stub-wasi", "--sync"]);
@@ -103,7 +104,7 @@ pub(super) fn compile_python(directory: &Path, compiler: &Compiler) -> Result<Ve
     let command = || {
         let mut command = Command::new(&compiler.program);
         command.args(["--quiet", "--wit-path", "wit", "--world", WORLD]).current_dir(directory);
-        // Imports are looked for in the project's environment, not in whichever is active.
+        // Imports are looked for in the project's environment, not in the one that is active.
         command.env("VIRTUAL_ENV", ".venv");
         command
     };
@@ -118,8 +119,8 @@ pub(super) fn compile_python(directory: &Path, compiler: &Compiler) -> Result<Ve
     output.read()
 }
 
-/// Runs a tool and answers what it printed; its errors stand on standard error. `missing` says what
-/// to do when there is no such program.
+/// Runs a tool and returns what it printed; its errors go to standard error. `missing` says what to
+/// do if there is no such program.
 fn run(mut command: Command, missing: &'static str) -> Result<String, BuildError> {
     let tool = Path::new(command.get_program());
     let tool = tool.file_name().unwrap_or(tool.as_os_str()).to_string_lossy().into_owned();

@@ -40,14 +40,14 @@ impl Language {
         }
     }
 
-    /// The language of the project in `directory`; none: there is no project.
+    /// The language of the project in `directory`; `None` if there is no project.
     #[must_use]
     pub fn of(directory: &Path) -> Option<Self> {
         Self::ALL.into_iter().find(|language| directory.join(language.marker()).is_file())
     }
 
-    /// Limits that a policy in this language gets along with. An interpreter brings its own heap,
-    /// takes longer to start, and digests a key of some kilobytes in milliseconds.
+    /// Limits that suit a policy in this language. An interpreter brings its own heap, takes longer
+    /// to start, and digests a key of some kilobytes in milliseconds.
     #[must_use]
     pub fn limits(self) -> Limits {
         match self {

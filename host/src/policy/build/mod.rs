@@ -1,8 +1,8 @@
 //! From a policy's project to a component: `corral policy build`, in Rust, JavaScript and Python.
 //!
-//! Of a crate, the same sources and the same compiler give the same bytes, whatever directory they
+//! The same sources of a crate and the same compiler give the same bytes, whatever directory they
 //! lie in. So a component that is checked in can be proven to be current: it carries a stamp that
-//! names both.
+//! names its sources and its compiler.
 
 mod compile;
 mod interpreted;
@@ -32,7 +32,7 @@ const STAMP_SECTION: &str = "corral:build";
 /// What a component was built from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The compiler, as it names itself.
+    /// The compiler's name and version, as it prints them.
     #[serde(rename = "rustc")]
     pub compiler: String,
     /// SHA-256 over the project's sources and the contract, in hexadecimal.
@@ -42,7 +42,7 @@ pub struct Stamp {
 /// A component that was built and written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Built {
-    /// Where.
+    /// The file.
     pub path: PathBuf,
     /// Its size.
     pub bytes: usize,
@@ -51,15 +51,15 @@ pub struct Built {
     /// What it was built from.
     #[serde(flatten)]
     pub stamp: Stamp,
-    /// What it is written in.
+    /// Its language.
     #[serde(skip)]
     pub language: Language,
 }
 
-/// No component came of it.
+/// Why no component was built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// None of the languages' projects is there.
+    /// The folder holds no project in any of the languages.
     #[error(
         "{0} is no policy's project: it has no Cargo.toml (Rust), package.json (JavaScript) or \
          app.py (Python); `corral policy new NAME --lang rust` makes one"
@@ -75,7 +75,7 @@ pub enum BuildError {
     /// A tool is not there.
     #[error("{tool} {remedy}")]
     Missing {
-        /// Which.
+        /// The tool.
         tool: String,
         /// How to get it.
         remedy: &'static str,
@@ -83,7 +83,7 @@ pub enum BuildError {
     /// A tool could not be started.
     #[error("{tool} could not be started: {error}")]
     Tool {
-        /// Which.
+        /// The tool.
         tool: String,
         /// Why.
         error: io::Error,
@@ -92,7 +92,7 @@ pub enum BuildError {
     #[error("{0} failed")]
     Failed(String),
     /// The crate has no library.
-    #[error("the build made no WebAssembly file: has the crate a library?")]
+    #[error("the build made no WebAssembly file: does the crate have a library?")]
     NoArtefact,
     /// What was built can't be made into a component.
     #[error("the crate does not make a policy: {0}")]
@@ -100,23 +100,23 @@ pub enum BuildError {
     /// What was built can't be read as WebAssembly.
     #[error("the compiler's output can't be read: {0}")]
     Output(String),
-    /// The project lacks support code, and can't be given it.
+    /// The project lacks support code, and the support code can't be written.
     #[error(transparent)]
     Support(#[from] NewError),
     /// A file could not be read or written.
     #[error("{path}: {error}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
 }
 
-/// Why a component that is checked in is not the one its sources make.
+/// Why a component that is checked in is not the one that its sources make.
 #[derive(Debug, thiserror::Error)]
 pub enum Stale {
-    /// It can't be read.
+    /// The component can't be read.
     #[error("{path}: {error}")]
     Unreadable {
         /// The component.
@@ -124,10 +124,10 @@ pub enum Stale {
         /// Why.
         error: io::Error,
     },
-    /// It carries no stamp.
+    /// The component carries no stamp.
     #[error("it does not say what it was built from; build it with `corral policy build`")]
     Unstamped,
-    /// The sources changed since.
+    /// The sources have changed since the component was built.
     #[error(
         "its sources have changed: it was built from {built}, now they are {now}; \
          build it again with `corral policy build`"
@@ -138,7 +138,7 @@ pub enum Stale {
         /// The digest of the sources.
         now: String,
     },
-    /// The sources and the compiler are those of the stamp, and yet make something else.
+    /// The sources and the compiler are those of the stamp, but they make other bytes.
     #[error(
         "its sources, with the compiler that built it, make another file ({now}, not {built}): a \
          dependency, the profile or the file itself was changed"
@@ -154,11 +154,12 @@ pub enum Stale {
     Build(#[from] BuildError),
 }
 
-/// Builds the policy in `directory` and writes the component to `out`, or to `policy.wasm` in it.
-/// Fetches the compiler of an interpreted language into the project when it is not there. Takes as long as the compiler does; its messages go to standard error.
+/// Builds the policy in `directory` and writes the component to `out`, or to `policy.wasm` in
+/// `directory`. Fetches the compiler of an interpreted language into the project if it is not
+/// there. Takes as long as the compiler does; its messages go to standard error.
 ///
 /// # Errors
-/// [`BuildError`] says what is missing or what failed. Nothing is written then.
+/// [`BuildError`] says what is missing or what failed; then nothing is written.
 pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
     let language = language(directory)?;
     let (component, stamp) = make(language, directory)?;
@@ -168,11 +169,12 @@ pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> 
     Ok(Built { path, bytes: component.len(), digest, stamp, language })
 }
 
-/// Whether `component` is what the project in `directory` makes. Where it is a crate and the compiler
-/// that built it is the one at hand, it is built again and compared; otherwise the sources are.
+/// Checks that `component` is what the project in `directory` makes. If the project is a crate and
+/// the compiler at hand is the one in the stamp, the component is built again and compared;
+/// otherwise only the digests of the sources are compared.
 ///
 /// # Errors
-/// [`Stale`] says in what way it is not.
+/// [`Stale`] says in what way the component is not current.
 pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
     let bytes = fs::read(component)
         .map_err(|error| Stale::Unreadable { path: component.to_owned(), error })?;
@@ -193,7 +195,7 @@ pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
     if built == now { Ok(()) } else { Err(Stale::Bytes { built, now }) }
 }
 
-/// What a component says it was built from; none when it says nothing.
+/// What a component says it was built from; `None` if it carries no stamp.
 #[must_use]
 pub fn stamp_of(component: &[u8]) -> Option<Stamp> {
     serde_json::from_slice(sections::find(component, STAMP_SECTION)?).ok()
@@ -217,7 +219,7 @@ fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, Stamp), BuildE
             (interpreted::compile_python(directory, &compiler)?, compiler.version)
         }
     };
-    // A package manager has written down what it installed by now.
+    // Only now has a package manager written down what it installed.
     let stamp = Stamp { compiler, source: source::digest(language, directory)? };
     let json = serde_json::to_vec(&stamp).map_err(|error| unreadable(&error))?;
     sections::append(&mut component, STAMP_SECTION, &json);
@@ -249,7 +251,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Temporary files are the owner's alone; a component is not a secret.
+/// Temporary files are readable by their owner alone, but a component is not a secret.
 #[cfg(unix)]
 fn readable(file: &fs::File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

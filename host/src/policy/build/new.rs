@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 
 use super::{CONTRACT, Language};
 
-/// What the templates are called until they have a name.
+/// The name in the templates, which the policy's name replaces.
 const PLACEHOLDER: &str = "my-policy";
 
 /// Longest name: it stands in every response's header.
 const NAME_BYTES_MAX: usize = 64;
 
-/// No project came of it.
+/// Why no project was written.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
-    /// The name would not do for a policy, a crate or a package.
+    /// The name does not suit a policy, a crate or a package.
     #[error(
         "{0:?} can't be a policy's name: it begins with a lower-case letter and goes on with \
          lower-case letters, digits and `-`, at most 64 in all"
     )]
     Name(String),
-    /// There is something already.
+    /// The folder exists and is not empty.
     #[error("{0} exists and is not empty; choose another name, or another folder with --path")]
     Exists(PathBuf),
     /// A file could not be written.
     #[error("{path}: {error}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -48,7 +48,8 @@ const RUST: &[ProjectFile] = files!("host/templates/rust/", "":
     "Cargo.toml", "README.md", "gitignore", "src/lib.rs", "src/tests.rs",
 );
 
-/// The built-in policy's own source, without its tests and without what makes a component of it.
+/// The built-in policy's own source, without its tests and without the file that makes it a
+/// component.
 const RUST_SUPPORT: &[ProjectFile] = files!("core/", "corral-core/":
     "src/component.rs", "src/contract.rs", "src/contract/change.rs", "src/contract/entity.rs",
     "src/contract/flight.rs", "src/contract/read.rs", "src/digest.rs", "src/distinct.rs",
@@ -98,7 +99,7 @@ pub fn new(name: &str, language: Language, directory: &Path) -> Result<(), NewEr
         return Err(NewError::Exists(directory.to_owned()));
     }
     for (path, content) in own(language) {
-        // With its dot it would hide files of this repository.
+        // Named `.gitignore`, the template would hide files of this repository.
         let path = if *path == "gitignore" { ".gitignore" } else { path };
         write(&directory.join(path), &content.replace(PLACEHOLDER, name))?;
     }
@@ -108,7 +109,8 @@ pub fn new(name: &str, language: Language, directory: &Path) -> Result<(), NewEr
     Ok(())
 }
 
-/// Writes what a project lacks of the support code and of the contract. What is there stays as it is.
+/// Writes the support code and the contract that a project lacks. Files that are there stay as they
+/// are.
 ///
 /// # Errors
 /// [`NewError::File`].
@@ -122,7 +124,7 @@ pub(super) fn complete(language: Language, directory: &Path) -> Result<(), NewEr
     Ok(())
 }
 
-/// What the author edits.
+/// The files that the author edits.
 fn own(language: Language) -> &'static [ProjectFile] {
     match language {
         Language::Rust => RUST,
@@ -131,7 +133,7 @@ fn own(language: Language) -> &'static [ProjectFile] {
     }
 }
 
-/// What the author does not edit.
+/// The files that the author does not edit.
 fn support(language: Language) -> impl Iterator<Item = &'static ProjectFile> {
     let code: [&[ProjectFile]; 2] = match language {
         Language::Rust => [RUST_SUPPORT_MANIFEST, RUST_SUPPORT],
@@ -142,8 +144,8 @@ fn support(language: Language) -> impl Iterator<Item = &'static ProjectFile> {
     code.into_iter().chain([WIT]).flatten()
 }
 
-/// The content with what marks it as support code, where the source itself is not: the source of the
-/// built-in policy.
+/// The content with the mark of support code. Only the built-in policy's source needs it; the other
+/// files carry the mark themselves.
 fn marked<'c>(path: &str, content: &'c str) -> Cow<'c, str> {
     if path.ends_with(".rs") { Cow::Owned(format!("{RUST_MARK}{content}")) } else { content.into() }
 }

@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 use super::{BuildError, CONTRACT, Language};
 
 /// SHA-256 over what a component is made from and the host's contract, in hexadecimal: a policy
-/// built for another contract is stale, wherever its project keeps its copy of it. Of a crate that
-/// is `Cargo.toml` and everything under `src`, `corral-core` and `wit`; of another project its sources, its list of
-/// dependencies, and `wit`. Names and lengths are part of it.
+/// built for another contract is stale, wherever its project keeps its copy of the contract. A
+/// crate is made from `Cargo.toml` and everything under `src`, `corral-core` and `wit`; another
+/// project from its sources, its list of dependencies, and `wit`. The digest includes names and
+/// lengths.
 pub(super) fn digest(language: Language, directory: &Path) -> Result<String, BuildError> {
     let mut files = Vec::new();
     match language {

@@ -89,8 +89,8 @@ fn a_crate_that_is_no_policy_is_refused_and_writes_nothing() {
     assert!(!at.path().join("policy.wasm").exists());
 }
 
-/// A crate without dependencies whose library is a policy: what bindings generate, by hand.
-/// Its name is the test's own: builds may share a folder for their output.
+/// A crate without dependencies whose library is a policy, with hand-written bindings. Its name is
+/// the test's own, since builds may share a folder for their output.
 fn policy_crate(name: &str) -> TempDir {
     let at = TempDir::new().unwrap();
     create_dir_all(at.path().join("src")).unwrap();

@@ -15,14 +15,15 @@ pub(super) struct Toolchain {
     pub(super) cargo: PathBuf,
     pub(super) rustc: PathBuf,
     pub(super) sysroot: PathBuf,
-    /// Where `rust-lld` lies, when the standard library is built from its sources.
+    /// The folder of `rust-lld`, if the standard library has to be built from its sources;
+    /// otherwise `None`.
     pub(super) from_source: Option<PathBuf>,
-    /// Where to ask: a crate may name its toolchain.
+    /// Where the tools are run, since a crate may name its toolchain.
     directory: PathBuf,
 }
 
-/// The toolchain for the crate in `directory`: the one that is in use there when it has the target,
-/// else the system's when it has the standard library's sources.
+/// The toolchain for the crate in `directory`: the one in use there if it has the target, otherwise
+/// the system's if it has the standard library's sources.
 pub(super) fn find(directory: &Path) -> Result<Toolchain, BuildError> {
     let in_use = env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
     if let Ok(libraries) =
@@ -40,8 +41,8 @@ pub(super) fn find(directory: &Path) -> Result<Toolchain, BuildError> {
     system(directory, &in_use)
 }
 
-/// The distribution's own compiler. Its packages bring no libraries for the target, but their
-/// sources; the linker comes with any rustup toolchain.
+/// The distribution's own compiler. Its packages bring the sources of the target's libraries
+/// instead of the libraries; the linker comes with any rustup toolchain.
 fn system(directory: &Path, in_use: &Path) -> Result<Toolchain, BuildError> {
     let [cargo, rustc] = ["/usr/bin/cargo", "/usr/bin/rustc"].map(PathBuf::from);
     if !cargo.is_file() || !rustc.is_file() {
@@ -82,7 +83,7 @@ fn linker_on_path() -> Option<PathBuf> {
 }
 
 impl Toolchain {
-    /// The compiler, as it names itself.
+    /// The compiler's name and version, as it prints them.
     pub(super) fn version(&self) -> Result<String, BuildError> {
         ask(&self.directory, &self.rustc, &["--version"])
     }

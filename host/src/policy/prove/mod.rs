@@ -1,4 +1,5 @@
-//! What a candidate passes before it decides, and what tells it apart from the policy in force.
+//! The checks that a candidate passes before it decides, and the comparisons with the policy in
+//! force.
 
 pub mod compare;
 pub mod gate;

@@ -1,29 +1,31 @@
-//! Work that no request waits for, behind the threads that serve.
+//! Work that no request waits for, on threads behind the ones that serve: threads of lower priority.
 //!
-//! Compiling a component and exploring what it does keep every processor busy for tens of
-//! milliseconds, and for seconds where an interpreter comes along. At the priority of requests that
-//! would be taken from them. Here a pool of threads of low priority does it: it has what requests
-//! leave, and a smaller share of what they would like to have. What a candidate that was seen before
-//! needs is no such work: a few milliseconds, for which an operator waits.
+//! Compiling a component and exploring its behaviour keep every processor busy for tens of milliseconds, and
+//! for seconds in the case of an interpreter. At the priority of requests, requests would be slower for that
+//! time. The threads here take the processor time that requests leave, and a small share of what requests
+//! could use. A candidate that was seen before needs a few milliseconds, for which an operator waits; that
+//! work does not belong here.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// How much nicer these threads are than the process: of a processor that both want they get a third of what a
-/// thread that serves gets. With ten it is a tenth, and a candidate waits twice as long under full load.
+/// How much nicer these threads are than the process. Of a processor that both kinds want, such a thread gets
+/// a third of what a thread that serves gets. With 10 it would get a tenth, and a candidate would wait twice
+/// as long under full load.
 #[cfg(target_os = "linux")]
 const NICER: i32 = 5;
 
-/// How many times longer a thread behind may be kept from running than one that serves: for that third.
+/// How many times longer a thread behind may be kept from running than a thread that serves, since it gets a
+/// third of the processor.
 const LONGER: u32 = 3;
 
 thread_local! {
     static BEHIND: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The compiler finds it by running in it: what it does in parallel stays within.
+/// The compiler runs within the pool and finds the pool by that, so its parallel work stays there.
 static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     let builder = ThreadPoolBuilder::new()
         .thread_name(|index| format!("corral-gate-{index}"))
@@ -36,8 +38,8 @@ static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
         .ok()
 });
 
-/// Does it on threads of low priority, and waits for it: never on a thread that serves. A panic is the
-/// caller's.
+/// Runs `work` on threads of low priority and waits for it, so never call it on a thread that serves. A panic
+/// goes to the caller.
 pub(crate) fn behind<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     match &*POOL {
         Some(pool) => pool.install(work),
@@ -45,8 +47,8 @@ pub(crate) fn behind<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     }
 }
 
-/// How often something may happen to this thread that happens when it is kept from running, if it may happen
-/// so often to one that serves.
+/// How often an event that shows that this thread is kept from running may happen to it, if it may happen
+/// `serving` times to a thread that serves.
 pub(in crate::policy) fn patience(serving: u32) -> u32 {
     if BEHIND.get() { serving * LONGER } else { serving }
 }
@@ -59,7 +61,7 @@ fn go_behind() {
     }
 }
 
-/// Linux has a priority for every thread; elsewhere this would be the whole process's.
+/// Linux has a priority for every thread; elsewhere the priority is the whole process's.
 #[cfg(target_os = "linux")]
 fn lower() -> rustix::io::Result<()> {
     use rustix::process::{getpriority_process, setpriority_process};

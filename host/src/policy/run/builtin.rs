@@ -3,7 +3,7 @@
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// What was compiled of it when a release was packaged; empty in every other build.
+/// The default policy as it was compiled when a release was packaged. Empty in every other build.
 #[cfg(feature = "packaged")]
 const PACKAGED: &[u8] = include_bytes!(env!("CORRAL_PACKAGED_POLICY"));
 #[cfg(not(feature = "packaged"))]
@@ -16,26 +16,27 @@ pub fn builtin() -> &'static [u8] {
     include_bytes!("../../../default-policy.wasm")
 }
 
-/// Native code of the default policy that every processor of a kind can run, for the package of a
-/// release. `target` is a triple: `x86_64-unknown-linux-gnu`.
+/// Compiles the default policy to native code that every processor of a kind can run, for the
+/// package of a release. `target` is a triple: `x86_64-unknown-linux-gnu`.
 ///
 /// # Errors
-/// When the compiler knows no code for the target.
+/// If the compiler knows no code for the target.
 pub fn compile_builtin(target: &str) -> wasmtime::Result<Vec<u8>> {
     let mut config = super::wasm::wasm_config();
     let engine = Engine::new(config.target(target)?)?;
     engine.precompile_component(builtin())
 }
 
-/// The default policy as it was packaged with this program.
+/// The default policy as it was packaged with this program; `None` in other builds, or if it does
+/// not fit.
 #[expect(unsafe_code, reason = "wasmtime can't prove that native code is what it compiled")]
 pub(in crate::policy) fn packaged(engine: &Engine) -> Option<Component> {
     if PACKAGED.is_empty() {
         return None;
     }
     // SAFETY: these bytes are what `Engine::precompile_component` gave when the release was
-    // packaged; they are a part of this program like its own code. That they are for this engine
-    // and that the processor can run them is checked by wasmtime itself.
+    // packaged; they are a part of this program like its own code. Wasmtime itself checks that they
+    // are for this engine and that the processor can run them.
     match unsafe { Component::deserialize(engine, PACKAGED) } {
         Ok(component) => Some(component),
         Err(error) => {

@@ -14,14 +14,14 @@ pub(in crate::policy) enum Function {
     Invalidate,
 }
 
-/// As the labels `function` and `result` name them, in the order of the counters.
+/// The values of the labels `function` and `result`, in the order of the counters.
 const FUNCTIONS: [&str; 4] = ["plan", "row-tags", "step", "invalidate"];
 const RESULTS: [&str; 2] = ["ok", "trap"];
 
 /// One call in so many is timed: reading the clock twice takes a good part of what a call does.
 const TIMED: u64 = 64;
 
-/// In ns: from a step of a compiled policy to the deadline of an interpreted one.
+/// Bounds in ns, from a step of a compiled policy to the deadline of an interpreted one.
 const TIMES: [u64; 12] = [
     100,
     200,
@@ -37,7 +37,8 @@ const TIMES: [u64; 12] = [
     1_000_000_000,
 ];
 
-/// One counter for each function and result. They only grow, whatever is activated.
+/// Counters for each function and result. They are never reset, whichever generation comes into
+/// force.
 #[derive(Debug)]
 pub struct Calls {
     counts: [[AtomicU64; RESULTS.len()]; FUNCTIONS.len()],
@@ -71,7 +72,7 @@ impl Calls {
         answer
     }
 
-    /// The host did not act upon an answer.
+    /// Counts an answer that the host did not act upon.
     pub(in crate::policy) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
@@ -82,7 +83,7 @@ impl Calls {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The times of some calls: of one in 64.
+    /// The times of one call in [`TIMED`].
     #[must_use]
     pub fn times(&self) -> &Histogram {
         &self.times

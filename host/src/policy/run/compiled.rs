@@ -1,14 +1,15 @@
-//! Components that were compiled before: in memory, and on a shelf, beside a watched file or in a
-//! folder.
+//! Components that were compiled before: in memory, and on a *shelf*, which is a set of files
+//! beside a watched file or in a folder of their own.
 //!
-//! What is on the shelf is native code, which runs unchecked in this process. So a file there is
-//! believed only if nobody but this process's user, or root, can have written it: it is opened
-//! first, and what was opened must be a regular file that belongs to that user and has mode 0600.
-//! A program that can make such a file runs as that user already, and gains nothing by it. The
-//! folder need not be trusted: its owner may remove files, or put others in their places, but he
-//! can't make one that belongs to us. The digests within find accidents (a file cut short, renamed,
-//! of another component) and not foes. Wasmtime compares version, configuration and processor once
-//! more. Whatever does not fit is compiled anew, and no failure here is more than slow.
+//! A file on the shelf is native code, which runs unchecked in this process. So a file is believed
+//! only if no user but this process's own, or root, can have written it: the file is opened first,
+//! and the opened file must be a regular one that belongs to that user and has mode 0600. A program
+//! that can make such a file runs as that user already, and gains nothing by it. The folder need
+//! not be trusted: its owner may remove or exchange files, but can't make a file that belongs to
+//! this process's user. The digests in a file detect accidents (a file that is cut short, renamed,
+//! or of another component), not attacks. Wasmtime compares version, configuration and processor
+//! once more. A component without a file that fits is compiled anew, so a failure here only costs
+//! time.
 
 #[cfg(unix)]
 mod shelf;
@@ -24,11 +25,11 @@ pub(in crate::policy) use shelf::Shelf;
 /// SHA-256 of a component.
 pub(in crate::policy) type Digest = [u8; 32];
 
-/// How many components are remembered: those that operators go back and forth between.
+/// Most components that are remembered: those that operators go back and forth between.
 const KEPT: usize = 8;
 
-/// How large these may be together, as components; native code takes several times as much. Two
-/// are always kept.
+/// Most bytes of these together, as components; native code takes several times as much. Two are
+/// always kept.
 const KEPT_BYTES: usize = 32 << 20;
 const ALWAYS_KEPT: usize = 2;
 
@@ -72,7 +73,7 @@ fn weight(kept: &VecDeque<Entry>) -> usize {
     kept.iter().map(|entry| entry.bytes).sum()
 }
 
-/// Owners of files are not told apart here, so nothing is kept in files.
+/// Owners of files can't be told apart on this system, so nothing is kept in files.
 #[cfg(not(unix))]
 pub(in crate::policy) struct Shelf;
 

@@ -1,8 +1,8 @@
 //! The engine: one `wasmtime` configuration for all policies, and the limits they run under.
 //!
 //! A call is ended by epochs: a thread of the engine's counts them, compiled code compares the
-//! count with its deadline at every loop and function, and a call that passes it traps. That costs
-//! a healthy call nothing that can be measured.
+//! count with its deadline at every loop and function, and a call that passes its deadline traps.
+//! The cost of this to a healthy call can't be measured.
 
 use std::io;
 use std::path::Path;
@@ -24,15 +24,15 @@ use crate::policy::run::wasm::wasm_config;
 /// wake an idle machine more often.
 const TICK: Duration = Duration::from_millis(5);
 
-/// After how many deadlines a call ends although its thread hardly ran: bounds the wall time of a
-/// call on a machine that is starved of processors.
+/// A call ends after so many deadlines even if its thread hardly ran. This bounds the wall time of
+/// a call on a machine that is starved of processors.
 const PATIENCE: u32 = 50;
 
 /// What a policy may use. Every limit can be widened for policies in heavier languages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Time of one call. After it the call is watched, and trapped once it has kept the processor
-    /// for half as long again; being preempted is not held against it.
+    /// Time of one call. A call that takes longer is watched, and trapped once it has kept the
+    /// processor for half as long again; time in which it is preempted does not count against it.
     pub call: Duration,
     /// Time to instantiate and, apart from that, to `configure`.
     pub start: Duration,
@@ -51,8 +51,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A decision takes microseconds; a loop without end may stop a worker thread for a moment
-    /// that a reader hardly notices.
+    /// A decision takes microseconds. A loop without end may stop a worker thread for this long,
+    /// which a reader hardly notices.
     pub const CALL: Duration = Duration::from_millis(10);
     /// Settings of thousands of entities parse in a few milliseconds; interpreters take longer to
     /// start.
@@ -61,19 +61,20 @@ impl Limits {
     pub const MEMORY_BYTES: usize = 16 << 20;
     /// A Python interpreter as a component has 18 MB.
     pub const COMPONENT_BYTES: usize = 64 << 20;
-    /// A Rust policy of a dozen entities is explored in a tenth of this, and an operator who pushes
-    /// one hardly notices it.
+    /// A Rust policy of a dozen entities is explored in a tenth of this, and an operator that
+    /// pushes a policy hardly notices so short a wait.
     pub const GATE: Duration = Duration::from_millis(400);
     /// Tens of thousands of tags or targets.
     pub const ANSWER_BYTES: usize = 4 << 20;
-    /// Guest memory never shrinks, so one large request would be held for ever; at 0.1 ms for an
-    /// instance this many calls make its replacement free.
+    /// Guest memory never shrinks, so one large request would be held for ever; an instance takes
+    /// 0.1 ms, so after this many calls its replacement costs nothing that can be measured.
     pub const CALLS_PER_INSTANCE: u32 = 100_000;
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        // A call occupies its thread: more instances than threads that call are never out at once.
+        // A call occupies its thread, so no more instances are in use at once than there are
+        // threads.
         let threads = thread::available_parallelism().map_or(8, usize::from);
         Self {
             call: Self::CALL,
@@ -119,7 +120,7 @@ impl Engine {
     /// An engine with these limits, and its ticking thread.
     ///
     /// # Errors
-    /// [`EngineError`] when the machine lacks something.
+    /// [`EngineError`] if the machine lacks something.
     pub fn new(limits: Limits) -> Result<Self, EngineError> {
         let inner = wasmtime::Engine::new(&wasm_config())
             .map_err(|error| EngineError::Unsupported(format!("{error:#}")))?;
@@ -127,14 +128,14 @@ impl Engine {
         Ok(Self { inner, limits: Arc::new(limits), compiled: Arc::default(), shelf: None })
     }
 
-    /// The same engine, which keeps what it compiles beside this file too.
+    /// The same engine, which also keeps what it compiles beside this file.
     #[must_use]
     pub fn beside(&self, file: &Path) -> Self {
         Self { shelf: Shelf::beside(file, &self.inner).map(Arc::new), ..self.clone() }
     }
 
-    /// The same engine, which keeps what it compiles in this folder too. It is made where it is
-    /// missing; where that can't be, nothing is kept.
+    /// The same engine, which also keeps what it compiles in this folder. The folder is made if it
+    /// is missing; if it can't be made, nothing is kept there.
     #[must_use]
     pub fn keeping_in(&self, folder: &Path) -> Self {
         Self { shelf: Shelf::within(folder, &self.inner).map(Arc::new), ..self.clone() }
@@ -150,8 +151,8 @@ impl Engine {
         &self.inner
     }
 
-    /// A component, compiled: tens of milliseconds on all cores, so never on a thread that serves.
-    /// What was compiled a short while ago is remembered.
+    /// Compiles a component: tens of milliseconds on all cores, so never call it on a thread that
+    /// serves. Components that were compiled a short while ago are remembered.
     pub(in crate::policy) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
         let digest: Digest = Sha256::digest(component).into();
         if let Some(known) = self.compiled.get(&digest) {
@@ -174,8 +175,8 @@ impl Engine {
         Ok(made)
     }
 
-    /// A store for one instance: its calls end in time, beginning with the instantiation, and its
-    /// memory is capped.
+    /// A store for one instance: its calls, from the instantiation on, end in time, and its memory
+    /// is capped.
     pub(in crate::policy) fn starting_store(&self) -> wasmtime::Store<Budget> {
         let mut store = wasmtime::Store::new(&self.inner, Budget::new(&self.limits));
         store.limiter(|budget| budget);
@@ -186,13 +187,13 @@ impl Engine {
     }
 }
 
-/// Ticks of the epoch within which `time` has surely passed: the first may come at once.
+/// Ticks of the epoch within which `time` has surely passed: the first tick may come at once.
 pub(in crate::policy) fn ticks(time: Duration) -> u64 {
     let ticks = time.as_micros().div_ceil(TICK.as_micros());
     u64::try_from(ticks).unwrap_or(u64::MAX - 1).saturating_add(1)
 }
 
-/// Ticks that were missed are not made up for: a machine too busy to tick is too busy to call.
+/// Missed ticks are not made up for: a machine that is too busy to tick is too busy to call.
 fn tick(engine: &wasmtime::Engine) -> io::Result<()> {
     let weak = engine.weak();
     let ticking = move || {
@@ -224,7 +225,8 @@ impl Budget {
     fn new(limits: &Limits) -> Self {
         let stores = StoreLimitsBuilder::new()
             .memory_size(limits.memory_bytes)
-            // Some interpreters are built of several modules; nobody needs more of anything.
+            // Some interpreters are built of several modules; no known policy needs more of
+            // anything.
             .instances(64)
             .memories(4)
             .tables(32)
@@ -306,8 +308,8 @@ fn deadline_passed(mut store: StoreContextMut<'_, Budget>) -> wasmtime::Result<U
     Ok(UpdateDeadline::Interrupt)
 }
 
-/// What this thread has run so far. The kernel's clock says so where `/proc` is hidden as well, as in many
-/// containers.
+/// The processor time that this thread has used. The kernel's clock tells it even where `/proc` is
+/// hidden, as in many containers.
 pub(in crate::policy) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));

@@ -1,4 +1,4 @@
-//! A component's file, read without waiting for anybody.
+//! Reads a component's file without ever blocking.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,13 +6,15 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-/// The largest component that any configuration allows, and a byte that shows that it is larger.
+/// The size of the largest component that any configuration allows, and one byte, which shows that
+/// a file is larger.
 const LONGEST: u64 = (1 << 30) + 1;
 
-/// The content of a regular file. A pipe, whose other end may never come, a device or a socket is refused.
+/// The content of a regular file. A pipe, which may never have a writer, a device or a socket is
+/// refused.
 ///
 /// # Errors
-/// The system's, and [`io::ErrorKind::InvalidInput`] for what is no regular file.
+/// The system's, and [`io::ErrorKind::InvalidInput`] if the path is not a regular file.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Without NONBLOCK, opening a pipe waits for its writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;

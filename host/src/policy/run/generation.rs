@@ -42,17 +42,19 @@ pub enum Origin {
 /// How many of its last failures a generation can show.
 const FAILURES_SHOWN: usize = 8;
 
-/// How many characters of each: a trap's reason may hold what the policy made of a request.
+/// How many characters of each are shown: a trap's reason may hold what the policy made of a
+/// request.
 const FAILURE_SHOWN: usize = 240;
 
 /// One activated policy. Requests hold it until they end, so it lives as long as the last of them.
 pub struct Generation {
     shared: Arc<Shared>,
-    /// `None` if it only names, for invalidations, what it named while it was in force.
+    /// The remembered plans; `None` if the generation only names, for invalidations, what it named
+    /// while it was in force.
     plans: Option<Plans>,
 }
 
-/// What is the same for a generation in force and for the one that only names.
+/// What a generation in force and the same generation reduced to naming have in common.
 struct Shared {
     number: u64,
     manifest: Manifest,
@@ -70,7 +72,7 @@ struct Shared {
     overseer: Weak<dyn Overseer>,
 }
 
-/// Hears of every failure of a generation, after the failure is counted.
+/// Is told of every failure of a generation, after the failure is counted.
 pub(in crate::policy) trait Overseer: Send + Sync {
     fn failed(&self, generation: &Generation);
 }
@@ -84,9 +86,9 @@ pub(in crate::policy) struct Parts {
     pub(in crate::policy) policy: Arc<dyn Policy>,
 }
 
-/// What surrounds a generation.
+/// What a generation reports to.
 pub(in crate::policy) struct Surroundings {
-    /// Counted beside its own counters, for the whole host.
+    /// The whole host's counters, which count the calls beside the generation's own.
     pub(in crate::policy) calls: Arc<Calls>,
     pub(in crate::policy) overseer: Weak<dyn Overseer>,
 }
@@ -98,13 +100,13 @@ struct Counters {
     refused: AtomicU64,
 }
 
-/// There is no decision to act upon: the host decides by its conservative rule.
+/// Why there is no decision to act upon. The host then decides by its conservative rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
     /// The policy gave no answer.
     #[error(transparent)]
     Trap(#[from] Trap),
-    /// It gave one that the host does not act upon.
+    /// The policy gave an answer that the host does not act upon.
     #[error(transparent)]
     Illegal(#[from] Illegal),
 }
@@ -134,14 +136,14 @@ impl Generation {
         Self { shared: Arc::new(shared), plans: Some(Plans::new()) }
     }
 
-    /// The same generation with what names need and no more: neither plans nor warm instances.
+    /// The same generation without plans and warm instances, for naming alone.
     pub(in crate::policy) fn naming_only(&self) -> Self {
         self.shared.policy.cool();
         Self { shared: Arc::clone(&self.shared), plans: None }
     }
 
-    /// Makes its first calls as fast as the later ones: warm instances, and the plans of `hot`
-    /// remembered, as far as there is `time` for it.
+    /// Makes its first calls as fast as later ones: makes instances, and asks for the plans of
+    /// `hot` until `time` is over.
     pub(in crate::policy) fn warm(&self, hot: Vec<HotRead>, time: Duration) {
         let began = Instant::now();
         self.shared.policy.warm();
@@ -182,14 +184,14 @@ impl Generation {
         &self.shared.configuration
     }
 
-    /// What it names by: its component and its own settings, those of the configuration's entities not
-    /// included.
+    /// What its names depend on: its component and its own settings, without the configuration's
+    /// entities.
     #[must_use]
     pub fn policy_id(&self) -> PolicyId {
         self.shared.policy_id
     }
 
-    /// Whether it gives every read the key that `other` gives it, being the same component with
+    /// Whether it gives every read the same key as `other`, since both are the same component with
     /// the same configuration.
     #[must_use]
     pub fn names_like(&self, other: &Self) -> bool {
@@ -203,16 +205,17 @@ impl Generation {
         &self.shared.label
     }
 
-    /// Where a face keeps what it makes of the label.
+    /// Where an HTTP face keeps the header that it makes of the label.
     #[must_use]
     pub fn beside(&self) -> &Beside {
         &self.shared.beside
     }
 
-    /// The plan of an entity's read, remembered; `request` is asked for only when it is not at hand.
+    /// The plan of an entity's read, remembered; `request` is called only if the plan is not
+    /// remembered.
     ///
     /// # Errors
-    /// [`Undecided`] when the policy gave no plan that can be used. A [`Refusal`] is an answer.
+    /// [`Undecided`] if the policy gave no plan that can be used. A [`Refusal`] is an answer.
     pub fn name_read(
         &self,
         read: &ReadName,
@@ -235,14 +238,14 @@ impl Generation {
         self.plans.as_ref().map_or_else(Vec::new, |plans| plans.hot(limit))
     }
 
-    /// The key of a read, asked aside: nothing of it is counted, for no request wanted it.
+    /// The key of a read. The call is not counted, since it belongs to no request.
     #[must_use]
     pub fn key_of(&self, request: &Request) -> Option<Key> {
         let plan = self.policy().plan(request).ok()?.ok()?;
         guard::key(&plan.key).ok()
     }
 
-    /// The plan of any read, asked anew.
+    /// The plan of any read, asked for anew.
     ///
     /// # Errors
     /// As [`Generation::name_read`].
@@ -259,14 +262,14 @@ impl Generation {
         }
     }
 
-    /// The policy itself, for questions that are nobody's request: they are not counted.
+    /// The policy itself, for calls that belong to no request: they are not counted.
     #[must_use]
     pub fn uncounted(&self) -> &dyn Policy {
         &*self.shared.policy
     }
 
-    /// Notes that the host did not act upon an answer: every refused answer, of whatever function,
-    /// comes through here.
+    /// Notes that the host did not act upon an answer. Every refused answer, of whatever function,
+    /// is noted here.
     pub fn refused(&self, why: &dyn Display) {
         self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
         self.shared.calls.refused();

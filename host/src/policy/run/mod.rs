@@ -1,4 +1,4 @@
-//! What a request passes on its way to a decision, and what exchanges that.
+//! What a request passes on its way to a decision, and what exchanges policies.
 
 pub(in crate::policy) mod background;
 pub(in crate::policy) mod builtin;

@@ -1,4 +1,4 @@
-//! Plans that a generation remembers: naming a read is string work, and hot reads repeat.
+//! The plans that a generation remembers: naming a read is work on strings, and hot reads repeat.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,7 +15,7 @@ use crate::policy::{Argument, Named, Request, Subject};
 /// generations are kept, and more while flights of older ones last.
 const PLANS_BYTES: u64 = 16 << 20;
 
-/// What a typical plan weighs, to size the cache's table at the start.
+/// Bytes of a typical plan, by which the cache's table is sized at the start.
 const TYPICAL_BYTES: u64 = 320;
 
 /// The remembered plans, bounded by their weight.
@@ -37,7 +37,7 @@ impl Plans {
         self.cache.get(read)
     }
 
-    /// Remembers what `request`, which is the read of this name, was answered.
+    /// Remembers the plan of `request`, which is the read of this name.
     pub(in crate::policy) fn insert(&self, read: ReadName, request: &Request, named: Arc<Named>) {
         let Subject::Entity(entity) = &request.subject else { return };
         let known = |params: &HashMap<_, _>| params.contains_key(entity.as_str());
@@ -49,7 +49,7 @@ impl Plans {
         self.cache.insert(read, named);
     }
 
-    /// [`Plans::insert`] for a read whose name is not at hand.
+    /// [`Plans::insert`] for a read whose name is not known yet.
     pub(in crate::policy) fn insert_request(&self, request: &Request, named: Arc<Named>) {
         if let Subject::Entity(entity) = &request.subject {
             let values = request.arguments.iter().map(|argument| argument.value.as_deref());
@@ -57,7 +57,8 @@ impl Plans {
         }
     }
 
-    /// Reads that are remembered, at most `limit`: those that were made and not displaced by others.
+    /// Reads whose plans are remembered, at most `limit`: reads that were made and that others have
+    /// not displaced.
     pub(in crate::policy) fn hot(&self, limit: usize) -> Vec<HotRead> {
         let params = self.params.read().unwrap_or_else(PoisonError::into_inner);
         let read = |(read, named): (ReadName, Arc<Named>)| {

@@ -1,8 +1,8 @@
 //! The instances of one component, kept warm.
 //!
-//! A call takes an instance out of the pool and puts it back only after it succeeded. Whatever goes
-//! wrong in between (a trap, a deadline, a panic) drops the instance with it: a store that failed
-//! once is never entered again.
+//! A call takes an instance out of the pool and puts it back only after it succeeded. A failure in
+//! between (a trap, a deadline, a panic) drops the instance: a store that failed once is never
+//! entered again.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,8 +32,9 @@ pub struct Pool {
     created: AtomicU64,
 }
 
-/// Idle instances of a policy that only writes ask, for what it named while it was in force: one,
-/// for an interpreter takes long to start, and no more, for there may be several such policies.
+/// Idle instances of a policy that only writes ask, for the names that it gave while it was in
+/// force. One, because an interpreter takes long to start, and no more, because there may be
+/// several such policies.
 const COOL_INSTANCES: usize = 1;
 
 /// One instance. Boxed in the queue, so that taking one moves a pointer.
@@ -70,7 +71,7 @@ impl Pool {
         }
     }
 
-    /// Another pool of the same component and settings, without instances yet.
+    /// Another pool of the same component and settings, with no instances yet.
     pub(in crate::policy) fn renewed(&self) -> Self {
         Self::new(&self.engine, self.pre.clone(), Arc::clone(&self.configuration))
     }
@@ -87,7 +88,7 @@ impl Pool {
         self.created.load(Ordering::Relaxed)
     }
 
-    /// A new instance that was told nothing yet.
+    /// A new instance that is not configured yet.
     pub(in crate::policy) fn instantiate(&self) -> Result<Box<Instance>, Trap> {
         let mut store = self.engine.starting_store();
         let start = self.engine.limits().start;
@@ -97,7 +98,7 @@ impl Pool {
         Ok(Box::new(Instance { store, exports, calls: 0 }))
     }
 
-    /// Hands over the configuration; a refusal takes the instance with it.
+    /// Configures an instance; if the policy objects, the instance is dropped.
     pub(in crate::policy) fn configure(
         &self,
         mut instance: Box<Instance>,
@@ -119,7 +120,7 @@ impl Pool {
         self.enter(instance, "describe", start, |exports, store| exports.call_describe(store))
     }
 
-    /// Keeps an instance for the next call, unless it is worn out or enough are waiting.
+    /// Keeps an instance for the next call, unless it is worn out or enough instances are idle.
     pub(in crate::policy) fn put_back(&self, instance: Box<Instance>) {
         let wanted = self.idle.len() < self.keeps.load(Ordering::Relaxed);
         if wanted && instance.calls < self.engine.limits().calls_per_instance {
@@ -152,7 +153,8 @@ impl Pool {
         Ok(answer)
     }
 
-    /// One entry into an instance, with its deadline. After an error it must not be entered again.
+    /// One entry into an instance, with its deadline. After an error the instance must not be
+    /// entered again.
     fn enter<R>(
         &self,
         instance: &mut Instance,
@@ -168,7 +170,7 @@ impl Pool {
     }
 }
 
-/// What an instance is asked before it decides anything.
+/// The functions that an instance is asked for before it decides anything.
 const OF_A_START: [&str; 3] = ["instantiate", "describe", "configure"];
 
 fn trap(function: &'static str, time: Duration, error: &wasmtime::Error) -> Trap {
@@ -182,7 +184,8 @@ fn trap(function: &'static str, time: Duration, error: &wasmtime::Error) -> Trap
     Trap { function, reason }
 }
 
-/// A policy asked of one particular instance: the gate compares two. After a trap it is another.
+/// A policy asked of one particular instance, since the gate compares two. After a trap it is
+/// another instance.
 pub(in crate::policy) struct Pinned<'a> {
     pool: &'a Pool,
     instance: Mutex<Box<Instance>>,
@@ -265,8 +268,8 @@ impl Policy for Pool {
         self.call("invalidate", |exports, store| exports.call_invalidate(store, change))
     }
 
-    /// An instance for every thread that may call at once. One that can't be made is left to the
-    /// call that needs it, which says why.
+    /// Makes an instance for every thread that may call at once. If one can't be made, the call
+    /// that needs it reports why.
     fn warm(&self) {
         let limit = self.idle.capacity();
         self.keeps.store(limit, Ordering::Relaxed);

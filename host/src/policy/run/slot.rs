@@ -1,9 +1,10 @@
-//! Where the generation in force stands. Reading it is one atomic load; exchanging it is one store.
+//! Holds the generation in force. Reading it is one atomic load; exchanging it is one store.
 //!
-//! A request begins and ends under the same generation, whatever is activated in between. The generation before the current one is kept ready, so that a rollback
-//! is the same pointer moving back. The slot moves it back by itself when the generation in force
-//! fails too often ([`crate::policy::run::trial`]); what was left that way is not put in force again unless
-//! somebody insists.
+//! A request begins and ends under the same generation, whatever is activated in between. The
+//! generation before the current one is kept ready, so that a rollback is the same pointer moving
+//! back. The slot moves the pointer back by itself if the generation in force fails too often
+//! ([`crate::policy::run::trial`]). A policy that was left that way comes into force again only if
+//! an operator insists.
 
 mod ledger;
 mod retell;
@@ -28,14 +29,15 @@ pub use retell::Retold;
 pub use status::{Activation, Reason, Shown, State, Status};
 
 /// How many of the hot reads a new generation is asked for before it comes into force, and how long
-/// that may take: with it, those reads cost no more after the exchange than before.
+/// that may take. Warmed up, those reads cost no more after the exchange than before.
 const WARM_READS: usize = 5_000;
 const WARM_TIME: Duration = Duration::from_millis(10);
 
 /// The generation in force, and the one before it.
 pub struct Slot {
     inner: Arc<Inner>,
-    /// One activation after the other, warming up included, so that the last one stands.
+    /// Held during an activation, warming up included, so that activations come one after the other
+    /// and the last one stands.
     exchanging: Mutex<()>,
 }
 
@@ -47,18 +49,18 @@ struct Inner {
     automatic: AtomicU64,
 }
 
-/// How long things last in a slot.
+/// How long a probation and a naming last in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tenure {
-    /// How long a generation is on probation; zero: it never is.
+    /// How long a generation is on probation; zero means never.
     pub probation: Duration,
-    /// How long keys that a generation named may live after it was left.
+    /// How long keys that a generation named may live after the slot left that generation.
     pub naming: Duration,
 }
 
 impl Default for Tenure {
     /// A minute of probation: several rounds of most lifetimes' early refreshes, and short enough
-    /// that an operator still looks. Names for as long as the host keeps anything.
+    /// that an operator still watches. Names for as long as the host keeps anything.
     fn default() -> Self {
         let probation = Duration::from_secs(60);
         Self { probation, naming: crate::policy::Terms::LONGEST.kept_at_most() }
@@ -72,17 +74,17 @@ pub struct Introduction {
     pub origin: Origin,
     /// Why.
     pub reason: Reason,
-    /// When somebody asked for it, or its file was seen to change.
+    /// When an operator asked for it, or its file was seen to change.
     pub asked: std::time::Instant,
 }
 
 /// A policy that is code of this process, for tests and embedders. It passes no gate.
 pub struct NativePolicy {
-    /// Who it is.
+    /// Its name and version.
     pub manifest: Manifest,
-    /// What it was configured with: policies of equal configurations name alike.
+    /// What it was configured with: native policies of equal configurations give equal names.
     pub configuration: Arc<Configuration>,
-    /// Itself.
+    /// The policy.
     pub policy: Arc<dyn Policy>,
 }
 
@@ -131,7 +133,7 @@ impl Slot {
         Self { inner, exchanging: Mutex::default() }
     }
 
-    /// Lets things last as long as `tenure` says.
+    /// Sets how long things last in this slot.
     #[must_use]
     pub fn lasting(self, tenure: Tenure) -> Self {
         self.inner.ledger().tenure = tenure;
@@ -144,22 +146,23 @@ impl Slot {
         self.inner.current.load_full()
     }
 
-    /// The generation in force, for a look: cheaper than [`Slot::current`] and not to be kept.
+    /// The generation in force, for a short look: cheaper than [`Slot::current`] and not to be
+    /// kept.
     #[must_use]
     pub fn peek(&self) -> Guard<Arc<Generation>> {
         self.inner.current.load()
     }
 
-    /// What a rollback would bring back.
+    /// The generation that a rollback would bring back; `None` if there is none.
     #[must_use]
     pub fn previous(&self) -> Option<Arc<Generation>> {
         self.inner.ledger().previous.clone()
     }
 
-    /// The generation in force, and behind it every other whose keys may still live: an
+    /// The generation in force, and behind it every other generation whose keys may still live: an
     /// invalidation names keys under all of them (race J). Generations of one component and
-    /// settings name alike and count once. Also those under which this host stored nothing: others may
-    /// have.
+    /// settings give the same names and count once. A generation under which this host stored
+    /// nothing counts too, since other hosts may have stored values under its names.
     #[must_use]
     pub fn naming(&self) -> Vec<Arc<Generation>> {
         let mut ledger = self.inner.ledger();
@@ -169,14 +172,14 @@ impl Slot {
         std::iter::once(current).chain(others).collect()
     }
 
-    /// Puts a policy in force. Numbers only grow; the generation before stays ready. It takes up to
-    /// some ten milliseconds, so never on a thread that serves.
+    /// Puts a policy in force. Numbers only grow; the generation before stays ready. Takes up to
+    /// some ten milliseconds, so never call it on a thread that serves.
     pub fn activate(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
         let reason = Reason::of(&origin);
         self.introduce(passed, Introduction { origin, reason, asked: std::time::Instant::now() })
     }
 
-    /// [`Slot::activate`] with all that is known of it.
+    /// [`Slot::activate`] with everything that is known about the activation.
     pub fn introduce(&self, passed: Passed, introduction: Introduction) -> Arc<Generation> {
         let Introduction { origin, reason, asked } = introduction;
         self.put_in_force(passed.into_parts(origin), reason, asked)
@@ -187,8 +190,8 @@ impl Slot {
         self.put_in_force(native.into_parts(), Reason::Started, std::time::Instant::now())
     }
 
-    /// Lets invalidations cover what a policy names, without putting it in force. When every host
-    /// has learned that, they may put it in force one after the other.
+    /// Lets invalidations cover what a policy names, without putting it in force. Once every host
+    /// has learned a policy, the hosts may put it in force one after the other.
     pub fn learn(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let learned = self.generation(passed.into_parts(origin));
@@ -214,7 +217,7 @@ impl Slot {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let began = std::time::Instant::now();
         let next = self.generation(parts);
-        // Without the ledger: its calls may fail, and failures are looked up there.
+        // Without the ledger's lock: calls of the policy may fail, and a failure takes that lock.
         next.warm(self.peek().hot(WARM_READS), WARM_TIME);
         let mut ledger = self.inner.ledger();
         self.inner.exchange(&mut ledger, &next, reason);
@@ -236,32 +239,32 @@ impl Slot {
         Ok(back)
     }
 
-    /// Whether this component with this configuration was left by itself because it failed too often,
-    /// and nobody insisted on it since.
+    /// Whether the slot left this component with this configuration because it failed too often,
+    /// and no operator has insisted on it since.
     #[must_use]
     pub fn is_condemned(&self, digest: &str, configuration: &Configuration) -> bool {
         self.inner.ledger().is_condemned(digest, configuration)
     }
 
-    /// How often it was rolled back by itself.
+    /// How often the slot rolled back by itself.
     #[must_use]
     pub fn automatic_rollbacks(&self) -> u64 {
         self.inner.automatic.load(Ordering::Relaxed)
     }
 
-    /// Whether the generation in force fails too often, and there is nothing to go back to.
+    /// Whether the generation in force fails too often while there is nothing to go back to.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.inner.ledger().is_failing(Instant::now())
     }
 
-    /// What is asked beside the generation in force, without effect.
+    /// The policy that is asked beside the generation in force, without effect.
     #[must_use]
     pub fn shadows(&self) -> &Shadows {
         &self.inner.shadows
     }
 
-    /// How often its generations were asked.
+    /// How often the generations of this slot were called.
     #[must_use]
     pub fn calls(&self) -> &Calls {
         &self.inner.calls
@@ -280,7 +283,8 @@ impl Slot {
 impl Inner {
     fn exchange(&self, ledger: &mut Ledger, next: &Arc<Generation>, reason: Reason) {
         let now = Instant::now();
-        // Before the pointer moves: whoever fills under the new naming finds it covered.
+        // Before the pointer moves: a value that is filled under the new naming is covered from the
+        // start.
         ledger.enter(next);
         let left = self.current.swap(Arc::clone(next));
         ledger.leave(&left, next, now);
@@ -288,7 +292,7 @@ impl Inner {
         ledger.record(Activation::of(next, reason));
     }
 
-    /// Nothing in the ledger is left half done by a panic.
+    /// A panic leaves nothing in the ledger half done.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -314,8 +318,8 @@ impl Overseer for Inner {
                     policy = current.label(),
                     traps = counts.traps,
                     refused = counts.refused,
-                    "the policy fails, and there is nothing to roll back to: what it can't decide \
-                     is loaded and not stored"
+                    "the policy fails, and there is nothing to roll back to: reads that it can't \
+                     decide are loaded and not stored"
                 );
             }
             return;

@@ -1,9 +1,9 @@
 //! Whether a generation is fit to stay in force: its failures, judged as they happen.
 //!
-//! A failure is a call that trapped or an answer that the guard refused. No request was harmed by
-//! one, since the host decided conservatively: but such a request is loaded and not stored, so a
-//! policy that goes on failing takes the cache away from the origin. Only a failure is ever judged,
-//! so a policy without any costs nothing here.
+//! A failure is a call that trapped or an answer that the guard refused. It harms no request, since
+//! the host decides conservatively instead. But such a request is loaded and not stored, so a
+//! policy that goes on failing sends its reads to the origin. A judgement is made only at a
+//! failure, so a policy without failures costs nothing here.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use tokio::time::Instant;
 
 use crate::policy::run::generation::Counts;
 
-/// On probation so many failures are enough. The gate saw the policy answer thousands of calls
-/// without one, so a single failure may be an accident (a machine starved of memory), and a handful
-/// is none.
+/// Failures that are enough on probation. The gate saw the policy answer thousands of calls without
+/// a failure, so a single one may be an accident (a machine starved of memory), and a handful is
+/// none.
 pub(in crate::policy) const PROBATION_FAILURES: u64 = 5;
 
-/// Probation lasts for as many calls too, however long they take: on a quiet host its time alone
-/// would be over before a failure in every thousandth call had shown itself a handful of times.
+/// Probation also lasts for as many calls, however long they take: on a quiet host its time alone
+/// would be over before a policy that fails at every thousandth call had failed a handful of times.
 pub(in crate::policy) const PROBATION_CALLS: u64 = 10_000;
 
-/// After probation failures are judged by their rate, over a window: long enough for a rate to mean
-/// something on a host of a few requests a second, and short enough to act within a minute.
+/// After probation, failures are judged by their rate in a window that is long enough for a rate to
+/// mean something on a host of a few requests a second, and short enough to act within a minute.
 pub(in crate::policy) const WINDOW: Duration = Duration::from_secs(10);
 
-/// Fewer failures in a window are left alone whatever their rate: one caller that repeats the one
-/// request which a proven policy can't decide must not be able to take that policy away.
+/// Fewer failures in a window are tolerated whatever their rate: a caller that repeats the single
+/// request which a proven policy can't decide must not be able to remove that policy.
 pub(in crate::policy) const WINDOW_FAILURES: u64 = 20;
 
 /// The share of a window's calls that may fail, in hundredths. Beyond it more loads bypass the
 /// store than early refresh and jitter ever cause, and the origin feels it.
 pub(in crate::policy) const WINDOW_PERCENT: u64 = 1;
 
-/// What is judged: one stay in force, from activation on.
+/// One stay of a generation in force, from its activation on, and how it is judged.
 #[derive(Debug)]
 pub(in crate::policy) struct Trial {
     began: Instant,
@@ -76,7 +76,7 @@ impl Trial {
         failed >= WINDOW_FAILURES && failed * 100 >= calls * WINDOW_PERCENT
     }
 
-    /// What is left of the probation; none: it is over.
+    /// What is left of the probation; `None` if it is over.
     pub(in crate::policy) fn probation(&self, now: Instant, counts: Counts) -> Option<Probation> {
         let left = self.probation.saturating_sub(now.duration_since(self.began));
         let asked = counts.calls.saturating_sub(self.at_start.calls);
@@ -129,13 +129,13 @@ mod tests {
     fn a_proven_policy_fails_by_rate_and_not_by_number() {
         let began = Instant::now();
         let late = began + 2 * PROBATION;
-        // One in a thousand, for a long time.
+        // One failure in a thousand calls, for a long time.
         let mut trial = Trial::new(began, PROBATION, Counts::default());
         for failed in 1..=10 * WINDOW_FAILURES {
             let calls = PROBATION_CALLS + failed * 1_000;
             assert!(!trial.is_lost(late, counts(calls, failed)), "{failed} of {calls}");
         }
-        // One in fifty.
+        // One failure in fifty calls.
         let mut trial = Trial::new(began, PROBATION, counts(0, 0));
         assert!(!trial.is_lost(late, counts(PROBATION_CALLS, 1)));
         let lost = (2..=WINDOW_FAILURES)

@@ -1,8 +1,10 @@
-//! How `wasmtime` is set up for policies. The build script compiles the default policy with the same.
+//! How `wasmtime` is set up for policies. The build script compiles the default policy with the
+//! same configuration.
 
 use wasmtime::Config;
 
-/// Pure decisions: floats give the same bits everywhere, and nothing runs but the caller's thread.
+/// The configuration for pure decisions: floats have the same bits everywhere, and only the
+/// caller's thread runs.
 pub(crate) fn wasm_config() -> Config {
     let mut config = Config::new();
     config

@@ -1,8 +1,9 @@
 //! Watches a component's file, whichever way it is replaced.
 //!
 //! The directory is watched rather than the file: editors and `mv` put another file in its place,
-//! and a watch on the old one would see nothing more. What no watch of a directory tells is found by
-//! looking: a link that is exchanged further up, and everything where the system has no watch to give.
+//! and a watch on the old file would see nothing more. Changes that no watch of a directory tells
+//! are found by looking at the file from time to time: a link that is exchanged further up, and
+//! everything if the system gives no watch.
 
 use std::fs;
 use std::io;
@@ -15,24 +16,25 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 
-/// A writer that closed the file, or moved it into place, is done: this only merges the events of
-/// one action.
+/// Once a writer has closed the file or moved it into place, the file is complete, so this only
+/// merges the events of one action.
 const MERGE: Duration = Duration::from_millis(2);
 
-/// A writer that paused may go on: an open file is read once it was left alone for so long.
+/// After a change by a writer that may still have the file open: the file is read once it did not
+/// change for so long.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How often the file is looked at whatever the watch says.
+/// How often the file is looked at in any case.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Longest wait for a file that never is left alone.
+/// Longest wait for a file that keeps changing.
 const AT_MOST: Duration = Duration::from_secs(2);
 
 /// A running watch; it ends when dropped.
 pub struct Watch {
-    /// `None` if the system has none to give.
+    /// `None` if the system gives no watch.
     _watcher: Option<notify::RecommendedWatcher>,
-    /// For as long as this is held, the file is looked at.
+    /// The file is looked at for as long as this is held.
     _open: Sender<Sign>,
 }
 
@@ -49,12 +51,12 @@ enum Sign {
     Failed,
 }
 
-/// Calls `on_change` with the file's content after every change and the moment at which the change
-/// was seen to begin, and with an error when it can't be read: [`io::ErrorKind::NotFound`] after it was removed. It is not called for the content at
-/// the start.
+/// Calls `on_change` after every change, with the file's content and the moment at which the change
+/// was seen to begin, or with an error if the file can't be read ([`io::ErrorKind::NotFound`] after
+/// it was removed). It is not called for the content at the start.
 ///
 /// # Errors
-/// When the file's directory does not exist.
+/// If the file's directory does not exist.
 pub fn watch(
     path: &Path,
     on_change: impl FnMut(io::Result<Vec<u8>>, Instant) + Send + 'static,
@@ -93,7 +95,7 @@ fn handler(path: PathBuf, signs: Sender<Sign>) -> impl FnMut(notify::Result<Even
             Err(_) => Some(Sign::Failed),
         };
         if let Some(sign) = sign {
-            // The other side is gone when the watch was dropped.
+            // The receiver is gone if the watch was dropped.
             let _ended = signs.send(sign);
         }
     }
@@ -107,7 +109,7 @@ fn sign(event: &Event, path: &Path) -> Option<Sign> {
             RenameMode::To | RenameMode::Both | RenameMode::From | RenameMode::Any,
         ))
         | EventKind::Remove(_) => Sign::Complete,
-        // Our own reads.
+        // Reads, this host's own among them.
         EventKind::Access(_) => return None,
         EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Other => {
             Sign::Changing
@@ -116,7 +118,7 @@ fn sign(event: &Event, path: &Path) -> Option<Sign> {
     Some(if ours { sign } else { Sign::Nearby })
 }
 
-/// The thread that waits for a change to settle.
+/// The thread that waits until a file stops changing.
 struct Follow<F> {
     path: PathBuf,
     seen: Option<Seen>,
@@ -124,7 +126,7 @@ struct Follow<F> {
     on_change: F,
 }
 
-/// What tells one content of a file from another without reading it.
+/// What tells one content of a file from another without reading the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     bytes: u64,
@@ -140,7 +142,7 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
             let mut sign = match self.changes.recv_timeout(LOOK) {
                 Ok(sign) => sign,
                 Err(RecvTimeoutError::Timeout) if Seen::of(&self.path) == self.seen => continue,
-                // It may still be being written.
+                // The file may still be in the process of being written.
                 Err(RecvTimeoutError::Timeout) => Sign::Changing,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -155,15 +157,15 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
         }
     }
 
-    /// Waits until the file is left alone, and says whether it was the file itself that changed;
-    /// none: the watch ended.
+    /// Waits until the file stops changing, and says whether the file itself changed; `None` if the
+    /// watch ended.
     fn settle(&self, first: Sign) -> Option<bool> {
         let last = Instant::now() + AT_MOST;
         let mut due = Instant::now() + first.patience();
         let mut ours = first != Sign::Nearby;
         loop {
             match self.changes.recv_timeout(due.min(last).duration_since(Instant::now())) {
-                // Others may be busy in the directory for ever.
+                // Other files of the directory may change for ever.
                 Ok(Sign::Nearby) => {}
                 Ok(next) => {
                     due = Instant::now() + next.patience();
@@ -175,7 +177,8 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
         }
     }
 
-    /// Hands the content on; false: it changed meanwhile, and was not handed on.
+    /// Hands the content on; `false` if the file changed meanwhile, and the content was not handed
+    /// on.
     fn read(&mut self, ours: bool, seen: Instant) -> bool {
         let before = Seen::of(&self.path);
         if !ours && before == self.seen {

@@ -1,6 +1,6 @@
-//! Explaining a read, under the policy in force and a candidate beside it: what would become of it, and
-//! why. Nothing is loaded, claimed, waited for or written: the store is looked at twice, and the rest is the
-//! policy's own turns under the guard's judgement.
+//! Explains a read: what would become of it under the policy in force and under a candidate, and why. Nothing
+//! is loaded, claimed, waited for or written: the store is only looked at, and the rest are the policy's own
+//! turns, checked by the guard.
 
 mod walk;
 
@@ -20,10 +20,10 @@ use super::{Bound, Corral};
 use walk::{Assumed, Seen};
 pub use walk::{Course, Turned};
 
-/// A read, and what would become of it.
+/// A read and what would become of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explained {
-    /// The read as one writes it, its values in canonical form.
+    /// The read as an operator writes it, with canonical values.
     pub read: String,
     /// The entity.
     pub entity: String,
@@ -33,9 +33,9 @@ pub struct Explained {
     pub store: &'static str,
     /// Whether the store is used at present.
     pub breaker: Breaker,
-    /// Under the policy in force.
+    /// The read under the policy in force.
     pub active: Explanation,
-    /// Under the candidate.
+    /// The read under the candidate, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Explanation>,
 }
@@ -52,8 +52,8 @@ pub enum ExplainError {
 }
 
 impl Corral {
-    /// What would become of a read, and why. Nothing is loaded, claimed or written, and no counter
-    /// of the policy moves.
+    /// Explains a read: what would become of it, and why. Nothing is loaded, claimed or written, and no
+    /// counter of the policy moves.
     ///
     /// # Errors
     /// [`ExplainError`]
@@ -156,54 +156,55 @@ impl Corral {
 /// A read under one policy.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explanation {
-    /// `name@version;generation=7`; of a candidate, without a generation.
+    /// `name@version;generation=7`; for a candidate, without the generation.
     pub policy: String,
-    /// The key; none: `problem` says why.
+    /// The key; `None` if there is none, as `problem` explains.
     pub key: Option<String>,
-    /// What the key is called in the store.
+    /// The key's name in the store.
     pub name: Option<String>,
     /// The tags that the request alone determines.
     pub tags: Vec<String>,
-    /// The tags that depend on the row, of the row in the store, as its JSON spells it; `None`: there is
-    /// nothing to see them by, or no tag depends on it.
+    /// The tags that depend on the row, made from the row in the store, as its JSON spells the values. `None`
+    /// if no tag depends on the row or if there is no row to make them from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row_tags: Option<Vec<String>>,
-    /// Columns on which tags depend.
+    /// The columns on which tags depend.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub row_columns: Vec<String>,
-    /// Why there is no plan, or the store can't be seen.
+    /// Why there is no plan, or why the store can't be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// What the store has under the key.
+    /// The value that the store has under the key.
     pub envelope: Option<Glance>,
-    /// For how long somebody else holds the lease, unless it is renewed; none: nobody does.
+    /// For how long the lease is held unless it is renewed; `None` if it is free.
     pub lease_held_ms: Option<u64>,
-    /// What a read would do: now, and were things otherwise.
+    /// What a read would do: now, and under each assumption.
     pub courses: Vec<Course>,
 }
 
-/// A stored value, its content left out.
+/// A stored value at a glance, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Glance {
-    /// Since it was loaded.
+    /// Time since the value was loaded.
     pub age_ms: u64,
-    /// Until a hit refreshes it; 0: it is due.
+    /// Time until a hit refreshes the value; 0 if the refresh is due.
     pub refresh_in_ms: u64,
-    /// How long it stays fresh; 0: it is stale.
+    /// How long the value stays fresh; 0 if it is stale.
     pub fresh_for_ms: u64,
-    /// Since when it is stale; 0: it is fresh.
+    /// For how long the value has been stale; 0 if it is fresh.
     pub stale_since_ms: u64,
-    /// How long it is kept.
+    /// How long the value is kept.
     pub kept_for_ms: u64,
-    /// What its load cost.
+    /// How long the value's load took.
     pub cost_ms: u32,
-    /// The generation that decided its lifetime, as numbered by the host that filled it.
+    /// The generation that decided the lifetime, as numbered by the host that filled the value.
     pub generation: u64,
-    /// Size of the body.
+    /// The size of the body.
     pub bytes: usize,
-    /// The origin has no such row.
+    /// Whether the origin had no such row.
     pub negative: bool,
-    /// It answers this read: neither another's value nor loaded before something that made it untrue.
+    /// Whether the value answers this read: it was loaded for this read, and nothing has made it untrue
+    /// since.
     pub believed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Turn by turn through a flight of which it is assumed what happens.
+//! The walk through a flight, turn by turn, where the events are assumed.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::cache::Entropy;
 use crate::policy::prove::compare::{self, Decided, Spread, spread, words};
 use crate::policy::{Action, Cause, Event, Failure, LoadReport, Memo, Policy, Sighting};
 
-/// What a load is assumed to cost when no envelope says what it did.
+/// How long a load is assumed to take if no envelope says how long one took.
 const COST_MS: u32 = 20;
 
-/// A lease that another host is assumed to hold.
+/// How long the lease lasts that another host is assumed to hold.
 const HELD_MS: u32 = 1_000;
 
-/// Turns that are shown; the guard ends a flight in circles before that.
+/// The largest number of turns that are shown; the guard ends a flight that goes in circles before.
 const TURNS: usize = 100;
 
-/// A flight, with what it rests on.
+/// A flight under an assumption.
 #[derive(Debug, Clone, Serialize)]
 pub struct Course {
-    /// When it goes like that: `now`, or an assumption.
+    /// `now`, or the assumption under which the flight would go like this.
     pub when: &'static str,
-    /// Its turns, in order.
+    /// The flight's turns, in order.
     pub turns: Vec<Turned>,
 }
 
@@ -33,15 +33,16 @@ pub struct Turned {
     pub event: String,
     /// What the host does next.
     pub action: String,
-    /// What the policy wanted instead, and why the host does not do it.
+    /// What the policy wanted, and why the host does something else; `None` if the host does what
+    /// it wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// Of a fill: how lifetimes spread over the dice.
+    /// For a fill: how the lifetimes spread over random bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifetimes: Option<Spread>,
 }
 
-/// What the store shows.
+/// What was seen in the store, and the entity's times.
 pub(super) struct Seen {
     pub(super) reachable: bool,
     pub(super) found: Option<Sighting>,
@@ -52,7 +53,7 @@ pub(super) struct Seen {
     pub(super) stale_ms: u32,
 }
 
-/// What is assumed to happen.
+/// The events that are assumed.
 pub(super) struct Assumed {
     when: &'static str,
     first: Event,
@@ -61,7 +62,7 @@ pub(super) struct Assumed {
     filled: Event,
 }
 
-/// Whose turns they are.
+/// The flight that is walked: its policy, plan and limits.
 pub(super) struct Flight<'a> {
     pub(super) policy: &'a dyn Policy,
     pub(super) memo: Memo,
@@ -71,7 +72,7 @@ pub(super) struct Flight<'a> {
 }
 
 impl Assumed {
-    /// As it is now, and whatever else may be.
+    /// The events as they would be now, and under every other assumption.
     pub(super) fn all(seen: &Seen) -> Vec<Self> {
         let first = match seen.found {
             _ if !seen.reachable => Event::StoreUnavailable,
@@ -123,14 +124,15 @@ impl Seen {
         Event::Loaded(LoadReport { cost_ms, bytes, negative })
     }
 
-    /// What is stored, a moment after it may be answered while it is refreshed.
+    /// The stored value, aged a moment past the time in which it may be answered while it is
+    /// refreshed.
     fn stale(&self) -> Option<Sighting> {
         let found = self.found.filter(|found| !found.negative)?;
         let past_ms = self.stale_ms.saturating_add(1).max(found.past_ms);
         Some(Sighting { refresh_ms: 0, fresh_ms: 0, past_ms, ..found })
     }
 
-    /// What the holder of the lease has filled meanwhile.
+    /// The value that the holder of the lease has filled meanwhile.
     fn filled_by_another(&self) -> Event {
         let (cost_ms, ttl_ms) = (COST_MS, self.ttl_ms);
         let (refresh_ms, fresh_ms) = (ttl_ms, ttl_ms);
@@ -141,7 +143,7 @@ impl Seen {
 }
 
 impl Flight<'_> {
-    /// The flight, and behind it the refresh that it begins.
+    /// The flight, and after it the refresh that it begins.
     pub(super) fn walk(&self, assumed: &Assumed, seen: &Seen) -> Vec<Course> {
         let course = compare::Course::new(self.memo, self.deadline_ms, self.kept_at_most);
         let (turns, refresh) = self.turns(course, assumed.first, assumed, seen);

@@ -1,5 +1,5 @@
-//! Pairs of policies that name generated reads alike. A policy is a pure function: what two of them answered once
-//! under the same entities need not be asked again.
+//! Pairs of policies that name generated reads alike. A policy is a pure function, so two policies
+//! that were compared once under the same entities need not be compared again.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,21 +9,23 @@ use crate::policy::{Configuration, Generation};
 
 use super::lock;
 
-/// More pairs than the policies make that an operator goes back and forth between.
+/// The largest number of pairs: more than there are between the policies that an operator exchanges
+/// to and fro.
 const PAIRS: usize = 16;
 
 /// The pairs that are known, the newest last.
 #[derive(Default)]
 pub(super) struct Alike(Mutex<VecDeque<Pair>>);
 
-/// Two components with their settings, in an order of their own.
+/// Two components with their settings, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pair([(String, String); 2]);
 
 impl Pair {
-    /// `None`: one of them is code of this process, which no digest tells from another.
+    /// The pair of two policies. `None` if one of them is code of this process, which no digest
+    /// distinguishes from other code.
     pub(super) fn of(passed: &Passed, current: &Generation) -> Option<Self> {
-        // Entities are the same: pairs are remembered under one configuration of the host.
+        // The entities are the same: pairs are remembered under one configuration of the host.
         let settings = |configuration: &Configuration| configuration.settings_json();
         let candidate = (passed.report().digest.clone(), settings(passed.pool().configuration()));
         let current = (current.digest().to_owned(), settings(current.configuration()));

@@ -1,4 +1,4 @@
-//! A candidate's way: the gate, the comparison of names, the exchange.
+//! Exchanging the policy: a candidate passes the gate, its names are compared, and it comes into force.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -12,70 +12,71 @@ use crate::policy::{Engine, Generation, Introduction, Origin, Reason, behind};
 use super::alike::Pair;
 use super::{Inner, Policies, REFUSALS, RefusedCandidate, lock};
 
-/// How many of the reads that are hot a candidate is asked for: enough for a share to mean
-/// something, a few milliseconds of its calls.
+/// How many hot reads a candidate is asked to name: enough for a share to mean something, and a few
+/// milliseconds of calls.
 const HOT_READS: usize = 1_000;
 
-/// How many that passed the gate are remembered, with their settings: as many as an operator goes
-/// back and forth between. They hold code and no instances.
+/// How many components that passed the gate are remembered, with their settings: as many as an operator
+/// exchanges to and fro. They hold code and no instances.
 const PASSED: usize = 4;
 
-/// Something that is to come into force.
+/// A component that is to come into force.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// A component, or a core module.
     pub component: Arc<[u8]>,
-    /// Where it comes from.
+    /// Where the component comes from.
     pub origin: Origin,
-    /// Why it is to come into force.
+    /// Why the component is to come into force.
     pub reason: Reason,
-    /// Its own settings; `None` for those of the generation in force.
+    /// The candidate's own settings; `None` for those of the generation in force.
     pub settings: Option<Map<String, Value>>,
-    /// Whether it may give reads other keys.
+    /// Whether the candidate may give reads other keys.
     pub allow_rename: bool,
-    /// When somebody asked for it, or its file was seen to change.
+    /// When an operator asked for the candidate, or its file was seen to change.
     pub asked: Instant,
 }
 
 /// What a candidate that passes the gate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Intent {
-    /// It comes into force.
+    /// The candidate comes into force.
     Activate,
-    /// Invalidations cover the keys that it names. What is in force stays so.
+    /// Invalidations cover the keys that the candidate names. The policy in force stays.
     Learn,
-    /// It is asked, and nothing else.
+    /// The candidate is only asked.
     Examine,
 }
 
 /// A candidate that passed.
 struct Admitted {
     passed: Passed,
-    /// What it is now; `None` if it was only examined.
+    /// The candidate's generation; `None` if it was only examined.
     generation: Option<Arc<Generation>>,
 }
 
-/// A candidate that came into force, or whose names were learned.
+/// A candidate that came into force, or that was learned.
 #[derive(Debug)]
 pub struct Installed {
-    /// What it is now.
+    /// The candidate's generation.
     pub generation: Arc<Generation>,
-    /// What the gate learned of it.
+    /// What the gate learned about the candidate.
     pub report: Passport,
-    /// From the moment at which somebody asked for it.
+    /// How long the exchange took, from the moment when the operator asked for it or the file changed.
     pub took_ms: f64,
 }
 
 /// Why a candidate did not come into force.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// The gate refused it.
+    /// The gate refused the candidate.
     #[error(transparent)]
     Refused(Box<Rejection>),
-    /// It gives reads other keys, and nobody asked for that.
+    /// The candidate gives reads other keys, and the operator has not allowed that.
     #[error(transparent)]
     Renames(Box<Renames>),
-    /// It was rolled back by itself, and this is its file again and nobody who insists.
+    /// The component was rolled back automatically, and comes from its file again: only a push by an operator
+    /// brings it back.
     #[error(
         "it was rolled back by itself because it failed too often; `corral policy push` insists \
          on it"
@@ -83,12 +84,12 @@ pub enum InstallError {
     Condemned,
 }
 
-/// How many reads a candidate would let go cold.
+/// How many reads would go cold under a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renames {
-    /// Of the reads that were made a short while ago.
+    /// Among the reads that were made a short while ago.
     pub hot: Hot,
-    /// Of generated reads, when nothing hot has another key.
+    /// Among generated reads, if no hot read gets another key.
     pub generated: Hot,
 }
 
@@ -114,8 +115,8 @@ impl std::fmt::Display for Renames {
 impl std::error::Error for Renames {}
 
 impl Candidate {
-    /// A component that is asked for now, under the settings in force, and that gives reads the
-    /// keys that they have.
+    /// A component that is asked for now, under the settings in force, and that gives every read the key that
+    /// it has.
     #[must_use]
     pub fn new(component: Vec<u8>, origin: Origin) -> Self {
         let reason = match &origin {
@@ -129,8 +130,8 @@ impl Candidate {
 }
 
 impl Policies {
-    /// Runs a component through the gate and puts it in force. A core module is welcome too. What
-    /// fails the gate, or gives reads other keys, changes nothing.
+    /// Runs a component, or a core module, through the gate and puts it in force. A component that fails the
+    /// gate, or gives reads other keys, changes nothing.
     ///
     /// # Errors
     /// [`InstallError`] says what was found.
@@ -142,7 +143,7 @@ impl Policies {
         self.exchange(Candidate::new(component, origin)).await
     }
 
-    /// [`Policies::install`] with everything that can be said of a candidate.
+    /// Installs a candidate like [`Policies::install`], with all its options.
     ///
     /// # Errors
     /// [`InstallError`] says what was found.
@@ -156,9 +157,9 @@ impl Policies {
         installed
     }
 
-    /// Runs a component through the gate, and from then on invalidations cover the keys that it
-    /// names. What is in force stays so. A policy that renames keys is learned by every host before
-    /// the first of them fills under the new names.
+    /// Runs a component through the gate; from then on invalidations cover the keys that it names. The policy
+    /// in force stays. A policy that renames keys is to be learned by every host before the first host fills
+    /// under the new names (race J).
     ///
     /// # Errors
     /// [`InstallError::Refused`] says what the gate found.
@@ -168,7 +169,7 @@ impl Policies {
         Ok(learned)
     }
 
-    /// Runs a component through the gate, to be asked and not put in force.
+    /// Runs a component through the gate, only to be asked.
     ///
     /// # Errors
     /// [`InstallError::Refused`] says what the gate found.
@@ -192,9 +193,9 @@ impl Policies {
         Ok(Installed { generation, report, took_ms: asked.elapsed().as_secs_f64() * 1e3 })
     }
 
-    /// A candidate's turn. It waits for the gate and makes instances: off the threads that serve.
+    /// Runs a candidate through the gate in its turn, off the threads that serve, since the gate blocks.
     async fn admit(&self, candidate: Candidate, intent: Intent) -> Result<Admitted, InstallError> {
-        // Compiling takes a core whole: candidates wait for each other, whatever they are for.
+        // Compiling occupies a whole core, so candidates of all kinds wait for each other.
         let turn = self.inner.turn().await;
         let inner = Arc::clone(&self.inner);
         let admitted = tokio::task::spawn_blocking(move || {
@@ -207,7 +208,7 @@ impl Policies {
 }
 
 impl Inner {
-    /// The turn of one candidate. Held by the work itself: whoever asked for it may go away meanwhile.
+    /// The turn of one candidate. The work itself holds it, since its caller may go away meanwhile.
     pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.turn).lock_owned().await
     }
@@ -218,7 +219,7 @@ impl Inner {
         let settings = settings.unwrap_or_else(|| current.configuration().settings.clone());
         let conditions = self.told.load().conditions_with(&settings);
         let digest = gate::digest(&component);
-        // A file that has not changed asks for nothing; whoever pushes does.
+        // A watched file that still holds a condemned component asks for nothing; a push does.
         if matches!(reason, Reason::File)
             && self.slot.is_condemned(&digest, &conditions.configuration)
         {
@@ -228,8 +229,8 @@ impl Inner {
             Some(known) => known,
             None => self.examine(&component, &origin, &conditions)?,
         };
-        // Here rather than within the gate's time, which may be over before: an exchange depends on
-        // it.
+        // Asked here and not within the gate's time, which may be over before: the exchange depends on
+        // the hot reads.
         let passed = passed.again(&current.hot(HOT_READS));
         let generation = match intent {
             Intent::Examine => None,
@@ -265,7 +266,7 @@ impl Inner {
         Ok(passed)
     }
 
-    /// What passed before under the same configuration.
+    /// A component that passed before under the same configuration.
     fn known(&self, digest: &str, conditions: &Conditions) -> Option<Passed> {
         let mut known = lock(&self.passed);
         let same = |passed: &Passed| {
@@ -278,8 +279,8 @@ impl Inner {
         Some(passed)
     }
 
-    /// What is hot may all have kept its name because little is hot: so generated reads are
-    /// compared as well.
+    /// Refuses a candidate that gives reads other keys. Few reads may be hot, so if all of them keep their
+    /// key, generated reads are compared as well.
     pub(super) fn compare_names(
         &self,
         passed: &Passed,
@@ -306,8 +307,8 @@ impl Inner {
         Err(InstallError::Renames(Box::new(Renames { hot, generated })))
     }
 
-    /// Remembers a component for an exchange of its settings, and forgets those that nobody can go
-    /// back to.
+    /// Remembers a component for an exchange of its settings, and forgets components without a generation to
+    /// go back to.
     fn keep(&self, digest: &str, component: Arc<[u8]>) {
         let generations = self.slot.status().generations;
         let mut components = lock(&self.components);
@@ -343,7 +344,8 @@ impl Inner {
     }
 }
 
-/// Off the threads that serve, and at their priority: when a host starts there is nothing else to do.
+/// Examines the first component off the threads that serve, but at their priority: a host that starts has
+/// nothing else to do.
 pub(super) async fn examine_first(
     engine: &Engine,
     component: Arc<[u8]>,

@@ -1,4 +1,4 @@
-//! The component's file, followed.
+//! Following the component's file.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::exchange::Candidate;
 use super::{Inner, Policies, StartError, lock};
 
 impl Policies {
-    /// Follows the component's file, when the configuration asks for it.
+    /// Follows the component's file if the configuration asks for it.
     pub(in crate::service) fn watch(&self) -> Result<(), StartError> {
         let told = self.inner.told.load();
         let config = &told.config;
@@ -56,15 +56,16 @@ impl Policies {
                 return;
             }
         };
-        // The system may report one action as several, and an exchange too many would make a
-        // rollback lead nowhere.
+        // The system may report one change as several. A second exchange of the same component
+        // would
+        // make a rollback lead back to that component.
         if gate::digest(&bytes) == self.inner.slot.current().digest() {
-            tracing::debug!("the policy's file holds what is in force");
+            tracing::debug!("the policy's file holds the component in force");
             return;
         }
         let allow_rename = self.inner.allow_rename.load(Ordering::Relaxed);
         let candidate = Candidate { allow_rename, asked: seen, ..Candidate::new(bytes, origin) };
-        // A refusal is logged and counted where it is refused.
+        // `exchange` logs and counts a refusal.
         let _outcome = self.inner.runtime.block_on(self.exchange(candidate));
     }
 }

@@ -1,4 +1,4 @@
-//! The policy in force and its exchange: by file, by an operator, back again.
+//! The policy in force and its exchange: by its file, by an operator, and back by a rollback.
 
 mod alike;
 mod exchange;
@@ -29,7 +29,8 @@ use alike::Alike;
 
 pub use exchange::{Candidate, InstallError, Installed, Renames};
 
-/// The last candidates that were refused, for an operator who missed the answer or the log line.
+/// How many refused candidates are remembered, in case the operator missed the answer and the log
+/// line.
 const REFUSALS: usize = 16;
 
 /// Everything that exchanging a policy needs. Cheap to clone.
@@ -40,26 +41,27 @@ pub struct Policies {
 
 struct Inner {
     engine: Engine,
-    /// Keeps what it compiles beside the watched file.
+    /// An engine that keeps what it compiles beside the watched file.
     shelving: Engine,
     slot: Arc<Slot>,
-    /// What a candidate is told and examined under.
+    /// The configuration that a candidate is told and examined under.
     told: ArcSwap<Told>,
     metrics: Arc<Metrics>,
-    /// One candidate at a time: each is compared with the one in force.
+    /// Held by one candidate at a time, since each is compared with the policy in force.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// What passed the gate a short while ago.
+    /// The components that passed the gate last.
     passed: Mutex<VecDeque<Passed>>,
-    /// The components of the generations that are in force or ready, by digest: settings are
-    /// exchanged with them.
+    /// The components of the generations that are in force or ready, by digest; an exchange of
+    /// settings needs them.
     components: Mutex<Vec<(String, Arc<[u8]>)>>,
     refusals: Mutex<VecDeque<RefusedCandidate>>,
     /// `[policy.settings]` as the configuration's file last had it.
     filed: Mutex<Map<String, Value>>,
-    /// `policy.allow_rename`, which is followed with them.
+    /// `policy.allow_rename` as the configuration's file last had it.
     allow_rename: AtomicBool,
     watches: Mutex<Vec<Watch>>,
-    /// Where a file's change is carried out: it is seen on a thread of its own.
+    /// The runtime on which a change of a file is carried out: a thread outside of it sees the
+    /// change.
     runtime: tokio::runtime::Handle,
 }
 
@@ -81,16 +83,17 @@ impl Told {
 /// A candidate that did not come into force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RefusedCandidate {
-    /// When, RFC 3339.
+    /// When it was refused, as RFC 3339.
     #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,
-    /// Where it came from.
+    /// Where the candidate came from.
     pub origin: Origin,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
-    /// The stage of the gate that refused it; none: it passed, and was refused for something else.
+    /// The stage of the gate that refused the candidate; `None` if it passed and was refused for
+    /// another reason.
     pub stage: Option<Stage>,
-    /// Why.
+    /// Why it was refused.
     pub reason: String,
 }
 
@@ -100,7 +103,7 @@ pub struct PolicyStatus {
     /// The generations.
     #[serde(flatten)]
     pub slot: Status,
-    /// The generation in force fails too often, and there is nothing to go back to.
+    /// Whether the generation in force fails too often and there is none to go back to.
     pub failing: bool,
     /// The last candidates that were refused, newest first.
     pub refusals: Vec<RefusedCandidate>,
@@ -155,7 +158,7 @@ impl Policies {
         Ok(policies)
     }
 
-    /// Where the generation in force stands.
+    /// The slot that holds the generation in force.
     #[must_use]
     pub fn slot(&self) -> Arc<Slot> {
         Arc::clone(&self.inner.slot)
@@ -195,11 +198,11 @@ impl Policies {
 
 /// How long names live: as long as any value that was stored under them, and the flights that may
 /// have stored one. A read that began before an exchange waits for one deadline at most, and the
-/// load of the flight that it starts last ends by the limit of loads.
+/// load of the last flight that it starts ends by the limit of loads.
 fn tenure(config: &Config) -> Tenure {
     let kept = |entity: &EntityConfig| entity.terms().kept_at_most();
     let kept = config.entities.values().map(kept);
-    // A query says itself how long its answer lives.
+    // The client of an ad-hoc query sets the lifetime of its answer.
     let queries = config.query.enabled.then(|| Terms::LONGEST.kept_at_most());
     let kept = kept.chain(queries).max().unwrap_or_default();
     let limits = config.entities.values().map(|entity| entity.load_limit);
@@ -214,7 +217,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StartError> {
     })
 }
 
-/// Nothing here is left half done by a panic.
+/// Locks a mutex, even after a panic: no critical section here leaves anything half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

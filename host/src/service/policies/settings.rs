@@ -1,5 +1,5 @@
-//! The settings in force, and their exchange: the same component, told something else, through the
-//! same gate.
+//! The settings in force, and their exchange: the same component passes the same gate with other
+//! settings.
 
 use std::time::Instant;
 
@@ -11,17 +11,17 @@ use super::Policies;
 use super::exchange::{Candidate, InstallError, Installed};
 
 impl Policies {
-    /// `[policy.settings]` in force. They belong to the generation: whoever goes back to the
-    /// previous one goes back to its settings.
+    /// `[policy.settings]` in force. Settings belong to a generation: a rollback to the previous
+    /// generation brings its settings back.
     #[must_use]
     pub fn settings(&self) -> Map<String, Value> {
         self.inner.slot.current().configuration().settings.clone()
     }
 
-    /// Puts other settings in force, in the place of all that are.
+    /// Puts other settings in force, in place of all present ones.
     ///
     /// # Errors
-    /// [`InstallError`] says what was found, by path into the settings.
+    /// [`InstallError`] says what is wrong, by path into the settings.
     pub async fn exchange_settings(
         &self,
         settings: &Map<String, Value>,

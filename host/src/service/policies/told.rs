@@ -1,4 +1,4 @@
-//! Policies under another configuration: the same components, told of other entities, through the same gate.
+//! Policies under another configuration: the same components pass the same gate, told of other entities.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use super::{Inner, Policies, Told, lock, tenure};
 /// The policies of a host, examined under a configuration that is not in force yet.
 pub(in crate::service) struct Examined {
     _turn: OwnedMutexGuard<()>,
-    /// In force, and to be replaced.
+    /// The generation in force, which is to be replaced.
     examined: Arc<Generation>,
     next: Passed,
     others: Vec<(Arc<Generation>, Passed)>,
-    /// Of the others, so many did not pass.
+    /// How many of the other policies did not pass.
     lost: usize,
     told: Told,
     reason: Reason,
@@ -32,24 +32,24 @@ pub(in crate::service) struct Examined {
 }
 
 impl Examined {
-    /// The generation in force when they were examined.
+    /// The generation that was in force when the policies were examined.
     pub(in crate::service) fn examined(&self) -> &Arc<Generation> {
         &self.examined
     }
 
-    /// How many policies whose keys may live can't be asked for them any more.
+    /// How many policies can no longer be asked for names, although keys of theirs may still live.
     pub(in crate::service) fn lost(&self) -> usize {
         self.lost
     }
 }
 
 impl Policies {
-    /// Whether the file says of the policy's settings what it said before, or what is in force.
+    /// Whether the file's settings of the policy are those that it had before, or those in force.
     pub(in crate::service) fn follows(&self, config: &PolicyConfig) -> bool {
         *lock(&self.inner.filed) == config.settings || self.settings() == config.settings
     }
 
-    /// Takes `[policy.settings]`, and `policy.allow_rename` that goes with them, from a file that changed them.
+    /// Takes `[policy.settings]` and `policy.allow_rename` from a file that changed them.
     pub(in crate::service) async fn follow_settings(
         &self,
         config: &PolicyConfig,
@@ -60,14 +60,15 @@ impl Policies {
         Ok(())
     }
 
-    /// What the file says from now on.
+    /// Notes what the file says from now on.
     pub(in crate::service) fn note_file(&self, config: &PolicyConfig) {
         self.inner.allow_rename.store(config.allow_rename, Ordering::Relaxed);
         config.settings.clone_into(&mut lock(&self.inner.filed));
     }
 
-    /// Runs the policy in force, and those that a rollback would bring back or whose keys may live, through the
-    /// gate under another configuration. Changes nothing; no policy is exchanged while the answer is held.
+    /// Runs the policy in force, and the policies that a rollback would bring back or that have keys which
+    /// may live, through the gate under another configuration. Changes nothing; no policy is exchanged while
+    /// the result is held.
     pub(in crate::service) async fn examine_under(
         &self,
         config: &Config,
@@ -102,8 +103,8 @@ impl Policies {
             let others = others.into_iter().filter_map(|other| {
                 let passed = inner.under(&told, &other, &other.configuration().settings).inspect_err(|error| {
                     let policy = other.label();
-                    tracing::warn!(%error, policy, "a policy that is not in force does not pass the gate under \
-                        the configuration: nobody can go back to it");
+                    tracing::warn!(%error, policy, "a policy that is not in force fails the gate under the \
+                        configuration: no rollback can bring it back");
                 });
                 Some((other, passed.ok()?))
             });
@@ -116,7 +117,8 @@ impl Policies {
         Ok(Examined { _turn: turn, examined, next, others, lost, told, reason, asked })
     }
 
-    /// Puts them in force. `None`, and nothing has changed: another policy came into force meanwhile.
+    /// Puts the examined policies in force. `None` if another policy came into force meanwhile; then nothing
+    /// has changed.
     pub(in crate::service) fn put_under(&self, examined: Examined) -> Option<Arc<Generation>> {
         let Examined { examined, next, others, told, reason, asked, .. } = examined;
         let tenure = tenure(&told.config);
@@ -124,14 +126,14 @@ impl Policies {
         let generation = self.inner.slot.retell(retold)?;
         self.note_file(&told.config.policy);
         self.inner.told.store(Arc::new(told));
-        // They passed under other entities.
+        // What is remembered passed under other entities.
         *lock(&self.inner.passed) = VecDeque::new();
         Some(generation)
     }
 }
 
 impl Inner {
-    /// The component of a generation, or nothing, which no gate lets pass.
+    /// The component of a generation; empty if it is unknown, which the gate refuses.
     pub(super) fn component(&self, digest: &str) -> Arc<[u8]> {
         let components = lock(&self.components);
         let component = components.iter().find(|(known, _)| known == digest);

@@ -27,7 +27,7 @@ write.move = { params = ["team:int8"], sql = "UPDATE", touches = ["tag team:{tea
 fn a_text_is_every_tag_that_it_can_be_read_as() {
     for (text, tags) in [
         ("user:42", &["user:42"] as &[_]),
-        // Spelled otherwise, and the same user; a policy may have a tag of just this text.
+        // Another spelling of the same user; and a policy may have a tag of just this text.
         ("user:0042", &["user:0042", "user:42"]),
         ("page:/home", &["page:%2Fhome", "page:/home"]),
         ("page:é", &["page:%C3%A9", "page:é"]),
@@ -35,17 +35,17 @@ fn a_text_is_every_tag_that_it_can_be_read_as() {
         ("page:a,b", &["page:a%2Cb", "page:a,b"]),
         ("page:{x}", &["page:%7Bx%7D"]),
         ("page:a:b", &["page:a%3Ab", "page:a:b"]),
-        // As a path with a colon, and as a path and a day.
+        // Read as a path with a colon, and as a path and a day.
         ("page:a:2024-01-01", &["page:a%3A2024-01-01", "page:a:2024-01-01"]),
         (
             "page:a:b:2024-01-01",
             &["page:a%3Ab%3A2024-01-01", "page:a%3Ab:2024-01-01", "page:a:b:2024-01-01"],
         ),
         ("pages/all", &["pages%2Fall", "pages/all"]),
-        // A column's type is not known, and that of the parameter is.
+        // A column's type is not known; the parameter's is.
         ("team:007", &["team:007", "team:7"]),
         ("team:~", &["team:%7E", "team:~"]),
-        // As the store has it, and as text.
+        // Read as a text to escape, and as the tag that the store already has.
         ("page:%2Fhome", &["page:%252Fhome", "page:%2Fhome"]),
         ("whatever:1/2", &["whatever:1%2F2", "whatever:1/2"]),
         (":", &[":"]),
@@ -75,7 +75,7 @@ fn a_template_with_its_values_is_that_tag_alone() {
         ("user:{id}", json!({"id": "0042"}), &["user:42"]),
         ("user:{user}", json!({"user": 42}), &["user:42"]),
         ("pages/all", json!({}), &["pages/all"]),
-        // A parameter's, and a column's.
+        // A parameter's tag, and a column's.
         ("team:{team}", json!({"team": 7}), &["team:7"]),
         ("team:{row.team_id}", json!({"row.team_id": "007"}), &["team:007", "team:7"]),
         ("team:{team}", json!({"team": "red"}), &["team:red"]),

@@ -1,9 +1,9 @@
-//! A map whose entries end.
+//! A map with entries that expire.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A map whose entries end, and that finds the one that ends soonest. Nothing ends by itself:
-/// [`Expiring::trim`] removes what is over, and until then [`Expiring::get`] does not show it.
+/// A map with entries that expire, which finds the entry that expires soonest. [`Expiring::trim`]
+/// removes expired entries; until then [`Expiring::get`] does not show them.
 pub(super) struct Expiring<K, V> {
     entries: BTreeMap<K, Entry<V>>,
     by_end: BTreeSet<(u64, K)>,
@@ -23,18 +23,18 @@ impl<K, V> Default for Expiring<K, V> {
 }
 
 impl<K: Ord + Clone, V> Expiring<K, V> {
-    /// The value, and when it ends, unless it is over.
+    /// The value and when it expires; `None` if it has expired.
     pub(super) fn get(&self, key: &K, now_ms: u64) -> Option<(&V, u64)> {
         let entry = self.entries.get(key)?;
         (now_ms < entry.until_ms).then_some((&entry.value, entry.until_ms))
     }
 
-    /// Puts a value in the place of whatever is there.
+    /// Puts a value in place of the one that may be there.
     pub(super) fn insert(&mut self, key: K, value: V, until_ms: u64) {
         self.insert_weighing(0, key, value, until_ms);
     }
 
-    /// The same with what it weighs.
+    /// Like [`Expiring::insert`], for a value of so many bytes.
     pub(super) fn insert_weighing(&mut self, bytes: usize, key: K, value: V, until_ms: u64) {
         self.remove(&key);
         self.bytes += bytes;
@@ -42,7 +42,7 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
         self.entries.insert(key, Entry { until_ms, bytes, value });
     }
 
-    /// Removes an entry, over or not; says when it ended or would have.
+    /// Removes an entry, even an expired one; returns when it expired or would have.
     pub(super) fn remove(&mut self, key: &K) -> Option<u64> {
         let Entry { until_ms, bytes, .. } = self.entries.remove(key)?;
         self.bytes -= bytes;
@@ -50,14 +50,14 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
         Some(until_ms)
     }
 
-    /// Removes what is over.
+    /// Removes the expired entries.
     pub(super) fn trim(&mut self, now_ms: u64) {
         while self.by_end.first().is_some_and(|(until_ms, _)| *until_ms <= now_ms) {
             self.pop_soonest();
         }
     }
 
-    /// Removes the entry that ends soonest.
+    /// Removes the entry that expires soonest.
     pub(super) fn pop_soonest(&mut self) -> Option<(K, u64)> {
         let (until_ms, key) = self.by_end.pop_first()?;
         if let Some(entry) = self.entries.remove(&key) {
@@ -66,12 +66,12 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
         Some((key, until_ms))
     }
 
-    /// How many entries there are, those not yet trimmed included.
+    /// The number of entries, including those not yet trimmed.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// What its entries weigh together, those not yet trimmed included.
+    /// The bytes of all entries, including those not yet trimmed.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

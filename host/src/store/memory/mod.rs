@@ -21,17 +21,18 @@ use super::{
 use ranges::Ranges;
 use shelves::Shelves;
 
-/// How many values are kept unless said otherwise.
+/// How many values are kept by default.
 const DEFAULT_ENTRIES: usize = 100_000;
 
-/// What they may weigh, and as much again their tags: little beside the memory of any server.
+/// The bytes that values may take up, and as much again for their tags: little beside the memory of
+/// a server.
 const BYTES: usize = 256 << 20;
 
-/// It has one link in its life.
+/// The only link of a memory store.
 const LINK: LinkId = LinkId(1);
 
-/// A store that lives and dies with its process. It is bounded by a number of entries and of
-/// bytes; over either, whatever ends soonest goes first. It never fails.
+/// A store that lives and dies with its process. It is bounded by a number of entries and of bytes;
+/// over either limit, the entry that ends soonest is removed first. It never fails.
 pub struct MemoryStore {
     shelves: Mutex<Shelves>,
     ranges: Mutex<Ranges>,
@@ -43,8 +44,8 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Room for `entries` values (at least one), as many leases and marks, and eight times as
-    /// many tag memberships.
+    /// A store with room for `entries` values (at least one), as many leases and marks, and eight
+    /// times as many tag memberships.
     #[must_use]
     pub fn new(entries: usize) -> Self {
         Self {
@@ -66,7 +67,8 @@ impl MemoryStore {
         self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After the shelves were changed, and while they are not locked.
+    /// Tells waiters and listeners of changed names. To be called after the change, without the
+    /// lock on the shelves.
     fn changed(&self, names: &[Name]) {
         for name in names {
             self.waiters.wake(name);
@@ -171,7 +173,7 @@ impl Store for MemoryStore {
         let mut waiter = self.waiters.register(name);
         let remaining = self.shelves().lease_remaining(name, self.now_ms());
         if let Some(remaining) = remaining {
-            // Over in time or woken: either way the caller looks again.
+            // Whether the time is over or the waiter was woken, the caller looks again.
             let _ = timeout(remaining.min(at_most), waiter.woken()).await;
         }
     }
@@ -248,7 +250,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// This machine's clock, milliseconds since the Unix epoch.
+/// This machine's clock, in milliseconds since the Unix epoch.
 pub(super) fn wall_clock_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX / 2)

@@ -1,4 +1,4 @@
-//! The range of a memory store, as Redis keeps it.
+//! The range of a memory store, which behaves like the one in Redis.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ impl Ranges {
             now_ms,
             floors: self.floors.clone(),
             namings: in_use.map(|(naming, _)| naming.clone()).collect(),
-            // Nobody else has this store.
+            // Every naming is known: no other host uses this store.
             known: self.namings.keys().cloned().collect(),
             watched: self.watched.clone(),
             new: Vec::new(),

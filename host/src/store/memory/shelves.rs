@@ -1,4 +1,4 @@
-//! What a memory store holds, and the operations on it as functions of the time.
+//! The content of a memory store, and the operations on it as functions of the time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,29 +11,31 @@ use crate::store::{
     Tag, Token,
 };
 
-/// How many tag memberships are held for each value: tags per key are few.
+/// How many tag memberships are held for each value: a key has few tags.
 const MEMBERS_PER_ENTRY: usize = 8;
 
-/// Everything a memory store holds. Each kind is bounded; what ends soonest goes first:
-/// a value that goes is a miss, a lease that goes rejects its fill. A membership takes its key's
-/// value and lease with it, for an invalidation of the tag would no longer find them. A mark
-/// that goes early stands for every tag until it would have ended.
+/// The content of a memory store. Each kind of entry is bounded; what ends soonest is removed
+/// first. A value that is removed is a miss, and a lease that is removed rejects its fill. A
+/// membership takes its key's value and lease with it, since an invalidation of the tag would no
+/// longer find them. A mark that is removed early stands for every tag until it would have ended.
 pub(super) struct Shelves {
     entries: usize,
-    /// What values may weigh together, and, apart from them, what memberships may.
+    /// The bytes that values may take up, and, apart from them, the bytes that memberships may take
+    /// up.
     bytes: usize,
     values: Expiring<Name, Envelope>,
     leases: Expiring<Name, Token>,
     members: Expiring<(Tag, Name), ()>,
     marks: Expiring<Tag, Mark>,
     all_marked: Option<(Mark, u64)>,
-    /// By their text, until when they are held. They end with their process, like all of this, and
-    /// are withdrawn by those who announced them.
+    /// The intents by their text, each with the time until which it is held. They have no bound of
+    /// their own: every intent is withdrawn by the host that announced it, and all end with the
+    /// process.
     intents: HashMap<String, (Intent, u64)>,
 }
 
 impl Shelves {
-    /// Room for so many values of so many bytes together.
+    /// Shelves with room for `entries` values of `bytes` in all.
     pub(super) fn new(entries: usize, bytes: usize) -> Self {
         Self {
             entries: entries.max(1),
@@ -70,7 +72,7 @@ impl Shelves {
         Claimed::Granted { now_ms }
     }
 
-    /// What is left of the lease on `name`, if anybody holds one.
+    /// What is left of the lease on `name`; `None` if it is free.
     pub(super) fn lease_remaining(&self, name: &Name, now_ms: u64) -> Option<Duration> {
         let (_, until_ms) = self.leases.get(name, now_ms)?;
         Some(Duration::from_millis(until_ms - now_ms))
@@ -121,7 +123,7 @@ impl Shelves {
         ours
     }
 
-    /// Removes what is doomed, and says which names that were.
+    /// Removes what is doomed; also returns the names.
     pub(super) fn invalidate(
         &mut self,
         doomed: &[Doomed],
@@ -148,7 +150,7 @@ impl Shelves {
         removed
     }
 
-    /// Sets the tag's mark and empties its index.
+    /// Sets the tag's mark and empties its index; returns the names that were in it.
     fn take_members(&mut self, tag: &Tag, marking: Marking, now_ms: u64) -> Vec<Name> {
         self.mark(tag, marking, now_ms);
         let first = (tag.clone(), Name::least());
@@ -160,7 +162,8 @@ impl Shelves {
         members.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// Answers also which name had to go for it.
+    /// Writes a name into the indexes of its tags; also returns the names that had to be removed to
+    /// make room.
     pub(super) fn index(
         &mut self,
         name: &Name,
@@ -215,7 +218,8 @@ impl Shelves {
         if self.marks.len() > self.entries
             && let Some((_, until_ms)) = self.marks.pop_soonest()
         {
-            // The newest of all stands for those that went: nothing loaded before it passes.
+            // The newest mark stands for those that were removed: no value that was loaded before
+            // it is stored.
             let until_ms = self.all_marked.map_or(until_ms, |(_, known)| known.max(until_ms));
             self.all_marked = Some((mark, until_ms));
         }
@@ -226,7 +230,8 @@ impl Shelves {
     }
 }
 
-/// An entry with these two texts on the heap. Names are held twice: by key and by end.
+/// The bytes of an entry with a name and a content of these lengths. Names are held twice: by key
+/// and by end.
 fn weight(name: usize, content: usize) -> usize {
     const TABLES: usize = 256;
     TABLES + 2 * name + content

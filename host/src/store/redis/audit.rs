@@ -1,5 +1,5 @@
-//! What `corral check` wants to know of a server: whether it can do what the store needs, and
-//! whether what lies in it is as we leave it. Looks without blocking anybody, and changes nothing.
+//! The audit of a server by `corral check`: whether the server can do what the store needs, and whether the
+//! keys in it are as Corral writes them. It holds up no other client, and changes nothing.
 
 use std::time::Duration;
 
@@ -14,36 +14,36 @@ use crate::store::{Prefix, StoreError};
 /// The oldest version that has what the scripts use (`ZADD … GT`).
 const OLDEST: (u32, u32) = (6, 2);
 
-/// A look waits for so long at most, each exchange and all of them.
+/// How long the audit waits at most: for one exchange, and for the walk over all keys.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 
-/// Keys of one page: the server answers others in between.
+/// Keys of one page; the server answers other clients in between.
 const PAGE: usize = 500;
 
-/// Examples of one complaint.
+/// The largest number of examples in one complaint.
 const EXAMPLES: usize = 5;
 
-/// An index of more members is walked for seconds by one invalidation.
+/// The largest index that draws no complaint: one invalidation walks a larger one for seconds.
 const MEMBERS: u64 = 100_000;
 
-/// What was found.
+/// What the audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
     /// The server's version.
     pub version: String,
-    /// How many keys of ours were looked at.
+    /// How many keys under the prefix were looked at.
     pub keys: usize,
     /// What is wrong and what to do about it, a sentence each.
     pub complaints: Vec<String>,
-    /// What follows from how the server is set up, a sentence each.
+    /// What follows from the server's settings, a sentence each.
     pub notes: Vec<String>,
 }
 
-/// Looks at the server at `url`, and at the names in it that begin with `prefix`.
+/// Audits the server at `url`, and the keys in it that begin with `prefix`.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when it does not answer.
+/// [`StoreError::Unavailable`] if the server does not answer.
 pub async fn audit(url: &str, prefix: &Prefix) -> Result<Audit, StoreError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(EXCHANGE_LIMIT))
@@ -139,7 +139,7 @@ impl Auditor {
         }
     }
 
-    /// Every key of ours, page by page.
+    /// Looks at every key under the prefix, page by page.
     async fn contents(&mut self, prefix: &Prefix) -> RedisResult<()> {
         let until = Instant::now() + LOOK_LIMIT;
         let mut cursor = String::from("0");

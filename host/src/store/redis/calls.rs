@@ -1,4 +1,5 @@
-//! Exchanges with the server: commands, and scripts by their digest, whole where the server does not know them.
+//! Exchanges with the server: commands and scripts. A script is called by its digest, and sent whole if the
+//! server does not know it.
 
 use std::time::Instant;
 
@@ -10,15 +11,15 @@ use super::RedisStore;
 use super::scripts::Script;
 use crate::store::{Over, StoreError};
 
-/// How many names, or calls of a script, one exchange has: it holds the server for well under a millisecond,
-/// and a round trip is small beside it.
+/// How many names, or calls of a script, one exchange has at most: so few that the server is held for well
+/// under a millisecond, so many that the round trip is small beside the work.
 pub(super) const CHUNK: usize = 256;
 
 /// A script's names and arguments.
 pub(super) type Call = (Vec<String>, Vec<String>);
 
 impl RedisStore {
-    /// Runs a script and takes in the time of its answer.
+    /// Runs a script, and takes the server's clock from its answer.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -28,7 +29,7 @@ impl RedisStore {
         self.run_timed(script, names, args).await.map(|(over, _)| over)
     }
 
-    /// The same, with the server's clock at that moment in ms.
+    /// Like [`RedisStore::run`]; also returns the server's clock at that moment, in ms.
     pub(super) async fn run_timed<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -42,7 +43,7 @@ impl RedisStore {
                 let known = call("EVALSHA", &script.digest, names, args);
                 match known.query_async(&mut connection).await {
                     Err(error) if is_unknown_script(&error) => {
-                        // Flushed or restarted. EVAL also loads it.
+                        // The server was restarted, or its scripts were flushed. EVAL also loads the script.
                         call("EVAL", &script.code, names, args).query_async(&mut connection).await
                     }
                     answer => answer,
@@ -54,9 +55,10 @@ impl RedisStore {
         Ok((answer.map(|(_, answer)| answer), now_ms))
     }
 
-    /// Runs a script once for each call, in exchanges of a chunk each. A script may be repeated: when the server
-    /// does not know it, all calls of a chunk are sent again, each with the script's code, for the server may be
-    /// made to forget it between any two of them. Answers the server's clock at each of them, too.
+    /// Runs a script once for each call, in exchanges of a chunk each; also returns the server's clock at
+    /// each call. The script may run twice for a call: if the server does not know it, all calls of the chunk
+    /// are sent again, each with the script's code, since the server may forget the script between any two of
+    /// them.
     pub(super) async fn run_each<T: FromRedisValue + Send>(
         &self,
         script: &Script,
@@ -76,7 +78,7 @@ impl RedisStore {
         Ok(answers)
     }
 
-    /// One command.
+    /// Sends one command.
     pub(super) async fn send<T: FromRedisValue>(
         &self,
         command: Cmd,
@@ -86,7 +88,7 @@ impl RedisStore {
             .await
     }
 
-    /// Pipelines of which none needs the answer of another.
+    /// Sends pipelines of which none needs the answer of another.
     pub(super) async fn pipelines<T: FromRedisValue + Send>(
         &self,
         pipelines: &[Pipeline],
@@ -137,13 +139,13 @@ fn commands(command: &str, script: &str, calls: &[Call]) -> Pipeline {
     commands
 }
 
-/// Of one command, or of one in a pipeline.
+/// Whether the server does not know a script, of one command or of one in a pipeline.
 fn is_unknown_script(error: &RedisError) -> bool {
     let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
     error.kind() == no_script || has_code(error, "NOSCRIPT")
 }
 
-/// Whether the server answered an error of this code, to one command or to one in a pipeline.
+/// Whether the server answered an error with this code, to one command or to one in a pipeline.
 pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))

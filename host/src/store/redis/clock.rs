@@ -6,22 +6,23 @@ use std::time::{Duration, Instant};
 
 use crate::store::memory::wall_clock_ms;
 
-/// A sample loses a millisecond of certainty in so many milliseconds: quartz clocks drift by less
-/// than 100 ppm, and two of them meet here.
+/// In so many milliseconds a sample's error grows by one: quartz clocks drift by less than 100 ppm, and two
+/// of them drift apart here.
 const DRIFT_PERIOD_MS: f64 = 5000.0;
 
-/// The answer has whole milliseconds.
+/// The resolution of the server's answer.
 const RESOLUTION_MS: f64 = 1.0;
 
-/// An estimate that lies further back than this is no better sample but another clock: it was set.
+/// By how much an estimate may lie behind the one before it and still be a correction. One that lies further
+/// back shows that the store's clock was set.
 const STEP_MS: u64 = 1_000;
 
 /// Follows the store's clock by the times in its answers and a monotonic local clock.
 ///
-/// The store read its clock between the sending of a call and the arrival of its answer; the best
-/// estimate is that it did so halfway, wrong by half the round trip at most. The sample with the
-/// smallest error counts until time has made it worse than a new one, or until the two contradict
-/// each other because the store's clock was set.
+/// The store read its clock between the sending of a call and the arrival of its answer. The best estimate is
+/// halfway, with an error of half the round trip at most. The sample with the smallest error counts, until
+/// its error has grown beyond that of a new sample, or until the two contradict each other because the
+/// store's clock was set.
 pub(super) struct StoreClock {
     zero: Instant,
     sample: Mutex<Option<Sample>>,
@@ -30,10 +31,10 @@ pub(super) struct StoreClock {
 
 #[derive(Clone, Copy)]
 struct Sample {
-    /// The store's clock minus ours.
+    /// The store's clock minus the local one.
     offset_ms: f64,
     error_ms: f64,
-    /// Our clock when it was taken.
+    /// The local clock when the sample was taken.
     at_ms: f64,
 }
 
@@ -72,8 +73,8 @@ impl StoreClock {
     }
 
     /// The estimate. It stands still where a better sample puts it back a little, and follows where the
-    /// store's clock was set back (race N). This machine's clock, which stands in until the store has
-    /// answered, does not count.
+    /// store's clock was set back (race N). Until the store has answered, it is this machine's clock, which
+    /// later estimates do not depend on.
     pub(super) fn now_ms(&self) -> u64 {
         self.now_at(self.zero.elapsed()).unwrap_or_else(wall_clock_ms)
     }

@@ -1,6 +1,6 @@
-//! What a server does when its memory is full, and what follows from that.
+//! What a server does when its memory is full, and what follows from it.
 
-/// A server with a limit of its memory.
+/// The eviction settings of a server with a memory limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Eviction {
     policy: String,
@@ -8,7 +8,7 @@ pub(super) struct Eviction {
 }
 
 impl Eviction {
-    /// From `INFO memory`; `None`: the server never evicts, or does not say it.
+    /// Reads `INFO memory`; `None` if the server never evicts, or hides its settings.
     pub(super) fn read(info: &str) -> Option<Self> {
         let field = |name: &str| {
             info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
@@ -17,7 +17,7 @@ impl Eviction {
         Some(Self { policy: field("maxmemory_policy")?.to_owned(), limit_bytes })
     }
 
-    /// Why another setting is better, and which.
+    /// Why the setting should be changed, and to what; `None` if it need not be.
     pub(super) fn complaint(&self) -> Option<String> {
         let why = match self.policy.as_str() {
             "noeviction" => "refuses writes when it is full: nothing new is cached any more",
@@ -26,7 +26,7 @@ impl Eviction {
             }
             "volatile-random" | "allkeys-random" => {
                 "evicts the indexes of tags as readily as values: an invalidation of a tag then \
-                 misses what carried it, for as long as that lives"
+                 misses the values that carry it, for as long as they live"
             }
             _ => return None,
         };
@@ -37,13 +37,13 @@ impl Eviction {
         ))
     }
 
-    /// What may happen under a setting of which none is better.
+    /// What may happen even under a setting that need not be changed.
     pub(super) fn note(&self) -> Option<String> {
         let Self { policy, limit_bytes } = self;
         self.complaint().is_none().then(|| {
             format!(
                 "its maxmemory-policy {policy} may evict the index of a tag that is seldom used: an \
-                 invalidation of the tag then misses what carried it, for as long as that lives; \
+                 invalidation of the tag then misses the values that carry it, for as long as they live; \
                  give it enough memory that it never evicts (maxmemory is {limit_bytes} bytes)"
             )
         })

@@ -1,4 +1,4 @@
-//! Who a server is: its ids, its role and its replicas, from the text of `INFO`.
+//! A server's identity: its ids, its role and its replicas, from the text of `INFO`.
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +13,9 @@ use super::stream;
 use crate::name::hashed;
 use crate::store::{Epoch, Replicas, StoreError};
 
-/// A replica acknowledges every second. One that acknowledged something and is silent for so many
-/// seconds may be promoted by somebody who sees what this host does not.
+/// After how many seconds without an acknowledgement a replica counts as silent. A replica
+/// acknowledges every second. One that has acknowledged something and then is silent may have been
+/// promoted by a sentinel or an operator on its side of a broken network.
 const SILENT_S: u64 = 3;
 
 /// What a connection reached.
@@ -27,7 +28,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// From the sections `server` and `replication`, in either order.
+    /// Reads the sections `server` and `replication`, in either order.
     pub(super) fn read(info: &str) -> Self {
         let field =
             |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -47,7 +48,7 @@ impl Identity {
         Self { epoch, is_primary, replicas }
     }
 
-    /// Asks over a lane; the answer to both sections.
+    /// Asks for both sections over a lane.
     pub(super) async fn ask(lane: &Lane) -> Result<Self, StoreError> {
         let sections = [&b"server"[..], b"replication"];
         let asked = sections
@@ -57,7 +58,7 @@ impl Identity {
             let closed = |_| StoreError::Unavailable("the connection was closed".to_owned());
             match answered.await.map_err(closed)?? {
                 Reply::Value(text) => info.push_str(&String::from_utf8_lossy(&text)),
-                // A server that hides it: what is not said is not there.
+                // The server hides the section, which then counts as empty.
                 Reply::Error(_) | Reply::Nothing => {}
                 Reply::Word(_) | Reply::Number(_) | Reply::List(_) => {}
             }
@@ -66,7 +67,7 @@ impl Identity {
         Ok(Self::read(&info))
     }
 
-    /// Asks over a connection that is opened for this and closed after it.
+    /// Asks over a new connection, which is closed afterwards.
     pub(super) async fn ask_anew(client: &Client, within: Duration) -> Result<Self, StoreError> {
         let asking = async {
             let mut stream = stream::open(client.get_connection_info()).await?;
@@ -99,13 +100,13 @@ impl Identity {
         }
     }
 
-    /// Whether both are one server in one life.
+    /// Whether both are the same server, not restarted in between.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.epoch == other.epoch
     }
 }
 
-/// `slave0:ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`
+/// Whether this is a line like `slave0:ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`.
 fn is_replica(line: &str) -> bool {
     let rest = line.strip_prefix("slave").and_then(|rest| rest.split_once(':'));
     rest.is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
@@ -147,7 +148,7 @@ mod tests {
         let replica = |lag: u64| format!("slave0:ip=::1,port=1,state=online,offset=14,lag={lag}");
         assert_eq!(with(&replica(2)), Replicas::Answering);
         assert_eq!(with(&replica(3)), Replicas::Silent);
-        // It is being filled and has acknowledged nothing yet.
+        // A replica that is being filled has acknowledged nothing yet.
         assert_eq!(
             with("slave0:ip=::1,port=1,state=wait_bgsave,offset=0,lag=9"),
             Replicas::Answering

@@ -1,9 +1,10 @@
-//! Requests over a connection that carries no pushes and no scripts of others.
+//! A lane: a connection that carries single commands and their answers only, without pushes, so that nothing
+//! else holds them up.
 //!
-//! A hit is one read, so this is the hot path: commands that are asked for at the same moment leave
-//! in one write, their answers come in one read and are parsed where they lie. A task of its own
-//! holds the connection, and with it the time budget. The budget bounds silence, not size: while bytes
-//! come or go, nobody's time is over.
+//! A hit is one read, so this is the hot path: commands that are asked for at the same moment leave in one
+//! write, and their answers come in one read and are parsed in the buffer. A task of its own holds the
+//! connection and with it the time budget. The budget bounds silence, not size: while bytes come or go, no
+//! caller times out.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,13 +26,13 @@ use super::reply::{Reply, take_reply};
 use super::stream::{self, Stream};
 use crate::store::StoreError;
 
-/// Room for the answers to what is asked for at the same moment, if they have some kilobytes in all.
+/// Room in the buffer before each read, for the answers to the commands of one moment.
 const AT_LEAST_ROOM: usize = 8 << 10;
 
-/// What the server answers; an error of the server's is [`Reply::Error`].
+/// What the server answered; an error that the server reports is [`Reply::Error`].
 pub(super) type Answer = Result<Reply, StoreError>;
 
-/// The connection's end towards those who ask. The connection is closed when it is dropped.
+/// The callers' end of the connection, which is closed when the lane is dropped.
 pub(super) struct Lane {
     queue: Arc<Queue>,
     task: JoinHandle<()>,
@@ -40,24 +41,24 @@ pub(super) struct Lane {
 #[derive(Default)]
 struct Queue {
     asked: Mutex<Asked>,
-    /// There is something in it.
+    /// Notified when there is something in `asked`.
     filled: Notify,
-    /// Nobody answers any more.
+    /// Notified when nothing is answered any more.
     ended: Notify,
 }
 
-/// What was asked for and is not sent yet.
+/// The commands that are not sent yet.
 #[derive(Default)]
 struct Asked {
     commands: Vec<u8>,
     answers: Vec<oneshot::Sender<Answer>>,
-    /// Why nothing is sent any more.
+    /// Why nothing is sent any more; `None` while the connection works.
     ended: Option<StoreError>,
 }
 
 impl Lane {
-    /// Opens the connection. It ends when the server is silent for longer than `budget` while somebody
-    /// waits.
+    /// Opens the connection. It ends when the server is silent for longer than `budget` while a command waits
+    /// for its answer.
     pub(super) async fn open(client: &Client, budget: Duration) -> io::Result<Self> {
         Ok(Self::over(stream::open(client.get_connection_info()).await?, budget))
     }
@@ -68,13 +69,13 @@ impl Lane {
         Self { queue, task }
     }
 
-    /// Asks one command, written by `write`. The answer's sender is gone when the connection was
-    /// closed.
+    /// Asks one command, written by `write`. The answer's sender is dropped if the connection is closed
+    /// before the answer comes.
     pub(super) fn ask(&self, write: impl FnOnce(&mut Vec<u8>)) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let mut asked = self.queue.asked();
         if let Some(error) = &asked.ended {
-            // The other end is in our hands.
+            // Can't fail: the receiver is still here.
             let _sent = answer.send(Err(error.clone()));
             return answered;
         }
@@ -104,13 +105,13 @@ impl Queue {
     }
 }
 
-/// Somebody who waits for the answer to a command that is on its way.
+/// A command that was sent, or is being sent, and waits for its answer.
 struct Waiting {
     since: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
-/// Carries commands and answers until the connection fails, and tells everybody why.
+/// Carries commands and answers until the connection fails, then tells all waiting callers why.
 async fn serve(stream: Box<dyn Stream>, budget: Duration, queue: Arc<Queue>) {
     let mut waiting = VecDeque::new();
     let error = carry(stream, budget, &queue, &mut waiting).await;
@@ -148,7 +149,7 @@ async fn carry(
                     if let Err(error) = hand_out(&mut incoming, waiting) {
                         return failed(error);
                     }
-                    // Silence counts only while somebody waits.
+                    // Silence counts only while a command waits for its answer.
                     if !waiting.is_empty() {
                         moved = Instant::now();
                     }
@@ -160,13 +161,15 @@ async fn carry(
                 Err(error) => return failed(error),
             },
             () = queue.filled.notified(), if outgoing.is_sent => {
-                // On one thread whoever else was ready has asked by now. On several there is a crowd
-                // if answers are awaited: it asks first. Who is alone need not wait.
+                // More commands in one write: with one thread, every other task that was ready has asked by
+                // now. With several, callers that got an answer are about to ask again, so they go first. A
+                // caller that is alone need not wait.
                 if is_shared && !waiting.is_empty() {
                     yield_now().await;
                 }
                 outgoing.take(queue, waiting);
-                // Nearly all leaves at once, which is no sign of life; the rest does while answers are read.
+                // Nearly all leaves at once, which shows nothing about the server; the rest leaves while
+                // answers are read.
                 if let Some(Err(error)) = outgoing.send(&mut writing).now_or_never() {
                     return failed(error);
                 }
@@ -190,7 +193,8 @@ struct Outgoing {
     is_sent: bool,
 }
 
-/// The most that is written in one piece: a large value leaves in pieces, each of which is a sign of life.
+/// The most that is written in one piece. A large value leaves in several, each of which shows that the
+/// server still reads.
 const PIECE: usize = 64 << 10;
 
 impl Outgoing {
@@ -208,7 +212,7 @@ impl Outgoing {
         (self.written, self.is_sent) = (0, false);
     }
 
-    /// Sends the next piece. Dropped halfway, it goes on from there the next time.
+    /// Sends the next piece. If the future is dropped halfway, the next call goes on from there.
     async fn send(&mut self, writing: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let end = self.commands.len().min(self.written + PIECE);
         while self.written < end {
@@ -225,10 +229,10 @@ impl Outgoing {
     }
 }
 
-/// Gives every whole answer to whom it belongs.
+/// Gives every whole answer to the command that waits for it.
 fn hand_out(incoming: &mut BytesMut, waiting: &mut VecDeque<Waiting>) -> io::Result<()> {
     while let Some(reply) = take_reply(incoming)? {
-        let unasked = || io::Error::other("an answer that nobody asked for");
+        let unasked = || io::Error::other("an answer without a question");
         let asked = waiting.pop_front().ok_or_else(unasked)?;
         // A caller that went away needs no answer.
         let _gone = asked.answer.send(Ok(reply));
@@ -322,7 +326,7 @@ mod tests {
         sleep(idle).await;
         let late = get(&lane, "b");
         assert!(matches!(late.await, Ok(Err(StoreError::Timeout(BUDGET)))));
-        // Its own budget, whatever became of the one before.
+        // The second command has a budget of its own.
         assert_eq!(began.elapsed(), idle + BUDGET);
         lane.ended().await;
         assert!(matches!(get(&lane, "c").await, Ok(Err(StoreError::Timeout(BUDGET)))));

@@ -1,10 +1,11 @@
-//! The connections to the server, opened and replaced together, and the time budget of every exchange.
+//! The link: the connections to the server, opened and replaced together, and the time budget of every
+//! exchange.
 //!
-//! One connection carries small reads and nothing else, one large values ([`Lane`]), and one all the rest
-//! and what the server says unasked. All of them reach one server in one life of it, or none is used. A
-//! task of its own keeps them: it opens them, notices when one breaks, and opens the next ones. Callers
-//! use what stands at the moment. While nothing was tried yet they wait, within their budget; while the
-//! server is known to be down they are told so at once.
+//! One connection carries small reads only, one large values ([`Lane`]), and one everything else and the
+//! pushes of the server. All of them reach the same server in one life of it, or none is used. A task of its
+//! own ([`Keeper`]) opens them, notices when one breaks, and opens the next ones. Callers use the link that
+//! is open at the moment. While the first attempt since a break is under way, callers wait within their
+//! budget; while the server is known to be down, they get an error at once.
 
 mod keeper;
 
@@ -30,15 +31,16 @@ use crate::store::waiters::Waiters;
 use crate::store::{LinkId, Over, StoreError};
 use keeper::Keeper;
 
-/// How long opening a connection may take, TLS and greeting included: several round trips to
-/// another continent, and still half a second from the server's return to its use.
+/// How long opening a connection may take, TLS and greeting included: several round trips to another
+/// continent, and still only half a second from the server's return to its use.
 const OPEN_LIMIT: Duration = Duration::from_millis(500);
 
-/// How many exchanges of one operation are under way at a time: with a chunk of commands each, the server is
-/// never held for longer than a few milliseconds, and a round trip is small beside them.
+/// How many exchanges of one operation are under way at a time. With a chunk of commands each, they are so
+/// few that the server is never held for longer than a few milliseconds, and so many that the round trip is
+/// small beside the work.
 const AT_ONCE: usize = 16;
 
-/// The connections and the task that keeps them; the task ends with it.
+/// The connections and the task that keeps them; the task ends when the link is dropped.
 pub(super) struct Link {
     client: Client,
     budget: Duration,
@@ -50,7 +52,7 @@ enum Status {
     /// The first attempt since the last break is under way.
     Opening,
     Open(Open),
-    /// The last attempt failed, for this reason; the next one follows.
+    /// The last attempt failed for this reason, and the next one follows.
     Down(String),
 }
 
@@ -58,24 +60,24 @@ enum Status {
 pub(super) struct Open {
     pub(super) id: LinkId,
     pub(super) connection: MultiplexedConnection,
-    /// Small reads.
+    /// The connection for small reads.
     lane: Arc<Lane>,
-    /// Large values, in both directions.
+    /// The connection for large values, in both directions.
     large: Arc<Lane>,
-    /// What all of them reached when they were opened.
+    /// The server that all connections reached when they were opened.
     identity: Identity,
-    /// Told when the connections should be replaced.
+    /// Notified when the connections have to be replaced.
     broken: Arc<Notify>,
-    /// Whether the server tells us of leases that ended.
+    /// Whether the server pushes the ends of leases.
     pushes: bool,
-    /// Whether the server tells us of changes under names that we ask it to track.
+    /// Whether the server pushes changes of names that it is asked to track.
     tracks: bool,
-    /// Every other beat asks the lane of small reads, too. What comes over the one of large values is tied to
-    /// what came over this.
+    /// Whether the next beat also asks over the lane for small reads, as every second one does. The lane for
+    /// large values is not asked: what it brings is tied to what came over this one.
     lane_is_due: Arc<AtomicBool>,
 }
 
-/// Who hears what the server says unasked.
+/// The receivers of the server's pushes.
 #[derive(Clone, Default)]
 pub(super) struct Listening {
     pub(super) waiters: Arc<Waiters>,
@@ -92,7 +94,7 @@ pub(super) struct Parts {
 }
 
 impl Link {
-    /// Starts to connect, and keeps at it. Does not wait for it.
+    /// Starts the task that connects, and does not wait for it.
     pub(super) fn new(runtime: &Handle, parts: Parts) -> Self {
         let (announce, status) = watch::channel(Status::Opening);
         let (client, budget) = (parts.client.clone(), parts.budget);
@@ -100,7 +102,7 @@ impl Link {
         Self { client, budget, status, keeper: runtime.spawn(keeper.run()) }
     }
 
-    /// One command over the connection of small reads.
+    /// Sends one command over the connection for small reads.
     pub(super) async fn ask(
         &self,
         write: impl FnOnce(&mut Vec<u8>),
@@ -108,7 +110,7 @@ impl Link {
         self.ask_over(write, |open| &open.lane).await
     }
 
-    /// One command over the connection of large values.
+    /// Sends one command over the connection for large values.
     pub(super) async fn ask_large(
         &self,
         write: impl FnOnce(&mut Vec<u8>),
@@ -129,7 +131,7 @@ impl Link {
         let (link, answered) = match (standing, write) {
             (Some(standing), _) => standing,
             (None, write) => {
-                // Boxed: whoever finds it open does not move this about.
+                // Boxed, so that the usual call, which finds the link open, does not carry this future.
                 let opened = Box::pin(timeout(self.budget, self.open())).await;
                 let open = opened.map_err(|_| StoreError::Timeout(self.budget))??;
                 (open.id, lane(&open).ask(|commands| write.into_iter().for_each(|w| w(commands))))
@@ -140,7 +142,7 @@ impl Link {
         answer.map(|answer| Over { link, answer })
     }
 
-    /// One exchange with the server, within the budget. It may include several commands.
+    /// One exchange with the server, within the budget; it may consist of several commands.
     pub(super) async fn exchange<T, F>(
         &self,
         talk: impl FnOnce(MultiplexedConnection) -> F,
@@ -151,7 +153,7 @@ impl Link {
         self.exchange_tracked(|connection, _tracks| talk(connection)).await
     }
 
-    /// The same, told whether the server tracks names for this connection.
+    /// Like [`Link::exchange`]; `talk` is told whether the server tracks names for this connection.
     pub(super) async fn exchange_tracked<T, F>(
         &self,
         talk: impl FnOnce(MultiplexedConnection, bool) -> F,
@@ -170,13 +172,13 @@ impl Link {
                 Err(StoreError::Unavailable(error.to_string()))
             }
             Ok(Err(error)) => Err(StoreError::Refused(error.to_string())),
-            // The connection stays: should it be stuck, the next beat finds that out.
+            // The connection stays: if it is stuck, the next beat finds out.
             Err(_) => Err(over()),
         }
     }
 
-    /// Exchanges of which none needs the answer of another, some of them under way at a time, over one link.
-    /// The budget bounds the silence between two answers: however many there are, it is no outage.
+    /// Exchanges of which none needs the answer of another, [`AT_ONCE`] under way at a time, over one link.
+    /// The budget bounds the silence between two answers, so that many exchanges are not taken for an outage.
     pub(super) async fn exchange_each<'t, T>(
         &self,
         talks: impl FnOnce(MultiplexedConnection) -> Vec<BoxFuture<'t, RedisResult<T>>>,
@@ -199,8 +201,8 @@ impl Link {
         Ok(Over { link: id, answer: answers })
     }
 
-    /// What the server says of itself now, over every connection whose turn it is, and what `more` asks
-    /// beside that.
+    /// What the server says about itself now, over every connection that is due, and what `more` asks in
+    /// addition.
     pub(super) async fn beat<T>(
         &self,
         more: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
@@ -241,12 +243,12 @@ impl Link {
         Ok(Over { link: open.id, answer: (identity, more) })
     }
 
-    /// What a connection reaches that is opened anew.
+    /// The identity of the server that a new connection reaches.
     pub(super) async fn confirm(&self) -> Result<Identity, StoreError> {
         Identity::ask_anew(&self.client, OPEN_LIMIT).await
     }
 
-    /// Returns when a link other than `since` stands.
+    /// Returns when a link other than `since` is open.
     pub(super) async fn relinked(&self, since: LinkId) {
         let mut status = self.status.clone();
         let another = |status: &Status| matches!(status, Status::Open(open) if open.id != since);
@@ -263,7 +265,7 @@ impl Link {
         }
     }
 
-    /// What an error of the server's means that came over a lane.
+    /// What an error of the server means that came over a lane.
     pub(super) fn refusal(&self, error: String) -> StoreError {
         let code = error.split(' ').next().unwrap_or_default();
         if !NO_PRIMARY.contains(&code) {
@@ -273,7 +275,7 @@ impl Link {
         StoreError::Unavailable(error)
     }
 
-    /// Whether the server at present tells us of leases that ended.
+    /// Whether the server pushes the ends of leases at present.
     pub(super) fn pushes(&self) -> bool {
         matches!(&*self.status.borrow(), Status::Open(open) if open.pushes)
     }
@@ -299,10 +301,10 @@ impl Drop for Link {
     }
 }
 
-/// With these codes a server says that it is no primary that works: another one may have taken its place.
+/// The codes by which a server says that it is not a working primary: another one may have taken its place.
 const NO_PRIMARY: [&str; 4] = ["READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS"];
 
-/// Of one command, or of one in a pipeline.
+/// Whether the server answered such a code, to one command or to one in a pipeline.
 fn is_no_primary(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| NO_PRIMARY.contains(&error.code())))
@@ -323,7 +325,7 @@ fn changed(before: &Identity, now: &Identity) -> String {
     }
 }
 
-/// Over a multiplexed connection, in one message.
+/// Asks for the server's identity over a multiplexed connection, in one message.
 async fn ask_identity(connection: &mut MultiplexedConnection) -> RedisResult<Identity> {
     let mut commands = redis::pipe();
     commands.cmd("INFO").arg("server").cmd("INFO").arg("replication");
@@ -333,12 +335,12 @@ async fn ask_identity(connection: &mut MultiplexedConnection) -> RedisResult<Ide
             Ok(Identity::read(&format!("{}\n{}", text(server), text(replication))))
         }
         Err(error) if error.is_io_error() => Err(error),
-        // A user who may not ask: what is not said is not there.
+        // The user may not ask: the sections count as empty.
         Err(_) => Ok(Identity::read("")),
     }
 }
 
-/// Asks the server for its time and takes it in; answers it in ms since the Unix epoch.
+/// Asks the server for its time, and corrects the clock by it; in ms since the Unix epoch.
 pub(super) async fn ask_time(
     connection: &mut MultiplexedConnection,
     clock: &StoreClock,

@@ -5,14 +5,15 @@
 //! | `N` | string | an envelope; `N` is `corral:1:digest:key` |
 //! | `corral:1:lease:{N}` | string | the token that may fill `N` |
 //! | `corral:1:body:{N}` | string | the body of a large value, behind its etag |
-//! | `corral:1:waiters:{N}` | string | somebody waits for that lease to end and wants to be told |
+//! | `corral:1:waiters:{N}` | string | a host waits for that lease to end and wants to be told |
 //! | `corral:1:tags:{T}` | sorted set | the names that carry `T`, scored by their expiry in milliseconds |
 //! | `corral:1:mark:{T}` | string | `T` was invalidated a short while ago: random, node's time, epoch |
 //! | `corral:1:intents:{0}` | sorted set | announced invalidations as JSON, scored by when they fall due |
 //! | `corral:1:range:{0}` | hash | floors, namings in use, epochs that were watched, a version |
-//! | `corral:1:hosts` | hash | who is alive |
+//! | `corral:1:hosts` | hash | the hosts that are alive |
 //!
-//! All have a lifetime. The braces put a value's names on one cluster slot, and a tag's.
+//! All have a lifetime. The braces put all names of one value on one cluster slot, and likewise those of one
+//! tag.
 
 mod audit;
 mod calls;
@@ -58,15 +59,15 @@ pub(crate) use reply::understands;
 use scripts::Scripts;
 use url::{client, unavailable};
 
-/// How often a waiter looks when the server can't tell it that the lease has ended.
+/// How often a waiter looks again if the server can't push the end of the lease.
 const POLL: Duration = Duration::from_millis(25);
 
-/// The latest time that is written, in ms since the Unix epoch: the largest whole number that a
-/// sorted set's score and a Lua number hold exactly. Some 285 thousand years from now.
+/// The latest time that is written, in ms since the Unix epoch: the largest whole number that a sorted set's
+/// score and a Lua number hold exactly, some 285 thousand years from now.
 const LATEST_MS: u64 = (1 << 53) - 1;
 
-/// A store on one Redis server, version 6.2 or newer, over three connections: one carries small reads,
-/// one large values, the last one the rest.
+/// A store on one Redis server, version 6.2 or newer, over three connections: one for small reads, one for
+/// large values, one for everything else.
 pub struct RedisStore {
     link: Link,
     names: Names,
@@ -75,7 +76,7 @@ pub struct RedisStore {
     listening: Listening,
     reading: values::Reading,
     unreadable: AtomicU64,
-    /// It was said that the server does not track names.
+    /// Whether the log said last that the server does not track names.
     untracked: AtomicBool,
 }
 
@@ -86,7 +87,7 @@ impl RedisStore {
     /// runtime.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] with the reason when `url` can never work.
+    /// [`StoreError::Unavailable`] with the reason if `url` can never work.
     pub fn connect(url: &str, prefix: Prefix, budget: Duration) -> Result<Self, StoreError> {
         let client = client(url)?;
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
@@ -115,7 +116,7 @@ impl RedisStore {
         self.unreadable.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says once for each change whether the server tracks names.
+    /// Logs whether the server tracks names, once for each change.
     fn note_tracking(&self, tracks: bool) {
         if self.untracked.load(Ordering::Relaxed) != tracks {
             return;
@@ -131,7 +132,8 @@ impl RedisStore {
         }
     }
 
-    /// Asks to be told of the end of the lease, and how long it may take. `None`: it has ended.
+    /// Asks the server to push the end of a lease; returns after what time to look anyway. `None` if the
+    /// lease has ended.
     async fn ask_to_be_told(&self, name: &Name) -> Option<Duration> {
         let (lease, waiters) = (self.names.lease(name.as_str()), self.names.waiters(name.as_str()));
         match self.run::<i64>(&self.scripts.wait, &[&lease, &waiters], &[]).await {
@@ -208,7 +210,7 @@ impl Store for RedisStore {
     async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError> {
         let command = redis::cmd("PTTL").arg(self.names.lease(name.as_str())).take();
         let left_ms: i64 = self.send(command).await?.answer;
-        // Negative: there is none.
+        // A negative number says that there is no lease.
         Ok(u64::try_from(left_ms).ok().map(Duration::from_millis))
     }
 
@@ -251,7 +253,7 @@ impl Store for RedisStore {
                 }
             }
         };
-        // Over in time or woken: either way the caller looks again.
+        // Whether the time is over or the waiter was woken, the caller looks again.
         let _ = timeout(at_most, wait).await;
     }
 
@@ -332,7 +334,7 @@ fn lifetime_ms(lifetime: Duration) -> String {
     lifetime.as_millis().clamp(1, u128::from(LATEST_MS / 2)).to_string()
 }
 
-/// What stands under a name that is of another type is no envelope either.
+/// Takes a value of another type than a string for one that can't be read: it is no envelope.
 fn readable<T>(answer: RedisResult<Option<T>>, unreadable: impl Fn()) -> RedisResult<Option<T>> {
     match answer {
         Err(error) if has_code(&error, values::WRONG_TYPE) => {

@@ -1,7 +1,8 @@
-//! How everything is called in the server.
+//! The names of everything in the server.
 //!
-//! A [`Name`] is a key of the server as it is. Everything else has a word of its own behind the prefix;
-//! braces put a value and its lease on one slot of a cluster, and a tag's index and mark.
+//! A [`Name`] is used as a key of the server as it is. Everything else has a word of its own behind
+//! the prefix. Braces put a value and its lease on one slot of a cluster, and likewise a tag's
+//! index and mark.
 
 use crate::store::{Name, Prefix, Tag};
 
@@ -28,7 +29,7 @@ impl Names {
         self.of("body", name)
     }
 
-    /// Somebody waits for the lease of this name to end and wants to be told.
+    /// Exists while a host waits for the lease of this name to end and wants to be told.
     pub(super) fn waiters(&self, name: &str) -> String {
         self.of("waiters", name)
     }
@@ -49,7 +50,7 @@ impl Names {
         format!("{}range:{RANGE}", self.prefix.as_str())
     }
 
-    /// Never there: a command that would write it tells whether the node takes writes.
+    /// A name that never exists: a command that would write it tells whether the node takes writes.
     pub(super) fn role(&self) -> String {
         format!("{}role", self.prefix.as_str())
     }
@@ -62,7 +63,7 @@ impl Names {
         format!("{}{of}", self.prefix.as_str())
     }
 
-    /// Where the scripts publish the names whose lease ended.
+    /// The channel on which the scripts publish a name when its lease has ended.
     pub(super) fn settled_channel(&self) -> String {
         format!("{}settled", self.prefix.as_str())
     }
@@ -99,7 +100,7 @@ mod tests {
             ("shop:1:hosts", "shop:1:settled")
         );
         assert_eq!(names.read(&text), Some(name));
-        // Of another deployment on the same server.
+        // A name of another deployment on the same server.
         assert_eq!(names.read(&text.replace("shop:", "corral:")), None);
     }
 }

@@ -8,14 +8,14 @@ use super::{RedisStore, lifetime_ms};
 use crate::store::range::{VERSION, watched_field};
 use crate::store::{Epoch, HostCard, Listing, Naming, Over, Range, Scope, StoreError};
 
-/// The range and the intents outlive the longest-lived value: what is lost with them concerns nothing
-/// that is still there. Every use prolongs them.
+/// How long the range and the intents are kept; every use prolongs it. They outlive the
+/// longest-lived value, so that no value is left that a lost range or a lost intent concerns.
 pub(super) const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// A host is listed as alive for so long after it was heard of.
+/// How long a host is listed as alive after it listed itself last.
 const LISTED: Duration = Duration::from_secs(30);
 
-/// A host that was not heard of any more is remembered for so long ([`Listing::is_alone`]).
+/// How long a host is remembered after it is no longer listed ([`Listing::is_alone`]).
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// A floor or a version, random and never 0.
@@ -23,7 +23,8 @@ fn random() -> String {
     text(rand::random::<u64>().max(1))
 }
 
-/// A floor or a version as the range has it. Scripts compare texts: one number has one text.
+/// A floor or a version as the range has it. Scripts compare texts, so each number has exactly one
+/// text.
 fn text(number: u64) -> String {
     format!("{number:016x}")
 }
@@ -31,7 +32,7 @@ fn text(number: u64) -> String {
 impl RedisStore {
     pub(super) async fn read_range(&self) -> Result<Over<Range>, StoreError> {
         let command = redis::cmd("HGETALL").arg(self.names.range()).take();
-        // A list of pairs in one version of the serialization protocol, a map in the other.
+        // RESP2 answers a list of pairs, RESP3 a map.
         let fields: Over<Vec<(String, String)>> = self.send(command).await?;
         let now_ms = self.clock.now_ms();
         Ok(fields.map(|fields| {
@@ -89,7 +90,7 @@ impl RedisStore {
     }
 
     pub(super) async fn list_host(&self, card: &HostCard) -> Result<Listing, StoreError> {
-        // Texts and a number: there is nothing in it that JSON can't say.
+        // Can't fail: texts and a number have JSON.
         let text = serde_json::to_string(card).unwrap_or_default();
         let (listed, remembered) = (lifetime_ms(LISTED), lifetime_ms(REMEMBERED));
         let args = [&*card.id, &text, &listed, &remembered].map(str::as_bytes);
@@ -122,7 +123,7 @@ impl RedisStore {
         self.send::<()>(command).await.map(drop)
     }
 
-    /// Asks for the range's version in a beat.
+    /// The command by which a beat asks for the range's version.
     pub(super) fn version_command(&self) -> redis::Cmd {
         redis::cmd("HGET").arg(self.names.range()).arg(VERSION).take()
     }

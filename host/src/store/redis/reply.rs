@@ -1,19 +1,19 @@
-//! What a server answers, in the serialization protocol's version 2.
+//! A server's answers, in the Redis serialization protocol (RESP), version 2.
 
 use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// The longest string that a server holds: `proto-max-bulk-len`, unless somebody raised it.
+/// The longest string that a server holds: the default of `proto-max-bulk-len`.
 const LONGEST_VALUE: usize = 512 << 20;
 
-/// Errors and lengths are lines; a longer one is something else than this protocol.
+/// The longest line. Errors and lengths are lines; a longer one does not belong to this protocol.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// Room that is made at once for a value of which little has come.
+/// Room that is made at once for a value of which little has arrived.
 const ROOM: usize = 1 << 20;
 
-/// Answers within answers: our scripts have two levels.
+/// The deepest nesting of answers; the scripts have two levels.
 const DEEPEST: usize = 8;
 
 const END: &[u8] = b"\r\n";
@@ -23,7 +23,7 @@ const END: &[u8] = b"\r\n";
 pub(super) enum Reply {
     /// A string.
     Value(Bytes),
-    /// There is none.
+    /// There is no such value.
     Nothing,
     /// A word: `OK`, `PONG`.
     Word(String),
@@ -35,11 +35,11 @@ pub(super) enum Reply {
     Error(String),
 }
 
-/// Takes the first answer out of what has arrived. `None`: it is not whole yet, and there is room for
-/// the rest of it.
+/// Takes the first answer out of what has arrived. `None` if it is not complete yet; then there is
+/// room for the rest of it.
 ///
 /// # Errors
-/// When it is none of these answers: what follows can't be understood either.
+/// If what has arrived is no answer of this protocol: what follows can't be understood either.
 pub(super) fn take_reply(arrived: &mut BytesMut) -> io::Result<Option<Reply>> {
     match parse(arrived, 0)? {
         Parsed::Whole(reply, length) => {
@@ -47,14 +47,14 @@ pub(super) fn take_reply(arrived: &mut BytesMut) -> io::Result<Option<Reply>> {
             Ok(Some(reply))
         }
         Parsed::Cut(missing) => {
-            // What is announced may never come: room is made for as much again as has come.
+            // What is announced may never come, so room is made for no more than has come.
             arrived.reserve(missing.min(arrived.len().max(ROOM)));
             Ok(None)
         }
     }
 }
 
-/// Whether everything that has arrived is whole answers.
+/// Whether what has arrived consists of whole answers.
 #[cfg(feature = "http")]
 pub(crate) fn understands(mut arrived: BytesMut) -> bool {
     loop {
@@ -69,7 +69,7 @@ pub(crate) fn understands(mut arrived: BytesMut) -> bool {
 enum Parsed {
     /// The answer, and how many bytes it has.
     Whole(Reply, usize),
-    /// At least so many bytes are missing.
+    /// The answer is not complete; at least so many bytes are missing.
     Cut(usize),
 }
 
@@ -88,7 +88,7 @@ fn parse(bytes: &[u8], depth: usize) -> io::Result<Parsed> {
             if bytes.len() < whole {
                 return Ok(Parsed::Cut(whole - bytes.len()));
             }
-            // A copy: the answer would hold on to all that arrived with it.
+            // A copy, since a slice would keep everything that arrived with it in memory.
             let value = Bytes::copy_from_slice(&bytes[body..body + length]);
             return Ok(Parsed::Whole(Reply::Value(value), whole));
         }
@@ -122,7 +122,7 @@ fn list(bytes: &[u8], body: usize, count: usize, depth: usize) -> io::Result<Par
     Ok(Parsed::Whole(Reply::List(replies), at))
 }
 
-/// Digits and nothing else, for no more than the longest value.
+/// A length: digits only, and no more than the longest value has.
 fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > LONGEST_VALUE.ilog10() as usize + 1 {
         return None;

@@ -6,7 +6,7 @@ pub(super) struct Script {
     pub(super) digest: String,
 }
 
-/// What stands in the prelude for the channel of the deployment.
+/// The placeholder in the prelude for the channel of the deployment.
 const CHANNEL: &str = "@settled";
 
 impl Script {
@@ -25,7 +25,7 @@ macro_rules! scripts {
         }
 
         impl Scripts {
-            /// The scripts of a deployment whose leases' ends are published on `channel`.
+            /// The scripts of a deployment, which publish the ends of its leases on `channel`.
             pub(super) fn new(channel: &str) -> Self {
                 Self {
                     $($name: Script::new(

@@ -17,19 +17,20 @@ use tokio_rustls::TlsConnector;
 
 use super::reply::{Reply, take_reply};
 
-/// A connection on which nothing happens asks its other end so often whether it is still there, and
-/// no firewall forgets it.
+/// How often an idle connection asks its other end whether it is still there; so no firewall
+/// forgets the connection.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 
-/// It breaks when it was not answered so often: then it is replaced before somebody needs it.
+/// After so many unanswered questions the connection breaks, and is replaced before a caller needs
+/// it.
 const UNANSWERED: u32 = 3;
 
-/// Bytes in both directions, however they travel.
+/// A stream of bytes in both directions, whatever carries it.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// Connects, and makes oneself known as the address says.
+/// Connects, and authenticates as the address says.
 pub(super) async fn open(to: &ConnectionInfo) -> io::Result<Box<dyn Stream>> {
     let mut stream = connect(to.addr()).await?;
     greet(&mut *stream, to.redis_settings()).await?;
@@ -62,7 +63,7 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 fn tls() -> io::Result<TlsConnector> {
-    // Those that the system trusts, or the file that `SSL_CERT_FILE` names.
+    // The certificates that the system trusts, or those of the file that `SSL_CERT_FILE` names.
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty()
         && let Some(error) = found.errors.into_iter().next()
@@ -80,7 +81,7 @@ fn tls() -> io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// User, database, and whether the server answers at all.
+/// Authenticates, selects the database, and finds out whether the server answers.
 async fn greet(stream: &mut dyn Stream, who: &RedisConnectionInfo) -> io::Result<()> {
     let mut greeting = redis::pipe();
     match (who.username(), who.password()) {

@@ -1,4 +1,4 @@
-//! Removal: names in chunks, and a tag's names by its index.
+//! Removal: of names in chunks, and of a tag's names by the tag's index.
 
 use std::ops::RangeInclusive;
 
@@ -8,28 +8,28 @@ use super::calls::{CHUNK, Call};
 use super::{RedisStore, lifetime_ms};
 use crate::store::{Doomed, LinkId, Marking, Over, Removed, StoreError, Tag};
 
-/// Tags that are walked together, so that what is read of their indexes stays small.
+/// Tags that are walked together, so few that what is read of their indexes stays small.
 const TOGETHER: usize = 4_096;
 
-/// Members of one tag that are read at a time: about so many of all walks together, within these.
+/// Members that all walks together read at a time, roughly, and the limits for one tag.
 const PAGE: usize = 16 << 10;
 const PAGES: RangeInclusive<usize> = CHUNK..=2_048;
 
 /// A member of an index, and the score it had when it was read.
 type Member = (String, f64);
 
-/// A tag on its way out.
+/// The walk over a tag's index.
 struct Walk<'t> {
     tag: &'t Tag,
     /// The random number of the mark that this walk set.
     mark: String,
-    /// Where the scan of the index goes on; `None`: it is at its end.
+    /// Where the scan of the index goes on; `None` if it is at its end.
     cursor: Option<u64>,
 }
 
 impl RedisStore {
     /// Removes everything that is doomed. All exchanges have to go over one link: what was removed from
-    /// another server says nothing of this one.
+    /// another server does not count for this one.
     pub(super) async fn remove_doomed(
         &self,
         doomed: &[Doomed],
@@ -54,8 +54,9 @@ impl RedisStore {
         Ok(Over { link, answer: Removed { names: removed } })
     }
 
-    /// A value and its lease go in one command, hence at once. Plain commands need no script
-    /// that might have to be loaded in the middle of a pipeline.
+    /// Removes names; returns how many of them had a value or a lease. One command removes a value and its
+    /// lease, so that both are gone at once. Plain commands are used since a script might have to be loaded
+    /// in the middle of a pipeline.
     async fn remove(&self, names: &[&str], link: &mut Option<LinkId>) -> Result<u64, StoreError> {
         let removal = |names: &[&str]| {
             let mut commands = Pipeline::with_capacity(names.len() * 2);
@@ -68,7 +69,7 @@ impl RedisStore {
         };
         let removals: Vec<Pipeline> = names.chunks(CHUNK).map(removal).collect();
         let counts = self.pipelines(&removals).await;
-        // Also after a failure: some of them may be gone.
+        // Also after a failure: some of the names may be gone.
         names.iter().for_each(|name| self.listening.listeners.changed(name));
         let counts: Vec<Vec<u64>> = same(link, counts?)?;
         let (mut removed, mut wake) = (0, Pipeline::new());
@@ -79,19 +80,20 @@ impl RedisStore {
             }
         }
         if !wake.is_empty() {
-            // They are gone. That a waiter was not told only makes it wait for the lease's end.
+            // A failure is ignored: the names are gone, and a waiter that is not told looks when the lease
+            // would have ended.
             let _ = self.pipeline::<Vec<u64>>(&wake).await;
         }
         Ok(removed)
     }
 
-    /// Marks the tags, then removes their names chunk by chunk, each from the index after its value.
+    /// Marks the tags, then removes their names chunk by chunk. A name leaves the index after its value.
     ///
-    /// A name may be indexed again while this goes on. Whoever does that (a refresh, a write-through)
-    /// loads after the mark, but the value that is there until then was loaded before it: so the walk
-    /// must not miss the name, which has a higher score now. A scan finds every member that was there
-    /// from its beginning to its end, wherever its score moves. And the name stays in the index for
-    /// the next invalidation, because its score is not the one that was read.
+    /// A name may be indexed again during the walk, by a refresh or a write-through. Its load comes after the
+    /// mark, but the value that is there until then was loaded before the mark: so the walk must not miss the
+    /// name, which has a higher score now. `ZSCAN` finds every member that was there from its beginning to
+    /// its end, whatever its score. And the name stays in the index for the next invalidation, because its
+    /// score is not the one that was read (race Q).
     async fn remove_tagged(
         &self,
         tags: &[&Tag],
@@ -103,8 +105,8 @@ impl RedisStore {
         let mut walks: Vec<Walk<'_>> = tags.iter().map(|tag| walk(*tag)).collect();
         let refused = match self.mark(&walks, marking, link).await {
             Ok(()) => None,
-            // A server that is out of memory takes no mark, but removing is what helps both: the
-            // caller gets the error once everything is gone, and will repeat it for the mark.
+            // A server that is out of memory takes no mark, but removing values frees memory. So everything
+            // is removed before the caller gets the error and repeats the call for the mark.
             Err(refused @ StoreError::Refused(_)) => Some(refused),
             Err(error) => return Err(error),
         };
@@ -114,7 +116,7 @@ impl RedisStore {
             let names: Vec<&str> =
                 members.iter().flatten().map(|(name, _)| name.as_str()).collect();
             removed += self.remove(&names, link).await?;
-            // Only after their values are gone: should this end here, the next walk finds them again.
+            // Only after the values are gone: if this walk ends before, the next one finds the names again.
             self.forget(&walks, &members, link).await?;
             walks.retain(|walk| walk.cursor.is_some());
         }
@@ -137,7 +139,7 @@ impl RedisStore {
         Ok(())
     }
 
-    /// The next members of each tag, or all of a small index.
+    /// The next members of each tag; all members of a small index.
     async fn members(
         &self,
         walks: &mut [Walk<'_>],
@@ -185,7 +187,7 @@ impl RedisStore {
     }
 }
 
-/// The answer, if it came over the link of those before it.
+/// The answer, if it came over the same link as the answers before it.
 fn same<T>(link: &mut Option<LinkId>, over: Over<T>) -> Result<T, StoreError> {
     if *link.get_or_insert(over.link) == over.link {
         return Ok(over.answer);

@@ -1,4 +1,4 @@
-//! From an address to a client of the server there.
+//! Makes a client from a URL.
 
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisResult};
 
@@ -6,7 +6,7 @@ use crate::store::StoreError;
 
 pub(super) fn client(url: &str) -> Result<Client, StoreError> {
     let fail = |why: String| Err(StoreError::Unavailable(why));
-    // The rest of a URL may hold a password: only its scheme is repeated.
+    // Only the scheme is repeated: the rest of a URL may hold a password.
     match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("redis" | "rediss") => {}
         Some(scheme @ ("redis+sentinel" | "redis+cluster")) => {

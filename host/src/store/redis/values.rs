@@ -1,9 +1,9 @@
 //! Values: read, claimed and filled.
 //!
-//! A read is a `GETEX` that extends nothing: a command that writes, so a node that was demoted while the
-//! connection stayed open refuses it in place of answering what it remembers (race O). The body of a large
-//! value lies apart and travels over a connection of its own, where it holds up nobody, and once for all who
-//! ask at the same moment.
+//! A read is a `GETEX` that extends nothing. Since `GETEX` is a command that writes, a node that was demoted
+//! while the connection stayed open refuses it instead of answering what it remembers (race O). The body of a
+//! large value lies apart and travels over a connection of its own, where it holds up no small read, and once
+//! for all readers that ask at the same moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,24 +23,25 @@ use crate::store::{
     StoreError, Tag, Token, Tracked,
 };
 
-/// The code of an error: what stands under the name is no string.
+/// The code of the error for a name under which there is no string.
 pub(super) const WRONG_TYPE: &str = "WRONGTYPE";
 
-/// Envelopes up to this many bytes are stored and read in one piece. At 10 MB/s so many bytes hold up the
-/// others for less than two milliseconds.
+/// The largest envelope that is stored and read in one piece. At 10 MB/s it holds up other reads for less
+/// than two milliseconds.
 const SMALL_BYTES: usize = 16 << 10;
 
 type Answered = Result<Option<Bytes>, StoreError>;
 
-/// What the bytes under a name say.
+/// What the bytes under a name contain.
 enum AtHand {
-    /// All of it, or nothing.
+    /// The whole envelope; `None` if there is none that can be read.
     Whole(Option<Envelope>),
-    /// Its body lies apart.
+    /// The header of an envelope; its body lies apart.
     Apart(Header),
 }
 
-/// Bodies that are on their way, by name.
+/// Questions for bodies that are not sent yet, by name. Readers that come before a question is sent share its
+/// answer.
 #[derive(Default)]
 pub(super) struct Reading(Mutex<HashMap<Name, watch::Receiver<Option<Answered>>>>);
 
@@ -50,7 +51,8 @@ impl Reading {
     }
 }
 
-/// Ends a reading when its reader goes away: the others ask again.
+/// Ends the sharing of a question, on drop: when it is about to be sent, or when its reader goes away. In the
+/// second case the readers that share it ask themselves.
 struct Reader<'a> {
     reading: &'a Reading,
     name: &'a Name,
@@ -71,13 +73,13 @@ impl RedisStore {
         let Over { link, answer } = self.link.ask(|commands| write_read(commands, read)).await?;
         let answer = match self.at_hand(self.string(answer)?) {
             AtHand::Whole(envelope) => envelope,
-            // Boxed, so that a small value does not move about what only the large ones need.
+            // Boxed, so that the read of a small value does not carry the state of a large one's.
             AtHand::Apart(header) => Box::pin(self.with_body(name, header)).await?,
         };
         Ok(Over { link, answer })
     }
 
-    /// What these bytes say.
+    /// Reads the bytes under a name.
     fn at_hand(&self, bytes: Option<Bytes>) -> AtHand {
         match bytes.map(Stored::read) {
             None => AtHand::Whole(None),
@@ -90,12 +92,13 @@ impl RedisStore {
         }
     }
 
-    /// The body need not come over the link of its header: it is tied to it.
+    /// The envelope of a header, with its body. The body may come over another link than its header: its etag
+    /// ties the two together.
     async fn with_body(&self, name: &Name, header: Header) -> Result<Option<Envelope>, StoreError> {
         Ok(self.read_body(name).await?.and_then(|body| header.with(body)))
     }
 
-    /// The envelope of these bytes, with its body if that lies apart.
+    /// The envelope of these bytes, with the body that may lie apart.
     async fn whole(
         &self,
         name: &Name,
@@ -107,8 +110,8 @@ impl RedisStore {
         }
     }
 
-    /// A body over the connection of large ones. Whoever asks before it is sent shares the answer; later
-    /// it may be older than what is asked for.
+    /// Reads a body over the connection for large values. Readers that come before the question is sent share
+    /// its answer; to a later reader, the answer might be too old.
     async fn read_body(&self, name: &Name) -> Answered {
         let joined = self.reading.lock().get(name).cloned();
         if let Some(mut joined) = joined
@@ -130,7 +133,7 @@ impl RedisStore {
         answered
     }
 
-    /// A string of the server's; `None` where there is none, or where something else stands.
+    /// The string that the server answered; `None` if there is none, or a value of another type.
     fn string(&self, reply: Reply) -> Result<Option<Bytes>, StoreError> {
         match reply {
             Reply::Value(value) => Ok(Some(value)),
@@ -149,14 +152,14 @@ impl RedisStore {
     pub(super) async fn read_tracked(&self, name: &Name) -> Result<Over<Tracked>, StoreError> {
         let mut commands = redis::pipe();
         commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
-        // Only commands that read are tracked; the one behind it is refused by a replica.
+        // Only commands that read are tracked. A replica refuses the command behind it, which writes.
         commands.cmd("GET").arg(name.as_str()).cmd("PERSIST").arg(self.names.role());
         let getex = redis::cmd("GETEX").arg(name.as_str()).take();
         let Over { link, answer: (heard, value) } = self
             .link
             .exchange_tracked(|mut connection, tracks| async move {
                 let answer = if tracks {
-                    // One message: the first command is about the next one of the connection.
+                    // All in one message: CLIENT CACHING concerns the next command of the connection.
                     type Answers = (Option<Vec<u8>>, i64);
                     let answers = commands.query_async::<Answers>(&mut connection).await;
                     answers.map(|(value, _)| value)
@@ -175,7 +178,7 @@ impl RedisStore {
         if let Some(claimed) = self.try_claim(claim).await? {
             return Ok(claimed);
         }
-        // What it found can't be read: nothing is newer than the end of time.
+        // The value that was found can't be read. With the largest `seen_ms` no value is newer.
         let blind = self.try_claim(Claim { seen_ms: u64::MAX, ..claim }).await?;
         blind.ok_or_else(|| StoreError::Refused("an answer that was not asked for".to_owned()))
     }
@@ -243,7 +246,7 @@ impl RedisStore {
         Ok(Over { link, answer: Filled::Stored })
     }
 
-    /// The script of a fill over the connection of large values.
+    /// Runs the fill script over the connection for large values.
     async fn write_large(&self, names: &[&str], args: &[&[u8]]) -> Result<Over<bool>, StoreError> {
         let script = &self.scripts.fill;
         let count = names.len().to_string();
@@ -290,8 +293,8 @@ impl RedisStore {
     }
 }
 
-/// `random at-ms epoch`. What can't be read is the newest mark that there can be: what was loaded before
-/// is loaded again.
+/// Reads `random at-ms epoch`. A mark that can't be read counts as newer than every load, so that the row is
+/// loaded again.
 fn read_mark(text: &str) -> Mark {
     let mut parts = text.split(' ').skip(1);
     let at_ms = parts.next().and_then(|at| at.parse().ok());

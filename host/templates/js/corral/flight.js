@@ -4,11 +4,11 @@
 // One read's way through the stampede, as a state machine: where the flight is and what happened
 // give the next phase and the action to take.
 //
-// A fill needs a load under a lease, a load needs a granted lease, and whoever does not get one
-// waits for its holder. What can't have happened asks the origin and stores nothing.
+// A fill needs a load under a lease, a load needs a granted lease, and a flight that gets no lease
+// waits for its holder. An event that can't have happened asks the origin and stores nothing.
 import { lifetime } from "./lifetime.js";
 
-/** By their numbers, which stand in the low bits of `memo.phase`. */
+/** In the order of their numbers, which stand in the low bits of `memo.phase`. */
 const PHASES = [
   "looking",
   "claiming",
@@ -23,10 +23,10 @@ const PHASES = [
   "done",
 ];
 
-/** Above the phase: how many claims brought a value of no use. */
+/** The bits above these count the claims that brought a value that may not be answered. */
 const USELESS_CLAIM = 16;
 
-/** How often that may be before the flight goes around the store. */
+/** The count at which the flight loads without the store. */
 const USELESS_CLAIMS_MAX = 3;
 
 /** The memo of a read's first step. */
@@ -40,7 +40,7 @@ export function step(terms, settings, memo, moment, event) {
   return flight.on(event) ?? astray(memo, event);
 }
 
-/** What is right whatever was meant: what is loaded is answered, and nothing is stored. */
+/** Right in every case: a loaded value is answered, and nothing is stored. */
 const ASTRAY = {
   loaded: ["done", "answer"],
   filled: ["done", "answer"],
@@ -48,7 +48,7 @@ const ASTRAY = {
   "load-failed": ["done", "fail"],
 };
 
-/** The turn for what no host should ask. */
+/** The turn for an event that no correct host sends. */
 export function astray(memo, event) {
   const [phase, tag] = ASTRAY[event.tag] ?? ["loading-uncached", "load-uncached"];
   return { memo: { ...memo, phase: PHASES.indexOf(phase) }, action: { tag } };
@@ -93,7 +93,7 @@ class Flight {
       case "refresh-filling store-unavailable":
         return this.to("done", "answer");
 
-      // A refresh in the background waits for nobody: who holds the lease does what it is for.
+      // A refresh in the background does not wait: the holder of the lease loads the value already.
       case "refreshing found":
       case "refreshing absent":
         return this.to("refresh-claiming", "claim", this.settings.leaseMs);
@@ -113,13 +113,13 @@ class Flight {
     }
   }
 
-  /** The end of the flight, if what was seen may be answered. */
+  /** The end of the flight, if the value that was seen may be answered. */
   answer(seen) {
     const fresh = seen.freshMs > 0;
     const due = seen.refreshMs === 0 && this.settings.earlyRefresh > 0;
     if (fresh && !due) return this.to("done", "answer");
     if (!fresh && !isStaleWithin(seen, this.terms.staleWhileRevalidateMs)) return undefined;
-    // A flight of its own: it has seen nothing useless and waited for nobody.
+    // The refresh is a new flight: it has had no useless claim and has not waited.
     return this.with({ phase: 0, sinceMs: 0 }).to("refreshing", "answer-and-refresh");
   }
 
@@ -135,7 +135,7 @@ class Flight {
     return this.with({ phase }).claim();
   }
 
-  /** As long as the lease may last: while its holder renews it, a load is alive. */
+  /** As long as the lease may last: while it is renewed, its holder's load is alive. */
   wait(heldMs) {
     const { elapsedMs, leftMs } = this.moment;
     // A wait that began at 0 is written as 1, since 0 says that there was none.
@@ -151,7 +151,7 @@ class Flight {
     return this.to(phase, "fill", lifetime(this.terms, this.settings, load, this.moment.entropy));
   }
 
-  /** The load failed: what is at hand has to be fresh, or stale as far as the terms allow. */
+  /** A load failed: a value at hand is answered if it is fresh, or stale within the terms. */
   willDo(atHand) {
     return atHand && (atHand.freshMs > 0 || isStaleWithin(atHand, this.terms.staleIfErrorMs));
   }
@@ -167,7 +167,7 @@ class Flight {
   }
 }
 
-/** That a row did not exist a while ago is no answer. */
+/** That a row did not exist a while ago answers no read. */
 function isStaleWithin(seen, windowMs) {
   return seen.freshMs === 0 && seen.pastMs < windowMs && !seen.negative;
 }

@@ -1,14 +1,15 @@
 // Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 // ../policy.js.
 //
-// From a write to what it makes untrue: what the configuration says that it touches. What depends
-// on a row is touched as the row was and as it is: who moves between two teams changes both.
+// From a write to what it makes untrue: what the configuration says that it touches. A touch that
+// depends on a row is made for the row as it was and for the row as it is: a row that moves from
+// one team to another changes both.
 import { render, valueOf } from "./naming.js";
 
-/** For what depends on no row. */
+/** For touches that depend on no row. */
 const NO_ROW = { columns: [], before: [] };
 
-/** The targets of a write, for `find` to find its entity. What has unknown values names nothing. */
+/** The targets of a write; `find` finds an entity. A touch with an unknown value has no target. */
 export function targets(find, written) {
   const write = find(written.entity)?.writes.find(({ name }) => name === written.write);
   if (!write) return [];
@@ -49,7 +50,7 @@ function readTarget(entity, sources, way, lookup) {
   return { scope: { tag: "read", val: request }, way };
 }
 
-/** Null where the value is null, undefined where it is not known. */
+/** Null if the value is null, undefined if it is not known. */
 function known(columns, name) {
   const value = columns.find((column) => column.name === name)?.value ?? { tag: "unknown" };
   return { unknown: undefined, null: null, text: value.val }[value.tag];

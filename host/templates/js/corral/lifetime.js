@@ -1,18 +1,18 @@
 // Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 // ../policy.js.
 //
-// How long a value lives, once it is decided how long it is fresh.
+// How long a value lives, once its `ttl` is decided.
 
-/** What a refresh takes beside its load: to be asked for, its claim, its fill. */
+/** The time that a refresh takes beside its load: until it begins, its claim, its fill. */
 const HEAD_START_MS = 20;
 
 /** How much slower than the last load the next one may be. */
 const HEAD_START_LOADS = 2;
 
 /**
- * The lifetime of a value that was just loaded. What is filled together must not expire together,
- * so the base is spread by ± `jitter`; and a value that is in use is renewed before it expires, the
- * earlier the dearer it was (XFetch: Vattani et al., VLDB 2015).
+ * The lifetime of a value that was just loaded. Values that are filled together must not expire
+ * together, so the base is spread by ± `jitter`. A value that is in use is renewed before it
+ * expires, the earlier the more its load cost (XFetch: Vattani et al., VLDB 2015).
  */
 export function lifetime(terms, settings, load, entropy) {
   const [first, second] = dice(entropy);
@@ -32,7 +32,7 @@ export function lifetime(terms, settings, load, entropy) {
   return {
     freshMs,
     staleMs: Math.max(terms.staleWhileRevalidateMs, terms.staleIfErrorMs),
-    // Never in the first half of a life: at most twice the loads.
+    // Never in the first half of a life, so that a key has at most twice the loads.
     refreshMs: Math.max(early, Math.ceil(freshMs / 2)),
   };
 }

@@ -1,8 +1,8 @@
 // Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 // ../policy.js.
 //
-// How reads are named. Two different reads never share a key; names are those of the built-in
-// policy, so exchanging one for the other leaves no key behind.
+// How reads are named. Two different reads never share a key. Names are those of the built-in
+// policy, so after an exchange of one policy for the other every stored value is found.
 import { byteOrder, digest, distinct, rendered, segment } from "./spelling.js";
 
 const KEY_BYTES_MAX = 256;
@@ -18,7 +18,7 @@ export function nameEntity(namespace, entity, given) {
   };
 }
 
-/** The key of an ad-hoc query: its lifetime and its tags are part of what the caller asked for. */
+/** The key of an ad-hoc query, of which its lifetime and its tags are a part. */
 export function nameQuery(namespace, { sql, ttlMs, tags }, given) {
   const sorted = [...given].sort((a, b) => byteOrder(a.name, b.name));
   const twice = sorted.find((argument, at) => argument.name === sorted[at + 1]?.name);
@@ -52,7 +52,7 @@ export function rowTags(entity, given, rows) {
   return distinct(tags);
 }
 
-/** The tag, where `lookup` knows the value of every source (null is one); else undefined. */
+/** The tag; undefined if `lookup` does not know the value of a source. Null is a value. */
 export function render(template, lookup) {
   let text = "";
   for (const { tag, val } of template) {
@@ -63,7 +63,7 @@ export function render(template, lookup) {
   return rendered(text);
 }
 
-/** The value of the argument with this name: undefined if there is none. */
+/** The value of the argument with this name; undefined if there is no such argument. */
 export function valueOf(given, name) {
   const found = given.find((argument) => argument.name === name);
   return found && (found.value ?? null);
@@ -91,7 +91,7 @@ function bind({ parameters }, given) {
   });
 }
 
-/** Values spelled out, as long as a person would read them; else their digest. */
+/** Values spelled out as long as the key stays readable; otherwise their digest. */
 function entityKey(namespace, entity, values) {
   const name = `${namespace}:${entity}`;
   const isShort = (value) => (value?.length ?? 0) < KEY_BYTES_MAX;

@@ -1,8 +1,8 @@
 // Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 // ../policy.js.
 //
-// What a host asks, the interface `decisions` of wit/policy.wit, and what an author may decide
-// otherwise. All of it is pure: the same arguments give the same answer, in every instance.
+// The interface `decisions` of wit/policy.wit, which a host calls, and the decisions that an author
+// may override. All of them are pure: the same arguments give the same answer, in every instance.
 import { astray, begin, step } from "./flight.js";
 import { targets } from "./invalidation.js";
 import { columnsOf, nameEntity, nameQuery, rowTags, valueOf } from "./naming.js";
@@ -17,9 +17,9 @@ export { segment, tag, under } from "./spelling.js";
  * The decisions that an author may override, with the built-in answers.
  *
  * `read` has an `entity` (undefined for an ad-hoc query), the `request`, and `argument(name)`: a
- * text, null, or undefined if there is none of that name. `kept` has what a value is kept under: an
- * `entity` likewise, `terms`, and the flight's `note`. Everything else is the contract's, with its
- * names in camelCase: `terms.ttlMs`.
+ * text, null, or undefined if there is no argument of that name. `kept` is what decides how long a
+ * value is kept: an `entity` likewise, `terms`, and the flight's `note`. Everything else is the
+ * contract's, with its names in camelCase: `terms.ttlMs`.
  */
 const BUILT_IN = {
   /** What the policy is called in logs, headers and metrics. */
@@ -31,28 +31,28 @@ const BUILT_IN = {
   /** Reads `settings`, an object with all of `[policy.settings]`; returns every `objection`. */
   configure: (entities, settings) => [],
 
-  /** The key of a read, whose built-in one is `key`. */
+  /** The key of a read; `key` is the built-in one. */
   key: (read, key) => key,
   /** The tags of a read, which are at first its entity's. Those of loaded rows come later. */
   tags: (read, tags) => tags,
 
-  /** A number of 32 bits: all that a flight's later decisions learn of its read's arguments. */
+  /** A number of 32 bits, all that a flight's later decisions learn of its read's arguments. */
   note: (read) => 0,
   /** What a flight's note becomes when something happens to the flight. */
   noted: (note, event) => note,
   /** Under which terms a value is kept and answered. */
   terms: (kept) => kept.terms,
-  /** How long a value that was just loaded is fresh, before jitter. Not asked of a missing row. */
+  /** How long a loaded value is fresh, before jitter. Not called if the row does not exist. */
   ttlMs: (kept, load) => kept.terms.ttlMs,
 
-  /** What a change makes untrue, which is at first what the configuration says. */
+  /** The targets of a change, which are at first those that the configuration says. */
   targets: (change, targets) => targets,
 };
 
 /** In a memo's `terms`: below it the index of an entity, from it on the lifetime of a query. */
 const QUERIES = 65536;
 
-/** What the component exports: the built-in policy, but for what is overridden. */
+/** What the component exports: the built-in policy with the author's overrides. */
 export function policy(overrides) {
   const unknown = Object.keys(overrides).filter((name) => !(name in BUILT_IN));
   if (unknown.length > 0) {
@@ -64,7 +64,7 @@ export function policy(overrides) {
 }
 
 function decisionsUnder(rules) {
-  // What `configure` was told; the same in every instance.
+  // Set by `configure`; the same in every instance.
   let { settings } = readSettings({}, []);
   let entities = [];
   let indexes = new Map();
@@ -130,7 +130,7 @@ function durationOf({ ttlMs }) {
   return Math.min(Math.max(ttlMs, 1), DURATION_MAX_MS);
 }
 
-/** What a memo's value is kept under; undefined: this policy did not write the memo. */
+/** What decides how long a memo's value is kept; undefined if this policy did not write it. */
 function keptUnder(entities, { terms, note }) {
   if (terms < QUERIES) {
     const entity = entities[terms];

@@ -3,7 +3,7 @@
 //
 // The settings that every policy has, and the form of objections to settings.
 
-/** 30 days: the longest duration that anybody may ask for. */
+/** 30 days: the longest duration that settings or a query may ask for. */
 export const DURATION_MAX_MS = 2592000000;
 
 const aNumber = (low, high) => ({
@@ -21,15 +21,15 @@ const aName = {
 
 /** The name that the operator writes, the default, and what is legal. */
 const SETTINGS = {
-  // Keys begin with it; changing it leaves everything behind that was ever stored.
+  // Every key begins with it; under another namespace nothing that was stored before is found.
   namespace: ["namespace", "v1", aName],
-  // How far a lifetime may be from its base, as a fraction of it.
+  // How far a lifetime may be from its base, as a fraction of the base.
   jitter: ["jitter", 0.2, aNumber(0, 0.9)],
   // XFetch's β: 1 is the paper's optimum, more is earlier, 0 is no early refresh at all.
   earlyRefresh: ["early_refresh", 1, aNumber(0, 10)],
-  // How long a claim asks for. The holder renews it; so this is how long a dead one is missed.
+  // How long a lease a claim asks for: how long a dead holder keeps other flights waiting.
   leaseMs: ["lease_ms", 1000, aWholeNumber(100, 60000)],
-  // How long a flight waits for others before it loads on its own; 0: until its deadline.
+  // How long a flight waits for others before it loads on its own; 0 means until its deadline.
   patienceMs: ["patience_ms", 0, aWholeNumber(0, DURATION_MAX_MS)],
 };
 
@@ -49,7 +49,7 @@ export function parseSettings(text) {
   throw [objection("", "is not a JSON object")];
 }
 
-/** The settings that every policy has, and every objection; `others` are those that it adds. */
+/** The settings that every policy has, and every objection; `others` names this policy's own. */
 export function readSettings(given, others) {
   const settings = {};
   const objections = [];

@@ -1,8 +1,8 @@
 // Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 // ../policy.js.
 //
-// SHA-256 (FIPS 180-4): the engine inside a component brings none, and names that strangers can
-// influence need a digest without collisions. Written for an interpreter: plain loops over numbers.
+// SHA-256 (FIPS 180-4): the engine inside a component has none, and names that depend on untrusted
+// arguments need a digest without collisions. Written for an interpreter: plain loops over numbers.
 
 /** The first 32 bits of the fractional parts of the n-th roots of the first primes. */
 function fractions(root, count) {

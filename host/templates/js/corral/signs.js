@@ -1,7 +1,7 @@
 // Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 // ../policy.js.
 //
-// componentize-qjs 0.4.5 hands over numbers from 2³¹ on as negative ones, and takes them so.
+// componentize-qjs 0.4.5 hands over numbers from 2³¹ on as negative ones, and expects them so.
 
 /** The same functions, which see and return numbers as the contract means them. */
 export function withSigns(functions) {
@@ -20,7 +20,7 @@ function each(value, convert) {
   for (const name in value) {
     const item = value[name];
     if (typeof item !== "number") each(item, convert);
-    // Entropy has 64 bits, and is read as it comes.
+    // Entropy has 64 bits, and stays as it is.
     else if (name !== "entropy") value[name] = convert(item);
   }
   return value;

@@ -20,7 +20,7 @@ export function tag(name, value) {
   return rendered(`${name}:${segment(value)}`);
 }
 
-/** A tag from its text, shortened if need be: its beginning and a digest, longer than any other. */
+/** A tag of this text. A long one is its beginning and a digest, longer than any plain tag. */
 export function rendered(text) {
   if (text.length <= TAG_BYTES_MAX) return text;
   return `${text.slice(0, TAG_BYTES_MAX - DIGEST_BYTES)}~${digest(["corral:tag:1", text])}`;
@@ -45,7 +45,7 @@ export function distinct(names) {
   return names.length < 2 ? names : [...new Set(names)].sort(byteOrder);
 }
 
-/** The order of UTF-8, which is that of code points and not of UTF-16. */
+/** The order of UTF-8, which is the order of code points, unlike that of UTF-16. */
 export function byteOrder(a, b) {
   const [left, right] = [utf8(a), utf8(b)];
   return left < right ? -1 : Number(left > right);

@@ -1,6 +1,6 @@
 # Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 # app.py.
-"""What a policy in Python is made of: the built-in one's decisions, for app.py to override."""
+"""The decisions of the built-in policy, for app.py to override."""
 
 from corral.canonical import segment, tag, under
 from corral.decisions import export

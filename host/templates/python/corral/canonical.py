@@ -4,17 +4,17 @@
 
 from hashlib import sha256
 
-# Identifiers, numbers, dates and mail addresses read as themselves.
+# Bytes that stand for themselves: identifiers, numbers, dates and mail addresses stay readable.
 SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@+-")
 
-# Longest tag that stays as it is, and what stays of a longer one: with its digest it is one byte
-# longer than any that stays as it is, so the two can't meet.
+# Longest tag that stays as it is, and how much stays of a longer tag: with its digest it is one
+# byte longer than any plain tag, so the two are never equal.
 TAG_BYTES_MAX = 192
 TAG_BYTES_KEPT = 128
 
 
 def segment(value):
-    """A value inside a name: safe bytes and `%XX` alone, or `~` for null, so no two share one."""
+    """A value inside a name: safe bytes and `%XX`, or `~` for null. No two values share one."""
     if value is None:
         return "~"
     return "".join(chr(byte) if byte in SAFE else f"%{byte:02X}" for byte in value.encode())
@@ -31,7 +31,7 @@ def under(prefix, key):
 
 
 def shortened(tag):
-    """A tag's text as it is or, where it is long, its beginning and a digest."""
+    """A tag's text as it is or, if it is long, its beginning and a digest."""
     content = tag.encode()
     if len(content) <= TAG_BYTES_MAX:
         return tag

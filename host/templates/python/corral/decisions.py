@@ -1,6 +1,6 @@
 # Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 # app.py.
-"""What a Corral host asks: the interface `decisions` of wit/policy.wit, under one policy."""
+"""The interface `decisions` of wit/policy.wit, which a Corral host calls, under one policy."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ QUERIES = 65_536
 
 def export(policy):
     """The classes that componentize-py looks for in the module `app`. It makes an object for each
-    function; all of them have to be the one that `configure` was told."""
+    function; all of them have to share what `configure` was given."""
     decisions = Decisions(policy())
     return (lambda: decisions), Types
 
@@ -97,10 +97,10 @@ class Decisions(exports.Decisions):
         return self.entities[name]
 
     def kept(self, memo):
-        """What a memo's value is kept under; None: this policy did not write the memo."""
+        """What decides how long a memo's value is kept; None if this policy did not write it."""
         if memo.terms < len(self.declared):
             entity = self.declared[memo.terms]
-            # A copy, since what a policy does to it must not last.
+            # A copy, since changes that a policy makes to it must not last.
             return Kept(entity, replace(entity.terms), memo.note)
         ttl_ms = memo.terms - QUERIES
         if 1 <= ttl_ms <= DURATION_MAX_MS:

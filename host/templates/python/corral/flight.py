@@ -3,8 +3,8 @@
 """One read's way through the stampede, as a state machine: where the flight is (`memo.phase`) and
 what happened (`event`) give the next phase and the action to take.
 
-A fill needs a load under a lease, a load needs a granted lease, and whoever does not get one waits
-for its holder. What can't have happened asks the origin and stores nothing."""
+A fill needs a load under a lease, a load needs a granted lease, and a flight that gets no lease
+waits for its holder. An event that can't have happened asks the origin and stores nothing."""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum, auto
@@ -13,10 +13,10 @@ from corral.lifetime import draw
 from corral.settings import Settings
 from wit_world.exports import types as t
 
-# How often a claim may find a value that is of no use before the flight goes around the store.
+# At so many claims with a value that may not be answered, the flight loads without the store.
 USELESS_CLAIMS_MAX = 3
 
-# A phase stands in the low bits of a memo's `phase`, above them how many claims were of no use.
+# A phase stands in the low bits of a memo's `phase`, the count of such claims above them.
 PHASE_BITS = 4
 PHASE_MASK = (1 << PHASE_BITS) - 1
 
@@ -45,7 +45,7 @@ def step(terms, settings, memo, moment, event):
 
 
 def astray(memo, event):
-    """The turn for what can't have happened: it is right whatever was meant."""
+    """The turn for an event that can't have happened; it is right in every case."""
     match event:
         case t.Event_Loaded() | t.Event_Filled() | t.Event_FillRejected():
             phase, action = Phase.DONE, t.Action_Answer()
@@ -66,7 +66,7 @@ class Flight:
     moment: t.Moment
 
     def on(self, event):
-        """The turn; None: this event can't have happened in this phase."""
+        """The turn; None if this event can't have happened in this phase."""
         match self.memo.phase & PHASE_MASK, event:
             case Phase.LOOKING, t.Event_Absent() | t.Event_Bypassed():
                 return self.claim()
@@ -94,7 +94,7 @@ class Flight:
             ):
                 return self.to(Phase.DONE, t.Action_Answer())
 
-            # A refresh in the background waits for nobody: who holds the lease does what it is for.
+            # A refresh in the background does not wait: the lease's holder loads the value already.
             case Phase.REFRESHING, t.Event_Found() | t.Event_Absent():
                 return self.to(Phase.REFRESH_CLAIMING, t.Action_Claim(self.settings.lease_ms))
             case Phase.REFRESH_CLAIMING, t.Event_LeaseGranted():
@@ -120,13 +120,13 @@ class Flight:
         return self.to(Phase.LOADING_UNCACHED, t.Action_LoadUncached())
 
     def usable(self, seen):
-        """The end of the flight, if what was seen may be answered."""
+        """The end of the flight; None if the value that was seen may not be answered."""
         fresh = seen.fresh_ms > 0
         due = seen.refresh_ms == 0 and self.settings.early_refresh > 0
         if fresh and not due:
             return self.to(Phase.DONE, t.Action_Answer())
         if fresh or stale_within(seen, self.terms.stale_while_revalidate_ms):
-            # A flight of its own: it has seen nothing useless and waited for nobody.
+            # The refresh is a new flight: it has had no useless claim and has not waited.
             self.memo.phase = self.memo.since_ms = 0
             return self.to(Phase.REFRESHING, t.Action_AnswerAndRefresh())
         return None
@@ -139,8 +139,8 @@ class Flight:
         return self.claim()
 
     def wait(self, held_ms):
-        """As long as the lease may last: while its holder renews it, waiting is right. Patience or
-        the deadline ends it."""
+        """As long as the lease may last: while it is renewed, its holder's load is alive. Patience
+        or the deadline ends the waiting."""
         # A wait that began at 0 is written as 1, since 0 says that there was none.
         since_ms = self.memo.since_ms or max(self.moment.elapsed_ms, 1)
         wait_ms = min(max(held_ms, 1), self.moment.left_ms)
@@ -157,12 +157,12 @@ class Flight:
         return self.to(phase, t.Action_Fill(lifetime))
 
     def settle(self, at_hand):
-        """The load failed: what is at hand will do if it is fresh, or stale as far as allowed."""
+        """A load failed: a value at hand is answered if it is fresh, or stale within the terms."""
         stale_ms = self.terms.stale_if_error_ms
         will_do = at_hand and (at_hand.fresh_ms > 0 or stale_within(at_hand, stale_ms))
         return self.to(Phase.DONE, t.Action_Answer() if will_do else t.Action_Fail())
 
 
 def stale_within(seen, window_ms):
-    """That a row did not exist a while ago is no answer."""
+    """That a row did not exist a while ago answers no read."""
     return seen.fresh_ms == 0 and seen.past_ms < window_ms and not seen.negative

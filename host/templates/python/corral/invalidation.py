@@ -1,7 +1,8 @@
 # Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 # app.py.
-"""From a write to what it makes untrue: what the configuration says that it `touches`. What depends
-on a row is touched as the row was and as it is: who moves from one team to another changes both."""
+"""From a write to what it makes untrue: what the configuration says that it `touches`. A touch that
+depends on a row is made for the row as it was and for the row as it is: a row that moves from one
+team to another changes both."""
 
 from contextlib import suppress
 
@@ -10,7 +11,7 @@ from wit_world.exports import types as t
 
 
 def targets(entities, written):
-    """What a write's touches name. One whose value nobody knows names nothing."""
+    """The targets of a write's touches. A touch with an unknown value has no target."""
     entity = entities.get(written.entity)
     write = entity and by_name(entity.writes).get(written.write)
     if write is None:
@@ -62,5 +63,5 @@ def cells(columns):
 
 
 def by_name(items):
-    """Of two with one name the first counts, as in the built-in policy."""
+    """Of two arguments with one name the first counts, as in the built-in policy."""
     return {item.name: item for item in reversed(items)}

@@ -6,7 +6,7 @@ from math import ceil, log1p
 
 from wit_world.exports import types as t
 
-# What a refresh takes beside its load: to be asked for, its claim, its fill.
+# The time that a refresh takes beside its load: until it begins, for its claim and for its fill.
 HEAD_START_MS = 20
 
 # How much slower than the last load the next one may be.
@@ -16,9 +16,9 @@ U32_MAX = 2**32 - 1
 
 
 def draw(terms, settings, load, entropy):
-    """The lifetime of a value that was just loaded. What is filled together must not expire
-    together, so the base is spread by ± `jitter`; and a value that is in use is renewed before it
-    expires, the earlier the dearer it was (XFetch: Vattani et al., VLDB 2015)."""
+    """The lifetime of a value that was just loaded. Values that are filled together must not expire
+    together, so the base is spread by ± `jitter`. A value that is in use is renewed before it
+    expires, the earlier the more its load cost (XFetch: Vattani et al., VLDB 2015)."""
     first, second = dice(entropy)
 
     def around(base):
@@ -36,7 +36,7 @@ def draw(terms, settings, load, entropy):
     return t.Lifetime(
         fresh_ms=fresh,
         stale_ms=max(terms.stale_while_revalidate_ms, terms.stale_if_error_ms),
-        # Never in the first half of a life: at most twice the loads.
+        # Never in the first half of a life, so that a key has at most twice the loads.
         refresh_ms=max(early, ceil(fresh / 2)),
     )
 

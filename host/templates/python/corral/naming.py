@@ -1,7 +1,7 @@
 # Support code of Corral: `corral policy new` writes it. Don't edit it; override a decision in
 # app.py.
-"""How reads are named. Two different reads never share a key; names are those of the built-in
-policy, so exchanging one for the other leaves no key behind."""
+"""How reads are named. Two different reads never share a key. Names are those of the built-in
+policy, so after an exchange of one policy for the other every stored value is found."""
 
 from contextlib import suppress
 
@@ -50,7 +50,7 @@ def row_tags(entity, arguments, rows):
 
 
 def bind(names, arguments):
-    """The values of these names, in their order: each given once, and no other."""
+    """The values of these names, in their order. Each has to be given once, and no others."""
     given = {}
     for argument in arguments:
         if argument.name not in names or argument.name in given:
@@ -63,7 +63,7 @@ def bind(names, arguments):
 
 
 def entity_key(namespace, entity, values):
-    """Values spelt out, as long as a person would read them; else their digest."""
+    """Values spelt out as long as the key stays readable; otherwise their digest."""
     name = f"{namespace}:{entity}"
     short = all(len(value or "") <= KEY_BYTES_MAX for value in values)
     if short and len(values) <= KEY_ARGUMENTS_MAX:
@@ -77,7 +77,7 @@ def entity_key(namespace, entity, values):
 
 
 def known(arguments, columns=None, before=None):
-    """The values that sources stand for: arguments, columns of a row, columns of it as it was."""
+    """The values of sources: arguments, columns of a row, columns of the row as it was."""
     return {
         t.Source_Argument: arguments,
         t.Source_Column: columns or {},
@@ -86,12 +86,12 @@ def known(arguments, columns=None, before=None):
 
 
 def value_of(source, values):
-    """None is null; a KeyError says that nobody knows the value."""
+    """The value, None for null. Raises KeyError if the value is not known."""
     return values[type(source)][source.value]
 
 
 def render(template, values):
-    """The tag; a KeyError says that nobody knows one of its values."""
+    """The tag. Raises KeyError if one of its values is not known."""
     text = ""
     for piece in template:
         match piece:
@@ -103,7 +103,7 @@ def render(template, values):
 
 
 def rendered(templates, values):
-    """The tags whose values are known, all of them."""
+    """The tags all of whose values are known."""
     tags = []
     for template in templates:
         with suppress(KeyError):

@@ -18,21 +18,21 @@ class Policy:
 
     def configure(self, entities, settings):
         """Reads `settings`, a dict with all of `[policy.settings]`, and keeps in `self` what later
-        decisions need of it. Returns an `objection` to each that can't be accepted."""
+        decisions need of them. Returns an `objection` to each setting that can't be accepted."""
         return []
 
     def key(self, read, key):
-        """The key of a read, whose built-in one is `key`."""
+        """The key of a read; `key` is the built-in one."""
         return key
 
     def tags(self, read, tags):
         """The tags of a read; `tags` are those that its entity declares. Tags that depend on the
-        loaded row come later and are the configuration's alone."""
+        loaded row come later, and no policy in Python changes them."""
         return tags
 
     def note(self, read):
-        """What a flight notes of its read when it begins, a number of 32 bits: the only word that
-        later decisions of the flight learn of its arguments."""
+        """What a flight notes of its read when it begins, a number of 32 bits. Later decisions of
+        the flight learn nothing else of the read's arguments."""
         return 0
 
     def noted(self, note, event):
@@ -44,12 +44,12 @@ class Policy:
         return kept.terms
 
     def ttl_ms(self, kept, load):
-        """How long a value that was just loaded is fresh, in milliseconds, before jitter. Not asked
-        for a row that does not exist: its terms say `negative_ttl_ms`."""
+        """How long a value that was just loaded is fresh, in milliseconds, before jitter. Not
+        called for a row that does not exist, for which the terms' `negative_ttl_ms` counts."""
         return kept.terms.ttl_ms
 
     def targets(self, change, targets):
-        """What a change makes untrue; `targets` is what the configuration says."""
+        """What a change makes untrue; `targets` are those that the configuration says."""
         return targets
 
 
@@ -62,14 +62,14 @@ class Read:
     request: t.Request
 
     def argument(self, name, default=None):
-        """The argument's value, None for SQL's null; `default`: there is no such argument."""
+        """The argument's value, None for SQL's null; `default` if there is no such argument."""
         values = {argument.name: argument.value for argument in self.request.arguments}
         return values.get(name, default)
 
 
 @dataclass
 class Kept:
-    """What a flight's value is kept under."""
+    """What decides how long a flight's value is kept."""
 
     # None for an ad-hoc query.
     entity: t.Entity | None

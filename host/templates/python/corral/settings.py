@@ -8,7 +8,7 @@ import re
 from componentize_py_types import Err
 from wit_world.exports import types as t
 
-# 30 days.
+# 30 days: the longest duration that settings or a query may ask for.
 DURATION_MAX_MS = 2_592_000_000
 
 KNOWN = ("namespace", "jitter", "early_refresh", "lease_ms", "patience_ms")
@@ -31,8 +31,8 @@ def objection(path, message):
 
 
 class Settings:
-    """The checked settings. What is wrong is noted and reading goes on, so that one pass finds
-    everything. `others` are the names of those that somebody else reads."""
+    """The checked settings. A mistake is noted and reading goes on, so that one pass finds every
+    mistake. `others` are the names of the settings that the policy itself reads."""
 
     def __init__(self, own, others=()):
         self.own = own

@@ -1,5 +1,5 @@
-//! my-policy: a caching policy for Corral. It decides as the built-in policy does, but for what stands
-//! here. `corral_core::Rules` lists the decisions that can be overridden.
+//! my-policy: a caching policy for Corral. It decides as the built-in policy does, except for the
+//! decisions here. `corral_core::Rules` lists the decisions that can be overridden.
 
 use corral_core::{Kept, LoadReport, Manifest, Policy, Rules};
 
@@ -15,7 +15,7 @@ impl Rules for MyPolicy {
         corral_core::manifest!()
     }
 
-    /// What is cheap to load lives for half of its `ttl`: it is fresher, and costs little.
+    /// A value that is cheap to load lives for half of its `ttl`: it is fresher, and costs little.
     fn ttl_ms(&self, kept: &Kept<'_>, load: &LoadReport) -> u32 {
         if load.cost_ms < CHEAP_MS {
             kept.terms.ttl_ms.div_ceil(2)

@@ -1,5 +1,5 @@
-//! What this policy decides, natively. `corral policy test policy.wasm` holds the component to what
-//! every policy has to do.
+//! Native tests of this policy's decisions. `corral policy test policy.wasm` checks the component
+//! against what every policy has to do.
 
 use corral_core::{
     Action, Argument, Decisions, Entity, Event, LoadReport, Moment, Parameter, Piece, Plan, Policy,
@@ -20,7 +20,7 @@ fn a_read_has_the_key_and_the_tag_that_the_built_in_policy_gives_it() {
     assert_eq!(plan.tags[0].as_str(), "user:42");
 }
 
-/// The lifetime that a value gets whose load took so long.
+/// The lifetime of a value whose load took so long.
 fn lifetime_ms(cost_ms: u32) -> u32 {
     let loaded = Event::Loaded(LoadReport { cost_ms, bytes: 200, negative: false });
     let (mut memo, mut action) = (plan().memo, Action::Look);

@@ -1,35 +1,36 @@
-//! adaptive: a value lives as long as its history and its cost say, at most as configured. Otherwise
-//! the built-in policy.
+//! adaptive: a value lives as long as its history and its cost say, at most as configured. All
+//! other decisions are the built-in policy's.
 //!
-//! A row that has just changed is likely to change again, and one that has not for a while is
-//! likely not to. A policy keeps no state, but the store does: when a load replaces a value, that
-//! value was there until now, so nothing invalidated it for as long as it is old. Each time a value
-//! survives, the next one lives longer; a write removes it, and its successor, of which nothing is
-//! known, begins short again. (The Alex protocol: V. Cate, "Alex, a Global Filesystem", USENIX File
-//! Systems Workshop, 1992; RFC 9111, 4.2.2, has it for HTTP.)
+//! A row that has just changed is likely to change again, and a row that has not changed for a
+//! while is likely not to. A policy keeps no state, but the store does: when a load replaces a
+//! value, that value was there until now, so it was not invalidated since it was loaded. Each time
+//! a value survives, the next value lives longer. A write removes a value, and the next value,
+//! about which nothing is known, begins with a short life again. (The Alex protocol: V. Cate,
+//! "Alex, a Global Filesystem", USENIX File Systems Workshop, 1992; RFC 9111, 4.2.2, has it for
+//! HTTP.)
 //!
-//! With `t` the entity's `ttl`, `c` the cost of the load and `a` the age of the value it replaces (0
-//! where there was none):
+//! With `t` the entity's `ttl`, `c` the cost of the load and `a` the age of the value that it
+//! replaces (0 if there was none):
 //!
 //! ```text
 //! first    = t · (least + (1 − least) · c / (c + dear_ms))
 //! lifetime = min(t, max(first, GROWTH · a)) ± jitter
 //! ```
 //!
-//! So a cheap value begins at `least` of its `ttl`, one that takes `dear_ms` to load halfway between
-//! that and all of it, and both reach the whole `ttl` after a few lives without a write. What
-//! changes without Corral's knowing is wrong for as long as a value lives: short where rows change
-//! often, and where they don't it hardly matters.
+//! So a cheap value begins at `least` of its `ttl`, a value that takes `dear_ms` to load halfway
+//! between that and the whole `ttl`, and both reach the whole `ttl` after a few lives without a
+//! write. A change that Corral does not learn of makes a value wrong for as long as it lives: that
+//! is short for rows that change often, and for other rows it hardly matters.
 
 use std::collections::BTreeMap;
 
 use corral_core::{Entity, Event, Kept, LoadReport, Manifest, Objection, Policy, Rules};
 use serde::Deserialize;
 
-/// A value that survived is trusted for twice as long as it is old.
+/// A value that survived is trusted for twice its age.
 const GROWTH: u32 = 2;
 
-/// The name in `adaptive` of all that is not named there.
+/// The name in `adaptive` that stands for entities that are not named there, and for queries.
 const OTHERS: &str = "*";
 
 /// The rules of this policy, as its settings spell them.
@@ -44,9 +45,9 @@ pub struct Adaptive {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Adaption {
-    /// What a value that is cheap and of which nothing is known lives, as a fraction of its `ttl`.
+    /// The life of a cheap value about which nothing is known, as a fraction of its `ttl`.
     least: f64,
-    /// The cost of a load at which it lives half of the rest longer.
+    /// The cost of a load at which a value lives longer by half of the rest.
     dear_ms: f64,
 }
 
@@ -72,8 +73,8 @@ impl Rules for Adaptive {
         if objections.is_empty() { Ok(rules) } else { Err(objections) }
     }
 
-    /// The age of the value that this flight may replace. That a row did not exist says nothing of
-    /// the row.
+    /// The age of the value that this flight may replace. That a row did not exist says nothing
+    /// about how often the row changes.
     fn noted(&self, note: u32, event: &Event) -> u32 {
         match event {
             Event::Found(seen) if !seen.negative => seen.age_ms,

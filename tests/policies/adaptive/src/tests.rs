@@ -1,4 +1,4 @@
-//! What this policy decides, natively.
+//! Native tests of this policy's decisions.
 
 use corral_core::{
     Action, Argument, Decisions, Lifetime, Memo, Moment, Parameter, Request, Sighting, Subject,
@@ -79,7 +79,7 @@ fn what_is_wrong_with_its_settings_is_named() {
     assert!(unknown[0].starts_with("adaptive: unknown field `most`"), "{unknown:?}");
 }
 
-/// The lifetime that a load gets where the flight found `seen`, or nothing.
+/// The lifetime that a load gets if the flight found `seen`; `None` if it found nothing.
 fn filled(entity: &str, seen: Option<Sighting>, report: LoadReport) -> Lifetime {
     // Beyond every window, so that it has to be loaded.
     let beyond = |seen| Sighting { past_ms: u32::MAX, ..seen };

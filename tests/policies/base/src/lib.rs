@@ -1,8 +1,8 @@
 //! The built-in policy, and what it takes to deviate from it: a crate implements [`Deviation`],
-//! overrides the one decision that it wants otherwise, and says `policy_base::export!(Its)`.
+//! overrides the decision that it changes, and calls `policy_base::export!` with its type.
 //!
-//! A policy that wants to be good says [`Rules`] instead. What stands here lets one be bad: it sees
-//! every answer of the built-in policy and may give any other.
+//! A good policy implements [`Rules`] instead. [`Deviation`] allows a bad one: it sees every answer
+//! of the built-in policy and may give any other.
 #![no_std]
 
 extern crate alloc;
@@ -24,12 +24,12 @@ pub trait Deviation: 'static {
     /// Names a read.
     ///
     /// # Errors
-    /// What the request has wrong.
+    /// A [`Refusal`] that names what is wrong with the request.
     fn plan(builtin: &Policy, request: &Request) -> Result<Plan, Refusal> {
         builtin.plan(request)
     }
 
-    /// The tags that only the loaded rows know.
+    /// The tags that depend on the loaded rows.
     ///
     /// # Errors
     /// As [`Deviation::plan`].
@@ -48,7 +48,7 @@ pub trait Deviation: 'static {
     }
 }
 
-/// The built-in policy, but for a deviation.
+/// The built-in policy with the decisions that `D` overrides.
 pub struct Deviating<D> {
     builtin: Policy,
     deviation: PhantomData<D>,

@@ -1,4 +1,4 @@
-//! What a module without the standard library needs.
+//! What a module without the standard library needs: an allocator and a panic handler.
 
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

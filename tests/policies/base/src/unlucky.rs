@@ -1,18 +1,18 @@
-//! Policies that are well-behaved until they meet one argument, which nobody reads before they are
-//! in force: no gate can try them all.
+//! Policies that behave well until they meet one argument, the unlucky one. It is not read before
+//! they are in force, and no gate can try all arguments.
 
 use crate::{Argument, Decisions as _, Memo, Plan, Policy, Refusal, Request};
 
-/// In [`Memo::note`], which the built-in policy keeps and makes nothing of: the read is the unlucky
-/// one.
+/// The value of [`Memo::note`] for the unlucky read. The built-in policy keeps the note without
+/// using it.
 const MARK: u32 = 13;
 
-/// The request has this argument.
+/// Whether a request has the unlucky argument.
 pub fn is_met(arguments: &[Argument], unlucky: &str) -> bool {
     arguments.iter().any(|argument| argument.value.as_deref() == Some(unlucky))
 }
 
-/// The built-in plan; the memo of the unlucky read's says so.
+/// The built-in plan, with [`MARK`] in the memo if the request has the unlucky argument.
 ///
 /// # Errors
 /// As [`Policy::plan`].
@@ -24,7 +24,7 @@ pub fn plan(builtin: &Policy, request: &Request, unlucky: &str) -> Result<Plan, 
     Ok(plan)
 }
 
-/// The flight is the unlucky read's.
+/// Whether the flight is the unlucky read's.
 pub fn is_marked(memo: Memo) -> bool {
     memo.note == MARK
 }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::Stage;
 
-/// What breaks.
+/// A disturbance.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     Store(StoreFault),
@@ -17,17 +17,17 @@ pub(super) enum Fault {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum StoreFault {
-    /// It accepts connections and never answers.
+    /// The store accepts connections and never answers.
     Freezes,
-    /// Its answers come after the budget, again and again.
+    /// The store's answers come after the budget, again and again.
     AnswersLate,
-    /// It is killed, and comes back empty.
+    /// The store is killed, and comes back empty.
     Dies,
     IsFlushed,
     ScriptsAreFlushed,
-    /// It takes no more memory.
+    /// The store takes no more memory.
     IsFull,
-    /// It loses values and leases.
+    /// The store loses values and leases.
     Evicts,
     HangsUp,
 }
@@ -62,12 +62,12 @@ pub(super) const FAULTS: [Fault; 14] = [
 const LATE: Duration = Duration::from_millis(70);
 const IN_TIME: Duration = Duration::from_millis(40);
 
-/// Every session but the one that asks.
+/// Every session except the one that asks.
 const OTHERS: &str = "FROM pg_stat_activity
     WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
 
 impl Stage {
-    /// Breaks something for about so long, and mends it.
+    /// Disturbs something for about so long, and ends the disturbance.
     pub(super) async fn strike(
         &mut self,
         fault: Fault,
@@ -178,7 +178,7 @@ impl Stage {
         words[1..].iter().for_each(|word| {
             command.arg(*word);
         });
-        // A server may hang up on the one who told it to hang up on everybody.
+        // A server that ends all connections may end the one with this command too.
         let _: Result<redis::Value, _> = command.query_async(&mut connection).await;
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! The origin is away under load (frozen, killed, out of connections, failed over, or with another password), with
-//! stale values at hand: what readers and writers feel before, meanwhile and after.
+//! The origin is down under load (frozen, killed, out of connections, failed over, or with another
+//! password) while stale values are at hand: what readers and writers notice before, during and
+//! after.
 
 mod scene;
 
@@ -22,13 +23,14 @@ use scene::Scene;
 const CONNECTIONS: usize = 8;
 const USERS: usize = 50;
 
-/// How long a reader may wait who may have a stale value.
+/// How long a reader that may have a stale value may wait.
 pub const BAR: Duration = Duration::from_millis(20);
 
-/// How long reads may stay with a server to which the address does not lead any more, while others write.
+/// How long reads may still come from a server to which the address no longer leads, while others
+/// write.
 const LEFT_WITHIN: Duration = Duration::from_secs(1);
 
-/// Every read is stale a moment after it was loaded, and may be answered for an hour if its load fails.
+/// Every value is stale a moment after its load, and may be answered for an hour if a load fails.
 const ENTITIES: &str = r#"
 [policy.settings]
 early_refresh = 0
@@ -46,31 +48,32 @@ sql = "UPDATE users SET name = $2 WHERE id = $1"
 touches = ["user.profile(id)", "tag user:{id}"]
 "#;
 
-/// What came of one blow.
+/// The result of one blow.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// What was done.
     pub blow: Blow,
-    /// Reads before, meanwhile and after.
+    /// Reads before, during and after the blow.
     pub reads: Vec<Phase>,
-    /// Writes that failed before, meanwhile and after.
+    /// Writes that failed before, during and after the blow.
     pub failed_writes: [usize; 3],
     /// From the server's return to the first write that was acknowledged, in milliseconds.
     pub writes_after_ms: f64,
     /// The same for a read that was loaded from the server to which the address leads.
     pub loads_after_ms: f64,
-    /// From the server's return to the last read that was loaded from another one; 0 if none was.
+    /// From the server's return to the last read that was loaded from another server; 0 if there
+    /// was none.
     pub elsewhere_until_ms: f64,
-    /// What the host says of it in its log, the lines of level warn.
+    /// The host's log lines of level warn.
     pub said: Vec<String>,
 }
 
 impl Report {
-    /// Whether no read failed, the ninety-ninth of a hundred took less than [`BAR`], writes recovered, and
-    /// reads followed them.
+    /// Checks that no read failed, that ninety-nine of a hundred took less than [`BAR`], that
+    /// writes recovered, and that reads followed them.
     ///
     /// # Errors
-    /// With what does not hold.
+    /// What does not hold.
     pub fn expect(&self) -> anyhow::Result<()> {
         for phase in &self.reads {
             ensure!(phase.failed == 0, "reads failed: {self:#?}");
@@ -88,17 +91,19 @@ struct Asked {
     began: Instant,
     took: Duration,
     ok: bool,
-    /// The port of the server that it was loaded from just now.
+    /// The port of the server that the answer was loaded from; `None` if it was not loaded for this
+    /// read.
     loaded: Option<u16>,
 }
 
-/// Strikes once; each of the three phases lasts for `lasts`.
+/// Strikes once. Each of the three phases lasts for `lasts`.
 ///
 /// # Errors
 /// When a server does not come up, or writes do not recover.
 pub async fn run(blow: Blow, lasts: Duration) -> anyhow::Result<Report> {
     let (redis, mut scene) = (Redis::start().await?, Scene::set(blow).await?);
-    // On a busy machine 50 ms are no sign of an outage, and this is not about the store's.
+    // This scenario is not about the store, and on a busy machine an answer after 50 ms is no
+    // outage.
     let store = format!("[store]\ntimeout = \"2s\"\nurl = {:?}\n", redis.url());
     let config = format!("{store}{ENTITIES}");
     let host = Host::start_in(scene.environment(), &config).await?;
@@ -152,7 +157,8 @@ fn read(host: &Host) -> Load<Asked> {
             let outcome = Outcome::of(&client, &url).await;
             let content = outcome.content();
             let server = content.as_ref().ok().and_then(|row| row["server"].as_u64());
-            // An answer that another server gave before may not be stored.
+            // An answer that was not loaded just now may come from another server than the address
+            // leads to.
             let loaded = outcome.answer.as_ref().is_ok_and(Answer::is_loaded);
             Asked {
                 began: outcome.began,
@@ -164,7 +170,8 @@ fn read(host: &Host) -> Load<Asked> {
     })
 }
 
-/// Writes what nobody reads: a write removes the value that may be answered stale.
+/// Writes rows that are not read, since a write removes the value that a read may get when it is
+/// stale.
 fn write(host: &Host) -> Load<(Instant, Duration, bool)> {
     let url = host.url("/write/user.profile/rename");
     Load::start(1, move |client: Client, _| {

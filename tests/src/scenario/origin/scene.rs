@@ -1,4 +1,4 @@
-//! The servers of the scenario, and what is done to them.
+//! The servers of the scenario, and the blows to them.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::forwarder::Forwarder;
 use crate::servers::Postgres;
 use crate::shop::Shop;
 
-/// A role that the server can refuse: a superuser has connections of its own.
+/// A role that the server can refuse: for superusers it reserves connections.
 const ROLE: &str =
     "CREATE ROLE app LOGIN PASSWORD 'first'; GRANT ALL ON ALL TABLES IN SCHEMA public TO app";
 const NO_CONNECTIONS: &str = "ALTER ROLE app CONNECTION LIMIT 0";
@@ -17,26 +17,27 @@ const CONNECTIONS_AGAIN: &str = "ALTER ROLE app CONNECTION LIMIT -1";
 const TERMINATE: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
 
-/// What is done to the server.
+/// A blow: what happens to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Blow {
-    /// Connections stay open, nothing is answered.
+    /// Connections stay open, but the server answers nothing.
     Frozen,
     /// Connections break, and new ones are refused.
     Killed,
     /// Connections break, and new ones are told that there are too many.
     OutOfConnections,
-    /// The server does not write any more, and its address leads to a standby; later it writes again, and the
-    /// address leads back to it. Connections stay open, to either.
+    /// The server becomes read-only, and its address leads to a standby. Later it writes again, and
+    /// the address leads back to it. Connections stay open, to either.
     FailedOver,
     /// The same, but later the standby is promoted, and the former server stays as it is.
     Promoted,
-    /// Connections break, and new ones have another password; later the file with the URL has it too.
+    /// Connections break, and new ones have another password; later the file with the URL has it
+    /// too.
     PasswordRotated,
 }
 
 impl Blow {
-    /// All of them.
+    /// All blows.
     pub const ALL: [Self; 6] = [
         Self::Frozen,
         Self::Killed,
@@ -47,12 +48,12 @@ impl Blow {
     ];
 }
 
-/// A server, and for some blows another one and the way to them.
+/// A server, and for some blows a second server and the way to both.
 pub(super) struct Scene {
     blow: Blow,
     first: Postgres,
     pair: Option<(Postgres, Forwarder)>,
-    /// Has the URL of the origin in a file.
+    /// The folder with the file that holds the origin's URL.
     home: TempDir,
 }
 
@@ -77,12 +78,12 @@ impl Scene {
         Ok(scene)
     }
 
-    /// What tells a host where the origin is.
+    /// The environment variables that tell a host where the origin is.
     pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![("CORRAL_ORIGIN_URL_FILE", self.home.path().join("url").display().to_string())]
     }
 
-    /// The server from which reads are to come in the end.
+    /// The port of the server from which reads have to come in the end.
     pub(super) fn last(&self) -> u16 {
         match (&self.pair, self.blow) {
             (Some((second, _)), Blow::Promoted) => second.port(),

@@ -10,10 +10,10 @@ pub struct Case {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expected {
-    /// The gate refuses it at this stage, with these words among its reasons.
+    /// The gate refuses it at this stage, and its reasons contain these words.
     Refused { stage: &'static str, words: &'static str },
-    /// The gate can't see it. In force, at reads of this item, which nobody read before, it does what
-    /// the host does not act upon.
+    /// The gate can't detect it. In force, it answers reads of this item, which was not read
+    /// before, with something that the host does not act upon.
     RolledBack { at: u8 },
 }
 
@@ -25,9 +25,9 @@ const fn rolled_back(name: &'static str, at: u8) -> Case {
     Case { name, expected: Expected::RolledBack { at } }
 }
 
-/// All of them.
+/// All cases.
 pub const CASES: &[Case] = &[
-    refused("never-ends", "behaviour", "nothing that can happen ends it"),
+    refused("never-ends", "behaviour", "no event ends it"),
     refused("fills-without-lease", "behaviour", "fill after loaded: it is not legal now"),
     refused("colliding-keys", "behaviour", "two reads share the key"),
     refused("counts-its-keys", "behaviour", "asked twice, the key"),
@@ -53,9 +53,9 @@ pub const CASES: &[Case] = &[
     rolled_back("late-refusal", 77),
 ];
 
-/// The control: it forgets what the writes of one item touch. Neither gate nor host can know that,
-/// so reads become stale, and the checker has to find them.
+/// The control: it invalidates nothing for the writes of one item. Neither gate nor host can detect
+/// that, so reads become stale, and the checker has to find them.
 pub(super) const CONTROL: (&str, u8) = ("late-forgetter", 78);
 
-/// Items from 0 to this: those that clients read, and those that provoke.
+/// Number of items: those that clients read, and those that provoke a policy.
 pub(super) const ITEMS: u8 = 80;

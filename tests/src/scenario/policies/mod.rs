@@ -1,6 +1,6 @@
 //! Bad policies are pushed into hosts under load, by an operator and by file. The gate refuses
-//! them, or the guard contains them and they are rolled back; no request fails and none is answered
-//! with something stale.
+//! them, or the guard contains them and they are rolled back. No request fails and none has a stale
+//! answer.
 
 mod cases;
 mod report;
@@ -25,7 +25,7 @@ use crate::policies::{Artefact, artefact};
 use crate::servers::{Postgres, Redis, eventually};
 use crate::sim::truth::Subject;
 
-/// Requests that show that a host serves beside a candidate.
+/// So many requests show that a host serves while it handles a candidate.
 const MANY: usize = 200;
 
 /// Reads and writes of the control.
@@ -47,7 +47,7 @@ struct Trial {
     to: Mark,
 }
 
-/// Tries these cases, then the control.
+/// Tries these cases, and then the control.
 ///
 /// # Errors
 /// When a policy does not build, a server does not come up, or a candidate is neither refused as
@@ -117,7 +117,8 @@ impl Stage {
         Ok(Trial { name: case.name, caught, from, to: traffic.mark() })
     }
 
-    /// The gate refuses it on both ways, for this reason; the reason in full.
+    /// Checks that the gate refuses the candidate on both ways, for this reason; returns the reason
+    /// in full.
     async fn refused(
         &self,
         candidate: &Artefact,
@@ -146,7 +147,8 @@ impl Stage {
         Ok(found)
     }
 
-    /// It comes into force on both ways, misbehaves, and is rolled back without anybody's help.
+    /// Checks that the candidate comes into force on both ways, misbehaves, and is rolled back
+    /// automatically.
     async fn rolled_back(
         &self,
         traffic: &Traffic,
@@ -171,7 +173,8 @@ impl Stage {
         Ok(Caught::Guard { reason: pushed.1, pushed_ms, filed_ms })
     }
 
-    /// Provokes the candidate until it is out of force; what is then, and why.
+    /// Provokes the candidate until it is not in force any more; returns what is in force then, and
+    /// why.
     async fn gone(
         &self,
         seat: &Seat,
@@ -190,9 +193,9 @@ impl Stage {
         Ok((now, reason(&seat.status().await?, digest)?))
     }
 
-    /// What the control's writes touch is forgotten, and the checker must say so. The control is
-    /// the hosts' first policy: had another one been in force before it, invalidations would cover
-    /// what that one names.
+    /// Writes of the control invalidate nothing, and the checker must find the stale reads. The
+    /// control is the hosts' first policy: if another policy had been in force before it,
+    /// invalidations would also cover the names of that one.
     async fn control(&self) -> anyhow::Result<Control> {
         let (name, item) = CONTROL;
         let traffic = Traffic::start(self.urls(), Rows::FEW, rand::random());
@@ -207,7 +210,7 @@ impl Stage {
     }
 }
 
-/// Everything that a refusal says, on one line.
+/// Everything that a refusal names, on one line.
 fn found(report: &Value) -> anyhow::Result<String> {
     let mut words = vec![report["reason"].as_str().context("a reason")?.to_owned()];
     for finding in report["findings"].as_array().into_iter().flatten() {
@@ -221,10 +224,10 @@ fn found(report: &Value) -> anyhow::Result<String> {
     Ok(words.join("; "))
 }
 
-/// Why the host went back from the component of this digest, in its own words.
+/// Why the host went back from the component of this digest, as the host says it.
 fn reason(status: &Value, digest: &str) -> anyhow::Result<String> {
     let reason = &status["activations"][0]["reason"];
-    ensure!(reason["by"] == "rolled-back-automatically", "somebody else did it: {reason}");
+    ensure!(reason["by"] == "rolled-back-automatically", "not rolled back automatically: {reason}");
     let generations = status["generations"].as_array().context("generations")?;
     let failed = generations.iter().find(|generation| generation["digest"] == digest);
     let failure = failed.and_then(|failed| failed["failures"][0].as_str()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What came of it, as a document and as a table.
+//! The report as a document and as a table.
 
 use std::fmt;
 
@@ -7,29 +7,29 @@ use serde::Serialize;
 
 use crate::scenario::traffic::Verdict;
 
-/// What came of all candidates.
+/// The result for all candidates.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// One for each candidate.
+    /// One line for each candidate.
     pub lines: Vec<Line>,
-    /// Of all requests.
+    /// The verdict on all requests.
     pub whole: Verdict,
-    /// The first promises broken, in words.
+    /// The first broken promises.
     pub complaints: Vec<String>,
     /// Keys in the store without a lifetime.
     pub immortal: Vec<String>,
-    /// What shows that the checker can find something.
+    /// The control, which shows that the checker finds stale reads.
     pub control: Control,
 }
 
-/// What came of one candidate.
+/// The result for one candidate.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     /// Its name.
     pub policy: &'static str,
     /// Where it was caught.
     pub caught: Caught,
-    /// Of the requests meanwhile.
+    /// The verdict on the requests meanwhile.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
@@ -44,11 +44,11 @@ pub enum Caught {
         stage: String,
         /// Everything that was found.
         found: String,
-        /// What the builder said already.
+        /// Why the builder had refused it already; `None` if it had not.
         #[serde(skip_serializing_if = "Option::is_none")]
         builder: Option<String>,
     },
-    /// It came into force, and was rolled back without anybody's help.
+    /// It came into force, and was rolled back automatically.
     Guard {
         /// Why.
         reason: String,
@@ -59,7 +59,7 @@ pub enum Caught {
     },
 }
 
-/// A policy that nobody can catch.
+/// A policy that neither gate nor guard can catch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Control {
     /// Its name.
@@ -70,14 +70,14 @@ pub struct Control {
 }
 
 impl Report {
-    /// No request failed, none was answered with something stale, and the control was found.
+    /// Whether no request failed, no answer was stale, and the checker found the control.
     #[must_use]
     pub fn holds(&self) -> bool {
         let Verdict { failed, stale, .. } = self.whole;
         (failed, stale) == (0, 0) && self.immortal.is_empty() && self.control.verdict.stale > 0
     }
 
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// When it does not hold.
@@ -112,7 +112,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{policy:<22} {:<34} {requests:>9} {failed:>7} {stale:>6}",
-            "nobody: the control"
+            "not caught: the control"
         )?;
         self.complaints.iter().try_for_each(|complaint| write!(f, "\n{complaint}"))
     }

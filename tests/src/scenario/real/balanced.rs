@@ -1,5 +1,5 @@
-//! An address behind which two servers answer in turn: connections of one host reach both. It must
-//! not be used, and the host says so.
+//! An address behind which two servers answer in turn, so that connections of one host reach both.
+//! A host must not use such a store, and must say so.
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ use crate::servers::{Redis, eventually};
 const CLIENTS: u64 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Connections are ended so often: those that come instead reach the servers in another order.
+/// How often connections are ended, so that new ones reach the servers in another order.
 const SHUFFLED: Duration = Duration::from_millis(500);
 
-/// A host has had the time to look by then.
+/// After so long a host has had the time to notice.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// What `/readyz` says.
+    /// The reasons in `/readyz`.
     pub reasons: Vec<String>,
-    /// What the log says of it.
+    /// The log lines about it.
     pub logged: Vec<String>,
     /// Hits after the host had the time to notice.
     pub hits_late: usize,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// Two hosts over such an address, for so long.
+/// Runs two hosts over such an address for so long.
 ///
 /// # Errors
 /// When a server does not come up.
@@ -61,7 +61,7 @@ pub async fn run(lasts: Duration) -> anyhow::Result<Report> {
 }
 
 impl Scene {
-    /// The reasons that speak of it, in `/readyz` of the first host.
+    /// The reasons about it in `/readyz` of the first host.
     async fn reasons(&self) -> anyhow::Result<Vec<String>> {
         const PATIENCE: Duration = Duration::from_secs(5);
         eventually("a reason", PATIENCE.min(SOON), || async {
@@ -83,11 +83,11 @@ fn says_so(text: &str) -> bool {
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
-    /// When something stale was read, a request failed, the store was used, or the host did not say
-    /// that it is not.
+    /// If something stale was read, a request failed, the store was used, or the host did not say
+    /// that the store is not used.
     pub fn expect(&self) -> anyhow::Result<()> {
         ensure!(self.verdict.holds(), "{self:#?}");
         ensure!(self.hits_late == 0, "the store is used: {self:#?}");

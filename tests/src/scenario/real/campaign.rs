@@ -19,16 +19,16 @@ use crate::servers::{Redis, eventually};
 const HOSTS: usize = 3;
 const CLIENTS: u64 = 8;
 
-/// The longest pause of a client: what is measured is time, not throughput.
+/// The longest pause of a client: the scenario measures time, not throughput.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The stretch before a crash, and after the cache is used again, whose hits are counted.
+/// The times before a crash, and after the cache is used again, in which hits are counted.
 const STRETCH: Duration = Duration::from_millis(500);
 
-/// How old what Redis remembers is when it crashes.
+/// How old the data is with which Redis comes back.
 const REMEMBERED_MS: std::ops::Range<u64> = 50..1_500;
 
-/// For how long it is away.
+/// How long Redis is down.
 const AWAY_MS: std::ops::Range<u64> = 0..300;
 
 /// What happens again and again.
@@ -40,12 +40,12 @@ pub enum Crash {
     Failover,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// What happened.
     pub crash: Crash,
-    /// How often.
+    /// How often it happened.
     pub crashes: u32,
     /// From each crash until the last of the hosts had its first hit again, in milliseconds.
     pub origin_ms: Spread,
@@ -53,17 +53,17 @@ pub struct Report {
     pub hits_before: Spread,
     /// The same after the cache is used again.
     pub hits_after: Spread,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// A figure of each crash.
+/// A figure over all crashes.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Spread {
     /// The smallest.
     pub least: f64,
-    /// The one in the middle.
+    /// The median.
     pub median: f64,
     /// The largest.
     pub most: f64,
@@ -85,7 +85,7 @@ struct Crashed {
     after: f64,
 }
 
-/// Crashes so often.
+/// Crashes Redis so often.
 ///
 /// # Errors
 /// When a server does not come up, or the cache is not used again.
@@ -148,7 +148,7 @@ impl Stage {
 }
 
 impl Store {
-    /// What it has now is what comes back after the crash.
+    /// Keeps what Redis has now as what comes back after the crash.
     async fn remember(&self) -> anyhow::Result<()> {
         match self {
             Self::Alone(redis) => redis.save().await,
@@ -160,7 +160,7 @@ impl Store {
         }
     }
 
-    /// It is gone for so long; since when.
+    /// Ends Redis for so long; returns when it ended.
     async fn crash(&mut self, away: Duration) -> anyhow::Result<Instant> {
         match self {
             Self::Alone(redis) => {
@@ -191,8 +191,8 @@ impl Store {
 }
 
 impl Scene {
-    /// Waits until every host has answered from the store what it was asked after this moment; when the
-    /// last of them first did.
+    /// Waits until every host has answered from the store a request that began after this moment;
+    /// returns when the last of them first did.
     async fn first_hits(&self, after: Instant) -> anyhow::Result<Instant> {
         let first_hits = eventually("every host uses the store", SOON, || async {
             let looks = self.desk.looks(after, Instant::now());
@@ -205,7 +205,7 @@ impl Scene {
         Ok(first_hits.into_iter().max().unwrap_or(after))
     }
 
-    /// How the cache was used before the store was gone, and how it came back.
+    /// How the cache was used before the store ended, and how it came back.
     async fn back(&self, gone: Instant) -> anyhow::Result<Crashed> {
         let back = self.first_hits(gone).await?;
         // Cold rows are filled one after the other.
@@ -224,10 +224,10 @@ impl Scene {
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
-    /// As [`Verdict::expect`], and when the cache was of no use before or after.
+    /// As [`Verdict::expect`], and if the cache had no hits before or after.
     pub fn expect(&self) -> anyhow::Result<()> {
         self.verdict.expect()?;
         let is_used = self.hits_before.median > 0.0 && self.hits_after.median > 0.0;

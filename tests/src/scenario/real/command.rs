@@ -1,4 +1,4 @@
-//! `scenario real`: all of it at full size, or some.
+//! `scenario real`: all scenarios at full size, or some of them.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::{
     balanced, campaign, commits, debt, failovers, flushed, frozen, large, restarts, rolling, tags,
 };
 
-/// What is asked for.
+/// The options.
 #[derive(Debug, Clone, Args)]
 pub struct Real {
-    /// These alone.
+    /// Only these.
     #[arg(value_enum)]
     only: Vec<Theme>,
     /// Restarts and failovers of the campaigns.
@@ -23,10 +23,10 @@ pub struct Real {
     /// Rounds of the other scenarios that have rounds.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
-    /// Seconds for which commits hang.
+    /// Seconds for which commits hang; may be given several times.
     #[arg(long, value_delimiter = ',', default_value = "8,60")]
     hang: Vec<u64>,
-    /// From which moments are drawn.
+    /// Seed of the random moments.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -38,7 +38,7 @@ enum Theme {
     Restarts,
     /// A replica takes the place of its primary, in every way in which hosts can be left behind.
     Failovers,
-    /// Commits that hang, and commits of which a pooler tells a failure.
+    /// Commits that hang, and commits for which a pooler reports a failure.
     Commits,
     /// Redis is emptied by hand while two configurations serve.
     Flushed,
@@ -54,19 +54,19 @@ enum Theme {
     Large,
     /// An entity's statement changes on one host after the other, and back.
     Rolling,
-    /// What is owed to a Redis that is gone.
+    /// What is owed to a Redis that is down.
     Debt,
 }
 
 /// How much slower small values may be beside large ones.
 const SLOWER: Duration = Duration::from_millis(20);
 
-/// A report, and what was broken.
+/// A report, and what was broken; `None` if nothing was.
 type Told = (Value, Option<String>);
 
 impl Real {
-    /// Plays what is asked for; tells each report, and what was broken where something was. Whether
-    /// every promise was kept.
+    /// Plays the scenarios, and tells each report, with what was broken if anything was. Returns
+    /// whether every promise was kept.
     ///
     /// # Errors
     /// When a server does not come up.
@@ -111,7 +111,7 @@ impl Real {
                 reports.push(told(&report, report.expect())?);
             }
             Theme::Campaign => {
-                // Each with servers and hosts of its own, and most of the time is spent in waiting.
+                // Each has servers and hosts of its own, and spends most of its time waiting.
                 let run = |crash| campaign::run(crash, self.crashes, self.seed);
                 let (restarts, failovers) = (run(Crash::Restart), run(Crash::Failover));
                 for report in <[_; 2]>::from(tokio::try_join!(restarts, failovers)?) {
@@ -162,7 +162,7 @@ impl Real {
     }
 }
 
-/// The report stands beside it, so the first line of what was broken says enough.
+/// The report is printed too, so the first line of what was broken is enough.
 fn told(report: &impl Serialize, kept: anyhow::Result<()>) -> anyhow::Result<Told> {
     let first = |error: anyhow::Error| error.to_string().lines().next().map(str::to_owned);
     Ok((serde_json::to_value(report)?, kept.err().and_then(first)))

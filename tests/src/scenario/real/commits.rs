@@ -1,6 +1,7 @@
-//! A commit whose outcome its writer is not told: it waits for a standby that is not there, or a
-//! pooler says `FATAL` or `PANIC` of it. Nobody acknowledged such a write, and yet it is seen on every
-//! host soon after the database shows it, and what was not written is claimed by nobody.
+//! A commit whose writer does not learn the outcome: the commit waits for a standby that is not
+//! there, or a pooler answers it with `FATAL` or `PANIC`. Such a write is not acknowledged. Still,
+//! if it was committed, it is seen on every host soon after the database shows it, and if it was
+//! not, no host answers it.
 
 use std::time::Duration;
 
@@ -22,36 +23,36 @@ const HOSTS: usize = 2;
 /// The host that writes.
 const WRITER: usize = 0;
 
-/// What was committed and never acknowledged is seen by then.
+/// A write that was committed and never acknowledged is seen within this time.
 const SEEN_WITHIN: Duration = Duration::from_secs(3);
 
-/// And stays: a value that was filled too early would be found again.
+/// It is watched for this long after that: a value that was filled too early would reappear.
 const STAYS: Duration = Duration::from_millis(1_500);
 
-/// A pooler that hands a commit on so late has told its client long ago, and the database still has
-/// the transaction.
+/// How late a pooler hands a commit on: its client was told of a failure long before, and the
+/// database still has the transaction.
 const LATE: Duration = Duration::from_millis(600);
 
-/// What came of commits that hang.
+/// The result of commits that hang.
 #[derive(Debug, Clone, Serialize)]
 pub struct Hanging {
-    /// For how long they did.
+    /// For how long they hung.
     pub hung_ms: f64,
     /// What the writers were told meanwhile.
     pub told: Vec<String>,
     /// How long after the database showed a write an older version was still answered.
     pub behind_ms: f64,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// What came of commits that were broken.
+/// The result of commits that were broken.
 #[derive(Debug, Clone, Serialize)]
 pub struct Broken {
-    /// What was done to each, what its writer was told, and what is wrong about that.
+    /// What was done to each commit, what its writer was told, and what is wrong.
     pub commits: Vec<Commit>,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
@@ -59,21 +60,21 @@ pub struct Broken {
 /// One commit that was broken.
 #[derive(Debug, Clone, Serialize)]
 pub struct Commit {
-    /// How.
+    /// How it was broken.
     pub fault: String,
     /// What its writer was told.
     pub told: String,
     /// Whether it was carried out.
     pub written: bool,
-    /// What is wrong; empty: nothing.
+    /// What is wrong. Empty if nothing is.
     pub wrong: String,
 }
 
-/// Three commits hang for so long: of a key, of a key that is filled again, of a tag. Readers read on
-/// both hosts all the time.
+/// Three commits hang for so long: of a key, of a key that is filled again, and of a tag. Readers
+/// read on both hosts all the time.
 ///
 /// # Errors
-/// When a server does not come up, or a write is acknowledged that nobody can see.
+/// If a server does not come up, or if a write is acknowledged that can't be seen.
 pub async fn hang(lasts: Duration) -> anyhow::Result<Hanging> {
     let (redis, postgres) = (Redis::start().await?, Postgres::start_replicated().await?);
     let urls = vec![redis.url(); HOSTS];
@@ -83,7 +84,7 @@ pub async fn hang(lasts: Duration) -> anyhow::Result<Hanging> {
     let writes = [
         (Subject::Item(0), Way::Invalidate),
         (Subject::Item(1), Way::Through),
-        // No item is read with it that is written here.
+        // The items of this team are not written here.
         (Subject::Team(2), Way::Invalidate),
     ];
     let began = Instant::now();
@@ -103,7 +104,7 @@ pub async fn hang(lasts: Duration) -> anyhow::Result<Hanging> {
     Ok(Hanging { hung_ms, told: told?, behind_ms: millis(behind), verdict: scene.end().await? })
 }
 
-/// Breaks a commit in every way, each of another row.
+/// Breaks a commit in every way, each on another row.
 ///
 /// # Errors
 /// When a server does not come up, or no commit passes the pooler.
@@ -135,8 +136,8 @@ pub async fn break_all() -> anyhow::Result<Broken> {
     Ok(Broken { commits: report, verdict: scene.end().await? })
 }
 
-/// Which commit is broken how. A team's commit makes its items untrue as well: those of the team that
-/// is written here are written in vain.
+/// Which commit is broken how. A team's commit makes its items untrue as well, so the items of the
+/// team here, 0 and 4, are items whose commits never reach the database.
 const FAULTS: [(Subject, Ending, Passing); 9] = [
     (Subject::Item(0), Ending::Fatal, Passing::Never),
     (Subject::Item(1), Ending::Fatal, Passing::Before),
@@ -162,7 +163,8 @@ impl Scene {
         Ok(Instant::now())
     }
 
-    /// How long after `shown` an older version was answered, watched for a while longer than it may.
+    /// How long after `shown` an older version was answered, watched for a while longer than that
+    /// may be.
     async fn behind(&self, subjects: &[Subject], shown: Instant) -> anyhow::Result<Duration> {
         let mut behind = Duration::ZERO;
         while shown.elapsed() < SEEN_WITHIN + STAYS {
@@ -179,11 +181,11 @@ impl Scene {
         Ok(behind)
     }
 
-    /// What is wrong with what a host answers of a row whose commit was broken, and with what its
-    /// writer was told.
+    /// What is wrong with a host's answer for a row whose commit was broken, and with what the
+    /// writer was told. Empty if nothing is.
     async fn wrong(&self, fault: Fault, subject: Subject, told: &Told) -> anyhow::Result<String> {
         let truth = rows::version(&self.postgres, subject).await?;
-        // A late commit may find that the database has given the transaction up.
+        // The database may have ended the transaction before a late commit arrives.
         let possible = match fault.passing {
             Passing::Never => 1..=1,
             Passing::Before => 2..=2,
@@ -204,7 +206,7 @@ impl Scene {
 }
 
 impl Hanging {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// As [`Verdict::expect`], and when an older version was answered for too long.
@@ -217,7 +219,7 @@ impl Hanging {
 }
 
 impl Broken {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// As [`Verdict::expect`], and when anything is wrong with a commit.

@@ -1,5 +1,6 @@
-//! Redis is gone while a few rows are written again and again: what is owed is one entry for each row,
-//! and paid at once when Redis is back. A host that is told to stop meanwhile says what it leaves.
+//! Redis is down while a few rows are written again and again. A host's debt is then one entry for
+//! each row, and it is paid at once when Redis is back. A host that is told to stop meanwhile says
+//! how much it leaves unpaid.
 
 use std::time::Duration;
 
@@ -19,32 +20,32 @@ use crate::sim::truth::Subject;
 /// How many rows are written.
 const ROWS: u8 = 50;
 
-/// How much a host may take to pay its debt: a few round trips, and the pause until it looks.
+/// How long a host may take to pay its debt: a few round trips, and the pause until it looks.
 const SOON_PAID: Duration = Duration::from_secs(2);
 
-/// Its grace time, at the top of its configuration.
+/// The host's grace time, for the top of its configuration.
 const GRACE: &str = "grace = \"1s\"\n";
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Writes while Redis was gone.
+    /// Writes while Redis was down.
     pub writes: usize,
-    /// Of those, how many failed.
+    /// How many of those failed.
     pub failed: usize,
-    /// Of those, how many were acknowledged as pending.
+    /// How many of those were acknowledged as pending.
     pub pending: usize,
-    /// The slowest of them.
+    /// The slowest of those writes.
     pub slowest_ms: f64,
-    /// The most that was owed, by `/readyz` and by the metric.
+    /// The largest debt, by `/readyz` and by the metric.
     pub most_owed: (f64, f64),
     /// From the return of Redis until nothing was owed.
     pub paid_ms: f64,
     /// Rows that a host answered differently from the database afterwards.
     pub wrong: Vec<String>,
-    /// What a host owed that was told to stop meanwhile.
+    /// The debt of a host that was told to stop meanwhile.
     pub left: f64,
-    /// What it said of it.
+    /// What that host said about it.
     pub farewell: Vec<String>,
 }
 
@@ -54,10 +55,10 @@ struct Stage {
     hosts: [Host; 2],
 }
 
-/// Redis is gone for so long, while one of two hosts takes so many writes a second.
+/// Redis is down for so long, while one of two hosts takes so many writes a second.
 ///
 /// # Errors
-/// When a server does not come up, or what is owed is never paid.
+/// If a server does not come up, or if the debt is never paid.
 pub async fn run(lasts: Duration, writes_per_second: u32) -> anyhow::Result<Report> {
     let mut stage = Stage::set().await?;
     stage.redis.stop()?;
@@ -105,8 +106,8 @@ impl Stage {
         Ok(stage)
     }
 
-    /// One write after the other to one row after the other, each row's version growing from `first`;
-    /// what became of each, and the most that was owed meanwhile.
+    /// Writes the rows in turn, each with a version that grows from `first`; returns the outcome of
+    /// each write, and the largest debt meanwhile.
     async fn write(
         &self,
         lasts: Duration,
@@ -133,14 +134,14 @@ impl Stage {
         Ok((writing.join_all().await, most))
     }
 
-    /// What the writing host owes, by `/readyz` and by its metric.
+    /// The debt of the writing host, by `/readyz` and by its metric.
     async fn owed(&self) -> anyhow::Result<(f64, f64)> {
         let ready = self.hosts[0].get("/readyz").await?.json()?;
         let said = ready["pending_invalidations"].as_f64().context("pending_invalidations")?;
         Ok((said, self.hosts[0].metrics().await?.sum("corral_pending_invalidations")))
     }
 
-    /// Rows that a host does not answer as they are.
+    /// Rows for which a host does not answer what the database has.
     async fn wrong(&self) -> anyhow::Result<Vec<String>> {
         let mut wrong = Vec::new();
         for row in (0..ROWS).map(Subject::Item) {
@@ -156,8 +157,8 @@ impl Stage {
         Ok(wrong)
     }
 
-    /// Every row is written once more without a Redis, and the host is told to stop: what it owes
-    /// then, and what it says of it.
+    /// Every row is written once more without Redis, and the host is told to stop: what it owes
+    /// then, and what it says about it.
     async fn farewell(&mut self, writes_per_second: u32) -> anyhow::Result<(f64, Vec<String>)> {
         self.redis.stop()?;
         let once = Duration::from_secs_f64(f64::from(ROWS) / f64::from(writes_per_second));
@@ -190,10 +191,10 @@ async fn write(client: Client, url: String, row: Subject, version: u64) -> (Told
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
-    /// When a write failed, more was owed than there are rows, it was paid late or not at all, or
+    /// If a write failed, more was owed than there are rows, the debt was paid late or never, or
     /// the host that stopped did not say how much it leaves.
     pub fn expect(&self) -> anyhow::Result<()> {
         let rows = f64::from(ROWS);
@@ -203,7 +204,7 @@ impl Report {
         let right = owed.iter().all(|owed| (1.0..=rows).contains(owed));
         ensure!(right, "not one entry for each row: {self:#?}");
         ensure!(self.paid_ms <= millis(SOON_PAID), "paid late: {self:#?}");
-        // A number on its own: not one that a time of day is written with.
+        // A number on its own, not a part of a time of day.
         let numbers = [format!(" {} ", self.left), format!("={}", self.left)];
         let counts = |line: &String| numbers.iter().any(|number| line.contains(number));
         let counted = self.farewell.iter().any(counts);

@@ -1,4 +1,4 @@
-//! What clients ask of hosts, and what they are answered: written down and judged.
+//! The desk: sends clients' requests to hosts, records the answers, and judges them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use crate::sim::truth::Subject;
 pub(super) const ITEMS: u8 = 8;
 pub(super) const TEAMS: u8 = 4;
 
-/// How many complaints are shown.
+/// How many complaints are kept.
 const SHOWN: usize = 10;
 
 /// What is read.
@@ -47,22 +47,22 @@ pub(super) enum Way {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) version: u64,
-    /// It came from the store.
+    /// Whether it came from the store.
     pub(super) hit: bool,
 }
 
 /// What a writer was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
-    /// Every host knows.
+    /// Every host knows of the write.
     Done,
-    /// The host that took it knows.
+    /// The host that took the write knows of it.
     Pending,
-    /// It may have been written, or not; with the answer.
+    /// It may have been written or not; with the answer.
     Unknown(String),
 }
 
-/// An answer to a read, for what is told of a stretch of time.
+/// An answer to a read, for reports about a stretch of time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     pub(super) asked: Instant,
@@ -71,7 +71,7 @@ pub(super) struct Look {
     pub(super) hit: bool,
 }
 
-/// What is asked of hosts, and what was answered.
+/// Sends requests to hosts and records what they answer.
 pub(super) struct Desk {
     seats: Vec<Seat>,
     client: Client,
@@ -87,9 +87,10 @@ pub(super) struct Desk {
 /// A host as clients see it.
 struct Seat {
     url: String,
-    /// The form of its answers: the number in their column `format`, and 1 where they have none.
+    /// The form of its answers: the number in their column `format`, or 1 if they have no such
+    /// column.
     format: AtomicU64,
-    /// Nobody shall ask it any more.
+    /// Clients must not ask it now.
     away: AtomicBool,
     /// Requests on their way.
     busy: AtomicUsize,
@@ -110,12 +111,12 @@ impl Desk {
         }
     }
 
-    /// Clients end after the request that they are at.
+    /// Makes clients end after their current request.
     pub(super) fn close(&self) {
         self.over.store(true, Ordering::SeqCst);
     }
 
-    /// Reads; None: there was no answer, which the verdict holds against the host.
+    /// Reads; `None` if there was no answer, which the verdict counts against the host.
     pub(super) async fn read(&self, host: usize, read: Read) -> anyhow::Result<Option<Seen>> {
         let (subject, path) = match read {
             Read::Row(subject) => (subject, rows::read_path(subject)),
@@ -175,7 +176,7 @@ impl Desk {
         self.client.request(Method::POST, &url, &json, Bytes::from(body)).await
     }
 
-    /// Waits until every row was a hit through a host, one after the other.
+    /// Waits until a host answers every row from the store, one after the other.
     pub(super) async fn until_hits(&self, host: usize, limit: Duration) -> anyhow::Result<()> {
         let what = format!("every row is a hit through host {host}");
         eventually(&what, limit, || async {
@@ -198,7 +199,7 @@ impl Desk {
     pub(super) fn verdict(&self) -> Verdict {
         let violations = self.ledger.judge(Duration::ZERO);
         let old = violations.iter().filter(|one| one.what.contains("read version"));
-        // An answer that holds two old rows is one answer, and both name its request first.
+        // An answer with two old rows is one answer; both complaints begin with its request.
         let stale: BTreeSet<_> = old.filter_map(|one| one.what.split(' ').next()).collect();
         let (failed, refused) = (lock(&self.failed), lock(&self.refused));
         let words = violations.iter().map(ToString::to_string).chain(failed.iter().cloned());
@@ -214,7 +215,7 @@ impl Desk {
         }
     }
 
-    /// Nobody asks a host any more, and what was asked of it is answered.
+    /// Keeps clients away from a host, and waits until its requests are answered.
     pub(super) async fn leave(&self, host: usize) -> anyhow::Result<()> {
         let seat = &self.seats[host];
         seat.away.store(true, Ordering::SeqCst);
@@ -224,13 +225,13 @@ impl Desk {
         .await
     }
 
-    /// A host may be asked again, and answers in this form.
+    /// Lets clients ask a host again, which now answers in this form.
     pub(super) fn come_back(&self, host: usize, format: u64) {
         self.seats[host].format.store(format, Ordering::SeqCst);
         self.seats[host].away.store(false, Ordering::SeqCst);
     }
 
-    /// How many rows are no hits through a host.
+    /// How many rows a host does not answer from the store.
     pub(super) async fn misses(&self, host: usize) -> anyhow::Result<usize> {
         let mut misses = 0;
         for read in all() {
@@ -239,7 +240,7 @@ impl Desk {
         Ok(misses)
     }
 
-    /// Any host that may be asked, counted as busy.
+    /// Any host that clients may ask, counted as busy.
     fn choose(&self, random: &mut StdRng) -> Option<Chosen<'_>> {
         let host = random.random_range(0..self.seats.len());
         let seat = &self.seats[host];
@@ -260,7 +261,7 @@ impl Desk {
     }
 }
 
-/// A host that somebody is about to ask.
+/// A host that a client is about to ask.
 struct Chosen<'a> {
     host: usize,
     seat: &'a Seat,
@@ -293,9 +294,9 @@ pub(super) fn all() -> impl Iterator<Item = Read> {
     subjects().map(Read::Row)
 }
 
-/// Reads anything, slow reads among it, and writes anything.
+/// Reads and writes any rows, with slow reads among them.
 pub(super) async fn client(desk: Arc<Desk>, pause: Duration, seed: u64) -> anyhow::Result<()> {
-    /// A lease lives for a second or two: some are renewed, some not.
+    /// A lease lives for a second or two, so some of these renew it and some do not.
     const SLOW_MS: [u64; 3] = [100, 400, 1_600];
     let mut random = StdRng::seed_from_u64(seed);
     let subjects: Vec<Subject> = subjects().collect();

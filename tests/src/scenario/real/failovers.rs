@@ -21,34 +21,34 @@ const ALL: [usize; 3] = [0, 1, 2];
 /// Long enough for a load to outlive the failover, and short enough for its reader's deadline.
 const LOAD_MS: u64 = 1_200;
 
-/// What it loads.
+/// The item that it loads.
 const ITEM: u8 = 0;
 
-/// Until the load has ended, and some.
+/// Until the load has ended, and some time more.
 const WATCHED: Duration = Duration::from_secs(2);
 
-/// A look at how things are between two steps.
+/// The time for a look at the hosts between two steps.
 const A_LOOK: Duration = Duration::from_millis(800);
 
-/// Until a machine that is cut off is given up.
+/// The time until a machine that is cut off is given up.
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
-/// What happens to the primary.
+/// What happens to the old primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Primary {
     /// It dies, and the replica that takes its place did not get the last writes.
     Dies,
-    /// It becomes a replica of the one that took its place and had not got the last writes;
-    /// connections to it are kept.
+    /// It becomes a replica of the server that took its place, which did not get the last writes.
+    /// Connections to it are kept.
     IsDemoted,
-    /// It lives on with the connections of the first host; the name has moved.
+    /// It lives on with the connections of the first host, and the name leads to the other server.
     LivesOn,
-    /// It is cut off together with the first host, and lives on for it.
+    /// It is cut off together with the first host, and goes on serving that host.
     IsCutOff,
-    /// It freezes, the replica takes its place and the name moves; it resumes with the connections of
-    /// the first host.
+    /// It freezes, the replica takes its place and the name moves. Then it resumes with the
+    /// connections of the first host.
     Freezes,
-    /// It lives on; the first host is frozen over the failover, and resumes.
+    /// It lives on. The first host is frozen during the failover, and resumes.
     LivesOnForAFrozenHost,
 }
 
@@ -64,14 +64,14 @@ impl Primary {
     ];
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// What happened to the primary.
     pub primary: Primary,
     /// From the replica's promotion until every row was a hit on every host again.
     pub cold_ms: f64,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
@@ -83,8 +83,8 @@ struct Stage {
     scene: Scene,
 }
 
-/// Values and a lease are on both servers; then it happens, and rows are written, on the side that
-/// the name leads to and where possible on the other.
+/// Values and a lease are on both servers. Then the failover happens, and rows are written on the
+/// side that the name leads to and, where possible, on the other side.
 ///
 /// # Errors
 /// When a server does not come up, or the cache is not used again.
@@ -107,7 +107,7 @@ pub async fn run(primary: Primary) -> anyhow::Result<Report> {
     for host in ALL {
         stage.scene.desk.read(host, Read::Slow(ITEM, LOAD_MS)).await?;
     }
-    // By now the old primary is of no use to anybody, wherever connections still lead.
+    // By now no host may use the old primary, whatever connections still lead to it.
     stage.pair.primary.kill();
     stage.scene.fill().await?;
     let cold_ms = millis(promoted.elapsed());
@@ -164,7 +164,7 @@ impl Stage {
         self.others.cut();
         self.scene.write_all(&OTHERS).await?;
         self.scene.watch(A_LOOK).await?;
-        // The cut is mended: who comes anew reaches the one that took over.
+        // The cut is mended: new connections reach the server that took over.
         self.move_name();
         self.first.cut();
         self.pair.link.cut();
@@ -189,7 +189,7 @@ impl Stage {
         self.scene.hosts[FIRST].cont()
     }
 
-    /// The name leads to the replica, for whoever connects anew.
+    /// Makes the name lead new connections to the replica.
     fn move_name(&self) {
         self.first.point_to(self.pair.replica.port());
         self.others.point_to(self.pair.replica.port());
@@ -197,7 +197,7 @@ impl Stage {
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// As [`Verdict::expect`].

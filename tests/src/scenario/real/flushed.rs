@@ -1,6 +1,6 @@
-//! Redis is emptied by hand (`FLUSHALL`) while hosts of two configurations read and write the same rows.
-//! The first host that notices reads a range without the namings of the others, which believe for a moment
-//! longer what they knew, and fill under it.
+//! Redis is emptied by hand (`FLUSHALL`) while hosts of two configurations read and write the same
+//! rows. The first host that notices reads a range without the namings of the other hosts, which
+//! believe for a moment longer what they knew, and fill under it.
 
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ use crate::sim::truth::Subject;
 
 const HOSTS: u8 = 3;
 
-/// From the flush on: until every host has noticed it, and some.
+/// Watched from the flush on, until every host has noticed it and some time more.
 const WATCHED: Duration = Duration::from_millis(500);
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// How often Redis was emptied.
     pub flushes: u32,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// So many flushes, and after each of them every host writes a row of its own, which the others have just
-/// read and stored.
+/// Flushes so often. After each flush every host writes a row of its own, which the other hosts
+/// have just read and stored.
 ///
 /// # Errors
 /// When a server does not come up, or a host does not start with its configuration.
@@ -50,7 +50,7 @@ pub async fn run(flushes: u32) -> anyhow::Result<Report> {
     Ok(Report { flushes, verdict: scene.end().await? })
 }
 
-/// A tag would find the values of every configuration through its index.
+/// Removes the tags, since a tag would find the values of every configuration through its index.
 fn by_name_alone(config: String) -> String {
     config.replace(", \"tag item:{id}\"", "")
 }
@@ -74,7 +74,7 @@ impl Scene {
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// As [`Verdict::expect`].

@@ -1,4 +1,4 @@
-//! Hosts and the store freeze for a while under load, in the middle of whatever they do, and resume.
+//! Hosts and the store freeze for a while under load, whatever they are doing, and resume.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ const HOSTS: usize = 3;
 const CLIENTS: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Below a reader's deadline: whoever waits in front of a frozen host is answered.
+/// Below a reader's deadline, so that a client that waits for a frozen host is answered.
 const FROZEN_MS: std::ops::Range<u64> = 300..1_200;
 const THAWED_MS: std::ops::Range<u64> = 100..600;
 
-/// Who freezes.
+/// What freezes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Frozen {
     /// One of the hosts.
@@ -27,14 +27,14 @@ pub enum Frozen {
     Store,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Who froze.
+    /// What froze.
     pub frozen: Frozen,
     /// How often.
     pub rounds: u32,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
@@ -68,8 +68,8 @@ pub async fn run(frozen: Frozen, rounds: u32, seed: u64) -> anyhow::Result<Repor
 }
 
 impl Report {
-    /// Fails with what was broken. A write may be refused: the database ends a transaction whose host
-    /// is frozen, before anybody else waits for it too long.
+    /// Fails if anything was broken, and says what. A write may be refused: the database ends a
+    /// transaction whose host is frozen, so that other transactions do not wait for it too long.
     ///
     /// # Errors
     /// As [`Verdict::expect_of_reads`].

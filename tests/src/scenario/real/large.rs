@@ -1,6 +1,6 @@
 //! Values of 5 MB and of 400 bytes, asked for at once over a narrow link that connections share
-//! fairly. A large value is nobody else's trouble: what is small stays a hit and hardly slower, the
-//! store is trusted all the time, and the near cache keeps what it has.
+//! fairly. Large values must not disturb others: small values stay hits and are hardly slower, the
+//! store is trusted all the time, and the near cache keeps its entries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::forwarder::{Forwarder, Traits};
 use crate::scenario::{millis, rows};
 use crate::servers::{Host, Postgres, Redis, eventually};
 
-/// In each direction, over all connections.
+/// The link's rate in each direction, over all connections.
 const BYTES_PER_SECOND: u64 = 10_000_000;
 
 const LARGE: usize = 4;
@@ -26,10 +26,10 @@ const SMALL: usize = 50;
 const SMALL_READERS: usize = 4;
 const NEAR: usize = 20;
 
-/// The pause of a reader of small values: the link is narrow, not full of them.
+/// The pause of a reader of small values, so that these do not fill the narrow link.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a host must find: texts of 5 MB and of about 400 bytes, the latter also in its near cache.
+/// The origin's texts, of 5 MB and of about 400 bytes; the small ones also go into the near cache.
 const ENTITIES: &str = r#"
 [entity.large]
 params = ["id:int8"]
@@ -51,7 +51,7 @@ near = "1h"
 deadline = "5s"
 "#;
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Small values alone.
@@ -60,11 +60,11 @@ pub struct Report {
     pub beside: Small,
     /// Large values read meanwhile, and how many of them failed.
     pub large: (usize, usize),
-    /// How many of them came from the store.
+    /// How many of the large values came from the store.
     pub large_hits: usize,
     /// Entries of the near cache before and after.
     pub near: (f64, f64),
-    /// What the log says of a store that is not trusted.
+    /// The log lines about a store that is not trusted.
     pub distrust: Vec<String>,
 }
 
@@ -73,13 +73,13 @@ pub struct Report {
 pub struct Small {
     /// How many.
     pub reads: usize,
-    /// How many were no hits.
+    /// How many were not hits.
     pub not_hits: usize,
     /// The median.
     pub p50_ms: f64,
     /// The 99th percentile.
     pub p99_ms: f64,
-    /// How many of those for the near cache were not answered from it.
+    /// How many of those for the near cache it did not answer.
     pub not_near: usize,
 }
 
@@ -95,10 +95,10 @@ struct Answered {
     failed: bool,
 }
 
-/// Reads small values alone for so long, and for as long beside large ones.
+/// Reads small values alone for so long, and then for as long beside large ones.
 ///
 /// # Errors
-/// When a server does not come up, or what is small can't be cached.
+/// If a server does not come up, or if small values can't be cached.
 pub async fn run(lasts: Duration) -> anyhow::Result<Report> {
     let stage = Stage::set().await?;
     let near_before = stage.near().await?;
@@ -118,8 +118,8 @@ pub async fn run(lasts: Duration) -> anyhow::Result<Report> {
 }
 
 impl Stage {
-    /// A host with a wide way to the store stores everything; the one that is watched has a narrow
-    /// one and the budget that hosts have.
+    /// A host with a wide way to the store stores everything. The host that is watched has a narrow
+    /// way and the default budget.
     async fn set() -> anyhow::Result<Self> {
         let (redis, postgres) = (Redis::start().await?, Postgres::start().await?);
         let narrow = Traits { bytes_per_second: Some(BYTES_PER_SECOND), ..Traits::default() };
@@ -142,7 +142,7 @@ impl Stage {
         Ok(self.host.metrics().await?.sum("corral_near_entries"))
     }
 
-    /// Reads for so long, with so many readers of large values beside those of small ones.
+    /// Reads for so long, with so many readers of large values beside those of small values.
     async fn read(
         &self,
         lasts: Duration,
@@ -162,7 +162,7 @@ impl Stage {
     }
 }
 
-/// Reads one value after the other until it is over.
+/// Reads one value after the other until the time is over.
 fn read(
     url: String,
     entity: &'static str,
@@ -195,7 +195,7 @@ async fn ended(readers: Vec<JoinHandle<Vec<Answered>>>) -> anyhow::Result<Vec<An
     Ok(read.into_iter().flatten().collect())
 }
 
-/// Reads until an answer is as it is wanted.
+/// Reads until an answer is as wanted.
 async fn until(host: &Host, path: &str, wanted: impl Fn(&Answer) -> bool) -> anyhow::Result<()> {
     eventually(path, SOON, || async { Ok(wanted(&host.get(path).await?).then_some(())) }).await
 }
@@ -221,11 +221,12 @@ impl Small {
 }
 
 impl Report {
-    /// Fails with what was broken; small values may be slower by so much beside large ones.
+    /// Fails if anything was broken, and says what. Small values may be slower by `slower` beside
+    /// large ones.
     ///
     /// # Errors
-    /// When a small value was no hit or too slow, the store was not trusted, the near cache lost
-    /// something, or a large value was not answered.
+    /// If a small value was not a hit or too slow, the store was not trusted, the near cache lost
+    /// an entry, or a large value was not answered.
     pub fn expect(&self, slower: Duration) -> anyhow::Result<()> {
         for small in [&self.alone, &self.beside] {
             ensure!(small.reads > 0 && small.not_hits + small.not_near == 0, "{self:#?}");

@@ -1,6 +1,7 @@
-//! What real servers do: they come back with what they had before, fall behind, are two at a time,
-//! and say of a commit what they don't know. Rows carry versions, and no read on any host may answer
-//! one that is older than the newest acknowledged before it began.
+//! What real servers do: they come back with older data, fall behind, are two servers at a time,
+//! and report a failure of a commit whose outcome they don't know. Rows carry versions, and no read
+//! on any host may answer a version that is older than the newest one acknowledged before the read
+//! began.
 //!
 //! Each scenario runs at full size as `scenario real …`, and shortened in `tests/real.rs`.
 
@@ -28,19 +29,19 @@ use serde::Serialize;
 pub struct Verdict {
     /// Requests made.
     pub requests: usize,
-    /// Of the reads, how many were answered from the store.
+    /// How many of the reads were answered from the store.
     pub hits: usize,
     /// Writes acknowledged as pending.
     pub pending: usize,
     /// Answers older than a write that was acknowledged before their request began.
     pub stale: usize,
-    /// Reads without the answer that they had a right to.
+    /// Reads without the answer that they had to get.
     pub failed: usize,
-    /// Writes that were refused, or whose outcome their writer was not told.
+    /// Writes that were refused, or whose writer did not learn the outcome.
     pub refused: usize,
-    /// The first stale answers and failed reads, in words.
+    /// The first stale answers and failed reads.
     pub complaints: Vec<String>,
-    /// The first refused writes, in words.
+    /// The first refused writes.
     pub refusals: Vec<String>,
 }
 
@@ -51,7 +52,7 @@ impl Verdict {
         self.complaints.is_empty()
     }
 
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// As [`Verdict::expect_of_reads`], and when a client's write was refused.
@@ -60,11 +61,11 @@ impl Verdict {
         self.expect_of_reads()
     }
 
-    /// The same where writes may be refused.
+    /// The same, but writes may be refused.
     ///
     /// # Errors
-    /// When a read was stale or failed, or nothing was ever answered from the store: then nothing
-    /// was shown.
+    /// If a read was stale or failed, or if no read was ever answered from the store, since then
+    /// the run shows nothing.
     pub fn expect_of_reads(&self) -> anyhow::Result<()> {
         ensure!(self.holds(), "{self:#?}");
         ensure!(self.hits > 0, "no read was ever a hit: {self:#?}");

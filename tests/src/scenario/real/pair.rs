@@ -9,7 +9,8 @@ use super::scene::SOON;
 pub(super) struct Pair {
     pub(super) primary: Redis,
     pub(super) replica: Redis,
-    /// The replica is the client: what it is sent goes *down*, what it acknowledges *up*.
+    /// The replica is the client of this link: the data that it gets goes *down*, its
+    /// acknowledgements go *up*.
     pub(super) link: Forwarder,
 }
 
@@ -30,20 +31,20 @@ impl Pair {
         .await
     }
 
-    /// From now on the replica gets nothing, and goes on saying that it is there.
+    /// From now on the replica gets no data, and the primary still sees it alive.
     pub(super) fn withhold(&self) {
         self.link.hold(Direction::Down);
     }
 
-    /// The replica is a primary now. What was withheld is lost.
+    /// Makes the replica a primary. The data that was withheld is lost.
     pub(super) async fn promote(&self) -> anyhow::Result<()> {
         self.replica.promote().await?;
         self.link.cut();
         Ok(())
     }
 
-    /// The primary is gone; the replica takes its place, and the dead one comes back empty as the
-    /// replica of it.
+    /// Ends the primary and lets the replica take its place; the dead server comes back empty, as
+    /// the replica of the new primary.
     pub(super) async fn swap(&mut self) -> anyhow::Result<()> {
         std::mem::swap(&mut self.primary, &mut self.replica);
         self.link = Forwarder::start(self.primary.port()).await?;

@@ -1,6 +1,6 @@
-//! Redis ends and comes back with what it had a while ago: from its snapshot, or from a log whose
-//! last second had not reached the disk. Values that were invalidated since are there again, and the
-//! leases of loads that began before.
+//! Redis ends and comes back with older data: from its snapshot, or from a log whose last second
+//! had not reached the disk. Values that were invalidated since then are there again, and so are
+//! the leases of loads that began before.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ const HOSTS: usize = 3;
 /// Long enough for a load to outlive the restart, and short enough for its reader's deadline.
 const LOAD_MS: u64 = 1_500;
 
-/// What it loads.
+/// The item that it loads.
 const ITEM: u8 = 0;
 
-/// After the restart: until the load has ended, and some.
+/// Watched after the restart, until the load has ended and some time more.
 const WATCHED: Duration = Duration::from_millis(2_500);
 
-/// From what Redis comes back.
+/// What Redis comes back from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum From {
     /// A snapshot that was taken before the writes; the process is killed.
@@ -34,20 +34,20 @@ pub enum From {
     Log,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// From what Redis came back.
+    /// What Redis came back from.
     pub from: From,
     /// From the restart until every row was a hit on every host again, in each round.
     pub cold_ms: Vec<f64>,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// So often: values and a lease are there, Redis remembers them, every row is written, Redis ends
-/// and comes back.
+/// Runs so many rounds: values and a lease are there, Redis saves them, every row is written, Redis
+/// ends and comes back.
 ///
 /// # Errors
 /// When a server does not come up, or the cache is not used again.
@@ -60,7 +60,7 @@ pub async fn run(from: From, rounds: u32) -> anyhow::Result<Report> {
     let mut cold_ms = Vec::new();
     for round in 0..rounds {
         scene.fill().await?;
-        // Another key in each round, so that it is cold.
+        // Another key in each round, which is cold.
         let ms = LOAD_MS + u64::from(round);
         let load = scene.begin_slow(0, ITEM, ms).await?;
         let image = remember(&redis, from).await?;
@@ -81,7 +81,7 @@ pub async fn run(from: From, rounds: u32) -> anyhow::Result<Report> {
     Ok(Report { from, cold_ms, verdict: scene.end().await? })
 }
 
-/// Has Redis remember what it has now. None: in its own folder.
+/// Has Redis save what it has now; `None` if it saves to its own folder.
 async fn remember(redis: &Redis, from: From) -> anyhow::Result<Option<Image>> {
     match from {
         From::Snapshot => redis.save().await.map(|()| None),
@@ -90,7 +90,7 @@ async fn remember(redis: &Redis, from: From) -> anyhow::Result<Option<Image>> {
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// As [`Verdict::expect`].

@@ -1,6 +1,6 @@
-//! An entity's statement changes on three hosts, one after the other, under load with writes, and is
-//! rolled back in the same way. Each host answers by its own statement, nothing is stale, and the two
-//! sides do not overwrite each other's values.
+//! An entity's statement changes on three hosts, one after the other, under load with writes, and
+//! is rolled back in the same way. Each host answers by its own statement, no answer is stale, and
+//! the two configurations do not overwrite each other's values.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ const HOSTS: usize = 3;
 const CLIENTS: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What both statements have, and what only the new one has beside it.
+/// The columns that both statements have, and the column that only the new one has.
 const OLD: &str = "0 AS at_ms";
 const NEW: &str = "0 AS at_ms, 2 AS format";
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Reads that were no hits while two configurations stood side by side and nobody wrote: each
-    /// side had read everything before.
+    /// Reads that were not hits while two configurations ran side by side without writes, after
+    /// each side had read everything.
     pub overwritten: usize,
     /// Of all requests. An answer of the other statement's form counts as failed.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// The change and its roll-back, with so long between two hosts.
+/// The change and its roll-back, with a pause of this length between two hosts.
 ///
 /// # Errors
 /// When a server does not come up, or a host does not start with its configuration.
@@ -67,8 +67,8 @@ pub(super) fn newer(old: &str) -> anyhow::Result<String> {
 }
 
 impl Scene {
-    /// Restarts a host with another configuration, whose answers have this form. Nobody asks it
-    /// meanwhile.
+    /// Restarts a host with another configuration, whose answers have this form. Clients do not ask
+    /// it meanwhile.
     pub(super) async fn change(
         &mut self,
         host: usize,
@@ -84,7 +84,7 @@ impl Scene {
         Ok(())
     }
 
-    /// How many rows are no hits, asked for on every host in turn, twice.
+    /// How many rows are not hits. Every row is read on every host in turn, twice.
     async fn misses(&self) -> anyhow::Result<usize> {
         let mut misses = 0;
         for _ in 0..2 {
@@ -97,10 +97,10 @@ impl Scene {
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
-    /// As [`Verdict::expect`], and when one side overwrote what the other had stored.
+    /// As [`Verdict::expect`], and if one side overwrote a value of the other.
     pub fn expect(&self) -> anyhow::Result<()> {
         self.verdict.expect()?;
         ensure!(self.overwritten == 0, "values were overwritten: {self:#?}");

@@ -14,16 +14,17 @@ use crate::scenario::rows;
 use crate::servers::{Host, Postgres, eventually};
 use crate::sim::truth::Subject;
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
-/// How soon a write is repeated that not every host knows of.
+/// How soon a write is repeated after an answer that not every host knows of it.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// A store that answers a little late on a busy machine has not failed.
+/// On a busy machine the store may answer a little late without having failed.
 const STORE: &str = "timeout = \"250ms\"";
 
-/// A read of an item that takes as long as it is told to, from a snapshot of its beginning.
+/// A read of an item that takes as long as its parameter says, and reads a snapshot of its
+/// beginning.
 const SLOW: &str = r#"
 [entity.slow]
 params = ["id:int8", "ms:int8"]
@@ -55,7 +56,7 @@ impl Scene {
         Self::set_over(Postgres::start().await?, store_urls, |config| config).await
     }
 
-    /// The same over a Postgres of the caller's, with what `adapt` makes of the configuration.
+    /// The same over the caller's Postgres, with a configuration that `adapt` changes.
     pub(super) async fn set_over(
         postgres: Postgres,
         store_urls: &[String],
@@ -75,7 +76,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Begins a read that takes so long, and returns when its load has begun: under a lease.
+    /// Begins a read that takes so long, and returns once its load has begun under a lease.
     pub(super) async fn begin_slow(
         &self,
         host: usize,
@@ -94,7 +95,7 @@ impl Scene {
         Ok(reading)
     }
 
-    /// Everybody reads everything through every host for so long.
+    /// Reads everything through every host, on many connections, for so long.
     pub(super) async fn watch(&self, lasts: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + lasts;
         try_join_all((0..self.hosts.len()).map(async |host| {
@@ -109,8 +110,8 @@ impl Scene {
         Ok(())
     }
 
-    /// Writes every row, through one host after the other and in both ways, each until its writer
-    /// is told that every host knows.
+    /// Writes every row, through the hosts in turn and in both ways. Each write is repeated until
+    /// its writer is told that every host knows of it.
     pub(super) async fn write_all(&self, hosts: &[usize]) -> anyhow::Result<()> {
         for (nth, subject) in subjects().enumerate() {
             let way = if nth % 2 == 0 { Way::Invalidate } else { Way::Through };
@@ -127,12 +128,12 @@ impl Scene {
                 return Ok(());
             }
             ensure!(began.elapsed() < SOON, "a write of {subject} through host {host}: {told:?}");
-            // What is owed is paid while nobody adds to it.
+            // The debt is paid while no further write adds to it.
             sleep(AGAIN).await;
         }
     }
 
-    /// Clients begin to read and write, each with pauses of up to `pause`.
+    /// Starts clients that read and write, each with pauses of up to `pause`.
     pub(super) fn start_clients(&mut self, clients: u64, pause: Duration, seed: u64) {
         self.clients.extend((0..clients).map(|number| {
             let desk = Arc::clone(&self.desk);

@@ -1,4 +1,4 @@
-//! What an invalidated tag costs: each key that carried it is loaded once, also when the entity beside
+//! What an invalidated tag costs: each key that carried it is loaded once, even if another entity
 //! has a deadline of minutes.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::sim::truth::Subject;
 
 const HOSTS: usize = 2;
 
-/// Loads that begin so long after an invalidation do not overlap with it, whoever asks.
+/// A load that begins so long after an invalidation does not overlap with it on any host.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// An entity whose loads may take minutes.
@@ -26,19 +26,19 @@ ttl = "1h"
 deadline = "5m"
 "#;
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Keys that carried an invalidated tag.
     pub keys: usize,
     /// Their loads, by both hosts.
     pub loads: f64,
-    /// Of all requests.
+    /// The verdict on all requests.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// Every team's tag is invalidated, and everything is read again on both hosts.
+/// Invalidates every team's tag, and reads everything again on both hosts.
 ///
 /// # Errors
 /// When a server does not come up.
@@ -73,7 +73,7 @@ impl Scene {
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
     /// As [`Verdict::expect`], and when a key was not loaded exactly once.

@@ -1,5 +1,5 @@
-//! One client of the balancer: one connection, no second try, and a row that nobody else writes, so that
-//! it knows what each read must answer.
+//! One client of the balancer: one connection, no retries, and a row that no other client writes,
+//! so that it knows what each read must answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::Shared;
 use crate::client::{Answer, Client as Http};
 
-/// What of an answer is told where it is none that was expected.
+/// How many characters of an unexpected answer are reported.
 const TOLD: usize = 120;
 
 /// What one client saw, or all of them.
@@ -42,7 +42,7 @@ impl Seen {
     }
 }
 
-/// A client and what it knows.
+/// A client and what it knows of its row.
 pub(super) struct Client {
     http: Http,
     url: String,
@@ -50,7 +50,8 @@ pub(super) struct Client {
     rows: u64,
     /// How often its row was written.
     added: u64,
-    /// Whether that is so. After a write of which it does not know, or that is pending, it is at least so often.
+    /// Whether `added` is exact. After a write that has an unknown outcome or is pending, it is a
+    /// lower bound.
     knows: bool,
     seen: Seen,
 }
@@ -61,7 +62,7 @@ impl Client {
         Self { http, url, row, rows, added: 0, knows: true, seen: Seen::default() }
     }
 
-    /// Asks until it is over.
+    /// Sends requests until the time is over.
     pub(super) async fn run(mut self, pause: Duration, shared: Arc<Shared>) -> Seen {
         while !shared.is_over.load(Ordering::Relaxed) {
             let began = Instant::now();
@@ -100,7 +101,7 @@ impl Client {
         self.seen.acknowledged += 1;
         match answer["cache"].as_str() {
             Some("invalidated") => self.added += 1,
-            // Other hosts may answer what was there before.
+            // Other hosts may still answer the older value.
             Some("pending") => {
                 self.seen.pending += 1;
                 self.knows = false;
@@ -136,7 +137,7 @@ impl Client {
         self.read((self.row + nth) % self.rows).await.map(drop)
     }
 
-    /// What a row has, whichever of the two forms the answer has.
+    /// A row's number, in whichever of the two forms the answer has.
     async fn read(&mut self, row: u64) -> anyhow::Result<u64> {
         let answer = self.http.get(&format!("{}/read/item?id={row}", self.url)).await;
         let answer = content(answer)?;

@@ -1,6 +1,6 @@
-//! Three hosts behind a balancer are replaced one after the other under load with writes, then get another
-//! configuration in the same way, and so on until there were enough requests. Whatever fails is counted;
-//! nothing may.
+//! Three hosts behind a balancer are replaced one after the other under load with writes, then get
+//! another configuration in the same way, and so on until there were enough requests. Failures are
+//! counted, and there may be none.
 
 mod client;
 
@@ -19,10 +19,10 @@ use crate::servers::{Balancer, Host, Postgres, Program, Redis, eventually};
 
 use client::{Client, Seen};
 
-/// Far above what a host takes to end and a balancer to find out.
+/// Far longer than a host takes to end and a balancer to notice.
 const SOON: Duration = Duration::from_secs(120);
 
-/// How long a host that is asked to end serves on: what is configured where nothing is.
+/// How long a host that is asked to end goes on serving; also the default.
 const DRAIN: &str = "5s";
 
 const SCHEMA: &str = "CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL)";
@@ -53,10 +53,10 @@ sql = "UPDATE items SET n = n + 1 FROM pg_sleep(0.05) WHERE id = $1"
 touches = ["item(id)"]
 "#;
 
-/// Through what, how much, and how hosts end.
+/// How the scenario is run.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Rolling {
-    /// What shares the requests out.
+    /// The balancer.
     #[arg(long, value_enum, default_value = "haproxy")]
     pub balancer: Balancer,
     /// Requests of all clients, at least.
@@ -85,10 +85,10 @@ pub enum Ending {
     Killed,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// What shared the requests out.
+    /// The balancer.
     pub balancer: Balancer,
     /// How hosts ended.
     pub ending: Ending,
@@ -96,19 +96,19 @@ pub struct Report {
     pub seconds: f64,
     /// Requests of the clients.
     pub requests: u64,
-    /// Of those, how many were `POST`.
+    /// How many of those were `POST`.
     pub posts: u64,
-    /// What failed, by what was said of it.
+    /// What failed, by the message.
     pub failed: BTreeMap<String, u64>,
     /// Writes that were acknowledged.
     pub acknowledged: u64,
-    /// Of those, how many were said to reach other hosts later.
+    /// How many of those were acknowledged as reaching other hosts later.
     pub pending: u64,
-    /// Writes that the database has: one that was sent twice is here twice.
+    /// Writes in the database; a write that was sent twice counts twice.
     pub written: u64,
     /// Milliseconds of the slowest request.
     pub slowest_ms: f64,
-    /// Each host that was replaced, and then each that got another configuration.
+    /// The replacements of hosts, and the changes of their configurations.
     pub changes: Vec<Change>,
 }
 
@@ -117,23 +117,25 @@ pub struct Report {
 pub struct Change {
     /// Which host.
     pub host: usize,
-    /// What it was sent.
+    /// The signal that it was sent.
     pub signal: &'static str,
-    /// Seconds until it had ended, or had the other configuration in force.
+    /// Seconds until it had ended, or until the other configuration was in force.
     pub took_s: f64,
-    /// Requests that ended meanwhile, and until the balancer had found it again.
+    /// Requests that ended during the change, and until the balancer sent requests to the host
+    /// again.
     pub requests_meanwhile: u64,
-    /// Reads that this host answered before.
+    /// Reads that this host had answered before the change.
     pub reads_before: u64,
-    /// Reads that it answered by the end of its change.
+    /// Reads that it had answered by the end of the change.
     pub reads_after: u64,
 }
 
 impl Report {
-    /// Fails with what was broken.
+    /// Fails if anything was broken, and says what.
     ///
     /// # Errors
-    /// When a request failed, a write was lost or made twice, or a host was not replaced under load.
+    /// When a request failed, a write was lost or made twice, or a host was not replaced under
+    /// load.
     pub fn expect(&self) -> anyhow::Result<()> {
         ensure!(self.failed.is_empty(), "requests failed: {self:#?}");
         ensure!(self.acknowledged == self.written, "not every write was made once: {self:#?}");
@@ -141,10 +143,11 @@ impl Report {
         self.expect_changes()
     }
 
-    /// Fails unless every host was replaced and changed under load, and served before and afterwards.
+    /// Fails unless every host was replaced and changed under load, and served before and
+    /// afterwards.
     ///
     /// # Errors
-    /// With the changes.
+    /// The changes.
     pub fn expect_changes(&self) -> anyhow::Result<()> {
         let under_load = |change: &Change| {
             change.requests_meanwhile > 0 && change.reads_before > 0 && change.reads_after > 0
@@ -155,14 +158,14 @@ impl Report {
     }
 }
 
-/// What the clients share with who changes the hosts.
+/// What the clients share with the task that changes the hosts.
 #[derive(Default)]
 struct Shared {
     is_over: AtomicBool,
     done: AtomicU64,
 }
 
-/// The hosts and what counts their requests.
+/// The hosts, and the counts of their requests.
 struct Scene {
     hosts: [Host; 3],
     shared: Arc<Shared>,
@@ -170,7 +173,7 @@ struct Scene {
 }
 
 impl Rolling {
-    /// Plays it.
+    /// Runs the scenario.
     ///
     /// # Errors
     /// When a server does not come up, or a host does not end or change.
@@ -239,7 +242,7 @@ impl Rolling {
 }
 
 impl Scene {
-    /// Ends a host and starts it again; returns when the balancer has found it.
+    /// Ends a host and starts it again; returns when the balancer sends requests to it.
     async fn replace(&mut self, host: usize) -> anyhow::Result<Change> {
         let reads_before = self.until_read_from(host, 0).await?;
         let (began, done) = (Instant::now(), self.done());
@@ -287,7 +290,7 @@ impl Scene {
         Ok(Change { host, signal, took_s, requests_meanwhile, reads_before, reads_after })
     }
 
-    /// Waits until a host has answered more reads of the clients than these; how many it has.
+    /// Waits until a host has answered more reads than `reads`; returns how many it has answered.
     async fn until_read_from(&self, host: usize, reads: u64) -> anyhow::Result<u64> {
         let this = &self.hosts[host];
         eventually("the balancer sends requests to the host", SOON, || async {

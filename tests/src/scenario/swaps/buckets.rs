@@ -9,7 +9,7 @@ use super::Window;
 
 const BUCKET: Duration = Duration::from_millis(100);
 
-/// Room for six hours.
+/// Enough buckets for six hours.
 const BUCKETS: usize = 216_000;
 
 /// Requests by the time at which they ended.
@@ -18,7 +18,7 @@ pub(super) struct Buckets {
     counts: Vec<AtomicU32>,
 }
 
-/// What a stretch of time was like.
+/// The throughput in a stretch of time.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Throughput {
     /// Whole buckets in it.
@@ -27,9 +27,9 @@ pub struct Throughput {
     pub median: u32,
     /// Requests in the worst bucket.
     pub worst: u32,
-    /// That as a share of the median.
+    /// The worst bucket as a share of the median.
     pub worst_percent: f64,
-    /// Requests in the bucket below which there is one in a hundred.
+    /// Requests in the bucket that has exactly one in a hundred buckets below it.
     pub p1: u32,
 }
 
@@ -39,7 +39,7 @@ impl Buckets {
         Self { began: Instant::now(), counts }
     }
 
-    /// A request ended.
+    /// Counts a request that ended now.
     pub(super) fn count(&self) {
         let at = (self.began.elapsed().as_millis() / BUCKET.as_millis()) as usize;
         if let Some(bucket) = self.counts.get(at) {

@@ -6,11 +6,11 @@ use super::{Exchanged, Side, Swaps, Target, Took, Which};
 use crate::peers::rig::service;
 use crate::servers::Program;
 
-/// It asks no Redis.
+/// The service has this address and never connects to it.
 const NO_REDIS: &str = "redis://127.0.0.1";
 
 pub(super) async fn run(swaps: Swaps) -> anyhow::Result<Side> {
-    // As many as Corral has by itself.
+    // As many threads as Corral has by default.
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let server = service("constant", threads, NO_REDIS).await?;
     let (pid, root) = (server.pid(), format!("{}/item?id=", server.url()));
@@ -18,7 +18,7 @@ pub(super) async fn run(swaps: Swaps) -> anyhow::Result<Side> {
     swaps.measure(pid, target, Nothing { _server: server }, swaps.swaps, Which::InTurn).await
 }
 
-/// Nothing is exchanged as often as policies are.
+/// Exchanges nothing, as often as policies are exchanged.
 struct Nothing {
     _server: Program,
 }

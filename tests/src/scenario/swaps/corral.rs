@@ -1,4 +1,4 @@
-//! Two policies that name reads alike and keep them for different times, in turn.
+//! Two policies that give reads the same names and different lifetimes, in turn.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::scenario::hosts::Seat;
 use crate::servers::{Postgres, Redis};
 use crate::shop::{self, Shop};
 
-/// Where a read says which generation decided it.
+/// A read whose answer says which generation decided it.
 const PATH: &str = "/read/product.page?id=1";
 const HEADER: &str = "corral-policy";
 
@@ -38,7 +38,7 @@ struct Policies {
     policies: [Vec<u8>; 2],
     /// Exchanges so far.
     done: usize,
-    /// Of those, of policies that were never there before.
+    /// How many of those were to policies never seen before.
     new: u32,
 }
 
@@ -83,7 +83,7 @@ impl Exchanged for Policies {
         let reply = self.reads.request("GET", PATH, b"")?;
         let before = reply.headers.get(HEADER).and_then(|text| Self::generation(text));
         let before = before.context("a generation")?;
-        // Both policies by file, then both by an operator.
+        // Two exchanges by file, then two by an operator.
         if (self.done / 2).is_multiple_of(2) {
             self.by_file(&candidate, before)
         } else {

@@ -1,7 +1,8 @@
 //! Policies are exchanged under full load, by file and by an operator in turn, and compared with the same
-//! host under the same load without exchanges: both alternate, since a shared machine is never twice the
-//! same. Beside it, with the same load and the same measure, the configuration of another cache, and a server
-//! in which nothing is exchanged in either: what differs there is what this machine can't tell.
+//! host under the same load without exchanges. Both alternate, since a shared machine changes over time. For
+//! comparison, the same load and the same measurement run on another cache whose configuration is exchanged,
+//! and on a server where nothing is exchanged: the differences there are the measurement's error on this
+//! machine.
 
 mod buckets;
 mod constant;
@@ -32,51 +33,51 @@ use crate::shop::expected_product;
 /// Products 1 to this are read.
 const PRODUCTS: usize = 100;
 
-/// What an exchange takes, roughly: so the two that alternate take equally long.
+/// About how long an exchange takes, so that the two that alternate take equally long.
 const USUAL: Duration = Duration::from_millis(5);
 
-/// What to run.
+/// How the scenario is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Swaps {
     /// How often load with exchanges and load without take turns.
     pub rounds: u32,
     /// Exchanges under load in each round.
     pub swaps: u32,
-    /// The same for Varnish; 0: without it.
+    /// Exchanges of Varnish's configuration; 0 for none.
     pub varnish_swaps: u32,
-    /// Exchanges without load, and of what was never seen before.
+    /// Exchanges without load, and exchanges to policies never seen before.
     pub few: u32,
     /// Connections of the load.
     pub connections: usize,
-    /// Between two exchanges.
+    /// The pause between two exchanges.
     pub pause: Duration,
 }
 
-/// What is exchanged, and how that is done. Works on a thread of its own.
+/// What is exchanged, and how. Works on a thread of its own.
 trait Exchanged: Send + 'static {
-    /// Another one than before comes into force; how long that took.
+    /// Exchanges the current one for another; how long that took.
     fn exchange(&mut self, which: Which) -> anyhow::Result<Took>;
 
-    /// What else an exchange asks of the server, for as long as one takes: the load without exchanges has to
-    /// be the same in everything else.
+    /// Does for as long as an exchange takes what an exchange asks of the server besides the exchange itself,
+    /// since the load without exchanges has to be the same in everything else.
     fn look(&mut self) -> anyhow::Result<()> {
         std::thread::sleep(USUAL);
         Ok(())
     }
 }
 
-/// What shall come into force.
+/// What comes into force by an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     /// One of two that take turns.
     InTurn,
-    /// One that was never there before.
+    /// One that was never seen before.
     New,
-    /// One that is loaded already, where there is such a thing.
+    /// One that is loaded already, if the server has such a thing.
     Ready,
 }
 
-/// How long an exchange took, and by which way it came.
+/// How long an exchange took, and how it was made.
 #[derive(Debug, Clone, Copy)]
 struct Took {
     way: &'static str,
@@ -87,7 +88,7 @@ fn is_of_the_shop(answer: Json, product: u32) -> bool {
     answer == expected_product(product)
 }
 
-/// What every read must answer, and where.
+/// The address of all reads, and what they must answer.
 #[derive(Clone)]
 struct Target {
     root: String,
@@ -114,7 +115,7 @@ impl Swaps {
         Ok(Report { corral, varnish, constant })
     }
 
-    /// The whole course of one side.
+    /// Measures everything on one side.
     async fn measure(
         self,
         pid: u32,
@@ -124,11 +125,11 @@ impl Swaps {
         extra: Which,
     ) -> anyhow::Result<Side> {
         let (few, pause) = (self.few, self.pause);
-        // Both were there once before anything is measured.
+        // Both are seen once before the measurement.
         let (_, exchanged) = many(exchanged, Some(Which::InTurn), 2, pause).await?;
         let (idle, exchanged) = many(exchanged, Some(Which::InTurn), few, pause).await?;
         let (other_idle, exchanged) = many(exchanged, Some(extra), few, pause).await?;
-        // What came between has displaced them.
+        // The ones exchanged since then have displaced these two from the caches.
         let (_, exchanged) = many(exchanged, Some(Which::InTurn), 2, pause).await?;
         let buckets = Arc::new(Buckets::new());
         let (load, failures) = (target.load(self.connections, &buckets), target.failures);
@@ -140,7 +141,7 @@ impl Swaps {
         let (other, exchanged) = many(exchanged, Some(extra), few, pause).await?;
         let threads = threads(pid)?;
         let answers = load.stop().await?;
-        // The server is in there, and had to outlive the load.
+        // The server ends with this, and had to run until the load ended.
         drop(exchanged);
         let failed = failures.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Side {
@@ -161,8 +162,8 @@ impl Swaps {
         })
     }
 
-    /// Load without exchanges, for half of the time under each of the two that take turns: one may ask more of
-    /// the server than the other. Between the halves nothing is measured.
+    /// Load without exchanges, half of the time under each of the two that take turns, since one may cost the
+    /// server more than the other. Nothing is measured between the halves.
     async fn undisturbed<E: Exchanged>(
         self,
         mut exchanged: E,
@@ -178,7 +179,7 @@ impl Swaps {
         Ok((windows, exchanged))
     }
 
-    /// Load with exchanges and without, in turn, and each of the two first as often as it can be.
+    /// Load with exchanges and load without, in turn, and each of them first in every other round.
     async fn rounds<E: Exchanged>(
         self,
         mut exchanged: E,
@@ -212,8 +213,8 @@ impl Swaps {
 /// A stretch of time.
 type Window = (Instant, Instant);
 
-/// Exchanges one after the other, on a thread that waits for nobody. `None`: the server is only
-/// looked at.
+/// Exchanges one after the other, on a thread that does nothing else. With `None`, the server is only looked
+/// at.
 async fn many<E: Exchanged>(
     mut exchanged: E,
     which: Option<Which>,
@@ -235,7 +236,7 @@ async fn many<E: Exchanged>(
 }
 
 impl Target {
-    /// What is at `root` now must be answered from now on; `is_product` judges it.
+    /// Learns the present answer at `root`, which `is_product` checks; later answers have to be the same.
     async fn learn(root: String, is_product: fn(Json, u32) -> bool) -> anyhow::Result<Self> {
         let (client, mut expected) = (Client::new(), Vec::new());
         for product in 1..=PRODUCTS {
@@ -247,8 +248,8 @@ impl Target {
         Ok(Self { root, expected: Arc::new(expected), failures: Arc::default() })
     }
 
-    /// Full load. It keeps what was wrong with answers and nothing of the others: lists that all
-    /// connections make longer at the same time would stand still with the whole load.
+    /// Full load. It keeps the descriptions of wrong answers and nothing about the others: lists that all
+    /// connections extend at the same time would stop the whole load whenever they grow.
     fn load(&self, connections: usize, buckets: &Arc<Buckets>) -> Load<()> {
         let (target, buckets) = (self.clone(), Arc::clone(buckets));
         Load::start(connections, move |client, turn| {

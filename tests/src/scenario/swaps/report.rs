@@ -1,4 +1,4 @@
-//! What came of it, as a document and as a table.
+//! The report as a document and as a table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::{Round, Spread, Throughput, Took};
 use crate::scenario::{median, millis};
 
-/// The median bucket with exchanges is at least this much of the one without.
+/// The median bucket with exchanges has at least this share of the one without.
 const MEDIAN_BAR: f64 = 0.95;
-/// The same of the bucket below which there is one in a hundred.
+/// The same for the bucket that has one in a hundred below it.
 const P1_BAR: f64 = 0.85;
-/// From the change to active, under load, of what was seen before: the median in milliseconds.
+/// From the change until it is active, under load, for a policy seen before: the median in
+/// milliseconds.
 const SEEN_BAR_MS: f64 = 10.0;
-/// The same of what was never seen, without load and under it.
+/// The same for a policy never seen before, without load and under load.
 const NEW_BARS_MS: [f64; 2] = [100.0, 400.0];
 
 /// All sides.
@@ -25,7 +26,7 @@ pub struct Report {
     pub corral: Side,
     /// VCLs exchanged.
     pub varnish: Option<Side>,
-    /// Nothing exchanged, in a server that answers a constant.
+    /// A server that answers a constant, where nothing is exchanged.
     pub constant: Side,
 }
 
@@ -36,35 +37,35 @@ pub struct Side {
     pub idle: Activations,
     /// The same under load.
     pub loaded: Activations,
-    /// That, for each way to change it.
+    /// The same under load, for each way to exchange.
     pub by_way: BTreeMap<&'static str, Activations>,
-    /// Without load: for a policy, one that was never there before; for a VCL, one that was loaded
-    /// before the clock ran.
+    /// Without load: for a policy, one that was never seen before; for a VCL, one that was loaded
+    /// before the measurement.
     pub other_idle: Activations,
     /// The same under load.
     pub other: Activations,
     /// Requests of the load.
     pub requests: usize,
-    /// Of those, how many had no answer or a wrong one.
+    /// How many of those had no answer or a wrong one.
     pub failed: usize,
     /// What was wrong with the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_failure: Option<String>,
-    /// Requests in 100 ms, with exchanges and without, in turn.
+    /// Requests in 100 ms with exchanges and without, in turn.
     pub rounds: Vec<Round>,
     /// The ratio of the median buckets, over the rounds.
     pub median_ratio: Spread,
-    /// The same of the buckets below which there is one in a hundred.
+    /// The same for the buckets that have one in a hundred below them.
     pub p1_ratio: Spread,
     /// Memory before the exchanges under load, in bytes.
     pub rss_before: u64,
-    /// And after them.
+    /// Memory after the exchanges, in bytes.
     pub rss_after: u64,
     /// The threads of the server, and how nice they are.
     pub nice: BTreeMap<String, i64>,
 }
 
-/// How long it took from the change to the first answer under it.
+/// Times from the change to the first answer under it.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Activations {
     /// Exchanges.
@@ -96,7 +97,7 @@ impl Activations {
 }
 
 impl Report {
-    /// What was broken, or slower than the bars.
+    /// The bars that were missed, and failures.
     #[must_use]
     pub fn missed(&self) -> Vec<String> {
         let side = &self.corral;
@@ -119,7 +120,7 @@ impl Report {
         missed
     }
 
-    /// Fails when a request failed, or nothing was measured.
+    /// Fails if a request failed or nothing was measured.
     ///
     /// # Errors
     /// With what was broken.
@@ -195,7 +196,7 @@ mod tests {
         Spread { median, ..Spread::default() }
     }
 
-    /// At every bar, and past none.
+    /// A side whose figures are exactly at every bar.
     fn at_the_bars() -> Side {
         Side {
             idle: Activations::default(),
@@ -215,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Nobody set the others a bar.
+    /// A report in which only Corral's side varies, since the others have no bars.
     fn report(corral: Side) -> Report {
         let slow = Side { failed: 9, other: took(9_999.0), ..at_the_bars() };
         Report { corral, varnish: Some(slow.clone()), constant: slow }

@@ -1,4 +1,4 @@
-//! Load with exchanges beside load without: their ratios, and how these spread.
+//! Load with exchanges compared with load without: the ratios, and how they spread.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use serde::Serialize;
 
 use super::Throughput;
 
-/// One round of both.
+/// One round of both loads.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Round {
-    /// Nothing was exchanged.
+    /// The load without exchanges.
     pub without: Throughput,
-    /// Exchanges, one after the other.
+    /// The load with exchanges, one after the other.
     pub with: Throughput,
 }
 
-/// The same figure of several rounds.
+/// One figure over several rounds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Spread {
     /// The median.
@@ -33,7 +33,7 @@ impl Round {
         ratio(self.with.median, self.without.median)
     }
 
-    /// The same of the bucket below which there is one in a hundred.
+    /// The same for the bucket that has one in a hundred below it.
     #[must_use]
     pub fn p1_ratio(&self) -> f64 {
         ratio(self.with.p1, self.without.p1)

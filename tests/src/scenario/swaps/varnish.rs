@@ -1,4 +1,5 @@
-//! Varnish, told to use another VCL: loaded, which compiles it, used, and the old one discarded.
+//! Varnish, whose VCL is exchanged: the new one is loaded, which compiles it, and used, and the old
+//! one is discarded.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ pub(super) async fn run(swaps: Swaps) -> anyhow::Result<Side> {
     swaps.measure(pid, target, exchanged, swaps.varnish_swaps, Which::Ready).await
 }
 
-/// As with the policies, one of two keeps what it caches for a quarter of the time of the other.
+/// Like the policies, one of two keeps its objects for a quarter of the other's time.
 fn vcl(port: u16, name: &str, number: u32) -> String {
     let ttl = if number.is_multiple_of(2) { "1h" } else { "15m" };
     format!(
@@ -73,7 +74,7 @@ async fn origin() -> anyhow::Result<u16> {
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // Whoever hangs up has what it wanted.
+            // A client that hangs up has what it wanted.
             tokio::spawn(async move { drop(serve(stream).await) });
         }
     });

@@ -1,5 +1,5 @@
-//! HTTP on a thread of its own, one request at a time: what is measured must not wait behind the
-//! load that the same process makes.
+//! HTTP on a thread of its own, one request at a time, so that a measured request does not wait
+//! behind the load that the same process makes.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-/// Between two looks: short beside everything that is measured.
+/// The pause between two looks: short compared with everything that is measured.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
 
-/// Far beyond everything that is waited for.
+/// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(60);
 
-/// After so long without a request a connection is replaced: a server closes it at a moment of its own.
+/// A connection without a request for so long is replaced, since the server may close it at any
+/// moment.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// A connection that is kept.
+/// A persistent connection.
 pub(super) struct Wire {
     address: String,
     stream: BufReader<TcpStream>,
@@ -50,7 +51,7 @@ impl Wire {
             self.stream = connect(&self.address)?;
         }
         let length = body.len();
-        // Every body here is a component.
+        // Every body that is sent here is a component.
         let kind = if body.is_empty() { "" } else { "content-type: application/wasm\r\n" };
         let mut message = format!(
             "{method} {path} HTTP/1.1\r\nhost: local\r\n{kind}content-length: {length}\r\n\r\n"
@@ -73,8 +74,8 @@ impl Wire {
         Ok(Reply { status, headers, body })
     }
 
-    /// Asks for `path` until `is_new` says so of the header's text; the moment of the answer that
-    /// was the first.
+    /// Asks for `path` until `is_new` holds for the header's text; returns the moment of the first
+    /// such answer.
     pub(super) fn until(
         &mut self,
         path: &str,
@@ -92,7 +93,7 @@ impl Wire {
         }
     }
 
-    /// Asks for `path` as often as [`Wire::until`] does, for so long.
+    /// Asks for `path` as often as [`Wire::until`] does, until `time` is over.
     pub(super) fn look(&mut self, path: &str, time: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while began.elapsed() < time {

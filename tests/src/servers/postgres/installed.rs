@@ -1,4 +1,4 @@
-//! Postgres as it is installed here, and the user that may run it.
+//! The installed Postgres, and the user that may run it.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::super::{build_dir, copy, run};
 
-/// Postgres as it is installed here, and the user that may run it.
+/// The installed Postgres, and the user that may run it.
 #[derive(Clone)]
 pub(super) struct Installed {
     bin: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Installed {
 }
 
 impl Installed {
-    /// Debian keeps versions side by side and out of the path; the newest is taken.
+    /// Debian keeps several versions side by side and outside the path; the newest is taken.
     pub(super) fn find() -> anyhow::Result<Self> {
         let version =
             |bin: &Path| -> Option<u32> { bin.parent()?.file_name()?.to_str()?.parse().ok() };
@@ -37,8 +37,8 @@ impl Installed {
         Ok(Self { bin, owner: Owner::find()? })
     }
 
-    /// A data directory fresh from `initdb`, to copy. Making one takes seconds, so it is kept
-    /// beside the executables, for the test processes to come.
+    /// A data directory fresh from `initdb`, to be copied. Making it takes seconds, so it is kept
+    /// beside the executables for later test processes.
     pub(super) async fn template(&self) -> anyhow::Result<PathBuf> {
         static TEMPLATE: OnceCell<PathBuf> = OnceCell::const_new();
         let made = TEMPLATE.get_or_try_init(|| async {
@@ -65,13 +65,13 @@ impl Installed {
         copy(&data, &partial)?;
         match fs::rename(&partial, &template) {
             Err(error) if !template.exists() => Err(error.into()),
-            // Another test process was faster.
+            // Another test process made it first.
             Err(_) => Ok(fs::remove_dir_all(&partial).map(|()| template)?),
             Ok(()) => Ok(template),
         }
     }
 
-    /// Differs where the content would: by version and by owner.
+    /// A name that differs where the content would differ: by version and by owner.
     fn template_name(&self) -> anyhow::Result<String> {
         let output = Command::new(self.bin.join("postgres")).arg("--version").output()?;
         ensure!(output.status.success(), "`postgres --version` failed");
@@ -87,7 +87,8 @@ impl Installed {
     }
 }
 
-/// Postgres refuses to run as root: then it runs as the user that its package made.
+/// The user that runs Postgres. Postgres refuses to run as root; then it is the user that its
+/// package made.
 #[derive(Clone, Copy)]
 pub(in crate::servers) struct Owner {
     uid: u32,
@@ -120,7 +121,7 @@ impl Owner {
         command
     }
 
-    /// Writes a file that is this user's alone.
+    /// Writes a file that only this user can read.
     pub(super) fn write(self, path: &Path, text: &str) -> io::Result<()> {
         fs::write(path, text)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;

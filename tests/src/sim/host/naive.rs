@@ -1,5 +1,5 @@
-//! What is usually made in front of a cache, and lacks a protection: a single-flight whose late joiners share
-//! too much, and a near cache that knows of changes and not of floors.
+//! What is usually built in front of a cache, without a protection: a single-flight whose late
+//! joiners share too much, and a near cache that learns of changes but not of floors.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,9 +15,9 @@ use crate::sim::truth::Subject;
 type Shared = Result<Answer, ReadError>;
 type Flight = OnceCell<Shared>;
 
-/// Both of them, for one host.
+/// The single-flight and the near cache of one host.
 pub(super) struct Naive {
-    /// With the fills that the host had sent when each began.
+    /// Flights, each with the number of fills that the host had sent when it began.
     flights: AsyncMutex<BTreeMap<Subject, (Arc<Flight>, u64)>>,
     at_most: Duration,
     kept: Mutex<Kept>,
@@ -30,7 +30,7 @@ struct Kept {
 }
 
 impl Naive {
-    /// `near`: how long the near cache keeps an answer.
+    /// `near` is how long the near cache keeps an answer.
     pub(super) fn new(near: Duration) -> Arc<Self> {
         let (flights, kept) = (AsyncMutex::default(), Mutex::default());
         Arc::new(Self { flights, at_most: near, kept })
@@ -40,7 +40,7 @@ impl Naive {
         Arc::downgrade(self) as Weak<dyn Listener>
     }
 
-    /// Who comes while a read runs gets its answer.
+    /// A caller that comes while a read runs gets that read's answer.
     pub(super) async fn share<F>(&self, subject: Subject, read: impl FnOnce() -> F) -> Shared
     where
         F: Future<Output = Shared>,
@@ -48,8 +48,8 @@ impl Naive {
         self.join(subject, 0, read).await.0
     }
 
-    /// Who comes while a read runs, and before its fill is sent, gets its answer if that was stored. `fills`:
-    /// how many the host has sent.
+    /// A caller that comes while a read runs, before its fill is sent, gets its answer if that was
+    /// stored. `fills` returns how many fills the host has sent.
     pub(super) async fn share_fills<F>(
         &self,
         subject: Subject,
@@ -91,7 +91,7 @@ impl Naive {
         (answer, came_before)
     }
 
-    /// Answers again what it heard no change of, if the host trusts the store.
+    /// Repeats an answer until a change of it is reported, if the host trusts the store.
     pub(super) async fn near<F>(
         &self,
         subject: Subject,

@@ -13,26 +13,26 @@ use crate::sim::history::{Event, RequestId};
 use crate::sim::truth::{Change, Changed, Subject};
 use crate::sim::world::World;
 
-/// A transaction that is idle for longer is ended by the database.
+/// The database ends a transaction that is idle for longer.
 pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A commit in doubt is decided within this where commits are not slow.
+/// The outcome of a commit in doubt is decided within this time, if commits are not slow.
 const DOUBT: Duration = Duration::from_millis(1_500);
 
-/// A client waits so long for the answer to a commit, and not longer.
+/// How long a client waits for the answer to a commit.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Where hosts die, one dies with so many commits of a hundred, before it hears of the commit.
+/// If hosts die, a host dies in so many of a hundred commits, before it learns the outcome.
 const DIES: u32 = 2;
 
-/// The same of commits that last longer than [`LONG`].
+/// The same for commits that last longer than [`LONG`].
 const DIES_OF_LONG: u32 = 25;
 const LONG: Duration = Duration::from_secs(1);
 
-/// How often a write that waits for a row looks whether it is free.
+/// How often a write that waits for a locked row looks again.
 const LOCKED: Duration = Duration::from_millis(2);
 
-/// A transaction that is open.
+/// An open transaction.
 pub(super) struct Open {
     pub(super) lane: Arc<Lane>,
     pub(super) change: Change,
@@ -56,10 +56,10 @@ impl Drop for Id {
 /// How a commit goes.
 #[derive(Debug, Clone, Copy)]
 struct Fate {
-    /// It takes so long beyond the ordinary.
+    /// The time that it takes beyond the usual.
     lasts: Duration,
     commits: bool,
-    /// The connection breaks meanwhile.
+    /// Whether the connection breaks meanwhile.
     breaks: bool,
 }
 
@@ -110,10 +110,10 @@ impl Transaction for Open {
         world.truth().transactions().send(id.xid);
         let (tell, mut told) = oneshot::channel();
         let database = Arc::clone(&lane);
-        // The database goes on, whoever waits for it.
+        // The database goes on even if its client waits no longer.
         tokio::spawn(async move {
             sleep(fate.lasts).await;
-            // A transaction without an id is one of the host's own process.
+            // A transaction without an id belongs to a database in the host's own process.
             let died = id.world.climate.anonymous && database.is_cut();
             if fate.commits && !died {
                 commit(&id.world, request, change);
@@ -138,7 +138,7 @@ impl Transaction for Open {
     }
 }
 
-/// Begins a transaction as soon as nobody else writes its row.
+/// Begins a transaction as soon as no other transaction has the row locked.
 pub(super) async fn locked(world: &World, row: Subject) -> u64 {
     loop {
         let xid = world.truth().transactions().begin(row, IDLE_LIMIT);

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// An estimate that lies further back than this follows a clock that was set.
+/// If a node's clock goes back by more than this, the estimate follows, since the clock was set.
 const STEP_MS: u64 = 1_000;
 
 /// The estimate.
@@ -11,18 +11,19 @@ pub(super) struct Estimate(Mutex<State>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct State {
-    /// The node's clock minus the schedule's, when it answered last.
+    /// The node's clock minus the schedule's, at its last answer.
     offset_ms: i64,
     latest_ms: u64,
 }
 
 impl Estimate {
-    /// The node has answered.
+    /// Notes the clock in a node's answer.
     pub(super) fn observe(&self, offset_ms: i64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).offset_ms = offset_ms;
     }
 
-    /// It stands still for a small step back and follows a large one. `forward_only`: it does not follow.
+    /// The estimate does not move for a small step back and follows a large one. If `forward_only`,
+    /// it does not follow either.
     pub(super) fn now_ms(&self, schedule_ms: u64, forward_only: bool) -> u64 {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let estimate_ms = schedule_ms.saturating_add_signed(state.offset_ms);

@@ -1,4 +1,4 @@
-//! What a link notes of claims, fills and looks, and how they go wrong without a protection.
+//! What a link notes about claims, fills and looks, and how they go wrong without a protection.
 
 use corral_host::store::{Claim, Claimed, Envelope, Mode, Name, Over, Scope, Stamp, Token};
 
@@ -8,7 +8,7 @@ use crate::sim::nodes::Node;
 use crate::sim::protection::Protection;
 
 impl Link {
-    /// A lease for a refresh that the store never hears of.
+    /// Grants a lease for a refresh without asking the store.
     pub(super) fn grant_unheard(&self, claim: Claim<'_>) -> Option<Over<Claimed>> {
         if !self.lacks(Protection::RefreshTakesLease) {
             return None;
@@ -25,7 +25,7 @@ impl Link {
         Some(Over { link: self.open().id, answer: Claimed::Granted { now_ms } })
     }
 
-    /// What a grant says of those who had the lease before.
+    /// Notes what is wrong with a grant, given the leases and the value before it.
     pub(super) fn note_grant(&self, claim: Claim<'_>, before: &Before) {
         let (host, key) = (self.host, claim.name.to_string());
         if before.newer.is_some_and(|loaded_ms| loaded_ms > claim.seen_ms) {
@@ -40,7 +40,7 @@ impl Link {
         }
     }
 
-    /// Before the load failed, somebody may have looked already.
+    /// Without the protection, a look after a failed load returns what the first look saw.
     pub(super) fn first_look(&self, name: &Name, found: Option<Envelope>) -> Option<Envelope> {
         if !self.lacks(Protection::LooksAgainAfterFailure) {
             return found;
@@ -57,16 +57,16 @@ impl Link {
     }
 }
 
-/// What stood under a name before a claim was carried out.
+/// What was stored under a name before a claim was carried out.
 pub(super) struct Before {
     pub(super) newer: Option<u64>,
     pub(super) tenant: bool,
     pub(super) lapsed: Option<Token>,
-    /// Who has the lease was told that it is given back.
+    /// Whether the holder of the lease was told that it is given back.
     pub(super) is_given_back: bool,
 }
 
-/// The stamp that a load has which begins at this moment at a node, if its floors are those of a stamp.
+/// The stamp of a load that begins at this moment at a node, with the floors of `stamp`.
 pub(super) fn restamped(node: &Node, stamp: Stamp) -> Stamp {
     let floors = &node.shelf.register.read(0).floors;
     let everything = floors.get(&Scope::Everything).copied().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! What a host asks a node about itself, and about what must be known before it is believed.
+//! What a host asks a node about itself, and about what the host must know before it trusts the
+//! node.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::sim::climate::BUDGET;
 use crate::sim::protection::Protection;
 use crate::sim::weather::Way;
 
-/// The epoch of nodes that can't be told apart.
+/// The epoch of all nodes, if epochs are not told apart.
 const ONE: Epoch = Epoch(1);
 
 impl Link {
@@ -44,7 +45,7 @@ impl Link {
         Ok(beat)
     }
 
-    /// Over a connection of its own, wherever the address leads now.
+    /// Asks over a new connection, which leads to wherever the address leads now.
     pub(super) async fn ask_confirmation(&self) -> Result<Option<Epoch>, StoreError> {
         self.thawed().await;
         self.pass(self.leg()).await;
@@ -75,7 +76,8 @@ impl Link {
 
     pub(super) async fn await_relinking(&self, since: LinkId) {
         self.opened.wait_for(|open| open != since).await;
-        // Opening takes a way there and back, so what fails at once is not repeated at once.
+        // Opening a connection takes a way there and back, so an immediate failure is not repeated
+        // at once.
         sleep(self.leg() + std::time::Duration::from_millis(1)).await;
     }
 
@@ -99,13 +101,14 @@ impl Link {
         Ok(over.map(|range| self.as_known(range)))
     }
 
-    /// A range as a host knows it that learns of nobody else's namings, or takes its own for known.
+    /// The range as a host without a protection sees it: without the namings of other hosts, or
+    /// with its own namings taken for known.
     fn as_known(&self, mut range: Range) -> Range {
         if self.lacks(Protection::NewNamingsWait) {
             range.known = range.floors.keys().cloned().collect();
         }
         if self.lacks(Protection::EmptiedRangesAreIncomplete) {
-            // Somebody is said to have found it complete.
+            // A made-up entry that says that a host has found the range complete.
             range.known.insert(Scope::Naming(Digest::of(["nobody"]), PolicyId::of("", "")));
         }
         if self.lacks(Protection::NamingsArePublished) {

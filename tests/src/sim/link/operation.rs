@@ -1,10 +1,10 @@
-//! An operation on its way: its name for whoever reads a trace, and what it asks of a node.
+//! An operation on its way: its name in a trace, and what it asks of a node.
 
 use std::fmt;
 
 use corral_host::store::{Name, Tag};
 
-/// An operation on its way: its name, and of what.
+/// An operation on its way: its name, and its subject.
 #[derive(Clone)]
 pub(super) struct Operation {
     verb: &'static str,
@@ -15,9 +15,9 @@ pub(super) struct Operation {
 /// What a node does for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It changes nothing: a replica answers it, too.
+    /// It changes nothing, so a replica answers it, too.
     Reads,
-    /// It needs no memory: a full node does it.
+    /// It needs no memory, so a full node does it.
     Removes,
     /// It adds something.
     Adds,

@@ -1,4 +1,5 @@
-//! The operations of the store, each an exchange over the link; without a protection, differently.
+//! The operations of the store, each an exchange over the link, and how they differ if a protection
+//! is missing.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -21,7 +22,7 @@ use crate::sim::protection::Protection;
 use crate::sim::weather::Way;
 use crate::sim::wire::Change;
 
-/// An hour: what the clock of a host without the store's is wrong by.
+/// By how much the clock of a host that does not use the store's is wrong: an hour.
 const WRONG_MS: u64 = 3_600_000;
 
 #[async_trait]
@@ -168,7 +169,7 @@ impl Store for Link {
         let release = Operation::on_name(Kind::Removes, "release", name);
         let world = Arc::clone(&self.world);
         let over = self.exchange(release, move |node, now_ms| {
-            // A claim that arrives later than that is another grant.
+            // A claim that arrives after this grants the lease anew.
             world.tokens().given_back(token);
             let shelf = &mut node.shelf;
             shelf.release(&of, token, now_ms) || (anybodys && shelf.release_anybodys(&of))
@@ -259,11 +260,11 @@ impl Store for Link {
             loop {
                 let changed = self.world.settled.notified();
                 let Some(left) = left() else { return };
-                // Changed or over: look again.
+                // The lease has changed or run out: look again.
                 let _ = timeout(left, changed).await;
             }
         };
-        // A hint only: told or not, the caller looks again.
+        // This is only a hint; the caller looks again in any case.
         let _ = timeout(at_most, ended).await;
         self.pass(self.leg()).await;
     }
@@ -331,7 +332,7 @@ impl Store for Link {
         let now_ms = self.world.now_ms().saturating_sub(self.lag_ms);
         let now_ms = self.estimate.now_ms(now_ms, self.lacks(Protection::StepsAreFollowed));
         if self.lacks(Protection::StoreClock) {
-            // Every other host is an hour ahead.
+            // Every second host is an hour ahead.
             return now_ms + (self.host as u64 % 2) * WRONG_MS;
         }
         now_ms

@@ -1,4 +1,4 @@
-//! Invalidations: names at once, and the names of a tag's index chunk by chunk.
+//! Invalidations: names at once, and the names of a tag's index in chunks.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use crate::sim::protection::Protection;
 use crate::sim::shelf::Member;
 use crate::sim::wire::Change;
 
-/// How many members of an index one exchange removes: few, so that a walk has several.
+/// How many members of an index one exchange removes: few, so that a walk has several exchanges.
 const CHUNK: usize = 1;
 
-/// How long a host freezes in the middle of a walk: others look, claim, load and fill meanwhile.
+/// How long a host freezes at most in the middle of a walk, while others look, claim, load and
+/// fill.
 const LONGEST_FREEZE_MS: u64 = 500;
 
 impl Link {
@@ -66,7 +67,8 @@ impl Link {
         Ok(u64::from(gone))
     }
 
-    /// A node that takes no mark removes all the same, and the caller repeats it for the mark.
+    /// A node that takes no mark removes the names all the same, and the caller repeats the
+    /// invalidation for the mark.
     async fn remove_tagged(
         &self,
         tag: &Tag,
@@ -114,8 +116,9 @@ impl Link {
         }
     }
 
-    /// What pays a debt is answered at once and carried out later, where debts do not come first. Nothing but
-    /// debts is sent while something is owed: trust ends with the first of them.
+    /// If debts do not come first, an invalidation that pays a debt is answered at once and carried
+    /// out later. Trust ends with the first debt, so while something is owed a host sends nothing
+    /// but debts.
     fn answer_too_early(&self, doomed: &[Doomed], marking: Marking) -> Option<Over<Removed>> {
         if !self.lacks(Protection::PendingComesFirst) || !self.owes() {
             return None;
@@ -132,7 +135,7 @@ impl Link {
         Some(Over { link: id, answer: Removed::default() })
     }
 
-    /// An intent as it reaches the store.
+    /// The intent in the form in which it reaches the store.
     pub(super) fn as_announced(&self, intent: &Intent) -> Intent {
         if !self.lacks(Protection::IntentCarriesTransaction) {
             return intent.clone();
@@ -156,7 +159,7 @@ fn remove_at_once(node: &mut Node, doomed: &Doomed, marking: Marking, now_ms: u6
     }
 }
 
-/// The answer, if it came over the link of those before it.
+/// The answer, if it came over the same link as the answers before it.
 fn same<T>(link: &mut Option<LinkId>, over: Over<T>) -> Result<T, StoreError> {
     if *link.get_or_insert(over.link) == over.link {
         return Ok(over.answer);

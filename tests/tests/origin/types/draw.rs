@@ -1,4 +1,4 @@
-//! Values of a type, drawn by chance and spelled in several ways.
+//! Random values of a type, spelled in several ways.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
@@ -24,7 +24,7 @@ pub(super) enum Draw {
     Document,
     Bytes,
     Label,
-    /// A list, as JSON, of what is drawn so.
+    /// A list of such values, as JSON.
     List(&'static Draw),
 }
 
@@ -33,7 +33,7 @@ pub(super) const LABELS: [&str; 5] = ["red", "Red", "sea blue", "{", "null"];
 
 const LETTERS: [&str; 12] = ["a", "A", "é", "🦀", "%", ":", "'", "\"", "\\", "{", " ", "0"];
 
-/// The source of the values: the same in every run.
+/// The source of the values, which are the same in every run.
 pub(super) struct Source(Xoshiro256PlusPlus);
 
 impl Source {
@@ -41,7 +41,7 @@ impl Source {
         Self(Xoshiro256PlusPlus::seed_from_u64(1))
     }
 
-    /// So many spellings. Every other one is of a small choice, so that values come again.
+    /// So many spellings. Every second one comes from a small choice, so that values repeat.
     pub(super) fn spellings(&mut self, draw: Draw, count: usize) -> Vec<String> {
         let choice: Vec<String> = (0..8).map(|_| self.spelling(draw)).collect();
         let mut spelling = |at: usize| match at % 2 {
@@ -88,7 +88,7 @@ impl Source {
         }
     }
 
-    /// The same value, perhaps written in another way.
+    /// The same value, perhaps spelled differently.
     fn respelled(&mut self, draw: Draw, spelling: &str) -> String {
         let is_fraction = spelling.contains('.') && !spelling.contains('e');
         match draw {
@@ -140,7 +140,7 @@ impl Source {
         }
     }
 
-    /// `is_alone`: it is a day, and not the beginning of a moment.
+    /// A date; `is_alone` if it is not the beginning of a timestamp.
     fn date(&mut self, is_alone: bool) -> String {
         let (month, day) = (1 + self.below(12), 1 + self.below(28));
         match self.below(8) {

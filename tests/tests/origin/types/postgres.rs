@@ -1,4 +1,4 @@
-//! The table over Postgres.
+//! The table of types over Postgres.
 
 use corral_host::origin::{ColumnType, Origin, OriginOptions, PostgresOrigin};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -76,7 +76,7 @@ const fn case(column: &'static str, param: &'static str, draw: Draw) -> Case {
     Case { column, param, draw }
 }
 
-/// Puts the values in a table, and asks which are equal.
+/// Puts the values into a table, and asks the database which ones are equal.
 async fn held(admin: &mut PgConnection, case: &Case, spellings: Vec<String>) -> Vec<Held> {
     let column = case.column;
     let made = match column.strip_suffix("[]") {

@@ -1,4 +1,5 @@
-//! The table over SQLite, whose values have storage classes and whose columns have affinities.
+//! The table of types over SQLite, whose values have storage classes and whose columns have
+//! affinities.
 
 use corral_host::origin::{ColumnType, Origin as _, OriginOptions};
 use sqlx::{AssertSqlSafe, SqliteConnection};

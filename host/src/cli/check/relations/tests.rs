@@ -30,7 +30,7 @@ fn a_read_is_touched_by_its_name_or_by_a_tag_that_it_carries() {
     for touches in [
         r#"touches = ["user.profile(id)"]"#,
         r#"touches = ["tag user:{id}"]"#,
-        // Whoever is meant by the value, the tag is that read's.
+        // Whatever parameter the value comes from, the tag is that read's.
         r#"params = ["who:int8"]
            touches = ["tag user:{who}"]"#,
     ] {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Environment;
 
-/// Users, of whom each has a team; an order has a number that the database gives it.
+/// Users, each with a team, and orders, each with a number that the database gives it.
 const ENTITIES: &str = r#"
 [entity."user.profile"]
 params = ["id:int8"]
@@ -35,7 +35,7 @@ fn writes_that_touch_what_they_make_untrue_are_left_alone() {
         WHERE u.id = o.id RETURNING u.team_id, o.team_id AS "old.team_id"'''
         touches = ["user.profile(id)", "tag team:{team}", "tag team:{old.team_id}",
                    "team.members(row.team_id)", "team.members(old.team_id)"]"#,
-        // The caller says what was there, and the statement makes sure of it.
+        // The caller names the old value, and the statement compares it.
         r#"params = ["id:int8", "team:int8", "was:int8"]
         sql = "UPDATE users SET team_id = $2 WHERE id = $1 AND team_id = $3"
         touches = ["user.profile(id)", "tag members:{team}", "tag members:{was}", "tag team:{team}",
@@ -136,7 +136,7 @@ fn a_row_that_comes_into_an_empty_list_is_a_problem() {
     let found = only(write);
     assert!(found.message.contains("a list that was empty stays empty for 10m"), "{found:?}");
     assert!(found.message.contains(r#"touch "team.members(team)" too"#), "{found:?}");
-    // A row that is found by what is set, and was asked for by the new value before.
+    // A row that is found by the column that is set, and was asked for by its new value before.
     let by_mail = format!(
         "{ENTITIES}[entity.by_mail]\nparams = [\"email:text\"]\nttl = \"1m\"\n\
                            tags = [\"user:{{row.id}}\"]"

@@ -23,9 +23,9 @@ pub(super) struct Catalogue {
 struct Planned {
     schema: String,
     name: String,
-    /// The one at the top of those that it is a part of; there may be several.
+    /// The table at the top of its tree. A table that inherits from several has an entry for each.
     root: Table,
-    /// Whether it is the one that the statement names, and no view.
+    /// Whether the statement names this table, and it is no view.
     is_named: bool,
     /// Columns that are computed from others.
     generated: Vec<String>,
@@ -50,7 +50,7 @@ struct Trigger {
     inserts: bool,
     deletes: bool,
     updates: bool,
-    /// It fires for an update of these alone; none: for every update.
+    /// The columns whose update fires it; empty if every update does.
     columns: BTreeSet<String>,
 }
 
@@ -78,7 +78,8 @@ impl Catalogue {
         changes
     }
 
-    /// Foreign keys change the rows that refer to changed ones, and these may be referred to again.
+    /// Adds the rows that foreign keys change because they refer to changed ones, until nothing is
+    /// new: those rows may be referred to again.
     fn cascade(&self, changes: &mut Changes) {
         loop {
             let mut is_more = false;
@@ -107,7 +108,7 @@ impl Catalogue {
                     || (trigger.updates && is_updated)
             })
         };
-        // What a rule makes of the statement itself is in its plan.
+        // What a rule does to the statement itself is in the plan.
         let applies = |rule: &&Rule| {
             changes.tables.get(&rule.table).is_some_and(|change| {
                 let is_on = (rule.inserts && change.inserts)

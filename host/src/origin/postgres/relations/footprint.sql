@@ -1,5 +1,5 @@
--- What the temporary view stands on, down to tables: through views, through the policies that apply,
--- and through functions and operators whose definition the catalogue can follow.
+-- What the temporary view depends on, down to tables: through views, through the policies that
+-- apply, and through functions and operators whose definition the catalogue can follow.
 WITH RECURSIVE used AS (
     SELECT 'pg_rewrite'::regclass::oid AS class, r.oid AS object, 0 AS part,
            (SELECT oid FROM pg_roles WHERE rolname = current_user) AS reader
@@ -31,7 +31,7 @@ UNION
 ),
 tables AS (
     SELECT DISTINCT n.nspname AS schema, root.relname AS name, a.attname AS column,
-           -- System columns change with every update, and any may move a row out of a partition.
+           -- Any update changes the system columns, and may move a row to another partition.
            u.part < 0 OR c.relispartition AS is_whole,
            c.relrowsecurity AND NOT reader.rolsuper AND NOT reader.rolbypassrls
            AND (c.relforcerowsecurity OR NOT pg_has_role(u.reader, c.relowner, 'USAGE'))
@@ -54,8 +54,8 @@ tables AS (
     JOIN pg_class AS root ON root.oid = top.oid
     JOIN pg_namespace AS n ON n.oid = root.relnamespace
 ),
--- The functions of an extension are its own business; an immutable one reads no tables; one whose
--- body the catalogue keeps was followed above.
+-- Left out are the functions of extensions, immutable ones, which read no tables, and those whose
+-- body the catalogue keeps: they were followed above.
 functions AS (
     SELECT DISTINCT p.oid::regprocedure::text AS name, p.provolatile = 'v' AS may_write
     FROM used AS u JOIN pg_proc AS p ON u.class = 'pg_proc'::regclass AND p.oid = u.object
@@ -68,7 +68,7 @@ functions AS (
 SELECT json_build_object(
     'tables', (SELECT coalesce(json_agg(t), '[]') FROM tables AS t),
     'functions', (SELECT coalesce(json_agg(f), '[]') FROM functions AS f),
-    -- A row taken as a whole names no column, and so leaves no trace among the dependencies.
+    -- A reference to a whole row names no column, so no dependency shows it.
     'has_whole_rows', EXISTS (
         SELECT FROM used AS u JOIN pg_rewrite AS r
             ON u.class = 'pg_rewrite'::regclass AND r.oid = u.object

@@ -8,7 +8,7 @@ pub(super) struct Modified {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) operation: Operation,
-    /// Whether it is the statement itself, and no part of it and nothing that a rule adds.
+    /// Whether the node is the statement itself, not a part of it and nothing that a rule adds.
     pub(super) is_statement: bool,
 }
 
@@ -19,12 +19,12 @@ pub(super) enum Operation {
     Upsert,
     Update,
     Delete,
-    /// `MERGE`, or what is not known here: anything.
+    /// `MERGE`, or an operation that is not known here: it may do anything.
     Any,
 }
 
-/// The nodes that modify a table, wherever in the plans: data-modifying common table expressions are
-/// plans within the plan.
+/// The nodes that modify a table, at any depth: data-modifying common table expressions are plans
+/// within the plan.
 pub(super) fn modified(plans: &Json) -> Vec<Modified> {
     let mut found = Vec::new();
     let plans = plans.as_array().map(Vec::as_slice).unwrap_or_default();

@@ -55,7 +55,7 @@ fn the_support_code_in_rust_is_the_built_in_policy_without_its_tests() {
             }
         }
     }
-    // Tests, and what makes a component of the built-in policy itself.
+    // Tests, and the file that makes the built-in policy itself a component.
     sources.retain(|path| {
         !path.ends_with("/tests.rs")
             && !["src/testing.rs", "src/flight/explorer.rs", "src/default.rs"]

@@ -1,5 +1,5 @@
-//! A flight that is only thought of: the policy's turns under the guard's judgement, with nobody's
-//! store or origin behind them.
+//! A simulated flight: the policy's turns under the guard's checks, without a store or an origin.
+//! The caller says what happens.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::policy::{Action, Event, Failure, Memo, Moment, Policy, Trap};
 
 use super::words;
 
-/// Where it stands.
+/// Where a simulated flight stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Course {
     pub(crate) memo: Memo,
@@ -26,7 +26,8 @@ pub(crate) struct Course {
 pub(crate) struct Decided {
     /// What the host does.
     pub(crate) action: Action,
-    /// Why that is not what the policy said; none: it is.
+    /// Why the host does something else than the policy said; `None` if it does what the policy
+    /// said.
     pub(crate) instead_of: Option<Overruled>,
 }
 
@@ -53,14 +54,14 @@ impl Course {
         }
     }
 
-    /// The refresh of what this one has just answered.
+    /// The refresh that begins after this flight has answered.
     pub(crate) fn refresh(&self) -> Self {
         let bounds = Bounds { background: true, ..self.bounds };
         let begun = Self::new(self.memo, self.deadline_ms, bounds.kept_at_most);
         Self { bounds, ..begun }
     }
 
-    /// Whether nobody waits for it.
+    /// Whether the flight is a refresh, for which no reader waits.
     pub(crate) fn is_background(&self) -> bool {
         self.bounds.background
     }
@@ -71,7 +72,7 @@ impl Course {
         Moment { elapsed_ms: self.elapsed_ms, left_ms, entropy }
     }
 
-    /// Tells the policy what happened; what the host does next.
+    /// Tells the policy what happened, and returns what the host does next.
     pub(crate) fn decide(&mut self, policy: &dyn Policy, entropy: u64, event: Event) -> Decided {
         self.turns += 1;
         self.stage = self.after(event);

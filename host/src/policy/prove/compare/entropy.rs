@@ -1,4 +1,4 @@
-//! Dice for comparisons: the same for both sides and in every run.
+//! Random bits for comparisons: the same for both policies and in every run.
 
 /// An endless, fixed sequence of well-mixed bits (SplitMix64: Steele, Lea and Flood, "Fast
 /// Splittable Pseudorandom Number Generators", OOPSLA 2014).

@@ -1,8 +1,9 @@
-//! Flights under both: the same events to both machines, for as long as they do the same.
+//! Flights under both policies: the same events to both machines, for as long as their actions
+//! agree.
 //!
-//! The machines are walked breadth first and together, so what is found first is the shortest
-//! sequence after which they part. From there on each would see a world of its own, so the walk goes
-//! no further that way.
+//! The machines are walked breadth first and together, so the first difference that is found has
+//! the shortest sequence of events. After a difference the store and the origin would differ too,
+//! so the walk does not go on there.
 
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -21,12 +22,13 @@ const DEPTH: u32 = 16;
 /// Traps after which a walk ends: each may have cost a whole deadline.
 const TRAPS_LIMIT: u32 = 8;
 
-/// How long a value has been stale, in milliseconds: the windows of most entities lie between.
+/// How long a value has been stale, in milliseconds: the windows of most entities end between two
+/// of these.
 const PAST_MS: [u32; 7] = [1, 500, 5_000, 45_000, 240_000, 2_400_000, 80_000_000];
 
 const COST_MS: u32 = 20;
 
-/// Where the two stand together.
+/// A point to which the same events have led both machines.
 struct Node {
     old: Memo,
     new: Memo,
@@ -81,7 +83,7 @@ impl Walk<'_> {
         below
     }
 
-    /// One event to both; where they go on together.
+    /// Gives one event to both; `None` if they do not go on together.
     fn step(&mut self, node: &Node, moment: Moment, event: Event) -> Option<Node> {
         let old = self.pair.old.step(node.old, moment, event);
         let new = self.pair.new.step(node.new, moment, event);
@@ -103,19 +105,19 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the two do the same kind of thing, so that the same may happen next.
+/// Whether the two actions are of the same kind, so that the same events may follow.
 pub(crate) fn same_kind(old: Action, new: Action) -> bool {
     discriminant(&old) == discriminant(&new)
 }
 
-/// Whether the two do the same; lifetimes are compared apart.
+/// Whether the two actions are equal; lifetimes are compared apart.
 pub(crate) fn is_alike(old: Action, new: Action) -> bool {
     let fills = matches!((old, new), (Action::Fill(_), Action::Fill(_)));
     fills || old == new
 }
 
-/// What may happen after a turn, by the contract; nothing after its end. A refresh begins with what
-/// was found.
+/// What may happen after a turn by the contract. Empty after the flight's end. A refresh begins
+/// with the event that was found.
 fn follow(turn: Turn, event: Event) -> Vec<Event> {
     match turn.action {
         Action::Look => looks(),

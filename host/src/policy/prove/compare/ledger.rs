@@ -5,11 +5,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What of a decision is compared.
+/// The part of a decision that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aspect {
-    /// Whether there is an answer at all: a refusal or a trap on one side alone.
+    /// Whether there is an answer at all: only one side refuses or traps.
     Answer,
     /// The key of a read.
     Key,
@@ -19,7 +19,7 @@ pub enum Aspect {
     RowTags,
     /// What a flight does next, after the same events.
     Action,
-    /// How long a filled value lives, with the same dice.
+    /// How long a filled value lives, drawn with the same random bits.
     Lifetime,
     /// What a write makes untrue.
     Targets,
@@ -46,9 +46,9 @@ pub struct Finding {
 pub struct Example {
     /// The question: a read, a sequence of events, a write.
     pub at: String,
-    /// What the old one says, in force or first named.
+    /// The answer of the policy in force, or of the one that is named first.
     pub old: String,
-    /// What the new one says.
+    /// The other policy's answer.
     pub new: String,
 }
 

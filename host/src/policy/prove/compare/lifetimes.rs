@@ -1,4 +1,4 @@
-//! How long values live under both, over the whole range of entropy.
+//! How long values live under both policies, over the whole range of entropy.
 
 use serde::Serialize;
 
@@ -7,32 +7,32 @@ use crate::policy::{Action, Event, Lifetime, LoadReport, Memo, Moment, Policy, R
 use super::ledger::{Aspect, Example, Ledger};
 use super::{Pair, entropies, words};
 
-/// Draws of each lifetime: the mean of a jitter of 20 % is then right to half a per cent.
+/// Draws of each lifetime, so many that the mean of a jitter of 20 % is right to half a per cent.
 const DRAWS: usize = 1_000;
 
-/// Steps within which a flight that nothing disturbs has filled; the default policy takes four.
+/// Steps within which an undisturbed flight has filled; the default policy takes four.
 const STEPS: usize = 16;
 
 /// Size of the value that is loaded.
 const BYTES: u32 = 1_000;
 
-/// Under what a value is loaded.
+/// The conditions of a load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) deadline_ms: u32,
     pub(super) cost_ms: u32,
 }
 
-/// The lifetimes of one entity, when they moved.
+/// The lifetimes of one entity, if they differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shift {
     /// The entity.
     pub entity: String,
-    /// The origin has no such row.
+    /// Whether the lifetimes are those of a row that does not exist.
     pub negative: bool,
-    /// As it was; none: never filled.
+    /// Under the old policy; `None` if it never filled.
     pub old: Option<Spread>,
-    /// As it is; none: never filled.
+    /// Under the new policy; `None` if it never filled.
     pub new: Option<Spread>,
 }
 
@@ -43,11 +43,11 @@ pub struct Spread {
     pub fresh_ms: Range,
     /// How long it is kept after that.
     pub stale_ms: Range,
-    /// When a hit refreshes it.
+    /// The moment from which a hit refreshes it early.
     pub refresh_ms: Range,
 }
 
-/// Of many draws.
+/// The range of many draws.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Range {
     /// Their mean, rounded.
@@ -58,7 +58,8 @@ pub struct Range {
     pub max: u32,
 }
 
-/// Compares draw by draw; what moved is summed up for the found and for the missing row.
+/// Compares draw by draw, and sums up the differences apart for a row that exists and for one that
+/// does not.
 pub(super) fn compare(
     ledger: &mut Ledger,
     pair: Pair<'_>,
@@ -89,7 +90,8 @@ pub(super) fn compare(
     shifts
 }
 
-/// What a fill at this point draws, with many different dice; `turn` is what leads to it.
+/// The lifetimes that a fill at this point draws with many different random bits; `turn` leads to
+/// the fill.
 pub(crate) fn spread(
     policy: &dyn Policy,
     memo: Memo,
@@ -103,7 +105,7 @@ pub(crate) fn spread(
     entropies(0).take(DRAWS).map_while(draw).collect()
 }
 
-/// Lifetimes of a read whose flight nothing disturbs; none when it never fills.
+/// Lifetimes of a read whose flight is not disturbed. Empty if the flight never fills.
 fn draws(
     policy: &dyn Policy,
     request: &Request,
@@ -143,7 +145,7 @@ fn filled(action: Action) -> Option<Lifetime> {
 }
 
 impl Spread {
-    /// None of no draws.
+    /// `None` if there are no draws.
     pub(crate) fn of(draws: &[Lifetime]) -> Option<Self> {
         Some(Self {
             fresh_ms: Range::of(draws.iter().map(|draw| draw.fresh_ms))?,

@@ -2,7 +2,7 @@
 //!
 //! A policy is a pure function, so two of them can be compared without a store, an origin or a
 //! clock: keys and tags of reads, lifetimes over entropy, flights over sequences of events, targets
-//! of writes. What the differences cost is for [`trace`] to say.
+//! of writes. What the differences cost is predicted by [`trace`].
 
 mod course;
 mod entropy;
@@ -30,10 +30,11 @@ pub use lifetimes::{Range, Shift, Spread};
 pub(crate) use plans::compare as compare_plans;
 pub(crate) use writes::compare as compare_targets;
 
-/// What both are asked.
+/// What both policies are asked.
 #[derive(Debug, Clone, Default)]
 pub struct Questions {
-    /// Reads, by which keys, tags and refusals are compared; of each entity, the first one flies.
+    /// Reads, by which keys, tags and refusals are compared. Flights are compared for the first
+    /// read of each entity.
     pub reads: Vec<Request>,
     /// Writes, by which invalidations are compared.
     pub changes: Vec<Change>,
@@ -52,16 +53,16 @@ pub struct Comparison {
     pub lifetimes: Vec<Shift>,
 }
 
-/// The two.
+/// The two policies.
 #[derive(Clone, Copy)]
 pub struct Pair<'a> {
-    /// The one in force, or first named.
+    /// The policy in force, or the one that is named first.
     pub old: &'a dyn Policy,
-    /// The other one.
+    /// The other policy.
     pub new: &'a dyn Policy,
 }
 
-/// How long a flight may take whose entity names no deadline.
+/// How long a flight may take if its entity names no deadline.
 const DEADLINE_MS: u32 = 2_000;
 
 impl Comparison {
@@ -73,7 +74,7 @@ impl Comparison {
 }
 
 impl Pair<'_> {
-    /// Asks both everything.
+    /// Asks both policies every question.
     #[must_use]
     pub fn compare(self, questions: &Questions) -> Comparison {
         let mut ledger = Ledger::new(1);
@@ -97,7 +98,7 @@ impl Pair<'_> {
     }
 }
 
-/// What a read is counted under.
+/// The entity that a read is counted under.
 pub(crate) fn entity_of(request: &Request) -> &str {
     match &request.subject {
         Subject::Entity(name) => name,

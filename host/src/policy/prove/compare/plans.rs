@@ -1,4 +1,4 @@
-//! Keys and tags of one read, under both.
+//! Keys and tags of one read, under both policies.
 
 use crate::policy::{Plan, Refusal, Request, Row, Trap};
 
@@ -7,7 +7,7 @@ use super::{Pair, entity_of, words};
 
 type Planned = Result<Result<Plan, Refusal>, Trap>;
 
-/// Compares what both made of `request`.
+/// Compares what both policies answered for `request`.
 pub(crate) fn compare(ledger: &mut Ledger, request: &Request, old: &Planned, new: &Planned) {
     let entity = entity_of(request);
     let example = |old: String, new: String| Example::new(words::request(request), old, new);
@@ -25,7 +25,7 @@ pub(crate) fn compare(ledger: &mut Ledger, request: &Request, old: &Planned, new
     ledger.compared(entity, Aspect::Tags, tags);
 }
 
-/// Compares the tags of a row that both are shown, and the columns that they ask for.
+/// Compares the tags that both policies give a row, and the columns that they ask for.
 pub(super) fn compare_row_tags(
     ledger: &mut Ledger,
     pair: Pair<'_>,
@@ -50,7 +50,7 @@ pub(super) fn compare_row_tags(
     ledger.compared(entity_of(request), Aspect::RowTags, difference);
 }
 
-/// A row whose columns hold their own names: which column went where can be seen in the tags.
+/// A row whose columns hold their own names, so that a tag shows which column it was made from.
 fn row(columns: &[String]) -> Row {
     columns.iter().cloned().map(Some).collect()
 }

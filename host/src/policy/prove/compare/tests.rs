@@ -1,4 +1,4 @@
-//! Each test changes one known thing and expects exactly that in the comparison.
+//! Each test changes one known thing and expects exactly that difference in the comparison.
 
 use serde_json::json;
 
@@ -56,7 +56,7 @@ fn another_jitter_moves_lifetimes_and_nothing_else() {
 fn a_longer_lifetime_of_one_entity_is_reported_of_that_one() {
     let longer = over(json!({}), |item| item.terms.ttl_ms = 120_000);
     let comparison = compared(&*with(json!({})), &*longer);
-    // A row that does not exist has a lifetime of its own, which stayed.
+    // A row that does not exist has a lifetime of its own, which did not change.
     assert_eq!(differing(&comparison), [("item", Aspect::Lifetime, 1_000)]);
     assert_eq!(comparison.lifetimes.len(), 1);
     assert!(!comparison.lifetimes[0].negative);

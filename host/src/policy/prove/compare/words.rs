@@ -1,4 +1,4 @@
-//! Requests, events, actions and targets as a reader writes them.
+//! Requests, events, actions and targets as a report spells them.
 
 use crate::policy::run::guard;
 use crate::policy::{
@@ -118,7 +118,7 @@ pub(crate) fn turn(answer: &Result<Turn, crate::policy::Trap>) -> String {
     }
 }
 
-/// Every target, sorted: their order means nothing.
+/// Every target, sorted, since their order means nothing.
 pub(crate) fn targets(targets: &[Target]) -> Vec<String> {
     let mut shown: Vec<String> = targets.iter().map(target).collect();
     shown.sort_unstable();

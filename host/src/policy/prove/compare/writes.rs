@@ -1,4 +1,4 @@
-//! What one write makes untrue, under both.
+//! What one write makes untrue, under both policies.
 
 use crate::policy::{Change, Target, Trap};
 

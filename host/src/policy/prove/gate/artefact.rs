@@ -18,7 +18,7 @@ mod modules;
 #[cfg(feature = "modules")]
 pub(in crate::policy) use modules::encode;
 
-/// What the world's interface exports.
+/// The functions that the world's interface exports.
 const EXPORTS: [&str; 6] = ["describe", "configure", "plan", "row-tags", "step", "invalidate"];
 
 /// Every check that needs no instance.
@@ -36,7 +36,7 @@ pub(super) fn prepare(engine: &Engine, bytes: &[u8]) -> Result<PolicyPre<Budget>
     check_exports(engine, &component)
 }
 
-/// A core module stays what it is: this build has nothing to make a component of it with.
+/// Refuses a core module: this build can't make a component of one.
 #[cfg(not(feature = "modules"))]
 fn encode(_module: &[u8]) -> Result<Vec<u8>, Rejection> {
     let reason = "it is a core module, and this host takes components alone; `corral policy build` \
@@ -68,7 +68,7 @@ fn check_magic(bytes: &[u8]) -> Result<(), Rejection> {
     Err(Rejection::reason(Stage::Format, reason))
 }
 
-/// Whether it is a component or a core module; walks the whole file.
+/// Whether the file is a component or a core module; walks the whole file.
 fn encoding(bytes: &[u8]) -> Result<Encoding, Rejection> {
     let mut outermost = None;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -99,7 +99,7 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), Rejection
     if findings.is_empty() { Ok(()) } else { Err(imports_something(findings)) }
 }
 
-/// What an import is, for the one who has to get rid of it.
+/// What an import is, for the author that has to remove it.
 fn imported(engine: &Engine, item: &ComponentItem) -> String {
     match item {
         ComponentItem::ComponentInstance(instance) => {
@@ -130,8 +130,8 @@ fn check_exports(engine: &Engine, component: &Component) -> Result<PolicyPre<Bud
     })
 }
 
-/// The types of an interface's functions are compared when an instance is loaded. One that can't
-/// be made is left to the check of instances.
+/// The types of an interface's functions are compared when an instance is loaded. If no instance
+/// can be made, the check of instances reports that.
 fn check_types(engine: &Engine, pre: &PolicyPre<Budget>) -> wasmtime::Result<()> {
     let mut store = engine.starting_store();
     match pre.instance_pre().instantiate(&mut store) {
@@ -140,7 +140,7 @@ fn check_types(engine: &Engine, pre: &PolicyPre<Budget>) -> wasmtime::Result<()>
     }
 }
 
-/// The interface, or the functions that it lacks.
+/// The functions that the interface lacks, or the interface if it is missing.
 fn missing(engine: &Engine, component: &Component) -> Vec<Finding> {
     let ty = component.component_type();
     let (package, version) = CONTRACT.split_once('@').unwrap_or((CONTRACT, ""));
@@ -160,7 +160,7 @@ fn missing(engine: &Engine, component: &Component) -> Vec<Finding> {
     EXPORTS.iter().filter_map(find).collect()
 }
 
-/// Says for which version of the contract a component was built, when that is not the host's.
+/// Adds for which version of the contract a component was built, if that is not the host's.
 fn with_contract(engine: &Engine, component: &Component, reason: String) -> String {
     match contract(engine, component) {
         Some(built_for) if built_for != CONTRACT => {
@@ -171,7 +171,7 @@ fn with_contract(engine: &Engine, component: &Component, reason: String) -> Stri
     }
 }
 
-/// What makes a component of another contract one of this host's.
+/// How a component of another contract becomes one of this host's.
 fn remedy(built_for: &str) -> &'static str {
     let version = |contract: &str| {
         let (_, version) = contract.split_once('@')?;

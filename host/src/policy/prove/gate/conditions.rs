@@ -1,4 +1,4 @@
-//! Under which conditions a candidate is examined: what is configured, and what is in force.
+//! The conditions under which a candidate is examined: what is configured, and what is in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::policy::{Argument, Configuration, Entity, Parameter, Request, Subject
 pub struct Conditions {
     /// What the candidate is configured with.
     pub configuration: Arc<Configuration>,
-    /// By when reads are answered, by entity; [`DEADLINE`] where an entity has none.
+    /// The deadline of each entity's reads; [`DEADLINE`] for an entity that is not listed.
     pub deadlines: BTreeMap<String, Duration>,
     /// Ad-hoc queries; `None` if they are off.
     pub query: Option<QueryConditions>,
-    /// What is read just now, with the keys that the generation in force gives it.
+    /// The reads that are made just now, with the keys that the generation in force gives them.
     pub hot: Vec<HotRead>,
 }
 
-/// A deadline for entities of which nothing else is known.
+/// The deadline of an entity that names none.
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Ad-hoc queries, as far as the gate needs to know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryConditions {
-    /// How long they are kept unless the caller asks for another time.
+    /// How long answers are kept unless the caller asks for another time.
     pub ttl_ms: u32,
-    /// By when they are answered.
+    /// The deadline of an answer.
     pub deadline: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Conditions {
         &self.configuration.entities
     }
 
-    /// By when an entity's reads are answered.
+    /// The deadline of an entity's reads.
     #[must_use]
     pub fn deadline(&self, entity: &str) -> Duration {
         self.deadlines.get(entity).copied().unwrap_or(DEADLINE)
@@ -62,7 +62,8 @@ impl Conditions {
 }
 
 impl Entity {
-    /// An entity with nothing but parameters of type `text`, that may live as long as any.
+    /// An entity that has parameters of type `text` and nothing else, and whose values may live as
+    /// long as any.
     #[must_use]
     pub fn of(name: &str, params: &[&str]) -> Self {
         let parameter =

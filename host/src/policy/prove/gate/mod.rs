@@ -1,7 +1,7 @@
 //! The gate: what a component must pass before it becomes a generation.
 //!
-//! It runs wholly off the path of requests, costs them nothing, and changes nothing when it says
-//! no. A rejection names everything that was found at the stage that failed.
+//! The gate runs off the path of requests and costs them nothing; a rejection changes nothing. A
+//! rejection names everything that was found at the stage that failed.
 
 mod artefact;
 mod conditions;
@@ -61,7 +61,7 @@ pub struct Passport {
     pub slowest: Slowest,
     /// Memory of one instance after the examination, in bytes.
     pub memory_bytes: usize,
-    /// What it would make of the reads that are hot.
+    /// How the candidate would name the reads that are hot.
     pub hot: Hot,
     /// How long exploring it took.
     pub explored_ms: u64,
@@ -69,14 +69,14 @@ pub struct Passport {
     pub took_ms: u64,
 }
 
-/// What a candidate would make of the reads that are hot.
+/// How a candidate would name the reads that are hot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Hot {
     /// Hot reads that it was asked to name.
     pub asked: usize,
-    /// Those that it gives another key than the generation in force: they would go cold.
+    /// Hot reads to which it gives another key than the generation in force; they would go cold.
     pub renamed: usize,
-    /// One of these.
+    /// One of the renamed reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub example: Option<Renamed>,
 }
@@ -92,7 +92,8 @@ pub struct Renamed {
     pub becomes: String,
 }
 
-/// Examines a component, or a core module that can be made into one, under the conditions in force. Takes tens of milliseconds, so never on a thread that serves.
+/// Examines a component, or a core module that can be made into one, under the conditions in force.
+/// Takes tens of milliseconds, so never call it on a thread that serves.
 ///
 /// # Errors
 /// [`Rejection`] names the stage that failed and everything that was found there.
@@ -174,7 +175,7 @@ impl std::fmt::Debug for Passed {
     }
 }
 
-/// SHA-256 in hexadecimal, as files and generations are named by it.
+/// SHA-256 in hexadecimal, by which files and generations are named.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

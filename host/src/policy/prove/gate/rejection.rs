@@ -1,4 +1,4 @@
-//! Why a component did not pass, for people and for programs.
+//! Why a component did not pass, for operators and for programs.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::policy::{Concern, Objection};
 pub enum Stage {
     /// It is too large.
     Size,
-    /// It is not WebAssembly, or not all of it.
+    /// It is not WebAssembly, or it is not complete.
     Format,
     /// It is not valid WebAssembly.
     Validity,
@@ -37,7 +37,7 @@ pub struct Rejection {
     pub stage: Stage,
     /// Why, as a sentence without a full stop.
     pub reason: String,
-    /// Everything that was found at this stage; empty when the reason says it all.
+    /// Everything that was found at this stage. Empty if the reason says it all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }
@@ -72,7 +72,7 @@ impl Finding {
     }
 }
 
-/// Where the operator finds what a policy objects to: paths of the configuration file.
+/// Names the place as a path of the configuration file, where the operator finds it.
 impl From<Objection> for Finding {
     fn from(Objection { about, message }: Objection) -> Self {
         let at = match about {
@@ -89,7 +89,7 @@ impl Rejection {
         Self { stage, reason: reason.into(), findings: Vec::new() }
     }
 
-    /// The examination itself broke off; nothing was learned of the component.
+    /// The examination panicked; nothing is known about the component.
     #[must_use]
     pub fn crashed() -> Self {
         Self::reason(Stage::Behaviour, "the examination broke off; the log has the reason")

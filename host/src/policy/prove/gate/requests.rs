@@ -42,7 +42,7 @@ pub(super) const VALUES: [Option<&str>; 36] = [
     Some("\\"),
 ];
 
-/// Of those, the ones that shift from one parameter into the next.
+/// Those of them that can be shifted from one parameter into the next.
 const SHIFTING: [Option<&str>; 8] =
     [None, Some(""), Some("~"), Some(":"), Some("a"), Some("a:"), Some(":a"), Some("a:~")];
 
@@ -50,7 +50,7 @@ const SHIFTING: [Option<&str>; 8] =
 /// their last character.
 const LENGTHS: [usize; 5] = [200, 500, 512, 513, 10_000];
 
-/// What a parameter has while another one is varied.
+/// The value of a parameter while another one is varied.
 const USUAL: &str = "7";
 
 /// All requests for one entity, none twice.
@@ -74,11 +74,11 @@ pub(super) fn requests(entity: &Entity) -> Vec<Request> {
     rows.into_iter().map(|values| entity.request(&values)).collect()
 }
 
-/// Ad-hoc queries, none twice: statements, lifetimes and tags that differ in little, and what their
-/// parameters shift.
+/// Ad-hoc queries, none twice: statements, lifetimes and tags that differ in little, and arguments
+/// that can be shifted from one parameter into the next.
 pub(super) fn queries() -> Vec<Request> {
     const STATEMENTS: [&str; 3] = ["SELECT $1, $2", "select $1, $2", "SELECT $1,  $2"];
-    /// What is kept for longer, or is removed by another tag, is not what a caller asked for.
+    /// A value that is kept for longer, or that another tag removes, does not answer the query.
     const KEPT: [(u32, &[&str]); 4] = [(1, &[]), (0, &["a"]), (0, &["b"]), (1, &["a", "b"])];
     let argument = |name: &str, value: Option<&str>| Argument {
         name: name.to_owned(),
@@ -112,7 +112,7 @@ pub(super) fn reordered(request: &Request) -> Request {
     reordered
 }
 
-/// A request as a reader writes it: `user.profile(id="42:admin")`.
+/// A request as a report spells it: `user.profile(id="42:admin")`.
 pub(super) fn shown(request: &Request) -> String {
     let arguments = shown_arguments(&request.arguments);
     match &request.subject {
@@ -132,7 +132,7 @@ pub(super) fn shown_arguments(arguments: &[Argument]) -> String {
 }
 
 fn shown_argument(argument: &Argument) -> String {
-    /// Longer values are told by their length and last characters.
+    /// A longer value is shown by its length and its last characters.
     const SHOWN: usize = 40;
     match &argument.value {
         None => format!("{}=null", argument.name),

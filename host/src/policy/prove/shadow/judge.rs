@@ -50,12 +50,12 @@ impl Judge {
         Tally { findings: state.ledger.findings().cloned().collect(), ..state.tally.clone() }
     }
 
-    /// Whether it trapped too often to go on.
+    /// Whether the shadow trapped too often to go on.
     pub(super) fn gives_up(&self) -> bool {
         self.state().tally.ended.is_some()
     }
 
-    /// The same change to both.
+    /// Gives the same change to both policies.
     pub(super) fn change(&self, change: &Change, generation: &Generation) {
         let old = generation.uncounted().invalidate(change);
         let new = self.call(|policy| policy.invalidate(change));
@@ -64,8 +64,8 @@ impl Judge {
         compare_targets(&mut state.ledger, change, &old, &new);
     }
 
-    /// The same events to the shadow, as far as it does the same: what happens after it would have
-    /// done something else is of another flight.
+    /// Gives the shadow the same events for as long as its actions are of the same kind. After a
+    /// different action other events would have happened.
     pub(super) fn flight(&self, flown: &Flown) {
         self.follow(flown);
         // A refresh belongs to the flight that began it.
@@ -83,7 +83,7 @@ impl Judge {
         for turned in &flown.before {
             match self.step(memo, turned) {
                 Ok(turn) if follows(turned, &turn) => memo = turn.memo,
-                // Compared with the flight that it belongs to.
+                // This difference is found when the flight that began the refresh is compared.
                 Ok(_) | Err(_) => return,
             }
         }
@@ -146,7 +146,7 @@ impl Judge {
         answer
     }
 
-    /// Nothing in it is left half done by a panic.
+    /// A panic leaves nothing in the state half done.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

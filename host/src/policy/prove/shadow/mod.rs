@@ -1,12 +1,12 @@
-//! A shadow: a candidate that is asked what the policy in force was asked, on live requests and
-//! without effect.
+//! A shadow: a candidate that is asked on live requests what the policy in force is asked, without
+//! effect.
 //!
 //! ```text
 //! a flight's turns, a change ──try──→ bounded queue ──→ a thread: asks, compares, counts
 //! ```
 //!
-//! What is absent here, on purpose: a request never waits for the shadow, nothing that it answers is
-//! acted upon, and a full queue loses comparisons instead of requests.
+//! A request never waits for the shadow, nothing that the shadow answers is acted upon, and a full
+//! queue loses comparisons instead of requests.
 
 mod judge;
 mod trail;
@@ -29,16 +29,16 @@ use judge::Judge;
 use trail::Flown;
 pub(crate) use trail::Trail;
 
-/// Flights and changes that may wait to be compared, some kilobytes each at most.
+/// Flights and changes that may wait to be compared; each takes some kilobytes at most.
 const QUEUE: usize = 4_096;
 
-/// Traps after which a shadow ends itself: what fails that often will not come into force.
+/// Traps after which a shadow ends itself: a policy that traps this often will not come into force.
 const TRAPS_LIMIT: u64 = 16;
 
-/// Where the shadow stands, if there is one.
+/// The shadow, if there is one.
 #[derive(Default)]
 pub struct Shadows {
-    /// There may be one: all that a request looks at when there is none.
+    /// Whether there may be a shadow. If not, this is all that a request looks at.
     running: AtomicBool,
     shadow: ArcSwapOption<Shadow>,
 }
@@ -78,20 +78,20 @@ pub struct Report {
     pub sample: f64,
     /// Whether it is still asked.
     pub running: bool,
-    /// Why it ended itself.
+    /// Why it ended itself; `None` if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
     /// Flights that were compared.
     pub flights: u64,
     /// Changes that were compared.
     pub changes: u64,
-    /// Flights and changes that were not, since too many were waiting.
+    /// Flights and changes that were not compared, since too many were waiting.
     pub dropped: u64,
     /// Calls into the candidate.
     pub calls: u64,
-    /// Those of them without an answer.
+    /// Calls of the candidate that gave no answer.
     pub traps: u64,
-    /// What a call took on the average.
+    /// What a call took on average.
     pub mean_call_us: f64,
     /// What the slowest took.
     pub slowest_call_us: f64,
@@ -100,7 +100,7 @@ pub struct Report {
 }
 
 impl Shadows {
-    /// Starts a shadow, instead of the one before.
+    /// Starts a shadow in place of the one before.
     ///
     /// # Errors
     /// The system has no thread for it.
@@ -133,13 +133,13 @@ impl Shadows {
         Ok(report)
     }
 
-    /// What the shadow has found; none: there is none.
+    /// What the shadow has found; `None` if there is no shadow.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
         self.shadow.load().as_ref().map(|shadow| shadow.report())
     }
 
-    /// Ends the shadow; its last report.
+    /// Ends the shadow and returns its last report; `None` if there was no shadow.
     pub fn end(&self) -> Option<Report> {
         self.running.store(false, Ordering::Release);
         let shadow = self.shadow.swap(None)?;
@@ -148,14 +148,14 @@ impl Shadows {
         Some(report)
     }
 
-    /// Follows a flight, if a shadow runs and takes this one.
+    /// Follows a flight; `None` if no shadow runs or the sample leaves this flight out.
     pub(crate) fn follow(&self, flight: impl FnOnce() -> (Request, Arc<Named>)) -> Option<Trail> {
         let shadow = self.sampled()?;
         let (request, plan) = flight();
         Some(Trail::new(shadow, request, plan))
     }
 
-    /// A change is about to be committed under this generation.
+    /// Gives the shadow a change that is about to be committed under this generation.
     pub(crate) fn changed(&self, change: &Change, generation: &Arc<Generation>) {
         if let Some(shadow) = self.sampled() {
             shadow.ask(Asked::Change(change.clone(), Arc::clone(generation)));
@@ -203,8 +203,8 @@ impl Shadow {
     }
 }
 
-/// A thread of its own: an interpreter's call takes long enough to be felt by those who share a
-/// worker with it. It ends with the shadow.
+/// A thread of its own, which ends with the shadow: a call of an interpreter takes so long that it
+/// would delay the requests on the same worker.
 fn listen(judge: Arc<Judge>, asked: Receiver<Asked>, running: Arc<AtomicBool>) -> io::Result<()> {
     let judging = move || {
         for asked in asked {

@@ -109,7 +109,7 @@ fn a_shadow_that_is_slow_loses_comparisons_and_keeps_nobody_waiting() {
     let slow: Arc<dyn Policy> = Arc::new(Held(Arc::clone(&policy), Arc::clone(&held)));
     let hold = held.lock().unwrap();
     slot.shadows().run(judge(&slow), 1.0, who()).unwrap();
-    // One is being compared, the queue is full, and the rest are lost.
+    // One flight is being compared, the queue is full, and the rest are lost.
     let more = 50;
     for id in 0..QUEUE + 1 + more {
         fly(&slot, &policy, id);
@@ -132,7 +132,7 @@ fn a_sample_takes_about_its_share() {
         slot.shadows().follow(flight).is_some()
     };
     let taken = (0..10_000).filter(follow).count();
-    // Six standard deviations around a quarter.
+    // A quarter, with six standard deviations on each side.
     assert!((2_240..2_760).contains(&taken), "{taken}");
 }
 
@@ -151,7 +151,7 @@ fn changes_are_compared_under_the_generation_of_their_time() {
     drop(policy);
 }
 
-/// Nothing but traps.
+/// A policy that traps at every call.
 struct Trapping;
 
 impl Policy for Trapping {
@@ -172,7 +172,7 @@ impl Policy for Trapping {
     }
 }
 
-/// Plans only while nobody holds the lock.
+/// A policy whose plans wait for the lock.
 struct Held(Arc<dyn Policy>, Arc<std::sync::Mutex<()>>);
 
 impl Policy for Held {
@@ -214,12 +214,12 @@ fn shadowed(
 ) -> Report {
     slot.shadows().run(judge(&shadow), 1.0, who()).unwrap();
     (0..flights).for_each(|id| fly(slot, active, id));
-    // The last flight has been compared when the candidate's thread is done with the queue.
+    // The last flight has been compared once the candidate's thread has emptied the queue.
     until(slot, |report| report.flights == flights as u64);
     slot.shadows().end().unwrap()
 }
 
-/// A cold read, as a host drives it.
+/// A cold read's flight, driven as a host does it.
 fn fly(slot: &Slot, active: &Arc<dyn Policy>, id: usize) {
     let request = read_of("item", Some(&(id + 1).to_string()));
     let plan = Named::try_new(active.plan(&request).unwrap().unwrap()).unwrap();

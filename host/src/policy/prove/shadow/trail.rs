@@ -1,4 +1,4 @@
-//! What happened in a flight, turn by turn, for the shadow to be asked the same.
+//! A flight's trail: its turns, recorded so that the shadow can be asked the same.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use crate::policy::{Action, Event, Moment, Named, Request};
 
 use super::{Asked, Shadow};
 
-/// Turns that are followed: a flight that waits long repeats itself.
+/// Most turns that are recorded: a flight that waits long repeats itself.
 const TURNS: usize = 64;
 
-/// Follows one flight; when it ends, the shadow hears of it.
+/// Records one flight. When it is dropped, the flight goes to the shadow.
 pub(crate) struct Trail {
     shadow: Arc<Shadow>,
     flown: Option<Flown>,
@@ -20,7 +20,8 @@ pub(super) struct Flown {
     pub(super) request: Request,
     /// As the policy in force named it.
     pub(super) plan: Arc<Named>,
-    /// Of a refresh: the turns that led to it, which have been compared already.
+    /// For a refresh, the turns that led to it, which are compared with the flight that took them;
+    /// otherwise empty.
     pub(super) before: Vec<Turned>,
     pub(super) turns: Vec<Turned>,
 }
@@ -30,7 +31,7 @@ pub(super) struct Flown {
 pub(super) struct Turned {
     pub(super) moment: Moment,
     pub(super) event: Event,
-    /// What it said, whatever the host made of it; none: it trapped.
+    /// What the policy said, whatever the host made of it; `None` if the policy trapped.
     pub(super) action: Option<Action>,
 }
 
@@ -60,7 +61,7 @@ impl Trail {
     }
 }
 
-/// However a flight ends, what happened until then has happened.
+/// However a flight ends, the turns until then are compared.
 impl Drop for Trail {
     fn drop(&mut self) {
         if let Some(flown) = self.flown.take().filter(|flown| !flown.turns.is_empty()) {

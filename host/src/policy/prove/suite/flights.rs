@@ -15,7 +15,7 @@ pub(super) fn a_fresh_value_is_answered(policy: &dyn Policy) -> Outcome {
     Flight::of(policy)?.leads_to(Event::Found(FRESH), Action::Answer)?;
     let negative = Sighting { negative: true, ..FRESH };
     Flight::of(policy)?.leads_to(Event::Found(negative), Action::Answer)?;
-    // A language without unsigned numbers takes this for a negative one.
+    // A language without unsigned numbers takes these times for negative ones.
     let long = Sighting { refresh_ms: u32::MAX, fresh_ms: u32::MAX, ..FRESH };
     Flight::of(policy)?.leads_to(Event::Found(long), Action::Answer)
 }
@@ -34,7 +34,7 @@ pub(super) fn a_stale_value_is_answered_while_it_is_refreshed(policy: &dyn Polic
 
 pub(super) fn a_value_stale_beyond_its_window_is_loaded(policy: &dyn Policy) -> Outcome {
     Flight::of(policy)?.claims(Event::Found(stale(60_000)))?;
-    // That a row did not exist a while ago is no answer.
+    // That a row did not exist a while ago answers no read.
     let negative = Sighting { negative: true, ..stale(1) };
     Flight::of(policy)?.claims(Event::Found(negative))
 }

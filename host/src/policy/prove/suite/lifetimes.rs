@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Counterexample, Flight, Outcome, require};
 use crate::policy::{Action, Event, Lifetime, LoadReport, Moment, Policy};
 
-/// Enough to see a distribution, and little for an interpreter.
+/// Enough draws to see a distribution, and few enough for an interpreter.
 const DRAWS: u64 = 500;
 
 /// The terms of the suite's `user.profile`.
@@ -23,7 +23,7 @@ pub(super) fn what_is_filled_together_does_not_expire_together(policy: &dyn Poli
     let seen = format!("{} lifetimes from {least} to {most} ms", lives.len());
     require!(spread >= 0.1, "{DRAWS} fills had {seen}: less than a tenth apart");
     require!(lives.len() as u64 > DRAWS / 10, "{DRAWS} fills had {seen}: they fall together");
-    // In each quarter of the range about a quarter of the fills.
+    // About a quarter of the fills lie in each quarter of the range.
     let quarter = (most - least) / 4 + 1;
     for nth in 0..4 {
         let from = least + nth * quarter;
@@ -83,7 +83,8 @@ fn within(policy: &dyn Policy, report: LoadReport, base_ms: u32) -> Outcome {
 /// The lifetimes that a load gets over a sequence of entropies.
 fn draws(policy: &dyn Policy, report: LoadReport) -> Outcome<Vec<Lifetime>> {
     let Flight { memo, moment, .. } = Flight::loading(policy)?;
-    // The golden ratio's multiples fall evenly over 64 bits, the first and last of them too.
+    // The golden ratio's multiples fall evenly over 64 bits, and so do their high and low bits
+    // alone.
     let entropies = (0..DRAWS).map(|nth| nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut lives = Vec::new();
     for entropy in entropies.chain([u64::MAX]) {

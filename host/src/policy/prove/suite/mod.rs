@@ -1,9 +1,10 @@
-//! The conformance suite for authors of policies: what a good one does, as sentences that hold or
-//! don't.
+//! The conformance suite for authors of policies: what a good policy does, as sentences that hold
+//! or don't.
 //!
-//! The gate asks whether a policy can do harm; this asks whether it does its work: that a stampede
-//! costs one load, that what was filled together does not expire together, that a write removes what
-//! it touches. A policy may decide otherwise for good reasons, and serve all the same.
+//! The gate asks whether a policy can do harm. The suite asks whether it does its work: that a
+//! stampede costs one load, that values which were filled together do not expire together, that a
+//! write removes what it touches. A policy that breaks a sentence for a good reason serves all the
+//! same.
 
 mod flights;
 mod invalidation;
@@ -17,8 +18,8 @@ use crate::policy::{
     Request, Sighting, Source, Subject, Template, Terms, Touch, TouchedRead, Trap, Way, Write,
 };
 
-/// What a policy under test is configured with: its operator's own settings, and the entities of the
-/// suite.
+/// What a policy under test is configured with: its own settings, as its operator writes them, and
+/// the entities of the suite.
 #[must_use]
 pub fn configuration(settings: &Map<String, Value>) -> Configuration {
     Configuration { entities: entities(), settings: settings.clone() }
@@ -88,7 +89,8 @@ impl From<Trap> for Counterexample {
 /// Whether a sentence holds.
 pub type Outcome<T = ()> = Result<T, Counterexample>;
 
-/// Goes on if the condition holds; else the rest says what was seen.
+/// Goes on if the condition holds; otherwise returns what was seen, as the remaining arguments
+/// format it.
 macro_rules! require {
     ($condition:expr, $($seen:tt)+) => {
         let holds: bool = $condition;
@@ -177,16 +179,16 @@ impl<'p> Flight<'p> {
     /// A flight that begins.
     ///
     /// # Errors
-    /// When the policy does not plan the read.
+    /// [`Counterexample`] if the policy does not plan the read.
     pub fn of(policy: &'p dyn Policy) -> Outcome<Self> {
         let memo = plan(policy, &profile(Some("42")))?.memo;
         Ok(Self { policy, memo, moment: Moment { elapsed_ms: 5, left_ms: 2_000, entropy: 7 } })
     }
 
-    /// A flight that has the lease and was told to load.
+    /// A flight that has the lease and whose next action is a load.
     ///
     /// # Errors
-    /// When a cold read does not come that far.
+    /// [`Counterexample`] if a cold read does not come that far.
     pub fn loading(policy: &'p dyn Policy) -> Outcome<Self> {
         let mut flight = Self::of(policy)?;
         flight.claims(Event::Absent)?;
@@ -197,7 +199,7 @@ impl<'p> Flight<'p> {
     /// Takes a step.
     ///
     /// # Errors
-    /// When the policy traps.
+    /// [`Counterexample`] if the policy traps.
     pub fn on(&mut self, event: Event) -> Outcome<Action> {
         let turn = self.policy.step(self.memo, self.moment, event)?;
         self.memo = turn.memo;
@@ -207,14 +209,14 @@ impl<'p> Flight<'p> {
     /// Takes a step that has to lead to this action.
     ///
     /// # Errors
-    /// When it does not.
+    /// [`Counterexample`] if it leads to another action.
     pub fn leads_to(&mut self, event: Event, expected: Action) -> Outcome {
         let action = self.on(event)?;
         require!(action == expected, "{event:?} led to {action:?} instead of {expected:?}");
         Ok(())
     }
 
-    /// Takes a step that has to lead to a claim, of whatever length.
+    /// Takes a step that has to lead to a claim of any length.
     fn claims(&mut self, event: Event) -> Outcome {
         let action = self.on(event)?;
         require!(
@@ -224,7 +226,7 @@ impl<'p> Flight<'p> {
         Ok(())
     }
 
-    /// Somebody holds the lease: has to lead to a wait of at most so many milliseconds.
+    /// Another flight holds the lease: the step has to lead to a wait of at most `at_most_ms`.
     fn waits(&mut self, held_ms: u32, at_most_ms: u32) -> Outcome {
         let action = self.on(Event::LeaseHeld(held_ms))?;
         let waits = matches!(action, Action::Wait(ms) if (1..=at_most_ms).contains(&ms));

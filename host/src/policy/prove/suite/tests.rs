@@ -12,7 +12,7 @@ fn the_built_in_policy_does_all_that_an_author_is_asked_for() {
     }
 }
 
-/// The control: it passes the gate, and does as little as a policy can.
+/// The control: a policy that passes the gate and does as little as a policy can.
 #[test]
 fn a_policy_that_never_caches_passes_the_gate_and_fails_the_suite_by_name() {
     let passed = Wat::default().passed();

@@ -1,4 +1,4 @@
-//! Compiled components in files, beside a watched one or in a folder of their own.
+//! The shelf: compiled components in files, beside a watched file or in a folder of their own.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,19 +15,19 @@ use wasmtime::component::Component;
 
 use super::Digest;
 
-/// Only its owner reads and writes it.
+/// Only the file's owner reads and writes it.
 const MODE: u32 = 0o600;
 
-/// Files of one watched file: as many as are remembered in memory.
+/// Most files of one watched file: as many as are remembered in memory.
 const FILES: usize = super::KEPT;
 
-/// Native code of the largest component that the host takes.
+/// Most bytes of a file: native code of the largest component that the host takes.
 const CODE_LIMIT: u64 = 1 << 30;
 
 const SUFFIX: &str = ".cwasm";
 
-/// The files beside one watched file. Their names begin with its name, and a file of this name
-/// holds digests of the component and of the code, and then the code.
+/// The files beside one watched file, whose names begin with the watched file's name. Each holds
+/// the digests of the component and of the code, and then the code.
 pub(in crate::policy) struct Shelf {
     folder: PathBuf,
     /// `.policy.wasm.`
@@ -61,7 +61,7 @@ impl Shelf {
         Some(Self { folder, prefix: format!(".{name}."), engine: hasher.finish() })
     }
 
-    /// Files in a folder of their own.
+    /// Files in a folder of their own; `None` if the folder can't be made.
     pub(in crate::policy) fn within(folder: &Path, engine: &wasmtime::Engine) -> Option<Self> {
         if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder) {
             tracing::debug!(path = %folder.display(), %error, "compiled policies are not kept");
@@ -70,7 +70,7 @@ impl Shelf {
         Self::beside(&folder.join("policy"), engine)
     }
 
-    /// What was compiled of this component before.
+    /// What was compiled of this component before; `None` if there is no file of it that fits.
     pub(in crate::policy) fn take(
         &self,
         engine: &wasmtime::Engine,
@@ -89,7 +89,7 @@ impl Shelf {
         }
     }
 
-    /// Keeps what was compiled, in place of what is there.
+    /// Writes what was compiled, in place of a file that is there.
     pub(in crate::policy) fn put(&self, digest: &Digest, component: &Component) {
         let kept = component.serialize().map_err(|error| Unfit::Code(format!("{error:#}")));
         let kept = kept.and_then(|code| Ok(self.write(digest, &code)?));
@@ -100,7 +100,8 @@ impl Shelf {
         self.tidy(digest);
     }
 
-    /// Whole or not at all, and never readable by others: temporary files have mode 0600.
+    /// Writes the file as a whole or not at all, and never readable by others: temporary files have
+    /// mode 0600.
     fn write(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(&self.prefix).tempfile_in(&self.folder)?;
         file.write_all(digest)?;
@@ -123,7 +124,7 @@ impl Shelf {
             .collect();
         files.sort();
         for (_, path) in files.iter().take((files.len() + 1).saturating_sub(FILES)) {
-            // Another host beside the same file may have been faster.
+            // Another host beside the same watched file may have removed it first.
             let _removed = fs::remove_file(path);
         }
     }
@@ -134,10 +135,11 @@ impl Shelf {
     }
 }
 
-/// The content of a file that nobody else can have written.
+/// The content of a file, if only this process's user or root can have written it.
 fn read(path: &Path) -> Result<Vec<u8>, Unfit> {
-    // What counts is what was opened. A link would lead to a file of the same user that was meant for
-    // something else, and opening a pipe would wait for its writer.
+    // The checks apply to the file that was opened, so its name may change meanwhile. A link could
+    // lead to a file of the same user with another purpose, and opening a pipe would wait for its
+    // writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -161,7 +163,7 @@ fn check(metadata: &fs::Metadata) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// As whom this process makes files.
+/// The user that owns the files that this process makes.
 fn own_uid() -> Option<u32> {
     static UID: OnceLock<Option<u32>> = OnceLock::new();
     *UID.get_or_init(|| Some(tempfile::tempfile().ok()?.metadata().ok()?.uid()))
@@ -174,9 +176,9 @@ fn load(engine: &wasmtime::Engine, digest: &Digest, bytes: &[u8]) -> Result<Comp
     if component != digest || Sha256::digest(code)[..] != sum[..] {
         return Err(Unfit::Content);
     }
-    // SAFETY: `bytes` come from `read`, so nobody but this process's user can have written them,
-    // and the digest says that they are whole: they are what `Component::serialize` gave. That it
-    // was for this engine is checked by wasmtime itself.
+    // SAFETY: `bytes` come from `read`, so only this process's user or root can have written them,
+    // and the digest says that they are whole: they are what `Component::serialize` gave. Wasmtime
+    // itself checks that they are for this engine.
     let component = unsafe { Component::deserialize(engine, code) };
     component.map_err(|error| Unfit::Code(format!("{error:#}")))
 }

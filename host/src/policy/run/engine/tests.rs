@@ -15,7 +15,7 @@ fn the_ticker_ends_with_its_engine() {
     let engine = Engine::new(Limits::default()).unwrap();
     let weak = engine.inner.weak();
     drop(engine);
-    // The ticker holds the engine for moments only, and nobody else does.
+    // Only the ticker holds the engine now, and only for moments.
     while weak.upgrade().is_some() {
         thread::yield_now();
     }
@@ -60,17 +60,19 @@ fn a_thread_that_waits_uses_no_processor_time_and_one_that_works_does() {
     }
 }
 
-/// The test before this one again, in a process of its own that sees as little of `/proc` as some containers do.
+/// Runs the test before this one again, in a process that sees as little of `/proc` as in some
+/// containers.
 #[cfg(target_os = "linux")]
 #[test]
 fn processor_time_is_measured_where_proc_is_hidden_as_well() {
     const AGAIN: &str = "a_thread_that_waits_uses_no_processor_time_and_one_that_works_does";
-    // Root may hide it without being another user for that, and others may do it as root of their own.
+    // Root may hide `/proc` as it is; another user may hide it as the root of a user namespace of
+    // its own.
     let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
     let works =
         |way: &&[&str]| hidden(way, Path::new("true"), &[]).is_ok_and(|o| o.status.success());
     let Some(way) = ways.into_iter().find(works) else {
-        eprintln!("skipped: nobody may hide /proc on this machine, not even from himself");
+        eprintln!("skipped: this machine lets no user hide /proc, not even from its own processes");
         return;
     };
     let (_crate, module) = module_path!().split_once("::").unwrap();

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::Origin;
 
-/// What a generation was asked and how it went, since it was made.
+/// How often a generation was called since it was made, and how that went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Calls into the policy.

@@ -1,36 +1,37 @@
 //! What a policy may ask for at each point of a flight.
 //!
-//! A policy may be wrong, slow or hostile. What passes here can cost hit ratio; it can't cause a
-//! fill without a lease, a key without a lifetime, an endless flight or an answer out of nothing.
-//! The gate asks the same functions when it explores a candidate as the cache does when it serves.
+//! A policy may be wrong, slow or hostile. An action that passes here can cost hit ratio; it can't
+//! cause a fill without a lease, a key without a lifetime, an endless flight or an answer without a
+//! value. The gate calls the same functions when it explores a candidate as the cache when it
+//! serves.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::policy::{Action, Lifetime};
 
-/// Where a flight stands, as the host knows it. The policy's memo has no say in it.
+/// Where a flight stands, as the host knows it. The policy's memo does not influence it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Nothing is known.
     Begun,
     /// The store was asked.
     Looked {
-        /// It had something.
+        /// The store had an envelope.
         at_hand: bool,
     },
-    /// Somebody else holds the lease.
+    /// Another flight holds the lease.
     Held,
-    /// The lease is ours.
+    /// This flight holds the lease.
     Leased,
     /// A value was loaded.
     Loaded {
-        /// By `load`, so it may be filled.
+        /// It was loaded by `load`, so it may be filled.
         under_lease: bool,
     },
     /// A load failed.
     Failed {
-        /// The store, looked at after the failure, had something.
+        /// The store, looked at after the failure, had an envelope.
         at_hand: bool,
     },
     /// A fill was tried, so there is a value to answer.
@@ -57,46 +58,46 @@ pub struct Bounds {
     pub background: bool,
 }
 
-/// The shortest and the longest lease: below, a holder can't renew in time over a slow network;
-/// above, a dead holder blocks its key for longer than anybody waits.
+/// The shortest and the longest lease. A holder can't renew a shorter lease in time over a slow
+/// network; a longer lease of a dead holder would block its key for too long.
 pub const LEASE_MS: RangeInclusive<u32> = 50..=60_000;
 
-/// Turns that each wait allows: the wait, a look and a claim. Time passes in a wait, so the deadline
-/// ends what goes on like that.
+/// Turns that each wait allows: the wait, a look and a claim. Time passes in a wait, so the
+/// deadline ends a flight that goes on like that.
 pub const TURNS_PER_WAIT: u32 = 3;
 
-/// Turns beyond those: a flight needs about six; a policy that turns in circles is stopped here.
+/// Turns beyond those: a flight needs about six, so a policy that turns in circles is stopped here.
 pub const SPARE_TURNS: u32 = 32;
 
 /// An action that the host will not carry out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Refused {
-    /// It has no sense at this stage.
+    /// The action makes no sense at this stage.
     #[error("it is not legal now")]
     OutOfTurn,
-    /// Shorter or longer than [`LEASE_MS`].
+    /// The lease is shorter or longer than [`LEASE_MS`].
     #[error(
         "the lease is out of bounds: {} to {} ms are allowed",
         LEASE_MS.start(),
         LEASE_MS.end()
     )]
     Lease,
-    /// Nothing at all, more than may be kept, or a refresh after the end.
+    /// The lifetime is 0, longer than a value may be kept, or its refresh comes after its end.
     #[error("the lifetime is out of bounds")]
     Lifetime,
-    /// The deadline comes first.
+    /// The deadline comes before the wait's end.
     #[error("the wait is longer than the time that is left")]
     Wait,
-    /// More turns than any flight needs.
+    /// The flight took more turns than any flight needs.
     #[error("the flight turns in circles")]
     Circling,
 }
 
 impl Bounds {
-    /// Passes `action`, or says why not.
+    /// Returns `action` if it passes.
     ///
     /// # Errors
-    /// [`Refused`]; then [`conservative`] says what is done instead.
+    /// [`Refused`]; then [`conservative`] says what the host does instead.
     pub fn check(self, stage: Stage, spent: Spent, action: Action) -> Result<Action, Refused> {
         if spent.turns > spent.waits.saturating_mul(TURNS_PER_WAIT).saturating_add(SPARE_TURNS) {
             return Err(Refused::Circling);
@@ -168,8 +169,8 @@ fn is_legal(stage: Stage, action: Action) -> bool {
     }
 }
 
-/// What the host does when the policy gave no answer, or none that passed: load and do not store;
-/// with a load behind it, answer that.
+/// What the host does if the policy gave no answer, or one that did not pass: load and do not
+/// store; after a load, answer the loaded value.
 #[must_use]
 pub fn conservative(stage: Stage) -> Action {
     match stage {

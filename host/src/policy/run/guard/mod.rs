@@ -1,4 +1,4 @@
-//! The one place where what a policy answers is checked before the host acts on it: names here, a
+//! The one place where a policy's answers are checked before the host acts on them: names here, a
 //! flight's actions in `flight`.
 
 mod flight;
@@ -14,26 +14,27 @@ pub use flight::{
 use crate::name::{InvalidName, Key, Place, Tag};
 
 /// Most tags of one value. Every tag is an index entry that a fill writes and an invalidation
-/// reads, so a value with more of them costs the store more than it saves.
+/// reads, so a value with more tags costs the store more than it saves.
 pub const TAGS_LIMIT: usize = 1024;
 
-/// Most targets of a change for each of its rows, or of one without rows; more are held against the policy.
+/// Most targets of a change for each of its rows; a change without rows counts as one row. An
+/// answer with more is refused and held against the policy.
 pub const TARGETS_OF_A_ROW: usize = TAGS_LIMIT;
 
-/// Most targets of a write. Each is announced to every host before the commit and removed after it; a write
-/// that makes more untrue wants a tag that all of it carries.
+/// Most targets of a write. Each is announced to every host before the commit and removed after it.
+/// A write that makes more values untrue needs a tag that all of them carry.
 pub const TARGETS_LIMIT: usize = 16 << 10;
 
 /// How far a policy may stretch a lifetime.
 const STRETCH: u32 = 10;
 
-/// Beyond this nothing is kept, since what nobody invalidates must end by itself. The longest ttl and
-/// the longest window that a configuration may have, 30 days each, fit in with all the jitter that 32
-/// bits of milliseconds hold.
+/// Nothing is kept longer than this, since a value that is never invalidated must end by itself.
+/// The longest ttl and the longest window of a configuration, 30 days each, fit in with all the
+/// jitter that 32 bits of milliseconds hold.
 const KEPT_AT_MOST: Duration = Duration::from_secs(90 * 24 * 3600);
 
 impl Terms {
-    /// As long as anything may live.
+    /// The terms under which a value lives as long as any may.
     pub const LONGEST: Self = Self {
         ttl_ms: u32::MAX,
         negative_ttl_ms: u32::MAX,
@@ -41,7 +42,7 @@ impl Terms {
         stale_if_error_ms: 0,
     };
 
-    /// Those of an ad-hoc query that is kept for so long.
+    /// The terms of an ad-hoc query that is kept for so long.
     #[must_use]
     pub fn of_query(ttl_ms: u32) -> Self {
         Self { ttl_ms, negative_ttl_ms: ttl_ms, stale_while_revalidate_ms: 0, stale_if_error_ms: 0 }
@@ -64,11 +65,11 @@ pub struct Named {
     pub key: Key,
     /// The tags that the request alone determines.
     pub tags: Vec<Tag>,
-    /// Columns that `row-tags` needs to see; empty: no tag depends on the row.
+    /// Columns that `row-tags` needs to see. Empty if no tag depends on the row.
     pub row_columns: Vec<String>,
     /// The memo of this read's first step.
     pub memo: Memo,
-    /// Where the read's value lies; made by the cache when it is needed first.
+    /// Where the read's value lies in the store; set by the cache when it is first needed.
     pub(crate) place: OnceLock<Place>,
 }
 
@@ -99,13 +100,13 @@ pub enum Illegal {
         /// What is wrong with it.
         problem: InvalidName,
     },
-    /// Over [`TAGS_LIMIT`].
+    /// The plan has more tags than [`TAGS_LIMIT`].
     #[error("it gives {0} tags, {TAGS_LIMIT} are allowed")]
     Tags(usize),
-    /// Over [`TAGS_LIMIT`] for each row.
+    /// The rows have more tags than [`TAGS_LIMIT`] for each row.
     #[error("it gives {0} tags for {1} rows, {TAGS_LIMIT} a row are allowed")]
     RowTags(usize, usize),
-    /// Over [`TARGETS_OF_A_ROW`].
+    /// The change has more targets than [`TARGETS_OF_A_ROW`] for each row.
     #[error("it names {0} targets for a change of {1} rows, {TARGETS_OF_A_ROW} a row are allowed")]
     Targets(usize, usize),
 }
@@ -139,8 +140,8 @@ pub fn tag(tag: &str) -> Result<Tag, Illegal> {
     Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
 }
 
-/// Checks how many tags a policy gives so many rows. That a whole list has more than a value may have is the
-/// list's doing.
+/// Checks how many tags a policy gives so many rows. The limit is per row, so a list whose tags
+/// together exceed what a value may have is not held against the policy.
 ///
 /// # Errors
 /// [`Illegal::RowTags`].
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_change_has_so_many_targets_for_each_of_its_rows_and_not_one_more() {
-        // One of which no rows are known has as many as one of one row.
+        // A change without known rows may have as many targets as a change of one row.
         let of_a_row = TARGETS_OF_A_ROW;
         for (rows, most) in [(0, of_a_row), (1, of_a_row), (2, 2 * of_a_row), (64, 64 * of_a_row)] {
             assert_eq!(targets(most, rows), Ok(()));

@@ -7,7 +7,7 @@ use crate::policy::Limits;
 use crate::policy::prove::gate::{Conditions, examine};
 use crate::policy::testing::{Wat, engine, first_step, read};
 
-/// `since_ms` at 77 traps; the gate never asks for that.
+/// Traps if `since_ms` is 77, which the gate never passes.
 const TRAPS_AT_77: &str = "(if (i32.eq (local.get 1) (i32.const 77)) (then unreachable))
     (i32.store8 (i32.const 1168) (i32.const 6)) (i32.const 1152)";
 const LOOPS_AT_77: &str =
@@ -32,7 +32,7 @@ fn a_trap_costs_one_instance_and_later_calls_succeed() {
 
 #[test]
 fn an_endless_loop_ends_in_its_time() {
-    // Without a ticking epoch nothing ends the loop, so it must not be this thread that runs it.
+    // Without a ticking epoch the loop would never end, so another thread has to run it.
     const LONG: Duration = Duration::from_secs(20);
     let pool = pool(LOOPS_AT_77, Limits::default());
     let (ended, end) = mpsc::channel();
@@ -82,7 +82,7 @@ fn a_worn_out_instance_is_replaced() {
 
 #[test]
 fn a_new_instance_is_configured_before_it_decides() {
-    // Decides only after `configure` was called.
+    // A policy that decides only after a call of `configure`.
     let wat = Wat {
         configure: "(i32.store8 (i32.const 300) (i32.const 1)) (i32.const 1024)",
         step: "(if (i32.eqz (i32.load8_u (i32.const 300))) (then unreachable))

@@ -1,4 +1,5 @@
-//! What only an exchange touches: who was in force, what it named, and what must not come back.
+//! What only an exchange touches: the generations that were in force, the names that they gave, and
+//! the policies that must not come back.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -15,23 +16,23 @@ use crate::policy::run::trial::{Trial, WINDOW};
 /// How many activations an operator can look back on.
 pub(super) const HISTORY: usize = 64;
 
-/// How many differing namings an invalidation covers: every one costs it a round of calls, and more
-/// than a few policies that name keys differently are not exchanged within one lifetime.
+/// How many differing namings an invalidation covers. Each costs the invalidation a round of calls,
+/// and more than a few policies that name keys differently are not exchanged within one lifetime.
 const NAMINGS: usize = 8;
 
-/// How many components that were left by themselves are remembered: far more than anybody tries
+/// How many components that the slot left by itself are remembered: far more than an operator tries
 /// while one process lives.
 const CONDEMNED: usize = 64;
 
 pub(super) struct Ledger {
     pub(super) tenure: Tenure,
     pub(super) previous: Option<Arc<Generation>>,
-    /// Who was in force before the component and settings that are: the previous one, unless the
-    /// same was put in force twice.
+    /// The generation that was in force before the current component and settings: the previous
+    /// one, unless the same component and settings were put in force twice.
     pub(super) fallback: Option<Arc<Generation>>,
     pub(super) trial: Trial,
     pub(super) namings: Vec<Naming>,
-    /// Neither in force nor ready: flights hold them.
+    /// Generations that are neither in force nor ready; flights still hold them.
     pub(super) retired: Vec<Weak<Generation>>,
     condemned: VecDeque<Condemned>,
     pub(super) failing: Option<Instant>,
@@ -39,11 +40,11 @@ pub(super) struct Ledger {
     history: VecDeque<Activation>,
 }
 
-/// One generation of each component and settings that was in force, newest last: keys that they
-/// named may still live.
+/// A naming: one generation of each component and settings that was in force, newest last. Keys
+/// that it named may still live.
 pub(super) struct Naming {
     pub(super) generation: Arc<Generation>,
-    /// `None` while it is in force.
+    /// When the slot left it; `None` while it is in force.
     pub(super) left: Option<Instant>,
 }
 
@@ -59,7 +60,8 @@ impl Ledger {
             tenure,
             previous: None,
             fallback: None,
-            // Nothing came before the first, so there is nothing that a probation could do.
+            // Nothing came before the first generation, so its probation could not lead back to
+            // anything.
             trial: Trial::new(Instant::now(), Duration::ZERO, first.counts()),
             namings: vec![Naming { generation: Arc::clone(first), left: None }],
             retired: Vec::new(),
@@ -70,22 +72,23 @@ impl Ledger {
         }
     }
 
-    /// The number of a generation to come. Somebody insists on it, whatever it did before.
+    /// The number of a generation to come. Whatever it did before is pardoned, since an operator
+    /// insists on it.
     pub(super) fn announce(&mut self, parts: &Parts) -> u64 {
         self.newest += 1;
         self.pardon(&parts.digest, &parts.configuration);
         self.newest
     }
 
-    /// From now on invalidations name keys under it.
+    /// From now on invalidations name keys under `next`.
     pub(super) fn enter(&mut self, next: &Arc<Generation>) {
         self.failing = None;
         self.namings.retain(|other| !other.generation.names_like(next));
         self.cover(Naming { generation: Arc::clone(next), left: None });
     }
 
-    /// From now on invalidations name keys under it too, though it is not in force: on another host
-    /// it may be.
+    /// From now on invalidations also name keys under `learned`. It is not in force here, but may
+    /// be on another host.
     pub(super) fn learn(&mut self, learned: &Generation) {
         if self.namings.iter().all(|known| !known.generation.names_like(learned)) {
             self.cover(Naming { generation: Arc::new(learned.naming_only()), left: None });
@@ -101,12 +104,12 @@ impl Ledger {
         tracing::warn!(
             policy = forgotten.label(),
             "too many policies that name keys differently came into force within one lifetime: \
-             what this one named is no longer invalidated, so don't go back to it"
+             keys that this one named are no longer invalidated, so don't go back to it"
         );
     }
 
-    /// It becomes the previous one, and whom nobody can go back to any more is kept for its names
-    /// alone.
+    /// Makes the generation that was left the previous one. A generation that can't be gone back to
+    /// any more is kept for its names alone.
     pub(super) fn leave(&mut self, left: &Arc<Generation>, next: &Arc<Generation>, now: Instant) {
         if let Some(naming) = self.naming_of(left) {
             naming.left = Some(now);
@@ -137,22 +140,23 @@ impl Ledger {
         self.namings.iter_mut().find(|naming| Arc::ptr_eq(&naming.generation, generation))
     }
 
-    /// Nothing lives any more that was named by one who left so long ago.
+    /// Drops namings whose last possible key has expired.
     pub(super) fn forget_names(&mut self, now: Instant) {
         let lasts = self.tenure.naming;
         self.namings.retain(|n| n.left.is_none_or(|left| now.duration_since(left) < lasts));
     }
 
-    /// Who else named keys that may still live. Whether this host stored anything under a name says
-    /// nothing: others share the store.
+    /// The other namings whose keys may still live. A naming under which this host stored nothing
+    /// counts too, since other hosts share the store.
     pub(super) fn others(&self, current: &Generation) -> Vec<Arc<Generation>> {
         let namings = self.namings.iter().map(|naming| &naming.generation);
         let others = namings.filter(|other| !other.names_like(current));
         others.cloned().collect()
     }
 
-    /// Where the slot goes by itself: back to an older one, never to one that was left that way.
-    /// Who was left by an operator for an older one is newer than that.
+    /// The generation to which the slot goes back by itself; `None` if there is none. Only an older
+    /// generation will do, which the slot has not left that way itself. (The fallback is newer if
+    /// an operator went from it back to the failing one.)
     pub(super) fn fallback(&mut self, failing: &Generation) -> Option<Arc<Generation>> {
         let back = self.fallback.as_ref()?;
         let condemned = self.is_condemned(back.digest(), back.configuration());
@@ -177,7 +181,7 @@ impl Ledger {
         self.condemned.iter().any(|c| c.digest == digest && *c.configuration == *configuration)
     }
 
-    /// True: it did not fail a while ago.
+    /// `true` if it did not already fail a while ago, so that this is news.
     pub(super) fn note_failing(&mut self, now: Instant) -> bool {
         let news = !self.is_failing(now);
         self.failing = Some(now);
@@ -195,7 +199,8 @@ impl Ledger {
         self.history.push_back(activation);
     }
 
-    /// Times of the last activation: its own part, and all since it was asked for.
+    /// Notes the times of the last activation: the activation itself, and everything since it was
+    /// asked for.
     pub(super) fn took(&mut self, activation: Duration, all: Duration) {
         if let Some(last) = self.history.back_mut() {
             last.activation_ms = Some(millis(activation));
@@ -236,6 +241,6 @@ impl Ledger {
 }
 
 fn millis(duration: Duration) -> f64 {
-    // Microseconds are as fine as anybody reads.
+    // Finer than microseconds is never read.
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

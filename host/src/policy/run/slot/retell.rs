@@ -1,7 +1,8 @@
-//! The generations of a slot, told of another configuration.
+//! Retelling: the generations of a slot get another configuration.
 //!
-//! Their components and their own settings stay as they are, and so do the keys that they give. Who keeps a
-//! generation from before decides on, for requests that began under the configuration that was left.
+//! Their components and their own settings stay as they are, and so do the keys that they give. A
+//! request that began under the old configuration keeps its old generation, which goes on deciding
+//! for it.
 
 use std::sync::{Arc, PoisonError};
 
@@ -11,25 +12,25 @@ use super::ledger::Naming;
 use super::{Activation, Generation, Ledger, Reason, Slot, Tenure, Trial};
 use crate::policy::prove::gate::Passed;
 
-/// Generations that were examined under another configuration.
+/// Generations that were examined under a new configuration.
 pub struct Retold {
-    /// The one that was in force then, and has to be still.
+    /// The generation that was in force then, and has to be in force still.
     pub examined: Arc<Generation>,
-    /// The same policy under the configuration.
+    /// The same policy under the new configuration.
     pub next: Passed,
-    /// Others of [`Slot::others`], each with what passed in its place.
+    /// Generations out of [`Slot::others`], each with the candidate that passed in its place.
     pub others: Vec<(Arc<Generation>, Passed)>,
-    /// How long things last under it.
+    /// How long things last under the new configuration.
     pub tenure: Tenure,
     /// Why.
     pub reason: Reason,
-    /// When somebody asked for it.
+    /// When an operator asked for it, or its file was seen to change.
     pub asked: std::time::Instant,
 }
 
 impl Slot {
-    /// Every generation that a rollback would bring back, or whose keys may live, of another policy than the
-    /// one in force; each policy once.
+    /// Every generation that a rollback would bring back or whose keys may live, if its policy is
+    /// not the one in force; each policy once.
     #[must_use]
     pub fn others(&self) -> Vec<Arc<Generation>> {
         let mut ledger = self.inner.ledger();
@@ -43,9 +44,10 @@ impl Slot {
         others.split_off(1)
     }
 
-    /// Puts them in the place of those that they are. Those that are not among them are forgotten: nobody can
-    /// go back to them, and nothing that they named is believed here. `None`, and nothing has changed: another
-    /// generation is in force than was examined.
+    /// Puts each new generation in the place of the old one of the same policy. Old generations
+    /// without a new one are forgotten: no rollback leads to them, and this host believes no value
+    /// under their names any more. `None`, without any change, if another generation is in force
+    /// than the one that was examined.
     pub fn retell(&self, retold: Retold) -> Option<Arc<Generation>> {
         let Retold { examined, next, others, tenure, reason, asked } = retold;
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +90,8 @@ impl Ledger {
         self.previous = self.previous.as_ref().and_then(again);
         self.fallback = self.fallback.as_ref().and_then(again);
         self.failing = None;
-        // What was stored under the configuration that was left lives as long as that allowed.
+        // A value that was stored under the old configuration lives as long as the old
+        // configuration allowed.
         let naming = tenure.naming.max(self.tenure.naming);
         self.tenure = Tenure { naming, ..tenure };
     }

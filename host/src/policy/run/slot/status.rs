@@ -18,26 +18,26 @@ pub enum Reason {
     File,
     /// An operator pushed it.
     Push,
-    /// The settings changed, by an operator or in the configuration's file.
+    /// An operator or the configuration's file changed the settings.
     Settings,
-    /// The configuration changed what it is told of entities.
+    /// The configuration changed the entities that the policy is told of.
     Configuration,
-    /// An operator went back.
+    /// An operator rolled back.
     RolledBack,
-    /// The one that replaced it failed too often.
+    /// The generation that replaced it failed too often.
     RolledBackAutomatically {
-        /// The one that failed.
+        /// The generation that failed.
         failed: u64,
         /// Its calls.
         calls: u64,
-        /// Of these, the ones that gave no answer.
+        /// Its calls that gave no answer.
         traps: u64,
         /// Its answers that the host did not act upon.
         refused: u64,
     },
 }
 
-/// A generation came into force.
+/// An activation: a generation came into force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Activation {
     /// Its number.
@@ -49,20 +49,20 @@ pub struct Activation {
     /// When, RFC 3339.
     #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,
-    /// By moving back rather than by a new component.
+    /// Whether it came back by a rollback, rather than as a new component.
     pub rollback: bool,
     /// Why.
     pub reason: Reason,
     /// What warming up and the exchange itself took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_ms: Option<f64>,
-    /// From the moment at which its file was seen to change, or somebody asked, until it was in
+    /// From the moment at which its file was seen to change, or an operator asked, until it was in
     /// force; the gate included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
 }
 
-/// What a generation is there for.
+/// Why a generation is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -79,18 +79,18 @@ pub enum State {
     Naming,
 }
 
-/// A generation, and what it is there for.
+/// A generation, and why it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shown {
     /// The generation.
     #[serde(flatten)]
     pub summary: Summary,
-    /// What it is there for.
+    /// Why it is kept.
     pub state: State,
-    /// It was left by itself because it failed too often.
+    /// The slot left it by itself because it failed too often.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub condemned: bool,
-    /// What is left of its probation.
+    /// What is left of its probation; `None` if it is not on probation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probation: Option<Probation>,
 }
@@ -98,9 +98,9 @@ pub struct Shown {
 /// The slot as operators see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// In force.
+    /// The generation in force.
     pub current: Summary,
-    /// What a rollback would bring back.
+    /// The generation that a rollback would bring back.
     pub previous: Option<Summary>,
     /// These two, and the others that something still needs.
     pub generations: Vec<Shown>,

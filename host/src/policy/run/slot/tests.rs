@@ -53,7 +53,7 @@ fn a_request_keeps_its_generation_and_the_last_one_frees_it() {
     slot.activate(newer().passed(), Origin::Pushed);
     assert!(step(&held).is_ok());
     drop(held);
-    assert!(weak.upgrade().is_none(), "a generation that nobody uses is kept");
+    assert!(weak.upgrade().is_none(), "a generation that is not in use is kept");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn what_stored_nothing_here_may_have_stored_on_another_host() {
     let slot = Slot::new(Wat::default().passed(), Origin::BuiltIn);
     slot.activate(newer().passed(), Origin::Pushed);
     assert_eq!(numbers(&slot), [2, 1]);
-    // The same naming again.
+    // This gives the same names again.
     slot.activate(Wat::default().passed(), Origin::Pushed);
     slot.activate(newer().passed(), Origin::Pushed);
     assert_eq!(numbers(&slot), [4, 3]);
@@ -237,7 +237,7 @@ fn an_illegal_plan_is_refused_counted_and_not_remembered() {
 #[test]
 fn a_thousand_exchanges_fail_no_call_of_other_threads() {
     const EXCHANGES: u64 = 1_000;
-    // Compiling is the gate's matter: what is exchanged here was compiled before.
+    // Compiling belongs to the gate: the candidates that are exchanged here were compiled before.
     let candidates = [newer().passed(), Wat::default().passed()];
     let slot = Slot::new(candidates[1].clone(), Origin::BuiltIn);
     let (ended, calls) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -261,7 +261,7 @@ fn a_thousand_exchanges_fail_no_call_of_other_threads() {
             let [newer, older] = &candidates;
             let candidate = if at % 2 == 0 { newer } else { older };
             slot.activate(candidate.clone(), Origin::Pushed);
-            // On one busy core the others would have no turn before the last exchange.
+            // On a single busy core the other threads would have no turn before the last exchange.
             thread::yield_now();
         }
         ended.store(true, Ordering::Relaxed);

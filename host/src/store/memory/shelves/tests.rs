@@ -79,7 +79,7 @@ fn over_its_bytes_the_values_that_end_soonest_go_until_the_rest_fits() {
     let left: Vec<_> =
         ["a", "b", "c", "d"].iter().filter(|key| shelves.get(&name(key), 1).is_some()).collect();
     assert_eq!(left, [&"c", &"d"]);
-    // What alone is too much is not kept, and what is gone weighs nothing.
+    // A value that is too large alone is not kept, and a value that is gone takes up nothing.
     fill_with(&mut shelves, "e", 9_000, 20_000);
     assert_eq!(shelves.values.bytes(), 0);
 }
@@ -95,7 +95,8 @@ fn fill_with(shelves: &mut Shelves, key: &str, stale_until_ms: u64, bytes: usize
 #[test]
 fn over_its_bytes_the_memberships_that_end_soonest_go_and_take_their_values_along() {
     const NAMES: usize = 1_000;
-    /// The values fit, and a third of the memberships do: the room for entries is not what bounds these.
+    /// Room for all values and a third of the memberships: bytes are the limit, and not the number
+    /// of entries.
     const BYTES: usize = 450_000;
     let mut shelves = Shelves::new(NAMES, BYTES);
     let (key, ends_ms) = (|n: usize| format!("k{n}"), |n: usize| 1_000 + n as u64);
@@ -110,7 +111,7 @@ fn over_its_bytes_the_memberships_that_end_soonest_go_and_take_their_values_alon
     }
     let kept = shelves.members.len();
     assert!((NAMES / 5..NAMES / 2).contains(&kept), "{kept}");
-    // An invalidation of the tag would not find the others any more.
+    // The other values are gone: an invalidation of their tags would no longer find them.
     for n in 0..NAMES {
         let is_there = shelves.get(&name(&key(n)), 0).is_some();
         assert_eq!(is_there, n >= NAMES - kept, "{n} with {kept} kept");

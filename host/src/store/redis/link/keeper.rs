@@ -1,5 +1,5 @@
-//! The task that keeps a link: it opens the connections, hears what the server says unasked, notices when one
-//! breaks, and opens the next ones.
+//! The task that keeps a link: it opens the connections, receives the server's pushes, notices when a
+//! connection breaks, and opens the next ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +15,14 @@ use super::super::lane::Lane;
 use super::{Listening, OPEN_LIMIT, Open, Parts, Status, ask_identity, ask_time, changed};
 use crate::store::LinkId;
 
-/// The pause between two attempts: ten a second burden nobody and find a returned server soon.
+/// The pause between two attempts: ten a second are no burden and soon find a server that is back.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a large value may stand still on its way. Longer than a small answer: a full link loses
+/// How long a large value may make no progress on its way. Longer than a small answer: a full link loses
 /// packets, and repeating one takes a fifth of a second.
 const LARGE_SILENCE: Duration = Duration::from_millis(500);
 
-/// What the connection's task works with.
+/// The task and what it works with.
 pub(super) struct Keeper {
     pub(super) parts: Parts,
     pub(super) announce: watch::Sender<Status>,
@@ -37,8 +37,8 @@ impl Keeper {
                     self.announce.send_replace(Status::Open(open.clone()));
                     until_broken(open).await;
                     self.announce.send_replace(Status::Opening);
-                    // Word of leases that ended and of changes may have been lost with the
-                    // connection. Who asks from now on uses the next one.
+                    // Pushes of ended leases and of changes may have been lost with the connection. Callers
+                    // that ask from now on use the next one.
                     waiters.wake_all();
                     listeners.all_changed();
                 }
@@ -74,7 +74,7 @@ impl Keeper {
         )?;
         let [mut subscriber, mut beside, mut timed, mut asked] =
             [(); 4].map(|()| connection.clone());
-        // In one round trip: callers wait for this.
+        // All in one round trip, since callers wait for it.
         let (subscribed, tracks, time, identity, of_lane, of_large) = tokio::join!(
             subscriber.subscribe(names.settled_channel()),
             tracking(&mut beside),
@@ -87,7 +87,7 @@ impl Keeper {
         let pushes = match subscribed {
             Ok(()) => true,
             Err(error) if error.is_io_error() => return Err(text(&error)),
-            // A user who may not subscribe: we poll.
+            // The user may not subscribe: waiters poll.
             Err(_) => false,
         };
         let identity = identity.map_err(|error| text(&error))?;
@@ -110,7 +110,7 @@ impl Keeper {
         })
     }
 
-    /// Hears what the server says unasked. Runs inside the connection's own task: must not block.
+    /// Receives the server's pushes. Runs inside the connection's own task: must not block.
     fn listener(
         &self,
         broken: Arc<Notify>,
@@ -133,7 +133,7 @@ impl Keeper {
     }
 }
 
-/// The next number; every link of this process has its own.
+/// The next number of a link; every link of this process has its own.
 fn next_id() -> LinkId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     LinkId(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -148,11 +148,11 @@ async fn until_broken(open: Open) {
 }
 
 impl Listening {
-    /// The names that changed; none: the server was emptied.
+    /// Passes on which names changed; a push without names says that the server was emptied.
     fn hear_of_changes(&self, told: &[Value]) {
         let [Value::Array(names)] = told else { return self.listeners.all_changed() };
         for name in names {
-            // A name that is no text is none of ours.
+            // A name that is not text belongs to another program.
             if let Value::BulkString(name) = name
                 && let Ok(name) = std::str::from_utf8(name)
             {
@@ -162,8 +162,8 @@ impl Listening {
     }
 }
 
-/// Asks the server to track the names that a connection asks it to track, each by itself: what our
-/// scripts look at, such as leases, shall not be told. False: a proxy or the user's rights forbid it.
+/// Asks the server to track only the names for which a connection asks (`OPTIN`), so that what the scripts
+/// look at, such as leases, is not pushed. `false` if a proxy or the user's rights forbid tracking.
 async fn tracking(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
     let mut commands = redis::pipe();
     commands.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").ignore();

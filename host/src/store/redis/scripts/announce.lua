@@ -1,4 +1,4 @@
--- Writes an intent, or moves it to later.
+-- Writes an intent, or moves one that is there to a later time.
 -- KEYS: intents. ARGV: intent, how long it is held in ms, how long all are kept in ms.
 local now = now_ms()
 

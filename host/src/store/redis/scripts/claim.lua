@@ -11,12 +11,13 @@ if ARGV[5] == 'if-free' then
   if type(head) == 'string' and #head == #prefix + 8 and head:sub(1, #prefix) == prefix then
     local loaded_at = struct.unpack('<I8', head, #prefix + 1)
     if loaded_at > tonumber(ARGV[4]) then
-      -- As every read: a replica, which may remember what was invalidated, refuses a write.
+      -- GETEX counts as a write: a replica, which may remember what was invalidated, refuses it.
       return {now, {'found', redis.call('GETEX', KEYS[1])}}
     end
   end
-  -- A lease without a lifetime (-1) is none of ours and would be held for ever: it counts as free. So does
-  -- one that outlasts every lease that may be asked for, because the server's clock was set back (race N).
+  -- A lease without a lifetime (-1) was written by another program and would be held for ever: it counts as
+  -- free. So does a lease that outlasts every lease that may be asked for, because the server's clock was set
+  -- back (race N).
   local left = redis.call('PTTL', KEYS[2])
   if left >= 0 and left <= tonumber(ARGV[6]) then
     return {now, {'held', left}}

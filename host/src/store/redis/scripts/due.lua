@@ -1,4 +1,4 @@
--- Takes intents whose time has come, and holds them for whoever carries them out.
+-- Takes intents that are due, and holds them for the host that carries them out.
 -- KEYS: intents. ARGV: how long they are held in ms, how many at most. Answers the intents.
 local now = now_ms()
 local due = redis.call(

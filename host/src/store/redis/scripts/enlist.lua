@@ -1,4 +1,4 @@
--- Lists a host as alive, and forgets those that were not heard of for long.
+-- Lists a host as alive, and forgets hosts that have not listed themselves for long.
 -- KEYS: hosts. ARGV: the host's id, its card, for how long it is listed in ms, for how long it is remembered
 -- after that in ms.
 -- Answers whether the host was listed before, whether no other host is remembered, and the cards of all that

@@ -1,7 +1,7 @@
--- Stores an envelope if the lease is still the caller's, and spends the lease.
+-- Stores an envelope if the lease still holds the caller's token, and spends the lease.
 -- KEYS: value, lease, waiters, body. ARGV: token, envelope, until when to keep it (server's ms), and the
 -- body of a large value or ''.
--- Answers whether it was accepted.
+-- Answers whether the fill was accepted.
 local now = now_ms()
 
 if not holds(KEYS[2], ARGV[1]) then

@@ -1,5 +1,6 @@
--- Removes members from an index, except those that were indexed again since they were read, and only
--- while the caller's own mark is the newest: another invalidation may still count on a member.
+-- Removes members from an index, except those that were indexed again since they were read, and
+-- only while the caller's own mark is the newest: a later invalidation may still need a member
+-- (race Q).
 -- KEYS: index, mark. ARGV: random of the caller's mark, member, the score it had, and so on.
 -- Answers how many were removed.
 local now = now_ms()

@@ -2,7 +2,8 @@
 -- KEYS: range. ARGV: how long the range is kept in ms, a new version, a new floor of everything, and for
 -- each naming: its field, how long it is in use in ms, its JSON, the field of its floor, a new floor.
 -- Answers whether the range was empty, the places of those namings that were not in use, and every field of
--- the range. A range that loses a naming is known to nobody: its host may be alive, and the clock ahead.
+-- the range. When the range loses a naming, no naming counts as known any more: the host of the lost one may
+-- be alive, and only the server's clock ahead.
 local now = now_ms()
 local range = KEYS[1]
 local was_empty = redis.call('HEXISTS', range, 'version') == 0

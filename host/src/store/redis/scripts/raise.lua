@@ -1,5 +1,5 @@
--- Writes fields of a range: new floors, or notes of epochs and namings. A naming that is known under its floor
--- is known under the new one.
+-- Writes fields of a range: new floors, or notes of epochs and namings. A naming that is known under its old
+-- floor stays known under the new one.
 -- KEYS: range. ARGV: how long the range is kept in ms, a new version, and for each field: its name and
 -- its content.
 local now = now_ms()

@@ -1,5 +1,5 @@
--- Gives back a lease that is still the caller's.
--- KEYS: value (for its name only), lease, waiters. ARGV: token. Answers whether it was.
+-- Gives back a lease that still holds the caller's token.
+-- KEYS: value (for its name only), lease, waiters. ARGV: token. Answers whether it did.
 local now = now_ms()
 
 if not holds(KEYS[2], ARGV[1]) then

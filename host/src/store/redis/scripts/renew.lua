@@ -1,5 +1,5 @@
--- Extends a lease that is still the caller's.
--- KEYS: lease. ARGV: token, lease in ms. Answers whether it was.
+-- Extends a lease that still holds the caller's token.
+-- KEYS: lease. ARGV: token, lease in ms. Answers whether it did.
 local now = now_ms()
 
 if not holds(KEYS[1], ARGV[1]) then

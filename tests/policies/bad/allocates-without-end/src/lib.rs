@@ -1,4 +1,4 @@
-//! Memory without end: every plan takes what there is.
+//! Every plan allocates until there is no memory left.
 #![no_std]
 
 extern crate alloc;

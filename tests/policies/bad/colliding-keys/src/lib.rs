@@ -1,4 +1,4 @@
-//! Keys by the length of the arguments: short, readable, and shared.
+//! Keys hold the lengths of the arguments instead of their values, so different reads share a key.
 #![no_std]
 
 extern crate alloc;

@@ -1,4 +1,4 @@
-//! A counter in the instance is part of the key: no read is found again.
+//! A counter in the instance is part of every key, so no stored value is found again.
 #![no_std]
 
 extern crate alloc;

@@ -1,4 +1,4 @@
-//! Every value lives a little longer than the one before: the same step, asked twice, has two
+//! Every value lives a little longer than the one before, so the same step, asked twice, has two
 //! answers.
 #![no_std]
 

@@ -1,4 +1,4 @@
-//! Why claim anything? Loads at once, and stores.
+//! Loads and stores without claiming a lease.
 #![no_std]
 
 use policy_base::{Action, Decisions as _, Deviation, Event, Memo, Moment, Policy, Turn};
@@ -14,7 +14,7 @@ impl Deviation for FillsWithoutLease {
         let turn = builtin.step(memo, moment, event);
         match turn.action {
             Action::Claim(_) => {
-                // Told of a lease, the built-in policy fills what comes.
+                // The built-in policy fills after a load if it believes that it has a lease.
                 let granted = builtin.step(turn.memo, moment, Event::LeaseGranted);
                 Turn { action: Action::LoadUncached, ..granted }
             }

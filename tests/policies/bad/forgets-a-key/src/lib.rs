@@ -1,4 +1,4 @@
-//! A write makes tags untrue, and reads never: their keys live on.
+//! Writes invalidate tags but no reads, whose keys live on.
 #![no_std]
 
 extern crate alloc;

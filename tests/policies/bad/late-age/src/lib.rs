@@ -1,5 +1,5 @@
-//! Well-behaved, but for one in a thousand of the ages that a value may have: too seldom for the gate,
-//! which tries a few.
+//! Behaves well except for one in a thousand of the ages that a value may have: too seldom for the
+//! gate, which tries a few.
 #![no_std]
 
 use policy_base::{Decisions as _, Deviation, Event, Memo, Moment, Policy, Turn};

@@ -1,5 +1,5 @@
-//! Well-behaved, but for one row, for which it turns in circles: with the memo of the turn before, a
-//! flight gets nowhere.
+//! Behaves well except for one row, whose flights turn in circles: with the memo of the turn
+//! before, a flight gets nowhere.
 #![no_std]
 
 use policy_base::{

@@ -1,4 +1,4 @@
-//! Well-behaved, but for one row, which it stores without a lease.
+//! Behaves well except for one row, which it stores without a lease.
 #![no_std]
 
 use policy_base::{
@@ -23,7 +23,7 @@ impl Deviation for LateFill {
         let turn = builtin.step(memo, moment, event);
         match turn.action {
             Action::Claim(_) if unlucky::is_marked(memo) => {
-                // Told of a lease, the built-in policy fills what comes.
+                // The built-in policy fills after a load if it believes that it has a lease.
                 let granted = builtin.step(turn.memo, moment, Event::LeaseGranted);
                 Turn { action: Action::LoadUncached, ..granted }
             }

@@ -1,5 +1,5 @@
-//! Well-behaved, but for one row, whose writes it forgets: what the gate does not try and the host
-//! does not check makes reads stale.
+//! Behaves well except for one row, whose writes invalidate nothing. The gate does not try this row
+//! and the host does not check targets, so its reads stay stale.
 #![no_std]
 
 extern crate alloc;

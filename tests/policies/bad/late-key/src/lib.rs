@@ -1,4 +1,4 @@
-//! Well-behaved, but for one row, whose key ends with a line feed.
+//! Behaves well except for one row, whose key ends with a line feed.
 #![no_std]
 
 extern crate alloc;

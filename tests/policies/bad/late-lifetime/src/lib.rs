@@ -1,4 +1,4 @@
-//! Well-behaved, but for one row, which it wants to keep for ever.
+//! Behaves well except for one row, which it wants to keep for ever.
 #![no_std]
 
 use policy_base::{

@@ -1,4 +1,4 @@
-//! Well-behaved, but for one row, over which it thinks for ever.
+//! Behaves well except for one row, for which it loops for ever.
 #![no_std]
 
 use policy_base::{

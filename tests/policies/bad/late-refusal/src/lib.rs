@@ -1,4 +1,4 @@
-//! Well-behaved, but for one row, of which it does not want to hear.
+//! Behaves well except for one row, whose read it refuses.
 #![no_std]
 
 use policy_base::{Decisions as _, Deviation, Plan, Policy, Refusal, Request, unlucky};

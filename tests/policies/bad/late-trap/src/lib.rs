@@ -1,4 +1,4 @@
-//! Well-behaved, but for one row, at whose load it traps.
+//! Behaves well except for one row, at whose load it traps.
 #![no_std]
 
 use policy_base::{

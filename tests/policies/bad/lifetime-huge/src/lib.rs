@@ -1,4 +1,4 @@
-//! Every value lives for as long as can be said.
+//! Every value lives for the longest time that the contract can express.
 #![no_std]
 
 use policy_base::{Action, Decisions as _, Deviation, Event, Lifetime, Memo, Moment, Policy, Turn};

@@ -1,4 +1,4 @@
-//! Every value is over when it is stored.
+//! Every value has a lifetime of 0.
 #![no_std]
 
 use policy_base::{Action, Decisions as _, Deviation, Event, Lifetime, Memo, Moment, Policy, Turn};

@@ -1,4 +1,4 @@
-//! A flight that never ends: whatever happened, it looks again.
+//! A flight never ends: after every event it looks again.
 #![no_std]
 
 use policy_base::{Action, Deviation, Event, Memo, Moment, Policy, Turn};

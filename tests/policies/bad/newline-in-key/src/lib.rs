@@ -1,4 +1,4 @@
-//! A line feed that was read with the input, at the end of every key.
+//! Every key ends with a line feed, as if it was read with the input.
 #![no_std]
 
 extern crate alloc;

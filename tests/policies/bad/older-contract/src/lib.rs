@@ -1,4 +1,4 @@
-//! A policy for a contract that this host speaks no longer.
+//! A policy for a contract that this host no longer speaks.
 
 use exports::corral::policy::decisions::{Guest, Manifest};
 

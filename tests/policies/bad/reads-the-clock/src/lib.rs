@@ -1,4 +1,4 @@
-//! Lifetimes that depend on the time of day, which it asks WASI for.
+//! Lifetimes depend on the time of day, which the policy asks WASI for.
 #![no_std]
 
 use policy_base::{Action, Decisions as _, Deviation, Event, Lifetime, Memo, Moment, Policy, Turn};

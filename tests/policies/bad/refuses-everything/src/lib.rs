@@ -1,4 +1,4 @@
-//! No request is good enough.
+//! Refuses every request.
 #![no_std]
 
 use policy_base::{Deviation, Plan, Policy, Refusal, Request};

@@ -1,4 +1,4 @@
-//! Every thousandth step is its last.
+//! Every thousandth step of an instance traps.
 #![no_std]
 
 use core::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! Patience without end: it waits for the longest time that can be said.
+//! Waits for the longest time that the contract can express.
 #![no_std]
 
 use policy_base::{Action, Decisions as _, Deviation, Event, Memo, Moment, Policy, Turn};

@@ -1,4 +1,4 @@
-//! Keys of another form: otherwise the built-in policy.
+//! The built-in policy with keys of another form.
 
 use corral_core::{Key, Manifest, Policy, Read, Rules};
 

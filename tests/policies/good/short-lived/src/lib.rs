@@ -1,4 +1,4 @@
-//! A quarter of the lifetime: otherwise the built-in policy.
+//! The built-in policy with a quarter of each lifetime.
 
 use corral_core::{Kept, LoadReport, Manifest, Policy, Rules};
 

@@ -1,11 +1,12 @@
-//! What a policy makes of a trace: its real decisions, in virtual time, over a simple model of store
-//! and origin.
+//! What a policy makes of a trace: its real decisions, in virtual time, over a simple model of
+//! store and origin.
 //!
-//! The model: accesses come at an even rate; one host asks; the store forgets nothing before its
-//! time and answers at once; what a load takes is drawn from what it is told, and the origin never
-//! fails. So it says nothing of outages, evictions and overload, and of hit ratio and loads what matters:
-//! which access meets which lifetime. A trace has no rows, so tags that depend on them are not
-//! known here, and a write does not reach what carries no other tag.
+//! The model: accesses come at an even rate; one host asks; the store keeps everything until its
+//! time is over and answers at once; a load's time is drawn from a given list, and the origin never
+//! fails. So the model says nothing about outages, evictions and overload, but it says which access
+//! meets which lifetime, on which hit ratio and loads depend. A trace has no rows, so the model
+//! does not know tags that depend on rows, and a write does not reach a value that carries no other
+//! tag.
 
 mod thing;
 mod world;
@@ -23,7 +24,7 @@ pub struct Terms<'a> {
     pub rate: f64,
     /// The share of accesses that are writes of the thing instead of reads, 0 to 1.
     pub writes: f64,
-    /// What loads take, all equally likely; none: nothing.
+    /// How long loads take, all equally likely. Empty if they take no time.
     pub costs_ms: &'a [u32],
     /// The entity's deadline.
     pub deadline_ms: u32,
@@ -31,11 +32,11 @@ pub struct Terms<'a> {
     pub kept_at_most: Duration,
     /// The read of a thing.
     pub read: &'a dyn Fn(u32) -> Request,
-    /// Its write; none: the entity has none, and the access is a read.
+    /// The write of a thing; `None` if the entity has no write; then the access is a read.
     pub write: &'a dyn Fn(u32) -> Option<Change>,
 }
 
-/// What a trace comes to under a policy.
+/// What a policy makes of a trace.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Prediction {
     /// Reads.
@@ -48,13 +49,14 @@ pub struct Prediction {
     pub hits: u64,
     /// Those of them that were stale.
     pub stale_hits: u64,
-    /// Reads that waited for a load of somebody else's.
+    /// Reads that waited for another read's load.
     pub collapsed: u64,
     /// Loads of the origin.
     pub loads: u64,
-    /// Those of them that nobody waited for.
+    /// Those of them that refreshed in the background.
     pub refreshes: u64,
-    /// Decisions that a host takes by its own rule: there was none, or none that it carries out.
+    /// Decisions that a host takes by its own rule, since the policy gave none or one that the host
+    /// does not carry out.
     pub undecided: u64,
     /// Hits over reads.
     pub hit_ratio: f64,

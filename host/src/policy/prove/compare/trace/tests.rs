@@ -19,7 +19,7 @@ fn what_outlives_the_trace_is_loaded_once_each() {
 
 #[test]
 fn who_comes_during_a_load_shares_it() {
-    // Two in ten milliseconds: the second comes five after the first.
+    // Accesses at 0, 5, 10 and 15 ms: the second one comes 5 ms after the first.
     let prediction = play(&*with(json!({})), &[1, 1, 1, 1], 200.0, 0.0);
     assert_eq!((prediction.loads, prediction.collapsed, prediction.hits), (1, 1, 2));
 }
@@ -27,7 +27,7 @@ fn who_comes_during_a_load_shares_it() {
 #[test]
 fn an_expired_value_is_loaded_again() {
     let short = settled(1_000, 0);
-    // Every 600 ms: of each two reads after the first one, one finds it.
+    // One read every 600 ms: of each two reads after the first one, one is a hit.
     let prediction = play(&*short, &[1; 9], 1.0 / 0.6, 0.0);
     assert_eq!((prediction.loads, prediction.hits), (5, 4));
 }
@@ -58,7 +58,7 @@ fn a_write_removes_the_value_and_whoever_reads_next_loads() {
     let policy = with(json!({}));
     let prediction = play(&*policy, &[1; 2_000], 1.0, 0.25);
     assert!((400..600).contains(&prediction.writes), "{prediction:?}");
-    // One load for every run of reads between writes, at a lifetime of a minute at least.
+    // At a lifetime of a minute at least, one load for every run of reads between two writes.
     assert!(prediction.loads > 300 && prediction.loads <= prediction.writes + 40, "{prediction:?}");
 }
 
@@ -75,12 +75,13 @@ fn a_policy_that_asks_for_what_the_guard_refuses_is_played_by_the_hosts_own_rule
     let short = Duration::from_secs(1);
     let policy = with(json!({}));
     let kept_too_long = play_within(&*policy, &[1; 10], 10.0, 0.0, short);
-    // A minute is refused where a second is allowed: loaded and answered each time, never stored.
+    // A lifetime of a minute is refused where a second is allowed: the value is loaded and answered
+    // each time, and never stored.
     assert_eq!((kept_too_long.hits, kept_too_long.loads), (0, 10), "{kept_too_long:?}");
     assert_eq!(kept_too_long.undecided, 9, "the last load has not ended");
 }
 
-/// Without jitter and early refresh, so that times are known.
+/// The built-in policy without jitter and early refresh, so that times are known.
 fn settled(ttl_ms: u32, stale_while_revalidate_ms: u32) -> Arc<dyn Policy> {
     let settings = json!({"jitter": 0.0, "early_refresh": 0.0});
     builtin_over(settings, |item| kept(item, ttl_ms, stale_while_revalidate_ms))

@@ -1,4 +1,5 @@
-//! One thing in the model: its value in the store and its flight. Times are virtual microseconds.
+//! A thing is what one read asks for. The model keeps its value in the store and its flight. Times
+//! are virtual microseconds.
 
 use std::sync::Arc;
 
@@ -43,8 +44,8 @@ impl Thing {
         self.stored.map_or(Event::Absent, |stored| Event::Found(stored.sighting(now_us)))
     }
 
-    /// A write: the value goes, and with it the right to fill, so that whoever comes from now on
-    /// needs another load.
+    /// A write: the value is removed and the right to fill is revoked, so that later reads need
+    /// another load.
     pub(super) fn invalidate(&mut self) {
         self.stored = None;
         self.flight = None;
@@ -82,7 +83,7 @@ impl Stored {
     }
 }
 
-/// Rounded up: what is not over is not nothing.
+/// Rounded up, so that time that is left never becomes 0.
 fn millis(us: u64) -> u32 {
     u32::try_from(us.div_ceil(1_000)).unwrap_or(u32::MAX)
 }

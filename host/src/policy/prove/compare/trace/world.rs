@@ -1,7 +1,7 @@
-//! The model: things, their values and flights, and what accesses make of them.
+//! The model: things, their values and flights, and the accesses that change them.
 //!
-//! Things touch each other by writes alone, so a flight is brought to its end when its thing is
-//! looked at next; no queue of events is needed.
+//! Only writes make one thing change another. So a flight needs to be brought to its end only when
+//! its thing is looked at next, and no queue of events is needed.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::super::{Course, Decided, entropies};
 use super::thing::{Flight, Stored, Thing};
 use super::{Prediction, Terms};
 
-/// Size of a value: policies may look at it, the model does not.
+/// Size of a value. Policies may look at it, the model does not.
 const BYTES: u32 = 1_000;
 
 pub(super) struct World<'a> {
@@ -47,7 +47,7 @@ impl<'a> World<'a> {
         tally
     }
 
-    /// One access of the trace: a read, or for their share a write.
+    /// One access of the trace: a read or, with the probability `writes`, a write.
     pub(super) fn access(&mut self, id: u32, now_us: u64) {
         self.now_us = now_us;
         let dice = (self.roll() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -109,8 +109,8 @@ impl<'a> World<'a> {
         self.tally.stale_hits += u64::from(stale);
     }
 
-    /// From a first decision to the beginning of a load, or to an end without one. The guard ends
-    /// what turns in circles.
+    /// From a first decision to the beginning of a load, or to an end without a load. The guard
+    /// ends a flight that turns in circles.
     fn fly(&mut self, thing: &mut Thing, mut course: Course, first: Action) {
         let mut action = first;
         loop {
@@ -137,7 +137,7 @@ impl<'a> World<'a> {
         thing.flight = Some(Flight { course, began_us, ends_us, cost_ms });
     }
 
-    /// The thing as it is now: a load that has ended was filled when it ended.
+    /// The thing as it is now: a load that has ended by now has been filled at its end.
     fn take(&mut self, id: u32) -> Option<Thing> {
         let mut thing = match self.things.remove(&id) {
             Some(thing) => thing,
@@ -181,7 +181,7 @@ impl<'a> World<'a> {
             let Some(mut thing) = self.take(id) else { continue };
             thing.invalidate();
             if refreshed {
-                // Write-through takes the lease over, whoever flies.
+                // Write-through takes the lease over, even from a flight that holds it.
                 let mut course = self.course(&thing);
                 let first = self.decide(&mut course, Event::Bypassed);
                 self.fly(&mut thing, course, first);
@@ -203,7 +203,7 @@ impl<'a> World<'a> {
 
     fn cost_ms(&mut self) -> u32 {
         let count = self.terms.costs_ms.len().max(1) as u64;
-        // The remainder: a bias that some dozens of costs do not feel.
+        // The remainder favours small numbers, by too little to matter for some dozens of costs.
         let at = usize::try_from(self.roll() % count).unwrap_or(0);
         self.terms.costs_ms.get(at).copied().unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! Core modules, as compilers make them, into components.
+//! Makes components of core modules, which compilers make.
 
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
@@ -9,7 +9,7 @@ use crate::policy::sections;
 /// Makes a core module into a component.
 ///
 /// # Errors
-/// [`Rejection`] says what the module lacks for it.
+/// [`Rejection`] says what the module lacks.
 pub(in crate::policy) fn encode(module: &[u8]) -> Result<Vec<u8>, Rejection> {
     check_module(module)?;
     let encoded =
@@ -17,7 +17,7 @@ pub(in crate::policy) fn encode(module: &[u8]) -> Result<Vec<u8>, Rejection> {
     encoded.map_err(|error| Rejection::reason(Stage::Exports, one_line(&format!("{error:#}"))))
 }
 
-/// A module that imports nothing and says for which contract it was built.
+/// Checks that a module imports nothing and says for which contract it was built.
 fn check_module(module: &[u8]) -> Result<(), Rejection> {
     let mut described = false;
     let mut imports = Vec::new();

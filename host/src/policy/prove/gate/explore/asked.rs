@@ -1,4 +1,4 @@
-//! The candidate, as it is asked: two instances, a clock, and what the calls cost.
+//! The candidate that is asked: two instances, a clock, and the cost of the calls.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::policy::{
     Change, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
 };
 
-/// After so many times its time an exploration ends although its thread hardly ran: a machine may be starved of
-/// processors.
+/// An exploration ends after so many times its time even if its thread hardly ran, since a machine
+/// may be starved of processors.
 const PATIENCE: u32 = 25;
 
 /// Traps after which the exploration ends: each may have cost a whole deadline.
@@ -35,7 +35,8 @@ pub struct Slowest {
 pub(super) struct Asked<'p> {
     pair: [&'p dyn Policy; 2],
     began: Instant,
-    /// What the thread had run by then: to be preempted is no fault of a candidate's.
+    /// The thread's processor time at the beginning. Time in which it is preempted does not count
+    /// against the candidate.
     used: Duration,
     time: Duration,
     pub(super) decisions: u64,
@@ -54,10 +55,10 @@ pub(super) enum Which {
 /// What `row-tags` answers.
 type RowTags = Result<Vec<String>, Refusal>;
 
-/// A call that has no one answer.
+/// Why a call has no single answer.
 pub(super) enum Unclear<R> {
     Trap(Trap),
-    /// It was asked again and answered something else.
+    /// The same call was made again and had another answer.
     Differs {
         how: &'static str,
         one: R,
@@ -88,7 +89,7 @@ impl<'p> Asked<'p> {
         over || self.traps >= TRAPS_LIMIT
     }
 
-    /// All the time that there is.
+    /// The time for the whole exploration.
     pub(super) fn time(&self) -> Duration {
         self.time
     }
@@ -98,7 +99,7 @@ impl<'p> Asked<'p> {
         self.ran_out = true;
     }
 
-    /// Whether something was left out for want of time.
+    /// Whether something was left out because the time was over.
     pub(super) fn ran_out(&self) -> bool {
         self.ran_out
     }
@@ -130,7 +131,7 @@ impl<'p> Asked<'p> {
         self.ask(Which::First, Function::Step, &|policy| policy.step(memo, moment, event))
     }
 
-    /// As [`Asked::step`], asked again in every way in which the answer must be the same.
+    /// As [`Asked::step`], but also asks twice and asks the other instance: the answers must agree.
     pub(super) fn agreed_step(
         &mut self,
         memo: Memo,
@@ -140,7 +141,7 @@ impl<'p> Asked<'p> {
         self.agreed(Function::Step, &|policy| policy.step(memo, moment, event))
     }
 
-    /// Twice of one instance and once of the other.
+    /// Asks one instance twice and the other one once.
     fn agreed<R: PartialEq>(
         &mut self,
         function: Function,

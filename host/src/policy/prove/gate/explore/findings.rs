@@ -1,11 +1,11 @@
-//! What was found: of everything that a policy does wrong with an entity, the smallest example.
+//! What was found: the smallest example of every rule that a policy breaks for an entity.
 
 use std::collections::BTreeMap;
 
 use super::super::Finding;
 use crate::policy::run::guard::Refused;
 
-/// What a policy can do wrong.
+/// A rule that a policy can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rule {
     /// It has an answer to every call.
@@ -30,7 +30,7 @@ pub(super) enum Rule {
     Guard(Refused),
     /// Every flight can end.
     Ends,
-    /// No flight goes on for as long as the world plays along.
+    /// No flight goes on for as long as events allow it.
     Circles,
     /// What a write touches has names fit for the store.
     Targets,
@@ -64,7 +64,7 @@ impl Findings {
     }
 }
 
-/// Fewer moves are less, and then fewer words.
+/// Fewer moves are smaller; with equal moves, shorter examples are.
 fn size(finding: &Finding) -> (usize, usize) {
     let examples = finding.examples.iter().map(String::len);
     (finding.sequence.len(), examples.sum())

@@ -1,18 +1,18 @@
-//! Changes that the database's log could tell of, generated.
+//! Generated changes, such as the database's log could tell.
 
 use std::collections::BTreeSet;
 
 use super::super::Conditions;
 use crate::policy::{Column, ColumnValue, Logged, Operation, RowChange};
 
-/// A relation that no configuration names.
+/// A relation that no entity depends on.
 const UNKNOWN: &str = "public.unknown";
 
-/// What a column has in turn.
+/// The values that a column takes in turn.
 const VALUES: [&str; 3] = ["42", "", "a b{c}"];
 
-/// Every operation on each relation that an entity depends on and on one that nobody knows, with
-/// columns that are known, null and unknown.
+/// Every operation on each relation that an entity depends on and on one that no entity depends on,
+/// with columns that are known, null and unknown.
 pub(super) fn logged(conditions: &Conditions) -> Vec<Logged> {
     let named = conditions.entities().iter().flat_map(|entity| &entity.depends);
     let relations: BTreeSet<&str> = named.map(String::as_str).chain([UNKNOWN]).collect();

@@ -1,7 +1,9 @@
-//! Behaviour: a candidate is asked for decisions, and what it answers must be fit to act upon.
+//! Behaviour: a candidate is asked for decisions, and the host must be able to act upon every
+//! answer.
 //!
-//! Everything here has its time. Of flights, what there was no time for is told; of generated reads, and of
-//! what writes touch, it is a reason to refuse: a key that nobody asked for may be another read's.
+//! The exploration has a limited time. Flights that it did not reach are reported. Generated reads
+//! and touches of writes that it did not reach are a reason to refuse the candidate: a key that was
+//! not examined may be another read's.
 
 mod asked;
 mod findings;
@@ -25,8 +27,9 @@ pub use asked::Slowest;
 use findings::Findings;
 use names::Keys;
 
-/// Until which share of the time each part may go on, in hundredths. What one part leaves, the next
-/// ones have. Reads and touches have most of it: without all of them there is no passing.
+/// The share of the time at which each part ends, in hundredths. A part that ends earlier leaves
+/// its time to the next ones. Reads and touches have most of it, since a candidate passes only if
+/// all of them were examined.
 mod until {
     pub(super) const READS: u32 = 50;
     pub(super) const HOT: u32 = 55;
@@ -38,16 +41,17 @@ mod until {
 /// How far the exploration got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Explored {
-    /// There was time for all of it.
+    /// Everything was explored.
     pub complete: bool,
-    /// Reads that were named, hot ones among them.
+    /// Reads that were named, hot ones included.
     pub reads: Progress,
-    /// Changes by writes whose invalidations were compared with what they touch.
+    /// Changes by writes whose targets were compared with what the writes touch.
     pub changes: Progress,
-    /// Flights' machines that were explored: one for each memo that the plans of an entity begin with.
+    /// Machines of flights that were explored: one for each memo that the plans of an entity begin
+    /// with.
     pub machines: Progress,
-    /// Machines that were explored with everything that can happen; the others answer like one of
-    /// these to the half dozen events that tell machines apart.
+    /// Machines that were explored with every event. Each of the others takes the same turns as one
+    /// of these for the half dozen events that tell machines apart.
     pub in_full: usize,
     /// Situations that a flight can be in.
     pub situations: usize,
@@ -64,7 +68,7 @@ pub struct Progress {
     pub of: usize,
 }
 
-/// What exploring taught.
+/// What the exploration found out.
 #[derive(Debug)]
 pub(super) struct Learned {
     pub(super) decisions: u64,
@@ -74,14 +78,14 @@ pub(super) struct Learned {
 }
 
 impl Explored {
-    /// Itself, unless there was time for all of it: what a log has to say.
+    /// `None` if everything was explored, since only an incomplete exploration is logged.
     #[must_use]
     pub fn cut_short(self) -> Option<Self> {
         (!self.complete).then_some(self)
     }
 }
 
-/// How far it got, as a sentence.
+/// How far the exploration got, as a sentence.
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { complete, reads, changes, machines, in_full, situations, depth } = self;
@@ -109,7 +113,7 @@ impl Progress {
     }
 }
 
-/// A candidate of which too much is unknown.
+/// Rejects a candidate of which too many reads and changes are not examined.
 fn unexamined(reads: Progress, changes: Progress, time: Duration) -> Rejection {
     let time = humantime::format_duration(time);
     Rejection::reason(
@@ -127,12 +131,12 @@ struct Exploration<'p> {
     findings: Findings,
     hot: Hot,
     progress: Explored,
-    /// Of the reads, those that are not hot.
+    /// The reads that were generated, without the hot ones.
     generated: Progress,
 }
 
-/// Asks two instances of a policy, which may be one, for the reads of every entity, for what writes
-/// touch, and for all that a flight can come to.
+/// Asks two instances of a policy (both may be the same one) for the reads of every entity, for
+/// what writes touch, and for every turn of flights.
 ///
 /// # Errors
 /// [`Rejection`] with one finding for every entity and rule.

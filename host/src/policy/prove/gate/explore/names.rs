@@ -1,4 +1,4 @@
-//! Names: every read has a key that is fit for the store, its own, and the same at all times.
+//! Names: every read has a key of its own that is fit for the store and the same at all times.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,14 @@ use crate::policy::{Memo, Named, Plan, Refusal, Request, Row, Subject};
 /// What findings call the reads that no entity describes.
 pub(super) const QUERIES: &str = "ad-hoc queries";
 
-/// The memos that the plans of one entity begin their flights with, as far as they are explored.
+/// Most memos of one entity's plans whose flights are explored.
 const MEMOS_PER_ENTITY: usize = 4;
 
 /// The keys that were given so far, each with its read.
 #[derive(Debug, Default)]
 pub(super) struct Keys(HashMap<String, Request>);
 
-/// A read asked again, in a way that must make no difference.
+/// A read that is asked again, in a way that must make no difference.
 struct Again<'a> {
     which: Which,
     request: &'a Request,
@@ -28,12 +28,13 @@ struct Again<'a> {
     how: &'static str,
 }
 
-/// What the reads of one entity taught.
+/// What the reads of one entity showed.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// The different memos of its plans.
     pub(super) memos: Vec<Memo>,
-    /// A read whose tags depend on the row, and how many columns they need.
+    /// A read whose tags depend on the row, and how many columns they need; `None` if there is no
+    /// such read.
     columns: Option<(Request, usize)>,
 }
 
@@ -49,8 +50,9 @@ impl Known {
 }
 
 impl Exploration<'_> {
-    /// The generated reads of every entity, a little of each before more of any, and of ad-hoc
-    /// queries. What is known of the entities, in their order.
+    /// Examines the generated reads of every entity and of ad-hoc queries, some of each entity
+    /// before the rest of any. Returns what is known about each entity, in the order of the
+    /// entities.
     pub(super) fn reads(&mut self, conditions: &Conditions) -> Vec<Known> {
         let mut reads: Vec<(&str, Vec<Request>)> = conditions
             .entities()
@@ -83,7 +85,7 @@ impl Exploration<'_> {
         known
     }
 
-    /// The reads that are hot: named as well as any, and perhaps otherwise than now.
+    /// Examines the reads that are hot. A candidate may give them other keys than they have now.
     pub(super) fn hot_reads(&mut self, hot: &[HotRead]) {
         self.progress.reads.of += hot.len();
         for HotRead { request, key } in hot {
@@ -140,7 +142,7 @@ impl Exploration<'_> {
         }
     }
 
-    /// The plan of a read that is declared; what is wrong with it is found here.
+    /// The plan of a declared read; `None` if the policy gives none, which is noted as a finding.
     pub(super) fn plan(&mut self, which: Which, entity: &str, request: &Request) -> Option<Plan> {
         match self.asked.plan(which, request) {
             Ok(Ok(plan)) => Some(plan),
@@ -173,7 +175,8 @@ impl Exploration<'_> {
         }
     }
 
-    /// The tags of a read's rows; what is wrong with them is found here, but for their text.
+    /// The tags of a read's rows; `None` if the policy gives none, which is noted as a finding. The
+    /// text of the tags is not checked here.
     pub(super) fn tags_of(
         &mut self,
         entity: &str,

@@ -1,4 +1,4 @@
-//! A sound policy in few lines, and a way to bend it.
+//! A sound policy in few lines, and a way to change one of its answers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -22,7 +22,7 @@ type Step = dyn Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync;
 type Naming = dyn Fn(&Request, Plan) -> Plan + Send + Sync;
 type Touching = dyn Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync;
 
-/// The sound policy, with one answer bent.
+/// The sound policy with one answer changed.
 pub(super) struct Bent {
     pub(super) step: Box<Step>,
     pub(super) plan: Box<Naming>,
@@ -40,7 +40,7 @@ impl Default for Bent {
 }
 
 impl Bent {
-    /// Other actions; none: the sound one.
+    /// Other actions; where `bend` returns `None`, the sound policy's.
     pub(super) fn acting(
         bend: impl Fn(Memo, Moment, Event, Action) -> Option<Action> + Send + Sync + 'static,
     ) -> Self {
@@ -194,7 +194,7 @@ pub(super) fn explored(policy: &Bent) -> Result<Learned, Rejection> {
     explore([policy, policy], &conditions(), LONG)
 }
 
-/// The only kind of thing that is wrong: its message, and the entities that show it.
+/// The only kind of finding: its message, and the entities that show it.
 pub(super) fn found(policy: &Bent) -> (String, Vec<Finding>) {
     let findings = explored(policy).unwrap_err().findings;
     let message = findings[0].message.clone();

@@ -23,7 +23,7 @@ fn a_sound_policy_passes_and_all_of_it_was_explored() {
     assert!(explored.changes.of > 30, "{explored:?}");
     // One for each entity, and two for ad-hoc queries.
     assert_eq!((explored.machines.done, explored.machines.of), (5, 5));
-    // Queries have no stale values, so what they find differs from what entities find.
+    // Queries have no stale values, so their machines differ from those of entities.
     assert_eq!(explored.in_full, 2, "machines that are alike share one exploration");
     assert!(explored.situations > 100 && explored.depth >= 5, "{explored:?}");
 }
@@ -40,7 +40,7 @@ fn a_policy_that_there_was_no_time_to_examine_is_refused_with_the_setting_that_h
 #[test]
 fn a_flight_that_nothing_ends_is_found() {
     let (message, findings) = found(&Bent::acting(|_, _, _, _| Some(Action::Look)));
-    assert_eq!(message, "a flight comes to where nothing that can happen ends it");
+    assert_eq!(message, "a flight comes to a point from which no event ends it");
     assert_eq!(
         moves(&findings[0]),
         ["found fresh for 45000 ms → look", "found fresh for 45000 ms → look"]

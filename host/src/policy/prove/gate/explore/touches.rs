@@ -1,8 +1,8 @@
-//! Invalidation: what a write makes untrue covers every key that a read of the same values has.
+//! Invalidation: the targets of a write cover every key of the reads that the write touches.
 //!
-//! The configuration says what a write touches; the policy says by which names. So what a touch
-//! means is asked of the policy itself: a read is touched, or a read whose plan or row carries the
-//! tag, and one of the names that the read has must be among the targets.
+//! The configuration says what a write touches; the policy decides by which names. So the policy
+//! itself is asked what a touch means: for a touched read, or a read whose plan or row carries the
+//! touched tag, one of the read's names must be among the targets.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::policy::{
     Scope, Source, Subject, Target, Touch, Write, Written,
 };
 
-/// What a parameter or a column has in turn, while the others have their usual values.
+/// The values that a parameter or a column takes in turn, while the others have their usual values.
 const VARIED: [Option<&str>; 9] = [
     None,
     Some(""),
@@ -43,7 +43,7 @@ const LONG: &str = match std::str::from_utf8(&[b'x'; 600]) {
 #[derive(PartialEq)]
 struct Touched {
     request: Request,
-    /// What its tags see of the row; none: they are not asked for.
+    /// The row's columns, if the read's tags depend on the row; otherwise `None`.
     row: Option<Vec<(String, Option<String>)>>,
 }
 
@@ -103,7 +103,7 @@ impl Exploration<'_> {
         }
     }
 
-    /// What a change makes untrue, by name; `None` if that can't be acted upon.
+    /// What a change makes untrue, by name; `None` if the host can't act upon the answer.
     fn targets(&mut self, change: &Change) -> Option<Doomed> {
         match self.asked.invalidate(change) {
             Ok(targets) => self.doomed(change, &targets),
@@ -120,7 +120,7 @@ impl Exploration<'_> {
         }
     }
 
-    /// The targets' names; `None` if one of them has no name that the host could act upon.
+    /// The targets' names; `None` if the host can't act upon one of them.
     fn doomed(&mut self, change: &Change, targets: &[Target]) -> Option<Doomed> {
         let mut doomed = Doomed::default();
         for target in targets {
@@ -149,7 +149,8 @@ impl Exploration<'_> {
         Some(doomed)
     }
 
-    /// Whether one of a read's names is among the targets. What has no plan is found elsewhere.
+    /// Whether one of a read's names is among the targets. A read without a plan counts as covered;
+    /// its missing plan is a finding of its own.
     fn is_covered(&mut self, entity: &str, touched: &Touched, doomed: &Doomed) -> bool {
         let request = &touched.request;
         let Some(plan) = self.plan(Which::First, entity, request) else { return true };
@@ -180,8 +181,9 @@ fn subject(change: &Change) -> String {
     }
 }
 
-/// Changes by one write: every parameter and column varied in turn, rows known and not. Columns that
-/// a touch knows of the row as it was alone are returned with every row, as the host does it.
+/// Changes by one write: every parameter and column varied in turn, with rows that are known and
+/// rows that are not. Columns that touches take only from the row as it was are returned with every
+/// row, as the host does it.
 fn changes(entity: &str, write: &Write) -> Vec<Written> {
     let (columns, old) = columns(write);
     let parameters: Vec<&str> = write.parameters.iter().map(|one| one.name.as_str()).collect();
@@ -238,7 +240,8 @@ fn varied(usual: &[Argument]) -> impl Iterator<Item = Vec<Argument>> {
     })
 }
 
-/// The columns that a write's touches need, each once: of the row, and of the row as it was alone.
+/// The columns that a write's touches need, each once: those of the row, and those that only the
+/// row as it was has to show.
 fn columns(write: &Write) -> (Vec<String>, Vec<String>) {
     let (mut columns, mut old) = (BTreeSet::new(), BTreeSet::new());
     for touch in &write.touches {
@@ -258,7 +261,8 @@ fn columns(write: &Write) -> (Vec<String>, Vec<String>) {
     (columns.into_iter().collect(), old)
 }
 
-/// The reads that a touch of this change means: once for each row as it was and as it is.
+/// The reads that a touch of this change means: for each row, those of the row as it was and of the
+/// row as it is.
 fn touched(conditions: &Conditions, touch: &Touch, written: &Written) -> Vec<Touched> {
     let arguments = written.arguments.as_slice();
     let sides =
@@ -298,8 +302,8 @@ fn touched_read(
     Some(Touched { request: entity.request(&values?), row: None })
 }
 
-/// Reads that carry a tag: of each entity that declares one of the same form, and an ad-hoc query
-/// that was given it where it has no holes.
+/// Reads that carry a tag: one of each entity that declares a tag of the same form and, for a tag
+/// without values, an ad-hoc query that brings it.
 fn carriers(conditions: &Conditions, tag: &[Piece], values: &Values<'_>) -> Vec<Touched> {
     let entities = conditions.entities().iter();
     let mut carriers: Vec<Touched> = entities
@@ -316,7 +320,7 @@ fn carriers(conditions: &Conditions, tag: &[Piece], values: &Values<'_>) -> Vec<
 
 /// The read of `entity` whose tag `own` has the text of `tag`; `None` if their forms differ.
 fn carrier(entity: &Entity, own: &[Piece], tag: &[Piece], values: &Values<'_>) -> Option<Touched> {
-    /// What a parameter has that the tag does not name.
+    /// The value of a parameter that the tag does not name.
     const USUAL: Option<&str> = Some("5");
     if own.len() != tag.len() {
         return None;
@@ -337,7 +341,7 @@ fn carrier(entity: &Entity, own: &[Piece], tag: &[Piece], values: &Values<'_>) -
             (Piece::Value(Source::Column(name)), Piece::Value(source)) => {
                 row.push((name.clone(), values.of(source)?.map(str::to_owned)));
             }
-            // No read's tag has one.
+            // A tag of a read has no old column.
             (Piece::Value(Source::OldColumn(_)), _) => return None,
             (Piece::Text(_), _) | (Piece::Value(_), Piece::Text(_)) => return None,
         }
@@ -348,7 +352,7 @@ fn carrier(entity: &Entity, own: &[Piece], tag: &[Piece], values: &Values<'_>) -
 }
 
 impl<'c> Values<'c> {
-    /// The value; `Some(None)` is null, `None` is not known.
+    /// The value: `Some(None)` is null, `None` if it is not known.
     fn of(&self, source: &Source) -> Option<Option<&'c str>> {
         let column = |columns: &'c [Column], name: &String| match &columns
             .iter()

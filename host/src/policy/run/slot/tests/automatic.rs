@@ -1,4 +1,4 @@
-//! A slot that goes back by itself.
+//! A slot that rolls back by itself.
 
 use super::super::*;
 use crate::policy::run::trial::{PROBATION_CALLS, PROBATION_FAILURES, WINDOW, WINDOW_FAILURES};
@@ -54,7 +54,7 @@ fn failures_of_an_older_generation_leave_the_one_in_force_alone() {
     (0..100).for_each(|_| second.refused(&"a flight that is not over"));
     assert_eq!(slot.current().number(), 3);
     assert_eq!(slot.automatic_rollbacks(), 0);
-    // The control: the same failures of the one in force.
+    // The control: the same failures of the generation in force.
     let third = slot.current();
     (0..100).for_each(|_| third.refused(&"now"));
     assert_eq!((slot.current().number(), slot.automatic_rollbacks()), (2, 1));
@@ -170,7 +170,7 @@ fn traps_every(nth: u64, settings: &str) -> NativePolicy {
     NativePolicy { manifest, configuration: Arc::new(named(settings)), policy }
 }
 
-/// Decides as little as a policy can, and every `nth` step not even that.
+/// Decides as little as a policy can; every `nth` step traps.
 struct Trapping {
     nth: u64,
     calls: AtomicU64,

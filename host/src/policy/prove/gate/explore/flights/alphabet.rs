@@ -1,7 +1,8 @@
 //! What can happen to a flight: after each action, every event that a host could deliver.
 //!
-//! This mirrors the cache's driver, in both directions: an event that it can't deliver would blame a
-//! policy for what never happens, and one that is missing would let a policy pass that fails in use.
+//! The alphabet must have exactly the events of the cache's driver. An event that the driver can't
+//! deliver would blame a policy for what never happens; a missing event would let a policy pass
+//! that fails in use.
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use crate::policy::Terms;
 use crate::policy::run::guard::{LEASE_MS, Stage};
 use crate::policy::{Action, Cause, Event, Failure, LoadReport, Sighting};
 
-/// What the host is about to do, or to say.
+/// What the host does next; an event follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Pending {
-    /// A read begins, with a look or with the wish for a fresh value.
+    /// A read begins, with a look or with a bypass.
     Start,
     /// A refresh in the background begins with this sighting.
     Refresh(usize),
@@ -25,17 +26,17 @@ pub(super) enum Pending {
     Fill,
 }
 
-/// What happened, and where the flight stands then.
+/// An event, and where the flight stands after it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Happening {
     pub(super) event: Event,
     pub(super) stage: Stage,
 }
 
-/// How much can happen.
+/// How many events are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Breadth {
-    /// One event of each kind, and few moments: what tells machines apart.
+    /// One event of each kind, at few moments: enough to tell machines apart.
     Outline,
     /// Everything that may make a difference.
     Full,
@@ -45,9 +46,10 @@ pub(super) enum Breadth {
 #[derive(Debug)]
 pub(super) struct Alphabet {
     pub(super) deadline_ms: u32,
-    /// Until the deadline, at the moments at which decisions are taken, the first one first.
+    /// The time left until the deadline at each moment at which decisions are taken, the first one
+    /// first.
     pub(super) left_ms: Vec<u32>,
-    /// What loads bring, as far as lifetimes may depend on it.
+    /// The reports of loads, as far as lifetimes may depend on them.
     pub(super) reports: Vec<LoadReport>,
     start: Vec<Happening>,
     refresh: Vec<Happening>,
@@ -111,7 +113,7 @@ impl Alphabet {
         }
     }
 
-    /// What the host does about an action that passed; none: the flight ends.
+    /// What the host does about an action that passed; `None` if the flight ends.
     pub(super) fn carried_out(action: Action) -> Option<Pending> {
         match action {
             Action::Look => Some(Pending::Look),
@@ -124,7 +126,7 @@ impl Alphabet {
         }
     }
 
-    /// The refresh that begins with what `event` showed.
+    /// The refresh that begins with the envelope of `event`; `None` if no refresh begins with it.
     pub(super) fn refresh_of(&self, event: Event) -> Option<Pending> {
         let seen = self.refresh.iter().position(|happening| happening.event == event)?;
         Some(Pending::Refresh(seen))
@@ -147,7 +149,7 @@ fn loads(reports: &[LoadReport], failures: &[Failure], under_lease: bool) -> Vec
     reports.iter().map(loaded).chain(failures.iter().map(failed)).collect()
 }
 
-/// Envelopes around every border that the terms draw. The first four tell machines apart.
+/// Envelopes on both sides of every limit that the terms set. The first four tell machines apart.
 fn sightings(terms: &Terms, breadth: Breadth) -> Vec<Sighting> {
     let ttl_ms = terms.ttl_ms.max(1);
     let revalidate_ms = terms.stale_while_revalidate_ms;
@@ -173,7 +175,7 @@ fn sightings(terms: &Terms, breadth: Breadth) -> Vec<Sighting> {
     different
 }
 
-/// A quarter of its life is left; its refresh is due in `refresh_ms`.
+/// An envelope with a quarter of its life left, whose refresh is due in `refresh_ms`.
 fn fresh(ttl_ms: u32, refresh_ms: u32) -> Sighting {
     let fresh_ms = refresh_ms.saturating_add(ttl_ms / 4).max(1);
     let age_ms = ttl_ms.saturating_sub(fresh_ms);
@@ -210,7 +212,7 @@ fn failures(seen: &[Sighting], breadth: Breadth) -> Vec<Failure> {
     failures
 }
 
-/// What may be left of somebody's lease: nothing any more, the least, the usual, the most.
+/// What may be left of another flight's lease: nothing, the least, the usual, the most.
 fn held_ms(breadth: Breadth) -> Vec<u32> {
     match breadth {
         Breadth::Outline => vec![250],

@@ -1,7 +1,8 @@
-//! Flights without an end, in a graph that is known as a whole.
+//! Flights without an end, in a graph of all situations.
 //!
-//! Time passes in a wait, so the deadline ends what goes on by waiting. A circle is what uses up more
-//! turns than its waits allow: some number of rounds later the guard stops it.
+//! A circle is a way from a situation back to itself. Time passes in a wait, so the deadline ends a
+//! circle that waits often enough. A bad circle takes more turns than its waits allow: after some
+//! rounds the guard stops it.
 
 use std::collections::VecDeque;
 
@@ -9,18 +10,18 @@ use super::alphabet::Pending;
 use super::graph::{Edge, Graph, Taken};
 use crate::policy::run::guard::TURNS_PER_WAIT;
 
-/// A way on that has no end.
+/// A circle that has no end.
 pub(super) struct Endless {
     /// The situation where it begins.
     pub(super) at: usize,
     /// One round of it.
     pub(super) round: Vec<Taken>,
-    /// Nothing that can happen there leads to an end.
+    /// No event on it leads to an end of the flight.
     pub(super) hopeless: bool,
 }
 
-/// The circle without a wait that is reached and gone round in the fewest turns, one beyond hope
-/// before others; or else one that turns too often for its waits.
+/// The circle without a wait that is reached and gone round in the fewest turns, hopeless ones
+/// before others. If there is none, a circle that takes more turns than its waits allow.
 pub(super) fn find(graph: &Graph) -> Option<Endless> {
     let never_waits = |at: usize| graph.nodes[at].state.pending != Pending::Wait;
     let circling = on_circles(graph, &never_waits);
@@ -34,8 +35,8 @@ pub(super) fn find(graph: &Graph) -> Option<Endless> {
     Some(Endless { at, round, hopeless: hopeless[at] })
 }
 
-/// The situations that a way leads from a circle to a circle through, circles themselves among
-/// them: what is left when everything is taken away that nothing leads to or that leads nowhere.
+/// The situations that lie on a circle, or on a way from one circle to another: what is left when
+/// every situation is removed that no other one leads to or that leads to no other one.
 fn on_circles(graph: &Graph, among: &dyn Fn(usize) -> bool) -> Vec<bool> {
     let mut left: Vec<bool> = (0..graph.nodes.len()).map(among).collect();
     let before = before(graph);
@@ -97,8 +98,8 @@ fn shortest_round(graph: &Graph, start: usize, among: &[bool]) -> Option<Vec<Tak
     None
 }
 
-/// A round that turns more often than its waits allow: where every round is paid for by its waits,
-/// the balance of turns stops growing after as many steps as there are situations.
+/// A circle with more turns than its waits allow (Bellman-Ford): without such a circle, the balance
+/// of turns stops growing after as many steps as there are situations.
 fn wasteful_round(graph: &Graph) -> Option<(usize, Vec<Taken>)> {
     let circling = on_circles(graph, &|_| true);
     let count = circling.iter().filter(|circling| **circling).count();
@@ -121,7 +122,7 @@ fn wasteful_round(graph: &Graph) -> Option<(usize, Vec<Taken>)> {
         }
         grown?;
     }
-    // As many steps back as there are situations lead into the round itself.
+    // As many steps back as there are situations lead into the circle itself.
     let mut at = grown?;
     for _ in 0..count {
         at = from[at]?.0;
@@ -129,7 +130,7 @@ fn wasteful_round(graph: &Graph) -> Option<(usize, Vec<Taken>)> {
     Some((at, back(&from, at, at)))
 }
 
-/// The turns from `start` to `end`, by the way that leads back.
+/// The turns from `start` to `end`, found by going back from `end`.
 fn back(from: &[Option<(usize, Edge)>], start: usize, end: usize) -> Vec<Taken> {
     let mut way = Vec::new();
     let mut at = end;

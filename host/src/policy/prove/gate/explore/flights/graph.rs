@@ -1,4 +1,5 @@
-//! The situations that a flight can come to, breadth first: so the way to each is a shortest one.
+//! The situations that a flight can come to, breadth first, so that the way to each is a shortest
+//! one.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,12 +9,12 @@ use crate::policy::prove::gate::Move;
 use crate::policy::run::guard::Spent;
 use crate::policy::{Action, Event, Memo, Moment};
 
-/// A situation: all that the next turn depends on.
+/// A situation: everything that the next turn depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) memo: Memo,
     pub(super) pending: Pending,
-    /// Which of the alphabet's moments it is; time does not go back.
+    /// The index of the moment in the alphabet; it never decreases.
     pub(super) moment: usize,
     /// The flight refreshes: no reader waits for it.
     pub(super) background: bool,
@@ -26,7 +27,7 @@ pub(super) struct Edge {
     pub(super) taken: Taken,
 }
 
-/// A turn that was taken.
+/// A turn that the policy took.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
     pub(super) moment: Moment,
@@ -37,7 +38,7 @@ pub(super) struct Taken {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) state: State,
-    /// The turn that first led here.
+    /// The turn that first led here; `None` where flights begin.
     from: Option<(usize, Taken)>,
     pub(super) turns: u32,
     pub(super) waits: u32,
@@ -62,12 +63,12 @@ impl Graph {
         graph
     }
 
-    /// The next situation whose turns are not known.
+    /// The next situation whose turns are not known; `None` if all are.
     pub(super) fn next_open(&mut self) -> Option<usize> {
         self.open.pop_front()
     }
 
-    /// What a turn in this situation has used up, itself included.
+    /// What a turn in this situation has used up, this turn included.
     pub(super) fn spent(&self, at: usize, left_ms: u32) -> Spent {
         let node = &self.nodes[at];
         Spent { turns: node.turns + 1, waits: node.waits, left_ms }
@@ -83,7 +84,8 @@ impl Graph {
         self.nodes[at].may_end = true;
         let begins = self.nodes[at].state.pending == Pending::Start;
         if begins && to.action == Action::AnswerAndRefresh
-            // A flight that has begun goes on for those who wait: nothing is refreshed after it.
+            // Only the first turn of a flight begins a refresh: a later one answers readers that
+            // wait.
             && let Some(pending) = alphabet.refresh_of(to.event)
         {
             let refresh = State { pending, moment: 0, background: true, ..next };
@@ -110,7 +112,7 @@ impl Graph {
         at
     }
 
-    /// The shortest way here.
+    /// The shortest way to a situation.
     pub(super) fn way_to(&self, at: usize) -> Vec<Taken> {
         let mut way = Vec::new();
         let mut node = &self.nodes[at];

@@ -1,11 +1,11 @@
 //! Flights: everything that a candidate's state machine can be led into, up to a depth.
 //!
-//! A flight is told nothing of its entity but by its memo, so there is one machine for each memo that
+//! A step learns about its entity from its memo alone, so there is one machine for each memo that
 //! plans begin with. Every machine is explored in outline: one event of each kind, at two moments,
-//! each asked three times, and its lifetimes over the whole range of entropy. Machines that take the
-//! same turns then, but for numbers, share one exploration in full. What such a pair could hide is a
-//! machine that goes wrong for one entity alone and only at the border of a window; the guard would
-//! still stop that, at run time.
+//! each asked three times, and its lifetimes over the whole range of entropy. Machines that take
+//! the same turns in outline, apart from numbers, share one full exploration. This can miss a
+//! machine that goes wrong for one entity alone and only at the limit of a window; the guard still
+//! stops such a machine at run time.
 
 mod alphabet;
 mod circles;
@@ -29,19 +29,20 @@ use graph::{Graph, State, Taken};
 use shown::{action_name, event_name};
 
 /// The longest sequence: past the turn at which the guard stops a flight that never waits, so that
-/// one whose memo counts on is found too.
+/// a flight whose memo keeps counting is found too.
 const DEPTH: u32 = SPARE_TURNS + 8;
 
-/// Situations of one machine; a memo that holds something random has no end of them.
+/// Most situations of one machine; a memo that holds something random has no end of them.
 const SITUATIONS: usize = 30_000;
 
-/// Situations in which a load ends whose lifetimes are drawn over all of the entropy, in one machine.
+/// In one machine, most situations after a load whose lifetimes are drawn over the whole range of
+/// entropy.
 const SWEEPS: usize = 3;
 
-/// How long an ad-hoc query wants its answer kept, where it says so.
+/// How long an ad-hoc query that names a lifetime wants its answer kept.
 const ASKED_TTL_MS: u32 = 1_000;
 
-/// The entropy of the first turn; the others' are made from it.
+/// The entropy of the first turn; that of each further turn is made from the one before.
 const ENTROPY: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A state machine: a memo that plans begin with, and what its entity allows.
@@ -58,7 +59,8 @@ struct Flight<'m> {
     alphabet: Alphabet,
     breadth: Breadth,
     graph: Graph,
-    /// What tells it from other machines: who takes the same turns, but for numbers, has the same.
+    /// Hash of the turns without their numbers. Machines with the same hash share one full
+    /// exploration.
     outline: DefaultHasher,
     sweeps: usize,
     entropy: u64,
@@ -108,7 +110,7 @@ impl Exploration<'_> {
         machines
     }
 
-    /// The machine of an ad-hoc query that is to be kept for so long.
+    /// The machine of an ad-hoc query whose answer is to be kept for so long.
     fn query(&mut self, ttl_ms: u32, deadline: Duration) -> Option<Machine> {
         let query = Query { sql: "SELECT 1".into(), ttl_ms, tags: Vec::new() };
         let request = Request { subject: Subject::Query(query), arguments: Vec::new() };
@@ -142,7 +144,8 @@ impl Exploration<'_> {
         flight
     }
 
-    /// Every turn that can be taken in one situation. False: there was no time for all of them.
+    /// Takes every turn that can be taken in one situation; `false` if there was no time for all of
+    /// them.
     fn situation(&mut self, flight: &mut Flight<'_>, at: usize, until: u32) -> bool {
         let state = flight.graph.nodes[at].state;
         for happening in flight.alphabet.after(state.pending).to_vec() {
@@ -179,7 +182,7 @@ impl Exploration<'_> {
             let next = State { memo: turn.memo, moment, ..state };
             flight.graph.take(&flight.alphabet, at, taken, next);
         } else {
-            // The host decides instead, and that ends.
+            // The host decides instead, and its decisions end the flight.
             flight.graph.nodes[at].may_end = true;
         }
     }
@@ -243,11 +246,11 @@ impl Exploration<'_> {
         self.sequence(flight, at, &[Taken { moment, event: now.event, action }], rule, message);
     }
 
-    /// Flights that nothing ends, and flights that go on for as long as the world plays along.
+    /// Finds a flight that no event ends, or one that goes on for as long as events allow it.
     fn endless(&mut self, flight: &Flight<'_>) {
         let Some(Endless { at, round, hopeless }) = circles::find(&flight.graph) else { return };
         let (rule, message) = if hopeless {
-            (Rule::Ends, "a flight comes to where nothing that can happen ends it".to_owned())
+            (Rule::Ends, "a flight comes to a point from which no event ends it".to_owned())
         } else {
             (Rule::Circles, in_circles())
         };
@@ -288,7 +291,7 @@ impl<'m> Flight<'m> {
         Moment { elapsed_ms: self.alphabet.deadline_ms - left_ms, left_ms, entropy }
     }
 
-    /// Other dice for every turn, the same ones in every examination.
+    /// New random bits for every turn, the same in every examination.
     fn next_entropy(&mut self) -> u64 {
         self.entropy = mix(self.entropy);
         self.entropy
@@ -303,20 +306,20 @@ impl<'m> Flight<'m> {
 }
 
 fn in_circles() -> String {
-    format!("a flight can turn in circles: the host stops it {SPARE_TURNS} turns beyond its waits'")
+    format!("a flight can turn in circles: the host stops it {SPARE_TURNS} turns after its waits'")
 }
 
 fn alike(one: Action, other: Action) -> bool {
     std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
-/// Nothing, everything, each bit alone, and a few dozen in between.
+/// No bits, all bits, each bit alone, and a few dozen random ones.
 fn entropies() -> impl Iterator<Item = u64> {
     let random = std::iter::successors(Some(mix(ENTROPY)), |entropy| Some(mix(*entropy)));
     [0, u64::MAX].into_iter().chain((0..u64::BITS).map(|bit| 1 << bit)).chain(random.take(32))
 }
 
-/// SplitMix64's output function: any two entropies in a row have nothing in common.
+/// SplitMix64's output function, so that two entropies in a row have nothing in common.
 fn mix(entropy: u64) -> u64 {
     let mut z = entropy.wrapping_add(ENTROPY);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

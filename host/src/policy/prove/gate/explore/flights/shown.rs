@@ -1,4 +1,4 @@
-//! Events and actions as a person reads them.
+//! Events and actions as a report spells them.
 
 use std::fmt::Write;
 
@@ -53,7 +53,7 @@ pub(super) fn shown_action(action: Action) -> String {
     }
 }
 
-/// As the contract names it.
+/// The action's name in the contract.
 pub(super) fn action_name(action: Action) -> &'static str {
     match action {
         Action::Look => "look",
@@ -68,7 +68,7 @@ pub(super) fn action_name(action: Action) -> &'static str {
     }
 }
 
-/// As the contract names it.
+/// The event's name in the contract.
 pub(super) fn event_name(event: Event) -> &'static str {
     match event {
         Event::Absent => "absent",

@@ -1,5 +1,5 @@
-//! Explorations whose time is over before all is explored, on machines of any speed: the time is a multiple
-//! of what all of it takes here, and one call uses it up.
+//! Explorations whose time is over before everything is explored, on machines of any speed: the
+//! time is a multiple of what a whole exploration takes here, and one call uses it up.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use super::super::testing::{Bent, conditions, explored};
 use crate::policy::prove::gate::{Explored, Stage};
 use crate::policy::run::engine::processor_time;
 
-/// How often a sound policy could be explored in the time that there is: one whose first part is quick has
-/// its first part explored, also by a machine that is slower now than it was a moment ago.
+/// How often a sound policy could be explored in the time. So an exploration whose first part is
+/// quick finishes that part even on a machine that is slower now than it was a moment ago.
 const TIMES: u32 = 10;
 
-/// What exploring a sound policy teaches, and so many times what it takes.
+/// How far the exploration of a sound policy gets, and [`TIMES`] times what it takes.
 fn sound() -> (Explored, Duration) {
     let began = processor_time();
     let learned = explored(&Bent::default()).unwrap();
     (learned.explored, (processor_time() - began) * TIMES)
 }
 
-/// Keeps the processor for so long when it is called first.
+/// Keeps the processor for so long at its first call.
 fn once_for(time: Duration) -> impl Fn() + Send + Sync {
     let once = Once::new();
     move || {
@@ -56,7 +56,7 @@ fn a_policy_whose_flights_there_was_no_time_to_explore_passes_and_says_how_far_t
     let (all, time) = sound();
     assert_eq!(all.cut_short(), None, "the control");
     let use_up = once_for(time);
-    // The flights of the second of three entities begin with this in their memo.
+    // The flights of the second of three entities begin with this terms number in their memo.
     let slow = Bent::stepping(move |memo, _, _, turn| {
         if memo.terms == 1 {
             use_up();
