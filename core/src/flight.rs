@@ -13,7 +13,7 @@
 //! The whole machine is [`step`]. It is total: [`astray`] decides for events that no correct host
 //! sends.
 
-use crate::lifetime::{self, Spread};
+use crate::lifetime::{self, LifetimeDraw};
 use crate::{Action, Event, Failure, LoadReport, Memo, Moment, Sighting, Terms, Turn};
 
 /// How many claims of a flight may be answered with a useless value, one that the flight may not
@@ -25,7 +25,7 @@ const USELESS_CLAIMS_MAX: u32 = 3;
 /// What the settings say about flights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tuning {
-    pub(crate) spread: Spread,
+    pub(crate) spread: LifetimeDraw,
     /// How long a lease a claim asks for. A living holder renews it, so this is how long a dead
     /// holder keeps other flights waiting.
     pub(crate) lease_ms: u32,
@@ -97,7 +97,7 @@ pub(crate) fn step(
     use Event as E;
     use Phase as P;
     let Some(phase) = Phase::of(memo) else { return astray(memo, event) };
-    let flight = Flight { terms, tuning, memo, moment };
+    let flight = StepArguments { terms, tuning, memo, moment };
     match (phase, event) {
         // ## Looking => Claiming
         (P::Looking, E::Absent | E::Bypassed) => flight.claim(),
@@ -180,14 +180,14 @@ pub(crate) fn astray(memo: Memo, event: Event) -> Turn {
 }
 
 /// The arguments of one step.
-struct Flight<'s> {
+struct StepArguments<'s> {
     terms: &'s Terms,
     tuning: &'s Tuning,
     memo: Memo,
     moment: Moment,
 }
 
-impl Flight<'_> {
+impl StepArguments<'_> {
     fn to(&self, phase: Phase, action: Action) -> Turn {
         let phase = phase as u32 | self.memo.phase & !PHASE_MASK;
         Turn { memo: Memo { phase, ..self.memo }, action }
@@ -211,7 +211,7 @@ impl Flight<'_> {
         } else if fresh || tolerable {
             // The refresh is a new flight: it has had no useless claim and has not waited.
             let memo = Memo { phase: 0, since_ms: 0, ..self.memo };
-            let refresh = Flight { memo, ..*self };
+            let refresh = StepArguments { memo, ..*self };
             Some(refresh.to(Phase::Refreshing, Action::AnswerAndRefresh))
         } else {
             None
@@ -224,7 +224,7 @@ impl Flight<'_> {
             return self.load_uncached();
         }
         let memo = Memo { phase: useless_claims << PHASE_BITS, ..self.memo };
-        Flight { memo, ..*self }.claim()
+        StepArguments { memo, ..*self }.claim()
     }
 
     /// Waits for as long as the lease may last, not for a number of polls: a lease that is renewed
@@ -248,7 +248,7 @@ impl Flight<'_> {
             return self.load_uncached();
         }
         let memo = Memo { since_ms, ..self.memo };
-        Flight { memo, ..*self }.to(Phase::Waiting, Action::Wait(wait_ms))
+        StepArguments { memo, ..*self }.to(Phase::Waiting, Action::Wait(wait_ms))
     }
 
     fn fill(&self, phase: Phase, report: LoadReport) -> Turn {

@@ -21,12 +21,12 @@ use crate::{
 
 /// One side of a changed row: `columns` is the row as it was or as it is, `before` is always the
 /// row as it was.
-struct Side<'c> {
+struct RowSide<'c> {
     columns: &'c [Column],
     before: &'c [Column],
 }
 
-impl Side<'_> {
+impl RowSide<'_> {
     /// The side for touches that depend on no row.
     const NONE: Self = Self { columns: &[], before: &[] };
 }
@@ -41,13 +41,13 @@ pub(crate) fn targets<'e>(
 ) -> Vec<Target> {
     let rows = written.rows.iter();
     let sides = rows.flat_map(|row| [&row.before, &row.after].map(|side| (row, side)));
-    let sides: Vec<Side<'_>> = sides
+    let sides: Vec<RowSide<'_>> = sides
         .filter(|(_, side)| !side.is_empty())
-        .map(|(row, columns)| Side { columns, before: &row.before })
+        .map(|(row, columns)| RowSide { columns, before: &row.before })
         .collect();
     let mut targets = Vec::new();
     for touch in &write.touches {
-        let sides = if depends_on_row(touch) { sides.as_slice() } else { &[Side::NONE] };
+        let sides = if depends_on_row(touch) { sides.as_slice() } else { &[RowSide::NONE] };
         for side in sides {
             let lookup = |source: &Source| match source {
                 Source::Argument(name) => value_of(&written.arguments, name),

@@ -19,7 +19,7 @@ const DIGITS_MAX: usize = 15;
 
 /// A field's value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value<'t> {
+pub(crate) enum JsonValue<'t> {
     /// A text.
     Text(String),
     /// A number, as it was written.
@@ -32,8 +32,8 @@ pub(crate) enum Value<'t> {
 ///
 /// # Errors
 /// What was expected, and where.
-pub(crate) fn object(text: &str) -> Result<Vec<(String, Value<'_>)>, String> {
-    let mut reader = Reader { text, at: 0 };
+pub(crate) fn object(text: &str) -> Result<Vec<(String, JsonValue<'_>)>, String> {
+    let mut reader = JsonReader { text, at: 0 };
     let mut fields = Vec::new();
     reader.space();
     reader.fields(0, &mut |name, value| fields.push((name, value)))?;
@@ -44,7 +44,7 @@ pub(crate) fn object(text: &str) -> Result<Vec<(String, Value<'_>)>, String> {
     Ok(fields)
 }
 
-impl Value<'_> {
+impl JsonValue<'_> {
     /// A whole number without a sign, a point or an exponent.
     pub(crate) fn whole(&self) -> Option<u32> {
         self.number()?.parse().ok()
@@ -77,7 +77,7 @@ impl Value<'_> {
 }
 
 /// As an error message quotes the value.
-impl fmt::Display for Value<'_> {
+impl fmt::Display for JsonValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "the text `{text}`"),
@@ -86,35 +86,35 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-struct Reader<'t> {
+struct JsonReader<'t> {
     text: &'t str,
     at: usize,
 }
 
-impl<'t> Reader<'t> {
-    fn value(&mut self, depth: u32) -> Result<Value<'t>, String> {
+impl<'t> JsonReader<'t> {
+    fn value(&mut self, depth: u32) -> Result<JsonValue<'t>, String> {
         if depth > DEPTH_MAX {
             return Err(format!("nests deeper than {DEPTH_MAX} at byte {}", self.at));
         }
         self.space();
         let began = self.at;
         match self.peek() {
-            Some(b'"') => return self.string().map(Value::Text),
+            Some(b'"') => return self.string().map(JsonValue::Text),
             Some(b'-' | b'0'..=b'9') => {
                 self.number()?;
-                return Ok(Value::Number(self.since(began)));
+                return Ok(JsonValue::Number(self.since(began)));
             }
             Some(b'{') => self.fields(depth, &mut |_, _| ())?,
             Some(b'[') => self.items(depth)?,
             Some(_) | None => self.word()?,
         }
-        Ok(Value::Other(self.since(began)))
+        Ok(JsonValue::Other(self.since(began)))
     }
 
     fn fields(
         &mut self,
         depth: u32,
-        field: &mut dyn FnMut(String, Value<'t>),
+        field: &mut dyn FnMut(String, JsonValue<'t>),
     ) -> Result<(), String> {
         self.take(b'{', "`{`")?;
         self.space();

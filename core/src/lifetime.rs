@@ -35,7 +35,7 @@ impl Terms {
 
 /// How lifetimes are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Spread {
+pub(crate) struct LifetimeDraw {
     /// As a fraction of the base, 0 to [`JITTER_MAX`].
     pub(crate) jitter: f64,
     /// XFetch's β: 1 is the paper's optimum, more is earlier, 0 is no early refresh at all.
@@ -50,7 +50,12 @@ const HEAD_START_LOADS: f64 = 2.0;
 
 /// Draws the lifetime of a value that `report` describes. The absence of a row gets the negative
 /// lifetime, is never refreshed early and is never answered stale.
-pub(crate) fn draw(terms: &Terms, spread: &Spread, report: LoadReport, entropy: u64) -> Lifetime {
+pub(crate) fn draw(
+    terms: &Terms,
+    spread: &LifetimeDraw,
+    report: LoadReport,
+    entropy: u64,
+) -> Lifetime {
     let mut dice = Dice::new(entropy);
     if report.negative {
         let fresh_ms = dice.around(terms.negative_ttl_ms, spread.jitter);

@@ -9,13 +9,13 @@ use crate::{Argument, Entity, Key, Piece, Query, Refusal, Row, Source, Tag, Temp
 
 /// An entity, with what its tags need of its rows.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Declared {
+pub(crate) struct TaggedEntity {
     pub(crate) entity: Entity,
     /// The columns that tags name, none twice.
     pub(crate) row_columns: Vec<String>,
 }
 
-impl Declared {
+impl TaggedEntity {
     pub(crate) fn new(entity: Entity) -> Self {
         let mut row_columns: Vec<String> = Vec::new();
         for column in entity.tags.iter().flatten().filter_map(column_of) {

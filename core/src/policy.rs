@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::distinct::distinct;
 use crate::lifetime::DURATION_MAX_MS;
-use crate::naming::{self, Declared};
+use crate::naming::{self, TaggedEntity};
 use crate::rules::{BuiltIn, Kept, Read, Rules};
 use crate::settings::Settings;
 use crate::{
@@ -61,14 +61,14 @@ pub trait Decisions: Sized {
 /// The built-in policy with the decisions that its rules `R` override. See the [crate's front
 /// page](crate) for the order of calls.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Policy<R = BuiltIn> {
+pub struct RuledPolicy<R = BuiltIn> {
     settings: Settings,
     /// Sorted by name.
-    entities: Vec<Declared>,
+    entities: Vec<TaggedEntity>,
     rules: R,
 }
 
-impl<R: Rules> Decisions for Policy<R> {
+impl<R: Rules> Decisions for RuledPolicy<R> {
     fn describe() -> Manifest {
         R::manifest()
     }
@@ -80,7 +80,7 @@ impl<R: Rules> Decisions for Policy<R> {
         match (own, rules) {
             (Ok(settings), Ok(rules)) => {
                 let mut declared = Vec::with_capacity(entities.len());
-                declared.extend(entities.into_iter().map(Declared::new));
+                declared.extend(entities.into_iter().map(TaggedEntity::new));
                 Ok(Self { settings, entities: declared, rules })
             }
             (own, rules) => Err(own.err().into_iter().chain(rules.err()).flatten().collect()),
@@ -129,13 +129,13 @@ impl<R: Rules> Decisions for Policy<R> {
     }
 }
 
-impl<R: Rules> Policy<R> {
+impl<R: Rules> RuledPolicy<R> {
     fn planned(
         &self,
         request: &Request,
         (key, mut tags): (Key, Vec<Tag>),
         terms: u32,
-        declared: Option<&Declared>,
+        declared: Option<&TaggedEntity>,
     ) -> Plan {
         let read = Read { entity: declared.map(|declared| &declared.entity), request };
         self.rules.tags(&read, &mut tags);
@@ -155,8 +155,8 @@ impl<R: Rules> Policy<R> {
     }
 
     /// The entity of this name, and its index.
-    fn entity(&self, name: &str) -> Result<(u32, &Declared), Refusal> {
-        let by_name = |declared: &Declared| declared.entity.name.as_str().cmp(name);
+    fn entity(&self, name: &str) -> Result<(u32, &TaggedEntity), Refusal> {
+        let by_name = |declared: &TaggedEntity| declared.entity.name.as_str().cmp(name);
         let index = self.entities.binary_search_by(by_name).map_err(|_| Refusal::UnknownEntity)?;
         let declared = self.entities.get(index).ok_or(Refusal::UnknownEntity)?;
         Ok((u32::try_from(index).map_err(|_| Refusal::UnknownEntity)?, declared))
@@ -172,7 +172,7 @@ impl<R: Rules> Policy<R> {
                 note,
             }),
             None => {
-                let Declared { entity, .. } =
+                let TaggedEntity { entity, .. } =
                     self.entities.get(usize::try_from(memo.terms).ok()?)?;
                 Some(Kept { entity: Some(entity), terms: entity.terms, note })
             }

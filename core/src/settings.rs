@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use crate::flight::Tuning;
-use crate::json::{self, Value};
-use crate::lifetime::{DURATION_MAX_MS, JITTER_MAX, Spread};
+use crate::json::{self, JsonValue};
+use crate::lifetime::{DURATION_MAX_MS, JITTER_MAX, LifetimeDraw};
 use crate::{Objection, escape, key};
 
 /// Every key begins with it; under another namespace nothing that was stored before is found.
@@ -50,7 +50,7 @@ impl Settings {
     pub(crate) fn try_new(settings: &str, others: &[&str]) -> Result<Self, Vec<Objection>> {
         let fields = json::object(settings)
             .map_err(|error| vec![Objection::to_setting("", format!("is not JSON: it {error}"))])?;
-        let mut reader = Reader { fields, objections: Vec::new() };
+        let mut reader = SettingsReader { fields, objections: Vec::new() };
         let settings = reader.read();
         reader.name_unknown(others);
         if reader.objections.is_empty() { Ok(settings) } else { Err(reader.objections) }
@@ -59,18 +59,18 @@ impl Settings {
 
 /// Reads field by field. A mistake is noted and reading goes on with the default, so that one pass
 /// finds every mistake.
-struct Reader<'t> {
-    fields: Vec<(String, Value<'t>)>,
+struct SettingsReader<'t> {
+    fields: Vec<(String, JsonValue<'t>)>,
     objections: Vec<Objection>,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> SettingsReader<'t> {
     fn read(&mut self) -> Settings {
         let early_refresh = ("early_refresh", EARLY_REFRESH_DEFAULT, EARLY_REFRESH_MAX);
         Settings {
             namespace: self.namespace(),
             tuning: Tuning {
-                spread: Spread {
+                spread: LifetimeDraw {
                     jitter: self.fraction("jitter", JITTER_DEFAULT, JITTER_MAX),
                     early_refresh: self.fraction(early_refresh.0, early_refresh.1, early_refresh.2),
                 },
@@ -86,7 +86,7 @@ impl<'t> Reader<'t> {
         };
         match self.get("namespace") {
             None => NAMESPACE_DEFAULT.into(),
-            Some(Value::Text(name))
+            Some(JsonValue::Text(name))
                 if (1..=key::NAMESPACE_BYTES_MAX).contains(&name.len())
                     && name.bytes().all(legal) =>
             {
@@ -124,7 +124,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    fn get(&self, name: &str) -> Option<Value<'t>> {
+    fn get(&self, name: &str) -> Option<JsonValue<'t>> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use corral_host::policy::prove::gate::{Conditions, examine};
 use corral_host::policy::{
-    Argument, Configuration, Engine, Entity, Event, Limits, Memo, Moment, Origin, Policy, Pool,
-    Request, Sighting, Slot, Subject, Terms, builtin,
+    Argument, Configuration, Engine, Entity, Event, InstancePool, Limits, Memo, Moment, Policy,
+    Provenance, Request, Sighting, Slot, Subject, Terms, builtin,
 };
 use corral_host::read_name::ReadName;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -40,7 +40,7 @@ fn calls(criterion: &mut Criterion) {
 fn generations(criterion: &mut Criterion) {
     let engine = Engine::new(Limits::default()).expect("an engine");
     let passed = examine(&engine, builtin(), &conditions()).expect("the built-in policy passes");
-    let slot = Slot::new(passed, Origin::BuiltIn);
+    let slot = Slot::new(passed, Provenance::BuiltIn);
     let mut group = criterion.benchmark_group("generation");
     group.bench_function("the current one", |bencher| bencher.iter(|| slot.current()));
     let generation = slot.current();
@@ -66,7 +66,7 @@ fn examination(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn pool() -> Arc<Pool> {
+fn pool() -> Arc<InstancePool> {
     let engine = Engine::new(Limits::default()).expect("an engine");
     let passed = examine(&engine, builtin(), &conditions()).expect("the built-in policy passes");
     Arc::clone(passed.pool())

@@ -9,11 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 /// A store key that passed the guard: 1 to 512 bytes, no control character, space, `{` or `}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(std::sync::Arc<str>);
+pub struct StoreKey(std::sync::Arc<str>);
 
-/// A tag that passed the guard; the limits of a [`Key`].
+/// A tag that passed the guard; the limits of a [`StoreKey`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tag(std::sync::Arc<str>);
+pub struct StoreTag(std::sync::Arc<str>);
 
 /// Longest key and tag, in bytes.
 pub const NAME_LIMIT: usize = 512;
@@ -75,9 +75,9 @@ macro_rules! checked_name {
         }
     };
 }
-checked_name!(Key);
+checked_name!(StoreKey);
 
-impl Key {
+impl StoreKey {
     /// The key as it stands between the quotes of a string of RFC 8941: ASCII, with `"` and `\` escaped. A
     /// key has no control characters; every character beyond ASCII becomes a `?`.
     #[must_use]
@@ -108,7 +108,7 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-checked_name!(Tag);
+checked_name!(StoreTag);
 
 /// The number of the layout of what is stored. It is part of every name, so that hosts of two formats
 /// never read each other's values.
@@ -198,7 +198,7 @@ pub struct Name(Arc<str>);
 impl Name {
     /// The name of `key` under a definition of its entity.
     #[must_use]
-    pub fn new(prefix: &Prefix, digest: &Digest, key: &Key) -> Self {
+    pub fn new(prefix: &Prefix, digest: &Digest, key: &StoreKey) -> Self {
         Self(format!("{}{digest}:{key}", prefix.0).into())
     }
 
@@ -206,7 +206,7 @@ impl Name {
     #[must_use]
     pub fn read(prefix: &Prefix, text: &str) -> Option<Self> {
         let (digest, key) = text.strip_prefix(&*prefix.0)?.split_once(':')?;
-        let ours = Digest::read(digest).is_some() && Key::try_new(key).is_ok();
+        let ours = Digest::read(digest).is_some() && StoreKey::try_new(key).is_ok();
         ours.then(|| Self(text.into()))
     }
 
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_name_is_prefix_format_digest_and_key_and_is_read_back() {
         let (prefix, digest) = (Prefix::default(), Digest::of(["user", "SELECT 1"]));
-        let name = Name::new(&prefix, &digest, &Key::try_new("v1:user:42").unwrap());
+        let name = Name::new(&prefix, &digest, &StoreKey::try_new("v1:user:42").unwrap());
         assert_eq!(name.as_str(), format!("corral:1:{digest}:v1:user:42"));
         assert_eq!(Name::read(&prefix, name.as_str()), Some(name.clone()));
         assert_eq!(Name::read(&Prefix::try_new("shop:").unwrap(), name.as_str()), None);

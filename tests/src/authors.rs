@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use corral_host::policy::prove::gate::{self, Conditions, Passed, Passport};
 use corral_host::policy::prove::suite::{self, CHECKS};
-use corral_host::policy::{Engine, Limits, Pool};
+use corral_host::policy::{Engine, InstancePool, Limits};
 use serde_json::Map;
 
 use crate::scenario::cost::{self, Cost};
@@ -19,7 +19,7 @@ pub struct Judged {
     /// What the gate learned of it.
     pub passport: Passport,
     /// Its instances, configured with the suite's settings.
-    pub pool: Arc<Pool>,
+    pub pool: Arc<InstancePool>,
     /// The sentences of the suite that don't hold, and why.
     pub failed: Vec<String>,
     /// What its decisions cost.

@@ -6,7 +6,7 @@ mod keys;
 mod lifetimes;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use corral_host::policy::prove::suite::{self, Flight};
+use corral_host::policy::prove::suite::{self, SuiteFlight};
 use corral_host::policy::{Action, Argument, Configuration, Event, Plan, Policy, Request, Subject};
 
 pub use generated::{Call, Generator, first_difference, first_other_decision};
@@ -57,7 +57,7 @@ pub fn run_all(policy: &dyn Policy) -> Result<usize> {
 }
 
 fn a_claim_asks_for_the_lease_of_the_settings(policy: &dyn Policy) -> Result<()> {
-    Ok(Flight::of(policy)?.leads_to(Event::Absent, Action::Claim(1_000))?)
+    Ok(SuiteFlight::of(policy)?.leads_to(Event::Absent, Action::Claim(1_000))?)
 }
 
 fn entity(name: &str, arguments: &[(&str, Option<&str>)]) -> Request {

@@ -18,8 +18,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Digest, Doomed, Envelope, Epoch, Filled, Fingerprint, Key, Mark, Marking, Mode,
-    Name, Prefix, Stamp, Store, Tag, Token,
+    Claim, Claimed, Digest, Doomed, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Mark,
+    Marking, Mode, Name, Prefix, Stamp, Store, StoreKey, StoreTag,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -159,12 +159,12 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     fn name(&self, name: &str) -> Result<Name> {
-        let key = Key::try_new(&format!("{}:{name}", self.prefix))?;
+        let key = StoreKey::try_new(&format!("{}:{name}", self.prefix))?;
         Ok(Name::new(&Prefix::default(), &Digest::of(["conformance"]), &key))
     }
 
-    fn tag(&self, name: &str) -> Result<Tag> {
-        Ok(Tag::try_new(&format!("{}:{name}", self.prefix))?)
+    fn tag(&self, name: &str) -> Result<StoreTag> {
+        Ok(StoreTag::try_new(&format!("{}:{name}", self.prefix))?)
     }
 
     fn after(&self, lifetime: Duration) -> u64 {
@@ -192,13 +192,13 @@ impl Subject<'_> {
         }
     }
 
-    async fn claim(&self, name: &Name, token: Token, lease: Duration) -> Result<Claimed> {
+    async fn claim(&self, name: &Name, token: LeaseToken, lease: Duration) -> Result<Claimed> {
         let claim = Claim { name, token, lease, seen_ms: u64::MAX, mode: Mode::IfFree };
         Ok(self.store.claim(claim).await?.answer)
     }
 
     /// Claims a name that must be free.
-    async fn take(&self, name: &Name, lease: Duration) -> Result<Token> {
+    async fn take(&self, name: &Name, lease: Duration) -> Result<LeaseToken> {
         let token = token();
         match self.claim(name, token, lease).await? {
             Claimed::Granted { .. } => Ok(token),
@@ -217,7 +217,7 @@ impl Subject<'_> {
     }
 
     /// Puts a value under a name and the name under a tag.
-    async fn put_tagged(&self, tag: &Tag, name: &Name) -> Result<()> {
+    async fn put_tagged(&self, tag: &StoreTag, name: &Name) -> Result<()> {
         self.index_for(tag, name, LONG).await?;
         self.put(name, &self.envelope(1)).await
     }
@@ -234,11 +234,21 @@ impl Subject<'_> {
     }
 
     /// Indexes the name under the tag, and returns the tag's mark, if it has one.
-    async fn index_for(&self, tag: &Tag, name: &Name, lifetime: Duration) -> Result<Option<Mark>> {
+    async fn index_for(
+        &self,
+        tag: &StoreTag,
+        name: &Name,
+        lifetime: Duration,
+    ) -> Result<Option<Mark>> {
         self.index_until(tag, name, self.after(lifetime)).await
     }
 
-    async fn index_until(&self, tag: &Tag, name: &Name, until_ms: u64) -> Result<Option<Mark>> {
+    async fn index_until(
+        &self,
+        tag: &StoreTag,
+        name: &Name,
+        until_ms: u64,
+    ) -> Result<Option<Mark>> {
         let indexed = self.store.index(name, std::slice::from_ref(tag), until_ms).await?;
         Ok(indexed.answer.marks.first().copied())
     }
@@ -251,7 +261,7 @@ impl Subject<'_> {
 
     /// Removes the tag's names, with a mark that lasts for so long; how many had something to
     /// remove.
-    async fn remove_tag(&self, tag: &Tag, lasts: Duration) -> Result<u64> {
+    async fn remove_tag(&self, tag: &StoreTag, lasts: Duration) -> Result<u64> {
         self.remove(&[Doomed::Tag(tag.clone())], lasts).await
     }
 
@@ -272,8 +282,8 @@ impl Subject<'_> {
     }
 }
 
-fn token() -> Token {
-    Token::new(rand::random())
+fn token() -> LeaseToken {
+    LeaseToken::new(rand::random())
 }
 
 /// Waits for a condition.

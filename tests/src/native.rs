@@ -12,7 +12,7 @@ use corral_host::policy::{self as host, Configuration, NativePolicy, Policy, Tra
 
 /// The default policy, called directly.
 #[derive(Debug, Clone)]
-pub struct Native(core::Policy);
+pub struct Native(core::RuledPolicy);
 
 impl Native {
     /// A policy of this configuration.
@@ -21,14 +21,14 @@ impl Native {
     /// Everything that the policy objects to.
     pub fn try_new(configuration: &Configuration) -> Result<Self, Vec<core::Objection>> {
         let entities = configuration.entities.iter().map(entity_in).collect();
-        core::Policy::configure(entities, &configuration.settings_json()).map(Self)
+        core::RuledPolicy::configure(entities, &configuration.settings_json()).map(Self)
     }
 }
 
 /// A policy of this process under the default policy's name.
 #[must_use]
 pub fn named(policy: Arc<dyn Policy>, configuration: Configuration) -> NativePolicy {
-    let core::Manifest { name, version } = <core::Policy as Decisions>::describe();
+    let core::Manifest { name, version } = <core::RuledPolicy as Decisions>::describe();
     let manifest = host::Manifest { name, version };
     NativePolicy { manifest, configuration: Arc::new(configuration), policy }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use corral_host::cache::Definition;
 use corral_host::config::{Config, Environment};
-use corral_host::store::{Key, Name, Prefix};
+use corral_host::store::{Name, Prefix, StoreKey};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -208,7 +208,7 @@ pub fn name(entity: &str, key: &str) -> anyhow::Result<Name> {
     let mut config = Config::parse(&text, "shop.toml", &Environment::default())?;
     let entity = config.entities.remove(entity).with_context(|| format!("no entity {entity}"))?;
     let definition = Definition::new(Arc::new(entity), &Prefix::default());
-    Ok(Name::new(&Prefix::default(), definition.digest(), &Key::try_new(key)?))
+    Ok(Name::new(&Prefix::default(), definition.digest(), &StoreKey::try_new(key)?))
 }
 
 /// The statement of an entity, as [`ENTITIES`] has it.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use corral_host::policy::prove::gate::{self, Conditions};
 use corral_host::policy::{
-    Argument, Change, Column, ColumnValue, Engine, Limits, Policy as _, Pool, Request, RowChange,
-    Subject, Terms, Way, Written, builtin,
+    Argument, Change, Column, ColumnValue, Engine, InstancePool, Limits, Policy as _, Request,
+    RowChange, Subject, Terms, Way, Written, builtin,
 };
 use corral_tests::declared;
 use corral_tests::policies::component;
@@ -43,9 +43,9 @@ fn the_policies_that_are_exchanged_name_reads_as_the_default_one_does_but_for_on
             assert_eq!(plan.row_columns, same.row_columns);
             assert_ne!(plan.key, renamed.plan(&request).unwrap().unwrap().key);
             let rows = [vec![id.map(str::to_owned)]];
-            let tags = |policy: &Pool| policy.row_tags(&request, &rows).unwrap().unwrap();
+            let tags = |policy: &InstancePool| policy.row_tags(&request, &rows).unwrap().unwrap();
             assert_eq!(tags(&default), tags(&alike));
-            let targets = |policy: &Pool| {
+            let targets = |policy: &InstancePool| {
                 let mut targets = policy.invalidate(&change(*id, *part)).unwrap();
                 targets.sort_by_key(|target| format!("{target:?}"));
                 targets.dedup();
@@ -80,7 +80,7 @@ fn arguments(pairs: &[(&str, Option<&str>)]) -> Vec<Argument> {
 
 /// Examined with two parameters, tags of the request and of the row, and a write that touches all
 /// of them.
-fn passed(bytes: &[u8]) -> Arc<Pool> {
+fn passed(bytes: &[u8]) -> Arc<InstancePool> {
     let engine = Engine::new(Limits::default()).unwrap();
     let tags = ["item:{id}", "team:{row.team}"];
     let touches = ["item(id, part)", "item(row.id, part)", "tag item:{id}", "tag team:{row.team}"];

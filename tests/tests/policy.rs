@@ -10,7 +10,7 @@ use std::time::Duration;
 use corral_host::config::{Config, Environment};
 use corral_host::policy::prove::gate;
 use corral_host::policy::{
-    Configuration, Engine, Entity, Limits, Piece, Policy, Pool, Way, builtin,
+    Configuration, Engine, Entity, InstancePool, Limits, Piece, Policy, Way, builtin,
 };
 use corral_host::service::conditions;
 use corral_tests::behaviour::{configuration, first_difference, run_all};
@@ -150,7 +150,7 @@ fn native(configuration: &Configuration) -> Native {
 }
 
 /// The checked-in component, through the gate.
-fn component() -> Arc<Pool> {
+fn component() -> Arc<InstancePool> {
     let engine = Engine::new(Limits::default()).unwrap();
     let conditions = gate::Conditions::of(configuration());
     let passed = gate::examine(&engine, builtin(), &conditions).unwrap();

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use corral_host::policy::prove::gate;
-use corral_host::policy::{Engine, Limits, Pool, builtin};
+use corral_host::policy::{Engine, InstancePool, Limits, builtin};
 use corral_tests::behaviour::{Generator, configuration};
 use corral_tests::native::Native;
 use corral_tests::toolbox::{folder, node, python, run};
@@ -106,7 +106,7 @@ fn all(said: &str) {
 }
 
 /// The component in the host's engine.
-fn hosted() -> Arc<Pool> {
+fn hosted() -> Arc<InstancePool> {
     let engine = Engine::new(Limits::default()).unwrap();
     let conditions = gate::Conditions::of(configuration());
     let passed = gate::examine(&engine, builtin(), &conditions).unwrap();

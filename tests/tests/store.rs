@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Digest, Doomed, Envelope, Epoch, Filled, Fingerprint, Key, Marking,
-    MemoryStore, Mode, Name, Prefix, RedisStore, Stamp, Store, StoreError, Tag, Token,
+    Claim, Claimed, Digest, Doomed, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Marking,
+    MemoryStore, Mode, Name, Prefix, RedisStore, Stamp, Store, StoreError, StoreKey, StoreTag,
 };
 use corral_tests::conformance::{self, model};
 use faulty::{Fault, Faulty};
@@ -187,7 +187,7 @@ async fn calls_fail_within_the_budget_while_the_server_is_stopped_and_work_when_
     let server = Server::start().await;
     let store = server.store(SHORT_BUDGET);
     works_again(&store).await;
-    let (name, token) = (name("k"), Token::new(1));
+    let (name, token) = (name("k"), LeaseToken::new(1));
     let claim = Claim { name: &name, token, lease: PATIENCE, seen_ms: 0, mode: Mode::IfFree };
     store.claim(claim).await.unwrap();
 
@@ -213,7 +213,7 @@ async fn a_waiter_is_released_when_the_server_dies() {
     let name = name("k");
     let claim = |token| Claim {
         name: &name,
-        token: Token::new(token),
+        token: LeaseToken::new(token),
         lease: PATIENCE,
         seen_ms: 0,
         mode: Mode::IfFree,
@@ -242,7 +242,7 @@ async fn what_is_no_envelope_is_a_miss_that_is_counted_and_can_be_filled() {
     redis::cmd("RPUSH").arg(name("list").as_str()).arg("x").exec(&mut admin).unwrap();
     redis::cmd("SET").arg(name("cut").as_str()).arg(&cut).exec(&mut admin).unwrap();
     for (n, text) in ["text", "list", "cut"].into_iter().enumerate() {
-        let (name, token) = (name(text), Token::new(n as u128));
+        let (name, token) = (name(text), LeaseToken::new(n as u128));
         let before = store.unreadable();
         assert_eq!(store.get(&name).await.unwrap().answer, None, "{name}");
         assert_eq!(store.unreadable(), before + 1, "{name}");
@@ -266,8 +266,13 @@ async fn a_lease_without_a_lifetime_holds_nobody_up() {
     let name = name("k");
     let lease = format!("corral:1:lease:{{{name}}}");
     redis::cmd("SET").arg(lease).arg("left behind").exec(&mut server.admin()).unwrap();
-    let claim =
-        Claim { name: &name, token: Token::new(1), lease: BUDGET, seen_ms: 0, mode: Mode::IfFree };
+    let claim = Claim {
+        name: &name,
+        token: LeaseToken::new(1),
+        lease: BUDGET,
+        seen_ms: 0,
+        mode: Mode::IfFree,
+    };
     assert!(matches!(store.claim(claim).await.unwrap().answer, Claimed::Granted { .. }));
     assert_eq!(server.keys_without_lifetime().await, Vec::<String>::new());
 }
@@ -276,12 +281,12 @@ async fn a_lease_without_a_lifetime_holds_nobody_up() {
 async fn a_server_out_of_memory_refuses_writes_and_still_removes() {
     let server = Server::start().await;
     let store = server.store(BUDGET);
-    let (tag, member) = (Tag::try_new("t").unwrap(), name("k"));
+    let (tag, member) = (StoreTag::try_new("t").unwrap(), name("k"));
     let doomed = [Doomed::Tag(tag.clone())];
     let marking = Marking { lasts: BUDGET, epoch: Epoch(1) };
     let claim = |name, token| Claim {
         name,
-        token: Token::new(token),
+        token: LeaseToken::new(token),
         lease: BUDGET,
         seen_ms: 0,
         mode: Mode::IfFree,
@@ -289,7 +294,7 @@ async fn a_server_out_of_memory_refuses_writes_and_still_removes() {
     store.claim(claim(&member, 1)).await.unwrap();
     let tags = std::slice::from_ref(&tag);
     store.index(&member, tags, store.now_ms() + 60_000).await.unwrap();
-    store.fill(&member, Token::new(1), &envelope(&store)).await.unwrap();
+    store.fill(&member, LeaseToken::new(1), &envelope(&store)).await.unwrap();
 
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut server.admin()).unwrap();
     let refused = store.claim(claim(&name("other"), 2)).await.unwrap_err();
@@ -370,7 +375,7 @@ async fn ping(store: &RedisStore) -> Result<(), StoreError> {
 }
 
 fn name(key: &str) -> Name {
-    let key = Key::try_new(key).unwrap();
+    let key = StoreKey::try_new(key).unwrap();
     Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
 }
 

@@ -10,8 +10,11 @@ pub(super) const TERMS: Terms = Terms {
     negative_ttl_ms: 30_000,
 };
 
-pub(super) const TUNING: Tuning =
-    Tuning { spread: Spread { jitter: 0.2, early_refresh: 1.0 }, lease_ms: 1_000, patience_ms: 0 };
+pub(super) const TUNING: Tuning = Tuning {
+    spread: LifetimeDraw { jitter: 0.2, early_refresh: 1.0 },
+    lease_ms: 1_000,
+    patience_ms: 0,
+};
 
 pub(super) const FRESH: Sighting = Sighting {
     age_ms: 100_000,
@@ -48,7 +51,7 @@ fn a_fresh_value_that_is_due_is_answered_and_refreshed() {
 
 #[test]
 fn without_early_refresh_a_due_value_is_answered_only() {
-    let spread = Spread { early_refresh: 0.0, ..TUNING.spread };
+    let spread = LifetimeDraw { early_refresh: 0.0, ..TUNING.spread };
     let tuning = Tuning { spread, ..TUNING };
     let turn = step(&TERMS, &tuning, at(Phase::Looking), moment(), Event::Found(DUE));
     assert_eq!(turn.action, Action::Answer);

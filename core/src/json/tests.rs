@@ -10,14 +10,14 @@ fn every_kind_of_value_is_read() {
     let fields = object(
         r#" { "a" : [ 1 , "x" , true , { } , [ ] ] , "b" : -2.5e3 , "c" : "x" , "d" : null } "#,
     );
-    let other = Value::Other(r#"[ 1 , "x" , true , { } , [ ] ]"#);
+    let other = JsonValue::Other(r#"[ 1 , "x" , true , { } , [ ] ]"#);
     assert_eq!(
         fields.unwrap(),
         vec![
             ("a".to_string(), other),
-            ("b".to_string(), Value::Number("-2.5e3")),
-            ("c".to_string(), Value::Text("x".to_string())),
-            ("d".to_string(), Value::Other("null")),
+            ("b".to_string(), JsonValue::Number("-2.5e3")),
+            ("c".to_string(), JsonValue::Text("x".to_string())),
+            ("d".to_string(), JsonValue::Other("null")),
         ]
     );
     assert_eq!(object(" {} ").unwrap(), vec![]);
@@ -26,7 +26,7 @@ fn every_kind_of_value_is_read() {
 #[test]
 fn escapes_are_what_they_stand_for() {
     let text = value(r#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00x""#);
-    assert_eq!(text, Value::Text("\"\\/\u{8}\u{c}\n\r\té😀x".to_string()));
+    assert_eq!(text, JsonValue::Text("\"\\/\u{8}\u{c}\n\r\té😀x".to_string()));
 }
 
 #[test]
@@ -88,7 +88,7 @@ proptest! {
     #[test]
     fn a_text_survives_being_written(text in any::<String>()) {
         let written = serde_json::to_string(&text).unwrap();
-        prop_assert_eq!(value(&written), Value::Text(text));
+        prop_assert_eq!(value(&written), JsonValue::Text(text));
     }
 
     #[test]
@@ -104,7 +104,7 @@ proptest! {
 }
 
 /// The value of the only field of an object.
-fn value(text: &str) -> Value<'static> {
+fn value(text: &str) -> JsonValue<'static> {
     let text: &'static str = std::format!("{{\"a\":{text}}}").leak();
     object(text).unwrap().remove(0).1
 }

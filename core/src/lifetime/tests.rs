@@ -11,7 +11,7 @@ const TERMS: Terms = Terms {
     negative_ttl_ms: 30_000,
 };
 
-const SPREAD: Spread = Spread { jitter: 0.2, early_refresh: 1.0 };
+const SPREAD: LifetimeDraw = LifetimeDraw { jitter: 0.2, early_refresh: 1.0 };
 
 #[test]
 fn lifetimes_are_uniform_over_the_whole_of_base_plus_and_minus_jitter() {
@@ -89,7 +89,7 @@ fn a_load_that_takes_twice_as_long_as_the_last_one_ends_in_time() {
 
 #[test]
 fn without_beta_nothing_is_early() {
-    let spread = Spread { early_refresh: 0.0, ..SPREAD };
+    let spread = LifetimeDraw { early_refresh: 0.0, ..SPREAD };
     let life = draw(&TERMS, &spread, report(u32::MAX), 7);
     assert_eq!(life.refresh_ms, life.fresh_ms);
 }

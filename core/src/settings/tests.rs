@@ -9,7 +9,7 @@ use crate::Concern;
 fn an_empty_object_is_every_default() {
     let settings = Settings::try_new("{}", &[]).unwrap();
     assert_eq!(settings.namespace, "v1");
-    assert_eq!(settings.tuning.spread, Spread { jitter: 0.2, early_refresh: 1.0 });
+    assert_eq!(settings.tuning.spread, LifetimeDraw { jitter: 0.2, early_refresh: 1.0 });
     assert_eq!((settings.tuning.lease_ms, settings.tuning.patience_ms), (1_000, 0));
 }
 
@@ -21,7 +21,7 @@ fn everything_that_is_set_is_taken() {
     });
     let settings = Settings::try_new(&own.to_string(), &[]).unwrap();
     assert_eq!(settings.namespace, "shop-2.x_y");
-    assert_eq!(settings.tuning.spread, Spread { jitter: 0.9, early_refresh: 0.0 });
+    assert_eq!(settings.tuning.spread, LifetimeDraw { jitter: 0.9, early_refresh: 0.0 });
     assert_eq!((settings.tuning.lease_ms, settings.tuning.patience_ms), (100, 700));
 }
 

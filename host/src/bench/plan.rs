@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BenchError, Keys, Pace, Target};
+use super::{BenchError, Keys, LoadTarget, Pace};
 
 /// The longest time a load may take: twice the longest soak that is asked for.
 pub const MAX_TIME: Duration = Duration::from_secs(20 * 60);
@@ -18,9 +18,9 @@ const MAX_RATE: u64 = 5_000_000;
 
 /// A load: which servers to ask, for what, how fast and for how long.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct LoadPlan {
     /// The hosts that are asked; connections go to them in turn.
-    pub targets: Vec<Target>,
+    pub targets: Vec<LoadTarget>,
     /// Which share of the requests are writes, 0 to 1, where a target has any.
     pub writes: f64,
     /// What they are asked for.
@@ -41,10 +41,10 @@ pub struct Plan {
     pub seed: u64,
 }
 
-impl Plan {
+impl LoadPlan {
     /// A load of ten seconds over 64 connections, on one thread.
     #[must_use]
-    pub fn new(targets: Vec<Target>, keys: Keys) -> Self {
+    pub fn new(targets: Vec<LoadTarget>, keys: Keys) -> Self {
         Self {
             targets,
             writes: 0.0,

@@ -8,7 +8,7 @@ use super::BenchError;
 
 /// What a process, or several together, have used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Usage {
+pub struct ResourceUsage {
     /// Processor time, in seconds: user and system, of threads that ended too, and of children that
     /// ended and were waited for.
     pub cpu_seconds: f64,
@@ -16,7 +16,7 @@ pub struct Usage {
     pub memory_kib: u64,
 }
 
-impl Usage {
+impl ResourceUsage {
     /// The usage of a process, now.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Usage {
     /// two readings.
     ///
     /// # Errors
-    /// As [`Usage::of`], for the processes that are named.
+    /// As [`ResourceUsage::of`], for the processes that are named.
     pub fn of_families(pids: &[u32]) -> Result<Self, BenchError> {
         let mut sum = Self::default();
         for pid in pids {
@@ -150,15 +150,15 @@ mod tests {
     #[test]
     fn this_process_uses_memory_and_more_and_more_time() {
         let own = std::process::id();
-        let before = Usage::of(own).unwrap();
+        let before = ResourceUsage::of(own).unwrap();
         assert!(before.memory_kib > 100);
         let mut spent = before;
         let mut sum = 0_u64;
         while spent.cpu_seconds <= before.cpu_seconds {
             sum = (0..100_000).fold(sum, |sum, next| sum ^ next);
-            spent = Usage::of(own).unwrap();
+            spent = ResourceUsage::of(own).unwrap();
         }
-        let all = Usage::of_families(&[own]).unwrap();
+        let all = ResourceUsage::of_families(&[own]).unwrap();
         assert!(all.cpu_seconds >= spent.cpu_seconds, "{sum}");
     }
 
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_child_counts_while_it_runs_and_when_it_has_ended() {
         let own = std::process::id();
-        let before = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        let before = ResourceUsage::of_families(&[own]).unwrap().cpu_seconds;
         let mut child = std::process::Command::new("sh")
             .args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo; read line"])
             .stdin(std::process::Stdio::piped())
@@ -176,11 +176,11 @@ mod tests {
         let mut said = [0];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
         assert!(descendants(own).contains(&child.id()));
-        let alone = Usage::of(child.id()).unwrap().cpu_seconds;
+        let alone = ResourceUsage::of(child.id()).unwrap().cpu_seconds;
         assert!(alone > 0.0);
-        let while_it_runs = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        let while_it_runs = ResourceUsage::of_families(&[own]).unwrap().cpu_seconds;
         child.wait().unwrap();
-        let afterwards = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        let afterwards = ResourceUsage::of_families(&[own]).unwrap().cpu_seconds;
         assert!(while_it_runs >= before + alone && afterwards >= while_it_runs);
     }
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_child_counts_when_it_has_ended_and_nobody_has_waited_for_it() {
         let own = std::process::id();
-        let before = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        let before = ResourceUsage::of_families(&[own]).unwrap().cpu_seconds;
         let mut child = std::process::Command::new("sh")
             .args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"])
             .spawn()
@@ -198,16 +198,16 @@ mod tests {
             std::thread::yield_now();
         }
         let alone = cpu_seconds(child.id()).unwrap();
-        assert!(alone > 0.0 && Usage::of(child.id()).is_err());
-        let with_it = Usage::of_families(&[own]).unwrap().cpu_seconds;
+        assert!(alone > 0.0 && ResourceUsage::of(child.id()).is_err());
+        let with_it = ResourceUsage::of_families(&[own]).unwrap().cpu_seconds;
         child.wait().unwrap();
         assert!(with_it >= before + alone);
     }
 
     #[test]
     fn a_process_that_is_not_there_is_an_error() {
-        assert!(Usage::of(u32::MAX).is_err());
-        assert!(Usage::of_families(&[u32::MAX]).is_err());
+        assert!(ResourceUsage::of(u32::MAX).is_err());
+        assert!(ResourceUsage::of_families(&[u32::MAX]).is_err());
     }
 
     #[test]

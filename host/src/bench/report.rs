@@ -6,12 +6,12 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::tally::BUCKET;
-use super::{Pace, Plan, Soak, Tally};
+use super::{LoadPlan, Pace, Soak, Tally};
 
 /// The results of a load.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "each name says it, with its unit")]
-pub struct Report {
+pub struct BenchReport {
     pub urls: Vec<String>,
     pub workload: String,
     pub connections: usize,
@@ -106,10 +106,10 @@ pub struct Counted {
     pub store_calls: Option<u64>,
 }
 
-impl Report {
+impl BenchReport {
     /// The numbers of a tally.
     #[must_use]
-    pub fn new(plan: &Plan, tally: &Tally) -> Self {
+    pub fn new(plan: &LoadPlan, tally: &Tally) -> Self {
         let (seconds, reads) = (tally.took.as_secs_f64(), tally.reads.latency.len());
         let requests = tally.answered_requests();
         let share = |count: u64| (tally.told > 0).then(|| count as f64 / reads.max(1) as f64);

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use super::keys::Sampler;
 use super::pace::{Desk, Schedule};
 use super::tally::Tally;
-use super::wire::{Fault, Wire};
-use super::{BenchError, Pace, Plan, Target};
+use super::wire::{Wire, WireError};
+use super::{BenchError, LoadPlan, LoadTarget, Pace};
 
 /// How long to wait after a connection could not be opened: a server that is gone must not be asked
 /// as fast as one that answers.
@@ -23,13 +23,13 @@ const REST: Duration = Duration::from_millis(10);
 
 /// How a load is watched and stopped from outside.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct LoadWatch {
     taken: AtomicU64,
     failed: AtomicU64,
     stop: AtomicBool,
 }
 
-impl Watch {
+impl LoadWatch {
     /// How many requests were begun so far.
     #[must_use]
     pub fn taken(&self) -> u64 {
@@ -58,7 +58,7 @@ impl Watch {
 ///
 /// # Errors
 /// The plan is out of bounds, a name can't be resolved, or a thread does not start.
-pub fn run(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, BenchError> {
+pub fn run(plan: &LoadPlan, watch: &Arc<LoadWatch>) -> Result<Tally, BenchError> {
     plan.check()?;
     let addresses: Vec<_> = plan.targets.iter().map(resolve).collect::<Result<_, _>>()?;
     let mut threads = Vec::new();
@@ -83,7 +83,7 @@ pub fn run(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, BenchError> {
 ///
 /// # Errors
 /// [`BenchError::Unreachable`] if none does; and whatever is wrong with the plan.
-pub fn probe(plan: &Plan) -> Result<(), BenchError> {
+pub fn probe(plan: &LoadPlan) -> Result<(), BenchError> {
     plan.check()?;
     for target in &plan.targets {
         let connect = |to: &SocketAddr| TcpStream::connect_timeout(to, plan.answer_within);
@@ -97,16 +97,16 @@ pub fn probe(plan: &Plan) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn resolve(target: &Target) -> Result<Vec<SocketAddr>, BenchError> {
+fn resolve(target: &LoadTarget) -> Result<Vec<SocketAddr>, BenchError> {
     let failed = |source| BenchError::Resolve { address: target.address.clone(), source };
     Ok(target.address.to_socket_addrs().map_err(failed)?.collect())
 }
 
 /// One thread of the generator, with its share of the connections and of the rate.
 struct Thread {
-    plan: Plan,
+    plan: LoadPlan,
     addresses: Vec<Vec<SocketAddr>>,
-    watch: Arc<Watch>,
+    watch: Arc<LoadWatch>,
     index: usize,
 }
 
@@ -185,13 +185,13 @@ fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
 
 /// One connection.
 struct Worker {
-    target: Target,
+    target: LoadTarget,
     wire: Wire,
     sampler: Sampler,
     writes: f64,
     requests: u64,
     desk: Option<Arc<Desk>>,
-    watch: Arc<Watch>,
+    watch: Arc<LoadWatch>,
     tally: Arc<Mutex<Tally>>,
     start: Instant,
     end: Instant,
@@ -228,7 +228,7 @@ impl Worker {
             self.watch.failed.fetch_add(u64::from(!well), Ordering::Relaxed);
             let (latency, ended) = (now - intended, now - self.start);
             lock(&self.tally).count(sent == Sent::Write, latency, ended, outcome);
-            if matches!(outcome, Err(Fault::Connect)) {
+            if matches!(outcome, Err(WireError::Connect)) {
                 sleep(REST).await;
                 now = Instant::now();
             }

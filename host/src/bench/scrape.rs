@@ -7,11 +7,11 @@ use super::BenchError;
 /// What one scrape said.
 #[derive(Debug, Clone, Default)]
 pub struct Scrape {
-    samples: Vec<Sample>,
+    samples: Vec<MetricSample>,
 }
 
 #[derive(Debug, Clone)]
-struct Sample {
+struct MetricSample {
     name: String,
     labels: BTreeMap<String, String>,
     value: f64,
@@ -28,7 +28,7 @@ impl Scrape {
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
             .map(|line| {
                 let wrong = || BenchError::Sample { line: line.to_owned() };
-                Sample::parse(line).ok_or_else(wrong)
+                MetricSample::parse(line).ok_or_else(wrong)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { samples })
@@ -43,7 +43,7 @@ impl Scrape {
     /// The sum over the samples that carry all these labels.
     #[must_use]
     pub fn sum_where(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let carries = |sample: &&Sample| {
+        let carries = |sample: &&MetricSample| {
             labels
                 .iter()
                 .all(|(label, value)| sample.labels.get(*label).map(String::as_str) == Some(*value))
@@ -59,7 +59,7 @@ impl Scrape {
     }
 }
 
-impl Sample {
+impl MetricSample {
     /// `name{label="value",…} 1.5`, perhaps with a time stamp behind.
     fn parse(line: &str) -> Option<Self> {
         let end = line.find(['{', ' '])?;

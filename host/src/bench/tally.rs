@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::BenchError;
-use super::wire::{Fault, Reply};
+use super::wire::{HttpReply, WireError};
 
 /// Latencies are kept to three significant digits.
 const DIGITS: u8 = 3;
@@ -21,7 +21,7 @@ pub(super) const BUCKET: Duration = Duration::from_millis(100);
 
 /// What was counted of reads, or of writes.
 #[derive(Debug, Clone)]
-pub struct Lane {
+pub struct OneWay {
     /// Latencies of what was answered, in nanoseconds.
     pub latency: Histogram<u64>,
 }
@@ -30,9 +30,9 @@ pub struct Lane {
 #[derive(Debug, Clone)]
 pub struct Tally {
     /// Answered reads.
-    pub reads: Lane,
+    pub reads: OneWay,
     /// Answered writes.
-    pub writes: Lane,
+    pub writes: OneWay,
     /// Requests that failed, by what went wrong; a status of 400 and above is a failure.
     pub errors: BTreeMap<String, u64>,
     /// Reads that a cache answered, by their `Cache-Status` (RFC 9211).
@@ -56,7 +56,7 @@ pub struct Tally {
 impl Tally {
     pub(super) fn new() -> Result<Self, BenchError> {
         let lane =
-            || Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).map(|latency| Lane { latency });
+            || Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).map(|latency| OneWay { latency });
         Ok(Self {
             reads: lane()?,
             writes: lane()?,
@@ -79,7 +79,7 @@ impl Tally {
         is_write: bool,
         latency: Duration,
         ended: Duration,
-        outcome: Result<Reply, Fault>,
+        outcome: Result<HttpReply, WireError>,
     ) {
         self.took = self.took.max(ended);
         match outcome {
@@ -158,8 +158,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn reply(status: u16, cache: CacheMark) -> Result<Reply, Fault> {
-        Ok(Reply { status, cache, bytes: 100, connections: 0 })
+    fn reply(status: u16, cache: CacheMark) -> Result<HttpReply, WireError> {
+        Ok(HttpReply { status, cache, bytes: 100, connections: 0 })
     }
 
     #[test]
@@ -180,9 +180,13 @@ mod tests {
     #[test]
     fn errors_are_counted_by_kind_and_bad_answers_among_them() {
         let mut tally = Tally::new().unwrap();
-        for fault in
-            [Fault::Connect, Fault::TimedOut, Fault::TimedOut, Fault::Closed, Fault::Malformed]
-        {
+        for fault in [
+            WireError::Connect,
+            WireError::TimedOut,
+            WireError::TimedOut,
+            WireError::Closed,
+            WireError::Malformed,
+        ] {
             tally.count(false, MS, MS, Err(fault));
         }
         for status in [200, 304, 404, 503, 503] {
@@ -209,7 +213,7 @@ mod tests {
         one.count(false, MS, MS * 50, reply(200, hit));
         one.count(true, MS, MS * 250, reply(200, hit));
         two.count(false, MS * 9, MS * 30, reply(500, CacheMark::default()));
-        two.count(false, MS, MS * 450, Err(Fault::Closed));
+        two.count(false, MS, MS * 450, Err(WireError::Closed));
         one.merge(&two);
         assert_eq!((one.reads.latency.len(), one.writes.latency.len()), (2, 1));
         // Caches answer reads; the `Cache-Status` of a write is not counted.

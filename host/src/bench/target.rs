@@ -10,26 +10,26 @@ const DIGITS: usize = 20;
 
 /// Where a connection goes, and what is asked there.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct LoadTarget {
     /// The URL as it was given.
     pub url: String,
     /// `host:port`, to connect to.
     pub address: String,
     /// What reads send.
-    pub read: Message,
+    pub read: RequestBytes,
     /// What writes send, if there are any.
-    pub write: Option<Message>,
+    pub write: Option<RequestBytes>,
 }
 
-impl Target {
+impl LoadTarget {
     /// A target from a URL such as `http://127.0.0.1:7070/read/product.page?id={n}`. Each header
     /// is `name: value`.
     ///
     /// # Errors
     /// [`BenchError::Url`], [`BenchError::Header`].
     pub fn get(url: &str, headers: &[String]) -> Result<Self, BenchError> {
-        let parts = Parts::of(url)?;
-        let read = Message { head: parts.head("GET", headers, "\r\n")?, body: None };
+        let parts = UrlParts::of(url)?;
+        let read = RequestBytes { head: parts.head("GET", headers, "\r\n")?, body: None };
         Ok(Self { url: url.to_owned(), address: parts.address(), read, write: None })
     }
 
@@ -44,27 +44,27 @@ impl Target {
         headers: &[String],
         body: &str,
     ) -> Result<Self, BenchError> {
-        if Parts::of(url)?.address() != self.address {
+        if UrlParts::of(url)?.address() != self.address {
             let reason = "writes go over the connections of the reads, so to the same server";
             return Err(BenchError::Url { url: url.to_owned(), reason });
         }
-        self.write = Some(Message::post(url, headers, body)?);
+        self.write = Some(RequestBytes::post(url, headers, body)?);
         Ok(self)
     }
 }
 
 /// A request as it goes over the wire, but for the number.
 #[derive(Debug, Clone)]
-pub struct Message {
-    head: Template,
-    body: Option<Template>,
+pub struct RequestBytes {
+    head: NumberedText,
+    body: Option<NumberedText>,
 }
 
-impl Message {
+impl RequestBytes {
     fn post(url: &str, headers: &[String], body: &str) -> Result<Self, BenchError> {
         let end = "content-type: application/json\r\ncontent-length: ";
-        let head = Parts::of(url)?.head("POST", headers, end)?;
-        Ok(Self { head, body: Some(Template::of(body)) })
+        let head = UrlParts::of(url)?.head("POST", headers, end)?;
+        Ok(Self { head, body: Some(NumberedText::of(body)) })
     }
 
     /// Appends the request for thing `number`.
@@ -82,12 +82,12 @@ impl Message {
 }
 
 /// The parts of a URL that matter here.
-struct Parts<'a> {
+struct UrlParts<'a> {
     authority: &'a str,
     path: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UrlParts<'a> {
     fn of(url: &'a str) -> Result<Self, BenchError> {
         let wrong = |reason| BenchError::Url { url: url.to_owned(), reason };
         let Some(rest) = url.strip_prefix("http://") else {
@@ -117,7 +117,12 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn head(&self, method: &str, headers: &[String], end: &str) -> Result<Template, BenchError> {
+    fn head(
+        &self,
+        method: &str,
+        headers: &[String],
+        end: &str,
+    ) -> Result<NumberedText, BenchError> {
         let slash = if self.path.starts_with('/') { "" } else { "/" };
         let mut text =
             format!("{method} {slash}{} HTTP/1.1\r\nhost: {}\r\n", self.path, self.authority);
@@ -131,19 +136,19 @@ impl<'a> Parts<'a> {
             }
             text.push_str(&format!("{name}: {}\r\n", value.trim()));
         }
-        Ok(Template::of(&(text + end)))
+        Ok(NumberedText::of(&(text + end)))
     }
 }
 
 /// Text around numbers.
 #[derive(Debug, Clone)]
-struct Template {
+struct NumberedText {
     first: Vec<u8>,
     /// Each follows a number.
     rest: Vec<Vec<u8>>,
 }
 
-impl Template {
+impl NumberedText {
     fn of(text: &str) -> Self {
         let mut pieces = text.split(NUMBER).map(|piece| piece.as_bytes().to_vec());
         Self { first: pieces.next().unwrap_or_default(), rest: pieces.collect() }
@@ -179,7 +184,7 @@ fn decimal(mut number: u64, digits: &mut [u8; DIGITS]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn sent(message: &Message, number: u64) -> String {
+    fn sent(message: &RequestBytes, number: u64) -> String {
         let mut out = Vec::new();
         message.write(number, &mut out);
         String::from_utf8(out).unwrap()
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn a_number_stands_wherever_the_url_says() {
         let url = "http://127.0.0.1:7070/read/product.page?id={n}&again={n}";
-        let target = Target::get(url, &[]).unwrap();
+        let target = LoadTarget::get(url, &[]).unwrap();
         assert_eq!(target.address, "127.0.0.1:7070");
         let expected =
             "GET /read/product.page?id=42&again=42 HTTP/1.1\r\nhost: 127.0.0.1:7070\r\n\r\n";
@@ -205,7 +210,7 @@ mod tests {
             ("http://[::1]", "[::1]:80", "/"),
             ("http://[::1]:7070/", "[::1]:7070", "/"),
         ] {
-            let target = Target::get(url, &[]).unwrap();
+            let target = LoadTarget::get(url, &[]).unwrap();
             assert_eq!(target.address, address);
             assert!(
                 sent(&target.read, 1).starts_with(&format!("GET {path} HTTP/1.1\r\n")),
@@ -217,7 +222,7 @@ mod tests {
     #[test]
     fn a_write_tells_the_length_of_its_body() {
         let body = r#"{"id": {n}, "name": "number {n}"}"#;
-        let write = Message::post("http://h/write/{n}", &[], body).unwrap();
+        let write = RequestBytes::post("http://h/write/{n}", &[], body).unwrap();
         let sent = sent(&write, 1234);
         let (head, body) = sent.split_once("\r\n\r\n").unwrap();
         assert_eq!(body, r#"{"id": 1234, "name": "number 1234"}"#);
@@ -227,7 +232,7 @@ mod tests {
 
     #[test]
     fn writes_go_where_the_reads_go() {
-        let target = Target::get("http://h:1/read/{n}", &[]).unwrap();
+        let target = LoadTarget::get("http://h:1/read/{n}", &[]).unwrap();
         assert!(target.clone().with_post("http://h:1/write", &[], "{}").unwrap().write.is_some());
         assert!(target.with_post("http://h:2/write", &[], "{}").is_err());
     }
@@ -235,7 +240,7 @@ mod tests {
     #[test]
     fn headers_are_sent_along() {
         let headers = ["authorization: Bearer a:b".to_owned(), "x:  y ".to_owned()];
-        let target = Target::get("http://h/", &headers).unwrap();
+        let target = LoadTarget::get("http://h/", &headers).unwrap();
         assert!(sent(&target.read, 1).ends_with("\r\nauthorization: Bearer a:b\r\nx: y\r\n\r\n"));
     }
 
@@ -252,10 +257,10 @@ mod tests {
             "http://h/é",
             "http://h/#a",
         ] {
-            assert!(matches!(Target::get(url, &[]), Err(BenchError::Url { .. })), "{url}");
+            assert!(matches!(LoadTarget::get(url, &[]), Err(BenchError::Url { .. })), "{url}");
         }
         for header in ["", "a", ": b", "a b: c", "a: b\r\nc: d"] {
-            let refused = Target::get("http://h/", &[header.to_owned()]);
+            let refused = LoadTarget::get("http://h/", &[header.to_owned()]);
             assert!(matches!(refused, Err(BenchError::Header { .. })), "{header}");
         }
     }

@@ -12,14 +12,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 mod answer;
 
 pub(super) use answer::CacheMark;
-use answer::{Body, head};
+use answer::{DiscardedBody, head};
 
 /// What is read at a time, and the longest head of an answer.
 const BUFFER: usize = 64 * 1024;
 
 /// What is counted of an answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reply {
+pub(super) struct HttpReply {
     pub(super) status: u16,
     pub(super) cache: CacheMark,
     /// Bytes of the answer, its head included.
@@ -30,7 +30,7 @@ pub(super) struct Reply {
 
 /// Why no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum WireError {
     /// No connection.
     Connect,
     /// The connection ended before the answer did.
@@ -41,7 +41,7 @@ pub(super) enum Fault {
     Malformed,
 }
 
-impl Fault {
+impl WireError {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -80,7 +80,7 @@ impl Wire {
         message: &[u8],
         is_idempotent: bool,
         began: Instant,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<HttpReply, WireError> {
         let end = began + self.limit;
         let Self { addresses, stream, buffer, alarm, .. } = self;
         let mut exchange = std::pin::pin!(tried(addresses, stream, buffer, message, is_idempotent));
@@ -90,7 +90,7 @@ impl Wire {
                 outcome = &mut exchange => return outcome,
                 () = alarm.as_mut() => {
                     if Instant::now() >= end {
-                        return Err(Fault::TimedOut);
+                        return Err(WireError::TimedOut);
                     }
                     alarm.as_mut().reset(end);
                 }
@@ -107,20 +107,20 @@ async fn tried(
     buffer: &mut [u8],
     message: &[u8],
     is_idempotent: bool,
-) -> Result<Reply, Fault> {
+) -> Result<HttpReply, WireError> {
     // A request that is given up closes its connection: the next answer on it would belong to that request.
     if let Some(stream) = kept.take() {
         match asked(stream, kept, buffer, message).await {
             Ok(Some(reply)) => return Ok(reply),
             Ok(None) if is_idempotent => {}
-            Ok(None) => return Err(Fault::Closed),
+            Ok(None) => return Err(WireError::Closed),
             Err(fault) => return Err(fault),
         }
     }
-    let stream = TcpStream::connect(addresses).await.map_err(|_| Fault::Connect)?;
-    stream.set_nodelay(true).map_err(|_| Fault::Connect)?;
-    let reply = asked(stream, kept, buffer, message).await?.ok_or(Fault::Closed)?;
-    Ok(Reply { connections: 1, ..reply })
+    let stream = TcpStream::connect(addresses).await.map_err(|_| WireError::Connect)?;
+    stream.set_nodelay(true).map_err(|_| WireError::Connect)?;
+    let reply = asked(stream, kept, buffer, message).await?.ok_or(WireError::Closed)?;
+    Ok(HttpReply { connections: 1, ..reply })
 }
 
 /// `None` if the connection was closed before the first byte of an answer.
@@ -129,31 +129,31 @@ async fn asked(
     kept: &mut Option<TcpStream>,
     buffer: &mut [u8],
     message: &[u8],
-) -> Result<Option<Reply>, Fault> {
+) -> Result<Option<HttpReply>, WireError> {
     if stream.write_all(message).await.is_err() {
         return Ok(None);
     }
     let mut filled = 0;
     let (head, length) = loop {
         if filled == buffer.len() {
-            return Err(Fault::Malformed);
+            return Err(WireError::Malformed);
         }
         match stream.read(&mut buffer[filled..]).await {
             Ok(0) | Err(_) if filled == 0 => return Ok(None),
-            Ok(0) | Err(_) => return Err(Fault::Closed),
+            Ok(0) | Err(_) => return Err(WireError::Closed),
             Ok(read) => filled += read,
         }
         if let Some(whole) = head(&buffer[..filled])? {
             break whole;
         }
     };
-    let mut body = Body::new(&head);
+    let mut body = DiscardedBody::new(&head);
     let mut bytes = filled as u64;
     let mut done = body.feed(&buffer[length..filled])?;
     while !done {
         match stream.read(buffer).await {
             Ok(0) if body.ends_with_the_connection() => break,
-            Ok(0) | Err(_) => return Err(Fault::Closed),
+            Ok(0) | Err(_) => return Err(WireError::Closed),
             Ok(read) => {
                 bytes += read as u64;
                 done = body.feed(&buffer[..read])?;
@@ -163,7 +163,7 @@ async fn asked(
     if head.keeps {
         *kept = Some(stream);
     }
-    Ok(Some(Reply { status: head.status, cache: head.cache, bytes, connections: 0 }))
+    Ok(Some(HttpReply { status: head.status, cache: head.cache, bytes, connections: 0 }))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::observe::ReadOutcome;
 use crate::policy::Generation;
-use crate::store::{Envelope, Key};
+use crate::store::{Envelope, StoreKey};
 
 use super::load::{LoadError, Loaded};
 use super::near::Ready;
@@ -18,13 +18,13 @@ pub(super) struct Served {
     pub(super) etag: u128,
     pub(super) via: Via,
     /// `None` if the value was not stored.
-    pub(super) stored: Option<Stored>,
+    pub(super) stored: Option<StoredTimes>,
     pub(super) generation: Arc<Generation>,
 }
 
 /// A stored value's times when it was answered.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stored {
+pub(super) struct StoredTimes {
     /// Time since the value was loaded.
     pub(super) age_ms: u64,
     /// How long the value stays fresh; if negative, for how long it has been stale.
@@ -100,7 +100,7 @@ impl Served {
             body: envelope.body,
             etag: envelope.etag,
             via,
-            stored: Some(Stored {
+            stored: Some(StoredTimes {
                 age_ms: now_ms.saturating_sub(envelope.loaded_at_ms),
                 ttl_ms: envelope.fresh_until_ms.cast_signed() - now_ms.cast_signed(),
             }),
@@ -131,7 +131,7 @@ pub struct Answer {
     /// `None` if it was not stored.
     pub ttl_ms: Option<i64>,
     /// The read's key; `None` if the policy gave none.
-    pub key: Option<Key>,
+    pub key: Option<StoreKey>,
     /// A digest of the body, equal for equal bodies; `None` if there is no row.
     pub etag: Option<u128>,
     /// The generation that decided.

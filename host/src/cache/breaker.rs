@@ -28,10 +28,10 @@ const FULL_TIME: u32 = 2;
 
 /// The breakers of one host.
 #[derive(Debug, Default)]
-pub(super) struct OriginBreaker(Mutex<State>);
+pub(super) struct OriginBreaker(Mutex<BreakerState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     origin: Circuit,
     entities: BTreeMap<Arc<str>, Circuit>,
 }
@@ -41,11 +41,11 @@ struct State {
 struct Circuit {
     /// When a load was answered last.
     answered: Option<Instant>,
-    open: Option<Open>,
+    open: Option<OpenBreaker>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Open {
+struct OpenBreaker {
     cause: Cause,
     pause: Duration,
     probe_from: Instant,
@@ -105,9 +105,9 @@ impl OriginBreaker {
     /// Whether a probe of this entity may begin now. A caller that gets `true` has to begin it.
     pub(super) fn may_probe(&self, entity: &str) -> bool {
         let mut state = self.lock();
-        let State { origin, entities } = &mut *state;
+        let BreakerState { origin, entities } = &mut *state;
         let circuits = std::iter::once(origin).chain(entities.get_mut(entity));
-        let mut open: Vec<&mut Open> = circuits.filter_map(|c| c.open.as_mut()).collect();
+        let mut open: Vec<&mut OpenBreaker> = circuits.filter_map(|c| c.open.as_mut()).collect();
         let now = Instant::now();
         if open.iter().any(|open| open.probe_from > now) {
             return false;
@@ -117,12 +117,12 @@ impl OriginBreaker {
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BreakerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BreakerState {
     fn of(&mut self, entity: &str) -> &mut Circuit {
         if !self.entities.contains_key(entity) {
             self.entities.insert(entity.into(), Circuit::default());
@@ -144,7 +144,7 @@ impl Circuit {
     fn fail(&mut self, cause: Cause, chance: u128) {
         let pause = self.open.map_or(FIRST_PROBE, |open| (open.pause * 2).min(LATEST_PROBE));
         let probe_from = Instant::now() + jittered(pause, chance);
-        self.open = Some(Open { cause, pause, probe_from });
+        self.open = Some(OpenBreaker { cause, pause, probe_from });
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::name::hashed;
 use crate::origin::{Origin, OriginIdentity};
-use crate::store::{Scope, StoreError};
+use crate::store::{FloorScope, StoreError};
 
 use super::Cache;
 
@@ -29,14 +29,14 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// An origin that is watched for a change of its identity.
 #[derive(Clone)]
-pub struct Watched {
+pub struct WatchedOrigin {
     /// The origin.
     pub origin: Arc<dyn Origin>,
     /// The name of the origin's identity in the store; hosts with one origin URL share it.
     pub note: String,
 }
 
-impl Watched {
+impl WatchedOrigin {
     /// The origin at `url`. Only a digest of the address behind the `@` is used: a URL may hold a password.
     #[must_use]
     pub fn new(origin: Arc<dyn Origin>, url: &str) -> Self {
@@ -47,14 +47,14 @@ impl Watched {
 
 /// The database, as it was seen last.
 pub(super) struct Database {
-    watched: Option<Watched>,
+    watched: Option<WatchedOrigin>,
     number: AtomicU32,
     /// The identity to which `number` and the store's note belong.
     noted: Mutex<Option<OriginIdentity>>,
 }
 
 impl Database {
-    pub(super) fn new(watched: Option<Watched>) -> Self {
+    pub(super) fn new(watched: Option<WatchedOrigin>) -> Self {
         Self { watched, number: AtomicU32::new(0), noted: Mutex::default() }
     }
 
@@ -107,7 +107,7 @@ impl Cache {
     }
 
     /// Takes the database's number from the identity that other hosts have noted in the store.
-    async fn recall_database(&self, watched: &Watched) {
+    async fn recall_database(&self, watched: &WatchedOrigin) {
         let noted = self.trust.watch(|store| store.note(&watched.note)).await;
         let text = noted.ok().flatten().and_then(|note| String::from_utf8(note.to_vec()).ok());
         if let Some(text) = text {
@@ -117,7 +117,7 @@ impl Cache {
 
     async fn learn_database(
         &self,
-        watched: &Watched,
+        watched: &WatchedOrigin,
         said: OriginIdentity,
     ) -> Result<(), StoreError> {
         let text = said.to_string();
@@ -127,7 +127,7 @@ impl Cache {
             tracing::warn!(
                 "the origin is another database than before: every stored value is untrue"
             );
-            self.trust.ask(|store| store.raise(&[Scope::Everything])).await?;
+            self.trust.ask(|store| store.raise(&[FloorScope::Everything])).await?;
         }
         self.trust.watch(|store| store.write_note(&watched.note, text.as_bytes(), KEPT)).await?;
         if self.database.noted() != Some(said) {

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::observe::Metrics;
-use crate::store::Target;
+use crate::store::IntentTarget;
 
 /// The largest number of targets, about 200 bytes each. A write that would pass the limit is refused before
 /// it runs: an invalidation that can't be remembered must not be promised.
@@ -25,7 +25,7 @@ pub(super) struct Debt {
 struct Owed {
     /// Each target with the number of its last addition: a target that is added again while it is paid is
     /// still owed.
-    targets: BTreeMap<Target, u64>,
+    targets: BTreeMap<IntentTarget, u64>,
     additions: u64,
     /// The number of the last addition of everything: every value of the deployment is owed.
     everything: Option<u64>,
@@ -40,7 +40,7 @@ impl Owed {
 /// A part of a debt that is being paid.
 #[derive(Clone)]
 pub(super) struct Part {
-    targets: Vec<(Target, u64)>,
+    targets: Vec<(IntentTarget, u64)>,
     everything: Option<u64>,
 }
 
@@ -50,7 +50,7 @@ impl Part {
         self.everything.is_some()
     }
 
-    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+    pub(super) fn targets(&self) -> impl Iterator<Item = &IntentTarget> {
         self.targets.iter().map(|(target, _)| target)
     }
 }
@@ -72,14 +72,14 @@ impl Debt {
     }
 
     /// Adds targets to the debt.
-    pub(super) fn add(&self, targets: impl IntoIterator<Item = Target>) {
+    pub(super) fn add(&self, targets: impl IntoIterator<Item = IntentTarget>) {
         let mut owed = self.lock();
         for target in targets {
             owed.additions += 1;
             let addition = owed.additions;
             let kind = match &target {
-                Target::Read { .. } | Target::Key(_) => "key",
-                Target::Tag(_) => "tag",
+                IntentTarget::Read { .. } | IntentTarget::Key(_) => "key",
+                IntentTarget::Tag(_) => "tag",
             };
             self.metrics.invalidations(kind, "pending", 1);
             owed.targets.insert(target, addition);
@@ -143,10 +143,10 @@ impl Debt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Tag;
+    use crate::store::StoreTag;
 
-    fn tag(text: &str) -> Target {
-        Target::Tag(Tag::try_new(text).unwrap())
+    fn tag(text: &str) -> IntentTarget {
+        IntentTarget::Tag(StoreTag::try_new(text).unwrap())
     }
 
     fn debt() -> Debt {

@@ -36,13 +36,13 @@ const WORDS: usize = 200;
 
 /// What fails.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Subject {
+enum FailingPart {
     Origin,
     Loads { entity: String },
     Write { entity: String, write: String },
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for FailingPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin => f.write_str("the origin"),
@@ -54,13 +54,13 @@ impl fmt::Display for Subject {
 
 /// What fails at present.
 #[derive(Debug, Default)]
-pub(super) struct Failings(Mutex<State>);
+pub(super) struct Failings(Mutex<FailingsState>);
 
 #[derive(Debug, Default)]
-struct State {
-    failing: BTreeMap<Subject, Failing>,
+struct FailingsState {
+    failing: BTreeMap<FailingPart, Failing>,
     /// What the database refused because of a client's values, with the code.
-    refused: BTreeSet<(Subject, String)>,
+    refused: BTreeSet<(FailingPart, String)>,
 }
 
 #[derive(Debug)]
@@ -76,7 +76,7 @@ struct Failing {
 impl Failings {
     /// A load was answered.
     pub(super) fn loaded(&self, entity: &str) {
-        self.succeeded(|| Subject::Loads { entity: entity.to_owned() });
+        self.succeeded(|| FailingPart::Loads { entity: entity.to_owned() });
     }
 
     /// A write was carried out.
@@ -91,7 +91,7 @@ impl Failings {
         error: &LoadError,
         whose: Option<Whose>,
     ) {
-        let subject = || Subject::Loads { entity: entity.name.clone() };
+        let subject = || FailingPart::Loads { entity: entity.name.clone() };
         match error {
             LoadError::Origin(OriginError::Unavailable(words)) => self.unavailable(words),
             LoadError::Origin(OriginError::Timeout(_)) => self.load_was_late(entity, whose),
@@ -118,7 +118,7 @@ impl Failings {
              of which a row has a value without a text; `corral check` names the first, and a tag of another \
              column helps the second"
         );
-        self.failed(Subject::Loads { entity: entity.to_owned() }, "untaggable", &what);
+        self.failed(FailingPart::Loads { entity: entity.to_owned() }, "untaggable", &what);
     }
 
     /// A value can't be stored: its rows have too many tags.
@@ -127,7 +127,7 @@ impl Failings {
             "are not stored: their rows have more than {TAGS_LIMIT} different tags; tag the list by what its \
              rows share, or read fewer rows at once"
         );
-        self.failed(Subject::Loads { entity: entity.to_owned() }, "too-many-tags", &what);
+        self.failed(FailingPart::Loads { entity: entity.to_owned() }, "too-many-tags", &what);
     }
 
     fn load_was_late(&self, entity: &EntityConfig, whose: Option<Whose>) {
@@ -140,13 +140,13 @@ impl Failings {
                      {limit:?}; see whether the database is stuck, or, if that statement takes so long, \
                      raise {key}"
                 );
-                self.failed(Subject::Origin, "late", &what);
+                self.failed(FailingPart::Origin, "late", &what);
             }
             Some(Whose::Entity) | None => {
                 let what = format!(
                     "do not end within {limit:?}; make the statement faster, or raise {key}"
                 );
-                self.failed(Subject::Loads { entity: name.clone() }, "late", &what);
+                self.failed(FailingPart::Loads { entity: name.clone() }, "late", &what);
             }
         }
     }
@@ -212,11 +212,11 @@ impl Failings {
             "can't be used: {words}; see whether the database runs, accepts connections, and knows \
              the name and password of origin.url"
         );
-        self.failed(Subject::Origin, &words, &what);
+        self.failed(FailingPart::Origin, &words, &what);
     }
 
-    fn undone(&self, subject: Subject, code: &str) {
-        let verb = if matches!(subject, Subject::Loads { .. }) { "are" } else { "is" };
+    fn undone(&self, subject: FailingPart, code: &str) {
+        let verb = if matches!(subject, FailingPart::Loads { .. }) { "are" } else { "is" };
         let what = format!(
             "{verb} rolled back by the database until the deadline because of conflicts with other \
              transactions ({code}); shorten the transactions that touch the same rows"
@@ -224,13 +224,13 @@ impl Failings {
         self.failed(subject, code, &what);
     }
 
-    fn rejected(&self, subject: Subject, code: &str) {
+    fn rejected(&self, subject: FailingPart, code: &str) {
         if !is_of_the_client(code) {
             let what = match meaning(code) {
                 Some(meaning) => format!("rejected by the database ({code}, {meaning})"),
                 None => format!("rejected by the database ({code})"),
             };
-            let verb = if matches!(subject, Subject::Loads { .. }) { "are" } else { "is" };
+            let verb = if matches!(subject, FailingPart::Loads { .. }) { "are" } else { "is" };
             let cure = "`corral check` says what is wrong with the statement";
             return self.failed(subject, code, &format!("{verb} {what}; {cure}"));
         }
@@ -246,7 +246,7 @@ impl Failings {
         }
     }
 
-    fn failed(&self, subject: Subject, way: &str, what: &str) {
+    fn failed(&self, subject: FailingPart, way: &str, what: &str) {
         let mut state = self.lock();
         let sentence = format!("{subject} {what}");
         let failing = state.failing.entry(subject).or_insert_with(|| Failing {
@@ -263,12 +263,12 @@ impl Failings {
     }
 
     /// A subject succeeded, and with it the origin, which answered.
-    fn succeeded(&self, subject: impl FnOnce() -> Subject) {
+    fn succeeded(&self, subject: impl FnOnce() -> FailingPart) {
         let mut state = self.lock();
         if state.failing.is_empty() {
             return;
         }
-        for subject in [Subject::Origin, subject()] {
+        for subject in [FailingPart::Origin, subject()] {
             if let Some(failing) = state.failing.get_mut(&subject) {
                 failing.has_succeeded_since = true;
             }
@@ -276,12 +276,12 @@ impl Failings {
         state.forget();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FailingsState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl FailingsState {
     /// Forgets what is well again.
     fn forget(&mut self) {
         self.failing.retain(|subject, failing| {
@@ -294,8 +294,8 @@ impl State {
     }
 }
 
-fn of_write(entity: &str, write: &str) -> Subject {
-    Subject::Write { entity: entity.to_owned(), write: write.to_owned() }
+fn of_write(entity: &str, write: &str) -> FailingPart {
+    FailingPart::Write { entity: entity.to_owned(), write: write.to_owned() }
 }
 
 /// Whether a rejection is caused by the values of a request, and not by the statement.

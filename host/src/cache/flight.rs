@@ -25,22 +25,22 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::observe::LoadReason;
 use crate::policy::prove::shadow::Trail;
-use crate::policy::run::guard::{self, Bounds, Spent, Stage};
+use crate::policy::run::guard::{self, FlightBounds, FlightStage, Spent};
 use crate::policy::{Action, Event, Failure, Generation, Memo, Moment, Named, Policy, Sighting};
 use crate::store::{Envelope, Mode};
 
 use super::answer::{ReadError, Served, Via, Why};
 use super::flights::{Boarding, Observation};
 use super::load::{LoadError, Loaded};
-use super::near::{Found, Ticket};
-use super::{Cache, Read};
+use super::near::{NearHit, Ticket};
+use super::{Cache, CacheRead};
 use crate::name::Place;
-use state::{Right, State};
+use state::{FillRight, FlightState};
 
 /// A read on its way. Its public fields are those that `reader` hands to other flights.
 pub(super) struct Flight {
     cache: Arc<Cache>,
-    pub(super) read: Arc<Read>,
+    pub(super) read: Arc<CacheRead>,
     pub(super) generation: Arc<Generation>,
     pub(super) plan: Arc<Named>,
     memo: Memo,
@@ -49,8 +49,8 @@ pub(super) struct Flight {
     deadline: Instant,
     /// By when a load that holds its lease ends: it may outlast its readers, and fills for the next ones.
     until: Instant,
-    bounds: Bounds,
-    state: State,
+    bounds: FlightBounds,
+    state: FlightState,
     /// The first look's ticket, if the near cache may keep what the look brought.
     ticket: Option<Ticket>,
     /// The store's clock at the last look.
@@ -75,7 +75,7 @@ pub(super) struct Flight {
 }
 
 /// What a turn led to.
-enum Next {
+enum AfterTurn {
     Event(Event),
     End(Result<Served, ReadError>),
 }
@@ -83,7 +83,7 @@ enum Next {
 impl Flight {
     pub(super) fn new(
         cache: Arc<Cache>,
-        read: Arc<Read>,
+        read: Arc<CacheRead>,
         generation: Arc<Generation>,
         plan: Arc<Named>,
         began: Instant,
@@ -102,8 +102,8 @@ impl Flight {
             began,
             deadline,
             until,
-            bounds: Bounds { kept_at_most, background: false },
-            state: State::Begun,
+            bounds: FlightBounds { kept_at_most, background: false },
+            state: FlightState::Begun,
             ticket: None,
             looked_ms: 0,
             seen_ms: 0,
@@ -159,10 +159,10 @@ impl Flight {
 
     /// Lets the near cache answer what the first look brought.
     pub(super) fn keep_near(&self) {
-        let (Some(ticket), State::Looked(Some(envelope))) = (self.ticket, &self.state) else {
+        let (Some(ticket), FlightState::Looked(Some(envelope))) = (self.ticket, &self.state) else {
             return;
         };
-        let found = Found {
+        let found = NearHit {
             key: &self.plan.key,
             envelope,
             generation: &self.generation,
@@ -193,8 +193,8 @@ impl Flight {
                 return Err(ReadError::Deadline);
             };
             match next {
-                Next::Event(event) => action = self.decide(event),
-                Next::End(end) => return end,
+                AfterTurn::Event(event) => action = self.decide(event),
+                AfterTurn::End(end) => return end,
             }
         }
     }
@@ -224,12 +224,12 @@ impl Flight {
 
     /// Ends the flight with the value at hand, or with the error.
     pub(super) fn answer(&mut self) -> Result<Served, ReadError> {
-        let state = mem::replace(&mut self.state, State::Begun);
+        let state = mem::replace(&mut self.state, FlightState::Begun);
         let served = |envelope: Envelope, now_ms, via| {
             Served::stored(envelope, now_ms, via, &self.generation)
         };
         match state {
-            State::Looked(Some(envelope)) => {
+            FlightState::Looked(Some(envelope)) => {
                 let fresh = envelope.fresh_until_ms > self.looked_ms;
                 let via = match (fresh, self.waits > 0 || self.turns > 1) {
                     (true, false) => Via::Store,
@@ -238,22 +238,22 @@ impl Flight {
                 };
                 Ok(served(envelope, self.looked_ms, via))
             }
-            State::Failed(Some(envelope)) => {
+            FlightState::Failed(Some(envelope)) => {
                 Ok(served(envelope, self.cache.now_ms(), Via::StaleIfError))
             }
-            State::Settled(_, Some(envelope)) => {
+            FlightState::Settled(_, Some(envelope)) => {
                 let via = Via::Loaded { stale: self.had_value };
                 Ok(served(envelope, self.cache.now_ms(), via))
             }
-            State::Loaded(loaded, _) => Ok(self.unstored(&loaded, Why::Uncached)),
-            State::Settled(loaded, None) => {
+            FlightState::Loaded(loaded, _) => Ok(self.unstored(&loaded, Why::Uncached)),
+            FlightState::Settled(loaded, None) => {
                 Ok(self.unstored(&loaded, self.spoiled.unwrap_or(Why::FillRejected)))
             }
-            State::Begun
-            | State::Looked(None)
-            | State::Held
-            | State::Leased(_)
-            | State::Failed(None) => Err(self.error()),
+            FlightState::Begun
+            | FlightState::Looked(None)
+            | FlightState::Held
+            | FlightState::Leased(_)
+            | FlightState::Failed(None) => Err(self.error()),
         }
     }
 
@@ -272,7 +272,7 @@ impl Flight {
         self.decide_at(self.state.stage(), event)
     }
 
-    fn decide_at(&mut self, stage: Stage, event: Event) -> Action {
+    fn decide_at(&mut self, stage: FlightStage, event: Event) -> Action {
         self.turns += 1;
         let now = Instant::now();
         let elapsed_ms = millis(now.saturating_duration_since(self.began));
@@ -303,18 +303,18 @@ impl Flight {
         }
     }
 
-    async fn carry_out(&mut self, action: Action, boarding: &mut Boarding) -> Next {
+    async fn carry_out(&mut self, action: Action, boarding: &mut Boarding) -> AfterTurn {
         if let Some(observation) = self.observation(action)
             && !self.board(observation, boarding)
         {
-            return Next::End(Err(ReadError::Nothing));
+            return AfterTurn::End(Err(ReadError::Nothing));
         }
         if !self.bounds.background
             && let Some(served) = self.stand_in(action).await
         {
-            return Next::End(Ok(served));
+            return AfterTurn::End(Ok(served));
         }
-        Next::Event(match action {
+        AfterTurn::Event(match action {
             Action::Look => self.look().await,
             Action::Claim(lease_ms) => self.claim(lease_ms, Mode::IfFree).await,
             Action::Wait(at_most_ms) => self.wait(at_most_ms).await,
@@ -330,15 +330,15 @@ impl Flight {
                 boarding.settle(self.is_proven && self.is_stored_in_force());
                 event
             }
-            Action::Answer | Action::AnswerAndRefresh => return Next::End(self.answer()),
-            Action::Fail => return Next::End(Err(self.error())),
+            Action::Answer | Action::AnswerAndRefresh => return AfterTurn::End(self.answer()),
+            Action::Fail => return AfterTurn::End(Err(self.error())),
         })
     }
 
     /// Whether the stamp of the filled value is in force at this moment: a floor that was raised since the
     /// load began revokes no lease (race V).
     fn is_stored_in_force(&self) -> bool {
-        let State::Settled(_, Some(envelope)) = &self.state else { return false };
+        let FlightState::Settled(_, Some(envelope)) = &self.state else { return false };
         self.read.definition.is_in_force(envelope.stamp.word)
     }
 

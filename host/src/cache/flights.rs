@@ -18,11 +18,11 @@ use super::answer::{ReadError, Served};
 use crate::name::Place;
 use crate::observe::Metrics;
 
-type Shared = Result<Served, ReadError>;
+type SharedFlights = Result<Served, ReadError>;
 
 /// A request that waits for a flight.
-struct Waiter {
-    reply: oneshot::Sender<Shared>,
+struct FlightWaiter {
+    reply: oneshot::Sender<SharedFlights>,
     /// Set if the request wants no value that was loaded before this time, by the store's clock.
     since_ms: Option<u64>,
 }
@@ -40,7 +40,7 @@ pub(super) enum Observation {
 
 /// What the requests that are left for the next round want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextRound {
     /// Any value that may be answered.
     Any,
     /// At least one request wants a value that is loaded from now on. `since_ms` is the store's clock when
@@ -49,7 +49,7 @@ pub(super) enum Next {
 }
 
 impl Observation {
-    fn serves(self, waiter: &Waiter) -> bool {
+    fn serves(self, waiter: &FlightWaiter) -> bool {
         match (waiter.since_ms, self) {
             (None, _) | (Some(_), Self::Load) => true,
             (Some(_), Self::Look) => false,
@@ -61,13 +61,13 @@ impl Observation {
 /// The flights of one host, by name and fingerprint.
 pub(super) struct Flights {
     /// Requests that wait for a flight and have not boarded. An entry exists as long as its flight does.
-    waiting: Mutex<HashMap<Place, Vec<Waiter>>>,
+    waiting: Mutex<HashMap<Place, Vec<FlightWaiter>>>,
     metrics: Arc<Metrics>,
 }
 
 /// What joining gives.
 pub(super) struct Joined {
-    pub(super) answer: oneshot::Receiver<Shared>,
+    pub(super) answer: oneshot::Receiver<SharedFlights>,
     /// Set if there was no flight: the caller has to start it.
     pub(super) start: Option<Boarding>,
 }
@@ -80,7 +80,7 @@ impl Flights {
     /// Joins the flight of a read, or begins one. With `since_ms`, only a value loaded after it is wanted.
     pub(super) fn join(self: &Arc<Self>, place: &Place, since_ms: Option<u64>) -> Joined {
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter { reply, since_ms };
+        let waiter = FlightWaiter { reply, since_ms };
         let mut flights = self.lock();
         if let Some(waiting) = flights.get_mut(place) {
             waiting.push(waiter);
@@ -108,7 +108,7 @@ impl Flights {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Vec<Waiter>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Vec<FlightWaiter>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,9 +119,9 @@ impl Flights {
 pub(super) struct Boarding {
     flights: Arc<Flights>,
     place: Place,
-    aboard: Vec<Waiter>,
+    aboard: Vec<FlightWaiter>,
     /// Requests that came during the load; they share it if its fill is accepted.
-    late: Vec<Waiter>,
+    late: Vec<FlightWaiter>,
     open: bool,
 }
 
@@ -159,21 +159,21 @@ impl Boarding {
         self.postpone(everybody);
     }
 
-    fn postpone(&self, mut waiters: Vec<Waiter>) {
+    fn postpone(&self, mut waiters: Vec<FlightWaiter>) {
         if let Some(waiting) = self.flights.lock().get_mut(&self.place) {
             waiters.append(waiting);
             *waiting = waiters;
         }
     }
 
-    fn arrivals(&self, comes: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
+    fn arrivals(&self, comes: impl Fn(&FlightWaiter) -> bool) -> Vec<FlightWaiter> {
         let mut flights = self.flights.lock();
         let Some(waiting) = flights.get_mut(&self.place) else { return Vec::new() };
         waiting.extract_if(.., |waiter| comes(waiter)).collect()
     }
 
     /// Answers the requests aboard. `Some` if other requests wait: the flight goes on with another round.
-    pub(super) fn land(&mut self, shared: &Shared) -> Option<Next> {
+    pub(super) fn land(&mut self, shared: &SharedFlights) -> Option<NextRound> {
         for waiter in self.aboard.drain(..) {
             // A caller that went away needs no answer.
             let _gone = waiter.reply.send(shared.clone());
@@ -183,7 +183,7 @@ impl Boarding {
         let next = waiting.and_then(|waiting| {
             waiting.retain(|waiter| !waiter.reply.is_closed());
             let since_ms = waiting.iter().filter_map(|waiter| waiter.since_ms).max();
-            let next = since_ms.map_or(Next::Any, |since_ms| Next::Fresh { since_ms });
+            let next = since_ms.map_or(NextRound::Any, |since_ms| NextRound::Fresh { since_ms });
             (!waiting.is_empty()).then_some(next)
         });
         if next.is_none() {
@@ -196,7 +196,7 @@ impl Boarding {
 
     /// Whether any request still wants this flight's answer.
     pub(super) fn is_wanted(&self) -> bool {
-        let wanted = |waiters: &Vec<Waiter>| waiters.iter().any(|w| !w.reply.is_closed());
+        let wanted = |waiters: &Vec<FlightWaiter>| waiters.iter().any(|w| !w.reply.is_closed());
         wanted(&self.aboard) || self.flights.lock().get(&self.place).is_some_and(wanted)
     }
 }

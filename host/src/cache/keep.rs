@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::store::{
-    Doomed, Epoch, HostCard, Marking, Naming, Over, PolicyId, Range, Scope, StoreError, Target,
+    Doomed, Epoch, FloorScope, HostCard, IntentTarget, Marking, Naming, Over, PolicyId, Range,
+    StoreError,
 };
 
-use super::namings::{Namer, Names};
+use super::namings::{InvalidationNames, Namer};
 use super::stamps::{InUse, LEARNED_WITHIN};
-use super::trust::{GoodBeat, Watching};
+use super::trust::{EpochWatch, GoodBeat};
 use super::{Cache, Definition, Invalidated};
 
 /// How often a host writes that it is alive and which namings it uses.
@@ -77,7 +78,7 @@ impl Cache {
             self.learn_range(good, policy).await?;
         }
         let is_known = self.stamps.range().watched.contains(&good.epoch);
-        if self.trust.watch_epoch(good, is_known) == Watching::UntilLater {
+        if self.trust.watch_epoch(good, is_known) == EpochWatch::UntilLater {
             return Ok(());
         }
         loop {
@@ -103,12 +104,12 @@ impl Cache {
         let in_use = self.stamps.in_use();
         let own = own_namings(&in_use, policy);
         let mut range = self.under(good, store.publish(&own).await?)?;
-        let is_unknown = |scope: &Scope| {
+        let is_unknown = |scope: &FloorScope| {
             let is_new =
                 range.new.contains(scope) || !self.stamps.has_used(scope, good.epoch, &range);
             is_new && !range.known.contains(scope)
         };
-        let unknown: Vec<Scope> = own.iter().map(Naming::scope).filter(is_unknown).collect();
+        let unknown: Vec<FloorScope> = own.iter().map(Naming::scope).filter(is_unknown).collect();
         let mut is_alone = true;
         if !unknown.is_empty() || !self.listed.is_known() {
             if range.was_empty {
@@ -218,7 +219,7 @@ impl Cache {
         while let Some(part) = self.debt.part(AT_ONCE, last.as_ref()) {
             let mut names = self.namer().names(part.targets());
             if part.is_everything() {
-                names.scopes.push(Scope::Everything);
+                names.scopes.push(FloorScope::Everything);
             }
             let marking = self.marking(good.epoch);
             if !names.doomed.is_empty() {
@@ -250,7 +251,7 @@ impl Cache {
 
     /// How long to wait until every host has learned what these names rest on: a raised floor, or a range
     /// that was emptied. A host that has not read it by then does not trust the node any more.
-    fn learning(&self, names: &Names) -> Duration {
+    fn learning(&self, names: &InvalidationNames) -> Duration {
         match names.scopes.is_empty() {
             true => self.stamps.incomplete_for(self.clock.now()),
             false => LEARNED_WITHIN,
@@ -260,8 +261,8 @@ impl Cache {
     /// Removes what became untrue from the node, under trust; returns how many names had something to remove.
     /// It is repeated while the range changes: a naming that this host learns of meanwhile may already be
     /// filled by others.
-    pub(super) async fn remove_all(&self, targets: &[Target]) -> Result<u64, StoreError> {
-        let (mut removed, mut sent) = (0, Names::default());
+    pub(super) async fn remove_all(&self, targets: &[IntentTarget]) -> Result<u64, StoreError> {
+        let (mut removed, mut sent) = (0, InvalidationNames::default());
         loop {
             let range = self.stamps.range();
             let names = self.namer().names(targets);
@@ -273,7 +274,7 @@ impl Cache {
         }
     }
 
-    async fn remove(&self, names: &Names) -> Result<u64, StoreError> {
+    async fn remove(&self, names: &InvalidationNames) -> Result<u64, StoreError> {
         let mut removed = 0;
         if !names.doomed.is_empty() {
             let epoch = self.trust.grant().ok_or(StoreError::Distrusted)?.epoch;
@@ -294,7 +295,10 @@ impl Cache {
 
     /// Raises the floor of everything, or owes that if it can't be done now.
     pub(super) async fn raise_everything(&self) -> Invalidated {
-        let names = Names { scopes: vec![Scope::Everything], ..Names::default() };
+        let names = InvalidationNames {
+            scopes: vec![FloorScope::Everything],
+            ..InvalidationNames::default()
+        };
         match self.remove(&names).await {
             Ok(removed) => Invalidated::Done(removed),
             Err(error) => {

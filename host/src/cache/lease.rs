@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::store::{
-    Claim, Claimed, Envelope, Epoch, Filled, Mode, Name, Over, Store, StoreError, Token,
+    Claim, Claimed, Envelope, Epoch, Filled, LeaseToken, Mode, Name, Over, Store, StoreError,
 };
 
 use super::Unfinished;
@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// The right to fill a name. A lease that is dropped unspent is given back: on errors, cancellation and panic
 /// alike.
 pub(super) struct Lease {
-    right: Right,
+    right: ClaimRight,
     /// The store's clock at the grant.
     pub(super) granted_ms: u64,
     /// The epoch of the node that granted the lease. A fill is stamped with this epoch, whatever node it
@@ -27,7 +27,7 @@ pub(super) struct Lease {
 }
 
 /// A fill's answer.
-pub(super) struct Spent {
+pub(super) struct FillOutcome {
     pub(super) filled: Filled,
     /// Whether the fill proves that no invalidation came in since the claim. A fill proves nothing on a node
     /// that another one has replaced: such a node may accept a lease that came back with a snapshot.
@@ -35,7 +35,7 @@ pub(super) struct Spent {
 }
 
 /// A claim's answer.
-pub(super) enum Asked {
+pub(super) enum ClaimOutcome {
     Granted(Lease),
     Held(Duration),
     Found(Envelope),
@@ -43,10 +43,10 @@ pub(super) enum Asked {
 
 /// The duty to give a lease back. It exists before the claim is sent: a claim that never got an answer may
 /// have been granted, too.
-struct Right {
+struct ClaimRight {
     trust: Arc<Trust>,
     name: Name,
-    token: Token,
+    token: LeaseToken,
     lasts: Duration,
     may_be_ours: bool,
     unfinished: Unfinished,
@@ -55,7 +55,7 @@ struct Right {
 /// What is claimed.
 pub(super) struct Wanted<'a> {
     pub(super) name: &'a Name,
-    pub(super) token: Token,
+    pub(super) token: LeaseToken,
     pub(super) lasts: Duration,
     pub(super) seen_ms: u64,
     pub(super) mode: Mode,
@@ -67,9 +67,9 @@ impl Lease {
         trust: &Arc<Trust>,
         wanted: Wanted<'_>,
         unfinished: Unfinished,
-    ) -> Result<Asked, StoreError> {
+    ) -> Result<ClaimOutcome, StoreError> {
         let Wanted { name, token, lasts, seen_ms, mode } = wanted;
-        let mut right = Right {
+        let mut right = ClaimRight {
             trust: Arc::clone(trust),
             name: name.clone(),
             token,
@@ -82,10 +82,10 @@ impl Lease {
         right.may_be_ours = matches!(claimed, Claimed::Granted { .. });
         Ok(match claimed {
             Claimed::Granted { now_ms } => {
-                Asked::Granted(Self { right, granted_ms: now_ms, epoch: grant.epoch })
+                ClaimOutcome::Granted(Self { right, granted_ms: now_ms, epoch: grant.epoch })
             }
-            Claimed::Held { remaining } => Asked::Held(remaining),
-            Claimed::Found(envelope) => Asked::Found(envelope),
+            Claimed::Held { remaining } => ClaimOutcome::Held(remaining),
+            Claimed::Found(envelope) => ClaimOutcome::Found(envelope),
         })
     }
 
@@ -93,7 +93,7 @@ impl Lease {
     /// stays lost: the load goes on for the waiting requests, and its fill will be rejected.
     pub(super) async fn during<T>(&mut self, load: impl Future<Output = T>) -> T {
         tokio::pin!(load);
-        let Right { trust, name, token, lasts, may_be_ours, .. } = &mut self.right;
+        let ClaimRight { trust, name, token, lasts, may_be_ours, .. } = &mut self.right;
         let mut beat = interval(*lasts / 3);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
@@ -114,18 +114,18 @@ impl Lease {
     }
 
     /// Spends the lease.
-    pub(super) async fn fill(mut self, envelope: &Envelope) -> Result<Spent, StoreError> {
-        let Right { trust, name, token, .. } = &self.right;
+    pub(super) async fn fill(mut self, envelope: &Envelope) -> Result<FillOutcome, StoreError> {
+        let ClaimRight { trust, name, token, .. } = &self.right;
         let filled = trust.watch(|store| store.fill(name, *token, envelope)).await;
         // Without an answer it is unknown whether the lease is spent, so the drop gives it back.
         self.right.may_be_ours = filled.is_err();
         let Over { link, answer } = filled?;
         let is_proof = answer == Filled::Stored && self.right.trust.counts(link, self.epoch);
-        Ok(Spent { filled: answer, is_proof })
+        Ok(FillOutcome { filled: answer, is_proof })
     }
 }
 
-impl Drop for Right {
+impl Drop for ClaimRight {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -143,7 +143,7 @@ impl Drop for Right {
 }
 
 /// Gives a lease back, in several attempts if need be; at `until` it has run out by itself.
-async fn give_back(store: &dyn Store, name: &Name, token: Token, until: Instant) {
+async fn give_back(store: &dyn Store, name: &Name, token: LeaseToken, until: Instant) {
     while let Err(error) = store.release(name, token).await {
         tracing::debug!(%error, "a lease was not given back");
         if Instant::now() + AGAIN >= until {

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::breaker::is_silence;
-use super::loads::{Limit, Progress, Waiting};
-use super::{Cache, Read};
+use super::loads::{Limit, LoadObserver, WaitingLoad};
+use super::{Cache, CacheRead};
 use crate::observe::LoadReason;
 use crate::origin::{Fetched, Origin, OriginError, ReadStatement, Value};
 use crate::policy::{Cause, Row};
@@ -149,9 +149,9 @@ pub(super) struct Within {
 }
 
 /// Notes a load's progress in metrics, breaker and failings.
-struct Watch<'a> {
+struct LoadNotes<'a> {
     cache: &'a Cache,
-    read: &'a Read,
+    read: &'a CacheRead,
     reason: LoadReason,
     /// When the load's turn came; `None` while it waits.
     began: Option<Instant>,
@@ -160,7 +160,7 @@ struct Watch<'a> {
 impl Cache {
     pub(super) async fn load(
         &self,
-        read: &Read,
+        read: &CacheRead,
         columns: &[String],
         reason: LoadReason,
         within: Within,
@@ -170,7 +170,7 @@ impl Cache {
         // First ends what ends by itself: an origin ends a statement more gently than the host does. Readers
         // end last, so that the next reader already knows that loads fail.
         let by = |at: Instant| Limit { deadline: at - reserve, end: at - reserve * 2 / 3 };
-        let waiting = Waiting {
+        let waiting = WaitingLoad {
             entity: &entity.name,
             loader: &*read.loader,
             values: &read.values,
@@ -179,7 +179,7 @@ impl Cache {
             last: (within.until > within.deadline).then(|| by(within.until)),
         };
         let loads = if read.query.is_some() { &self.query_loads } else { &self.loads };
-        let mut watch = Watch { cache: self, read, reason, began: None };
+        let mut watch = LoadNotes { cache: self, read, reason, began: None };
         let loaded = loads.run(waiting, &mut watch).await;
         watch.ended(&loaded);
         let loaded = loaded?;
@@ -188,7 +188,7 @@ impl Cache {
     }
 }
 
-impl Progress for Watch<'_> {
+impl LoadObserver for LoadNotes<'_> {
     fn begun(&mut self) {
         self.read.definition.metrics(&self.cache.metrics).load(self.reason);
         self.began = Some(Instant::now());
@@ -200,7 +200,7 @@ impl Progress for Watch<'_> {
     }
 }
 
-impl Watch<'_> {
+impl LoadNotes<'_> {
     /// Notes what the load's end says about the origin.
     fn ended(&self, loaded: &Result<Loaded, LoadError>) {
         match loaded {

@@ -40,22 +40,22 @@ const NEWEST: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Loads {
     is_shared: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<LoadsState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LoadsState {
     free: u32,
     /// How many further loads may be allowed to outlast their readers.
     lasting: u32,
-    entities: BTreeMap<Arc<str>, Share>,
+    entities: BTreeMap<Arc<str>, EntityShare>,
     /// How many loads have queued so far; a load's number is its place in the order of arrival.
     queued: u64,
 }
 
 /// What one entity has.
 #[derive(Debug, Default)]
-struct Share {
+struct EntityShare {
     running: u32,
     queue: VecDeque<Queued>,
     /// How long a load takes: a moving average.
@@ -65,12 +65,12 @@ struct Share {
 #[derive(Debug)]
 struct Queued {
     number: u64,
-    turn: oneshot::Sender<Turn>,
+    turn: oneshot::Sender<LoadPlace>,
 }
 
 /// A place for a load, given up on drop.
 #[derive(Debug)]
-struct Turn {
+struct LoadPlace {
     loads: Arc<Loads>,
     entity: Arc<str>,
     may_last: bool,
@@ -78,7 +78,7 @@ struct Turn {
 }
 
 /// A load that waits for its turn.
-pub(super) struct Waiting<'a> {
+pub(super) struct WaitingLoad<'a> {
     pub(super) entity: &'a str,
     pub(super) loader: &'a dyn Loader,
     pub(super) values: &'a [Value],
@@ -99,7 +99,7 @@ pub(super) struct Limit {
 }
 
 /// An observer of a load's progress.
-pub(super) trait Progress {
+pub(super) trait LoadObserver {
     /// The load's turn has come.
     fn begun(&mut self);
     /// The load goes on past its readers' limit.
@@ -110,7 +110,7 @@ impl Loads {
     pub(super) fn new(limit: LoadLimit) -> Arc<Self> {
         let free = u32::try_from(limit.at_once).unwrap_or(u32::MAX).max(1);
         let lasting = free.div_ceil(LASTING_PART);
-        let state = State { free, lasting, entities: BTreeMap::new(), queued: 0 };
+        let state = LoadsState { free, lasting, entities: BTreeMap::new(), queued: 0 };
         Arc::new(Self { is_shared: AtomicBool::new(limit.is_shared), state: Mutex::new(state) })
     }
 
@@ -122,10 +122,10 @@ impl Loads {
     /// Waits for its turn and loads.
     pub(super) async fn run(
         self: &Arc<Self>,
-        load: Waiting<'_>,
-        progress: &mut impl Progress,
+        load: WaitingLoad<'_>,
+        progress: &mut impl LoadObserver,
     ) -> Result<Loaded, LoadError> {
-        let Waiting { entity, loader, values, columns, limit, last } = load;
+        let WaitingLoad { entity, loader, values, columns, limit, last } = load;
         let turn = self.turn(entity, limit.deadline).await?;
         progress.begun();
         let began = Instant::now();
@@ -148,7 +148,7 @@ impl Loads {
         Ok(Loaded { body, rows: missing.into_iter().next().map_or(Ok(rows), Err), cost })
     }
 
-    async fn turn(self: &Arc<Self>, entity: &str, by: Instant) -> Result<Turn, LoadError> {
+    async fn turn(self: &Arc<Self>, entity: &str, by: Instant) -> Result<LoadPlace, LoadError> {
         let comes = {
             let mut state = self.lock();
             let entity = state.known(entity);
@@ -171,17 +171,17 @@ impl Loads {
         free > 0 && (!self.is_shared.load(Ordering::Relaxed) || running < free)
     }
 
-    fn begin(self: &Arc<Self>, state: &mut State, entity: Arc<str>) -> Turn {
+    fn begin(self: &Arc<Self>, state: &mut LoadsState, entity: Arc<str>) -> LoadPlace {
         let may_last = state.lasting > 0;
         state.lasting -= u32::from(may_last);
         state.free -= 1;
         state.share(&entity).running += 1;
-        Turn { loads: Arc::clone(self), entity, may_last, is_over: false }
+        LoadPlace { loads: Arc::clone(self), entity, may_last, is_over: false }
     }
 
     /// A load has ended: the waiting loads that may run now begin, those of the entity with the fewest
     /// running loads first.
-    fn end(self: &Arc<Self>, turn: &Turn) {
+    fn end(self: &Arc<Self>, turn: &LoadPlace) {
         let mut state = self.lock();
         state.give_back(turn);
         while let Some((entity, queued)) = self.next(&mut state) {
@@ -194,9 +194,9 @@ impl Loads {
         }
     }
 
-    fn next(&self, state: &mut State) -> Option<(Arc<str>, Queued)> {
+    fn next(&self, state: &mut LoadsState) -> Option<(Arc<str>, Queued)> {
         let free = state.free;
-        let may = |share: &Share| self.may_run(share.running, free);
+        let may = |share: &EntityShare| self.may_run(share.running, free);
         let waiting = state.entities.iter().filter(|(_, share)| may(share));
         let first = waiting.filter_map(|(entity, share)| {
             let number = share.queue.front()?.number;
@@ -213,28 +213,28 @@ impl Loads {
         *usual = if usual.is_zero() { cost } else { *usual - *usual / NEWEST + cost / NEWEST };
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LoadsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LoadsState {
     /// The entity's name as `entities` holds it, to share its memory.
     fn known(&self, entity: &str) -> Arc<str> {
         self.entities.get_key_value(entity).map_or_else(|| entity.into(), |(name, _)| name.clone())
     }
 
-    fn share(&mut self, entity: &Arc<str>) -> &mut Share {
+    fn share(&mut self, entity: &Arc<str>) -> &mut EntityShare {
         self.entities.entry(Arc::clone(entity)).or_default()
     }
 
-    fn give_back(&mut self, turn: &Turn) {
+    fn give_back(&mut self, turn: &LoadPlace) {
         self.free += 1;
         self.lasting += u32::from(turn.may_last);
         self.share(&turn.entity).running -= 1;
     }
 
-    fn enqueue(&mut self, entity: &Arc<str>) -> oneshot::Receiver<Turn> {
+    fn enqueue(&mut self, entity: &Arc<str>) -> oneshot::Receiver<LoadPlace> {
         let (turn, comes) = oneshot::channel();
         self.queued += 1;
         let number = self.queued;
@@ -243,7 +243,7 @@ impl State {
     }
 }
 
-impl Share {
+impl EntityShare {
     /// How long the next load would wait for its turn, if the running loads end evenly spread over the usual
     /// time.
     fn wait_of_the_next(&self) -> Duration {
@@ -252,7 +252,7 @@ impl Share {
     }
 }
 
-impl Drop for Turn {
+impl Drop for LoadPlace {
     fn drop(&mut self) {
         if !self.is_over {
             self.loads.end(self);

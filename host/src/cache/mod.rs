@@ -60,7 +60,7 @@ pub(crate) use flight::{millis, sighting};
 pub use load::{LoadError, Loaded, Loader, QueryLoader, SqlLoader, load_time};
 pub use loads::LoadLimit;
 pub use near::Ready;
-pub use read::Read;
+pub use read::CacheRead;
 
 pub use trust::{Breaker, Trust};
 pub use write::{
@@ -69,7 +69,7 @@ pub use write::{
 
 use breaker::OriginBreaker;
 use database::Database;
-pub use database::Watched;
+pub use database::WatchedOrigin;
 use debt::Debt;
 use failings::Failings;
 use flights::Flights;
@@ -80,7 +80,7 @@ use pauses::Pauses;
 use stamps::Stamps;
 
 /// What a cache is made of.
-pub struct Parts {
+pub struct CacheParts {
     /// The store that all hosts share.
     pub store: Arc<dyn Store>,
     /// The prefix of every name.
@@ -88,7 +88,7 @@ pub struct Parts {
     /// Every definition that is read through this cache.
     pub definitions: Vec<Arc<Definition>>,
     /// The origin that is asked about transactions in doubt and watched for a change of its identity.
-    pub origin: Option<Watched>,
+    pub origin: Option<WatchedOrigin>,
     /// The policy in force.
     pub slot: Arc<Slot>,
     /// Where the cache counts.
@@ -190,8 +190,10 @@ impl Cache {
     /// A cache of these parts. [`Cache::keep_trust`], [`Cache::keep_listed`],
     /// [`Cache::keep_database`] and [`Cache::carry_out_intents`] have to run beside it.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts { store, prefix, definitions, origin, slot, metrics, entropy, clock, .. } = parts;
+    pub fn new(parts: CacheParts) -> Self {
+        let CacheParts {
+            store, prefix, definitions, origin, slot, metrics, entropy, clock, ..
+        } = parts;
         let near = Arc::new(Near::new(parts.near_bytes));
         store.listen(Arc::downgrade(&near) as Weak<dyn Listener>);
         let host = HostCard {
@@ -325,7 +327,7 @@ impl Cache {
 
     /// The value under a read's name was loaded for another read: the policy's keys collide, or another
     /// application shares the names. Within one configuration the collision counts against the policy.
-    fn note_collision(&self, read: &Read, generation: &Generation) {
+    fn note_collision(&self, read: &CacheRead, generation: &Generation) {
         let entity = &read.entity().name;
         generation.refused(&format_args!("a key of {entity} is that of another read"));
     }

@@ -10,20 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::{Argument, Generation, Request, Slot, Subject};
-use crate::store::{Digest, Doomed, Key, Name, Naming, PolicyId, Prefix, Range, Scope, Target};
+use crate::store::{
+    Digest, Doomed, FloorScope, IntentTarget, Name, Naming, PolicyId, Prefix, Range, StoreKey,
+};
 
 use super::definition::Definition;
 use super::stamps::Stamps;
 
 /// What an invalidation sends; both lists are sorted.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct InvalidationNames {
     pub(super) doomed: Vec<Doomed>,
     /// Floors to raise.
-    pub(super) scopes: Vec<Scope>,
+    pub(super) scopes: Vec<FloorScope>,
 }
 
-impl Names {
+impl InvalidationNames {
     /// The part of these names that was not sent before.
     pub(super) fn beyond(&self, sent: &Self) -> Self {
         Self {
@@ -64,23 +66,26 @@ impl<'a> Namer<'a> {
     }
 
     /// The names of these targets, each once.
-    pub(super) fn names<'t>(&self, targets: impl IntoIterator<Item = &'t Target>) -> Names {
+    pub(super) fn names<'t>(
+        &self,
+        targets: impl IntoIterator<Item = &'t IntentTarget>,
+    ) -> InvalidationNames {
         let (mut names, mut tags, mut scopes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for target in targets {
             match target {
-                Target::Tag(tag) => _ = tags.insert(tag.clone()),
-                Target::Key(key) => names.extend(self.of_key(key)),
-                Target::Read { entity, arguments } => {
+                IntentTarget::Tag(tag) => _ = tags.insert(tag.clone()),
+                IntentTarget::Key(key) => names.extend(self.of_key(key)),
+                IntentTarget::Read { entity, arguments } => {
                     self.of_read((entity, arguments), &mut names, &mut scopes);
                 }
             }
         }
         let doomed = names.into_iter().map(Doomed::Name).chain(tags.into_iter().map(Doomed::Tag));
-        Names { doomed: doomed.collect(), scopes: scopes.into_iter().collect() }
+        InvalidationNames { doomed: doomed.collect(), scopes: scopes.into_iter().collect() }
     }
 
     /// A key's names under every definition, since the key does not tell its entity.
-    fn of_key(&self, key: &Key) -> BTreeSet<Name> {
+    fn of_key(&self, key: &StoreKey) -> BTreeSet<Name> {
         let ours = self.definitions.iter().map(|definition| definition.digest());
         let all: BTreeSet<&Digest> =
             self.in_use().map(|naming| &naming.digest).chain(ours).collect();
@@ -91,7 +96,7 @@ impl<'a> Namer<'a> {
         &self,
         read: ReadParts<'_>,
         names: &mut BTreeSet<Name>,
-        scopes: &mut BTreeSet<Scope>,
+        scopes: &mut BTreeSet<FloorScope>,
     ) {
         for naming in self.of_entity(read.0) {
             match self.key(&naming, read) {
@@ -117,7 +122,7 @@ impl<'a> Namer<'a> {
     }
 
     /// The key of a read under a naming; `None` if this host can't make it.
-    fn key(&self, naming: &Naming, (entity, arguments): ReadParts<'_>) -> Option<Key> {
+    fn key(&self, naming: &Naming, (entity, arguments): ReadParts<'_>) -> Option<StoreKey> {
         let generation = self.generation(naming.policy)?;
         let is_ours = |definition: &&Arc<Definition>| {
             let is_of = definition.entity.name == entity;
@@ -144,10 +149,10 @@ impl<'a> Namer<'a> {
 }
 
 /// A request as a target; `None` for an ad-hoc query, which no target can name.
-pub(super) fn target(request: Request) -> Option<Target> {
+pub(super) fn target(request: Request) -> Option<IntentTarget> {
     let Subject::Entity(entity) = request.subject else { return None };
     let arguments = request.arguments.into_iter().map(|a| (a.name, a.value)).collect();
-    Some(Target::Read { entity, arguments })
+    Some(IntentTarget::Read { entity, arguments })
 }
 
 #[cfg(test)]

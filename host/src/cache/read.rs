@@ -9,7 +9,7 @@ use crate::policy::{Argument, Generation, Named, Query, Refusal, Request, Subjec
 use crate::read_name::ReadName;
 
 /// A read with everything it needs.
-pub struct Read {
+pub struct CacheRead {
     pub(super) definition: Arc<Definition>,
     /// The definition's entity, or the stand-in that an ad-hoc query has of its own.
     entity: Arc<EntityConfig>,
@@ -20,7 +20,7 @@ pub struct Read {
     pub(super) bypass: bool,
 }
 
-impl Read {
+impl CacheRead {
     /// A read of an entity; the values stand in the order of its parameters.
     #[must_use]
     pub fn new(definition: Arc<Definition>, values: Vec<Value>, loader: Arc<dyn Loader>) -> Self {

@@ -10,16 +10,16 @@ use crate::policy::{Action, Generation, Named};
 
 use super::answer::{Answer, ReadError, Served, Why};
 use super::flight::Flight;
-use super::flights::{Boarding, Joined, Next};
+use super::flights::{Boarding, Joined, NextRound};
 use super::load::{Within, late};
-use super::{Cache, Read};
+use super::{Cache, CacheRead};
 
 impl Cache {
     /// Answers a read, by its entity's deadline.
     ///
     /// # Errors
     /// [`ReadError`] when there is neither a value nor a stale one that may be served.
-    pub async fn read(self: &Arc<Self>, read: Read) -> Result<Answer, ReadError> {
+    pub async fn read(self: &Arc<Self>, read: CacheRead) -> Result<Answer, ReadError> {
         let began = Instant::now();
         // A hit in memory is ready at once: without this, a loop of reads would let no other task run.
         consume_budget().await;
@@ -35,7 +35,7 @@ impl Cache {
     }
 
     /// The answer of the near cache, if it has one: neither the policy nor the store is asked.
-    fn read_near(&self, read: &Read, now: Instant) -> Option<Answer> {
+    fn read_near(&self, read: &CacheRead, now: Instant) -> Option<Answer> {
         let may = !read.bypass && !read.entity().near.is_zero() && !read.definition.varies();
         // Checked after the look: a host that does not trust the node may have missed a change (race K).
         let is_in_force = |word| read.definition.is_in_force(word);
@@ -45,7 +45,7 @@ impl Cache {
 
     async fn answer(
         self: &Arc<Self>,
-        read: &Arc<Read>,
+        read: &Arc<CacheRead>,
         began: Instant,
     ) -> Result<Answer, ReadError> {
         let generation = read.definition.generation(&self.slot);
@@ -90,7 +90,7 @@ impl Cache {
     /// Answers what the first look could not: with a stale value while loads fail, or else by a flight.
     async fn go_on(
         self: &Arc<Self>,
-        read: &Arc<Read>,
+        read: &Arc<CacheRead>,
         plan: &Arc<Named>,
         mut flight: Flight,
         action: Action,
@@ -109,7 +109,7 @@ impl Cache {
     /// for the others.
     async fn fly(
         self: &Arc<Self>,
-        read: &Arc<Read>,
+        read: &Arc<CacheRead>,
         plan: &Arc<Named>,
         flight: Flight,
         action: Action,
@@ -139,7 +139,7 @@ impl Cache {
     /// may go on with another round. So a reader uses the end of its own time to look for a value itself.
     async fn instead(
         self: &Arc<Self>,
-        read: &Arc<Read>,
+        read: &Arc<CacheRead>,
         plan: &Arc<Named>,
         generation: Arc<Generation>,
         began: Instant,
@@ -195,7 +195,7 @@ impl Cache {
     /// reader only.
     async fn without_plan(
         &self,
-        read: &Read,
+        read: &CacheRead,
         generation: Arc<Generation>,
         began: Instant,
     ) -> Result<Answer, ReadError> {
@@ -208,11 +208,11 @@ impl Cache {
     }
 }
 
-fn finish(read: &Read, plan: &Named, served: Served, collapsed: bool) -> Answer {
+fn finish(read: &CacheRead, plan: &Named, served: Served, collapsed: bool) -> Answer {
     Answer { key: Some(plan.key.clone()), ..describe(read, served, collapsed) }
 }
 
-fn describe(read: &Read, served: Served, collapsed: bool) -> Answer {
+fn describe(read: &CacheRead, served: Served, collapsed: bool) -> Answer {
     Answer {
         etag: served.body.is_some().then_some(served.etag),
         body: served.body,
@@ -238,8 +238,8 @@ async fn fly(mut flight: Flight, mut action: Action, mut boarding: Boarding) {
         let Some(next) = boarding.land(&shared) else { return };
         flight = flight.again();
         action = match next {
-            Next::Any => Action::Look,
-            Next::Fresh { since_ms } => flight.first_bypass(since_ms),
+            NextRound::Any => Action::Look,
+            NextRound::Fresh { since_ms } => flight.first_bypass(since_ms),
         };
     }
 }

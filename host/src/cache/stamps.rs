@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::definition::{Definition, Word};
-use crate::store::{Epoch, Naming, PolicyId, Range, Scope, Stamp};
+use crate::store::{Epoch, FloorScope, Naming, PolicyId, Range, Stamp};
 
 /// How long every host needs to learn what has changed: no host believes for longer what it knew before.
 pub(super) const LEARNED_WITHIN: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ pub(super) const LEARNED_WITHIN: Duration = Duration::from_secs(1);
 /// What is in force according to the last good beat.
 pub(super) struct Stamps {
     roster: Mutex<Roster>,
-    table: Mutex<Table>,
+    table: Mutex<StampTable>,
     changed: Notify,
 }
 
@@ -41,14 +41,14 @@ pub(super) struct InUse {
 }
 
 #[derive(Default)]
-struct Table {
+struct StampTable {
     epoch: Option<Epoch>,
     /// The policy of the namings that this host published last.
     published: Option<PolicyId>,
     /// The version of the roster when namings were published last.
     roster: u64,
     range: Arc<Range>,
-    fill_from: BTreeMap<Scope, Duration>,
+    fill_from: BTreeMap<FloorScope, Duration>,
     losses: Losses,
 }
 
@@ -64,12 +64,12 @@ struct Losses {
     may_be_more: bool,
 }
 
-impl Table {
+impl StampTable {
     /// Puts the words in force that follow for a definition from the range.
     fn enforce(&self, definition: &Definition, epoch: Epoch, published: PolicyId) {
-        let everything = self.range.floors.get(&Scope::Everything).copied();
+        let everything = self.range.floors.get(&FloorScope::Everything).copied();
         let words = self.range.floors.iter().filter_map(|(scope, floor)| {
-            let Scope::Naming(digest, policy) = scope else { return None };
+            let FloorScope::Naming(digest, policy) = scope else { return None };
             let floors = [everything?, *floor];
             let fill_from = self.fill_from.get(scope).copied();
             (digest == definition.digest()).then(|| Word {
@@ -84,7 +84,7 @@ impl Table {
 
     /// Whether the store has forgotten nothing since the table was set.
     fn has_kept_all(&self, epoch: Epoch, range: &Range) -> bool {
-        let everything = |range: &Range| range.floors.get(&Scope::Everything).copied();
+        let everything = |range: &Range| range.floors.get(&FloorScope::Everything).copied();
         self.epoch == Some(epoch) && everything(&self.range) == everything(range)
     }
 
@@ -177,7 +177,7 @@ impl Stamps {
     /// that has forgotten, others may have read the range before the naming was published again; it shows by
     /// another floor of everything (the range was emptied), another epoch (it was restored), or another floor
     /// of the naming (the naming was dropped).
-    pub(super) fn has_used(&self, naming: &Scope, epoch: Epoch, range: &Range) -> bool {
+    pub(super) fn has_used(&self, naming: &FloorScope, epoch: Epoch, range: &Range) -> bool {
         let table = self.table();
         let has_its_floor = table.range.floors.get(naming) == range.floors.get(naming);
         table.has_kept_all(epoch, range) && has_its_floor && table.fill_from.contains_key(naming)
@@ -190,7 +190,7 @@ impl Stamps {
 
     /// This host's namings that every host has had the time to learn and that are not yet noted as known,
     /// with their floors.
-    pub(super) fn learned(&self, now: Duration) -> Vec<(Scope, u64)> {
+    pub(super) fn learned(&self, now: Duration) -> Vec<(FloorScope, u64)> {
         let table = self.table();
         if now < table.losses.learned_by {
             return Vec::new();
@@ -199,7 +199,7 @@ impl Stamps {
             .fill_from
             .iter()
             .filter(|(scope, from)| **from <= now && !table.range.known.contains(scope));
-        let floor = |scope: &Scope| table.range.floors.get(scope).copied();
+        let floor = |scope: &FloorScope| table.range.floors.get(scope).copied();
         unnoted.filter_map(|(scope, _)| Some((scope.clone(), floor(scope)?))).collect()
     }
 
@@ -233,7 +233,7 @@ impl Stamps {
             table.fill_from.clear();
         }
         for definition in &in_use.definitions {
-            let scope = Scope::Naming(definition.digest().clone(), published);
+            let scope = FloorScope::Naming(definition.digest().clone(), published);
             let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
             // A naming that already waits is not filled sooner because the range was read again.
             let known = table.fill_from.entry(scope).or_default();
@@ -255,7 +255,7 @@ impl Stamps {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, StampTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

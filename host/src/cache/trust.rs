@@ -60,7 +60,7 @@ pub enum Breaker {
 
 /// What is known of the node.
 #[derive(Debug)]
-struct State {
+struct TrustState {
     breaker: Breaker,
     /// The link over which the last beat was answered.
     link: LinkId,
@@ -88,7 +88,7 @@ pub struct Trust {
     answers: AtomicU64,
     /// Whether the store let a whole time budget pass and has answered no beat since.
     silent: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<TrustState>,
     lost: Notify,
     /// Set once the first beat was judged.
     judged: SetOnce<()>,
@@ -102,7 +102,7 @@ impl Trust {
         near: Arc<Near>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let state = State {
+        let state = TrustState {
             breaker: Breaker::Open,
             link: LinkId(0),
             watched: None,
@@ -313,7 +313,7 @@ impl Trust {
 
     /// Whether an epoch may be used; a new one is watched from now on. `is_known` says that another host has
     /// watched it for as long as the fence lasts.
-    pub(super) fn watch_epoch(&self, good: &GoodBeat, is_known: bool) -> Watching {
+    pub(super) fn watch_epoch(&self, good: &GoodBeat, is_known: bool) -> EpochWatch {
         let mut state = self.lock();
         let now = self.clock.now();
         let fence = match good.beat.replicas {
@@ -335,11 +335,11 @@ impl Trust {
         };
         state.watched = Some((good.epoch, until));
         if until <= now {
-            return Watching::Over;
+            return EpochWatch::Over;
         }
         state.why = Some("the store's node is new and is watched before it is used".to_owned());
         self.enter(&mut state, Breaker::HalfOpen);
-        Watching::UntilLater
+        EpochWatch::UntilLater
     }
 
     /// ## Distrusted, Fenced, Trusted => Trusted
@@ -358,7 +358,7 @@ impl Trust {
         self.granted.set(Some(Grant { link, epoch, beat_ms: beat.now_ms, until }));
     }
 
-    fn enter(&self, state: &mut State, breaker: Breaker) {
+    fn enter(&self, state: &mut TrustState, breaker: Breaker) {
         state.breaker = breaker;
         self.closed.store(breaker == Breaker::Closed, Ordering::Relaxed);
         // Later beats are judged too.
@@ -370,14 +370,14 @@ impl Trust {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TrustState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether a new epoch is still watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watching {
+pub(super) enum EpochWatch {
     /// The epoch may be used.
     Over,
     /// The epoch may not be used yet.

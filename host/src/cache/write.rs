@@ -17,17 +17,17 @@ use tokio::time::Instant;
 use crate::origin::{Origin, OriginError, Value, WriteStatement};
 use crate::policy::run::guard;
 use crate::policy::{Argument, Generation, Named, Request};
-use crate::store::{Key, Tag, Target};
+use crate::store::{IntentTarget, StoreKey, StoreTag};
 
 use super::flight::Flight;
-use super::{Cache, Definition, Read};
+use super::{Cache, CacheRead, Definition};
 use phases::{Announced, Ended, Executed};
 
 /// The first pause before a write is tried again: about the time of a short transaction.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Finds the read that a policy named; `None` if it can't be read by name.
-pub type Resolve = Arc<dyn Fn(Request) -> Option<Read> + Send + Sync>;
+pub type Resolve = Arc<dyn Fn(Request) -> Option<CacheRead> + Send + Sync>;
 
 /// A write with everything it needs.
 pub struct WriteCall {
@@ -140,9 +140,9 @@ pub enum TooMuch {
 #[derive(Debug, Clone, Default)]
 pub struct Invalidation {
     /// Keys as the policy named them.
-    pub keys: Vec<Key>,
+    pub keys: Vec<StoreKey>,
     /// Tags.
-    pub tags: Vec<Tag>,
+    pub tags: Vec<StoreTag>,
     /// Reads, named under every naming that is in use.
     pub reads: Vec<Request>,
 }
@@ -253,8 +253,8 @@ impl Cache {
         invalidation: Invalidation,
     ) -> Result<Invalidated, WriteError> {
         let Invalidation { keys, tags, reads } = invalidation;
-        let mut targets: Vec<Target> = keys.into_iter().map(Target::Key).collect();
-        targets.extend(tags.into_iter().map(Target::Tag));
+        let mut targets: Vec<IntentTarget> = keys.into_iter().map(IntentTarget::Key).collect();
+        targets.extend(tags.into_iter().map(IntentTarget::Tag));
         for request in reads {
             phases::plan(&self.slot.current(), &request)?;
             targets.extend(super::namings::target(request));
@@ -284,7 +284,7 @@ impl Cache {
 
     /// Invalidates targets, or owes them if that fails. Never fails and never forgets; to be called from a
     /// task that its caller can't cancel.
-    pub(super) async fn carry_out(&self, targets: Vec<Target>) -> Invalidated {
+    pub(super) async fn carry_out(&self, targets: Vec<IntentTarget>) -> Invalidated {
         if targets.is_empty() {
             return Invalidated::Done(0);
         }
@@ -303,7 +303,7 @@ impl Cache {
     async fn refill(
         self: &Arc<Self>,
         generation: Arc<Generation>,
-        read: Read,
+        read: CacheRead,
         plan: Arc<Named>,
     ) -> bool {
         let (cache, read) = (Arc::clone(self), Arc::new(read));

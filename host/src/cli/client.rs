@@ -36,7 +36,7 @@ pub(super) struct Host {
 
 /// A host's face for reads and writes.
 #[derive(clap::Args)]
-pub(super) struct Face {
+pub(super) struct FrontClient {
     /// The address of the host.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7070")]
     url: String,
@@ -45,7 +45,7 @@ pub(super) struct Face {
     token: Option<String>,
 }
 
-impl Face {
+impl FrontClient {
     /// Posts a JSON document; the JSON of the answer, or its problem as the error.
     pub(super) async fn post(&self, path: &str, document: &Value) -> anyhow::Result<Value> {
         let at = At { url: &self.url, token: self.token.as_deref() };

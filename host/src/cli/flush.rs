@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::client::Face;
+use super::client::FrontClient;
 use super::{Failed, say};
 
 #[derive(clap::Args)]
 pub(super) struct Flush {
     #[command(flatten)]
-    face: Face,
+    face: FrontClient,
 }
 
 pub(super) async fn run(flush: Flush) -> Result<(), Failed> {

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::http::{Admin, Front, Manners, Notice, Server, Share, shares};
+use crate::http::{Admin, ConnectionShare, Front, Manners, Notice, Server, shares};
 use crate::service::{Corral, FAREWELL};
 
 use super::Failed;
@@ -45,7 +45,8 @@ pub(super) async fn serve(corral: Corral) -> Result<(), Failed> {
     let (listen, admin, grace, idle) =
         (config.listen, config.admin.listen, config.grace, config.http.idle);
     let of_origin = config.origin.max_loads + config.origin.max_writes;
-    let Share { front: clients, admin: operators } = shares(config.http.max_connections, of_origin);
+    let ConnectionShare { front: clients, admin: operators } =
+        shares(config.http.max_connections, of_origin);
     let manners = |connections| Manners { connections, idle, grace };
     let front = Server::bind(listen).await.with_context(|| format!("listen = \"{listen}\""))?;
     let back = Server::bind(admin).await.with_context(|| format!("admin.listen = \"{admin}\""))?;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::environment::{Environment, variable};
-use super::problem::{Place, ProblemAt};
+use super::problem::{Location, ProblemAt};
 
 /// Where a value stands and what it is called, as a problem names it.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
-    pub(super) place: Place,
+    pub(super) place: Location,
     pub(super) path: String,
 }
 
@@ -37,10 +37,10 @@ impl<'a> Document<'a> {
     }
 
     /// The position of the first byte of a span.
-    pub(super) fn position(&self, span: &Range<usize>) -> Place {
+    pub(super) fn position(&self, span: &Range<usize>) -> Location {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place::Position {
+        Location::Position {
             file: self.file.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
@@ -62,7 +62,7 @@ impl<'a> Document<'a> {
         let other = self.asked.borrow_mut().insert(name.clone(), path.clone());
         let (source, value) = self.environment.get(&name)?;
         if let Some(other) = other.filter(|other| *other != path) {
-            let spot = Spot { place: Place::Variable(name.clone()), path: String::new() };
+            let spot = Spot { place: Location::Variable(name.clone()), path: String::new() };
             self.report(&spot, format!("stands for {other} and for {path}; set them in the file"));
         }
         Some((source.to_owned(), value))
@@ -85,11 +85,11 @@ impl<'a> Document<'a> {
     pub(super) fn into_problems(self) -> Vec<ProblemAt> {
         let asked = self.asked.take();
         for (name, problem) in self.environment.problems() {
-            let spot = Spot { place: Place::Variable(name.to_owned()), path: String::new() };
+            let spot = Spot { place: Location::Variable(name.to_owned()), path: String::new() };
             self.report(&spot, problem);
         }
         for name in self.environment.ours().filter(|name| !asked.contains_key(*name)) {
-            let spot = Spot { place: Place::Variable(name.to_owned()), path: String::new() };
+            let spot = Spot { place: Location::Variable(name.to_owned()), path: String::new() };
             let hint = match suggestion(name, asked.keys().map(String::as_str)) {
                 Some(known) => format!("stands for no key; did you mean {known}?"),
                 None => "stands for no key; unset it".to_owned(),

@@ -8,7 +8,7 @@ use super::fixed::{DEADLINE, DEFAULT_DEADLINE, LIFETIME, WINDOW};
 use super::http;
 use super::section::{Item, Raw, Section};
 use super::template::{self, Of, TagTemplate, TouchText};
-use super::values::{self, Bounds, shown};
+use super::values::{self, DurationBounds, shown};
 use super::{Allowed, EntityConfig, Param, Then, WriteConfig};
 use crate::origin::{ParamType, ReadStatement, Rows, WriteStatement};
 use crate::policy::{Source, Touch, TouchedRead};
@@ -43,7 +43,7 @@ const ALLOWED: [(&str, Allowed); 4] = [
 ];
 
 /// A parameter as it was declared.
-struct Declared {
+struct DeclaredParameter {
     param: Param,
     /// The type's name as it was written.
     ty: String,
@@ -51,7 +51,7 @@ struct Declared {
 
 /// The parameters of an entity or a write. `None` if they are wrong, and reported; then references
 /// to them are not checked.
-type Params = Option<Vec<Declared>>;
+type Params = Option<Vec<DeclaredParameter>>;
 
 /// What the file says of entities.
 pub(super) struct Entities {
@@ -91,7 +91,7 @@ fn entity(
     let ttl = section.require("ttl", "how long a value is fresh, such as \"5m\"", |raw| {
         values::duration(raw, LIFETIME)
     });
-    let mut duration = |key, bounds: Bounds, default| {
+    let mut duration = |key, bounds: DurationBounds, default| {
         section.take(key, |raw| values::duration(raw, bounds)).unwrap_or(default)
     };
     let stale_while_revalidate = duration("stale_while_revalidate", WINDOW, Duration::ZERO);
@@ -141,7 +141,7 @@ fn entity(
     })
 }
 
-fn tags(section: &mut Section<'_>, declared: Option<&Vec<Declared>>) -> Vec<TagTemplate> {
+fn tags(section: &mut Section<'_>, declared: Option<&Vec<DeclaredParameter>>) -> Vec<TagTemplate> {
     let names = declared.map(|declared| names(declared));
     let mut tags = Vec::new();
     for Item { text, spot } in section.texts("tags") {
@@ -224,7 +224,7 @@ fn write(
 
 fn touches(
     section: &mut Section<'_>,
-    declared: Option<&[Declared]>,
+    declared: Option<&[DeclaredParameter]>,
     entities: &BTreeMap<String, Params>,
 ) -> Vec<TouchText> {
     let mut touches = Vec::new();
@@ -252,7 +252,7 @@ fn allowed(section: &mut Section<'_>) -> Vec<Allowed> {
 
 fn check_touch(
     touch: &Touch,
-    own: Option<&[Declared]>,
+    own: Option<&[DeclaredParameter]>,
     entities: &BTreeMap<String, Params>,
 ) -> Result<(), String> {
     let TouchedRead { entity, arguments } = match touch {
@@ -287,9 +287,9 @@ fn check_touch(
 /// print one value in two ways (`1` and `1.0`), and the key would be another one than the read's.
 fn check_argument(
     argument: &str,
-    own: Option<&Declared>,
+    own: Option<&DeclaredParameter>,
     entity: &str,
-    param: &Declared,
+    param: &DeclaredParameter,
 ) -> Result<(), String> {
     let Some(own) = own else {
         return Err(format!(
@@ -310,7 +310,7 @@ fn check_argument(
 }
 
 fn params(section: &mut Section<'_>) -> Params {
-    let mut params: Vec<Declared> = Vec::new();
+    let mut params: Vec<DeclaredParameter> = Vec::new();
     let mut all_right = true;
     for Item { text, spot } in section.texts("params") {
         let declared = declared(&text).and_then(|declared| {
@@ -332,7 +332,7 @@ fn params(section: &mut Section<'_>) -> Params {
 }
 
 /// Reads `id:int8`.
-fn declared(text: &str) -> Result<Declared, String> {
+fn declared(text: &str) -> Result<DeclaredParameter, String> {
     let Some((name, ty)) = text.split_once(':') else {
         return Err(format!("{} has no type; write \"id:int8\"", shown(text)));
     };
@@ -344,7 +344,7 @@ fn declared(text: &str) -> Result<Declared, String> {
         return Err(format!("{} is not a parameter's name; {rule}", shown(name)));
     }
     let param = ty.parse::<ParamType>().map_err(|error| format!("{}: {error}", shown(text)))?;
-    Ok(Declared { param: Param { name: name.to_owned(), ty: param }, ty: ty.to_owned() })
+    Ok(DeclaredParameter { param: Param { name: name.to_owned(), ty: param }, ty: ty.to_owned() })
 }
 
 /// A statement as it is prepared: one statement, without the semicolon that ends it in a script.
@@ -374,7 +374,7 @@ fn check_name(name: &str, section: &Section<'_>) {
     }
 }
 
-fn names(declared: &[Declared]) -> Vec<&str> {
+fn names(declared: &[DeclaredParameter]) -> Vec<&str> {
     declared.iter().map(|declared| declared.param.name.as_str()).collect()
 }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::section::Section;
-use super::values::{self, Bounds};
+use super::values::{self, DurationBounds};
 use super::{
-    Access, Admin, NearConfig, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings,
+    Access, AdminConfig, NearConfig, OriginConfig, PolicyConfig, QueryConfig, StoreConfig, settings,
 };
 use crate::origin::{BODY_LIMIT, Pooler};
 use crate::policy::Limits;
@@ -21,12 +21,14 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
 /// With the drain before it, less than service managers wait before they kill: 30 to 90 seconds.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// A process that takes longer than an hour to stop is not stopping.
-const GRACE: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(3600) };
+const GRACE: DurationBounds =
+    DurationBounds { least: Duration::ZERO, most: Duration::from_secs(3600) };
 
 /// Many times a store's usual answer, and little enough that a reader hardly notices it.
 const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(50);
 /// A store that takes longer than ten seconds is down.
-const STORE_TIMEOUT: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(10) };
+const STORE_TIMEOUT: DurationBounds =
+    DurationBounds { least: MILLISECOND, most: Duration::from_secs(10) };
 
 /// A hundred thousand small rows, and little beside the memory of any server.
 const DEFAULT_NEAR_BYTES: u64 = 64 << 20;
@@ -41,7 +43,8 @@ const MAX_CONNECTIONS: usize = 1000;
 /// Several rounds of most flights, and short enough that the operator still watches the exchange.
 const DEFAULT_PROBATION: Duration = Duration::from_secs(60);
 /// A policy that is on probation for longer than a day is not trusted at all.
-const PROBATION: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(24 * 3600) };
+const PROBATION: DurationBounds =
+    DurationBounds { least: Duration::ZERO, most: Duration::from_secs(24 * 3600) };
 
 /// No server has more cores.
 const THREADS: RangeInclusive<usize> = 1..=1024;
@@ -64,22 +67,25 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// before that. Besides, a value that no write invalidates must end by itself.
 pub(super) const MAX_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A base lifetime.
-pub(super) const LIFETIME: Bounds = Bounds { least: MILLISECOND, most: MAX_LIFETIME };
+pub(super) const LIFETIME: DurationBounds =
+    DurationBounds { least: MILLISECOND, most: MAX_LIFETIME };
 /// A lifetime that may be zero, which means that there is none.
-pub(super) const WINDOW: Bounds = Bounds { least: Duration::ZERO, most: MAX_LIFETIME };
+pub(super) const WINDOW: DurationBounds =
+    DurationBounds { least: Duration::ZERO, most: MAX_LIFETIME };
 
 /// How long a caller is kept waiting unless the configuration says otherwise.
 pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 /// No caller of an HTTP read waits longer than five minutes: proxies in between give up before. And the
 /// mark of an invalidated tag lives for twice the longest deadline.
-pub(super) const DEADLINE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
+pub(super) const DEADLINE: DurationBounds =
+    DurationBounds { least: MILLISECOND, most: Duration::from_secs(300) };
 
 /// A call occupies a serving thread: within a second, hundreds of readers wait behind it.
-const CALL: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(1) };
+const CALL: DurationBounds = DurationBounds { least: MILLISECOND, most: Duration::from_secs(1) };
 /// A read that finds no warm instance waits for this.
-const START: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(60) };
+const START: DurationBounds = DurationBounds { least: MILLISECOND, most: Duration::from_secs(60) };
 /// The push of a policy waits for this.
-const GATE: Bounds = Bounds { least: MILLISECOND, most: Duration::from_secs(300) };
+const GATE: DurationBounds = DurationBounds { least: MILLISECOND, most: Duration::from_secs(300) };
 /// One page at least, and what 32 bits can address.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// The smallest policies have a few kilobytes; a file beyond a gigabyte is not a policy.
@@ -100,14 +106,14 @@ pub(super) fn top(root: &mut Section<'_>) -> (SocketAddr, Duration, Duration, us
 }
 
 /// `[admin]` and `[access]`, which are checked against each other and against `listen`.
-pub(super) fn faces(root: &mut Section<'_>, listen: SocketAddr) -> (Admin, Access) {
+pub(super) fn faces(root: &mut Section<'_>, listen: SocketAddr) -> (AdminConfig, Access) {
     let mut section = root.section("admin");
-    let admin = Admin {
+    let admin = AdminConfig {
         listen: section.take("listen", values::address).unwrap_or(DEFAULT_ADMIN_LISTEN),
         token: section.take("token", values::token),
     };
     if !admin.listen.ip().is_loopback() && !section.has("token") {
-        let why = "is not loopback, and without admin.token whoever reaches it may exchange the \
+        let why = "is not loopback, and without admin.token any client may exchange the \
                    policy; set admin.token or listen on 127.0.0.1";
         section.complain("listen", format!("{} {why}", admin.listen));
     }
@@ -116,7 +122,7 @@ pub(super) fn faces(root: &mut Section<'_>, listen: SocketAddr) -> (Admin, Acces
     (admin, access)
 }
 
-fn access(root: &mut Section<'_>, admin: &Admin, listen: SocketAddr) -> Access {
+fn access(root: &mut Section<'_>, admin: &AdminConfig, listen: SocketAddr) -> Access {
     let mut section = root.section("access");
     let access = Access {
         read: section.take("read", values::token),
@@ -125,7 +131,7 @@ fn access(root: &mut Section<'_>, admin: &Admin, listen: SocketAddr) -> Access {
         no_cache: section.take("no_cache", values::boolean).unwrap_or(false),
     };
     if !listen.ip().is_loopback() && !section.has("write") && !access.open {
-        let why = "is not loopback, and without access.write whoever reaches it may write; set \
+        let why = "is not loopback, and without access.write any client may write; set \
                    access.write, or access.open = true if a network in front guards it";
         root.complain("listen", format!("{listen} {why}"));
     }

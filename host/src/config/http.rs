@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::HttpConfig;
 use super::section::{Item, Raw, Section};
-use super::values::{self, Bounds, shown};
+use super::values::{self, DurationBounds, shown};
 
 /// Above the idle time of common load balancers (60 s): the side that closes first must be the one
 /// that sends requests, or a request meets a connection that is just being closed.
 const DEFAULT_IDLE: Duration = Duration::from_secs(75);
 /// A connection that is idle for longer than a day is forgotten by firewalls and balancers in
 /// between.
-const IDLE: Bounds = Bounds { least: Duration::from_secs(1), most: Duration::from_secs(24 * 3600) };
+const IDLE: DurationBounds =
+    DurationBounds { least: Duration::from_secs(1), most: Duration::from_secs(24 * 3600) };
 
 /// A client in front of a few hosts has hundreds; this is ten times that.
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;

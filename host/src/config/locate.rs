@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, spelled};
 use super::environment::Environment;
-use super::problem::{Place, ProblemAt};
+use super::problem::{Location, ProblemAt};
 
 /// A problem with the place that the operator can change.
 ///
@@ -21,10 +21,10 @@ pub fn locate(
 ) -> ProblemAt {
     let document = Document::new(text, file, environment);
     let (root, _) = DeTable::parse_recoverable(text);
-    let mut walk = Walk { place: Place::File(file.to_owned()), path: Vec::new() };
+    let mut walk = PathWalk { place: Location::File(file.to_owned()), path: Vec::new() };
     let missing = walk.table(&document, root.get_ref(), path);
     if let Some((variable, _)) = document.ask(&walk.path) {
-        walk.place = Place::Variable(variable);
+        walk.place = Location::Variable(variable);
     }
     let mut path = spelled(&walk.path);
     if !missing.is_empty() {
@@ -34,12 +34,12 @@ pub fn locate(
 }
 
 /// How far a path led.
-struct Walk {
-    place: Place,
+struct PathWalk {
+    place: Location,
     path: Vec<String>,
 }
 
-impl Walk {
+impl PathWalk {
     /// Follows the path into a table, as far as it leads, and returns the rest of it. Names may
     /// have dots, so the longest key that fits is taken.
     fn table<'p>(

@@ -31,7 +31,7 @@ use document::Document;
 pub(crate) use document::suggestion;
 pub use environment::Environment;
 pub use locate::locate;
-pub use problem::{ConfigErrors, Place, ProblemAt};
+pub use problem::{ConfigErrors, Location, ProblemAt};
 use section::Section;
 use syntax::SyntaxError;
 pub use template::{TagTemplate, TouchText};
@@ -54,7 +54,7 @@ pub struct Config {
     /// Connections and answers of both faces.
     pub http: HttpConfig,
     /// The admin face.
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// What applications may do: tokens by scope.
     pub access: Access,
     /// The shared cache.
@@ -86,7 +86,7 @@ impl Config {
             Err(error) => Err(ConfigErrors::new(vec![ProblemAt {
                 message: format!("can't be read: {error}"),
                 path: String::new(),
-                place: Place::File(file),
+                place: Location::File(file),
             }])),
         }
     }
@@ -164,7 +164,7 @@ pub struct HttpConfig {
 
 /// The admin face.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Admin {
+pub struct AdminConfig {
     /// Anything but loopback requires a token.
     pub listen: SocketAddr,
     /// The bearer token of the admin scope.

@@ -7,7 +7,7 @@ use std::fmt;
 /// The order is the one in which problems are listed: whole files, positions from top to bottom,
 /// environment variables by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Location {
     /// A file as a whole.
     File(String),
     /// A position in a file; both count from 1, columns in characters.
@@ -23,7 +23,7 @@ pub enum Place {
     Variable(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => f.write_str(file),
@@ -37,7 +37,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProblemAt {
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// Which key, as TOML spells it: `entity."user.profile".ttl`. Empty if no single key is wrong.
     pub path: String,
     /// What is wrong and what would be right.
@@ -51,8 +51,8 @@ impl fmt::Display for ProblemAt {
             return write!(f, "{place}: {message}");
         }
         match place {
-            Place::File(_) | Place::Position { .. } => write!(f, "{place} {path}: {message}"),
-            Place::Variable(_) => write!(f, "{place} ({path}): {message}"),
+            Location::File(_) | Location::Position { .. } => write!(f, "{place} {path}: {message}"),
+            Location::Variable(_) => write!(f, "{place} ({path}): {message}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, Spot, spelled, suggestion};
-use super::problem::Place;
+use super::problem::Location;
 use super::values::kind;
 
 /// A value before it has a type.
@@ -31,13 +31,13 @@ pub(super) struct Section<'a> {
     path: Vec<String>,
     /// `None` if the file has no such table; the environment may still know its keys.
     table: Option<&'a DeTable<'a>>,
-    place: Place,
+    place: Location,
     known: Vec<String>,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn root(document: &'a Document<'a>, table: &'a DeTable<'a>) -> Self {
-        let place = Place::File(document.file().to_owned());
+        let place = Location::File(document.file().to_owned());
         Self { document, path: Vec::new(), table: Some(table), place, known: Vec::new() }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Section<'a> {
         &self,
         value: &DeValue<'_>,
         spot: &Spot,
-        place: impl Fn(&Spanned<DeValue<'_>>) -> Place,
+        place: impl Fn(&Spanned<DeValue<'_>>) -> Location,
     ) -> Vec<Item> {
         let Some(array) = value.as_array() else {
             let message = format!("a list of strings is needed here, not {}", kind(value));
@@ -158,7 +158,7 @@ impl<'a> Section<'a> {
     pub(super) fn spot(&self, key: &str) -> Spot {
         let path = self.path_of(key);
         let place = match (self.document.ask(&path), self.entry(key)) {
-            (Some((name, _)), _) => Place::Variable(name),
+            (Some((name, _)), _) => Location::Variable(name),
             (None, Some(value)) => self.document.position(&value.span()),
             (None, None) => self.place.clone(),
         };

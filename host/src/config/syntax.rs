@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::document::Document;
-use super::problem::{Place, ProblemAt};
+use super::problem::{Location, ProblemAt};
 use super::{Environment, locate};
 
 /// The parser's words for a key that a table has already.
@@ -65,7 +65,7 @@ fn before(document: &Document<'_>, path: &str, at: usize) -> String {
     let text = text.rfind('\n').map_or("", |newline| &text[..newline]);
     let found = locate(text, document.file(), &Environment::default(), &plain, String::new());
     match found.place {
-        Place::Position { line, .. } => format!(", which line {line} has already"),
-        Place::File(_) | Place::Variable(_) => String::new(),
+        Location::Position { line, .. } => format!(", which line {line} has already"),
+        Location::File(_) | Location::Variable(_) => String::new(),
     }
 }

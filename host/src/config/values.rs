@@ -22,7 +22,7 @@ const DURATION_DIGITS: usize = 11;
 
 /// The bounds of a duration. With a `least` of zero, zero has a meaning and needs no unit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct DurationBounds {
     pub(super) least: Duration,
     pub(super) most: Duration,
 }
@@ -175,7 +175,7 @@ pub(super) fn choice<T: Copy>(raw: Raw<'_>, choices: &[(&str, T)]) -> Result<T, 
 }
 
 /// A duration in whole milliseconds, in which the contract counts.
-pub(super) fn duration(raw: Raw<'_>, bounds: Bounds) -> Result<Duration, String> {
+pub(super) fn duration(raw: Raw<'_>, bounds: DurationBounds) -> Result<Duration, String> {
     let (duration, written) = match raw {
         Raw::Text(text) => (parsed_duration(text)?, shown(text)),
         Raw::Toml(DeValue::String(text)) => (parsed_duration(text)?, shown(text)),

@@ -11,7 +11,7 @@ use super::problem::Problem;
 
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum AccessScope {
     /// `GET /read`, `POST /query`.
     Read,
     /// `POST /write`, `POST /invalidate`.
@@ -20,7 +20,7 @@ pub(super) enum Scope {
     Admin,
 }
 
-impl Scope {
+impl AccessScope {
     fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -36,11 +36,15 @@ impl Scope {
 ///
 /// # Errors
 /// The problem document to answer with.
-pub(super) fn check(config: &Config, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
-    let tokens: [(Scope, Option<&Secret>); 3] = [
-        (Scope::Read, config.access.read.as_ref()),
-        (Scope::Write, config.access.write.as_ref()),
-        (Scope::Admin, config.admin.token.as_ref()),
+pub(super) fn check(
+    config: &Config,
+    scope: AccessScope,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let tokens: [(AccessScope, Option<&Secret>); 3] = [
+        (AccessScope::Read, config.access.read.as_ref()),
+        (AccessScope::Write, config.access.write.as_ref()),
+        (AccessScope::Admin, config.admin.token.as_ref()),
     ];
     if tokens.iter().any(|(of, token)| *of == scope && token.is_none()) {
         return Pages::new(&config.http.hosts).check(headers);
@@ -79,23 +83,23 @@ mod tests {
 
     #[test]
     fn a_scope_without_a_token_is_open() {
-        assert_eq!(status(&tokens(None, Some("w")), Scope::Read, None), 200);
+        assert_eq!(status(&tokens(None, Some("w")), AccessScope::Read, None), 200);
     }
 
     #[test]
     fn without_a_token_a_guarded_scope_answers_401() {
         let config = tokens(Some("r"), Some("w"));
-        assert_eq!(status(&config, Scope::Read, None), 401);
-        assert_eq!(status(&config, Scope::Read, Some("Bearer wrong")), 401);
-        assert_eq!(status(&config, Scope::Read, Some("Basic r")), 401);
-        assert_eq!(status(&config, Scope::Read, Some("Bearer ")), 401);
+        assert_eq!(status(&config, AccessScope::Read, None), 401);
+        assert_eq!(status(&config, AccessScope::Read, Some("Bearer wrong")), 401);
+        assert_eq!(status(&config, AccessScope::Read, Some("Basic r")), 401);
+        assert_eq!(status(&config, AccessScope::Read, Some("Bearer ")), 401);
     }
 
     #[test]
     fn with_the_token_of_another_scope_it_answers_403() {
         let config = tokens(Some("r"), Some("w"));
-        assert_eq!(status(&config, Scope::Write, Some("Bearer r")), 403);
-        assert_eq!(status(&config, Scope::Write, Some("bearer w")), 200);
+        assert_eq!(status(&config, AccessScope::Write, Some("Bearer r")), 403);
+        assert_eq!(status(&config, AccessScope::Write, Some("bearer w")), 200);
     }
 
     fn tokens(read: Option<&str>, write: Option<&str>) -> Config {
@@ -105,7 +109,7 @@ mod tests {
         config
     }
 
-    fn status(config: &Config, scope: Scope, authorization: Option<&str>) -> u16 {
+    fn status(config: &Config, scope: AccessScope, authorization: Option<&str>) -> u16 {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value.parse().unwrap());

@@ -10,14 +10,14 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::policy::Origin;
+use crate::policy::Provenance;
 use crate::policy::prove::gate::Rejection;
 use crate::service::{Candidate, Corral, InstallError, Installed};
 
-use super::access::Scope;
+use super::access::AccessScope;
 use super::answered::{Answered, of_json, of_type};
 use super::problem::Problem;
-use super::route::{self, Call, DELETE, GET, Handler, POST, PUT, to};
+use super::route::{self, DELETE, GET, Handler, HttpCall, POST, PUT, to};
 use super::{Answers, Face, body, healthz, readyz};
 
 /// What operators see: the policy and metrics.
@@ -61,21 +61,21 @@ impl Answers for Admin {
 }
 
 /// `GET /admin/policy`
-async fn policy(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+async fn policy(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     of_json(&call.face.corral.policies().status())
 }
 
 /// `PUT /admin/policy` with a component, or a core module. With `?rename=allow` it may name keys
 /// otherwise; with `?rename=learn` invalidations cover its names, and it does not come into force.
-async fn put_policy(call: Call<'_>) -> Result<Answered, Problem> {
+async fn put_policy(call: HttpCall<'_>) -> Result<Answered, Problem> {
     let asked = Instant::now();
-    call.check(Scope::Admin)?;
-    let Call { face, headers, query, body } = call;
+    call.check(AccessScope::Admin)?;
+    let HttpCall { face, headers, query, body } = call;
     let learn = query == "rename=learn";
     let allow_rename = learn || allows_rename(query)?;
     let bytes = component(face, headers, body).await?;
-    let candidate = Candidate::new(bytes.to_vec(), Origin::Pushed);
+    let candidate = Candidate::new(bytes.to_vec(), Provenance::Pushed);
     if learn {
         let learned = face.corral.policies().learn(Candidate { asked, ..candidate }).await?;
         let Installed { generation, report, took_ms } = &learned;
@@ -92,15 +92,15 @@ async fn component(face: &Face, headers: &HeaderMap, body: Incoming) -> Result<B
 }
 
 /// `GET /admin/policy/settings`
-async fn settings(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+async fn settings(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     of_json(&call.face.corral.policies().settings())
 }
 
 /// `PUT /admin/policy/settings` with a JSON object, as `[policy.settings]` would be.
-async fn put_settings(call: Call<'_>) -> Result<Answered, Problem> {
+async fn put_settings(call: HttpCall<'_>) -> Result<Answered, Problem> {
     let asked = Instant::now();
-    call.check(Scope::Admin)?;
+    call.check(AccessScope::Admin)?;
     let allow_rename = allows_rename(call.query)?;
     let settings: Map<String, Value> = body::json(call.headers, call.body).await?;
     let exchange = call.face.corral.policies().exchange_settings(&settings, allow_rename, asked);
@@ -156,8 +156,8 @@ fn refused(rejection: &Rejection) -> Problem {
 }
 
 /// `POST /admin/policy/rollback`
-async fn rollback(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+async fn rollback(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     match call.face.corral.policies().rollback() {
         Ok(generation) => of_json(&json!({ "active": generation.summary() })),
         Err(nothing) => Err(Problem::new(
@@ -170,7 +170,7 @@ async fn rollback(call: Call<'_>) -> Result<Answered, Problem> {
 }
 
 /// `GET /metrics`
-async fn metrics(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+async fn metrics(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     Ok(of_type("text/plain; version=0.0.4", call.face.corral.metrics()))
 }

@@ -51,7 +51,7 @@ pub(super) async fn component(
     collect(headers, WASM, body, limit).await
 }
 
-/// A body whole. One that says beforehand that it is too large is not read: whoever asks first
+/// A whole body. A body that is too large by its `Content-Length` is not read, so a client that asks first
 /// (`Expect: 100-continue`) need not send it.
 async fn collect(
     headers: &HeaderMap,

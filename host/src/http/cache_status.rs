@@ -1,7 +1,7 @@
 //! An answer in the words of RFC 9211 (`Cache-Status`) and of RFC 9111 (`Age`).
 
 use crate::cache::{Answer, Ready, Via, Why};
-use crate::name::Key;
+use crate::name::StoreKey;
 
 /// The value of `Cache-Status`: `corral; hit; ttl=283; key="v1:user.profile:42"; detail=store`.
 #[must_use]
@@ -13,7 +13,7 @@ pub(super) fn cache_status(answer: &Answer) -> String {
     let mut digits = itoa::Buffer::new();
     // Rounded towards the past: a second that is not whole is not promised.
     let ttl = answer.ttl_ms.map(|ms| digits.format(ms.div_euclid(1000)));
-    let key = answer.key.as_ref().map(Key::escaped);
+    let key = answer.key.as_ref().map(StoreKey::escaped);
     let around = |is_so: bool, text: &'static str| if is_so { text } else { "" };
     joined([
         head,

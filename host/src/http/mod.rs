@@ -25,8 +25,8 @@ use crate::service::Corral;
 pub use admin::Admin;
 use answered::{Answered, of_json, of_type};
 pub use problem::Problem;
-use route::{Call, GET, Handler, POST, to};
-pub use server::{Answers, Manners, Notice, Server, Share, shares};
+use route::{GET, Handler, HttpCall, POST, to};
+pub use server::{Answers, ConnectionShare, Manners, Notice, Server, shares};
 
 /// What every handler works with.
 struct Face {
@@ -63,7 +63,7 @@ impl Answers for Front {
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send {
         async move {
-            let underway = Underway(Some(&self.face.corral));
+            let underway = CountedRequest(Some(&self.face.corral));
             let answer = match read::plainly(&request) {
                 Some(entity) => {
                     let query = request.uri().query().unwrap_or_default();
@@ -79,15 +79,15 @@ impl Answers for Front {
 }
 
 /// A request until it has its answer; dropped before, it is one whose client went away.
-struct Underway<'a>(Option<&'a Corral>);
+struct CountedRequest<'a>(Option<&'a Corral>);
 
-impl Underway<'_> {
+impl CountedRequest<'_> {
     fn answered(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Underway<'_> {
+impl Drop for CountedRequest<'_> {
     fn drop(&mut self) {
         if let Some(corral) = self.0 {
             corral.note_disconnect();
@@ -96,12 +96,12 @@ impl Drop for Underway<'_> {
 }
 
 /// `GET /healthz`
-async fn healthz(_: Call<'_>) -> Result<Answered, Problem> {
+async fn healthz(_: HttpCall<'_>) -> Result<Answered, Problem> {
     Ok(of_type("text/plain; charset=utf-8", "alive\n"))
 }
 
 /// `GET /readyz`
-async fn readyz(call: Call<'_>) -> Result<Answered, Problem> {
+async fn readyz(call: HttpCall<'_>) -> Result<Answered, Problem> {
     let readiness = call.face.corral.readiness().await;
     let mut answer = of_json(&readiness)?;
     if !readiness.ready {

@@ -48,9 +48,9 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Whether no page of others can have this name: it is an address, `localhost`, a name without a
-    /// dot, which nobody can register, or one that the configuration names. What ends in a number is an
-    /// address or nothing (URL Standard, section 3.5).
+    /// Whether a foreign web page can't have this name: it is an address, `localhost`, a name without a dot,
+    /// which can't be registered, or a name of the configuration. A name that ends in a number is an address
+    /// or nothing (URL Standard, section 3.5).
     fn is_ours(&self, host: &str) -> bool {
         if let Some(address) = host.strip_prefix('[') {
             let address = address.split_once(']').map(|(address, _port)| address);

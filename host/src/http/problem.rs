@@ -53,7 +53,7 @@ impl Problem {
     /// 404 for a path that is none of ours.
     #[must_use]
     pub fn no_such_path() -> Self {
-        let detail = "see the README for the paths that this host serves";
+        let detail = "see MANUAL.md for the paths that this host serves";
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here", detail)
     }
 
@@ -147,7 +147,7 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "foreign-page", "This is not for web pages", detail)
     }
 
-    /// 403 for a name that may be anybody's.
+    /// 403 for a name that may be a web page's own.
     #[must_use]
     pub fn strange_host() -> Self {
         let detail = "the name in Host may be that of a web page; ask by address, put the name into \

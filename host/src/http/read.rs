@@ -9,19 +9,19 @@ use crate::beside::Beside;
 use crate::cache::Answer;
 use crate::service::{Arguments, ReadRequest};
 
-use super::access::{self, Scope};
+use super::access::{self, AccessScope};
 use super::answered::{Answered, of_type};
 use super::cache_status::cache_status;
 use super::etag::etag;
 use super::problem::Problem;
-use super::route::{Call, decoded};
+use super::route::{HttpCall, decoded};
 use super::{Face, body, cache_control, query_string};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const CORRAL_POLICY: HeaderName = HeaderName::from_static("corral-policy");
 
 /// `GET /read/{entity}?id=42`
-pub(super) async fn read(call: Call<'_>, entity: &str) -> Result<Answered, Problem> {
+pub(super) async fn read(call: HttpCall<'_>, entity: &str) -> Result<Answered, Problem> {
     let entity = decoded("entity", entity)?;
     call.face.read(&entity, call.query, call.headers).await
 }
@@ -44,7 +44,7 @@ impl Face {
     ) -> Result<Answered, Problem> {
         let edition = self.corral.edition();
         let config = edition.config();
-        access::check(config, Scope::Read, headers)?;
+        access::check(config, AccessScope::Read, headers)?;
         let pairs = query_string::pairs(query)?;
         let request = ReadRequest {
             entity,
@@ -58,8 +58,8 @@ impl Face {
 }
 
 /// `POST /query`
-pub(super) async fn query(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Read)?;
+pub(super) async fn query(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Read)?;
     let request = body::json(call.headers, call.body).await?;
     let answer = call.face.corral.query(request).await?;
     Ok(respond(answer, None, cache_control::usual(&call.face.corral.config())))

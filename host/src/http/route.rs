@@ -11,7 +11,7 @@ use hyper::{Method, Request};
 use percent_encoding::percent_decode_str;
 
 use super::Face;
-use super::access::{self, Scope};
+use super::access::{self, AccessScope};
 use super::answered::Answered;
 use super::problem::Problem;
 
@@ -25,7 +25,7 @@ const METHODS: [(Method, &str); 4] =
     [(GET, "GET, HEAD"), (POST, "POST"), (PUT, "PUT"), (DELETE, "DELETE")];
 
 /// What a request brings to the function that answers it, beside the names in its path.
-pub(super) struct Call<'r> {
+pub(super) struct HttpCall<'r> {
     pub(super) face: &'r Face,
     pub(super) headers: &'r HeaderMap,
     /// The query string as it was sent; empty if there is none.
@@ -33,31 +33,31 @@ pub(super) struct Call<'r> {
     pub(super) body: Incoming,
 }
 
-impl Call<'_> {
+impl HttpCall<'_> {
     /// Lets the request pass by the tokens that are in force, or says why not.
-    pub(super) fn check(&self, scope: Scope) -> Result<(), Problem> {
+    pub(super) fn check(&self, scope: AccessScope) -> Result<(), Problem> {
         access::check(&self.face.corral.config(), scope, self.headers)
     }
 }
 
 /// The handlers of a face: `None` for a path that does not exist, and for one that does not take the method.
 /// Segments are as they were sent, escapes included.
-pub(super) type Table = for<'r> fn(&Method, &'r [&'r str]) -> Option<Handler<'r>>;
+pub(super) type RouteTable = for<'r> fn(&Method, &'r [&'r str]) -> Option<Handler<'r>>;
 
 /// What answers a call.
-pub(super) type Handler<'r> = Box<dyn FnOnce(Call<'r>) -> Answering<'r> + 'r>;
+pub(super) type Handler<'r> = Box<dyn FnOnce(HttpCall<'r>) -> Answering<'r> + 'r>;
 
 type Answering<'r> = Pin<Box<dyn Future<Output = Result<Answered, Problem>> + Send + 'r>>;
 
 /// The handler that calls this function.
-pub(super) fn to<'r, F>(function: impl FnOnce(Call<'r>) -> F + 'r) -> Handler<'r>
+pub(super) fn to<'r, F>(function: impl FnOnce(HttpCall<'r>) -> F + 'r) -> Handler<'r>
 where
     F: Future<Output = Result<Answered, Problem>> + Send + 'r,
 {
     Box::new(|call| Box::pin(function(call)))
 }
 
-/// A segment without its escapes. `what`: what it names, for whoever reads the problem.
+/// A segment without its escapes. `what` says what the segment names, for the problem's text.
 ///
 /// # Errors
 /// Its bytes are no UTF-8.
@@ -66,10 +66,10 @@ pub(super) fn decoded<'r>(what: &str, segment: &'r str) -> Result<Cow<'r, str>, 
     text.map_err(|_| Problem::malformed(format!("Invalid URL: Invalid UTF-8 in `{what}`")))
 }
 
-/// The answer to a request, by a face's table. It is kept by nobody unless it says otherwise.
+/// The answer to a request, by a face's table. It is not kept by caches unless it says otherwise.
 pub(super) async fn answer(
     face: &Face,
-    table: Table,
+    table: RouteTable,
     request: Request<Incoming>,
 ) -> Result<Answered, Problem> {
     let (head, body) = request.into_parts();
@@ -77,7 +77,7 @@ pub(super) async fn answer(
     let method = if head.method == Method::HEAD { &GET } else { &head.method };
     let handler = table(method, &path).ok_or_else(|| refusal(table, &path))?;
     let query = head.uri.query().unwrap_or_default();
-    let mut answer = handler(Call { face, headers: &head.headers, query, body }).await?;
+    let mut answer = handler(HttpCall { face, headers: &head.headers, query, body }).await?;
     let no_store = HeaderValue::from_static("no-store");
     answer.headers_mut().entry(CACHE_CONTROL).or_insert(no_store);
     Ok(answer)
@@ -91,7 +91,7 @@ fn segments(path: &str) -> Option<Vec<&str>> {
 }
 
 /// Why the table has no handler: the path takes other methods, or it does not exist.
-fn refusal(table: Table, path: &[&str]) -> Problem {
+fn refusal(table: RouteTable, path: &[&str]) -> Problem {
     let taken = METHODS.iter().filter(|(method, _)| table(method, path).is_some());
     let allowed: Vec<_> = taken.map(|(_, allowed)| *allowed).collect();
     match allowed.is_empty() {

@@ -1,4 +1,4 @@
-//! JSON in which no object has a name twice: which of the two values counts, nobody can know.
+//! JSON in which no object has a name twice: nothing says which of the two values counts.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,13 +14,13 @@ const SHOWN: usize = 64;
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Names)
+        deserializer.deserialize_any(FieldNames)
     }
 }
 
-struct Names;
+struct FieldNames;
 
-impl<'de> Visitor<'de> for Names {
+impl<'de> Visitor<'de> for FieldNames {
     type Value = Unique;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,15 +6,19 @@ use serde_json::{Map, Value, json};
 use crate::cache::Invalidated;
 use crate::service::GivenTag;
 
-use super::access::Scope;
+use super::access::AccessScope;
 use super::answered::{Answered, of_json};
 use super::body;
 use super::problem::Problem;
-use super::route::{Call, decoded};
+use super::route::{HttpCall, decoded};
 
 /// `POST /write/{entity}/{write}` with a JSON object of parameters.
-pub(super) async fn write(call: Call<'_>, entity: &str, write: &str) -> Result<Answered, Problem> {
-    call.check(Scope::Write)?;
+pub(super) async fn write(
+    call: HttpCall<'_>,
+    entity: &str,
+    write: &str,
+) -> Result<Answered, Problem> {
+    call.check(AccessScope::Write)?;
     let (entity, write) = (decoded("entity", entity)?, decoded("write", write)?);
     let arguments: Map<String, Value> = body::json(call.headers, call.body).await?;
     of_json(&call.face.corral.write(&entity, &write, &arguments).await?)
@@ -23,7 +27,7 @@ pub(super) async fn write(call: Call<'_>, entity: &str, write: &str) -> Result<A
 /// The body of `POST /invalidate`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
+struct InvalidateBody {
     #[serde(default)]
     keys: Vec<String>,
     #[serde(default)]
@@ -44,9 +48,9 @@ struct NamedRead {
 }
 
 /// `POST /invalidate`
-pub(super) async fn invalidate(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Write)?;
-    let named: Named = body::json(call.headers, call.body).await?;
+pub(super) async fn invalidate(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Write)?;
+    let named: InvalidateBody = body::json(call.headers, call.body).await?;
     let corral = &call.face.corral;
     let reads: Vec<_> = named.reads.into_iter().map(|read| (read.entity, read.params)).collect();
     let counts = json!({

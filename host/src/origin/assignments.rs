@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tokens::{Dialect, Kind, Token, tokens};
+use super::tokens::{Dialect, SqlToken, TokenKind, tokens};
 
 /// What an UPDATE says that it sets.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,17 +47,17 @@ pub(super) fn verb(sql: &str, dialect: Dialect) -> Option<String> {
 
 /// What is left of a statement.
 struct Rest<'t, 's> {
-    tokens: &'t [Token<'s>],
+    tokens: &'t [SqlToken<'s>],
 }
 
 impl<'s> Rest<'_, 's> {
-    fn next(&mut self) -> Option<Token<'s>> {
+    fn next(&mut self) -> Option<SqlToken<'s>> {
         let (first, rest) = self.tokens.split_first()?;
         self.tokens = rest;
         Some(*first)
     }
 
-    fn peek(&self) -> Option<&Token<'s>> {
+    fn peek(&self) -> Option<&SqlToken<'s>> {
         self.tokens.first()
     }
 
@@ -174,10 +174,10 @@ impl<'s> Rest<'_, 's> {
 }
 
 /// How many brackets are open after a token. `None` if it closes a bracket that was not open.
-fn deeper(depth: usize, token: &Token<'_>) -> Option<usize> {
+fn deeper(depth: usize, token: &SqlToken<'_>) -> Option<usize> {
     match (token.kind, token.text) {
-        (Kind::Symbol, "(" | "[") => Some(depth + 1),
-        (Kind::Symbol, ")" | "]") => depth.checked_sub(1),
+        (TokenKind::Symbol, "(" | "[") => Some(depth + 1),
+        (TokenKind::Symbol, ")" | "]") => depth.checked_sub(1),
         _ => Some(depth),
     }
 }

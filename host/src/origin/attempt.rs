@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::OriginError;
-use super::pool::{Identify, Lease};
+use super::pool::{Identify, PooledConnection};
 
 /// How much longer than the database's own timeout the host waits. The database shall end the
 /// statement first, because the connection then stays usable.
@@ -13,14 +13,14 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// The time that one call may take, waiting for a connection included.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct CallTime {
     start: Instant,
     deadline: Duration,
 }
 
 /// A failure, and what has become of the connection.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct FailedAttempt {
     pub(super) error: OriginError,
     pub(super) connection: Condition,
 }
@@ -41,7 +41,7 @@ pub(super) enum Condition {
     Lost,
 }
 
-impl Patience {
+impl CallTime {
     /// Starts now.
     pub(super) fn new(deadline: Duration) -> Self {
         Self { start: Instant::now(), deadline }
@@ -61,11 +61,11 @@ impl Patience {
     /// be gone without closing the connection.
     pub(super) async fn guard<T>(
         &self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+        work: impl Future<Output = Result<T, FailedAttempt>>,
+    ) -> Result<T, FailedAttempt> {
         match timeout(self.left() + GRACE, work).await {
             Ok(result) => result,
-            Err(_) => Err(Failure {
+            Err(_) => Err(FailedAttempt {
                 error: OriginError::Timeout(self.deadline),
                 connection: Condition::Silent,
             }),
@@ -73,7 +73,7 @@ impl Patience {
     }
 }
 
-impl Failure {
+impl FailedAttempt {
     /// The statement's own failure, which leaves the connection usable.
     pub(super) fn usable(error: OriginError) -> Self {
         Self { error, connection: Condition::Usable }
@@ -96,7 +96,7 @@ impl Failure {
 
     /// Gives the connection back if it can be used, and closes it otherwise. True if the connection
     /// had died while it was idle, so that nothing was attempted yet.
-    pub(super) fn settle<DB: Identify>(&self, lease: Lease<DB>) -> bool {
+    pub(super) fn settle<DB: Identify>(&self, lease: PooledConnection<DB>) -> bool {
         match self.connection {
             Condition::Usable => lease.give_back(),
             Condition::Dirty | Condition::Shared => drop(lease),

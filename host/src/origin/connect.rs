@@ -23,14 +23,14 @@ pub struct OriginOptions {
     /// The pooler, if any, in front of a Postgres.
     pub pooler: Pooler,
     /// How the URL is read again when its password is refused; `None` if it can't be.
-    pub again: Option<Again>,
+    pub again: Option<CurrentUrl>,
 }
 
 /// Reads the URL as it is configured now: its password may have been changed since the start.
 #[derive(Clone)]
-pub struct Again(Arc<dyn Fn() -> Option<String> + Send + Sync>);
+pub struct CurrentUrl(Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
-impl Again {
+impl CurrentUrl {
     /// `url` reads the URL anew; it returns `None` if the URL can't be had.
     pub fn new(url: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(url))
@@ -42,7 +42,7 @@ impl Again {
     }
 }
 
-impl fmt::Debug for Again {
+impl fmt::Debug for CurrentUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Again")
     }

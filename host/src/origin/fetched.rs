@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::rows::{Text, Texts};
+use super::rows::{ColumnText, Texts};
 use super::value::{Decimal, held};
 
 /// What a read brought: its answer, and the texts that names need.
@@ -46,21 +46,21 @@ fn read(body: &[u8], columns: &[String], texts: &mut Texts<'_>) -> Option<()> {
         _ => vec![serde_json::from_slice(body).ok()?],
     };
     for row in rows {
-        let token = |name| row.get(name).map_or(Text::Missing, |token| text(token.get()));
+        let token = |name| row.get(name).map_or(ColumnText::Missing, |token| text(token.get()));
         texts.push(columns.iter().map(token)).ok()?;
     }
     Some(())
 }
 
-fn text(token: &str) -> Text {
+fn text(token: &str) -> ColumnText {
     let text = match token.bytes().next() {
-        Some(b'n') => return Text::Null,
+        Some(b'n') => return ColumnText::Null,
         Some(b't' | b'f') => Some(token.to_owned()),
         Some(b'"') => serde_json::from_str(token).ok(),
         Some(b'{' | b'[') => held::document(token),
         Some(_) | None => Decimal::parse_held(token).map(|number| number.to_string()),
     };
-    text.map_or(Text::Missing, Text::Canonical)
+    text.map_or(ColumnText::Missing, ColumnText::Canonical)
 }
 
 #[cfg(test)]

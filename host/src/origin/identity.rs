@@ -55,7 +55,7 @@ impl fmt::Debug for OriginIdentity {
 
 /// What a connection leads to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct ServerIdentity {
     /// `None` if the database does not say.
     pub(super) identity: Option<OriginIdentity>,
     /// Whether the server follows another one, and so has seen no more of their history than that
@@ -63,7 +63,7 @@ pub(super) struct Server {
     pub(super) is_standby: bool,
 }
 
-impl Server {
+impl ServerIdentity {
     /// Whether connections to this server may be used while the newest connection leads to
     /// `newest`. Those to a standby may not, once the address leads to a primary.
     pub(super) fn is_wanted_beside(&self, newest: &Self) -> bool {
@@ -77,14 +77,14 @@ pub(super) struct Newest(Mutex<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
-    said: Option<Said>,
+    said: Option<IdentityRow>,
     /// When a connection was last begun only to see where the address leads.
     looked: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Said {
-    server: Server,
+struct IdentityRow {
+    server: ServerIdentity,
     /// When the connection was asked.
     asked: Instant,
 }
@@ -96,7 +96,7 @@ impl Newest {
     }
 
     /// What the newest connection leads to.
-    pub(super) fn server(&self) -> Server {
+    pub(super) fn server(&self) -> ServerIdentity {
         self.heard().said.as_ref().map(|said| said.server).unwrap_or_default()
     }
 
@@ -118,10 +118,10 @@ impl Newest {
 
     /// Notes the answer of a connection that was asked at `asked`. The answer is dropped if the
     /// answer to a later question was noted before it: it may be of a server that is gone.
-    pub(super) fn hear(&self, server: Server, asked: Instant) {
+    pub(super) fn hear(&self, server: ServerIdentity, asked: Instant) {
         let mut heard = self.heard();
         if heard.said.as_ref().is_none_or(|said| said.asked <= asked) {
-            heard.said = Some(Said { server, asked });
+            heard.said = Some(IdentityRow { server, asked });
         }
     }
 }
@@ -150,24 +150,25 @@ mod tests {
     #[test]
     fn an_answer_that_was_overtaken_is_not_the_newest() {
         let identity = |timeline| Some(OriginIdentity::new("postgres", &[], timeline));
-        let server = |timeline| Server { identity: identity(timeline), is_standby: false };
+        let server = |timeline| ServerIdentity { identity: identity(timeline), is_standby: false };
         let (newest, asked) = (Newest::default(), Instant::now());
         let later = asked + Duration::from_millis(1);
         assert_eq!(newest.get(), None);
         newest.hear(server(2), later);
         newest.hear(server(1), asked);
         assert_eq!(newest.get(), identity(2));
-        newest.hear(Server::default(), later);
+        newest.hear(ServerIdentity::default(), later);
         assert_eq!(newest.get(), None);
     }
 
     #[test]
     fn a_standby_is_left_for_a_primary_of_its_history_and_a_primary_for_no_standby() {
         let identity = Some(OriginIdentity::new("postgres", &[], 1));
-        let [primary, standby] = [false, true].map(|is_standby| Server { identity, is_standby });
+        let [primary, standby] =
+            [false, true].map(|is_standby| ServerIdentity { identity, is_standby });
         assert!(!standby.is_wanted_beside(&primary));
         assert!(primary.is_wanted_beside(&standby));
         assert!(standby.is_wanted_beside(&standby) && primary.is_wanted_beside(&primary));
-        assert!(!primary.is_wanted_beside(&Server::default()));
+        assert!(!primary.is_wanted_beside(&ServerIdentity::default()));
     }
 }

@@ -24,13 +24,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use connect::{Again, ConnectError, OriginOptions, Pooler, connect, is_same_origin};
+pub use connect::{ConnectError, CurrentUrl, OriginOptions, Pooler, connect, is_same_origin};
 pub use doubt::{CommitError, ServerLife, Xid};
 pub use fault::Fault;
 pub use fetched::Fetched;
 pub use identity::OriginIdentity;
 pub use postgres::PostgresOrigin;
-pub use relations::{Cause, Change, Changes, Columns, Footprint, Table, Unseen, Usage};
+pub use relations::{
+    ChangedBy, Changes, Columns, Footprint, Table, TableChange, TableUsage, Unseen,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteOrigin;
 pub use value::{Element, InvalidValue, ParamType, UnknownType, Value};
@@ -140,7 +142,7 @@ pub const BODY_LIMIT: usize = 16 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
     /// Columns of the answer, in order.
-    pub columns: Vec<Column>,
+    pub columns: Vec<OutputColumn>,
     /// What does not fit, in sentences: parameter count, parameter types, duplicate columns, what
     /// would stay behind in the session.
     pub complaints: Vec<String>,
@@ -172,7 +174,7 @@ impl Prepared {
 
 /// A column of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
+pub struct OutputColumn {
     /// Its name.
     pub name: String,
     /// Whether names can be built from its values.

@@ -4,7 +4,7 @@
 //! timeout, while a cache in front of a stopped database must learn of the refusal at once. And it
 //! takes back every connection that is dropped, after a ping that a dead network never answers,
 //! while a load that was cut short must never leave a half-read connection to the next one. Here a
-//! [`Lease`] closes its connection unless [`Lease::give_back`] was called.
+//! [`PooledConnection`] closes its connection unless [`PooledConnection::give_back`] was called.
 //!
 //! A connection says at its beginning which database it leads to. If that is another one than the
 //! newest connection's, the connection is not used again. A connection that was idle for a while is
@@ -18,7 +18,7 @@ use sqlx::{Connection, Database};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::identity::{Newest, Server};
+use super::identity::{Newest, ServerIdentity};
 use super::{OriginError, OriginIdentity};
 
 /// A connection unused for this long is closed: firewalls forget idle connections after some
@@ -51,20 +51,20 @@ pub(super) trait Identify: Database {
     /// Opens a connection and asks it where it leads.
     fn open(
         door: &Self::Door,
-    ) -> impl Future<Output = Result<(Self::Connection, Server), OriginError>> + Send;
+    ) -> impl Future<Output = Result<(Self::Connection, ServerIdentity), OriginError>> + Send;
 }
 
 /// Connections that are opened when needed, up to a limit.
-pub(super) struct Pool<DB: Identify> {
+pub(super) struct ConnectionPool<DB: Identify> {
     door: DB::Door,
     newest: Arc<Newest>,
     limit: usize,
     slots: Arc<Semaphore>,
-    shelf: Mutex<Shelf<DB>>,
+    shelf: Mutex<IdleConnections<DB>>,
 }
 
 /// The connections of a pool that are not in use.
-struct Shelf<DB: Identify> {
+struct IdleConnections<DB: Identify> {
     /// The most recently used one is last.
     idle: Vec<Idle<DB>>,
     /// When a connection was last found silent: those that were idle already are pinged before use.
@@ -75,35 +75,36 @@ struct Shelf<DB: Identify> {
 
 struct Idle<DB: Identify> {
     connection: DB::Connection,
-    said: Said,
+    said: KnownIdentity,
     opened: Instant,
     since: Instant,
 }
 
 /// What a connection said about its database, and when it was asked.
 #[derive(Clone, Copy)]
-struct Said {
-    server: Server,
+struct KnownIdentity {
+    server: ServerIdentity,
     asked: Instant,
 }
 
 /// A connection in use; dropping it closes the connection.
-pub(super) struct Lease<DB: Identify> {
+pub(super) struct PooledConnection<DB: Identify> {
     // Declared before the slot, so that it is closed when the slot becomes free.
     connection: DB::Connection,
-    pool: Arc<Pool<DB>>,
-    said: Said,
+    pool: Arc<ConnectionPool<DB>>,
+    said: KnownIdentity,
     opened: Instant,
     is_reused: bool,
     _slot: OwnedSemaphorePermit,
 }
 
-impl<DB: Identify> Pool<DB> {
+impl<DB: Identify> ConnectionPool<DB> {
     /// An empty pool. Connects to nothing. All pools of one database share one `newest`.
     pub(super) fn new(door: DB::Door, limit: u32, newest: &Arc<Newest>) -> Arc<Self> {
         let limit = usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS).max(1);
         let slots = Arc::new(Semaphore::new(limit));
-        let shelf = Mutex::new(Shelf { idle: Vec::new(), suspected: None, renewed: None });
+        let shelf =
+            Mutex::new(IdleConnections { idle: Vec::new(), suspected: None, renewed: None });
         Arc::new(Self { door, newest: Arc::clone(newest), limit, slots, shelf })
     }
 
@@ -114,7 +115,7 @@ impl<DB: Identify> Pool<DB> {
     pub(super) async fn lease(
         self: &Arc<Self>,
         within: Duration,
-    ) -> Result<Lease<DB>, OriginError> {
+    ) -> Result<PooledConnection<DB>, OriginError> {
         let end = Instant::now() + within;
         let slot = match timeout(within, Arc::clone(&self.slots).acquire_owned()).await {
             Ok(Ok(slot)) => slot,
@@ -125,7 +126,14 @@ impl<DB: Identify> Pool<DB> {
         };
         let pool = Arc::clone(self);
         if let Some(Idle { connection, said, opened, .. }) = self.idle(end).await {
-            return Ok(Lease { connection, pool, said, opened, is_reused: true, _slot: slot });
+            return Ok(PooledConnection {
+                connection,
+                pool,
+                said,
+                opened,
+                is_reused: true,
+                _slot: slot,
+            });
         }
         let Ok(opened) = timeout(end - Instant::now(), self.open()).await else {
             let message = format!("no connection within {within:?}");
@@ -133,10 +141,10 @@ impl<DB: Identify> Pool<DB> {
         };
         let (connection, said) = opened?;
         let opened = Instant::now();
-        Ok(Lease { connection, pool, said, opened, is_reused: false, _slot: slot })
+        Ok(PooledConnection { connection, pool, said, opened, is_reused: false, _slot: slot })
     }
 
-    async fn open(&self) -> Result<(DB::Connection, Said), OriginError> {
+    async fn open(&self) -> Result<(DB::Connection, KnownIdentity), OriginError> {
         let place = DB::place(&self.door);
         let asked = Instant::now();
         let (connection, server) = DB::open(&self.door).await?;
@@ -145,14 +153,14 @@ impl<DB: Identify> Pool<DB> {
             return Err(OriginError::Unavailable(message));
         }
         self.newest.hear(server, asked);
-        Ok((connection, Said { server, asked }))
+        Ok((connection, KnownIdentity { server, asked }))
     }
 
     /// Replaces the connection that was idle longest with a new one, which says where the address
     /// leads now: open connections can't tell that.
     ///
     /// # Errors
-    /// As [`Pool::lease`]. A failure says nothing of the open connections.
+    /// As [`ConnectionPool::lease`]. A failure says nothing of the open connections.
     pub(super) async fn look(self: &Arc<Self>, within: Duration) -> Result<(), OriginError> {
         let late = |_elapsed| OriginError::Unavailable(format!("no connection within {within:?}"));
         let looking = async {
@@ -165,7 +173,8 @@ impl<DB: Identify> Pool<DB> {
                 (!shelf.idle.is_empty()).then(|| shelf.idle.remove(0))
             };
             drop(resting);
-            Lease { connection, pool, said, opened, is_reused: false, _slot: slot }.give_back();
+            PooledConnection { connection, pool, said, opened, is_reused: false, _slot: slot }
+                .give_back();
             Ok(())
         };
         timeout(within, looking).await.map_err(late)?
@@ -210,7 +219,7 @@ impl<DB: Identify> Pool<DB> {
         let (place, newest) = (DB::place(&self.door), self.newest.server());
         let mut shelf = self.shelf();
         shelf.idle.retain(|idle| {
-            let Said { server, .. } = &idle.said;
+            let KnownIdentity { server, .. } = &idle.said;
             let is_there = place.is_none() || place == server.identity;
             is_there && server.is_wanted_beside(&newest) && idle.since.elapsed() < IDLE_LIMIT
         });
@@ -220,12 +229,12 @@ impl<DB: Identify> Pool<DB> {
         Some((idle, is_suspect))
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf<DB>> {
+    fn shelf(&self) -> MutexGuard<'_, IdleConnections<DB>> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<DB: Identify> Lease<DB> {
+impl<DB: Identify> PooledConnection<DB> {
     pub(super) fn connection(&mut self) -> &mut DB::Connection {
         &mut self.connection
     }
@@ -236,7 +245,7 @@ impl<DB: Identify> Lease<DB> {
     }
 
     /// The pool it is from.
-    pub(super) fn pool(&self) -> &Pool<DB> {
+    pub(super) fn pool(&self) -> &ConnectionPool<DB> {
         &self.pool
     }
 
@@ -254,8 +263,8 @@ impl<DB: Identify> Lease<DB> {
     /// one than before, a pooler has given the connection another server.
     pub(super) fn hear(&mut self, identity: Option<OriginIdentity>, asked: Instant) {
         let before = self.said.server;
-        let server = Server { identity, ..before };
-        self.said = Said { server, asked };
+        let server = ServerIdentity { identity, ..before };
+        self.said = KnownIdentity { server, asked };
         if before != server {
             self.pool.newest.hear(server, asked);
         }

@@ -33,9 +33,9 @@ use bytes::Bytes;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres};
 use tokio::time::Instant;
 
-use super::attempt::{Condition, Failure, Patience};
+use super::attempt::{CallTime, Condition, FailedAttempt};
 use super::identity::Newest;
-use super::pool::{Lease, Pool};
+use super::pool::{ConnectionPool, PooledConnection};
 use super::{
     Changes, ConnectError, Fetched, Footprint, Origin, OriginError, OriginIdentity, OriginOptions,
     Prepared, ReadStatement, Uncommitted, Value, WRITE_IDLE_LIMIT, WriteStatement, Xid,
@@ -44,9 +44,9 @@ use address::Address;
 use door::Door;
 use errors::{classify, is_outdated, is_read_only};
 use lending::Lending;
-use read::{Author, Names, Question};
+use read::{Author, Question, StatementNames};
 use transaction::PostgresTransaction;
-use write::Done;
+use write::WriteEffect;
 
 /// How often, while there is something to do, a new connection is opened to see where the address
 /// leads. For so long at most, reads stay with a server that the address has left and that still
@@ -59,9 +59,9 @@ const MAX_QUESTIONS: u32 = 2;
 
 /// A Postgres database.
 pub struct PostgresOrigin {
-    reads: Arc<Pool<Postgres>>,
-    writes: Arc<Pool<Postgres>>,
-    questions: Arc<Pool<Postgres>>,
+    reads: Arc<ConnectionPool<Postgres>>,
+    writes: Arc<ConnectionPool<Postgres>>,
+    questions: Arc<ConnectionPool<Postgres>>,
     newest: Arc<Newest>,
     lending: Arc<Lending>,
     /// Whether the server that the last write met refuses to write.
@@ -83,9 +83,9 @@ impl PostgresOrigin {
         let door = |is_read_only| Door::new(&address, &lending, again, deadline_ms, is_read_only);
         let newest = Arc::new(Newest::default());
         Ok(Self {
-            reads: Pool::new(door(true), options.max_loads, &newest),
-            writes: Pool::new(door(false), options.max_writes, &newest),
-            questions: Pool::new(door(false), MAX_QUESTIONS, &newest),
+            reads: ConnectionPool::new(door(true), options.max_loads, &newest),
+            writes: ConnectionPool::new(door(false), options.max_writes, &newest),
+            questions: ConnectionPool::new(door(false), MAX_QUESTIONS, &newest),
             newest,
             lending,
             is_read_only: AtomicBool::new(false),
@@ -97,9 +97,9 @@ impl PostgresOrigin {
     /// leads is started beside it.
     async fn lease(
         &self,
-        pool: &Arc<Pool<Postgres>>,
-        patience: Patience,
-    ) -> Result<Lease<Postgres>, OriginError> {
+        pool: &Arc<ConnectionPool<Postgres>>,
+        patience: CallTime,
+    ) -> Result<PooledConnection<Postgres>, OriginError> {
         // Lent connections are asked in their own transactions (`ASKED_EVERY`).
         if !self.lending.is_lent() && self.newest.begins_look(LOOKED_EVERY) {
             let (questions, within) = (Arc::clone(&self.questions), self.session_deadline);
@@ -113,7 +113,7 @@ impl PostgresOrigin {
     }
 
     /// A connection with an open transaction.
-    async fn begin(&self, patience: Patience) -> Result<Lease<Postgres>, OriginError> {
+    async fn begin(&self, patience: CallTime) -> Result<PooledConnection<Postgres>, OriginError> {
         loop {
             let mut lease = self.lease(&self.writes, patience).await?;
             let work = simple(lease.connection(), self.begin_write(patience), patience);
@@ -126,7 +126,7 @@ impl PostgresOrigin {
     }
 
     /// What begins a write's transaction.
-    fn begin_write(&self, patience: Patience) -> String {
+    fn begin_write(&self, patience: CallTime) -> String {
         // Set in each transaction: a pooler may drop what a session was given at its start.
         let idle = millis(WRITE_IDLE_LIMIT);
         let mut sql = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}");
@@ -142,7 +142,7 @@ impl PostgresOrigin {
     async fn attempt_write(
         &self,
         what: (&WriteStatement, &[Value], &[String]),
-        patience: Patience,
+        patience: CallTime,
     ) -> Result<Uncommitted, (OriginError, bool)> {
         let mut lease = self.begin(patience).await.map_err(|error| (error, false))?;
         let may_identify = lease.identity().is_some();
@@ -153,7 +153,7 @@ impl PostgresOrigin {
             Ok((written, said, asked))
         };
         match patience.guard(work).await {
-            Ok((Done { rows, returned, missing }, (xid, identity), asked)) => {
+            Ok((WriteEffect { rows, returned, missing }, (xid, identity), asked)) => {
                 lease.hear(identity, asked);
                 if self.is_read_only.swap(false, Ordering::AcqRel) {
                     // The address leads to another server now: the former one shall not be asked.
@@ -196,17 +196,18 @@ impl PostgresOrigin {
         &self,
         connection: &mut PgConnection,
         (write, values, columns): (&WriteStatement, &[Value], &[String]),
-        patience: Patience,
-    ) -> Result<Done, Failure> {
+        patience: CallTime,
+    ) -> Result<WriteEffect, FailedAttempt> {
         if self.lending.is_lent() {
-            return write::run(connection, write, values, columns, Names::None, patience).await;
+            return write::run(connection, write, values, columns, StatementNames::None, patience)
+                .await;
         }
-        match write::run(connection, write, values, columns, Names::Kept, patience).await {
+        match write::run(connection, write, values, columns, StatementNames::Kept, patience).await {
             Err(failure) if is_outdated(&failure) => {
                 simple(connection, "ROLLBACK".to_owned(), patience).await?;
                 read::forget_statements(connection, patience).await?;
                 simple(connection, self.begin_write(patience), patience).await?;
-                write::run(connection, write, values, columns, Names::Kept, patience).await
+                write::run(connection, write, values, columns, StatementNames::Kept, patience).await
             }
             done => done,
         }
@@ -215,7 +216,7 @@ impl PostgresOrigin {
     /// Gives the connection back or closes it, as the failure demands. True if nothing was
     /// attempted yet and another attempt may succeed: on another connection, or on one taken for
     /// lent.
-    fn settle(&self, failure: &Failure, lease: Lease<Postgres>) -> bool {
+    fn settle(&self, failure: &FailedAttempt, lease: PooledConnection<Postgres>) -> bool {
         if failure.connection == Condition::Shared && !self.lending.is_lent() {
             self.lending.note();
             return true;
@@ -226,17 +227,17 @@ impl PostgresOrigin {
     /// The statement timeout to set; `None` if the session's own will do. It will not if the
     /// session is lent, the deadline is longer, or waiting has used up more than an eighth of the
     /// session's.
-    fn own_timeout(&self, patience: Patience) -> Option<Duration> {
+    fn own_timeout(&self, patience: CallTime) -> Option<Duration> {
         let (left, session) = (patience.left(), self.session_deadline);
         (self.lending.is_lent() || left > session || left < session * 7 / 8).then_some(left)
     }
 
     async fn prepare(
         &self,
-        pool: &Arc<Pool<Postgres>>,
-        subject: prepare::Subject<'_>,
+        pool: &Arc<ConnectionPool<Postgres>>,
+        subject: prepare::ExaminedStatement<'_>,
     ) -> Result<Prepared, OriginError> {
-        let patience = Patience::new(self.session_deadline);
+        let patience = CallTime::new(self.session_deadline);
         let mut lease = pool.lease(patience.left()).await?;
         let work = prepare::examine(lease.connection(), subject, &self.lending, patience);
         // The connection is closed afterwards: its cache is full of statements that never run.
@@ -253,7 +254,7 @@ impl Origin for PostgresOrigin {
         columns: &[String],
         deadline: Duration,
     ) -> Result<Fetched, OriginError> {
-        let (author, patience) = (Author::Operator, Patience::new(deadline));
+        let (author, patience) = (Author::Operator, CallTime::new(deadline));
         self.read(Question { read, values, columns, author, patience }).await
     }
 
@@ -263,7 +264,7 @@ impl Origin for PostgresOrigin {
         values: &[Value],
         deadline: Duration,
     ) -> Result<Option<Bytes>, OriginError> {
-        let (author, patience) = (Author::Client, Patience::new(deadline));
+        let (author, patience) = (Author::Client, CallTime::new(deadline));
         let question = Question { read, values, columns: &[], author, patience };
         Ok(self.read(question).await?.body)
     }
@@ -275,7 +276,7 @@ impl Origin for PostgresOrigin {
         columns: &[String],
         deadline: Duration,
     ) -> Result<Uncommitted, OriginError> {
-        let patience = Patience::new(deadline);
+        let patience = CallTime::new(deadline);
         match self.attempt_write((write, values, columns), patience).await {
             Err((_, true)) => self.attempt_write((write, values, columns), patience).await,
             done => done,
@@ -284,11 +285,11 @@ impl Origin for PostgresOrigin {
     }
 
     async fn prepare_read(&self, read: &ReadStatement) -> Result<Prepared, OriginError> {
-        self.prepare(&self.reads, prepare::Subject::Read(read)).await
+        self.prepare(&self.reads, prepare::ExaminedStatement::Read(read)).await
     }
 
     async fn prepare_write(&self, write: &WriteStatement) -> Result<Prepared, OriginError> {
-        self.prepare(&self.writes, prepare::Subject::Write(write)).await
+        self.prepare(&self.writes, prepare::ExaminedStatement::Write(write)).await
     }
 
     async fn reads_from(&self, read: &ReadStatement) -> Result<Footprint, OriginError> {
@@ -300,7 +301,7 @@ impl Origin for PostgresOrigin {
     }
 
     async fn ping(&self) -> Result<(), OriginError> {
-        let patience = Patience::new(self.session_deadline);
+        let patience = CallTime::new(self.session_deadline);
         loop {
             let mut lease = self.lease(&self.questions, patience).await?;
             let ping = lease.connection().ping();
@@ -340,8 +341,8 @@ impl Origin for PostgresOrigin {
 async fn simple(
     connection: &mut PgConnection,
     sql: String,
-    patience: Patience,
-) -> Result<(), Failure> {
+    patience: CallTime,
+) -> Result<(), FailedAttempt> {
     let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
     done.map(|_| ()).map_err(|e| classify(e, patience.deadline()))
 }

@@ -24,7 +24,7 @@ pub enum Columns {
 
 /// How a read uses a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage {
+pub struct TableUsage {
     /// The columns that its answer may depend on.
     pub columns: Columns,
     /// Whether row-level security decides which rows this role sees: another role may be answered
@@ -36,14 +36,14 @@ pub struct Usage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// Each table that it uses.
-    pub tables: BTreeMap<Table, Usage>,
+    pub tables: BTreeMap<Table, TableUsage>,
     /// What else it may use.
     pub unseen: Vec<Unseen>,
 }
 
 /// How the rows of a table change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct TableChange {
     /// Rows may appear.
     pub inserts: bool,
     /// Rows may disappear.
@@ -51,12 +51,12 @@ pub struct Change {
     /// The columns that may get other values. Those that a trigger changes are not among them.
     pub updates: Columns,
     /// What changes the table.
-    pub cause: Cause,
+    pub cause: ChangedBy,
 }
 
 /// What changes a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
+pub enum ChangedBy {
     /// The statement itself.
     Statement,
     /// A foreign key, which deletes or updates the rows that refer to a changed one. Holds its
@@ -70,7 +70,7 @@ pub enum Cause {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Each table that it changes.
-    pub tables: BTreeMap<Table, Change>,
+    pub tables: BTreeMap<Table, TableChange>,
     /// What else it may change.
     pub unseen: Vec<Unseen>,
 }
@@ -156,9 +156,9 @@ impl Columns {
     }
 }
 
-impl Change {
+impl TableChange {
     /// A change that does nothing yet.
-    pub(super) fn nothing(cause: Cause) -> Self {
+    pub(super) fn nothing(cause: ChangedBy) -> Self {
         Self { inserts: false, deletes: false, updates: Columns::none(), cause }
     }
 
@@ -174,7 +174,7 @@ impl Change {
     /// Whether a read that uses the table in this way may be answered otherwise after the change.
     /// Rows that appear or disappear concern every read of the table.
     #[must_use]
-    pub fn concerns(&self, usage: &Usage) -> bool {
+    pub fn concerns(&self, usage: &TableUsage) -> bool {
         self.inserts || self.deletes || self.updates.overlaps(&usage.columns)
     }
 }
@@ -182,7 +182,7 @@ impl Change {
 impl Footprint {
     /// Notes the use of some columns of a table.
     pub(super) fn add(&mut self, table: Table, columns: &Columns, row_security: bool) {
-        let nothing = || Usage { columns: Columns::none(), row_security: false };
+        let nothing = || TableUsage { columns: Columns::none(), row_security: false };
         let usage = self.tables.entry(table).or_insert_with(nothing);
         usage.columns.add(columns);
         usage.row_security |= row_security;
@@ -191,8 +191,8 @@ impl Footprint {
 
 impl Changes {
     /// Notes a change. True if something of it is new.
-    pub(super) fn add(&mut self, table: Table, change: &Change) -> bool {
-        let nothing = || Change::nothing(change.cause.clone());
+    pub(super) fn add(&mut self, table: Table, change: &TableChange) -> bool {
+        let nothing = || TableChange::nothing(change.cause.clone());
         let is_new = !self.tables.contains_key(&table);
         self.tables.entry(table).or_insert_with(nothing).add(change) | is_new
     }
@@ -225,45 +225,50 @@ mod tests {
 
     #[test]
     fn an_update_concerns_who_uses_one_of_its_columns() {
-        let update = Change { updates: some(&["name"]), ..Change::nothing(Cause::Statement) };
+        let update =
+            TableChange { updates: some(&["name"]), ..TableChange::nothing(ChangedBy::Statement) };
         assert!(update.concerns(&using(some(&["id", "name"]))));
         assert!(update.concerns(&using(Columns::All)));
         assert!(!update.concerns(&using(some(&["id", "email"]))));
         assert!(!update.concerns(&using(Columns::none())), "it counts rows");
-        let unknown = Change { updates: Columns::All, ..Change::nothing(Cause::Statement) };
+        let unknown =
+            TableChange { updates: Columns::All, ..TableChange::nothing(ChangedBy::Statement) };
         assert!(unknown.concerns(&using(some(&["id"]))));
         assert!(!unknown.concerns(&using(Columns::none())));
     }
 
     #[test]
     fn rows_that_come_or_go_concern_everybody() {
-        let insert = Change { inserts: true, ..Change::nothing(Cause::Statement) };
-        let delete = Change { deletes: true, ..Change::nothing(Cause::Statement) };
+        let insert = TableChange { inserts: true, ..TableChange::nothing(ChangedBy::Statement) };
+        let delete = TableChange { deletes: true, ..TableChange::nothing(ChangedBy::Statement) };
         for change in [insert, delete] {
             assert!(change.concerns(&using(Columns::none())));
         }
-        assert!(!Change::nothing(Cause::Statement).concerns(&using(Columns::All)));
+        assert!(!TableChange::nothing(ChangedBy::Statement).concerns(&using(Columns::All)));
     }
 
     #[test]
     fn what_was_known_already_is_not_new() {
         let table = Table { schema: "public".into(), name: "t".into() };
         let mut changes = Changes::default();
-        let update = Change { updates: some(&["a"]), ..Change::nothing(Cause::Statement) };
+        let update =
+            TableChange { updates: some(&["a"]), ..TableChange::nothing(ChangedBy::Statement) };
         assert!(changes.add(table.clone(), &update));
         assert!(!changes.add(table.clone(), &update));
-        let wider = Change { updates: some(&["b"]), ..update };
+        let wider = TableChange { updates: some(&["b"]), ..update };
         assert!(changes.add(table.clone(), &wider));
-        assert!(changes.add(table.clone(), &Change { updates: Columns::All, ..wider.clone() }));
+        assert!(
+            changes.add(table.clone(), &TableChange { updates: Columns::All, ..wider.clone() })
+        );
         assert!(!changes.add(table.clone(), &wider));
-        assert!(changes.add(table, &Change { deletes: true, ..wider }));
+        assert!(changes.add(table, &TableChange { deletes: true, ..wider }));
     }
 
     fn some(columns: &[&str]) -> Columns {
         Columns::Some(columns.iter().map(ToString::to_string).collect())
     }
 
-    fn using(columns: Columns) -> Usage {
-        Usage { columns, row_security: false }
+    fn using(columns: Columns) -> TableUsage {
+        TableUsage { columns, row_security: false }
     }
 }

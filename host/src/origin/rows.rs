@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::{BODY_LIMIT, Column, OriginError, Rows};
+use super::{BODY_LIMIT, OriginError, OutputColumn, Rows};
 
 /// The answer of a read, in the making.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub(super) struct Texts<'a> {
 
 /// A value as names see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Text {
+pub(super) enum ColumnText {
     Null,
     Canonical(String),
     /// It has no text, or there is no such column.
@@ -89,19 +89,22 @@ impl<'a> Texts<'a> {
     ///
     /// # Errors
     /// `TooLarge` if the texts together pass [`BODY_LIMIT`].
-    pub(super) fn push(&mut self, row: impl Iterator<Item = Text>) -> Result<(), OriginError> {
+    pub(super) fn push(
+        &mut self,
+        row: impl Iterator<Item = ColumnText>,
+    ) -> Result<(), OriginError> {
         if self.asked.is_empty() {
             return Ok(());
         }
         let mut texts = Vec::with_capacity(self.asked.len());
         for (text, is_missing) in row.zip(&mut self.is_missing) {
             texts.push(match text {
-                Text::Canonical(text) => {
+                ColumnText::Canonical(text) => {
                     self.size += text.len();
                     Some(text)
                 }
-                Text::Null => None,
-                Text::Missing => {
+                ColumnText::Null => None,
+                ColumnText::Missing => {
                     *is_missing = true;
                     None
                 }
@@ -128,7 +131,7 @@ impl<'a> Texts<'a> {
 
 /// A complaint for each column that is answered more than once: a JSON object would have the key
 /// twice.
-pub(super) fn duplicates(columns: &[Column]) -> Vec<String> {
+pub(super) fn duplicates(columns: &[OutputColumn]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let names = columns.iter().map(|column| &column.name);
     let twice: BTreeSet<_> = names.filter(|name| !seen.insert(*name)).collect();
@@ -174,8 +177,10 @@ mod tests {
     fn a_value_without_a_text_makes_its_column_missing_and_no_other() {
         let asked = ["a".to_owned(), "b".to_owned()];
         let mut texts = Texts::new(&asked);
-        texts.push([Text::Canonical("1".to_owned()), Text::Null].into_iter()).unwrap();
-        texts.push([Text::Canonical("2".to_owned()), Text::Missing].into_iter()).unwrap();
+        texts.push([ColumnText::Canonical("1".to_owned()), ColumnText::Null].into_iter()).unwrap();
+        texts
+            .push([ColumnText::Canonical("2".to_owned()), ColumnText::Missing].into_iter())
+            .unwrap();
         let (rows, missing) = texts.finish();
         assert_eq!(rows, [[Some("1".to_owned()), None], [Some("2".to_owned()), None]]);
         assert_eq!(missing, ["b"]);

@@ -35,20 +35,20 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, Sql
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Executor as _, Sqlite};
 use tokio::time::Instant;
 
-use super::attempt::{Failure, Patience};
+use super::attempt::{CallTime, FailedAttempt};
 use super::connect::invalid;
-use super::identity::{Newest, Server};
-use super::pool::{Identify, Lease, Pool};
+use super::identity::{Newest, ServerIdentity};
+use super::pool::{ConnectionPool, Identify, PooledConnection};
 use super::rows::{Body, Texts};
 use super::{
     Changes, ConnectError, Fetched, Footprint, Origin, OriginError, OriginIdentity, OriginOptions,
     Prepared, ReadStatement, Uncommitted, Value, WriteStatement, Xid,
 };
 use errors::{classify, unreadable};
-use plan::Plan;
+use plan::StatementPlan;
 use scan::Scan;
-use session::{Alarm, begin, command, end};
-use transaction::{Doubts, SqliteTransaction};
+use session::{Interrupter, begin, command, end};
+use transaction::{DoubtfulConnections, SqliteTransaction};
 
 /// How long a statement waits for another process's lock. Less than most deadlines, so that the
 /// caller hears the reason.
@@ -64,17 +64,17 @@ const PLANS_LIMIT: usize = 1024;
 
 /// A SQLite file.
 pub struct SqliteOrigin {
-    reads: Arc<Pool<Sqlite>>,
+    reads: Arc<ConnectionPool<Sqlite>>,
     /// SQLite has one writer at a time. Waiting in this pool is fair, waiting for SQLite's lock is
     /// not.
-    writer: Arc<Pool<Sqlite>>,
+    writer: Arc<ConnectionPool<Sqlite>>,
     /// For what is asked of the file beside reads and writes.
-    questions: Arc<Pool<Sqlite>>,
+    questions: Arc<ConnectionPool<Sqlite>>,
     options: SqliteConnectOptions,
     newest: Arc<Newest>,
-    doubts: Doubts,
+    doubts: DoubtfulConnections,
     /// By file, schema version and text.
-    plans: Cache<(Option<OriginIdentity>, i64, String), Arc<Plan>>,
+    plans: Cache<(Option<OriginIdentity>, i64, String), Arc<StatementPlan>>,
     deadline: Duration,
 }
 
@@ -96,13 +96,17 @@ impl SqliteOrigin {
         let read_only = connect.clone().create_if_missing(false).read_only(true);
         let newest = Arc::new(Newest::default());
         Ok(Self {
-            questions: Pool::new(read_only.clone(), 1, &newest),
-            reads: Pool::new(read_only, options.max_loads, &newest),
+            questions: ConnectionPool::new(read_only.clone(), 1, &newest),
+            reads: ConnectionPool::new(read_only, options.max_loads, &newest),
             // In this mode, which the file keeps, readers and the writer don't wait for each other.
-            writer: Pool::new(connect.clone().journal_mode(SqliteJournalMode::Wal), 1, &newest),
+            writer: ConnectionPool::new(
+                connect.clone().journal_mode(SqliteJournalMode::Wal),
+                1,
+                &newest,
+            ),
             options: connect,
             newest,
-            doubts: Doubts::default(),
+            doubts: DoubtfulConnections::default(),
             plans: Cache::new(PLANS_LIMIT),
             deadline: options.deadline,
         })
@@ -110,15 +114,15 @@ impl SqliteOrigin {
 
     async fn read(
         &self,
-        lease: &mut Lease<Sqlite>,
+        lease: &mut PooledConnection<Sqlite>,
         read: &ReadStatement,
         values: &[Value],
         columns: &[String],
-        patience: Patience,
-    ) -> Result<Fetched, Failure> {
+        patience: CallTime,
+    ) -> Result<Fetched, FailedAttempt> {
         plan::scan_read(&read.sql)?;
         let arguments = bind::arguments(values)?;
-        let _alarm = Alarm::set(lease.connection(), patience).await?;
+        let _alarm = Interrupter::set(lease.connection(), patience).await?;
         let version = begin(lease.connection(), BEGIN_READ, patience).await?;
         let plan = self.plan(lease, &read.sql, version, patience).await?;
         let places = plan.places(columns);
@@ -131,12 +135,12 @@ impl SqliteOrigin {
             match event {
                 Some(Either::Right(row)) => {
                     write_row(&row, &plan, &mut text)?;
-                    body.push(&text).map_err(Failure::usable)?;
+                    body.push(&text).map_err(FailedAttempt::usable)?;
                     read_texts(&row, &plan, &places, &mut texts)?;
                 }
                 Some(Either::Left(_)) => is_ended = true,
                 None if is_ended => break,
-                None => return Err(Failure::broken()),
+                None => return Err(FailedAttempt::broken()),
             }
         }
         let (rows, missing) = texts.finish();
@@ -145,15 +149,15 @@ impl SqliteOrigin {
 
     async fn write(
         &self,
-        lease: &mut Lease<Sqlite>,
+        lease: &mut PooledConnection<Sqlite>,
         write: &WriteStatement,
         values: &[Value],
         columns: &[String],
-        patience: Patience,
-    ) -> Result<Done, Failure> {
+        patience: CallTime,
+    ) -> Result<StatementEffect, FailedAttempt> {
         plan::scan_write(&write.sql)?;
         let arguments = bind::arguments(values)?;
-        let _alarm = Alarm::set(lease.connection(), patience).await?;
+        let _alarm = Interrupter::set(lease.connection(), patience).await?;
         let version = begin(lease.connection(), BEGIN_WRITE, patience).await?;
         let plan = self.plan(lease, &write.sql, version, patience).await?;
         let places = plan.places(columns);
@@ -171,28 +175,29 @@ impl SqliteOrigin {
                 }
             }
         }
-        let Some(changed) = changed else { return Err(Failure::broken()) };
+        let Some(changed) = changed else { return Err(FailedAttempt::broken()) };
         let rows = if plan.is_returning() { returned } else { changed };
         if rows > 0 && !plan.is_returning() {
             texts.miss_all();
         }
         let (returned, missing) = texts.finish();
-        Ok(Done { rows, returned, missing })
+        Ok(StatementEffect { rows, returned, missing })
     }
 
     /// What is known of a statement in this version of the schema, found out once.
     async fn plan(
         &self,
-        lease: &mut Lease<Sqlite>,
+        lease: &mut PooledConnection<Sqlite>,
         sql: &str,
         version: i64,
-        patience: Patience,
-    ) -> Result<Arc<Plan>, Failure> {
+        patience: CallTime,
+    ) -> Result<Arc<StatementPlan>, FailedAttempt> {
         let key = (lease.identity(), version, sql.to_owned());
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
-        let plan = Plan::find(lease.connection(), sql, version, patience.deadline()).await?;
+        let plan =
+            StatementPlan::find(lease.connection(), sql, version, patience.deadline()).await?;
         let plan = Arc::new(plan);
         self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
@@ -200,19 +205,19 @@ impl SqliteOrigin {
 
     async fn examine(
         &self,
-        pool: &Arc<Pool<Sqlite>>,
+        pool: &Arc<ConnectionPool<Sqlite>>,
         sql: &str,
         declared: usize,
-        scan: fn(&str) -> Result<Scan, Failure>,
+        scan: fn(&str) -> Result<Scan, FailedAttempt>,
     ) -> Result<Prepared, OriginError> {
-        let patience = Patience::new(self.deadline);
+        let patience = CallTime::new(self.deadline);
         let mut lease = pool.lease(patience.left()).await?;
         let work = async {
             let scan = scan(sql)?;
             let connection = lease.connection();
-            let _alarm = Alarm::set(connection, patience).await?;
+            let _alarm = Interrupter::set(connection, patience).await?;
             let version = begin(connection, BEGIN_READ, patience).await?;
-            let plan = Plan::find(connection, sql, version, patience.deadline()).await?;
+            let plan = StatementPlan::find(connection, sql, version, patience.deadline()).await?;
             Ok(plan.compare(&scan, declared))
         };
         patience.guard(work).await.map_err(|failure| failure.error)
@@ -228,11 +233,11 @@ impl Origin for SqliteOrigin {
         columns: &[String],
         deadline: Duration,
     ) -> Result<Fetched, OriginError> {
-        let patience = Patience::new(deadline);
+        let patience = CallTime::new(deadline);
         let mut lease = self.reads.lease(patience.left()).await?;
         let work = self.read(&mut lease, read, values, columns, patience);
         let fetched = patience.guard(work).await;
-        if fetched.as_ref().err().is_none_or(Failure::is_usable) {
+        if fetched.as_ref().err().is_none_or(FailedAttempt::is_usable) {
             // If the rollback fails, closing the connection ends the transaction.
             let _ = end(lease, "ROLLBACK", patience).await;
         }
@@ -257,11 +262,11 @@ impl Origin for SqliteOrigin {
         columns: &[String],
         deadline: Duration,
     ) -> Result<Uncommitted, OriginError> {
-        let patience = Patience::new(deadline);
+        let patience = CallTime::new(deadline);
         let mut lease = self.writer.lease(patience.left()).await?;
         let work = self.write(&mut lease, write, values, columns, patience);
         match patience.guard(work).await {
-            Ok(Done { rows, returned, missing }) => {
+            Ok(StatementEffect { rows, returned, missing }) => {
                 let (reads, doubts) = (Arc::clone(&self.reads), self.doubts.clone());
                 let transaction = Box::new(SqliteTransaction { lease, deadline, reads, doubts });
                 Ok(Uncommitted { rows, returned, missing, xid: None, transaction })
@@ -297,10 +302,10 @@ impl Origin for SqliteOrigin {
     }
 
     async fn ping(&self) -> Result<(), OriginError> {
-        let patience = Patience::new(self.deadline);
+        let patience = CallTime::new(self.deadline);
         let mut lease = self.questions.lease(patience.left()).await?;
         let work = async {
-            let _alarm = Alarm::set(lease.connection(), patience).await?;
+            let _alarm = Interrupter::set(lease.connection(), patience).await?;
             // Opening a file reads nothing of it; this statement does.
             command(lease.connection(), "SELECT 1 FROM sqlite_schema LIMIT 1", patience).await
         };
@@ -325,7 +330,7 @@ impl Origin for SqliteOrigin {
             let file = self.options.get_filename().display();
             OriginError::Unavailable(format!("there is no file {file}"))
         })?;
-        let server = Server { identity: Some(identity), is_standby: false };
+        let server = ServerIdentity { identity: Some(identity), is_standby: false };
         self.newest.hear(server, asked);
         Ok(identity)
     }
@@ -340,32 +345,39 @@ impl Origin for SqliteOrigin {
 }
 
 /// What a write's statement did.
-struct Done {
+struct StatementEffect {
     rows: u64,
     returned: Vec<Vec<Option<String>>>,
     missing: Vec<String>,
 }
 
-fn statement(plan: &Plan, arguments: SqliteArguments) -> Query<'_, Sqlite, SqliteArguments> {
+fn statement(
+    plan: &StatementPlan,
+    arguments: SqliteArguments,
+) -> Query<'_, Sqlite, SqliteArguments> {
     sqlx::query_with(AssertSqlSafe(plan.sql()), arguments)
 }
 
 /// Adds the texts of the asked columns.
 fn read_texts(
     row: &SqliteRow,
-    plan: &Plan,
+    plan: &StatementPlan,
     places: &[Option<usize>],
     texts: &mut Texts<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), FailedAttempt> {
     let read = text::read(row, plan, places, texts).map_err(|e| unreadable(e.as_ref()))?;
-    read.map_err(Failure::dirty)
+    read.map_err(FailedAttempt::dirty)
 }
 
 /// Replaces `text` with the row as a JSON object.
-fn write_row(row: &SqliteRow, plan: &Plan, text: &mut Vec<u8>) -> Result<(), Failure> {
+fn write_row(
+    row: &SqliteRow,
+    plan: &StatementPlan,
+    text: &mut Vec<u8>,
+) -> Result<(), FailedAttempt> {
     text.clear();
     if row::is_too_large(row).map_err(|error| unreadable(error.as_ref()))? {
-        return Err(Failure::usable(OriginError::TooLarge));
+        return Err(FailedAttempt::usable(OriginError::TooLarge));
     }
     row::write(row, plan, text).map_err(|error| unreadable(error.as_ref()))
 }

@@ -17,7 +17,7 @@ pub(super) enum Dialect {
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A keyword or a name without quotes.
     Word,
     /// A name in quotes.
@@ -32,29 +32,29 @@ pub(super) enum Kind {
 
 /// A token, where it stands in the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token<'s> {
-    pub(super) kind: Kind,
+pub(super) struct SqlToken<'s> {
+    pub(super) kind: TokenKind,
     pub(super) text: &'s str,
     /// The byte that it begins at.
     pub(super) start: usize,
 }
 
-impl Token<'_> {
+impl SqlToken<'_> {
     /// Whether it is this keyword. A quoted name is no keyword.
     pub(super) fn is(&self, keyword: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
+        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
     /// Whether it is this character.
     pub(super) fn is_symbol(&self, symbol: &str) -> bool {
-        self.kind == Kind::Symbol && self.text == symbol
+        self.kind == TokenKind::Symbol && self.text == symbol
     }
 
     /// The name that it spells, as Postgres folds it; `None` if it is no name.
     pub(super) fn name(&self) -> Option<String> {
         match self.kind {
-            Kind::Word => Some(self.text.to_ascii_lowercase()),
-            Kind::QuotedName => {
+            TokenKind::Word => Some(self.text.to_ascii_lowercase()),
+            TokenKind::QuotedName => {
                 let quote = self.text.chars().next()?;
                 let end = if quote == '[' { ']' } else { quote };
                 let inside = self.text.strip_prefix(quote)?.strip_suffix(end)?;
@@ -65,13 +65,13 @@ impl Token<'_> {
                     inside.replace(&twice, end.encode_utf8(&mut [0; 4]))
                 })
             }
-            Kind::Literal | Kind::Parameter(_) | Kind::Symbol => None,
+            TokenKind::Literal | TokenKind::Parameter(_) | TokenKind::Symbol => None,
         }
     }
 }
 
 /// The tokens of a statement; blanks and comments are left out.
-pub(super) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<'_>> {
+pub(super) fn tokens(sql: &str, dialect: Dialect) -> Vec<SqlToken<'_>> {
     let mut tokens = Vec::new();
     let mut start = 0;
     while let Some(first) = sql[start..].chars().next() {
@@ -79,7 +79,7 @@ pub(super) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<'_>> {
         let (kind, length) = token(rest, first, dialect);
         let length = length.clamp(first.len_utf8(), rest.len());
         if let Some(kind) = kind {
-            tokens.push(Token { kind, text: &rest[..length], start });
+            tokens.push(SqlToken { kind, text: &rest[..length], start });
         }
         start += length;
     }
@@ -87,7 +87,7 @@ pub(super) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<'_>> {
 }
 
 /// What the text begins with, and its length in bytes; `None` for a blank or a comment.
-fn token(text: &str, first: char, dialect: Dialect) -> (Option<Kind>, usize) {
+fn token(text: &str, first: char, dialect: Dialect) -> (Option<TokenKind>, usize) {
     let is_postgres = dialect != Dialect::Sqlite;
     let until = |end: &str, from: usize| {
         text.get(from..)
@@ -102,23 +102,23 @@ fn token(text: &str, first: char, dialect: Dialect) -> (Option<Kind>, usize) {
         '/' if text.starts_with("/*") => (None, until("*/", 2)),
         '\'' => {
             let escapes = dialect == Dialect::Postgres { has_backslashes: true };
-            (Some(Kind::Literal), string(text, 0, escapes, is_postgres))
+            (Some(TokenKind::Literal), string(text, 0, escapes, is_postgres))
         }
         'e' | 'E' if is_postgres && text[1..].starts_with('\'') => {
-            (Some(Kind::Literal), string(text, 1, true, true))
+            (Some(TokenKind::Literal), string(text, 1, true, true))
         }
-        '"' => (Some(Kind::QuotedName), quoted(text, '"')),
-        '`' if !is_postgres => (Some(Kind::QuotedName), quoted(text, '`')),
-        '[' if !is_postgres => (Some(Kind::QuotedName), until("]", 1)),
+        '"' => (Some(TokenKind::QuotedName), quoted(text, '"')),
+        '`' if !is_postgres => (Some(TokenKind::QuotedName), quoted(text, '`')),
+        '[' if !is_postgres => (Some(TokenKind::QuotedName), until("]", 1)),
         '$' => dollar(text, is_postgres),
         c if c.is_ascii_digit() => {
             let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-            (Some(Kind::Literal), text.find(|c| !is_inside(c)).unwrap_or(text.len()))
+            (Some(TokenKind::Literal), text.find(|c| !is_inside(c)).unwrap_or(text.len()))
         }
         c if begins_name(c) => {
-            (Some(Kind::Word), text.find(|c| !continues_name(c)).unwrap_or(text.len()))
+            (Some(TokenKind::Word), text.find(|c| !continues_name(c)).unwrap_or(text.len()))
         }
-        c => (Some(Kind::Symbol), c.len_utf8()),
+        c => (Some(TokenKind::Symbol), c.len_utf8()),
     }
 }
 
@@ -131,20 +131,20 @@ fn continues_name(c: char) -> bool {
 }
 
 /// A parameter, or a literal between dollars (`$$…$$`, `$tag$…$tag$`).
-fn dollar(text: &str, is_postgres: bool) -> (Option<Kind>, usize) {
+fn dollar(text: &str, is_postgres: bool) -> (Option<TokenKind>, usize) {
     let digits = text[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len() - 1);
     if let Ok(number) = text[1..=digits].parse() {
-        return (Some(Kind::Parameter(number)), 1 + digits);
+        return (Some(TokenKind::Parameter(number)), 1 + digits);
     }
     let is_in_tag = |c: char| c != '$' && continues_name(c);
     let end = text[1..].find(|c| !is_in_tag(c)).map_or(text.len(), |at| at + 1);
     if !is_postgres || !text[end..].starts_with('$') {
-        return (Some(Kind::Symbol), 1);
+        return (Some(TokenKind::Symbol), 1);
     }
     let tag = &text[..=end];
     let body = tag.len();
     let length = text[body..].find(tag).map_or(text.len(), |at| body + at + tag.len());
-    (Some(Kind::Literal), length)
+    (Some(TokenKind::Literal), length)
 }
 
 /// The end of a literal in single quotes, the first of which is at `open`. In Postgres a literal in
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_name_is_folded_unless_it_is_quoted() {
         let names = |sql, dialect| -> Vec<String> {
-            tokens(sql, dialect).iter().filter_map(Token::name).collect()
+            tokens(sql, dialect).iter().filter_map(SqlToken::name).collect()
         };
         assert_eq!(names(r#"Users "It""s""#, POSTGRES), ["users", "It\"s"]);
         assert_eq!(names("[a b] `c``d`", Dialect::Sqlite), ["a b", "c`d"]);
@@ -289,9 +289,11 @@ mod tests {
     }
 
     fn parameters(sql: &str, dialect: Dialect) -> Vec<usize> {
-        let number = |token: Token<'_>| match token.kind {
-            Kind::Parameter(number) => Some(number),
-            Kind::Word | Kind::QuotedName | Kind::Literal | Kind::Symbol => None,
+        let number = |token: SqlToken<'_>| match token.kind {
+            TokenKind::Parameter(number) => Some(number),
+            TokenKind::Word | TokenKind::QuotedName | TokenKind::Literal | TokenKind::Symbol => {
+                None
+            }
         };
         tokens(sql, dialect).into_iter().filter_map(number).collect()
     }

@@ -27,21 +27,21 @@ use std::fmt;
 pub use batches::{ROW_LIMIT, batches};
 pub use changes::{OLD, row_change};
 pub use configuration::Configuration;
-pub use prove::shadow::{Report as ShadowReport, Shadows};
+pub use prove::shadow::{ShadowReport, Shadows};
 pub(crate) use run::background::behind;
 pub use run::builtin::{builtin, compile_builtin};
 pub use run::calls::Calls;
 pub use run::engine::{Engine, EngineError, Limits};
 pub use run::file::read_file;
-pub use run::generation::{Counts, Generation, Origin, Summary, Undecided};
+pub use run::generation::{Counts, Generation, Provenance, Summary, Undecided};
 pub use run::guard::Named;
-pub use run::pool::Pool;
+pub use run::pool::InstancePool;
 pub use run::slot::{
-    Activation, Introduction, NativePolicy, NothingToRollBack, Reason, Retold, Shown, Slot, State,
-    Status, Tenure,
+    Activation, GenerationState, Introduction, NativePolicy, NothingToRollBack, Reason, Retold,
+    Shown, Slot, SlotStatus, Tenure,
 };
 pub use run::trial::Probation;
-pub use run::watch::{Watch, watch};
+pub use run::watch::{FileWatch, watch};
 
 pub use bindings::types::{
     Action, Argument, Cause, Change, Column, ColumnValue, Concern, Entity, Event, Failure,

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use tokio::time::timeout;
 
-use crate::cache::{Loader, Read};
+use crate::cache::{CacheRead, Loader};
 use crate::origin::{Fetched, OriginError, Value};
 
 use super::Corral;
@@ -87,7 +87,7 @@ impl Corral {
         let bound = self.entity(entity)?;
         let values = typed(&bound.entity.params, Arguments::Json(arguments))?;
         let loader = Arc::new(Closure { load, value: PhantomData });
-        let read = Read::new(Arc::clone(&bound.definition), values, loader);
+        let read = CacheRead::new(Arc::clone(&bound.definition), values, loader);
         let answer = self.inner.cache.read(read).await.map_err(RequestError::Read)?;
         Ok(answer.body.map(|body| serde_json::from_slice(&body)).transpose()?)
     }

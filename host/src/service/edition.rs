@@ -14,14 +14,14 @@ use super::{RequestError, query, tags};
 /// One configuration, ready to serve.
 pub(crate) struct Edition {
     pub(super) config: Arc<Config>,
-    pub(super) entities: BTreeMap<String, Arc<Bound>>,
+    pub(super) entities: BTreeMap<String, Arc<BoundEntity>>,
     /// The definition that stands for all ad-hoc queries.
     pub(super) query: Arc<Definition>,
     pub(super) tags: tags::Templates,
 }
 
 /// An entity with its statements, ready to be shared.
-pub(super) struct Bound {
+pub(super) struct BoundEntity {
     pub(super) entity: Arc<EntityConfig>,
     pub(super) definition: Arc<Definition>,
     /// How the entity is loaded; `None` if it has no statement and the program binds a closure.
@@ -31,7 +31,7 @@ pub(super) struct Bound {
 
 impl Edition {
     pub(super) fn of(config: Config, origin: Option<&Arc<dyn Origin>>) -> Self {
-        let bound = |entity| Bound::of(entity, origin, &config.store.prefix);
+        let bound = |entity| BoundEntity::of(entity, origin, &config.store.prefix);
         Self {
             entities: config.entities.values().map(bound).collect(),
             query: query::query_definition(&config),
@@ -46,7 +46,7 @@ impl Edition {
     }
 
     /// The entity of this name.
-    pub(super) fn entity(&self, name: &str) -> Result<&Arc<Bound>, RequestError> {
+    pub(super) fn entity(&self, name: &str) -> Result<&Arc<BoundEntity>, RequestError> {
         self.entities.get(name).ok_or_else(|| RequestError::UnknownEntity(name.to_owned()))
     }
 
@@ -57,7 +57,7 @@ impl Edition {
     }
 }
 
-impl Bound {
+impl BoundEntity {
     fn of(
         entity: &EntityConfig,
         origin: Option<&Arc<dyn Origin>>,

@@ -28,20 +28,20 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cache::{
-    Cache, Definition, LoadLimit, Parts, SystemClock, SystemEntropy, Watched, load_time,
+    Cache, CacheParts, Definition, LoadLimit, SystemClock, SystemEntropy, WatchedOrigin, load_time,
 };
 use crate::config::{Config, Secret};
 use crate::observe::Metrics;
-use crate::origin::{self, Again, Origin, OriginOptions};
+use crate::origin::{self, CurrentUrl, Origin, OriginOptions};
 use crate::policy::prove::gate;
-use crate::policy::{EngineError, Slot, Watch};
+use crate::policy::{EngineError, FileWatch, Slot};
 use crate::store::{MemoryStore, RedisStore, Store, StoreError};
 
-use edition::{Bound, Edition};
+use edition::{BoundEntity, Edition};
 
 pub use closures::ClosureError;
 pub use conditions::conditions;
-pub use explain::{Course, ExplainError, Explained, Explanation, Glance, Turned};
+pub use explain::{ExplainError, Explained, ExplainedFlight, ExplainedTurn, Explanation, Glance};
 pub use policies::{
     Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
 };
@@ -71,16 +71,16 @@ const IDLE_LOOK: Duration = Duration::from_millis(5);
 /// One host: a policy, a store, an origin, and the cache between them. Cheap to clone.
 #[derive(Clone)]
 pub struct Corral {
-    inner: Arc<Inner>,
+    inner: Arc<CorralInner>,
 }
 
-struct Inner {
+struct CorralInner {
     /// The configuration in force.
     edition: ArcSwap<Edition>,
     /// Held during a reload, so that configurations come into force one after the other.
     reloading: tokio::sync::Mutex<()>,
     /// The watch on the configuration's file.
-    watched: std::sync::Mutex<Option<Watch>>,
+    watched: std::sync::Mutex<Option<FileWatch>>,
     cache: Arc<Cache>,
     origin: Option<Arc<dyn Origin>>,
     probe: probe::Probe,
@@ -145,10 +145,11 @@ impl Corral {
         let edition = Edition::of(config.clone(), origin.as_ref());
         let definitions = edition.definitions();
         let url = config.origin.url.as_ref();
-        let watched = origin.clone().zip(url).map(|(origin, url)| Watched::new(origin, &url.0));
+        let watched =
+            origin.clone().zip(url).map(|(origin, url)| WatchedOrigin::new(origin, &url.0));
         let parts = Assembled { store, definitions, origin: watched };
         let cache = new_cache(&config, parts, policies.slot(), Arc::clone(&metrics));
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(CorralInner {
             edition: ArcSwap::from_pointee(edition),
             reloading: tokio::sync::Mutex::default(),
             watched: std::sync::Mutex::default(),
@@ -266,7 +267,7 @@ impl Corral {
     }
 }
 
-impl Inner {
+impl CorralInner {
     /// Copies what is counted elsewhere into the registry, when metrics are asked for.
     fn fold_metrics(&self) {
         let (entries, bytes) = self.cache.near_size();
@@ -307,9 +308,9 @@ pub(crate) fn connect_origin(
 }
 
 /// How an origin's URL is read again from the configuration's file, where its password may have been rotated.
-fn again(config: &Config, url: fn(Config) -> Option<Secret>) -> Option<Again> {
+fn again(config: &Config, url: fn(Config) -> Option<Secret>) -> Option<CurrentUrl> {
     let file = config.file.clone()?;
-    Some(Again::new(move || url(Config::load(&file).ok()?).map(|url| url.0)))
+    Some(CurrentUrl::new(move || url(Config::load(&file).ok()?).map(|url| url.0)))
 }
 
 /// The origin of ad-hoc queries: connections of their own, which may use another role.
@@ -348,7 +349,7 @@ fn is_shared(config: &Config) -> bool {
 struct Assembled {
     store: Arc<dyn Store>,
     definitions: Vec<Arc<Definition>>,
-    origin: Option<Watched>,
+    origin: Option<WatchedOrigin>,
 }
 
 fn new_cache(
@@ -359,7 +360,7 @@ fn new_cache(
 ) -> Arc<Cache> {
     let Assembled { store, definitions, origin } = over;
     let near_is_used = config.entities.values().any(|entity| !entity.near.is_zero());
-    let cache = Cache::new(Parts {
+    let cache = Cache::new(CacheParts {
         store,
         prefix: config.store.prefix.clone(),
         definitions,

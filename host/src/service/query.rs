@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::cache::{Answer, Definition, LoadError, QueryLoader, Read, ReadError};
+use crate::cache::{Answer, CacheRead, Definition, LoadError, QueryLoader, ReadError};
 use crate::config::{Config, EntityConfig, Param, duration_text};
 use crate::origin::{OriginError, ParamType, ReadStatement, Rows, Value};
 use crate::policy::Query;
@@ -70,7 +70,7 @@ impl Corral {
         let (origin, max_bytes) = (Arc::clone(origin), config.max_bytes);
         let loader = Arc::new(QueryLoader { origin, statement, max_bytes });
         let definition = Arc::clone(&edition.query);
-        let read = Read::new(definition, values, loader).of_query(query, Arc::clone(&entity));
+        let read = CacheRead::new(definition, values, loader).of_query(query, Arc::clone(&entity));
         self.inner.cache.read(read).await.map_err(|error| {
             if let ReadError::Load(LoadError::Origin(OriginError::Rejected { code, .. })) = error {
                 return rejected(code);

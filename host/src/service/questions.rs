@@ -34,7 +34,7 @@ pub enum QuestionError {
 /// A line of a recording: a write if `write` is set, or else a read.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct RecordedLine {
     entity: String,
     #[serde(default)]
     write: Option<String>,
@@ -70,13 +70,14 @@ pub fn generated_questions(config: &Config) -> Questions {
 /// 42}}`, and for a write `"write": "rename"` beside it.
 ///
 /// # Errors
-/// [`QuestionError::Line`] for the first line that is no request, or of which the configuration
+/// [`QuestionError::RecordedLine`] for the first line that is no request, or of which the configuration
 /// knows nothing.
 pub fn recorded_questions(config: &Config, text: &str) -> Result<Questions, QuestionError> {
     let mut questions = empty(config);
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |problem: String| QuestionError::Line { line: at + 1, problem };
-        let line: Line = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        let line: RecordedLine =
+            serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
         let entity = config.entities.get(&line.entity);
         let entity =
             entity.ok_or_else(|| wrong(format!("there is no entity {:?}", line.entity)))?;

@@ -13,7 +13,7 @@ use crate::origin::is_same_origin;
 use crate::policy::watch;
 
 use super::edition::Edition;
-use super::{Corral, Inner, InstallError, StartError, is_shared};
+use super::{Corral, CorralInner, InstallError, StartError, is_shared};
 
 /// What a reload did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,7 +243,7 @@ fn fixed_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
     same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
-impl Inner {
+impl CorralInner {
     pub(super) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.edition.load().config)
     }

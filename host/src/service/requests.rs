@@ -8,15 +8,16 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use crate::cache::{
-    Answer, Invalidated, Invalidation, LoadError, Read, ReadError, WriteCall, WriteError, Wrote,
+    Answer, CacheRead, Invalidated, Invalidation, LoadError, ReadError, WriteCall, WriteError,
+    Wrote,
 };
 use crate::config::{EntityConfig, Param};
-use crate::name::{Key, Name, Tag};
+use crate::name::{Name, StoreKey, StoreTag};
 use crate::origin::{OriginError, Value};
 use crate::policy::{Argument, Request, Subject};
 
 use super::tags::{GivenTag, NoTag};
-use super::{Bound, Corral, Edition};
+use super::{BoundEntity, Corral, Edition};
 
 /// Parameters as a client sent them.
 #[derive(Debug, Clone, Copy)]
@@ -176,7 +177,7 @@ impl Corral {
             let no_key = |problem| {
                 InvalidArgument::new(&format!("keys[{at}]"), format!("it is no key: {problem}"))
             };
-            Key::try_new(key).map_err(|problem| RequestError::Arguments(vec![no_key(problem)]))
+            StoreKey::try_new(key).map_err(|problem| RequestError::Arguments(vec![no_key(problem)]))
         };
         let invalidation = Invalidation {
             keys: keys.iter().enumerate().map(key).collect::<Result<_, _>>()?,
@@ -212,7 +213,7 @@ impl Corral {
     }
 
     /// Every tag of the store that the client can have meant.
-    pub(super) fn tags(&self, given: &[GivenTag]) -> Result<Vec<Tag>, RequestError> {
+    pub(super) fn tags(&self, given: &[GivenTag]) -> Result<Vec<StoreTag>, RequestError> {
         let edition = self.inner.edition.load();
         let mut tags = BTreeSet::new();
         for (place, given) in given.iter().enumerate() {
@@ -227,7 +228,7 @@ impl Corral {
         Ok(tags.into_iter().collect())
     }
 
-    pub(super) fn entity(&self, name: &str) -> Result<Arc<Bound>, RequestError> {
+    pub(super) fn entity(&self, name: &str) -> Result<Arc<BoundEntity>, RequestError> {
         self.inner.edition.load().entity(name).map(Arc::clone)
     }
 
@@ -273,9 +274,9 @@ pub(super) fn of_read(
     }
 }
 
-fn sql_read(bound: &Bound, values: Vec<Value>) -> Result<Read, ReadError> {
+fn sql_read(bound: &BoundEntity, values: Vec<Value>) -> Result<CacheRead, ReadError> {
     let loader = bound.loader.as_ref().ok_or(ReadError::Unbound)?;
-    Ok(Read::new(Arc::clone(&bound.definition), values, Arc::clone(loader)))
+    Ok(CacheRead::new(Arc::clone(&bound.definition), values, Arc::clone(loader)))
 }
 
 /// The values of `params`, in their order, or everything that is wrong with them.

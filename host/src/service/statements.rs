@@ -16,7 +16,7 @@ use crate::config::{Config, EntityConfig};
 use crate::origin::{Origin, OriginError, Prepared};
 
 use super::reload::ReloadError;
-use super::{Corral, Edition, Inner};
+use super::{Corral, CorralInner, Edition};
 
 /// How long the database may take to look at the statements of an entity: a few round trips.
 const PREPARED_WITHIN: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ impl Misfits {
         }
     }
 
-    fn note(&self, name: &str, seen: &Seen) {
+    fn note(&self, name: &str, seen: &StatementProblems) {
         if seen.complaints.is_empty() {
             self.lock().remove(name);
             return;
@@ -92,7 +92,7 @@ impl Misfits {
 }
 
 /// Looks at the statements that a host began with, until nothing is wrong with any.
-pub(super) async fn keep_looking(inner: Weak<Inner>) {
+pub(super) async fn keep_looking(inner: Weak<CorralInner>) {
     while let Some(inner) = inner.upgrade() {
         let looked = (Corral { inner }).look_at_all().await;
         match looked {
@@ -132,7 +132,8 @@ impl Corral {
         let Some(origin) = &self.inner.origin else { return Ok(()) };
         let is_new = |entity: &&EntityConfig| before.entities.get(&entity.name) != Some(entity);
         for entity in config.entities.values().filter(is_new) {
-            let Ok(Seen { rejected, complaints, varies: _ }) = look(origin.as_ref(), entity).await
+            let Ok(StatementProblems { rejected, complaints, varies: _ }) =
+                look(origin.as_ref(), entity).await
             else {
                 return Ok(());
             };
@@ -148,7 +149,7 @@ impl Corral {
 
 /// What is wrong with the statements of an entity.
 #[derive(Default)]
-struct Seen {
+struct StatementProblems {
     /// What is wrong with statements that the database does not accept.
     rejected: Vec<String>,
     /// What is wrong with statements that it accepts.
@@ -158,9 +159,12 @@ struct Seen {
 }
 
 /// Looks at the statements of an entity. Fails if the database does not answer.
-async fn look(origin: &dyn Origin, entity: &EntityConfig) -> Result<Seen, OriginError> {
+async fn look(
+    origin: &dyn Origin,
+    entity: &EntityConfig,
+) -> Result<StatementProblems, OriginError> {
     let looking = async {
-        let mut seen = Seen::default();
+        let mut seen = StatementProblems::default();
         if let Some(read) = &entity.read {
             seen.note("read", origin.prepare_read(read).await)?;
         }
@@ -174,7 +178,7 @@ async fn look(origin: &dyn Origin, entity: &EntityConfig) -> Result<Seen, Origin
     timeout(PREPARED_WITHIN, looking).await.map_err(late)?
 }
 
-impl Seen {
+impl StatementProblems {
     fn note(
         &mut self,
         what: &str,

@@ -21,7 +21,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::template::spelled;
 use crate::config::{Config, Param, TagTemplate, suggestion};
-use crate::name::Tag;
+use crate::name::StoreTag;
 use crate::origin::{ParamType, Value};
 use crate::policy::{self, Source, Touch};
 
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for GivenTag {
 
 /// Every template of a tag that a configuration declares, with the types of its holes.
 pub(super) struct Templates {
-    shapes: HashSet<Vec<Piece>>,
+    shapes: HashSet<Vec<BoundPiece>>,
     /// The templates as they were declared.
     sources: BTreeSet<String>,
     /// Whether clients name tags of their own, in ad-hoc queries.
@@ -94,7 +94,7 @@ pub(super) struct Templates {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Piece {
+enum BoundPiece {
     Text(String),
     /// A hole and its type; `None` for a column's value, since a column's type is not declared.
     Hole(Option<ParamType>),
@@ -133,21 +133,23 @@ impl Templates {
     fn add(&mut self, text: &str, pieces: &[policy::Piece], params: &[Param]) {
         let ty = |name: &str| params.iter().find(|param| param.name == name).map(|param| param.ty);
         let piece = |piece: &policy::Piece| match piece {
-            policy::Piece::Text(text) => Piece::Text(text.clone()),
-            policy::Piece::Value(Source::Argument(name)) => Piece::Hole(ty(name)),
-            policy::Piece::Value(Source::Column(_) | Source::OldColumn(_)) => Piece::Hole(None),
+            policy::Piece::Text(text) => BoundPiece::Text(text.clone()),
+            policy::Piece::Value(Source::Argument(name)) => BoundPiece::Hole(ty(name)),
+            policy::Piece::Value(Source::Column(_) | Source::OldColumn(_)) => {
+                BoundPiece::Hole(None)
+            }
         };
         self.shapes.insert(pieces.iter().map(piece).collect());
         self.sources.insert(text.to_owned());
     }
 
     /// Every tag of the store that can be meant, at least one.
-    pub(super) fn readings(&self, given: &GivenTag) -> Result<Vec<Tag>, NoTag> {
+    pub(super) fn readings(&self, given: &GivenTag) -> Result<Vec<StoreTag>, NoTag> {
         let texts = match given {
             GivenTag::Text(text) => self.read(text).map_err(NoTag::whole)?,
             GivenTag::Filled(filled) => self.fill(filled)?,
         };
-        let tags = texts.into_iter().map(|text| Tag::try_new(&text));
+        let tags = texts.into_iter().map(|text| StoreTag::try_new(&text));
         tags.collect::<Result<_, _>>().map_err(|illegal| NoTag::whole(illegal.to_string()))
     }
 
@@ -165,7 +167,7 @@ impl Templates {
             return Err(format!("it is a template, without values; {EXACTLY}"));
         }
         let mut texts = BTreeSet::from([rendered(free(text))]);
-        if Tag::try_new(text).is_ok() {
+        if StoreTag::try_new(text).is_ok() {
             texts.insert(text.to_owned());
         }
         let mut trials = TRIALS_MAX;
@@ -181,13 +183,14 @@ impl Templates {
     fn fill(&self, filled: &FilledTag) -> Result<BTreeSet<String>, NoTag> {
         let tag = TagTemplate::parse(&filled.tag).map_err(|problem| NoTag::at(".tag", problem))?;
         let values = values_of(&tag, &filled.values)?;
-        let alike = |shape: &&Vec<Piece>| is_of_form(shape, tag.pieces());
-        let shapes: Vec<&[Piece]> = self.shapes.iter().filter(alike).map(Vec::as_slice).collect();
+        let alike = |shape: &&Vec<BoundPiece>| is_of_form(shape, tag.pieces());
+        let shapes: Vec<&[BoundPiece]> =
+            self.shapes.iter().filter(alike).map(Vec::as_slice).collect();
         if shapes.is_empty() && !self.others {
             return Err(NoTag::at(".tag", self.unknown(&filled.tag)));
         }
         // A tag of the client's own: its values have the types of the JSON.
-        let own: Vec<Piece> = tag.pieces().iter().map(Piece::untyped).collect();
+        let own: Vec<BoundPiece> = tag.pieces().iter().map(BoundPiece::untyped).collect();
         let shapes = if shapes.is_empty() { vec![own.as_slice()] } else { shapes };
         let mut texts = BTreeSet::new();
         let mut problem = None;
@@ -210,7 +213,7 @@ impl Templates {
     }
 }
 
-impl Piece {
+impl BoundPiece {
     fn untyped(piece: &policy::Piece) -> Self {
         match piece {
             policy::Piece::Text(text) => Self::Text(text.clone()),
@@ -248,7 +251,7 @@ fn rendered(text: String) -> String {
 
 /// Every way to fill a template's holes so that it reads like `text`, as the policy spells it. `None` if
 /// there are more ways than can be tried.
-fn fitting(shape: &[Piece], text: &str, trials: &mut usize) -> Option<BTreeSet<String>> {
+fn fitting(shape: &[BoundPiece], text: &str, trials: &mut usize) -> Option<BTreeSet<String>> {
     // The spellings so far, by the position in the text up to which they reach.
     let mut spelled = BTreeMap::from([(0, BTreeSet::from([String::new()]))]);
     for (at, piece) in shape.iter().enumerate() {
@@ -268,27 +271,31 @@ fn fitting(shape: &[Piece], text: &str, trials: &mut usize) -> Option<BTreeSet<S
 
 /// The positions in the text where a piece that begins at `from` can end.
 fn ends<'p>(
-    piece: &'p Piece,
-    next: Option<&'p Piece>,
+    piece: &'p BoundPiece,
+    next: Option<&'p BoundPiece>,
     text: &'p str,
     from: usize,
 ) -> impl Iterator<Item = usize> {
     let rest = &text[from..];
     let can_end = move |at: &usize| match (piece, next) {
-        (Piece::Text(literal), _) => *at == literal.len() && rest.starts_with(literal.as_str()),
-        (Piece::Hole(_), None) => *at == rest.len(),
-        (Piece::Hole(_), Some(Piece::Text(next))) => rest[*at..].starts_with(next.as_str()),
-        (Piece::Hole(_), Some(Piece::Hole(_))) => true,
+        (BoundPiece::Text(literal), _) => {
+            *at == literal.len() && rest.starts_with(literal.as_str())
+        }
+        (BoundPiece::Hole(_), None) => *at == rest.len(),
+        (BoundPiece::Hole(_), Some(BoundPiece::Text(next))) => {
+            rest[*at..].starts_with(next.as_str())
+        }
+        (BoundPiece::Hole(_), Some(BoundPiece::Hole(_))) => true,
     };
     let characters = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
     characters.filter(can_end).map(move |at| from + at)
 }
 
 /// How a policy spells a piece that was written as `text`; `None` if the text is no value of the hole's type.
-fn spelling(piece: &Piece, text: &str) -> Option<String> {
+fn spelling(piece: &BoundPiece, text: &str) -> Option<String> {
     let ty = match piece {
-        Piece::Text(literal) => return Some(literal.clone()),
-        Piece::Hole(ty) => ty.unwrap_or(ParamType::Text),
+        BoundPiece::Text(literal) => return Some(literal.clone()),
+        BoundPiece::Hole(ty) => ty.unwrap_or(ParamType::Text),
     };
     let value = Value::from_text(ty, Some(text)).ok()?;
     let mut segment = String::new();
@@ -314,24 +321,23 @@ fn values_of<'v>(
 }
 
 /// Whether a declared template has the same text around its holes.
-fn is_of_form(shape: &[Piece], pieces: &[policy::Piece]) -> bool {
-    let alike = |(own, given): (&Piece, &policy::Piece)| match (own, given) {
-        (Piece::Text(own), policy::Piece::Text(given)) => own == given,
-        (Piece::Hole(_), policy::Piece::Value(_)) => true,
-        (Piece::Text(_), policy::Piece::Value(_)) | (Piece::Hole(_), policy::Piece::Text(_)) => {
-            false
-        }
+fn is_of_form(shape: &[BoundPiece], pieces: &[policy::Piece]) -> bool {
+    let alike = |(own, given): (&BoundPiece, &policy::Piece)| match (own, given) {
+        (BoundPiece::Text(own), policy::Piece::Text(given)) => own == given,
+        (BoundPiece::Hole(_), policy::Piece::Value(_)) => true,
+        (BoundPiece::Text(_), policy::Piece::Value(_))
+        | (BoundPiece::Hole(_), policy::Piece::Text(_)) => false,
     };
     shape.len() == pieces.len() && shape.iter().zip(pieces).all(alike)
 }
 
-fn filled_in(shape: &[Piece], values: &[(String, &Json)]) -> Result<String, NoTag> {
+fn filled_in(shape: &[BoundPiece], values: &[(String, &Json)]) -> Result<String, NoTag> {
     let mut values = values.iter();
     let mut out = String::new();
     for piece in shape {
         match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Hole(ty) => {
+            BoundPiece::Text(text) => out.push_str(text),
+            BoundPiece::Hole(ty) => {
                 let Some((name, json)) = values.next() else { continue };
                 let value = value_of(*ty, json)
                     .map_err(|problem| NoTag::at(format!(".values.{name}"), problem))?;

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidName, Key, Tag};
+use super::{InvalidName, StoreKey, StoreTag};
 
 /// Something that an invalidation makes untrue. Its names are made when the invalidation is carried
 /// out, under every naming that is in use then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
+pub enum IntentTarget {
     /// A read: the entity and its arguments, each with its name and canonical text; `None` is null.
     Read {
         /// The entity.
@@ -16,9 +16,9 @@ pub enum Target {
         arguments: Vec<(String, Option<String>)>,
     },
     /// A key that was given without its entity; removed under every definition.
-    Key(Key),
+    Key(StoreKey),
     /// Everything that carries a tag.
-    Tag(Tag),
+    Tag(StoreTag),
 }
 
 /// An announced invalidation. It stands in the store from before the commit until the invalidation
@@ -26,7 +26,7 @@ pub enum Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     id: u128,
-    targets: Vec<Target>,
+    targets: Vec<IntentTarget>,
     transaction: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ pub enum UnreadableIntent {
 /// An intent's text in the store: readable for an operator, and always the same for the same
 /// intent.
 #[derive(Serialize, Deserialize)]
-struct Text {
+struct IntentText {
     id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     transaction: Option<u64>,
@@ -66,13 +66,13 @@ impl Intent {
     /// An intent with these random bits as its identity. `transaction` is the database's id of the
     /// transaction that makes the targets untrue, if there is one.
     #[must_use]
-    pub fn new(id: u128, targets: Vec<Target>, transaction: Option<u64>) -> Self {
+    pub fn new(id: u128, targets: Vec<IntentTarget>, transaction: Option<u64>) -> Self {
         Self { id, targets, transaction }
     }
 
     /// What the intent makes untrue.
     #[must_use]
-    pub fn targets(&self) -> &[Target] {
+    pub fn targets(&self) -> &[IntentTarget] {
         &self.targets
     }
 
@@ -86,7 +86,7 @@ impl Intent {
     /// The intent's text in the store.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = Text {
+        let mut text = IntentText {
             id: format!("{:032x}", self.id),
             transaction: self.transaction,
             reads: vec![],
@@ -95,11 +95,11 @@ impl Intent {
         };
         for target in self.targets.iter().cloned() {
             match target {
-                Target::Read { entity, arguments } => {
+                IntentTarget::Read { entity, arguments } => {
                     text.reads.push(ReadText { entity, arguments });
                 }
-                Target::Key(key) => text.keys.push(key.to_string()),
-                Target::Tag(tag) => text.tags.push(tag.to_string()),
+                IntentTarget::Key(key) => text.keys.push(key.to_string()),
+                IntentTarget::Tag(tag) => text.tags.push(tag.to_string()),
             }
         }
         // Can't fail: strings in lists have JSON.
@@ -112,11 +112,11 @@ impl Intent {
     /// [`UnreadableIntent`] says what is wrong with the text.
     pub fn decode(text: &str) -> Result<Self, UnreadableIntent> {
         let malformed = |error: &dyn std::fmt::Display| UnreadableIntent::Json(error.to_string());
-        let text: Text = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        let text: IntentText = serde_json::from_str(text).map_err(|error| malformed(&error))?;
         let id = u128::from_str_radix(&text.id, 16).map_err(|error| malformed(&error))?;
-        let read = |ReadText { entity, arguments }| Ok(Target::Read { entity, arguments });
-        let key = |key: &String| Key::try_new(key).map(Target::Key);
-        let tag = |tag: &String| Tag::try_new(tag).map(Target::Tag);
+        let read = |ReadText { entity, arguments }| Ok(IntentTarget::Read { entity, arguments });
+        let key = |key: &String| StoreKey::try_new(key).map(IntentTarget::Key);
+        let tag = |tag: &String| StoreTag::try_new(tag).map(IntentTarget::Tag);
         let targets = text.reads.into_iter().map(read);
         let targets = targets.chain(text.keys.iter().map(key)).chain(text.tags.iter().map(tag));
         let targets = targets.collect::<Result<_, InvalidName>>()?;
@@ -131,9 +131,9 @@ mod tests {
     fn intent() -> Intent {
         let arguments = vec![("id".to_owned(), Some("7".to_owned())), ("at".to_owned(), None)];
         let targets = vec![
-            Target::Read { entity: "user".into(), arguments },
-            Target::Key(Key::try_new("v1:user:\"7\"").unwrap()),
-            Target::Tag(Tag::try_new("user:7").unwrap()),
+            IntentTarget::Read { entity: "user".into(), arguments },
+            IntentTarget::Key(StoreKey::try_new("v1:user:\"7\"").unwrap()),
+            IntentTarget::Tag(StoreTag::try_new("user:7").unwrap()),
         ];
         Intent::new(0x2a, targets, Some(725))
     }

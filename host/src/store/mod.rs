@@ -27,18 +27,19 @@ use bytes::Bytes;
 pub(crate) use self::redis::understands;
 pub use self::redis::{Audit, RedisStore, audit};
 pub use crate::name::{
-    Digest, FORMAT, Fingerprint, InvalidName, Key, NAME_LIMIT, Name, PolicyId, Prefix, Tag,
+    Digest, FORMAT, Fingerprint, InvalidName, NAME_LIMIT, Name, PolicyId, Prefix, StoreKey,
+    StoreTag,
 };
 pub use envelope::{Envelope, Stamp, Unreadable};
-pub use intent::{Intent, Target, UnreadableIntent};
+pub use intent::{Intent, IntentTarget, UnreadableIntent};
 pub use memory::MemoryStore;
-pub use range::{HostCard, Listing, Naming, Range, Scope};
+pub use range::{FloorScope, HostCard, Listing, Naming, Range};
 
 /// The proof of a lease: 128 random bits, unique to one claim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Token(u128);
+pub struct LeaseToken(u128);
 
-impl Token {
+impl LeaseToken {
     /// A token of these random bits.
     #[must_use]
     pub fn new(random: u128) -> Self {
@@ -47,14 +48,14 @@ impl Token {
 }
 
 /// 32 hexadecimal digits, as the token stands in the store.
-impl fmt::Display for Token {
+impl fmt::Display for LeaseToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
 }
 
 /// Tokens are a right to write: they stay out of logs.
-impl fmt::Debug for Token {
+impl fmt::Debug for LeaseToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
     }
@@ -122,7 +123,7 @@ pub struct Claim<'a> {
     /// The name to fill.
     pub name: &'a Name,
     /// The token that will prove the lease.
-    pub token: Token,
+    pub token: LeaseToken,
     /// How long the lease lives unless renewed.
     pub lease: Duration,
     /// The newest `loaded_at_ms` that the caller knows; 0 if it knows none. A newer value is handed back
@@ -193,7 +194,7 @@ pub enum Doomed {
     /// The value and the lease of one name.
     Name(Name),
     /// The values and the leases of every name that carries the tag.
-    Tag(Tag),
+    Tag(StoreTag),
 }
 
 /// How an invalidation marks tags.
@@ -278,15 +279,20 @@ pub trait Store: Send + Sync {
     async fn fill(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError>;
 
     /// Extends a lease that still holds `token`; `false` if it does not.
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError>;
+    async fn renew(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError>;
 
     /// Gives back a lease that still holds `token`; `false` if it does not (race D).
-    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError>;
+    async fn release(&self, name: &Name, token: LeaseToken) -> Result<bool, StoreError>;
 
     /// What is left of the lease on `name`; `None` if it is free. Changes nothing.
     async fn lease_left(&self, name: &Name) -> Result<Option<Duration>, StoreError>;
@@ -296,7 +302,7 @@ pub trait Store: Send + Sync {
     async fn index(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError>;
 
@@ -350,14 +356,14 @@ pub trait Store: Send + Sync {
     async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError>;
 
     /// Writes new floors. A naming that is noted as known stays so.
-    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError>;
+    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError>;
 
     /// Notes in the range that this epoch has been watched for as long as its fence lasts.
     async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError>;
 
     /// Notes in the range that every host knows these namings, with the floors that they have: a host that
     /// finds the note fills under them without waiting.
-    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError>;
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError>;
 
     /// Lists this host as alive, and answers the hosts that are.
     async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError>;

@@ -13,7 +13,7 @@ use crate::name::{Digest, PolicyId};
 
 /// The values that a floor covers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
+pub enum FloorScope {
     /// Every value of the deployment.
     Everything,
     /// The values of one definition of an entity, as one policy names them.
@@ -52,8 +52,8 @@ struct NamingText {
 impl Naming {
     /// The scope of the naming's floor.
     #[must_use]
-    pub fn scope(&self) -> Scope {
-        Scope::Naming(self.digest.clone(), self.policy)
+    pub fn scope(&self) -> FloorScope {
+        FloorScope::Naming(self.digest.clone(), self.policy)
     }
 
     /// How long the naming is in use after a host used it last, in ms, an hour at most.
@@ -85,16 +85,16 @@ pub struct Range {
     /// The node's clock when the range was read, in ms since the Unix epoch.
     pub now_ms: u64,
     /// The floors.
-    pub floors: BTreeMap<Scope, u64>,
+    pub floors: BTreeMap<FloorScope, u64>,
     /// The namings in use.
     pub namings: Vec<Naming>,
     /// The namings in use that every host knows: each was noted as known under the floor that it has now.
     /// Empty while the range may have lost a naming that a host still uses.
-    pub known: BTreeSet<Scope>,
+    pub known: BTreeSet<FloorScope>,
     /// Epochs that were watched for as long as their fence lasts.
     pub watched: Vec<Epoch>,
     /// Namings of the caller that were not in use when [`Store::publish`](super::Store::publish) wrote them.
-    pub new: Vec<Scope>,
+    pub new: Vec<FloorScope>,
     /// Whether [`Store::publish`](super::Store::publish) found an empty range: the store is new, or was
     /// emptied.
     pub was_empty: bool,
@@ -107,7 +107,7 @@ const NAMING: &str = "naming";
 const WATCHED: &str = "watched";
 const KNOWN: &str = "known";
 
-impl Scope {
+impl FloorScope {
     /// `floor` or `floor:digest:policy`.
     pub(super) fn floor_field(&self) -> String {
         match self {
@@ -155,28 +155,28 @@ impl Range {
             range.take(field, value, &mut noted);
         }
         let is_under_its_floor =
-            |(scope, floor): &(Scope, u64)| range.floors.get(scope) == Some(floor);
+            |(scope, floor): &(FloorScope, u64)| range.floors.get(scope) == Some(floor);
         range.known =
             noted.into_iter().filter(is_under_its_floor).map(|(scope, _)| scope).collect();
         range
     }
 
-    fn take(&mut self, field: &str, value: &str, noted: &mut Vec<(Scope, u64)>) {
+    fn take(&mut self, field: &str, value: &str, noted: &mut Vec<(FloorScope, u64)>) {
         let hex = |text: &str| u64::from_str_radix(text, 16).ok();
         let parts: Vec<&str> = field.split(':').collect();
         match parts[..] {
             [VERSION] => self.version = hex(value).unwrap_or_default(),
-            [FLOOR] => self.floors.extend(hex(value).map(|floor| (Scope::Everything, floor))),
+            [FLOOR] => self.floors.extend(hex(value).map(|floor| (FloorScope::Everything, floor))),
             [FLOOR, digest, policy] => {
                 if let (Some((digest, policy)), Some(floor)) =
-                    (Scope::read(digest, policy), hex(value))
+                    (FloorScope::read(digest, policy), hex(value))
                 {
-                    self.floors.insert(Scope::Naming(digest, policy), floor);
+                    self.floors.insert(FloorScope::Naming(digest, policy), floor);
                 }
             }
             [NAMING, digest, policy] => self.namings.extend(self.naming(digest, policy, value)),
             [KNOWN, digest, policy] => {
-                let scope = Scope::read(digest, policy).map(|(d, p)| Scope::Naming(d, p));
+                let scope = FloorScope::read(digest, policy).map(|(d, p)| FloorScope::Naming(d, p));
                 noted.extend(scope.zip(hex(value)));
             }
             [WATCHED, epoch] => self.watched.extend(hex(epoch).map(Epoch)),
@@ -186,7 +186,7 @@ impl Range {
 
     /// Reads `used-at in-use-for json`; `None` if the naming is no longer in use.
     fn naming(&self, digest: &str, policy: &str, value: &str) -> Option<Naming> {
-        let (digest, policy) = Scope::read(digest, policy)?;
+        let (digest, policy) = FloorScope::read(digest, policy)?;
         let mut parts = value.splitn(3, ' ');
         let used_ms: u64 = parts.next()?.parse().ok()?;
         let lasts_ms: u64 = parts.next()?.parse().ok()?;
@@ -247,7 +247,7 @@ mod tests {
         let (naming, scope) = (naming(), naming().scope());
         vec![
             (VERSION.into(), "2a".into()),
-            (Scope::Everything.floor_field(), "1".into()),
+            (FloorScope::Everything.floor_field(), "1".into()),
             (scope.floor_field(), "ff".into()),
             (scope.naming_field(), format!("{used_ms} {} {}", naming.in_use_ms(), naming.encode())),
             (watched_field(Epoch(7)), "1".into()),
@@ -264,7 +264,7 @@ mod tests {
     fn what_is_written_is_read_back_and_the_rest_is_left_alone() {
         let range = read(1_000, &fields(1_000));
         assert_eq!(range.version, 42);
-        assert_eq!(range.floors[&Scope::Everything], 1);
+        assert_eq!(range.floors[&FloorScope::Everything], 1);
         assert_eq!(range.floors[&naming().scope()], 255);
         assert_eq!(range.namings, [naming()]);
         assert_eq!(range.watched, [Epoch(7)]);

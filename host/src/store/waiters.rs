@@ -18,7 +18,7 @@ struct Party {
 }
 
 /// A place among the waiters of one name, given up on drop.
-pub(super) struct Waiter<'a> {
+pub(super) struct NameWaiter<'a> {
     waiters: &'a Waiters,
     name: Name,
     notified: std::pin::Pin<Box<OwnedNotified>>,
@@ -26,7 +26,7 @@ pub(super) struct Waiter<'a> {
 
 impl Waiters {
     /// Registers a waiter: from now on a wake for `name` reaches it, even before it is awaited.
-    pub(super) fn register(&self, name: &Name) -> Waiter<'_> {
+    pub(super) fn register(&self, name: &Name) -> NameWaiter<'_> {
         let mut parties = self.lock();
         let party = parties
             .entry(name.clone())
@@ -34,7 +34,7 @@ impl Waiters {
         party.members += 1;
         let mut notified = Box::pin(Arc::clone(&party.notify).notified_owned());
         notified.as_mut().enable();
-        Waiter { waiters: self, name: name.clone(), notified }
+        NameWaiter { waiters: self, name: name.clone(), notified }
     }
 
     /// Wakes those that wait for `name`.
@@ -56,14 +56,14 @@ impl Waiters {
     }
 }
 
-impl Waiter<'_> {
+impl NameWaiter<'_> {
     /// Returns once there was a wake since the registration.
     pub(super) async fn woken(&mut self) {
         self.notified.as_mut().await;
     }
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for NameWaiter<'_> {
     fn drop(&mut self) {
         let mut parties = self.waiters.lock();
         if let Some(party) = parties.get_mut(&self.name) {
@@ -78,11 +78,11 @@ impl Drop for Waiter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Digest, Key, Prefix};
+    use crate::store::{Digest, Prefix, StoreKey};
     use futures_util::FutureExt;
 
     fn name(key: &str) -> Name {
-        let key = Key::try_new(key).unwrap();
+        let key = StoreKey::try_new(key).unwrap();
         Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
     }
 

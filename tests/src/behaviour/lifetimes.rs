@@ -1,7 +1,7 @@
 //! How long values live.
 
 use anyhow::{Result, bail, ensure};
-use corral_host::policy::prove::suite::Flight;
+use corral_host::policy::prove::suite::SuiteFlight;
 use corral_host::policy::{Action, Event, Lifetime, LoadReport, Policy};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -71,7 +71,7 @@ const LOADED: LoadReport = LoadReport { cost_ms: 1_000, bytes: 200, negative: fa
 /// The lifetimes that a load gets over a sequence of entropies.
 fn draws(policy: &dyn Policy, report: LoadReport) -> Result<Vec<Lifetime>> {
     let mut dice = StdRng::seed_from_u64(1);
-    let Flight { memo, mut moment, .. } = Flight::loading(policy)?;
+    let SuiteFlight { memo, mut moment, .. } = SuiteFlight::loading(policy)?;
     let mut lifetimes = Vec::with_capacity(DRAWS);
     for _ in 0..DRAWS {
         moment.entropy = dice.next_u64();

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use corral_host::store::{Intent, Key, Target};
+use corral_host::store::{Intent, IntentTarget, StoreKey};
 
 use super::{LONG, SHORT, Subject, eventually};
 
@@ -9,9 +9,9 @@ impl Subject<'_> {
     fn intent(&self, name: &str) -> Result<Intent> {
         let arguments = vec![("id".to_owned(), Some(name.to_owned())), ("at".to_owned(), None)];
         let targets = vec![
-            Target::Read { entity: "user".to_owned(), arguments },
-            Target::Key(Key::try_new(&format!("{}:{name}", self.prefix))?),
-            Target::Tag(self.tag(name)?),
+            IntentTarget::Read { entity: "user".to_owned(), arguments },
+            IntentTarget::Key(StoreKey::try_new(&format!("{}:{name}", self.prefix))?),
+            IntentTarget::Tag(self.tag(name)?),
         ];
         Ok(Intent::new(rand::random(), targets, Some(7)))
     }

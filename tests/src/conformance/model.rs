@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
-use corral_host::store::{Claim, Claimed, Doomed, Filled, Mode, Store, Token};
+use corral_host::store::{Claim, Claimed, Doomed, Filled, LeaseToken, Mode, Store};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
@@ -103,7 +103,7 @@ async fn apply(subject: Subject<'_>, operation: &Operation) -> Result<Answer> {
     let store = subject.store;
     let name = |n: &u8| subject.name(&format!("k{n}"));
     let tag = |n: &u8| subject.tag(&format!("t{n}"));
-    let token = |n: &u8| Token::new(u128::from(*n));
+    let token = |n: &u8| LeaseToken::new(u128::from(*n));
     Ok(match operation {
         Operation::Get(k) => {
             Answer::Loaded(store.get(&name(k)?).await?.answer.map(|value| value.loaded_at_ms))

@@ -1,7 +1,7 @@
 //! Checks of what a store tells about its node.
 
 use super::*;
-use corral_host::store::{Intent, Over, Target};
+use corral_host::store::{Intent, IntentTarget, Over};
 
 pub(super) async fn a_beat_and_a_new_connection_say_the_same_of_the_node(
     subject: Subject<'_>,
@@ -21,7 +21,7 @@ pub(super) async fn every_answer_says_over_which_link_it_came(subject: Subject<'
     let (store, name, tag) = (subject.store, subject.name("k")?, subject.tag("t")?);
     let Over { link, .. } = store.beat().await?;
     let claim = Claim { name: &name, token: token(), lease: LONG, seen_ms: 0, mode: Mode::IfFree };
-    let intent = Intent::new(rand::random(), vec![Target::Tag(tag.clone())], None);
+    let intent = Intent::new(rand::random(), vec![IntentTarget::Tag(tag.clone())], None);
     let marking = Marking { lasts: SHORT, epoch: EPOCH };
     let links = [
         ("claim", store.claim(claim).await?.link),

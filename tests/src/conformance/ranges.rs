@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use super::*;
-use corral_host::store::{HostCard, Naming, PolicyId, Range, Scope};
+use corral_host::store::{FloorScope, HostCard, Naming, PolicyId, Range};
 
 impl Subject<'_> {
     /// A naming that no other check uses.
@@ -57,7 +57,7 @@ pub(super) async fn what_is_published_is_read_with_its_floor(subject: Subject<'_
     ensure!(range.version != 0);
     ensure!(range.namings.contains(&naming) && !range.namings.contains(&other));
     ensure!(range.floors.contains_key(&naming.scope()));
-    ensure!(range.floors.contains_key(&Scope::Everything));
+    ensure!(range.floors.contains_key(&FloorScope::Everything));
     ensure!(range.longest_deadline() >= Duration::from_secs(2));
     let both = subject.publish(&[naming.clone(), other.clone()]).await?;
     ensure!(both.new == [other.scope()], "{:?} was unused until now", both.new);
@@ -82,7 +82,7 @@ pub(super) async fn a_floor_that_is_raised_changes_and_no_other_does(
 ) -> Result<()> {
     let (naming, other) = (subject.naming("user", LONG), subject.naming("order", LONG));
     let mut before = subject.publish(&[naming.clone(), other]).await?;
-    for scope in [naming.scope(), Scope::Everything, naming.scope()] {
+    for scope in [naming.scope(), FloorScope::Everything, naming.scope()] {
         subject.store.raise(std::slice::from_ref(&scope)).await?;
         let after = subject.publish(&[]).await?;
         ensure!(after.version != before.version, "others would not learn of it");

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use corral_host::config::{Config, Environment};
 use corral_host::fuzzing;
 use corral_host::origin::{ParamType, Value};
-use corral_host::policy::run::guard::{Bounds, Spent, Stage, conservative};
+use corral_host::policy::run::guard::{FlightBounds, FlightStage, Spent, conservative};
 use corral_host::policy::{Action, Lifetime, Memo, Named, Plan};
 use corral_host::store::{
-    Envelope, Epoch, Fingerprint, Intent, Key, Stamp, Tag, Target as Touched,
+    Envelope, Epoch, Fingerprint, Intent, IntentTarget as Touched, Stamp, StoreKey, StoreTag,
 };
 
 use super::http::Http;
@@ -102,8 +102,8 @@ impl Target for Intents {
 
     fn samples(&self) -> Vec<Vec<u8>> {
         let arguments = vec![("id".to_owned(), Some("7".to_owned())), ("at".to_owned(), None)];
-        let key = Key::try_new("v1:user:7").ok().map(Touched::Key);
-        let tag = Tag::try_new("user:7").ok().map(Touched::Tag);
+        let key = StoreKey::try_new("v1:user:7").ok().map(Touched::Key);
+        let tag = StoreTag::try_new("user:7").ok().map(Touched::Tag);
         let read = Some(Touched::Read { entity: "user".to_owned(), arguments });
         let targets = [key, tag, read].into_iter().flatten().collect();
         let empty = Intent::new(0, Vec::new(), None);
@@ -375,13 +375,13 @@ fn decide(bytes: &[u8]) {
     };
     let at_hand = number(0).is_multiple_of(2);
     let stage = match number(1) % 7 {
-        0 => Stage::Begun,
-        1 => Stage::Looked { at_hand },
-        2 => Stage::Held,
-        3 => Stage::Leased,
-        4 => Stage::Loaded { under_lease: at_hand },
-        5 => Stage::Failed { at_hand },
-        _ => Stage::Settled,
+        0 => FlightStage::Begun,
+        1 => FlightStage::Looked { at_hand },
+        2 => FlightStage::Held,
+        3 => FlightStage::Leased,
+        4 => FlightStage::Loaded { under_lease: at_hand },
+        5 => FlightStage::Failed { at_hand },
+        _ => FlightStage::Settled,
     };
     let lifetime = Lifetime { fresh_ms: number(2), stale_ms: number(3), refresh_ms: number(4) };
     let action = match number(5) % 9 {
@@ -396,11 +396,11 @@ fn decide(bytes: &[u8]) {
         _ => Action::Fail,
     };
     let kept_at_most = std::time::Duration::from_millis(number(7).into());
-    let bounds = Bounds { kept_at_most, background: number(8).is_multiple_of(2) };
+    let bounds = FlightBounds { kept_at_most, background: number(8).is_multiple_of(2) };
     let spent = Spent { turns: number(9) % 64, waits: number(10) % 8, left_ms: number(11) };
     if let Ok(Action::Fill(lifetime)) = bounds.check(stage, spent, action) {
         let kept_ms = u64::from(lifetime.fresh_ms) + u64::from(lifetime.stale_ms);
-        assert!(stage == Stage::Loaded { under_lease: true } && kept_ms <= number(7).into());
+        assert!(stage == FlightStage::Loaded { under_lease: true } && kept_ms <= number(7).into());
     }
     let fresh = Spent { turns: 1, waits: 0, left_ms: 0 };
     assert!(bounds.check(stage, fresh, conservative(stage)).is_ok(), "{stage:?}");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use corral_host::bench::Usage;
+use corral_host::bench::ResourceUsage;
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
@@ -161,16 +161,18 @@ async fn tagged(rig: &Rig, size: u64) -> anyhow::Result<Figures> {
     fill(&url, size).await?;
     let redis = rig.redis.pid().context("Redis runs")?;
     let pid = host.pid().context("the host runs")?;
-    let before = (Usage::of(redis)?, Usage::of(pid)?);
+    let before = (ResourceUsage::of(redis)?, ResourceUsage::of(pid)?);
     let began = Instant::now();
     let answer = host.post("/invalidate", &json!({ "tags": [format!("crowd:{size}")] })).await?;
     let took = began.elapsed();
     ensure!(answer.status == StatusCode::OK, "{} {:?}", answer.status, answer.body);
     ensure!(answer.json()?["cache"] != "pending", "the store was not trusted: {:?}", answer.body);
-    let after = (Usage::of(redis)?, Usage::of(pid)?);
+    let after = (ResourceUsage::of(redis)?, ResourceUsage::of(pid)?);
     let left = rig.redis.values(&format!("v1:tagged:*:{size}")).await?.len();
     ensure!(left == 0, "{left} keys outlived their tag");
-    let ms = |after: Usage, before: Usage| (after.cpu_seconds - before.cpu_seconds) * 1000.0;
+    let ms = |after: ResourceUsage, before: ResourceUsage| {
+        (after.cpu_seconds - before.cpu_seconds) * 1000.0
+    };
     Ok(vec![
         ("invalidated_in_ms", took.as_secs_f64() * 1000.0),
         ("us_each", took.as_secs_f64() * 1e6 / size as f64),
@@ -184,7 +186,7 @@ async fn entries(rig: &Rig, size: u64, time: Duration) -> anyhow::Result<Figures
     let host = rig.host(NEAR).await?;
     let url = host.url("/read/sized?id={n}&bytes=100");
     let pid = host.pid().context("the host runs")?;
-    let empty = Usage::of(pid)?.memory_kib as f64;
+    let empty = ResourceUsage::of(pid)?.memory_kib as f64;
     // The first pass fills the store, the second the near cache.
     for _ in 0..2 {
         fill(&url, size).await?;
@@ -195,7 +197,7 @@ async fn entries(rig: &Rig, size: u64, time: Duration) -> anyhow::Result<Figures
     let mut figures = cost(rig, std::slice::from_ref(&host), load).await?;
     let after = host.metrics().await?;
     let held = after.sum("corral_near_entries");
-    let full = Usage::of(pid)?.memory_kib as f64;
+    let full = ResourceUsage::of(pid)?.memory_kib as f64;
     figures.push(("entries", held));
     figures.push(("bytes_each", (full - empty) * 1024.0 / held.max(1.0)));
     figures.push(("near_ratio", near_ratio(&before, &after)));

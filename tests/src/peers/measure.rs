@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use corral_host::bench::{Keys, MAX_TIME, Pace, Plan, Report, Target, Usage, Watch, run};
+use corral_host::bench::{
+    BenchReport, Keys, LoadPlan, LoadTarget, LoadWatch, MAX_TIME, Pace, ResourceUsage, run,
+};
 use serde::Serialize;
 
 use super::item;
@@ -46,7 +48,7 @@ impl Load {
     ///
     /// # Errors
     /// When it can't be run, or a request failed.
-    pub async fn run(&self) -> anyhow::Result<Report> {
+    pub async fn run(&self) -> anyhow::Result<BenchReport> {
         let report = self.run_whatever_fails().await?;
         ensure!(report.failed == 0, "{:?} failed: {:?}", report.urls, report.errors);
         Ok(report)
@@ -56,13 +58,13 @@ impl Load {
     ///
     /// # Errors
     /// When it can't be run.
-    pub async fn run_whatever_fails(&self) -> anyhow::Result<Report> {
-        let targets = self.urls.iter().map(|url| Target::get(url, &[]));
-        let mut plan = Plan::new(targets.collect::<Result<_, _>>()?, Keys::Uniform(self.keys));
+    pub async fn run_whatever_fails(&self) -> anyhow::Result<BenchReport> {
+        let targets = self.urls.iter().map(|url| LoadTarget::get(url, &[]));
+        let mut plan = LoadPlan::new(targets.collect::<Result<_, _>>()?, Keys::Uniform(self.keys));
         (plan.connections, plan.pace, plan.time) = (self.connections, self.pace, self.time);
         let work = move || {
-            let tally = run(&plan, &Arc::new(Watch::default()))?;
-            anyhow::Ok(Report::new(&plan, &tally))
+            let tally = run(&plan, &Arc::new(LoadWatch::default()))?;
+            anyhow::Ok(BenchReport::new(&plan, &tally))
         };
         tokio::task::spawn_blocking(work).await?
     }
@@ -76,8 +78,9 @@ impl Load {
         let usage = || {
             // All servers are children of this process, so only its own time counts, without its
             // children's.
-            let own = Usage::of(std::process::id());
-            let used = [Usage::of_families(server), Usage::of_families(&redis), own];
+            let own = ResourceUsage::of(std::process::id());
+            let used =
+                [ResourceUsage::of_families(server), ResourceUsage::of_families(&redis), own];
             used.into_iter().collect::<Result<Vec<_>, _>>().context("what a server used")
         };
         let before = usage()?;
@@ -130,9 +133,10 @@ pub async fn fill(url: &str, size: u64) -> anyhow::Result<()> {
 /// # Errors
 /// As [`fill`].
 pub async fn fill_over(connections: usize, url: &str, size: u64) -> anyhow::Result<()> {
-    let mut plan = Plan::new(vec![Target::get(url, &[])?], Keys::Trace((1..=size).collect()));
+    let mut plan =
+        LoadPlan::new(vec![LoadTarget::get(url, &[])?], Keys::Trace((1..=size).collect()));
     (plan.connections, plan.requests, plan.time) = (connections, size, MAX_TIME);
-    let work = move || run(&plan, &Arc::new(Watch::default()));
+    let work = move || run(&plan, &Arc::new(LoadWatch::default()));
     let tally = tokio::task::spawn_blocking(work).await??;
     ensure!(tally.failed() == 0, "filling failed: {:?}", tally.errors);
     ensure!(tally.answered_requests() == size, "{} were filled", tally.answered_requests());

@@ -75,7 +75,7 @@ async fn once(rig: &Rig, cache: &Path) -> anyhow::Result<(Duration, f64)> {
     let mut child = spawn(&path, cache)?;
     let answered = timeout(COMES_UP_WITHIN, first_answer(port)).await;
     let took = began.elapsed();
-    let usage = corral_host::bench::Usage::of(child.0.id());
+    let usage = corral_host::bench::ResourceUsage::of(child.0.id());
     // Reaped here, so that the next start has the machine to itself.
     child.end();
     answered.context("the host does not answer")??;

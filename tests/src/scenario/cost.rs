@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use corral_host::policy::prove::suite::Flight;
+use corral_host::policy::prove::suite::SuiteFlight;
 use corral_host::policy::{Argument, Event, Moment, Policy, Request, Sighting, Subject};
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub struct Cost {
 /// # Errors
 /// When it traps.
 pub fn of(policy: &dyn Policy) -> anyhow::Result<Cost> {
-    let Flight { memo, moment, .. } = Flight::of(policy)?;
+    let SuiteFlight { memo, moment, .. } = SuiteFlight::of(policy)?;
     let fresh = Event::Found(Sighting {
         age_ms: 1_000,
         refresh_ms: 200_000,

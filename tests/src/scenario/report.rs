@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use corral_host::bench::{Pace, Usage};
+use corral_host::bench::{Pace, ResourceUsage};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -218,7 +218,7 @@ fn path() -> &'static str {
 /// Processor time that the database has used so far, in all its processes.
 fn cpu_ms(postgres: &Postgres) -> anyhow::Result<f64> {
     let pid = postgres.pid().context("Postgres was killed")?;
-    Ok(Usage::of_families(&[pid])?.cpu_seconds * 1000.0)
+    Ok(ResourceUsage::of_families(&[pid])?.cpu_seconds * 1000.0)
 }
 
 /// How many reports each host answers differently from the database, which is not written to.

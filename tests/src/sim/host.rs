@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use corral_host::cache::{
-    Answer, Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, LoadLimit, Loader,
-    Parts, Read, ReadError, Watched, WriteCall, WriteError, Wrote,
+    Answer, Breaker, Cache, CacheEffect, CacheParts, CacheRead, Definition, Invalidated,
+    Invalidation, LoadLimit, Loader, ReadError, WatchedOrigin, WriteCall, WriteError, Wrote,
 };
 use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
@@ -92,11 +92,11 @@ impl Host {
         };
         let (item, team) = (define("item", "id"), define("team", "team"));
         let roster = define("roster", "team");
-        let cache = Arc::new(Cache::new(Parts {
+        let cache = Arc::new(Cache::new(CacheParts {
             store: Arc::clone(&link) as Arc<dyn Store>,
             prefix: prefix.clone(),
             definitions: vec![Arc::clone(&item), Arc::clone(&team), Arc::clone(&roster)],
-            origin: Some(Watched::new(Arc::clone(&lane) as Arc<dyn Origin>, "simulated")),
+            origin: Some(WatchedOrigin::new(Arc::clone(&lane) as Arc<dyn Origin>, "simulated")),
             slot: Arc::clone(&slot),
             metrics: Arc::clone(&METRICS),
             entropy: Arc::new(Chance::new(world.chance.below(usize::MAX) as u64)),
@@ -174,7 +174,7 @@ impl Host {
         !self.is_dead()
     }
 
-    fn read_of(&self, subject: Subject, fresh: bool, counted: bool) -> Read {
+    fn read_of(&self, subject: Subject, fresh: bool, counted: bool) -> CacheRead {
         let (definition, number) = match subject {
             Subject::Item(id) => (&self.item, id),
             Subject::Team(id) => (&self.team, id),
@@ -186,7 +186,7 @@ impl Host {
         let blind = self.world.lacks(Protection::FingerprintsAreCompared);
         let number = if blind && self.world.climate.collides { 0 } else { number };
         let values = vec![Value::from(i64::from(number))];
-        Read::new(Arc::clone(definition), values, loader).bypassing(fresh)
+        CacheRead::new(Arc::clone(definition), values, loader).bypassing(fresh)
     }
 
     /// Reads a row that does not belong to the simulation's own rows.
@@ -196,7 +196,7 @@ impl Host {
         loader: Arc<dyn Loader>,
     ) -> Result<Answer, ReadError> {
         let values = vec![Value::from(number.cast_signed())];
-        self.cache.read(Read::new(Arc::clone(&self.item), values, loader)).await
+        self.cache.read(CacheRead::new(Arc::clone(&self.item), values, loader)).await
     }
 
     pub(super) async fn read(

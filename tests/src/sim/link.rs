@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use corral_host::cache::Cache;
 use corral_host::store::{
-    Doomed, Envelope, LinkId, Name, Over, Scope, Store, StoreError, Tag, Token,
+    Doomed, Envelope, FloorScope, LeaseToken, LinkId, Name, Over, Store, StoreError, StoreTag,
 };
 use tokio::time::{sleep, timeout};
 
@@ -71,15 +71,15 @@ struct End {
 #[derive(Default)]
 struct Sabotage {
     /// Index writes kept back until the fill.
-    unindexed: BTreeMap<Name, Vec<(Tag, u64)>>,
+    unindexed: BTreeMap<Name, Vec<(StoreTag, u64)>>,
     /// Tokens whose fills are accepted, whatever happened to their leases.
-    privileged: HashSet<Token>,
+    privileged: HashSet<LeaseToken>,
     /// Intents that were announced already.
     announced: HashSet<String>,
     /// Namings that this host published.
-    published: HashSet<Scope>,
+    published: HashSet<FloorScope>,
     /// Claims that were answered.
-    answered: HashSet<Token>,
+    answered: HashSet<LeaseToken>,
     /// The result of each name's first look.
     seen: HashMap<Name, Envelope>,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use corral_host::store::{Epoch, HostCard, Listing, Naming, Range, Scope};
+use corral_host::store::{Epoch, FloorScope, HostCard, Listing, Naming, Range};
 
 /// How long a host is listed as alive after its last report.
 const LISTED: Duration = Duration::from_secs(30);
@@ -20,12 +20,12 @@ pub(super) type Draw<'a> = &'a dyn Fn() -> u64;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Register {
     version: u64,
-    floors: BTreeMap<Scope, u64>,
+    floors: BTreeMap<FloorScope, u64>,
     /// Namings, each with the time of its last use.
-    namings: BTreeMap<Scope, (Naming, u64)>,
+    namings: BTreeMap<FloorScope, (Naming, u64)>,
     watched: Vec<Epoch>,
     /// Namings noted as known, each with the floor that it had then.
-    known: BTreeMap<Scope, u64>,
+    known: BTreeMap<FloorScope, u64>,
     /// Hosts, each with the time until which it is listed.
     hosts: BTreeMap<String, (HostCard, u64)>,
     notes: BTreeMap<String, Bytes>,
@@ -50,16 +50,17 @@ impl Register {
         }
     }
 
-    fn known(&self) -> BTreeSet<Scope> {
-        let is_so = |(scope, floor): &(&Scope, &u64)| self.floors.get(scope) == Some(floor);
+    fn known(&self) -> BTreeSet<FloorScope> {
+        let is_so = |(scope, floor): &(&FloorScope, &u64)| self.floors.get(scope) == Some(floor);
         self.known.iter().filter(is_so).map(|(scope, _)| scope.clone()).collect()
     }
 
     pub(super) fn publish(&mut self, namings: &[Naming], now_ms: u64, draw: Draw<'_>) -> Range {
-        let over = |(_, (naming, used_ms)): &(&Scope, &(Naming, u64))| {
+        let over = |(_, (naming, used_ms)): &(&FloorScope, &(Naming, u64))| {
             now_ms > *used_ms + naming.in_use_ms()
         };
-        let over: Vec<Scope> = self.namings.iter().filter(over).map(|(s, _)| s.clone()).collect();
+        let over: Vec<FloorScope> =
+            self.namings.iter().filter(over).map(|(s, _)| s.clone()).collect();
         let was_empty = self.version == 0;
         let mut changed = was_empty || !over.is_empty();
         if !over.is_empty() {
@@ -69,12 +70,12 @@ impl Register {
             self.namings.remove(&scope);
             self.floors.remove(&scope);
         }
-        let mut floor = |scope: Scope| {
+        let mut floor = |scope: FloorScope| {
             let known = self.floors.contains_key(&scope);
             self.floors.entry(scope).or_insert_with(draw);
             !known
         };
-        changed |= floor(Scope::Everything);
+        changed |= floor(FloorScope::Everything);
         let mut new = Vec::new();
         for naming in namings {
             let scope = naming.scope();
@@ -90,7 +91,7 @@ impl Register {
         Range { new, was_empty, ..self.read(now_ms) }
     }
 
-    pub(super) fn raise(&mut self, scopes: &[Scope], draw: Draw<'_>) {
+    pub(super) fn raise(&mut self, scopes: &[FloorScope], draw: Draw<'_>) {
         let known = self.known();
         for scope in scopes {
             let floor = draw();
@@ -109,7 +110,7 @@ impl Register {
         self.version = draw();
     }
 
-    pub(super) fn note_known(&mut self, namings: &[(Scope, u64)], draw: Draw<'_>) {
+    pub(super) fn note_known(&mut self, namings: &[(FloorScope, u64)], draw: Draw<'_>) {
         self.known.extend(namings.iter().cloned());
         self.version = draw();
     }

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corral_host::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, LONGEST_LEASE, Mark, Marking, Mode, Name,
-    Tag, Token,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, LONGEST_LEASE, LeaseToken, Mark, Marking,
+    Mode, Name, StoreTag,
 };
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub(super) struct Shelf {
     /// The leases whose holders may rely on being the only one: those of `leases`, and those that
     /// were ended without their holder's knowledge.
     tenures: BTreeMap<Name, Lease>,
-    indexes: BTreeMap<Tag, BTreeMap<Name, u64>>,
-    marks: BTreeMap<Tag, Marked>,
+    indexes: BTreeMap<StoreTag, BTreeMap<Name, u64>>,
+    marks: BTreeMap<StoreTag, Marked>,
     /// How many marks were set so far.
     marked: u64,
     intents: Vec<(Intent, u64)>,
@@ -46,7 +46,7 @@ enum BeforeLoss {
 
 #[derive(Debug, Clone, Copy)]
 struct Lease {
-    token: Token,
+    token: LeaseToken,
     until_ms: u64,
 }
 
@@ -81,7 +81,7 @@ impl Shelf {
         self.values.get(name).filter(|envelope| now_ms < envelope.stale_until_ms)
     }
 
-    pub(super) fn holder(&self, name: &Name, now_ms: u64) -> Option<Token> {
+    pub(super) fn holder(&self, name: &Name, now_ms: u64) -> Option<LeaseToken> {
         self.lease(name, now_ms).map(|lease| lease.token)
     }
 
@@ -95,7 +95,7 @@ impl Shelf {
     }
 
     /// The token of a lease that ran out without being ended.
-    pub(super) fn lapsed(&self, name: &Name, now_ms: u64) -> Option<Token> {
+    pub(super) fn lapsed(&self, name: &Name, now_ms: u64) -> Option<LeaseToken> {
         self.leases.get(name).filter(|lease| lease.until_ms <= now_ms).map(|lease| lease.token)
     }
 
@@ -115,7 +115,7 @@ impl Shelf {
         Claimed::Granted { now_ms }
     }
 
-    pub(super) fn grant(&mut self, name: &Name, token: Token, lease: Duration, now_ms: u64) {
+    pub(super) fn grant(&mut self, name: &Name, token: LeaseToken, lease: Duration, now_ms: u64) {
         let until_ms = now_ms.saturating_add(millis(lease));
         self.leases.insert(name.clone(), Lease { token, until_ms });
         self.tenures.insert(name.clone(), Lease { token, until_ms });
@@ -130,7 +130,7 @@ impl Shelf {
     pub(super) fn fill(
         &mut self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
         now_ms: u64,
     ) -> Filled {
@@ -154,7 +154,7 @@ impl Shelf {
     pub(super) fn renew(
         &mut self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         lease: Duration,
         now_ms: u64,
     ) -> bool {
@@ -165,7 +165,7 @@ impl Shelf {
         ours
     }
 
-    pub(super) fn release(&mut self, name: &Name, token: Token, now_ms: u64) -> bool {
+    pub(super) fn release(&mut self, name: &Name, token: LeaseToken, now_ms: u64) -> bool {
         let ours = self.holder(name, now_ms) == Some(token);
         // Removes a lease that has run out, so that it does not come back with a clock that is set
         // back.
@@ -236,7 +236,12 @@ impl Shelf {
     }
 
     /// Sets the mark; returns its number, and the members of the index at that moment.
-    pub(super) fn mark(&mut self, tag: &Tag, marking: Marking, now_ms: u64) -> (u64, Vec<Member>) {
+    pub(super) fn mark(
+        &mut self,
+        tag: &StoreTag,
+        marking: Marking,
+        now_ms: u64,
+    ) -> (u64, Vec<Member>) {
         self.marked += 1;
         let mark = Mark { at_ms: now_ms, epoch: marking.epoch };
         let until_ms = now_ms.saturating_add(millis(marking.lasts));
@@ -245,14 +250,14 @@ impl Shelf {
     }
 
     /// The members of an index, with their scores.
-    pub(super) fn members(&self, tag: &Tag, now_ms: u64) -> Vec<Member> {
+    pub(super) fn members(&self, tag: &StoreTag, now_ms: u64) -> Vec<Member> {
         let index = self.indexes.get(tag).filter(|index| lives(index, now_ms));
         let members = index.into_iter().flatten();
         members.map(|(name, score)| (name.clone(), *score)).collect()
     }
 
     /// Writes a name into the index of one tag.
-    pub(super) fn index_under(&mut self, tag: &Tag, name: &Name, until_ms: u64, now_ms: u64) {
+    pub(super) fn index_under(&mut self, tag: &StoreTag, name: &Name, until_ms: u64, now_ms: u64) {
         let members = self.indexes.entry(tag.clone()).or_default();
         members.retain(|_, score| now_ms < *score);
         let score = members.entry(name.clone()).or_default();
@@ -263,7 +268,7 @@ impl Shelf {
     pub(super) fn index(
         &mut self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         until_ms: u64,
         now_ms: u64,
     ) -> Indexed {
@@ -281,7 +286,7 @@ impl Shelf {
 
     /// Takes a member out of an index. If `compares`, only if it was not indexed again since, and
     /// no other invalidation has marked the tag since.
-    pub(super) fn forget(&mut self, tag: &Tag, member: &Member, walk: u64, compares: bool) {
+    pub(super) fn forget(&mut self, tag: &StoreTag, member: &Member, walk: u64, compares: bool) {
         let newest = self.marks.get(tag).is_some_and(|marked| marked.walk == walk);
         if let Some(members) = self.indexes.get_mut(tag)
             && (!compares || (newest && members.get(&member.0) == Some(&member.1)))

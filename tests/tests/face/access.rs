@@ -108,9 +108,9 @@ async fn a_scope_is_for_those_who_have_its_token() {
 
 #[tokio::test]
 async fn an_open_scope_beyond_loopback_is_refused_with_the_reason() {
-    let write = "0.0.0.0:1 is not loopback, and without access.write whoever reaches it may write; \
+    let write = "0.0.0.0:1 is not loopback, and without access.write any client may write; \
                  set access.write, or access.open = true if a network in front guards it";
-    let admin = "[::]:1 is not loopback, and without admin.token whoever reaches it may exchange \
+    let admin = "[::]:1 is not loopback, and without admin.token any client may exchange \
                  the policy; set admin.token or listen on 127.0.0.1";
     for (config, line, reason) in [
         ("listen = \"0.0.0.0:1\"\n", "1:10 listen", write),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use corral_host::store::{Intent, Prefix, RedisStore, Store as _, Tag, Target};
+use corral_host::store::{Intent, IntentTarget, Prefix, RedisStore, Store as _, StoreTag};
 use corral_tests::servers::{Host, Postgres, Redis, eventually};
 use hyper::StatusCode;
 use serde_json::Value;
@@ -191,7 +191,7 @@ async fn thousands_of_tags_that_a_lost_host_announced_are_carried_out_and_make_n
     let read = "/read/item?id=5000";
     let is_hit = async || Ok(get(&scene.host, read).await.is_hit().then_some(()));
     eventually("there is something to invalidate", SOON, is_hit).await.unwrap();
-    let tag = |id: u32| Target::Tag(Tag::try_new(&format!("item:{id}")).unwrap());
+    let tag = |id: u32| IntentTarget::Tag(StoreTag::try_new(&format!("item:{id}")).unwrap());
     let intent = Intent::new(7, (1..=5_000).map(tag).collect(), None);
     let store = RedisStore::connect(&scene.redis.url(), Prefix::default(), SOON).unwrap();
     store.announce(&intent, Duration::from_millis(1)).await.unwrap();

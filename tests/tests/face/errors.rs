@@ -141,7 +141,7 @@ const CASES: &[Case] = &[
     case(
         "GET /reads/user.profile?id=7",
         "",
-        r#"{"type":"urn:corral:problem:not-found","title":"There is nothing here","status":404,"detail":"see the README for the paths that this host serves"}"#,
+        r#"{"type":"urn:corral:problem:not-found","title":"There is nothing here","status":404,"detail":"see MANUAL.md for the paths that this host serves"}"#,
     ),
     Case {
         request: "DELETE /read/user.profile?id=7",

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corral_host::cache::{
-    Breaker, Cache, CacheEffect, Definition, Invalidated, Invalidation, LoadLimit, Parts, Read,
-    RuntimeClock, Standing, SystemEntropy, Via, WriteCall,
+    Breaker, Cache, CacheEffect, CacheParts, CacheRead, Definition, Invalidated, Invalidation,
+    LoadLimit, RuntimeClock, Standing, SystemEntropy, Via, WriteCall,
 };
 use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, ReadStatement, Rows as Many, Value, WriteStatement};
 use corral_host::policy::{self, Argument, Configuration, Slot};
-use corral_host::store::{Prefix, Store, Tag};
+use corral_host::store::{Prefix, Store, StoreTag};
 use corral_tests::declared;
 use corral_tests::native::{Native, named};
 use serde_json::{Value as Json, json};
@@ -77,7 +77,7 @@ impl Host {
         let patient = define(entity("patient", "", terms.ttl, terms.longest_deadline));
         let configuration = configured(terms.ttl);
         let policy = Native::try_new(&configuration).unwrap();
-        let cache = Arc::new(Cache::new(Parts {
+        let cache = Arc::new(Cache::new(CacheParts {
             store: Arc::clone(store) as Arc<dyn Store>,
             prefix,
             definitions: vec![Arc::clone(&item), patient],
@@ -106,12 +106,12 @@ impl Host {
     }
 
     /// Makes the read of a row, whenever it is called.
-    fn reading(&self, row: u32) -> impl Fn() -> Read + Send + Sync + 'static {
+    fn reading(&self, row: u32) -> impl Fn() -> CacheRead + Send + Sync + 'static {
         let (rows, item) = (Arc::clone(&self.rows), Arc::clone(&self.item));
         let form = self.terms.form;
         move || {
             let loader = Arc::new(RowLoader { rows: Arc::clone(&rows), row, form });
-            Read::new(Arc::clone(&item), vec![Value::from(i64::from(row))], loader)
+            CacheRead::new(Arc::clone(&item), vec![Value::from(i64::from(row))], loader)
         }
     }
 
@@ -174,7 +174,7 @@ impl Host {
 
     /// Invalidates a tag as an operator does; whether that was carried out.
     pub(super) async fn invalidate_tag(&self, tag: &str) -> bool {
-        let tags = vec![Tag::try_new(tag).unwrap()];
+        let tags = vec![StoreTag::try_new(tag).unwrap()];
         let invalidation = Invalidation { tags, ..Invalidation::default() };
         self.cache.invalidate(invalidation).await.is_ok_and(|how| how != Invalidated::Pending)
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Listing, Mark, Marking, MemoryStore, Name, Naming, Over, Range, Removed, Scope,
-    Store, StoreError, Tag, Token,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, LinkId, Listener, Listing, Mark, Marking, MemoryStore, Name, Naming, Over, Range,
+    Removed, Store, StoreError, StoreTag,
 };
 use tokio::time::{Instant, sleep};
 
@@ -42,7 +42,7 @@ pub(super) struct Shared {
     exchanges: Mutex<BTreeMap<&'static str, usize>>,
     hosts: Mutex<BTreeMap<String, (HostCard, Instant)>>,
     /// Namings that every host knows, each with the floor that it had then.
-    known: Mutex<BTreeMap<Scope, u64>>,
+    known: Mutex<BTreeMap<FloorScope, u64>>,
 }
 
 impl Shared {
@@ -85,7 +85,8 @@ impl Shared {
     fn shared(&self, over: Over<Range>) -> Over<Range> {
         over.map(|mut range| {
             let known = self.known.lock().unwrap();
-            let is_so = |(scope, floor): &(&Scope, &u64)| range.floors.get(scope) == Some(floor);
+            let is_so =
+                |(scope, floor): &(&FloorScope, &u64)| range.floors.get(scope) == Some(floor);
             range.known = known.iter().filter(is_so).map(|(scope, _)| scope.clone()).collect();
             if self.fault == Some(Fault::HidesNamings) {
                 range.namings.clear();
@@ -119,19 +120,24 @@ impl Store for Shared {
     async fn fill(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError> {
         self.enter("fill").await?;
         back(self.memory.fill(name, token, envelope).await).await
     }
 
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
         self.enter("renew").await?;
         back(self.memory.renew(name, token, lease).await).await
     }
 
-    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> Result<bool, StoreError> {
         self.enter("release").await?;
         back(self.memory.release(name, token).await).await
     }
@@ -143,7 +149,7 @@ impl Store for Shared {
     async fn index(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError> {
         self.enter("index").await?;
@@ -222,7 +228,7 @@ impl Store for Shared {
         back(Ok(over.map(|range| Range { was_empty, ..range }))).await
     }
 
-    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
         self.enter("raise").await?;
         let known = self.shared(self.memory.range().await?).answer.known;
         let raised = self.memory.raise(scopes).await?;
@@ -238,7 +244,7 @@ impl Store for Shared {
         back(self.memory.note_watched(epoch).await).await
     }
 
-    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         self.enter("note known").await?;
         self.known.lock().unwrap().extend(namings.iter().cloned());
         // Every change of the range has a version of its own.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use corral_host::origin::{Again, Origin, OriginOptions, Pooler, PostgresOrigin, Xid};
+use corral_host::origin::{CurrentUrl, Origin, OriginOptions, Pooler, PostgresOrigin, Xid};
 use corral_tests::servers::PgBouncer;
 use tokio::task::JoinSet;
 
@@ -258,7 +258,7 @@ async fn a_password_that_the_pooler_refuses_is_read_where_it_is_configured() {
     let url = |password: &str| pooler.url().replace("postgres@", &format!("rotated:{password}@"));
     for (configured, is_right) in [("second", true), ("third", false)] {
         let configured = url(configured);
-        let again = Some(Again::new(move || Some(configured.clone())));
+        let again = Some(CurrentUrl::new(move || Some(configured.clone())));
         let options = OriginOptions { again, ..OriginOptions::default() };
         let origin = PostgresOrigin::connect(&url("first"), &options).unwrap();
         let read = load(&origin, &one("SELECT 1 AS a", &[]), &[]).await;

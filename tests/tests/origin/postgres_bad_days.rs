@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use corral_host::origin::{Again, Origin, OriginError, OriginOptions, PostgresOrigin};
+use corral_host::origin::{CurrentUrl, Origin, OriginError, OriginOptions, PostgresOrigin};
 use corral_tests::forwarder::Forwarder;
 use futures_util::future::join_all;
 use tokio::time::sleep;
@@ -185,7 +185,7 @@ async fn a_password_that_was_exchanged_is_read_where_it_is_configured() {
     let url = |password: &str| server.url().replace("postgres@", &format!("app:{password}@"));
     let configured = Arc::new(Mutex::new(url("first")));
     let again = Arc::clone(&configured);
-    let again = Again::new(move || Some(again.lock().unwrap().clone()));
+    let again = CurrentUrl::new(move || Some(again.lock().unwrap().clone()));
     let options = OriginOptions { again: Some(again), ..OriginOptions::default() };
     let origin = PostgresOrigin::connect(&url("first"), &options).unwrap();
     let read = one("SELECT $1 AS a", &["int4"]);

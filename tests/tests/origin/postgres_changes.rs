@@ -1,6 +1,6 @@
 //! What writes change, according to a real catalogue.
 
-use corral_host::origin::{Cause, Change, Changes, Origin, PostgresOrigin, Table};
+use corral_host::origin::{ChangedBy, Changes, Origin, PostgresOrigin, Table, TableChange};
 
 use crate::kit::{code, write};
 use crate::postgres_relations::{connect, listed, name, shop, shop_with};
@@ -98,9 +98,10 @@ async fn foreign_keys_change_rows_in_the_wake_of_a_write() {
     let origin = shop(&server, "cascades").await;
     let deleted = changes(&origin, "DELETE FROM users WHERE id = $1", &["int8"]).await;
     assert_eq!(wake(&deleted), "items(order_id) orders- users-");
-    let cause = |name: &str| Cause::ForeignKey(Some(name.to_owned()));
-    let causes: Vec<Cause> = deleted.tables.values().map(|change| change.cause.clone()).collect();
-    assert_eq!(causes, [cause("of_order"), cause("of_user"), Cause::Statement]);
+    let cause = |name: &str| ChangedBy::ForeignKey(Some(name.to_owned()));
+    let causes: Vec<ChangedBy> =
+        deleted.tables.values().map(|change| change.cause.clone()).collect();
+    assert_eq!(causes, [cause("of_order"), cause("of_user"), ChangedBy::Statement]);
     assert_eq!(
         changed(&origin, "UPDATE users SET id = $1", &["int8"]).await,
         "orders(user_id) users(id shown)"
@@ -161,7 +162,7 @@ pub(super) async fn changed(origin: &PostgresOrigin, sql: &str, params: &[&str])
 /// The changes as text: `table+` if rows appear, `-` if they disappear, `(column)` if columns are
 /// updated.
 fn wake(changes: &Changes) -> String {
-    let changed = |(table, change): (&Table, &Change)| {
+    let changed = |(table, change): (&Table, &TableChange)| {
         let mut text = name(table);
         text.push_str(if change.inserts { "+" } else { "" });
         text.push_str(if change.deletes { "-" } else { "" });

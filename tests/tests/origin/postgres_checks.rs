@@ -1,6 +1,8 @@
 //! What `check` reports of a statement before the statement runs.
 
-use corral_host::origin::{Column, ColumnType, Origin, OriginOptions, ParamType, PostgresOrigin};
+use corral_host::origin::{
+    ColumnType, Origin, OriginOptions, OutputColumn, ParamType, PostgresOrigin,
+};
 
 use crate::kit::{many, write};
 use crate::server::{Server, connection, run};
@@ -9,7 +11,7 @@ async fn prepared(
     url: &str,
     sql: &str,
     params: &[&str],
-) -> (Vec<Column>, Vec<String>, Vec<String>) {
+) -> (Vec<OutputColumn>, Vec<String>, Vec<String>) {
     let origin = PostgresOrigin::connect(url, &OriginOptions::default()).unwrap();
     let prepared = origin.prepare_read(&many(sql, params)).await.unwrap();
     (prepared.columns, prepared.complaints, prepared.notes)

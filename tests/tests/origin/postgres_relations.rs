@@ -1,7 +1,8 @@
 //! What reads use, according to a real catalogue.
 
 use corral_host::origin::{
-    Columns, Footprint, Origin, OriginError, OriginOptions, PostgresOrigin, Table, Unseen, Usage,
+    Columns, Footprint, Origin, OriginError, OriginOptions, PostgresOrigin, Table, TableUsage,
+    Unseen,
 };
 
 use crate::kit::{AMPLE, code, many};
@@ -221,7 +222,7 @@ async fn reads(origin: &PostgresOrigin, sql: &str, params: &[&str]) -> String {
 
 /// The footprint as text: `table(column column)`, `(*)` for every column.
 fn shape(footprint: &Footprint) -> String {
-    let used = |(table, Usage { columns, .. }): (&Table, &Usage)| {
+    let used = |(table, TableUsage { columns, .. }): (&Table, &TableUsage)| {
         format!("{}({})", name(table), listed(columns))
     };
     footprint.tables.iter().map(used).collect::<Vec<_>>().join(" ")

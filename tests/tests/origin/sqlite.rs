@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corral_host::origin::{Column, ColumnType, Origin, OriginError, OriginOptions, SqliteOrigin};
+use corral_host::origin::{
+    ColumnType, Origin, OriginError, OriginOptions, OutputColumn, SqliteOrigin,
+};
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tempfile::TempDir;
@@ -268,7 +270,7 @@ async fn preparing_compares_numbers_and_columns() {
     let fitting =
         shop.origin.prepare_read(&one("SELECT id, v FROM t WHERE id = $1", &["int8"])).await;
     let fitting = fitting.unwrap();
-    let typed = |name: &str, ty: &str| Column {
+    let typed = |name: &str, ty: &str| OutputColumn {
         name: name.to_owned(),
         ty: ColumnType::Named(ty.parse().unwrap()),
     };

@@ -1,7 +1,8 @@
 //! What reads use and writes change, according to SQLite's compiled programs.
 
 use corral_host::origin::{
-    Cause, Change, Changes, Columns, Footprint, Origin, OriginOptions, SqliteOrigin, Table, Usage,
+    ChangedBy, Changes, Columns, Footprint, Origin, OriginOptions, SqliteOrigin, Table,
+    TableChange, TableUsage,
 };
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
@@ -67,10 +68,10 @@ async fn a_write_changes_its_table_and_what_triggers_and_foreign_keys_change() {
 
     let deleted = shop.changes("DELETE FROM users WHERE id = $1", &["int8"]).await;
     assert_eq!(wake(&deleted), "orders+-(*) users-");
-    assert_eq!(cause(&deleted, "orders"), Cause::ForeignKey(None));
+    assert_eq!(cause(&deleted, "orders"), ChangedBy::ForeignKey(None));
     let renamed = shop.changes("UPDATE users SET name = $1", &["text"]).await;
     assert_eq!(wake(&renamed), "log+-(*) users(name shown)");
-    assert_eq!(cause(&renamed, "log"), Cause::Trigger("noted".to_owned()));
+    assert_eq!(cause(&renamed, "log"), ChangedBy::Trigger("noted".to_owned()));
     let words = shop.changes("INSERT INTO words VALUES ('a')", &[]).await;
     assert!(words.unseen[0].to_string().contains("virtual table"), "{words:?}");
 }
@@ -124,22 +125,23 @@ impl Shop {
     }
 }
 
-fn cause(changes: &Changes, name: &str) -> Cause {
+fn cause(changes: &Changes, name: &str) -> ChangedBy {
     let table = Table { schema: "main".to_owned(), name: name.to_owned() };
     changes.tables[&table].cause.clone()
 }
 
 /// The footprint as text: `table(column column)`, `(*)` for every column.
 fn shape(footprint: &Footprint) -> String {
-    let used =
-        |(table, Usage { columns, .. }): (&Table, &Usage)| format!("{table}({})", listed(columns));
+    let used = |(table, TableUsage { columns, .. }): (&Table, &TableUsage)| {
+        format!("{table}({})", listed(columns))
+    };
     footprint.tables.iter().map(used).collect::<Vec<_>>().join(" ")
 }
 
 /// The changes as text: `table+` if rows appear, `-` if they disappear, `(column)` if columns are
 /// updated.
 fn wake(changes: &Changes) -> String {
-    let changed = |(table, change): (&Table, &Change)| {
+    let changed = |(table, change): (&Table, &TableChange)| {
         let signs = [("+", change.inserts), ("-", change.deletes)];
         let signs: String = signs.iter().filter(|(_, is)| *is).map(|(sign, _)| *sign).collect();
         let updates = match change.updates.is_empty() {

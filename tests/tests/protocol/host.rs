@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use corral_host::cache::{
-    Answer, Breaker, Cache, Clock, Definition, Invalidated, Invalidation, Read, ReadError, Resolve,
-    WriteCall, WriteError, Wrote,
+    Answer, Breaker, Cache, CacheRead, Clock, Definition, Invalidated, Invalidation, ReadError,
+    Resolve, WriteCall, WriteError, Wrote,
 };
 use corral_host::observe::Metrics;
 use corral_host::origin::WriteStatement;
 use corral_host::policy::{Argument, Policy, Slot};
-use corral_host::store::Tag;
+use corral_host::store::StoreTag;
 use corral_tests::declared;
 use corral_tests::native::named;
 use serde_json::json;
@@ -61,7 +61,7 @@ impl Drop for Host {
 pub(super) type Reading = JoinHandle<Result<Answer, ReadError>>;
 
 impl Host {
-    fn request(&self, bypass: bool) -> Read {
+    fn request(&self, bypass: bool) -> CacheRead {
         self.lane.clone().reading(&self.definition).bypassing(bypass)
     }
 
@@ -134,7 +134,7 @@ impl Host {
     }
 
     pub(super) async fn invalidate_tag(&self, tag: &str) -> Invalidated {
-        let tags = vec![Tag::try_new(tag).unwrap()];
+        let tags = vec![StoreTag::try_new(tag).unwrap()];
         let invalidation = Invalidation { tags, ..Invalidation::default() };
         self.cache.invalidate(invalidation).await.unwrap()
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope,
-    Store, StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range,
+    Removed, Store, StoreError, StoreTag, Tracked,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -59,9 +59,9 @@ pub(super) struct Scripted {
     behind_ms: AtomicU64,
     held: Mutex<HashMap<Op, VecDeque<oneshot::Receiver<()>>>>,
     calls: watch::Sender<HashMap<Op, usize>>,
-    granted: Mutex<HashSet<(Name, Token)>>,
+    granted: Mutex<HashSet<(Name, LeaseToken)>>,
     fills: Mutex<Fills>,
-    invalidated: Mutex<HashSet<Tag>>,
+    invalidated: Mutex<HashSet<StoreTag>>,
 }
 
 /// What a host filled or tried to fill.
@@ -189,7 +189,7 @@ impl Store for Scripted {
     async fn fill(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError> {
         {
@@ -209,12 +209,17 @@ impl Store for Scripted {
         Ok(Over { link, ..filled })
     }
 
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
         self.enter(Op::Renew).await?;
         self.memory.renew(name, token, lease).await
     }
 
-    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> Result<bool, StoreError> {
         self.enter(Op::Release).await?;
         self.memory.release(name, token).await
     }
@@ -240,7 +245,7 @@ impl Store for Scripted {
     async fn index(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError> {
         self.enter(Op::Index).await?;
@@ -296,7 +301,7 @@ impl Store for Scripted {
         self.memory.publish(namings).await
     }
 
-    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
         self.enter(Op::Raise).await?;
         self.memory.raise(scopes).await
     }
@@ -305,7 +310,7 @@ impl Store for Scripted {
         self.memory.note_watched(epoch).await
     }
 
-    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         self.memory.note_known(namings).await
     }
 
@@ -339,7 +344,7 @@ impl Store for Scripted {
 }
 
 /// Takes the lease, even from a holder.
-pub(super) async fn seize(store: &MemoryStore, name: &Name, token: Token, lease: Duration) {
+pub(super) async fn seize(store: &MemoryStore, name: &Name, token: LeaseToken, lease: Duration) {
     let claim = Claim { name, token, lease, seen_ms: 0, mode: Mode::TakeOver };
     store.claim(claim).await.unwrap();
 }

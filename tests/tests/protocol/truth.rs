@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use corral_host::cache::{Definition, Loader, Read};
+use corral_host::cache::{CacheRead, Definition, Loader};
 use corral_host::origin::{
     Changes, CommitError, Fetched, Footprint, Origin, OriginError, OriginIdentity, Prepared,
     ReadStatement, Transaction, Uncommitted, Value, WriteStatement, Xid,
@@ -172,8 +172,8 @@ impl Lane {
     }
 
     /// The read of the item, over this lane.
-    pub(super) fn reading(self: Arc<Self>, definition: &Arc<Definition>) -> Read {
-        Read::new(Arc::clone(definition), vec![Value::from(1)], self)
+    pub(super) fn reading(self: Arc<Self>, definition: &Arc<Definition>) -> CacheRead {
+        CacheRead::new(Arc::clone(definition), vec![Value::from(1)], self)
     }
 
     /// The most loads that ran at once.

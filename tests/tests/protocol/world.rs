@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corral_host::cache::{Cache, Clock, Definition, LoadLimit, Parts, SystemEntropy};
+use corral_host::cache::{Cache, CacheParts, Clock, Definition, LoadLimit, SystemEntropy};
 use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows};
 use corral_host::policy::{self, Configuration, Policy, Slot};
 use corral_host::store::{
-    Doomed, Envelope, Epoch, Key, Marking, MemoryStore, Name, Prefix, Store, Token,
+    Doomed, Envelope, Epoch, LeaseToken, Marking, MemoryStore, Name, Prefix, Store, StoreKey,
 };
 use corral_tests::declared;
 use corral_tests::native::{Native, named};
@@ -94,7 +94,7 @@ impl World {
     /// The item's name in the store.
     pub(super) fn name(&self) -> Name {
         let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
-        Name::new(&Prefix::default(), definition.digest(), &Key::try_new(KEY).unwrap())
+        Name::new(&Prefix::default(), definition.digest(), &StoreKey::try_new(KEY).unwrap())
     }
 
     pub(super) fn native(&self) -> Native {
@@ -131,7 +131,7 @@ impl World {
         let slot = Arc::new(Slot::native(named(policy, Configuration::default())));
         let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
         let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
-        let cache = Arc::new(Cache::new(Parts {
+        let cache = Arc::new(Cache::new(CacheParts {
             store: as_store,
             prefix: Prefix::default(),
             definitions: vec![Arc::clone(&definition)],
@@ -179,14 +179,14 @@ impl World {
 
     /// Takes the lease from any holder, as a host would that then dies or, if the test gives the
     /// lease back with the token, that lives.
-    pub(super) async fn take_lease(&self, lease: Duration) -> Token {
-        let token = Token::new(rand::random());
+    pub(super) async fn take_lease(&self, lease: Duration) -> LeaseToken {
+        let token = LeaseToken::new(rand::random());
         seize(&self.memory, &self.name(), token, lease).await;
         token
     }
 
     /// Removes the value and leaves the lease with its holder.
-    pub(super) async fn forget_value(&self, token: Token) {
+    pub(super) async fn forget_value(&self, token: LeaseToken) {
         let marking = Marking { lasts: Duration::from_secs(1), epoch: Epoch(0) };
         self.memory.invalidate(&[Doomed::Name(self.name())], marking).await.unwrap();
         seize(&self.memory, &self.name(), token, Duration::from_secs(3_600)).await;
@@ -206,7 +206,7 @@ impl World {
 }
 
 /// Gives back a lease that the test took.
-pub(super) async fn give_back(world: &World, token: Token) {
+pub(super) async fn give_back(world: &World, token: LeaseToken) {
     assert!(world.memory.release(&world.name(), token).await.unwrap());
 }
 

@@ -45,8 +45,8 @@ impl Distant {
 
 const MARKING: Marking = Marking { lasts: Duration::from_secs(10), epoch: Epoch(7) };
 
-fn tag(text: &str) -> Tag {
-    Tag::try_new(text).unwrap()
+fn tag(text: &str) -> StoreTag {
+    StoreTag::try_new(text).unwrap()
 }
 
 fn until_ms(store: &RedisStore) -> u64 {
@@ -57,7 +57,7 @@ fn names(count: usize) -> Vec<Doomed> {
     (0..count).map(|nth| Doomed::Name(name(&format!("n{nth}")))).collect()
 }
 
-fn tags(count: usize) -> Vec<Tag> {
+fn tags(count: usize) -> Vec<StoreTag> {
     (0..count).map(|nth| tag(&format!("t{nth}"))).collect()
 }
 
@@ -105,7 +105,7 @@ async fn a_tag_of_thousands_of_names_is_removed_in_little_more_than_the_time_of_
 #[tokio::test]
 async fn a_name_is_indexed_under_a_thousand_tags_in_little_more_than_the_time_of_one() {
     let distant = Distant::start().await;
-    let index = async |tags: &[Tag]| {
+    let index = async |tags: &[StoreTag]| {
         let began = Instant::now();
         distant.store.index(&name("n"), tags, until_ms(&distant.store)).await.unwrap();
         began.elapsed()

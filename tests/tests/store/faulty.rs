@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range, Removed, Scope,
-    Store, StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range,
+    Removed, Store, StoreError, StoreTag, Tracked,
 };
 
 /// A protection to switch off.
@@ -31,7 +31,7 @@ pub(super) enum Fault {
 pub(super) struct Faulty {
     inner: MemoryStore,
     fault: Fault,
-    granted: Mutex<HashMap<Name, Token>>,
+    granted: Mutex<HashMap<Name, LeaseToken>>,
 }
 
 impl Faulty {
@@ -39,13 +39,13 @@ impl Faulty {
         Self { inner: MemoryStore::default(), fault, granted: Mutex::default() }
     }
 
-    async fn seize(&self, name: &Name, token: Token) {
+    async fn seize(&self, name: &Name, token: LeaseToken) {
         let lease = Duration::from_secs(60);
         let claim = Claim { name, token, lease, seen_ms: 0, mode: Mode::TakeOver };
         self.inner.claim(claim).await.unwrap();
     }
 
-    async fn leases(&self) -> Vec<(Name, Token)> {
+    async fn leases(&self) -> Vec<(Name, LeaseToken)> {
         let granted = self.granted.lock().unwrap().clone();
         let mut held = Vec::new();
         for (name, token) in granted {
@@ -96,7 +96,7 @@ impl Store for Faulty {
     async fn fill(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError> {
         if self.fault == Fault::FillWithoutLease {
@@ -105,11 +105,16 @@ impl Store for Faulty {
         self.inner.fill(name, token, envelope).await
     }
 
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
         self.inner.renew(name, token, lease).await
     }
 
-    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> Result<bool, StoreError> {
         if self.fault == Fault::AnyoneReleases {
             self.seize(name, token).await;
         }
@@ -139,7 +144,7 @@ impl Store for Faulty {
     async fn index(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError> {
         let tags = match self.fault {
@@ -201,7 +206,7 @@ impl Store for Faulty {
         self.inner.publish(namings).await
     }
 
-    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
         let scopes = if self.fault == Fault::FloorsStand { &[] } else { scopes };
         self.inner.raise(scopes).await
     }
@@ -210,7 +215,7 @@ impl Store for Faulty {
         self.inner.note_watched(epoch).await
     }
 
-    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         self.inner.note_known(namings).await
     }
 

@@ -155,7 +155,7 @@ async fn deployments_of_two_prefixes_share_a_server_and_see_nothing_of_each_othe
     assert_eq!(theirs.range().await.unwrap().answer.version, 0);
     theirs.publish(&[]).await.unwrap();
     assert_eq!(ours.range().await.unwrap().answer.floors, range.floors);
-    let key = Key::try_new("k").unwrap();
+    let key = StoreKey::try_new("k").unwrap();
     let theirs_name = Name::new(&shop, &Digest::of(["e"]), &key);
     assert_ne!(theirs_name, name("k"));
     let all = server.0.keys("*").await.unwrap();

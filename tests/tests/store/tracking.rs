@@ -115,14 +115,14 @@ async fn remove(store: &dyn Store, name: &Name) {
 }
 
 async fn put(store: &dyn Store, name: &Name) {
-    let token = Token::new(rand::random());
+    let token = LeaseToken::new(rand::random());
     let claim = Claim { name, token, lease: PATIENCE, seen_ms: 0, mode: Mode::TakeOver };
     store.claim(claim).await.unwrap();
     assert_eq!(store.fill(name, token, &envelope(store)).await.unwrap().answer, Filled::Stored);
 }
 
 async fn claim_and_release(store: &dyn Store, name: &Name) {
-    let token = Token::new(rand::random());
+    let token = LeaseToken::new(rand::random());
     let claim = Claim { name, token, lease: PATIENCE, seen_ms: u64::MAX, mode: Mode::TakeOver };
     store.claim(claim).await.unwrap();
     store.renew(name, token, PATIENCE).await.unwrap();

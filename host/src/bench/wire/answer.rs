@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::Fault;
+use super::WireError;
 
 /// The most headers of an answer.
 const HEADERS: usize = 100;
@@ -51,19 +51,19 @@ enum Framing {
 }
 
 /// Reads a head and returns its length with it; `None` if the head is not whole yet.
-pub(super) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Fault> {
+pub(super) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, WireError> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let parse = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers);
-    let length = match parse.map_err(|_| Fault::Malformed)? {
+    let length = match parse.map_err(|_| WireError::Malformed)? {
         httparse::Status::Complete(length) => length,
         httparse::Status::Partial => return Ok(None),
     };
-    let status = parsed.code.ok_or(Fault::Malformed)?;
+    let status = parsed.code.ok_or(WireError::Malformed)?;
     if status < 200 {
         // No request was sent that is answered in steps.
-        return Err(Fault::Malformed);
+        return Err(WireError::Malformed);
     }
     let mut keeps = parsed.version == Some(1);
     let (mut cache, mut framing) = (CacheMark::default(), Framing::Connection);
@@ -72,7 +72,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Fault> {
         if name.eq_ignore_ascii_case("content-length") {
             let length = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
             if !matches!(framing, Framing::Chunked) {
-                framing = Framing::Length(length.ok_or(Fault::Malformed)?);
+                framing = Framing::Length(length.ok_or(WireError::Malformed)?);
             }
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             framing = Framing::Chunked;
@@ -94,13 +94,13 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Fault> {
 }
 
 /// A body that is read and thrown away.
-pub(super) enum Body {
+pub(super) enum DiscardedBody {
     Length(u64),
     Chunked(Chunks),
     Connection,
 }
 
-impl Body {
+impl DiscardedBody {
     pub(super) fn new(head: &Head) -> Self {
         match head.framing {
             Framing::Length(length) => Self::Length(length),
@@ -115,10 +115,10 @@ impl Body {
 
     /// Takes the bytes that came; true if the body is whole. Bytes after its end are malformed, as
     /// no further request was sent.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<bool, WireError> {
         match self {
             Self::Length(left) => {
-                *left = left.checked_sub(bytes.len() as u64).ok_or(Fault::Malformed)?;
+                *left = left.checked_sub(bytes.len() as u64).ok_or(WireError::Malformed)?;
                 Ok(*left == 0)
             }
             Self::Chunked(chunks) => chunks.feed(bytes),
@@ -145,7 +145,7 @@ pub(super) enum Chunks {
 const SIZE_DIGITS: u8 = 15;
 
 impl Chunks {
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<bool, Fault> {
+    fn feed(&mut self, mut bytes: &[u8]) -> Result<bool, WireError> {
         while let Some((&byte, rest)) = bytes.split_first() {
             let mut next = rest;
             *self = match *self {
@@ -169,14 +169,14 @@ impl Chunks {
                     (b'\r', length) => Self::Trailer { length },
                     (_, length) => Self::Trailer { length: length + 1 },
                 },
-                Self::Done => return Err(Fault::Malformed),
+                Self::Done => return Err(WireError::Malformed),
             };
             bytes = next;
         }
         Ok(matches!(self, Self::Done))
     }
 
-    fn sized(size: u64, digits: u8, byte: u8) -> Result<Self, Fault> {
+    fn sized(size: u64, digits: u8, byte: u8) -> Result<Self, WireError> {
         match char::from(byte).to_digit(16) {
             Some(digit) if digits < SIZE_DIGITS => {
                 Ok(Self::Size { size: size * 16 + u64::from(digit), digits: digits + 1 })
@@ -184,7 +184,7 @@ impl Chunks {
             None if digits > 0 && matches!(byte, b'\r' | b' ' | b';') => {
                 Ok(Self::Extension { size })
             }
-            Some(_) | None => Err(Fault::Malformed),
+            Some(_) | None => Err(WireError::Malformed),
         }
     }
 }
@@ -194,9 +194,9 @@ mod tests {
     use super::*;
 
     /// Feeds an answer in pieces of this many bytes; true if it was whole with the last one.
-    fn fed(answer: &str, piece: usize) -> Result<bool, Fault> {
+    fn fed(answer: &str, piece: usize) -> Result<bool, WireError> {
         let (head, length) = head(answer.as_bytes())?.expect("a whole head");
-        let mut body = Body::new(&head);
+        let mut body = DiscardedBody::new(&head);
         let mut done = body.feed(&[])?;
         for bytes in answer.as_bytes()[length..].chunks(piece) {
             done = body.feed(bytes)?;
@@ -237,7 +237,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nmore",
             "SSH-2.0-OpenSSH\r\n\r\n",
         ] {
-            assert_eq!(fed(answer, 3), Err(Fault::Malformed), "{answer:?}");
+            assert_eq!(fed(answer, 3), Err(WireError::Malformed), "{answer:?}");
         }
     }
 

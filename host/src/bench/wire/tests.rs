@@ -23,7 +23,7 @@ async fn server(connections: Vec<Vec<&'static str>>) -> SocketAddr {
     address
 }
 
-async fn get(wire: &mut Wire) -> Result<Reply, Fault> {
+async fn get(wire: &mut Wire) -> Result<HttpReply, WireError> {
     wire.exchange(GET, true, Instant::now()).await
 }
 
@@ -39,19 +39,19 @@ async fn a_write_is_not_sent_again_over_another_connection() {
     let mut wire = Wire::new(vec![server(vec![vec![ANSWER], vec![ANSWER]]).await], LIMIT);
     get(&mut wire).await.unwrap();
     let write = wire.exchange(GET, false, Instant::now()).await;
-    assert_eq!(write.unwrap_err(), Fault::Closed);
+    assert_eq!(write.unwrap_err(), WireError::Closed);
 }
 
 #[tokio::test]
 async fn faults_are_told_apart() {
     let short = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
-    for (answer, fault) in [(short, Fault::Closed), ("220 mail\r\n", Fault::Malformed)] {
+    for (answer, fault) in [(short, WireError::Closed), ("220 mail\r\n", WireError::Malformed)] {
         let mut wire = Wire::new(vec![server(vec![vec![answer]]).await], LIMIT);
         assert_eq!(get(&mut wire).await.unwrap_err(), fault);
     }
     // Nothing listens on this port: the kernel gives it to no socket that asks for any port.
     let mut wire = Wire::new(vec![SocketAddr::from(([127, 0, 0, 1], 1))], LIMIT);
-    assert_eq!(get(&mut wire).await.unwrap_err(), Fault::Connect);
+    assert_eq!(get(&mut wire).await.unwrap_err(), WireError::Connect);
 }
 
 #[tokio::test]
@@ -61,9 +61,9 @@ async fn an_answer_that_does_not_come_is_given_up_and_its_connection_with_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut silent = Wire::new(vec![listener.local_addr().unwrap()], Duration::from_millis(20));
     let began = Instant::now();
-    assert_eq!(get(&mut silent).await.unwrap_err(), Fault::TimedOut);
+    assert_eq!(get(&mut silent).await.unwrap_err(), WireError::TimedOut);
     assert!(began.elapsed() >= Duration::from_millis(20));
-    assert_eq!(get(&mut silent).await.unwrap_err(), Fault::TimedOut);
+    assert_eq!(get(&mut silent).await.unwrap_err(), WireError::TimedOut);
     assert!(get(&mut wire).await.is_err());
     assert_eq!(get(&mut wire).await.unwrap().connections, 1);
 }

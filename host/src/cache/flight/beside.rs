@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::super::answer::{ReadError, Served};
-use super::state::State;
+use super::state::FlightState;
 use super::{Action, Flight};
 use crate::policy::prove::shadow::Trail;
 
@@ -18,13 +18,13 @@ impl Flight {
         flight.memo = self.memo;
         flight.trail = self.trail.as_ref().and_then(Trail::refresh);
         let found = match &self.state {
-            State::Looked(found) => found.clone(),
-            State::Begun
-            | State::Held
-            | State::Leased(_)
-            | State::Loaded(..)
-            | State::Failed(_)
-            | State::Settled(..) => None,
+            FlightState::Looked(found) => found.clone(),
+            FlightState::Begun
+            | FlightState::Held
+            | FlightState::Leased(_)
+            | FlightState::Loaded(..)
+            | FlightState::Failed(_)
+            | FlightState::Settled(..) => None,
         };
         let event = flight.looked(found);
         let action = flight.decide(event);

@@ -2,7 +2,7 @@
 //! comes too late.
 
 use super::super::answer::{Served, Via};
-use super::{Action, Event, Failure, Flight, Stage, sighting};
+use super::{Action, Event, Failure, Flight, FlightStage, sighting};
 use crate::policy::Cause;
 
 impl Flight {
@@ -40,11 +40,11 @@ impl Flight {
         let at_hand = self.at_hand().await?;
         let memo = self.memo;
         if matches!(action, Action::Claim(_)) {
-            self.decide_at(Stage::Leased, Event::LeaseGranted);
+            self.decide_at(FlightStage::Leased, Event::LeaseGranted);
         }
         let now_ms = self.cache.now_ms();
         let failure = Failure { cause, at_hand: Some(sighting(&at_hand, now_ms)) };
-        let stage = Stage::Failed { at_hand: true };
+        let stage = FlightStage::Failed { at_hand: true };
         if self.decide_at(stage, Event::LoadFailed(failure)) == Action::Answer {
             return Some(Served::stored(at_hand, now_ms, Via::StaleIfError, &self.generation));
         }

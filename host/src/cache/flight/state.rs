@@ -2,11 +2,11 @@
 
 use super::super::lease::Lease;
 use super::super::load::Loaded;
-use crate::policy::run::guard::Stage;
+use crate::policy::run::guard::FlightStage;
 use crate::store::{Envelope, Stamp};
 
 /// Where a flight stands, with what it holds.
-pub(super) enum State {
+pub(super) enum FlightState {
     /// Nothing is known yet.
     Begun,
     /// The store was asked; holds what it had, if that is believed.
@@ -16,7 +16,7 @@ pub(super) enum State {
     /// This flight holds the lease.
     Leased(Lease),
     /// A value was loaded.
-    Loaded(Loaded, Right),
+    Loaded(Loaded, FillRight),
     /// A load failed; holds the stale value that was looked up after the failure, if there is one.
     Failed(Option<Envelope>),
     /// A fill was tried; holds the loaded value, and its envelope if it was stored.
@@ -24,7 +24,7 @@ pub(super) enum State {
 }
 
 /// What may be done with a loaded value.
-pub(super) enum Right {
+pub(super) enum FillRight {
     /// The value may be filled: under this lease, with the stamp that was in force when its load
     /// began.
     Fill(Lease, Stamp),
@@ -35,19 +35,19 @@ pub(super) enum Right {
     Answer,
 }
 
-impl State {
+impl FlightState {
     /// The stage that the guard checks an action against.
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> FlightStage {
         match self {
-            Self::Begun => Stage::Begun,
-            Self::Looked(at_hand) => Stage::Looked { at_hand: at_hand.is_some() },
-            Self::Held => Stage::Held,
-            Self::Leased(_) => Stage::Leased,
+            Self::Begun => FlightStage::Begun,
+            Self::Looked(at_hand) => FlightStage::Looked { at_hand: at_hand.is_some() },
+            Self::Held => FlightStage::Held,
+            Self::Leased(_) => FlightStage::Leased,
             Self::Loaded(_, right) => {
-                Stage::Loaded { under_lease: !matches!(right, Right::Answer) }
+                FlightStage::Loaded { under_lease: !matches!(right, FillRight::Answer) }
             }
-            Self::Failed(at_hand) => Stage::Failed { at_hand: at_hand.is_some() },
-            Self::Settled(..) => Stage::Settled,
+            Self::Failed(at_hand) => FlightStage::Failed { at_hand: at_hand.is_some() },
+            Self::Settled(..) => FlightStage::Settled,
         }
     }
 }

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use crate::name::Fingerprint;
 use crate::observe::LoadReason;
 use crate::policy::{Event, Failure, Lifetime, LoadReport};
-use crate::store::{Envelope, Epoch, Filled, Mark, Mode, Stamp, Token, Tracked};
+use crate::store::{Envelope, Epoch, Filled, LeaseToken, Mark, Mode, Stamp, Tracked};
 
 use super::super::answer::Why;
-use super::super::lease::{Asked, Lease, Spent, Wanted};
+use super::super::lease::{ClaimOutcome, FillOutcome, Lease, Wanted};
 use super::super::load::{LoadError, Loaded, Within};
 use super::super::trust::Grant;
-use super::{Flight, Right, State, millis, sighting};
+use super::{FillRight, Flight, FlightState, millis, sighting};
 
 impl Flight {
     /// ## any => Looked
@@ -85,14 +85,14 @@ impl Flight {
                 Event::Absent
             }
         };
-        self.state = State::Looked(found);
+        self.state = FlightState::Looked(found);
         event
     }
 
     /// ## any => Looked, with nothing
     fn store_failed(&mut self) -> Event {
         self.store_failed = true;
-        self.state = State::Looked(None);
+        self.state = FlightState::Looked(None);
         Event::StoreUnavailable
     }
 
@@ -100,7 +100,7 @@ impl Flight {
     pub(super) async fn claim(&mut self, lease_ms: u32, mode: Mode) -> Event {
         let wanted = Wanted {
             name: &self.place().name,
-            token: Token::new(self.cache.entropy.bits()),
+            token: LeaseToken::new(self.cache.entropy.bits()),
             lasts: Duration::from_millis(lease_ms.into()),
             seen_ms: self.seen_ms,
             mode,
@@ -108,24 +108,24 @@ impl Flight {
         let asked = Lease::claim(&self.cache.trust, wanted, self.cache.begin()).await;
         let metrics = &self.cache.metrics;
         match asked {
-            Ok(Asked::Granted(lease)) => {
+            Ok(ClaimOutcome::Granted(lease)) => {
                 metrics.lease_granted.add(1);
                 // The name is indexed before the load, so that an invalidation of a tag that comes
                 // later finds it (race F).
                 match self.index(&self.plan.tags).await {
                     Ok(_marks) => {
-                        self.state = State::Leased(lease);
+                        self.state = FlightState::Leased(lease);
                         Event::LeaseGranted
                     }
                     Err(_) => self.store_failed(),
                 }
             }
-            Ok(Asked::Held(remaining)) => {
+            Ok(ClaimOutcome::Held(remaining)) => {
                 metrics.lease_held.add(1);
-                self.state = State::Held;
+                self.state = FlightState::Held;
                 Event::LeaseHeld(millis(remaining))
             }
-            Ok(Asked::Found(envelope)) => {
+            Ok(ClaimOutcome::Found(envelope)) => {
                 metrics.lease_found.add(1);
                 self.looked_at(Some(envelope))
             }
@@ -142,39 +142,39 @@ impl Flight {
         let at_most = Duration::from_millis(at_most_ms.max(1).into());
         self.cache.trust.store().settled(&self.place().name, at_most).await;
         // Not `Held`: if the lease is over, waiting for it again would end at once, again and again.
-        self.state = State::Looked(None);
+        self.state = FlightState::Looked(None);
         Event::Waited
     }
 
     /// ## Begun, Looked, Held, Leased => (Loaded | Failed), not to be stored
     pub(super) async fn load_uncached(&mut self) -> Event {
         // Drops the lease, if the flight holds one: it is given back before the load.
-        self.state = State::Looked(None);
+        self.state = FlightState::Looked(None);
         match self.load(LoadReason::Uncached, self.deadline).await {
-            Ok(loaded) => self.loaded(loaded, Right::Answer),
+            Ok(loaded) => self.loaded(loaded, FillRight::Answer),
             Err(error) => self.load_failed(error).await,
         }
     }
 
     /// ## Leased => (Loaded | Failed)
     pub(super) async fn load_leased(&mut self, reason: LoadReason) -> Event {
-        let mut lease = match mem::replace(&mut self.state, State::Looked(None)) {
-            State::Leased(lease) => lease,
-            State::Begun
-            | State::Looked(_)
-            | State::Held
-            | State::Loaded(..)
-            | State::Failed(_)
-            | State::Settled(..) => return self.load_uncached().await,
+        let mut lease = match mem::replace(&mut self.state, FlightState::Looked(None)) {
+            FlightState::Leased(lease) => lease,
+            FlightState::Begun
+            | FlightState::Looked(_)
+            | FlightState::Held
+            | FlightState::Loaded(..)
+            | FlightState::Failed(_)
+            | FlightState::Settled(..) => return self.load_uncached().await,
         };
         let policy = self.generation.policy_id();
         self.cache.publish_policy(&self.read.definition, policy).await;
         let granted = (lease.epoch, lease.granted_ms);
         match lease.during(self.load_tagged(reason, granted)).await {
-            Ok((loaded, Ok(stamp))) => self.loaded(loaded, Right::Fill(lease, stamp)),
+            Ok((loaded, Ok(stamp))) => self.loaded(loaded, FillRight::Fill(lease, stamp)),
             Ok((loaded, Err(why))) => {
                 self.spoiled = Some(why);
-                self.loaded(loaded, Right::Spoiled)
+                self.loaded(loaded, FillRight::Spoiled)
             }
             Err(error) => {
                 drop(lease);
@@ -236,14 +236,14 @@ impl Flight {
         self.cache.load(&self.read, &self.plan.row_columns, reason, within).await
     }
 
-    fn loaded(&mut self, loaded: Loaded, right: Right) -> Event {
+    fn loaded(&mut self, loaded: Loaded, right: FillRight) -> Event {
         let bytes = loaded.body.as_ref().map_or(0, bytes::Bytes::len);
         let event = Event::Loaded(LoadReport {
             cost_ms: millis(loaded.cost),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             negative: loaded.body.is_none(),
         });
-        self.state = State::Loaded(loaded, right);
+        self.state = FlightState::Loaded(loaded, right);
         event
     }
 
@@ -257,7 +257,7 @@ impl Flight {
         let at_hand = self.at_hand().await;
         let now_ms = self.cache.now_ms();
         let failure = Failure { cause, at_hand: at_hand.as_ref().map(|e| sighting(e, now_ms)) };
-        self.state = State::Failed(at_hand);
+        self.state = FlightState::Failed(at_hand);
         Event::LoadFailed(failure)
     }
 
@@ -288,17 +288,17 @@ impl Flight {
 
     /// ## Loaded => Settled
     pub(super) async fn fill(&mut self, lifetime: Lifetime) -> Event {
-        let state = mem::replace(&mut self.state, State::Begun);
-        let State::Loaded(loaded, right) = state else {
+        let state = mem::replace(&mut self.state, FlightState::Begun);
+        let FlightState::Loaded(loaded, right) = state else {
             return self.store_failed();
         };
         let (filled, envelope) = match right {
-            Right::Fill(lease, stamp) => {
+            FillRight::Fill(lease, stamp) => {
                 let envelope = self.envelope(&loaded, lifetime, lease.granted_ms, stamp);
                 (lease.fill(&envelope).await, Some(envelope))
             }
-            Right::Spoiled | Right::Answer => {
-                (Ok(Spent { filled: Filled::Rejected, is_proof: false }), None)
+            FillRight::Spoiled | FillRight::Answer => {
+                (Ok(FillOutcome { filled: Filled::Rejected, is_proof: false }), None)
             }
         };
         self.is_proven = filled.as_ref().is_ok_and(|spent| spent.is_proof);
@@ -318,7 +318,7 @@ impl Flight {
                 (Event::StoreUnavailable, None)
             }
         };
-        self.state = State::Settled(loaded, stored);
+        self.state = FlightState::Settled(loaded, stored);
         event
     }
 

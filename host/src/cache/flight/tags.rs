@@ -9,12 +9,12 @@ use super::super::load::Loaded;
 use super::Flight;
 use crate::policy::run::guard;
 use crate::policy::{Policy as _, ROW_LIMIT, Row, batches};
-use crate::store::{Indexed, StoreError, Tag};
+use crate::store::{Indexed, StoreError, StoreTag};
 
 impl Flight {
     /// The tags that depend on the loaded rows, or why they can't be known and the value must not
     /// be stored.
-    pub(super) async fn row_tags(&self, loaded: &Loaded) -> Result<Vec<Tag>, Why> {
+    pub(super) async fn row_tags(&self, loaded: &Loaded) -> Result<Vec<StoreTag>, Why> {
         if self.plan.row_columns.is_empty() || loaded.body.is_none() {
             return Ok(Vec::new());
         }
@@ -43,7 +43,7 @@ impl Flight {
     }
 
     /// The tags of some rows; `None` if the policy trapped, refused or gave illegal tags.
-    fn tags_of(&self, rows: &[Row]) -> Option<Vec<Tag>> {
+    fn tags_of(&self, rows: &[Row]) -> Option<Vec<StoreTag>> {
         let tags = self.generation.row_tags(&self.read.request(), rows).ok()?.ok()?;
         let tags = guard::row_tags(tags.len(), rows.len())
             .and_then(|()| tags.iter().map(|tag| guard::tag(tag)).collect());
@@ -52,7 +52,7 @@ impl Flight {
 
     /// Writes the name into the index of each tag, with an expiry later than that of any value
     /// filled from here.
-    pub(super) async fn index(&self, tags: &[Tag]) -> Result<Indexed, StoreError> {
+    pub(super) async fn index(&self, tags: &[StoreTag]) -> Result<Indexed, StoreError> {
         if tags.is_empty() {
             return Ok(Indexed { now_ms: 0, marks: Vec::new() });
         }

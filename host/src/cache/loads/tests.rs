@@ -31,7 +31,7 @@ struct Heard {
     overdue: bool,
 }
 
-impl Progress for Heard {
+impl LoadObserver for Heard {
     fn begun(&mut self) {
         self.begun = true;
     }
@@ -49,9 +49,9 @@ fn shared(at_once: usize) -> Arc<Loads> {
     Loads::new(LoadLimit { at_once, is_shared: true })
 }
 
-fn waiting<'a>(entity: &'a str, loader: &'a dyn Loader, deadline: Instant) -> Waiting<'a> {
+fn waiting<'a>(entity: &'a str, loader: &'a dyn Loader, deadline: Instant) -> WaitingLoad<'a> {
     let limit = Limit { deadline, end: deadline };
-    Waiting { entity, loader, values: &[], columns: &[], limit, last: None }
+    WaitingLoad { entity, loader, values: &[], columns: &[], limit, last: None }
 }
 
 /// Begins loads together, with a deadline of three and a half loads; for each, whether it was
@@ -157,7 +157,7 @@ async fn overdue(loads: &Arc<Loads>, count: usize) -> Vec<(bool, Heard)> {
     let by = |time: Duration| Limit { deadline: Instant::now() + time, end: Instant::now() + time };
     let one = || async {
         let mut heard = Heard::default();
-        let load = Waiting {
+        let load = WaitingLoad {
             limit: by(LOAD / 2),
             last: Some(by(LOAD * 2)),
             ..waiting("item", &Slow, Instant::now())

@@ -6,7 +6,7 @@ use crate::policy::{
     Change, Configuration, Event, Manifest, Memo, Moment, NativePolicy, Plan, Policy, Refusal, Row,
     Target as Touched, Trap, Turn,
 };
-use crate::store::{Epoch, Tag};
+use crate::store::{Epoch, StoreTag};
 use serde_json::{Map, Value};
 
 const USER: &str = "[entity.user]\nttl = '1m'\nparams = ['id:int8']\n";
@@ -56,12 +56,12 @@ fn a_floor_is_raised_of_an_entity_that_this_host_does_not_have() {
     let world = World::new();
     let theirs = Naming { entity: "order".to_owned(), ..world.ours.naming(world.policy()) };
     world.publish(vec![theirs.clone()]);
-    let order = Target::Read { entity: "order".to_owned(), arguments: vec![] };
+    let order = IntentTarget::Read { entity: "order".to_owned(), arguments: vec![] };
     let names = world.names(&[order]);
     assert_eq!(names.scopes, [theirs.scope()]);
     assert_eq!(names.doomed, []);
     // An entity that no naming has costs nothing.
-    let nobody = Target::Read { entity: "nobody".to_owned(), arguments: vec![] };
+    let nobody = IntentTarget::Read { entity: "nobody".to_owned(), arguments: vec![] };
     let names = world.names(&[nobody]);
     assert!(names.doomed.is_empty() && names.scopes.is_empty());
 }
@@ -90,7 +90,7 @@ fn a_key_is_removed_under_every_digest_whatever_its_entity() {
     let world = World::new();
     let theirs = definition("[entity.user]\nttl = '1m'\nparams = ['id:text']\n");
     world.publish(vec![theirs.naming(PolicyId::of("another component", "{}"))]);
-    let names = world.names(&[Target::Key(key("v1:7"))]);
+    let names = world.names(&[IntentTarget::Key(key("v1:7"))]);
     let mut expected = [world.doomed(&world.ours, "v1:7"), world.doomed(&theirs, "v1:7")];
     expected.sort_by_key(text);
     assert_eq!(names.doomed, expected);
@@ -100,8 +100,9 @@ fn a_key_is_removed_under_every_digest_whatever_its_entity() {
 #[test]
 fn what_several_targets_say_is_removed_once_and_tags_come_last() {
     let world = World::new();
-    let tag = Tag::try_new("user:7").unwrap();
-    let targets = [Target::Tag(tag.clone()), read("7"), Target::Key(key("v1:7")), read("7")];
+    let tag = StoreTag::try_new("user:7").unwrap();
+    let targets =
+        [IntentTarget::Tag(tag.clone()), read("7"), IntentTarget::Key(key("v1:7")), read("7")];
     let names = world.names(&targets);
     assert_eq!(names.doomed, [world.doomed(&world.ours, "v1:7"), Doomed::Tag(tag)]);
 }
@@ -135,7 +136,7 @@ impl World {
         );
     }
 
-    fn names(&self, targets: &[Target]) -> Names {
+    fn names(&self, targets: &[IntentTarget]) -> InvalidationNames {
         Namer::new(&self.prefix, &self.stamps, &self.slot, Duration::ZERO).names(targets)
     }
 
@@ -149,13 +150,13 @@ fn definition(text: &str) -> Arc<Definition> {
     Definition::new(Arc::new(config.entities["user"].clone()), &Prefix::default())
 }
 
-fn read(id: &str) -> Target {
+fn read(id: &str) -> IntentTarget {
     let arguments = vec![("id".to_owned(), Some(id.to_owned()))];
-    Target::Read { entity: "user".to_owned(), arguments }
+    IntentTarget::Read { entity: "user".to_owned(), arguments }
 }
 
-fn key(text: &str) -> Key {
-    Key::try_new(text).unwrap()
+fn key(text: &str) -> StoreKey {
+    StoreKey::try_new(text).unwrap()
 }
 
 fn text(doomed: &Doomed) -> String {
@@ -224,8 +225,8 @@ fn a_naming_that_the_range_has_just_lost_is_named_still() {
 #[test]
 fn what_was_sent_before_is_not_sent_again() {
     let doomed = |texts: &[&str]| {
-        let tags = texts.iter().map(|text| Doomed::Tag(Tag::try_new(text).unwrap()));
-        Names { doomed: tags.collect(), scopes: vec![Scope::Everything] }
+        let tags = texts.iter().map(|text| Doomed::Tag(StoreTag::try_new(text).unwrap()));
+        InvalidationNames { doomed: tags.collect(), scopes: vec![FloorScope::Everything] }
     };
     let beyond = doomed(&["a", "b", "c"]).beyond(&doomed(&["a", "c"]));
     assert_eq!(beyond.doomed, doomed(&["b"]).doomed);

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::beside::Beside;
 use crate::policy::Generation;
-use crate::store::Key;
+use crate::store::StoreKey;
 
 use super::versions::Version;
-use super::{Answer, Found};
+use super::{Answer, NearHit};
 use crate::cache::answer::Via;
 
 /// An answer that may be given again.
@@ -20,7 +20,7 @@ pub(super) struct Entry {
     pub(super) word: u64,
     pub(super) until: Instant,
     pub(super) generation: Arc<Generation>,
-    key: Key,
+    key: StoreKey,
     body: Option<Bytes>,
     etag: u128,
     /// The moment at which `age_ms` and `fresh_ms` were measured.
@@ -50,8 +50,8 @@ impl Ready {
 }
 
 impl Entry {
-    pub(super) fn new(version: Version, until: Instant, at: Instant, found: &Found<'_>) -> Self {
-        let Found { key, envelope, generation, now_ms, .. } = *found;
+    pub(super) fn new(version: Version, until: Instant, at: Instant, found: &NearHit<'_>) -> Self {
+        let NearHit { key, envelope, generation, now_ms, .. } = *found;
         Self {
             version,
             word: envelope.stamp.word,

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::policy::Generation;
 use crate::read_name::ReadName;
-use crate::store::{Envelope, Key, Listener, Name};
+use crate::store::{Envelope, Listener, Name, StoreKey};
 
 use super::answer::Answer;
 use entry::Entry;
@@ -35,11 +35,11 @@ const TYPICAL_BYTES: u64 = 512;
 /// The answers that this process keeps.
 pub(super) struct Near {
     /// `None` if the near cache is off.
-    kept: Option<Kept>,
+    kept: Option<NearValue>,
 }
 
-struct Kept {
-    entries: Cache<ReadName, Arc<Entry>, Weight, DefaultHashBuilder>,
+struct NearValue {
+    entries: Cache<ReadName, Arc<Entry>, NearWeight, DefaultHashBuilder>,
     versions: Versions,
 }
 
@@ -52,8 +52,8 @@ pub(super) struct Ticket {
 }
 
 /// A value from the store that the near cache shall answer again.
-pub(super) struct Found<'a> {
-    pub(super) key: &'a Key,
+pub(super) struct NearHit<'a> {
+    pub(super) key: &'a StoreKey,
     pub(super) envelope: &'a Envelope,
     pub(super) generation: &'a Arc<Generation>,
     /// The store's clock.
@@ -68,8 +68,8 @@ impl Near {
         let kept = (bytes > 0).then(|| {
             let items = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
             let hasher = DefaultHashBuilder::default();
-            let entries = Cache::with(items, bytes, Weight, hasher, Default::default());
-            Kept { entries, versions: Versions::new() }
+            let entries = Cache::with(items, bytes, NearWeight, hasher, Default::default());
+            NearValue { entries, versions: Versions::new() }
         });
         Self { kept }
     }
@@ -103,8 +103,8 @@ impl Near {
 
     /// Keeps what a get brought, unless it has changed since the ticket was given. Keeps it no longer than to
     /// the early-refresh point: from there on the policy decides.
-    pub(super) fn keep(&self, ticket: Ticket, read: &ReadName, found: &Found<'_>) {
-        let Found { envelope, now_ms, at_most, .. } = *found;
+    pub(super) fn keep(&self, ticket: Ticket, read: &ReadName, found: &NearHit<'_>) {
+        let NearHit { envelope, now_ms, at_most, .. } = *found;
         let fresh_ms = envelope.refresh_at_ms.min(envelope.fresh_until_ms).saturating_sub(now_ms);
         let now = Instant::now();
         let until = (ticket.since + at_most).min(now + Duration::from_millis(fresh_ms));
@@ -129,7 +129,7 @@ impl Near {
     }
 }
 
-impl Kept {
+impl NearValue {
     fn stands(&self, entry: &Entry, generation: &Generation, now: Instant) -> bool {
         now < entry.until
             && entry.generation.number() == generation.number()
@@ -153,9 +153,9 @@ impl Listener for Near {
 
 /// Bytes on the heap, roughly.
 #[derive(Clone)]
-struct Weight;
+struct NearWeight;
 
-impl Weighter<ReadName, Arc<Entry>> for Weight {
+impl Weighter<ReadName, Arc<Entry>> for NearWeight {
     fn weight(&self, read: &ReadName, entry: &Arc<Entry>) -> u64 {
         (read.bytes() + entry.bytes()) as u64
     }

@@ -184,8 +184,8 @@ impl World {
         envelope: &Envelope,
         at_most: Duration,
     ) {
-        let (key, generation) = (Key::try_new(key).unwrap(), &self.generation);
-        let found = Found { key: &key, envelope, generation, now_ms: NOW_MS, at_most };
+        let (key, generation) = (StoreKey::try_new(key).unwrap(), &self.generation);
+        let found = NearHit { key: &key, envelope, generation, now_ms: NOW_MS, at_most };
         self.near.keep(ticket, &read(value), &found);
     }
 
@@ -199,7 +199,7 @@ fn read(value: &str) -> ReadName {
 }
 
 fn name(key: &str) -> Name {
-    let key = Key::try_new(key).unwrap();
+    let key = StoreKey::try_new(key).unwrap();
     Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
 }
 

@@ -8,7 +8,7 @@ const EPOCH: Epoch = Epoch(7);
 /// The range of a store in which the definition is published under the policy with settings `{}`.
 fn range(definition: &Definition, everything: u64, floor: u64) -> Range {
     let naming = naming(definition);
-    let floors = [(Scope::Everything, everything), (naming.scope(), floor)];
+    let floors = [(FloorScope::Everything, everything), (naming.scope(), floor)];
     Range { version: 1, floors: floors.into(), namings: vec![naming], ..Range::default() }
 }
 
@@ -58,7 +58,7 @@ fn without_a_floor_of_everything_nothing_is_in_force() {
     let definition = definition(ENTITY);
     let stamps = Stamps::new(vec![Arc::clone(&definition)]);
     let mut range = range(&definition, 1, 2);
-    range.floors.remove(&Scope::Everything);
+    range.floors.remove(&FloorScope::Everything);
     set(&stamps, EPOCH, range, policy("{}"));
     assert_eq!(stamp(&definition), None);
 }

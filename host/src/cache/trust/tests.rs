@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Filled, HostCard, Indexed, Intent, Listing, Marking,
-    Name, Naming, Range, Removed, Scope, Tag, Token,
+    Beat, Claim, Claimed, Doomed, Envelope, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, Listing, Marking, Name, Naming, Range, Removed, StoreTag,
 };
 
 const EPOCH: Epoch = Epoch(7);
@@ -124,7 +124,7 @@ async fn a_node_without_replicas_is_used_at_once_and_one_with_replicas_is_watche
         world.node.change(|beat| beat.replicas = replicas);
         let good = world.trust.beat().await.unwrap();
         let watching = world.trust.watch_epoch(&good, false);
-        assert_eq!(watching == Watching::UntilLater, watched, "{replicas:?}");
+        assert_eq!(watching == EpochWatch::UntilLater, watched, "{replicas:?}");
         assert_eq!(world.trust.state().0 == Breaker::HalfOpen, watched, "{replicas:?}");
     }
 }
@@ -133,26 +133,26 @@ async fn a_node_without_replicas_is_used_at_once_and_one_with_replicas_is_watche
 async fn an_epoch_is_watched_for_the_fence_and_no_longer() {
     let world = World::new();
     world.node.change(|beat| beat.replicas = Replicas::Answering);
-    assert_eq!(world.watch(false).await, Watching::UntilLater);
+    assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
     world.pass(3_999);
-    assert_eq!(world.watch(false).await, Watching::UntilLater);
+    assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
     // A failure in between does not begin the fence anew: the epoch is the same.
     world.trust.distrust("as the test wants it");
     world.pass(1);
-    assert_eq!(world.watch(false).await, Watching::Over);
+    assert_eq!(world.watch(false).await, EpochWatch::Over);
     // Another epoch does.
     world.node.change(|beat| beat.epoch = Some(Epoch(8)));
     world.node.leads_to(Ok(Some(Epoch(8))));
     world.pass(500);
-    assert_eq!(world.watch(false).await, Watching::UntilLater);
+    assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
 }
 
 #[tokio::test]
 async fn an_epoch_that_others_have_watched_is_used_at_once() {
     let world = World::new();
     world.node.change(|beat| beat.replicas = Replicas::Answering);
-    assert_eq!(world.watch(false).await, Watching::UntilLater);
-    assert_eq!(world.watch(true).await, Watching::Over);
+    assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
+    assert_eq!(world.watch(true).await, EpochWatch::Over);
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ impl World {
     /// A beat, judged and found good.
     async fn is_trusted(&self) {
         let good = self.trust.beat().await.unwrap();
-        assert_eq!(self.trust.watch_epoch(&good, false), Watching::Over);
+        assert_eq!(self.trust.watch_epoch(&good, false), EpochWatch::Over);
         self.trust.trust(&good);
     }
 
@@ -210,7 +210,7 @@ impl World {
         self.trust.beat().await.unwrap_err()
     }
 
-    async fn watch(&self, is_known: bool) -> Watching {
+    async fn watch(&self, is_known: bool) -> EpochWatch {
         let good = self.trust.beat().await.unwrap();
         self.trust.watch_epoch(&good, is_known)
     }
@@ -302,15 +302,20 @@ impl Store for Node {
         unasked()
     }
 
-    async fn fill(&self, _: &Name, _: Token, _: &Envelope) -> Result<Over<Filled>, StoreError> {
+    async fn fill(
+        &self,
+        _: &Name,
+        _: LeaseToken,
+        _: &Envelope,
+    ) -> Result<Over<Filled>, StoreError> {
         unasked()
     }
 
-    async fn renew(&self, _: &Name, _: Token, _: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, _: &Name, _: LeaseToken, _: Duration) -> Result<bool, StoreError> {
         unasked()
     }
 
-    async fn release(&self, _: &Name, _: Token) -> Result<bool, StoreError> {
+    async fn release(&self, _: &Name, _: LeaseToken) -> Result<bool, StoreError> {
         unasked()
     }
 
@@ -318,7 +323,7 @@ impl Store for Node {
         unasked()
     }
 
-    async fn index(&self, _: &Name, _: &[Tag], _: u64) -> Result<Over<Indexed>, StoreError> {
+    async fn index(&self, _: &Name, _: &[StoreTag], _: u64) -> Result<Over<Indexed>, StoreError> {
         unasked()
     }
 
@@ -348,7 +353,7 @@ impl Store for Node {
         unasked()
     }
 
-    async fn raise(&self, _: &[Scope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, _: &[FloorScope]) -> Result<Over<()>, StoreError> {
         unasked()
     }
 
@@ -356,7 +361,7 @@ impl Store for Node {
         unasked()
     }
 
-    async fn note_known(&self, _: &[(Scope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, _: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         unasked()
     }
 

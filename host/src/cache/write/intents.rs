@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::observe::Metrics;
 use crate::origin::{WRITE_IDLE_LIMIT, Xid};
-use crate::store::{Intent, Target};
+use crate::store::{Intent, IntentTarget};
 
 use super::super::trust::Trust;
 use super::super::{Cache, Entropy, Invalidated};
@@ -46,7 +46,7 @@ pub(super) struct Announcement {
 
 impl Announcement {
     /// Announces that these targets are about to become untrue.
-    pub(super) async fn new(cache: &Cache, targets: Vec<Target>, xid: Option<Xid>) -> Self {
+    pub(super) async fn new(cache: &Cache, targets: Vec<IntentTarget>, xid: Option<Xid>) -> Self {
         let intent = Intent::new(cache.entropy.bits(), targets, xid.map(|xid| xid.number));
         let (trust, metrics) = (Arc::clone(&cache.trust), Arc::clone(&cache.metrics));
         let mut announcement = Self { trust, metrics, intent, since: None };

@@ -13,7 +13,7 @@ use crate::policy::{
     Argument, Change, Column, ColumnValue, Generation, Named, Policy as _, ROW_LIMIT, Request,
     RowChange, Scope, Target as Touched, Way, Written, batches, row_change,
 };
-use crate::store::Target;
+use crate::store::IntentTarget;
 
 use super::super::{Cache, namings};
 use super::doubt::InDoubt;
@@ -56,7 +56,7 @@ impl Executed {
         // and may not know this write.
         let known = call.definition.last().map_or(known, |last| vec![Arc::clone(last)]);
         let mut touched = Targets::default();
-        let bound = Bound::new(self.uncommitted.rows, call.deadline.min(NAMED_WITHIN));
+        let bound = Nameable::new(self.uncommitted.rows, call.deadline.min(NAMED_WITHIN));
         for (age, generation) in known.iter().enumerate() {
             touched.add(generation, &written, age == 0, bound).await?;
         }
@@ -156,7 +156,7 @@ impl Committed {
         let is_known = |newer: &Generation| self.known.iter().any(|known| known.names_like(newer));
         for newer in cache.slot.naming().into_iter().filter(|newer| !is_known(newer)) {
             let rows = u64::try_from(self.written.rows.len()).unwrap_or(u64::MAX);
-            let bound = Bound::new(rows, NAMED_WITHIN);
+            let bound = Nameable::new(rows, NAMED_WITHIN);
             if let Err(error) = self.touched.add(&newer, &self.written, false, bound).await {
                 let policy = newer.label();
                 tracing::error!(%error, policy, "a committed write may be read stale under this policy");
@@ -168,14 +168,14 @@ impl Committed {
 /// What a change touches.
 #[derive(Default)]
 struct Targets {
-    targets: Vec<Target>,
-    known: HashSet<Target>,
+    targets: Vec<IntentTarget>,
+    known: HashSet<IntentTarget>,
     refills: Vec<Refill>,
 }
 
 /// The limits for naming what a change touches.
 #[derive(Clone, Copy)]
-struct Bound {
+struct Nameable {
     /// The number of rows, for the error that the caller is told.
     rows: u64,
     within: Duration,
@@ -183,7 +183,7 @@ struct Bound {
     until: Instant,
 }
 
-impl Bound {
+impl Nameable {
     fn new(rows: u64, within: Duration) -> Self {
         Self { rows, within, until: Instant::now() + within }
     }
@@ -197,7 +197,7 @@ impl Targets {
         generation: &Arc<Generation>,
         written: &Written,
         in_force: bool,
-        bound: Bound,
+        bound: Nameable,
     ) -> Result<(), WriteError> {
         if written.rows.iter().any(|row| size(row) > ROW_LIMIT) {
             return Err(WriteError::TooMuch(TooMuch::Row { limit: ROW_LIMIT }));
@@ -209,7 +209,7 @@ impl Targets {
                 yield_now().await;
             }
             if Instant::now() > bound.until {
-                let Bound { rows, within, .. } = bound;
+                let Nameable { rows, within, .. } = bound;
                 return Err(WriteError::TooMuch(TooMuch::Time { rows, within }));
             }
             self.add_part(generation, &part, in_force, &mut asked)?;
@@ -225,7 +225,7 @@ impl Targets {
         generation: &Arc<Generation>,
         part: &Change,
         in_force: bool,
-        asked: &mut HashSet<Target>,
+        asked: &mut HashSet<IntentTarget>,
     ) -> Result<(), WriteError> {
         let undecided = |illegal: guard::Illegal| {
             generation.refused(&illegal);
@@ -235,8 +235,8 @@ impl Targets {
         guard::targets(named.len(), part.rows().len()).map_err(undecided)?;
         for Touched { scope, way } in named {
             let target = match scope {
-                Scope::Key(key) => Target::Key(guard::key(&key).map_err(undecided)?),
-                Scope::Tag(tag) => Target::Tag(guard::tag(&tag).map_err(undecided)?),
+                Scope::Key(key) => IntentTarget::Key(guard::key(&key).map_err(undecided)?),
+                Scope::Tag(tag) => IntentTarget::Tag(guard::tag(&tag).map_err(undecided)?),
                 Scope::Read(request) => {
                     let Some(target) = namings::target(request.clone()) else { continue };
                     if asked.insert(target.clone()) {

@@ -14,14 +14,14 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 
 use crate::bench::{
-    BenchError, Keys, MAX_REQUESTS, MAX_TIME, Pace, Plan, Report, Tally, Target, Usage, Watch,
-    probe, run as load,
+    BenchError, BenchReport, Keys, LoadPlan, LoadTarget, LoadWatch, MAX_REQUESTS, MAX_TIME, Pace,
+    ResourceUsage, Tally, probe, run as load,
 };
 use crate::trace::Trace;
 
 use super::{Failed, say};
 use hosts::Hosts;
-use watched::Watched;
+use watched::WatchedProcesses;
 
 /// How long a load takes that is bounded neither in time nor in requests.
 const TIME: Duration = Duration::from_secs(10);
@@ -139,7 +139,7 @@ pub(super) struct Bench {
 pub(super) async fn run(bench: &Bench) -> Result<(), Failed> {
     let plan = bench.plan().map_err(Failed::Usage)?;
     let hosts = Hosts::new(&bench.admin, bench.admin_token.as_deref());
-    let watched = Watched::new(bench.pid.clone()).context("--pid")?;
+    let watched = WatchedProcesses::new(bench.pid.clone()).context("--pid")?;
     let asked = plan.clone();
     tokio::task::spawn_blocking(move || probe(&asked)).await?.map_err(sorted)?;
 
@@ -147,9 +147,9 @@ pub(super) async fn run(bench: &Bench) -> Result<(), Failed> {
         Some(_) => Duration::ZERO,
         None => Duration::from_secs(1),
     });
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(LoadWatch::default());
     if !warmup.is_zero() {
-        let warming = Plan { time: warmup, requests: MAX_REQUESTS, ..plan.clone() };
+        let warming = LoadPlan { time: warmup, requests: MAX_REQUESTS, ..plan.clone() };
         progress::shown("warming up", &warming, &watch, blocking(&warming, &watch)).await?;
     }
     let report = measure(&plan, &hosts, watched, &watch).await?;
@@ -171,24 +171,24 @@ pub(super) async fn run(bench: &Bench) -> Result<(), Failed> {
 }
 
 async fn measure(
-    plan: &Plan,
+    plan: &LoadPlan,
     hosts: &Hosts,
-    watched: Watched,
-    watch: &Arc<Watch>,
-) -> Result<Report, Failed> {
-    let own = Usage::of(std::process::id()).ok();
+    watched: WatchedProcesses,
+    watch: &Arc<LoadWatch>,
+) -> Result<BenchReport, Failed> {
+    let own = ResourceUsage::of(std::process::id()).ok();
     let before = hosts.counted().await?;
     let watching = watched.begin()?;
     // The warm-up has a count of its own.
-    let watch = if watch.stopped() { Arc::clone(watch) } else { Arc::new(Watch::default()) };
+    let watch = if watch.stopped() { Arc::clone(watch) } else { Arc::new(LoadWatch::default()) };
     let tally = progress::shown("loading", plan, &watch, blocking(plan, &watch)).await?;
-    let mut report = Report::new(plan, &tally);
+    let mut report = BenchReport::new(plan, &tally);
     if let Some(seen) = watching.end().await? {
         report.server_cpu_us_per_request = Some(report.per_request_us(seen.cpu_seconds));
         report.server_memory = Some(seen.memory);
     }
     report.hosts = hosts.since(before).await?;
-    if let (Some(before), Ok(after)) = (own, Usage::of(std::process::id())) {
+    if let (Some(before), Ok(after)) = (own, ResourceUsage::of(std::process::id())) {
         let spent = after.cpu_seconds - before.cpu_seconds;
         report.generator_cpu_us_per_request = Some(report.per_request_us(spent));
     }
@@ -196,7 +196,7 @@ async fn measure(
 }
 
 /// Runs the load on threads of its own. Ctrl-C stops it; what was counted until then is reported.
-async fn blocking(plan: &Plan, watch: &Arc<Watch>) -> Result<Tally, Failed> {
+async fn blocking(plan: &LoadPlan, watch: &Arc<LoadWatch>) -> Result<Tally, Failed> {
     let (plan, watching) = (plan.clone(), Arc::clone(watch));
     let mut loading = tokio::task::spawn_blocking(move || load(&plan, &watching));
     let ended = tokio::select! {
@@ -228,7 +228,7 @@ fn sorted(error: BenchError) -> Failed {
 }
 
 impl Bench {
-    fn plan(&self) -> anyhow::Result<Plan> {
+    fn plan(&self) -> anyhow::Result<LoadPlan> {
         let keys = self.wanted()?;
         let bounded = self.duration.is_some() || self.requests.is_some();
         let (time, requests) = match (&keys, bounded) {
@@ -239,7 +239,7 @@ impl Bench {
                 (self.duration.unwrap_or(MAX_TIME), self.requests.unwrap_or(MAX_REQUESTS))
             }
         };
-        Ok(Plan {
+        Ok(LoadPlan {
             writes: self.writes,
             pace: self.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second }),
             connections: self.connections,
@@ -248,7 +248,7 @@ impl Bench {
             requests,
             answer_within: self.answer_within,
             seed: self.seed,
-            ..Plan::new(self.targets()?, keys)
+            ..LoadPlan::new(self.targets()?, keys)
         })
     }
 
@@ -263,7 +263,7 @@ impl Bench {
         Ok(Keys::Trace(trace.accesses().iter().copied().map(u64::from).collect()))
     }
 
-    fn targets(&self) -> anyhow::Result<Vec<Target>> {
+    fn targets(&self) -> anyhow::Result<Vec<LoadTarget>> {
         let mut headers = self.header.clone();
         headers.extend(self.token.iter().map(|token| format!("authorization: Bearer {token}")));
         if !self.write_url.is_empty() && self.write_url.len() != self.url.len() {
@@ -272,7 +272,7 @@ impl Bench {
         let body = self.write_body.as_deref().unwrap_or(BODY);
         let mut targets = Vec::new();
         for (at, url) in self.url.iter().enumerate() {
-            let target = Target::get(url, &headers).context("--url")?;
+            let target = LoadTarget::get(url, &headers).context("--url")?;
             targets.push(match self.write_url.get(at) {
                 Some(write) => target.with_post(write, &headers, body).context("--write-url")?,
                 None => target,

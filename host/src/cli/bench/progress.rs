@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::interval;
 
-use crate::bench::{Plan, Watch};
+use crate::bench::{LoadPlan, LoadWatch};
 
 /// How often the bar is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -17,8 +17,8 @@ const BAR: usize = 40;
 /// Draws a bar on the terminal while `work` goes on; in a pipe there is none.
 pub(super) async fn shown<T, E>(
     what: &'static str,
-    plan: &Plan,
-    watch: &Arc<Watch>,
+    plan: &LoadPlan,
+    watch: &Arc<LoadWatch>,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     if !io::stderr().is_terminal() {

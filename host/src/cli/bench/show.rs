@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::bench::{Latency, Report};
+use crate::bench::{BenchReport, Latency};
 
 /// The lines of a report.
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn text(report: &BenchReport) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a string can't fail.
@@ -77,7 +77,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 /// What failed, by kind.
-pub(super) fn errors(report: &Report) -> String {
+pub(super) fn errors(report: &BenchReport) -> String {
     let kinds = report.errors.iter().map(|(kind, count)| format!("{count} {kind}"));
     kinds.collect::<Vec<_>>().join(", ")
 }

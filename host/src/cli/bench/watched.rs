@@ -6,43 +6,43 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::bench::{BenchError, Soak, Usage};
+use crate::bench::{BenchError, ResourceUsage, Soak};
 
 /// How often memory is looked at: reading it costs the kernel a walk over the process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The processes that `--pid` names.
-pub(super) struct Watched {
+pub(super) struct WatchedProcesses {
     pids: Vec<u32>,
 }
 
 /// What was seen of the watched processes.
-pub(super) struct Seen {
+pub(super) struct WatchedUsage {
     pub(super) cpu_seconds: f64,
     pub(super) memory: Soak,
 }
 
 /// A watch that has begun; `None` if no process was to be watched.
-pub(super) struct Watching(Option<Begun>);
+pub(super) struct ProcessWatch(Option<Begun>);
 
 struct Begun {
     end: oneshot::Sender<()>,
-    seen: JoinHandle<Result<Seen, BenchError>>,
+    seen: JoinHandle<Result<WatchedUsage, BenchError>>,
 }
 
-impl Watched {
+impl WatchedProcesses {
     /// These processes and their children.
     pub(super) fn new(pids: Vec<u32>) -> Result<Self, BenchError> {
         // A process that does not run is reported before anything is sent.
-        Usage::of_families(&pids)?;
+        ResourceUsage::of_families(&pids)?;
         Ok(Self { pids })
     }
 
-    pub(super) fn begin(self) -> Result<Watching, BenchError> {
+    pub(super) fn begin(self) -> Result<ProcessWatch, BenchError> {
         if self.pids.is_empty() {
-            return Ok(Watching(None));
+            return Ok(ProcessWatch(None));
         }
-        let before = Usage::of_families(&self.pids)?;
+        let before = ResourceUsage::of_families(&self.pids)?;
         let (end, mut ended) = oneshot::channel();
         let seen = tokio::spawn(async move {
             let mut memory = Soak::begin(before.memory_kib);
@@ -54,21 +54,21 @@ impl Watched {
                     _over = &mut ended => true,
                     _look = looks.tick() => false,
                 };
-                let now = Usage::of_families(&self.pids)?;
+                let now = ResourceUsage::of_families(&self.pids)?;
                 memory.see(now.memory_kib);
                 if over {
                     let cpu_seconds = now.cpu_seconds - before.cpu_seconds;
-                    return Ok(Seen { cpu_seconds, memory });
+                    return Ok(WatchedUsage { cpu_seconds, memory });
                 }
             }
         });
-        Ok(Watching(Some(Begun { end, seen })))
+        Ok(ProcessWatch(Some(Begun { end, seen })))
     }
 }
 
-impl Watching {
+impl ProcessWatch {
     /// `None` if no process was to be watched.
-    pub(super) async fn end(self) -> anyhow::Result<Option<Seen>> {
+    pub(super) async fn end(self) -> anyhow::Result<Option<WatchedUsage>> {
         let Some(Begun { end, seen }) = self.0 else { return Ok(None) };
         // A watch that ended already has found that its process is gone; its error says so.
         let _gone = end.send(());

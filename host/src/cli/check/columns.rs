@@ -8,21 +8,21 @@ use std::collections::BTreeMap;
 
 use crate::config::template::{returned, sources, spelled};
 use crate::config::{Config, EntityConfig, Param, TagTemplate, TouchText, WriteConfig};
-use crate::origin::{Column, ColumnType, ParamType};
+use crate::origin::{ColumnType, OutputColumn, ParamType};
 use crate::policy::{Piece, Source, Touch};
 
 use super::forms::are_alike;
 
 /// A problem: the path in the settings, and a sentence.
-pub(super) type Problem = (String, String);
+pub(super) type SettingProblem = (String, String);
 
 /// What the database says of the statements of a configuration.
-pub(super) struct Answers<'c> {
+pub(super) struct Descriptions<'c> {
     config: &'c Config,
     /// SQLite compares as text whatever is neither a number nor bytes.
     texts_are_one: bool,
-    reads: BTreeMap<&'c str, Vec<Column>>,
-    writes: BTreeMap<(&'c str, &'c str), Vec<Column>>,
+    reads: BTreeMap<&'c str, Vec<OutputColumn>>,
+    writes: BTreeMap<(&'c str, &'c str), Vec<OutputColumn>>,
 }
 
 /// What stands in a hole of a template.
@@ -35,7 +35,7 @@ struct Hole<'t> {
     param: Option<ParamType>,
 }
 
-impl<'c> Answers<'c> {
+impl<'c> Descriptions<'c> {
     /// No answers yet. `kind` is the origin's.
     pub(super) fn new(config: &'c Config, kind: &str) -> Self {
         let texts_are_one = kind == "sqlite";
@@ -43,17 +43,17 @@ impl<'c> Answers<'c> {
     }
 
     /// Notes the columns that a read answers.
-    pub(super) fn read(&mut self, entity: &'c str, columns: Vec<Column>) {
+    pub(super) fn read(&mut self, entity: &'c str, columns: Vec<OutputColumn>) {
         self.reads.insert(entity, columns);
     }
 
     /// Notes the columns that a write returns.
-    pub(super) fn write(&mut self, entity: &'c str, write: &'c str, columns: Vec<Column>) {
+    pub(super) fn write(&mut self, entity: &'c str, write: &'c str, columns: Vec<OutputColumn>) {
         self.writes.insert((entity, write), columns);
     }
 
     /// Every name that can't be built, or that the read and the write would build differently.
-    pub(super) fn problems(&self) -> Vec<Problem> {
+    pub(super) fn problems(&self) -> Vec<SettingProblem> {
         let mut problems = Vec::new();
         for entity in self.config.entities.values() {
             for (at, tag) in entity.tags.iter().enumerate() {
@@ -78,7 +78,7 @@ impl<'c> Answers<'c> {
         entity: &EntityConfig,
         write: &WriteConfig,
         text: &TouchText,
-    ) -> Vec<Problem> {
+    ) -> Vec<SettingProblem> {
         let columns = self.writes.get(&(&*entity.name, &*write.name));
         match text.touch() {
             Touch::Tag(tag) => {
@@ -101,7 +101,12 @@ impl<'c> Answers<'c> {
     }
 
     /// Arguments whose text is not the one that the read's parameter has.
-    fn arguments(&self, path: &str, holes: &[Hole<'_>], read: &EntityConfig) -> Vec<Problem> {
+    fn arguments(
+        &self,
+        path: &str,
+        holes: &[Hole<'_>],
+        read: &EntityConfig,
+    ) -> Vec<SettingProblem> {
         let misfits = holes.iter().zip(&read.params).filter_map(|(hole, param)| {
             let theirs = Hole { name: param.name.clone(), ty: None, param: Some(param.ty) };
             (!self.fit(hole, &theirs)).then(|| {
@@ -120,7 +125,7 @@ impl<'c> Answers<'c> {
     }
 
     /// Reads that carry this tag, built from another type.
-    fn carriers(&self, path: &str, tag: &[Piece], ours: &[Hole<'_>]) -> Vec<Problem> {
+    fn carriers(&self, path: &str, tag: &[Piece], ours: &[Hole<'_>]) -> Vec<SettingProblem> {
         let mut problems = Vec::new();
         for entity in self.config.entities.values() {
             let carries = |carried: &&TagTemplate| are_alike(carried.pieces(), tag);
@@ -152,20 +157,22 @@ impl<'c> Answers<'c> {
     /// own.
     fn fit(&self, left: &Hole<'_>, right: &Hole<'_>) -> bool {
         match (left.family(self.texts_are_one), right.family(self.texts_are_one)) {
-            (Family::Unknown, _) | (_, Family::Unknown) => true,
-            (Family::Dynamic, other) | (other, Family::Dynamic) => other != Family::Bool,
+            (TextFamily::Unknown, _) | (_, TextFamily::Unknown) => true,
+            (TextFamily::Dynamic, other) | (other, TextFamily::Dynamic) => {
+                other != TextFamily::Bool
+            }
             (left, right) => left == right,
         }
     }
 }
 
 impl Hole<'_> {
-    fn family(&self, texts_are_one: bool) -> Family {
+    fn family(&self, texts_are_one: bool) -> TextFamily {
         match (self.param, self.ty) {
             (Some(param), _) => family(param, texts_are_one),
             (None, Some(ColumnType::Named(ty))) => family(*ty, texts_are_one),
-            (None, Some(ColumnType::Dynamic)) => Family::Dynamic,
-            (None, Some(ColumnType::Opaque(_)) | None) => Family::Unknown,
+            (None, Some(ColumnType::Dynamic)) => TextFamily::Dynamic,
+            (None, Some(ColumnType::Opaque(_)) | None) => TextFamily::Unknown,
         }
     }
 
@@ -179,11 +186,15 @@ impl Hole<'_> {
     }
 }
 
-fn holes<'t>(tag: &[Piece], params: &[Param], columns: Option<&'t Vec<Column>>) -> Vec<Hole<'t>> {
+fn holes<'t>(
+    tag: &[Piece],
+    params: &[Param],
+    columns: Option<&'t Vec<OutputColumn>>,
+) -> Vec<Hole<'t>> {
     sources(tag).map(|source| hole(source, params, columns)).collect()
 }
 
-fn hole<'t>(source: &Source, params: &[Param], columns: Option<&'t Vec<Column>>) -> Hole<'t> {
+fn hole<'t>(source: &Source, params: &[Param], columns: Option<&'t Vec<OutputColumn>>) -> Hole<'t> {
     let returned = returned(source);
     let column = columns.zip(returned.as_ref());
     let column = column.and_then(|(columns, name)| columns.iter().find(|c| c.name == *name));
@@ -199,7 +210,7 @@ fn hole<'t>(source: &Source, params: &[Param], columns: Option<&'t Vec<Column>>)
 }
 
 /// Columns that give no text.
-fn opaque(path: &str, holes: &[Hole<'_>]) -> Vec<Problem> {
+fn opaque(path: &str, holes: &[Hole<'_>]) -> Vec<SettingProblem> {
     let problem = |hole: &Hole<'_>| match hole.ty {
         Some(ColumnType::Opaque(ty)) => Some((
             path.to_owned(),
@@ -216,7 +227,7 @@ fn opaque(path: &str, holes: &[Hole<'_>]) -> Vec<Problem> {
 
 /// Types whose equal values have equal texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+enum TextFamily {
     Unknown,
     Dynamic,
     Bool,
@@ -229,33 +240,33 @@ enum Family {
     Alone(ParamType),
 }
 
-fn family(ty: ParamType, texts_are_one: bool) -> Family {
-    let apart = if texts_are_one { Family::Texts } else { Family::Alone(ty) };
+fn family(ty: ParamType, texts_are_one: bool) -> TextFamily {
+    let apart = if texts_are_one { TextFamily::Texts } else { TextFamily::Alone(ty) };
     match ty {
-        ParamType::Bool => Family::Bool,
+        ParamType::Bool => TextFamily::Bool,
         ParamType::Int2
         | ParamType::Int4
         | ParamType::Int8
         | ParamType::Float8
-        | ParamType::Numeric => Family::Numbers,
+        | ParamType::Numeric => TextFamily::Numbers,
         // In Postgres the 0.1 of a `float4` is another number than that of the other types.
-        ParamType::Float4 if texts_are_one => Family::Numbers,
-        ParamType::Float4 | ParamType::Bytea => Family::Alone(ty),
-        ParamType::Text => Family::Texts,
+        ParamType::Float4 if texts_are_one => TextFamily::Numbers,
+        ParamType::Float4 | ParamType::Bytea => TextFamily::Alone(ty),
+        ParamType::Text => TextFamily::Texts,
         ParamType::Uuid | ParamType::Date | ParamType::Timestamp | ParamType::TimestampTz => apart,
-        ParamType::Json | ParamType::Jsonb if texts_are_one => Family::Texts,
-        ParamType::Json | ParamType::Jsonb => Family::Documents,
-        ParamType::Array(_) if texts_are_one => Family::Texts,
+        ParamType::Json | ParamType::Jsonb if texts_are_one => TextFamily::Texts,
+        ParamType::Json | ParamType::Jsonb => TextFamily::Documents,
+        ParamType::Array(_) if texts_are_one => TextFamily::Texts,
         ParamType::Array(element) => match family(element.scalar(), false) {
-            Family::Numbers => Family::NumberLists,
-            Family::Texts => Family::TextLists,
-            Family::Unknown
-            | Family::Dynamic
-            | Family::Bool
-            | Family::Documents
-            | Family::NumberLists
-            | Family::TextLists
-            | Family::Alone(_) => Family::Alone(ty),
+            TextFamily::Numbers => TextFamily::NumberLists,
+            TextFamily::Texts => TextFamily::TextLists,
+            TextFamily::Unknown
+            | TextFamily::Dynamic
+            | TextFamily::Bool
+            | TextFamily::Documents
+            | TextFamily::NumberLists
+            | TextFamily::TextLists
+            | TextFamily::Alone(_) => TextFamily::Alone(ty),
         },
     }
 }
@@ -282,7 +293,7 @@ touches = ["tag owner:{owner}", "tag owner:{row.owner}", "tag all"]
     #[test]
     fn columns_and_parameters_of_one_family_have_no_problem() {
         let uuid = ColumnType::Named(ParamType::Uuid);
-        assert_eq!(problems("postgres", &uuid, &uuid), Vec::<Problem>::new());
+        assert_eq!(problems("postgres", &uuid, &uuid), Vec::<SettingProblem>::new());
     }
 
     #[test]
@@ -295,7 +306,7 @@ touches = ["tag owner:{owner}", "tag owner:{row.owner}", "tag all"]
         assert!(found[0].1.contains("`owner` is of type uuid"), "{found:?}");
         assert!(found[0].1.contains("`row.owner` of type text"), "{found:?}");
         // In SQLite both are texts.
-        assert_eq!(problems("sqlite", &text, &uuid), Vec::<Problem>::new());
+        assert_eq!(problems("sqlite", &text, &uuid), Vec::<SettingProblem>::new());
     }
 
     #[test]
@@ -311,17 +322,18 @@ touches = ["tag owner:{owner}", "tag owner:{row.owner}", "tag all"]
     fn every_numeric_type_but_the_short_float_is_of_one_family() {
         let numbers = ["int2", "int4", "int8", "numeric", "float8"];
         let family = |ty: &str| family(ty.parse().unwrap(), false);
-        assert!(numbers.iter().all(|ty| family(ty) == Family::Numbers));
-        assert_ne!(family("float4"), Family::Numbers);
+        assert!(numbers.iter().all(|ty| family(ty) == TextFamily::Numbers));
+        assert_ne!(family("float4"), TextFamily::Numbers);
         assert_eq!(family("int2[]"), family("numeric[]"));
         assert_ne!(family("date"), family("timestamp"));
         assert_ne!(family("timestamp[]"), family("timestamptz[]"));
     }
 
-    fn problems(kind: &str, read: &ColumnType, returned: &ColumnType) -> Vec<Problem> {
+    fn problems(kind: &str, read: &ColumnType, returned: &ColumnType) -> Vec<SettingProblem> {
         let config = Config::parse(CONFIG, "corral.toml", &Environment::default()).unwrap();
-        let column = |ty: &ColumnType| vec![Column { name: "owner".to_owned(), ty: ty.clone() }];
-        let mut answers = Answers::new(&config, kind);
+        let column =
+            |ty: &ColumnType| vec![OutputColumn { name: "owner".to_owned(), ty: ty.clone() }];
+        let mut answers = Descriptions::new(&config, kind);
         answers.read("account", column(read));
         answers.write("account", "move", column(returned));
         answers.problems()

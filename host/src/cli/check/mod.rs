@@ -13,19 +13,19 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use crate::config::{Config, Environment, ProblemAt, locate};
-use crate::origin::{Column, OriginError, Prepared};
+use crate::origin::{OriginError, OutputColumn, Prepared};
 use crate::policy::prove::gate::{self, Rejection};
 use crate::policy::{Engine, builtin, read_file};
 use crate::service::{conditions, connect_origin, connect_queries, connect_store};
-use crate::store::{Audit, Digest, Key, Name, Store, audit};
+use crate::store::{Audit, Digest, Name, Store, StoreKey, audit};
 
 use super::{Failed, load, say};
-use columns::Answers;
+use columns::Descriptions;
 use relations::Relations;
-use touches::Found;
+use touches::TouchFinding;
 
 /// What was looked at, and what was found.
-struct Findings<'a> {
+struct CheckResults<'a> {
     text: String,
     file: String,
     config: &'a Config,
@@ -37,7 +37,7 @@ struct Findings<'a> {
 
 pub(super) async fn run(path: &Path) -> Result<(), Failed> {
     let config = load(path)?;
-    let mut findings = Findings {
+    let mut findings = CheckResults {
         text: std::fs::read_to_string(path)?,
         file: path.display().to_string(),
         config: &config,
@@ -54,7 +54,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Failed> {
     findings.report()
 }
 
-impl Findings<'_> {
+impl CheckResults<'_> {
     /// A problem at a path of the file, such as `entity.user.profile.read`.
     fn add(&mut self, path: &str, message: impl Into<String>) {
         let found = locate(&self.text, &self.file, &self.environment, path, message.into());
@@ -71,7 +71,7 @@ impl Findings<'_> {
         touches::found(self.config).into_iter().for_each(|found| self.found(found));
     }
 
-    fn found(&mut self, Found { path, message, is_note }: Found) {
+    fn found(&mut self, TouchFinding { path, message, is_note }: TouchFinding) {
         match is_note {
             true => self.note(&path, message),
             false => self.add(&path, message),
@@ -157,7 +157,7 @@ impl Findings<'_> {
     async fn near(&mut self, store: &dyn Store) {
         let entities = &self.config.entities;
         let Some(entity) = entities.values().find(|entity| !entity.near.is_zero()) else { return };
-        let Ok(key) = Key::try_new("check") else { return };
+        let Ok(key) = StoreKey::try_new("check") else { return };
         let name = Name::new(&self.config.store.prefix, &Digest::of(["check"]), &key);
         let tracked = store.get_tracked(&name).await;
         if tracked.is_ok_and(|tracked| !tracked.answer.heard) {
@@ -183,7 +183,7 @@ impl Findings<'_> {
         }
         say(format_args!("origin: {} answers", origin.kind()));
         let config = self.config;
-        let mut answers = Answers::new(config, origin.kind());
+        let mut answers = Descriptions::new(config, origin.kind());
         let mut relations = Relations::new(config);
         let mut prepared = 0;
         for (name, entity) in &config.entities {
@@ -247,7 +247,7 @@ impl Findings<'_> {
         result: Result<Prepared, OriginError>,
         needed: &[String],
         of: &str,
-    ) -> Option<Vec<Column>> {
+    ) -> Option<Vec<OutputColumn>> {
         match result {
             Ok(Prepared { columns, complaints, notes, varies: _ }) => {
                 complaints.into_iter().for_each(|c| self.add(path, c));

@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::super::say;
-use super::Findings;
+use super::CheckResults;
 
 /// A host on this machine answers sooner; a listener that does not is no host.
 const HOST_ANSWERS: Duration = Duration::from_secs(1);
 
-impl Findings<'_> {
+impl CheckResults<'_> {
     /// A configuration is also checked while a host serves with it, or with its predecessor: it is
     /// no problem that a host holds both addresses.
     pub(super) async fn ports(&mut self) {

@@ -12,12 +12,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::forms::meet;
-use super::touched::Touched;
-use super::touches::{Found, read_of};
+use super::touched::ResolvedTouch;
+use super::touches::{TouchFinding, read_of};
 use crate::config::{Allowed, Config, EntityConfig, WriteConfig};
 use crate::name::Prefix;
 use crate::origin::{
-    Cause, Change, Changes, Columns, Footprint, Origin, OriginError, Table, Unseen, Usage,
+    ChangedBy, Changes, Columns, Footprint, Origin, OriginError, Table, TableChange, TableUsage,
+    Unseen,
 };
 
 /// `insufficient_privilege`: the role lacks the right, so it lacks it for every statement.
@@ -78,7 +79,7 @@ impl<'c> Relations<'c> {
     }
 
     /// Everything that is found.
-    pub(super) fn found(&self) -> Vec<Found> {
+    pub(super) fn found(&self) -> Vec<TouchFinding> {
         let mut found = Vec::new();
         for entity in self.config.entities.values() {
             found.extend(self.of_read(entity));
@@ -102,9 +103,9 @@ impl<'c> Relations<'c> {
         });
     }
 
-    fn of_read(&self, entity: &EntityConfig) -> Vec<Found> {
+    fn of_read(&self, entity: &EntityConfig) -> Vec<TouchFinding> {
         let Some(footprint) = self.footprints.get(&*entity.name) else { return Vec::new() };
-        let add = |message, is_note| Found { path: read_path(entity), message, is_note };
+        let add = |message, is_note| TouchFinding { path: read_path(entity), message, is_note };
         let secured = footprint.tables.iter().find(|(_, usage)| usage.row_security);
         let secured = secured.filter(|_| self.is_prefix_common()).map(|(table, _)| {
             let message = format!(
@@ -134,7 +135,7 @@ impl<'c> Relations<'c> {
         store.url.is_some() && store.prefix == Prefix::default()
     }
 
-    fn of_write(&self, path: &str, write: &WriteConfig, changes: &Changes) -> Vec<Found> {
+    fn of_write(&self, path: &str, write: &WriteConfig, changes: &Changes) -> Vec<TouchFinding> {
         if write.allowed.contains(&Allowed::StaleReads) {
             return Vec::new();
         }
@@ -144,20 +145,20 @@ impl<'c> Relations<'c> {
     }
 
     /// The reads that a write makes untrue and does not touch.
-    fn unreached(&self, path: &str, write: &WriteConfig, changes: &Changes) -> Vec<Found> {
+    fn unreached(&self, path: &str, write: &WriteConfig, changes: &Changes) -> Vec<TouchFinding> {
         // A write that touches nothing, without `touches = "nothing"`, is already one problem of
         // its own, whatever it changes.
         if write.touches.is_empty() && !write.touches_nothing {
             return Vec::new();
         }
-        let touches: Vec<Touched<'_>> = write.touches.iter().map(Touched::of).collect();
+        let touches: Vec<ResolvedTouch<'_>> = write.touches.iter().map(ResolvedTouch::of).collect();
         let is_unreached =
             |entity: &&EntityConfig| !touches.iter().any(|touch| reaches(touch, entity));
         let entities = self.config.entities.values().filter(is_unreached);
         let stale = entities.filter_map(|entity| {
             let what = self.concerning(changes, entity)?;
             let (path, message) = (format!("{path}.touches"), stale(write, entity, &what));
-            Some(Found { path, message, is_note: false })
+            Some(TouchFinding { path, message, is_note: false })
         });
         stale.collect()
     }
@@ -174,12 +175,12 @@ impl<'c> Relations<'c> {
 
     /// How a read uses a table; `None` if it does not. `depends` takes precedence over what the
     /// database says.
-    fn usage(&self, entity: &EntityConfig, table: &Table) -> Option<Cow<'_, Usage>> {
+    fn usage(&self, entity: &EntityConfig, table: &Table) -> Option<Cow<'_, TableUsage>> {
         let derived = self.footprints.get(&*entity.name).and_then(|found| found.tables.get(table));
         if entity.depends.is_empty() {
             return derived.map(Cow::Borrowed);
         }
-        let whole = Usage { columns: Columns::All, row_security: false };
+        let whole = TableUsage { columns: Columns::All, row_security: false };
         let is_declared = entity.depends.iter().any(|name| table.is_called(name));
         is_declared.then(|| derived.map_or(Cow::Owned(whole), Cow::Borrowed))
     }
@@ -194,14 +195,14 @@ fn write_path(entity: &EntityConfig, write: &WriteConfig) -> String {
 }
 
 /// Whether a touch makes a read untrue: it names the read, or a tag that the read carries.
-fn reaches(touch: &Touched<'_>, entity: &EntityConfig) -> bool {
+fn reaches(touch: &ResolvedTouch<'_>, entity: &EntityConfig) -> bool {
     touch.is_read_of(&entity.name)
         || touch
             .tag()
             .is_some_and(|tag| entity.tags.iter().any(|carried| meet(carried.pieces(), tag)))
 }
 
-fn phrase(table: &Table, change: &Change, usage: &Usage) -> String {
+fn phrase(table: &Table, change: &TableChange, usage: &TableUsage) -> String {
     let what = match (change.inserts || change.deletes, &change.updates, &usage.columns) {
         (false, Columns::Some(set), Columns::Some(used)) => {
             let both: Vec<&str> = set.intersection(used).map(String::as_str).collect();
@@ -210,10 +211,10 @@ fn phrase(table: &Table, change: &Change, usage: &Usage) -> String {
         (true, _, _) | (_, Columns::All, _) | (_, _, Columns::All) => table.to_string(),
     };
     match &change.cause {
-        Cause::Statement => what,
-        Cause::ForeignKey(Some(name)) => format!("{what} (by the foreign key {name})"),
-        Cause::ForeignKey(None) => format!("{what} (by a foreign key)"),
-        Cause::Trigger(name) => format!("{what} (by the trigger {name})"),
+        ChangedBy::Statement => what,
+        ChangedBy::ForeignKey(Some(name)) => format!("{what} (by the foreign key {name})"),
+        ChangedBy::ForeignKey(None) => format!("{what} (by a foreign key)"),
+        ChangedBy::Trigger(name) => format!("{what} (by the trigger {name})"),
     }
 }
 
@@ -236,14 +237,14 @@ fn stale(write: &WriteConfig, entity: &EntityConfig, what: &str) -> String {
     )
 }
 
-fn unseen_changes(path: &str, changes: &Changes) -> Option<Found> {
+fn unseen_changes(path: &str, changes: &Changes) -> Option<TouchFinding> {
     let message = format!(
         "{} may change other tables, and the database does not tell which; touch every read that \
          uses one of them; if there is none, or reads may stay stale after this write, write \
          allow = [\"stale-reads\"] here",
         listed(&changes.unseen)?
     );
-    Some(Found { path: format!("{path}.sql"), message, is_note: true })
+    Some(TouchFinding { path: format!("{path}.sql"), message, is_note: true })
 }
 
 /// `None` if there is nothing.

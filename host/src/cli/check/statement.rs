@@ -23,7 +23,7 @@ pub(super) struct Set {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
+enum StatementToken {
     /// A word without quotes, in lower case.
     Word(String),
     /// A name in double quotes.
@@ -41,7 +41,7 @@ impl Statement {
         let Some(tokens) = tokens(sql) else { return Self::default() };
         let outside = outside(&tokens);
         let makes = |word: &str| matches!(word, "insert" | "merge" | "replace");
-        let makes_rows = match tokens.first().and_then(Token::word) {
+        let makes_rows = match tokens.first().and_then(StatementToken::word) {
             Some("with") => tokens.windows(2).any(|pair| match (pair[0].word(), pair[1].word()) {
                 (Some(verb), Some("into")) => makes(verb),
                 (Some(_) | None, _) => false,
@@ -72,7 +72,7 @@ impl Statement {
     }
 }
 
-impl Token {
+impl StatementToken {
     fn word(&self) -> Option<&str> {
         match self {
             Self::Word(word) => Some(word),
@@ -95,48 +95,52 @@ impl Token {
 
 /// Each token with the number of parentheses and `CASE`s around it. The tokens that open and close
 /// a pair stand outside of it.
-fn outside(tokens: &[Token]) -> Vec<(&Token, usize)> {
+fn outside(tokens: &[StatementToken]) -> Vec<(&StatementToken, usize)> {
     let mut depth: usize = 0;
     let at_depth = |token| {
-        let closes = matches!(token, &Token::Sign(')' | ']')) || token.is("end");
+        let closes = matches!(token, &StatementToken::Sign(')' | ']')) || token.is("end");
         depth -= usize::from(closes && depth > 0);
         let own = depth;
-        depth += usize::from(matches!(token, &Token::Sign('(' | '[')) || token.is("case"));
+        depth += usize::from(matches!(token, &StatementToken::Sign('(' | '[')) || token.is("case"));
         (token, own)
     };
     tokens.iter().map(at_depth).collect()
 }
 
 /// `(a, b) VALUES ($1, $2)`: what `excluded.a` and `excluded.b` are.
-fn inserted(tokens: &[Token]) -> Vec<Set> {
+fn inserted(tokens: &[StatementToken]) -> Vec<Set> {
     let Some(values) = tokens.iter().position(|token| token.is("values")) else {
         return Vec::new();
     };
-    let Some(opens) = tokens[..values].iter().rposition(|token| *token == Token::Sign('(')) else {
+    let Some(opens) =
+        tokens[..values].iter().rposition(|token| *token == StatementToken::Sign('('))
+    else {
         return Vec::new();
     };
     let names = list(&tokens[opens..values]);
     let given = list(&tokens[values + 1..]);
-    let pair = |(name, value): (&[Token], &[Token])| {
+    let pair = |(name, value): (&[StatementToken], &[StatementToken])| {
         Some(Set { column: name.first()?.name()?.to_owned(), to: parameter(value) })
     };
     names.into_iter().zip(given).filter_map(pair).collect()
 }
 
 /// The items of a list in parentheses that `tokens` begin with.
-fn list(tokens: &[Token]) -> Vec<&[Token]> {
-    let [Token::Sign('('), rest @ ..] = tokens else { return Vec::new() };
-    let inside = |(token, depth): &(&Token, usize)| *depth > 0 || **token != Token::Sign(')');
+fn list(tokens: &[StatementToken]) -> Vec<&[StatementToken]> {
+    let [StatementToken::Sign('('), rest @ ..] = tokens else { return Vec::new() };
+    let inside = |(token, depth): &(&StatementToken, usize)| {
+        *depth > 0 || **token != StatementToken::Sign(')')
+    };
     let end = outside(rest).into_iter().take_while(inside).count();
     split(&rest[..end])
 }
 
 /// The parts between commas outside of parentheses.
-fn split(tokens: &[Token]) -> Vec<&[Token]> {
+fn split(tokens: &[StatementToken]) -> Vec<&[StatementToken]> {
     let mut parts = Vec::new();
     let mut from = 0;
     for (at, (token, depth)) in outside(tokens).iter().enumerate() {
-        if *depth == 0 && **token == Token::Sign(',') {
+        if *depth == 0 && **token == StatementToken::Sign(',') {
             parts.push(&tokens[from..at]);
             from = at + 1;
         }
@@ -146,29 +150,30 @@ fn split(tokens: &[Token]) -> Vec<&[Token]> {
 }
 
 /// The assignments after a `SET`.
-fn assignments(tokens: &[(&Token, usize)], inserted: &[Set]) -> Vec<Set> {
+fn assignments(tokens: &[(&StatementToken, usize)], inserted: &[Set]) -> Vec<Set> {
     const AFTER: [&str; 6] = ["from", "where", "returning", "order", "limit", "when"];
-    let ends = |(token, depth): &&(&Token, usize)| {
+    let ends = |(token, depth): &&(&StatementToken, usize)| {
         *depth > 0 || !token.word().is_some_and(|word| AFTER.contains(&word))
     };
-    let whole: Vec<Token> = tokens.iter().take_while(ends).map(|(t, _)| (*t).clone()).collect();
+    let whole: Vec<StatementToken> =
+        tokens.iter().take_while(ends).map(|(t, _)| (*t).clone()).collect();
     split(&whole).into_iter().flat_map(|part| assignment(part, inserted)).collect()
 }
 
 /// `a = $1`, `"A" = …`, `(a, b) = …`.
-fn assignment(tokens: &[Token], inserted: &[Set]) -> Vec<Set> {
-    if tokens.first() == Some(&Token::Sign('(')) {
+fn assignment(tokens: &[StatementToken], inserted: &[Set]) -> Vec<Set> {
+    if tokens.first() == Some(&StatementToken::Sign('(')) {
         let names = list(tokens).into_iter().filter_map(|name| name.first()?.name());
         return names.map(|name| Set { column: name.to_owned(), to: None }).collect();
     }
-    let Some(column) = tokens.first().and_then(Token::name) else { return Vec::new() };
+    let Some(column) = tokens.first().and_then(StatementToken::name) else { return Vec::new() };
     let value = match tokens {
-        [_, Token::Sign('='), value @ ..] => value,
+        [_, StatementToken::Sign('='), value @ ..] => value,
         // A part of the column is set, `a[1] = …`, so the column changes too.
         _ => &[],
     };
     let to = match value {
-        [table, Token::Sign('.'), name] if table.is("excluded") => {
+        [table, StatementToken::Sign('.'), name] if table.is("excluded") => {
             let found = inserted.iter().find(|set| Some(set.column.as_str()) == name.name());
             found.and_then(|set| set.to)
         }
@@ -178,16 +183,21 @@ fn assignment(tokens: &[Token], inserted: &[Set]) -> Vec<Set> {
 }
 
 /// `$1`, or `$1::text`.
-fn parameter(tokens: &[Token]) -> Option<usize> {
+fn parameter(tokens: &[StatementToken]) -> Option<usize> {
     match tokens {
-        [Token::Parameter(at)] => Some(*at),
-        [Token::Parameter(at), Token::Sign(':'), Token::Sign(':'), ..] => Some(*at),
+        [StatementToken::Parameter(at)] => Some(*at),
+        [
+            StatementToken::Parameter(at),
+            StatementToken::Sign(':'),
+            StatementToken::Sign(':'),
+            ..,
+        ] => Some(*at),
         _ => None,
     }
 }
 
 /// `None` if a quote or a comment does not end.
-fn tokens(sql: &str) -> Option<Vec<Token>> {
+fn tokens(sql: &str) -> Option<Vec<StatementToken>> {
     let mut tokens = Vec::new();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
@@ -195,14 +205,13 @@ fn tokens(sql: &str) -> Option<Vec<Token>> {
             c if c.is_whitespace() => (None, &rest[c.len_utf8()..]),
             '-' if rest.starts_with("--") => (None, rest.find('\n').map_or("", |at| &rest[at..])),
             '/' if rest.starts_with("/*") => (None, after_comment(rest)?),
-            '\'' => (Some(Token::Literal), after_quote(rest, '\'')?.1),
-            '"' => {
-                after_quote(rest, '"').map(|(name, after)| (Some(Token::Quoted(name)), after))?
-            }
+            '\'' => (Some(StatementToken::Literal), after_quote(rest, '\'')?.1),
+            '"' => after_quote(rest, '"')
+                .map(|(name, after)| (Some(StatementToken::Quoted(name)), after))?,
             '$' => dollar(rest)?,
             c if c.is_alphabetic() || c == '_' => word(rest)?,
-            c if c.is_ascii_digit() => (Some(Token::Literal), after_word(rest)),
-            c => (Some(Token::Sign(c)), &rest[c.len_utf8()..]),
+            c if c.is_ascii_digit() => (Some(StatementToken::Literal), after_word(rest)),
+            c => (Some(StatementToken::Sign(c)), &rest[c.len_utf8()..]),
         };
         tokens.extend(token);
         rest = after;
@@ -216,7 +225,7 @@ fn after_word(text: &str) -> &str {
 }
 
 /// A word, or a text with a letter before its quote: `E'\''`.
-fn word(text: &str) -> Option<(Option<Token>, &str)> {
+fn word(text: &str) -> Option<(Option<StatementToken>, &str)> {
     let after = after_word(text);
     let word = text[..text.len() - after.len()].to_lowercase();
     match (word.as_str(), after.starts_with('\'')) {
@@ -227,24 +236,24 @@ fn word(text: &str) -> Option<(Option<Token>, &str)> {
                 escaped = c == '\\' && !escaped;
                 ends
             })?;
-            Some((Some(Token::Literal), &after[end + 2..]))
+            Some((Some(StatementToken::Literal), &after[end + 2..]))
         }
-        (_, true | false) => Some((Some(Token::Word(word)), after)),
+        (_, true | false) => Some((Some(StatementToken::Word(word)), after)),
     }
 }
 
 /// A parameter, or a text between dollars.
-fn dollar(text: &str) -> Option<(Option<Token>, &str)> {
+fn dollar(text: &str) -> Option<(Option<StatementToken>, &str)> {
     let after = after_word(&text[1..]);
     let name = &text[1..text.len() - after.len()];
     if let Ok(number) = name.parse::<usize>() {
-        return Some((Some(Token::Parameter(number.checked_sub(1)?)), after));
+        return Some((Some(StatementToken::Parameter(number.checked_sub(1)?)), after));
     }
     let name = name.trim_end_matches('$');
     let mark = format!("${name}$");
     let body = text.strip_prefix(mark.as_str())?;
     let end = body.find(mark.as_str())?;
-    Some((Some(Token::Literal), &body[end + mark.len()..]))
+    Some((Some(StatementToken::Literal), &body[end + mark.len()..]))
 }
 
 /// What stands between quotes, where a doubled quote is one, and what follows.

@@ -6,13 +6,13 @@ use crate::config::template::spelled;
 use crate::policy::{Piece, Source, Touch};
 
 /// A touch of a write.
-pub(super) struct Touched<'c> {
+pub(super) struct ResolvedTouch<'c> {
     touch: &'c Touch,
     /// Where its values come from.
     pub(super) sources: Vec<&'c Source>,
 }
 
-impl<'c> Touched<'c> {
+impl<'c> ResolvedTouch<'c> {
     pub(super) fn of(text: &'c TouchText) -> Self {
         Self { touch: text.touch(), sources: text.sources() }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::forms::{are_alike, columns, is_of_row, meet};
 use super::statement::Statement;
-use super::touched::Touched;
+use super::touched::ResolvedTouch;
 use crate::config::template::sources;
 use crate::config::{Allowed, Config, EntityConfig, Param, TagTemplate, WriteConfig, suggestion};
 use crate::origin::{ParamType, Rows};
@@ -21,7 +21,7 @@ use crate::policy::{Piece, Source};
 
 /// Something that was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct TouchFinding {
     /// The path into the settings: `entity.user.profile.write.rename.touches[0]`.
     pub(super) path: String,
     /// What it is, and what to do.
@@ -31,11 +31,11 @@ pub(super) struct Found {
 }
 
 /// Everything that is found of every write.
-pub(super) fn found(config: &Config) -> Vec<Found> {
+pub(super) fn found(config: &Config) -> Vec<TouchFinding> {
     let mut found = Vec::new();
     for entity in config.entities.values() {
         for write in entity.writes.values() {
-            let touches = write.touches.iter().map(Touched::of).collect();
+            let touches = write.touches.iter().map(ResolvedTouch::of).collect();
             let statement = Statement::read(&write.statement.sql);
             Case { config, entity, write, touches, statement, found: &mut found }.look();
         }
@@ -48,9 +48,9 @@ struct Case<'c, 'f> {
     config: &'c Config,
     entity: &'c EntityConfig,
     write: &'c WriteConfig,
-    touches: Vec<Touched<'c>>,
+    touches: Vec<ResolvedTouch<'c>>,
     statement: Statement,
-    found: &'f mut Vec<Found>,
+    found: &'f mut Vec<TouchFinding>,
 }
 
 impl<'c> Case<'c, '_> {
@@ -147,7 +147,7 @@ impl<'c> Case<'c, '_> {
         let touched = &self.touches[at];
         let moved = touched.sources.iter().enumerate().find_map(|(place, source)| {
             let column = self.set_column(source)?;
-            let is_old = |other: &Touched<'_>| match other.sources.get(place) {
+            let is_old = |other: &ResolvedTouch<'_>| match other.sources.get(place) {
                 Some(Source::OldColumn(_)) => true,
                 Some(other @ Source::Argument(_)) => {
                     other != source && self.set_column(other).is_none()
@@ -245,7 +245,7 @@ impl<'c> Case<'c, '_> {
     /// that is wrong depends on what the reads show that carry the tag by a parameter.
     fn untouched_tags(&mut self) {
         let touched = |tag: &TagTemplate| {
-            self.touches.iter().filter_map(Touched::tag).any(|own| meet(own, tag.pieces()))
+            self.touches.iter().filter_map(ResolvedTouch::tag).any(|own| meet(own, tag.pieces()))
         };
         let concerned = self.config.entities.values().filter(|entity| {
             entity.name == self.entity.name
@@ -315,7 +315,7 @@ impl<'c> Case<'c, '_> {
 
     fn add(&mut self, key: &str, message: String, is_note: bool) {
         let path = format!("entity.{}.write.{}.{key}", self.entity.name, self.write.name);
-        self.found.push(Found { path, message, is_note });
+        self.found.push(TouchFinding { path, message, is_note });
     }
 }
 

@@ -14,7 +14,7 @@ use crate::service::{Corral, connect_store};
 
 use super::{Failed, say, serve};
 use shop::Shop;
-use steps::Stage;
+use steps::DemoRun;
 use switch::Switch;
 
 /// What `corral demo` takes.
@@ -52,7 +52,7 @@ async fn show(
 ) -> Result<(), Failed> {
     let switch = Arc::new(Switch::new(connect_store(&config)?, config.store.timeout));
     let corral = Corral::start_with(config, Arc::clone(&switch) as _).await?;
-    let stage = Stage { corral: corral.clone(), switch, narrator };
+    let stage = DemoRun { corral: corral.clone(), switch, narrator };
     let report = tokio::select! {
         report = stage.play() => report?,
         // Ends the demo early; its schema is removed too.

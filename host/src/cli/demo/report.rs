@@ -3,21 +3,21 @@
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct DemoReport {
     pub(super) origin: &'static str,
     pub(super) store: &'static str,
-    pub(super) policy: Policy,
+    pub(super) policy: PolicyFigures,
     pub(super) cold_read_ms: f64,
     pub(super) warm_read_us: f64,
     pub(super) stampede: Stampede,
-    pub(super) write: Write,
-    pub(super) tag: Tag,
+    pub(super) write: WriteFigures,
+    pub(super) tag: TagFigures,
     pub(super) store_down: StoreDown,
     pub(super) swap: Swap,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Policy {
+pub(super) struct PolicyFigures {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) generation: u64,
@@ -32,13 +32,13 @@ pub(super) struct Stampede {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Write {
+pub(super) struct WriteFigures {
     pub(super) reads_after: u64,
     pub(super) stale_reads: u64,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Tag {
+pub(super) struct TagFigures {
     pub(super) keys: u64,
     pub(super) left: u64,
 }
@@ -58,7 +58,7 @@ pub(super) struct Swap {
     pub(super) slowest_activation_ms: f64,
 }
 
-impl Report {
+impl DemoReport {
     /// The claims that did not hold, as sentences. Times are shown and not judged: they depend on
     /// the machine.
     pub(super) fn broken(&self) -> Vec<String> {

@@ -11,12 +11,14 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::cache::{Answer, Breaker};
-use crate::policy::{Origin, builtin};
+use crate::policy::{Provenance, builtin};
 use crate::service::{Arguments, Corral, ReadRequest, RequestError};
 use crate::store::{Name, Store};
 
 use super::Narrator;
-use super::report::{Policy, Report, Stampede, StoreDown, Swap, Tag, Write};
+use super::report::{
+    DemoReport, PolicyFigures, Stampede, StoreDown, Swap, TagFigures, WriteFigures,
+};
 use super::shop::{PRODUCTS, USERS};
 use super::switch::Switch;
 
@@ -29,22 +31,22 @@ const SWAPS: u64 = 20;
 const SWAP_READERS: u64 = 8;
 
 /// What the steps of the demo work with.
-pub(super) struct Stage<'a> {
+pub(super) struct DemoRun<'a> {
     pub(super) corral: Corral,
     pub(super) switch: Arc<Switch>,
     pub(super) narrator: &'a Narrator,
 }
 
-impl Stage<'_> {
-    pub(super) async fn play(&self) -> anyhow::Result<Report> {
+impl DemoRun<'_> {
+    pub(super) async fn play(&self) -> anyhow::Result<DemoReport> {
         let generation = self.corral.policies().slot().current();
-        let policy = Policy {
+        let policy = PolicyFigures {
             name: generation.manifest().name.clone(),
             version: generation.manifest().version.clone(),
             generation: generation.number(),
         };
         let (cold_read_ms, warm_read_us) = self.cold_and_warm().await?;
-        Ok(Report {
+        Ok(DemoReport {
             origin: self.corral.origin_kind(),
             store: self.corral.store_kind(),
             policy,
@@ -107,7 +109,7 @@ impl Stage<'_> {
         Ok(Stampede { readers: READERS, loads, slowest_ms, load_ms })
     }
 
-    async fn write(&self) -> anyhow::Result<Write> {
+    async fn write(&self) -> anyhow::Result<WriteFigures> {
         let mut stale_reads = 0;
         for turn in 0..WRITES {
             let (id, name) = (1 + turn % u64::from(USERS), format!("renamed {turn}"));
@@ -122,10 +124,10 @@ impl Stage<'_> {
         self.narrator.tell(format_args!(
             "Writes: {WRITES} users renamed, each read again at once: {stale_reads} stale reads."
         ));
-        Ok(Write { reads_after: WRITES, stale_reads })
+        Ok(WriteFigures { reads_after: WRITES, stale_reads })
     }
 
-    async fn tag(&self) -> anyhow::Result<Tag> {
+    async fn tag(&self) -> anyhow::Result<TagFigures> {
         let mut names: Vec<Name> = Vec::new();
         for id in 1..=TAGGED {
             read(&self.corral, "product.page", Some(id)).await?;
@@ -137,7 +139,7 @@ impl Stage<'_> {
         self.narrator.tell(format_args!(
             "Tags: {stored} keys carried the tag \"catalogue\"; after one invalidation {left} are left."
         ));
-        Ok(Tag { keys: stored, left })
+        Ok(TagFigures { keys: stored, left })
     }
 
     async fn store_down(&self) -> anyhow::Result<StoreDown> {
@@ -184,7 +186,7 @@ impl Stage<'_> {
         let mut slowest = Duration::ZERO;
         for _ in 0..SWAPS {
             let began = Instant::now();
-            let installed = self.corral.policies().install(builtin().to_vec(), Origin::BuiltIn);
+            let installed = self.corral.policies().install(builtin().to_vec(), Provenance::BuiltIn);
             installed.await.map_err(|rejection| anyhow!("{rejection}"))?;
             slowest = slowest.max(began.elapsed());
         }

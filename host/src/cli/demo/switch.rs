@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use crate::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Scope, Store, StoreError, Tag,
-    Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Store,
+    StoreError, StoreTag, Tracked,
 };
 
 pub(super) struct Switch {
@@ -22,7 +22,7 @@ pub(super) struct Switch {
     cut: AtomicBool,
 }
 
-type Answered<T> = Result<T, StoreError>;
+type StoreFuture<T> = Result<T, StoreError>;
 
 impl Switch {
     pub(super) fn new(store: Arc<dyn Store>, budget: Duration) -> Self {
@@ -33,7 +33,7 @@ impl Switch {
         self.cut.store(cut, Ordering::Release);
     }
 
-    async fn reach(&self) -> Answered<&dyn Store> {
+    async fn reach(&self) -> StoreFuture<&dyn Store> {
         if self.cut.load(Ordering::Acquire) {
             sleep(self.budget).await;
             return Err(StoreError::Timeout(self.budget));
@@ -44,11 +44,11 @@ impl Switch {
 
 #[async_trait]
 impl Store for Switch {
-    async fn get(&self, name: &Name) -> Answered<Over<Option<Envelope>>> {
+    async fn get(&self, name: &Name) -> StoreFuture<Over<Option<Envelope>>> {
         self.reach().await?.get(name).await
     }
 
-    async fn get_tracked(&self, name: &Name) -> Answered<Over<Tracked>> {
+    async fn get_tracked(&self, name: &Name) -> StoreFuture<Over<Tracked>> {
         self.reach().await?.get_tracked(name).await
     }
 
@@ -56,43 +56,53 @@ impl Store for Switch {
         self.store.listen(listener);
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> Answered<Over<Claimed>> {
+    async fn claim(&self, claim: Claim<'_>) -> StoreFuture<Over<Claimed>> {
         self.reach().await?.claim(claim).await
     }
 
-    async fn fill(&self, name: &Name, token: Token, envelope: &Envelope) -> Answered<Over<Filled>> {
+    async fn fill(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        envelope: &Envelope,
+    ) -> StoreFuture<Over<Filled>> {
         self.reach().await?.fill(name, token, envelope).await
     }
 
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Answered<bool> {
+    async fn renew(&self, name: &Name, token: LeaseToken, lease: Duration) -> StoreFuture<bool> {
         self.reach().await?.renew(name, token, lease).await
     }
 
-    async fn release(&self, name: &Name, token: Token) -> Answered<bool> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> StoreFuture<bool> {
         self.reach().await?.release(name, token).await
     }
 
-    async fn lease_left(&self, name: &Name) -> Answered<Option<Duration>> {
+    async fn lease_left(&self, name: &Name) -> StoreFuture<Option<Duration>> {
         self.reach().await?.lease_left(name).await
     }
 
-    async fn index(&self, name: &Name, tags: &[Tag], until_ms: u64) -> Answered<Over<Indexed>> {
+    async fn index(
+        &self,
+        name: &Name,
+        tags: &[StoreTag],
+        until_ms: u64,
+    ) -> StoreFuture<Over<Indexed>> {
         self.reach().await?.index(name, tags, until_ms).await
     }
 
-    async fn invalidate(&self, doomed: &[Doomed], marking: Marking) -> Answered<Over<Removed>> {
+    async fn invalidate(&self, doomed: &[Doomed], marking: Marking) -> StoreFuture<Over<Removed>> {
         self.reach().await?.invalidate(doomed, marking).await
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Answered<Over<()>> {
+    async fn announce(&self, intent: &Intent, hold: Duration) -> StoreFuture<Over<()>> {
         self.reach().await?.announce(intent, hold).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Answered<()> {
+    async fn withdraw(&self, intent: &Intent) -> StoreFuture<()> {
         self.reach().await?.withdraw(intent).await
     }
 
-    async fn due(&self, hold: Duration) -> Answered<Vec<Intent>> {
+    async fn due(&self, hold: Duration) -> StoreFuture<Vec<Intent>> {
         self.reach().await?.due(hold).await
     }
 
@@ -100,11 +110,11 @@ impl Store for Switch {
         self.store.settled(name, at_most).await;
     }
 
-    async fn beat(&self) -> Answered<Over<Beat>> {
+    async fn beat(&self) -> StoreFuture<Over<Beat>> {
         self.reach().await?.beat().await
     }
 
-    async fn confirm(&self) -> Answered<Option<Epoch>> {
+    async fn confirm(&self) -> StoreFuture<Option<Epoch>> {
         self.reach().await?.confirm().await
     }
 
@@ -116,39 +126,39 @@ impl Store for Switch {
         self.store.relink(why);
     }
 
-    async fn range(&self) -> Answered<Over<Range>> {
+    async fn range(&self) -> StoreFuture<Over<Range>> {
         self.reach().await?.range().await
     }
 
-    async fn publish(&self, namings: &[Naming]) -> Answered<Over<Range>> {
+    async fn publish(&self, namings: &[Naming]) -> StoreFuture<Over<Range>> {
         self.reach().await?.publish(namings).await
     }
 
-    async fn raise(&self, scopes: &[Scope]) -> Answered<Over<()>> {
+    async fn raise(&self, scopes: &[FloorScope]) -> StoreFuture<Over<()>> {
         self.reach().await?.raise(scopes).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> Answered<()> {
+    async fn note_watched(&self, epoch: Epoch) -> StoreFuture<()> {
         self.reach().await?.note_watched(epoch).await
     }
 
-    async fn note_known(&self, namings: &[(Scope, u64)]) -> Answered<()> {
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> StoreFuture<()> {
         self.reach().await?.note_known(namings).await
     }
 
-    async fn enlist(&self, card: &HostCard) -> Answered<Listing> {
+    async fn enlist(&self, card: &HostCard) -> StoreFuture<Listing> {
         self.reach().await?.enlist(card).await
     }
 
-    async fn delist(&self, id: &str) -> Answered<()> {
+    async fn delist(&self, id: &str) -> StoreFuture<()> {
         self.reach().await?.delist(id).await
     }
 
-    async fn note(&self, of: &str) -> Answered<Option<Bytes>> {
+    async fn note(&self, of: &str) -> StoreFuture<Option<Bytes>> {
         self.reach().await?.note(of).await
     }
 
-    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Answered<()> {
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> StoreFuture<()> {
         self.reach().await?.write_note(of, note, lasts).await
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::policy::prove::compare::trace::{self, Prediction, predict};
-use crate::policy::prove::compare::{Comparison, Finding, Pair, Questions, Shift};
+use crate::policy::prove::compare::{Comparison, Difference, Pair, Questions, Shift};
 use crate::policy::prove::gate::{self, Conditions, Passed};
 use crate::policy::{Engine, Policy, builtin};
 use crate::service::{
@@ -75,9 +75,9 @@ pub(in crate::cli) struct Diff {
 
 /// Everything that was found out.
 #[derive(Serialize)]
-struct Report {
-    old: Side,
-    new: Side,
+struct DiffReport {
+    old: ComparedPolicy,
+    new: ComparedPolicy,
     #[serde(flatten)]
     comparison: Comparison,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ struct Report {
 
 /// A policy that is compared.
 #[derive(Serialize)]
-struct Side {
+struct ComparedPolicy {
     name: String,
     version: String,
     digest: String,
@@ -108,7 +108,12 @@ pub(super) fn run(diff: &Diff) -> Result<(), Failed> {
     let pair = Pair { old: &**old.pool(), new: &**new.pool() };
     let comparison = pair.compare(&questions(diff, &config)?);
     let trace = traced(diff, &config, pair)?;
-    let report = Report { old: Side::of(&old), new: Side::of(&new), comparison, trace };
+    let report = DiffReport {
+        old: ComparedPolicy::of(&old),
+        new: ComparedPolicy::of(&new),
+        comparison,
+        trace,
+    };
     if diff.json {
         say(serde_json::to_string_pretty(&report)?);
     } else {
@@ -197,7 +202,7 @@ fn played(
     rate: f64,
     diff: &Diff,
 ) -> Prediction {
-    let terms = trace::Terms {
+    let terms = trace::TraceTerms {
         rate,
         writes: diff.writes,
         costs_ms: &diff.cost_ms,
@@ -209,7 +214,7 @@ fn played(
     predict(policy, accesses, &terms)
 }
 
-impl Side {
+impl ComparedPolicy {
     fn of(passed: &Passed) -> Self {
         let report = passed.report();
         Self {
@@ -225,7 +230,7 @@ impl Side {
     }
 }
 
-impl Report {
+impl DiffReport {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{} → {}", self.old.label(), self.new.label())];
         let compared: u64 = self.comparison.findings.iter().map(|f| f.compared).sum();
@@ -241,8 +246,8 @@ impl Report {
     }
 }
 
-fn told(finding: &Finding) -> Vec<String> {
-    let Finding { entity, aspect, compared, differing, examples } = finding;
+fn told(finding: &Difference) -> Vec<String> {
+    let Difference { entity, aspect, compared, differing, examples } = finding;
     let mut lines = vec![format!("{entity}: {aspect} differs in {differing} of {compared}")];
     for example in examples {
         lines.push(format!("  {}", example.at));

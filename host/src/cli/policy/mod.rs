@@ -80,7 +80,7 @@ pub(super) enum PolicyCommand {
     /// Lets a component be asked beside the policy in force of a running host, without effect.
     #[command(after_help = "Examples:\n  corral policy shadow policy.wasm --sample 0.1\n  \
                             corral policy shadow --report\n  corral policy shadow --end")]
-    Shadow(shadow::Shadow),
+    Shadow(shadow::ShadowCommand),
     /// Puts a component in force on a running host.
     #[command(
         after_help = "Examples:\n  corral policy push policy.wasm --url http://127.0.0.1:7071\n  \

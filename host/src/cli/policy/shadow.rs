@@ -14,7 +14,7 @@ const PATH: &str = "/admin/policy/shadow";
 
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["file", "report", "end"])))]
-pub(in crate::cli) struct Shadow {
+pub(in crate::cli) struct ShadowCommand {
     /// The component, or a core module, that shall be asked from now on.
     file: Option<PathBuf>,
     /// The share of flights and changes that it is asked.
@@ -33,8 +33,8 @@ pub(in crate::cli) struct Shadow {
     host: Host,
 }
 
-pub(super) async fn run(shadow: Shadow) -> Result<(), Failed> {
-    let Shadow { file, sample, report: _, end, json, host } = shadow;
+pub(super) async fn run(shadow: ShadowCommand) -> Result<(), Failed> {
+    let ShadowCommand { file, sample, report: _, end, json, host } = shadow;
     let report = match file {
         Some(file) => {
             let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;

@@ -158,13 +158,13 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     ),
     (
         "listen = '0.0.0.0:7070'",
-        ":1:10 listen: 0.0.0.0:7070 is not loopback, and without access.write whoever reaches it \
-         may write; set access.write, or access.open = true if a network in front guards it",
+        ":1:10 listen: 0.0.0.0:7070 is not loopback, and without access.write any client may \
+         write; set access.write, or access.open = true if a network in front guards it",
     ),
     (
         "[admin]\nlisten = '0.0.0.0:7071'",
-        ":2:10 admin.listen: 0.0.0.0:7071 is not loopback, and without admin.token whoever reaches \
-         it may exchange the policy; set admin.token or listen on 127.0.0.1",
+        ":2:10 admin.listen: 0.0.0.0:7071 is not loopback, and without admin.token any client may \
+         exchange the policy; set admin.token or listen on 127.0.0.1",
     ),
     (
         "[store]\nurl = 'http://s3cret'",

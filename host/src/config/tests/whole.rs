@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::{
-    Access, Admin, Config, EntityConfig, Environment, HttpConfig, NearConfig, OriginConfig, Param,
-    Place, PolicyConfig, QueryConfig, Secret, StoreConfig, TagTemplate, Then, TouchText,
-    WriteConfig, locate,
+    Access, AdminConfig, Config, EntityConfig, Environment, HttpConfig, Location, NearConfig,
+    OriginConfig, Param, PolicyConfig, QueryConfig, Secret, StoreConfig, TagTemplate, Then,
+    TouchText, WriteConfig, locate,
 };
 use super::parse;
 use crate::origin::{ParamType, Pooler, ReadStatement, Rows, WriteStatement};
@@ -313,7 +313,7 @@ fn check_any(text: &str) {
     assert!(!errors.problems().is_empty());
     for problem in errors.problems() {
         assert_eq!(problem.to_string().lines().count(), 1, "{problem}");
-        assert!(!matches!(problem.place, Place::Variable(_)));
+        assert!(!matches!(problem.place, Location::Variable(_)));
     }
 }
 
@@ -332,7 +332,7 @@ fn example() -> Config {
             hosts: vec![],
             cache_control: "no-cache".to_owned(),
         },
-        admin: Admin { listen: "127.0.0.1:7071".parse().unwrap(), token: secret("t-admin") },
+        admin: AdminConfig { listen: "127.0.0.1:7071".parse().unwrap(), token: secret("t-admin") },
         access: Access {
             read: secret("t-read"),
             write: secret("t-write"),

@@ -2,22 +2,22 @@
 
 use crate::service::{Arguments, ExplainError};
 
-use super::super::access::Scope;
+use super::super::access::AccessScope;
 use super::super::answered::{Answered, of_json};
 use super::super::problem::Problem;
-use super::super::route::{Call, decoded};
+use super::super::route::{HttpCall, decoded};
 use super::super::{Face, query_string};
 use super::component;
 
 /// `GET /admin/explain/{entity}?id=42`
-pub(super) async fn explain(call: Call<'_>, entity: &str) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+pub(super) async fn explain(call: HttpCall<'_>, entity: &str) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     explained(call.face, entity, call.query, None).await
 }
 
 /// `POST /admin/explain/{entity}?id=42` with a candidate: a component, or a core module.
-pub(super) async fn candidate(call: Call<'_>, entity: &str) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+pub(super) async fn candidate(call: HttpCall<'_>, entity: &str) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     let candidate = component(call.face, call.headers, call.body).await?;
     explained(call.face, entity, call.query, Some(candidate.to_vec())).await
 }

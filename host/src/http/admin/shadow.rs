@@ -4,16 +4,16 @@ use hyper::StatusCode;
 
 use crate::service::ShadowError;
 
-use super::super::access::Scope;
+use super::super::access::AccessScope;
 use super::super::answered::{Answered, of_json};
 use super::super::problem::Problem;
 use super::super::query_string;
-use super::super::route::Call;
+use super::super::route::HttpCall;
 use super::component;
 
 /// `PUT /admin/policy/shadow?sample=0.1` with a component, or a core module.
-pub(super) async fn start(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+pub(super) async fn start(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     let sample = sample(call.query)?;
     let bytes = component(call.face, call.headers, call.body).await?;
     match call.face.corral.policies().start_shadow(bytes.to_vec(), sample).await {
@@ -43,14 +43,14 @@ fn sample(query: &str) -> Result<f64, Problem> {
 }
 
 /// `GET /admin/policy/shadow`
-pub(super) async fn report(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+pub(super) async fn report(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     of_json(&call.face.corral.policies().shadow().ok_or_else(none)?)
 }
 
 /// `DELETE /admin/policy/shadow`
-pub(super) async fn end(call: Call<'_>) -> Result<Answered, Problem> {
-    call.check(Scope::Admin)?;
+pub(super) async fn end(call: HttpCall<'_>) -> Result<Answered, Problem> {
+    call.check(AccessScope::Admin)?;
     of_json(&call.face.corral.policies().end_shadow().ok_or_else(none)?)
 }
 

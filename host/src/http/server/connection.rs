@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Manners;
 use super::notice::quiet_time;
 use super::patience::{HEAD_TIME, Patience, Waits};
-use super::places::Place;
+use super::places::ConnectionPlace;
 
 /// A request that is being answered has no end of time here; the counters are looked at again after
 /// this.
@@ -20,9 +20,9 @@ const LOOK_AGAIN: Duration = HEAD_TIME;
 /// A connection that is served.
 pub(super) struct Connection<C> {
     serving: Pin<Box<C>>,
-    place: Place,
+    place: ConnectionPlace,
     patience: Patience,
-    alarm: Alarm,
+    alarm: ConnectionTimer,
     /// How long it is kept without a request after the server stopped.
     quiet: Duration,
     ending: Ending,
@@ -31,13 +31,13 @@ pub(super) struct Connection<C> {
 }
 
 /// The one timer of a connection.
-struct Alarm {
+struct ConnectionTimer {
     sleep: Pin<Box<Sleep>>,
     /// Whether it wakes the task without being asked again.
     is_heard: bool,
 }
 
-impl Alarm {
+impl ConnectionTimer {
     fn at(end: Instant) -> Self {
         Self { sleep: Box::pin(sleep_until(end)), is_heard: false }
     }
@@ -81,14 +81,14 @@ impl Ending {
 
 impl<C: GracefulConnection> Connection<C> {
     /// A connection that begins now.
-    pub(super) fn new(serving: C, place: Place, manners: Manners) -> Self {
+    pub(super) fn new(serving: C, place: ConnectionPlace, manners: Manners) -> Self {
         let now = Instant::now();
         let patience = Patience::new(manners.idle, now, place.pulse().beat());
         Self {
             serving: Box::pin(serving),
             place,
             patience,
-            alarm: Alarm::at(now + HEAD_TIME),
+            alarm: ConnectionTimer::at(now + HEAD_TIME),
             quiet: quiet_time(manners.grace),
             ending: Ending::Open,
             is_begun: false,

@@ -19,7 +19,7 @@ const LEAST: usize = 8;
 
 /// How many connections the two faces may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct ConnectionShare {
     /// Of the face for reads and writes.
     pub front: usize,
     /// Of the admin face.
@@ -29,7 +29,7 @@ pub struct Share {
 /// Shares out what this process may open, of which `reserved` are for the origin's connections.
 /// `wanted`: of the front, when there is enough.
 #[must_use]
-pub fn shares(wanted: usize, reserved: usize) -> Share {
+pub fn shares(wanted: usize, reserved: usize) -> ConnectionShare {
     let open = raised();
     let share = shared(open, wanted, reserved);
     if share.front < wanted {
@@ -43,11 +43,11 @@ pub fn shares(wanted: usize, reserved: usize) -> Share {
     share
 }
 
-fn shared(open: usize, wanted: usize, reserved: usize) -> Share {
+fn shared(open: usize, wanted: usize, reserved: usize) -> ConnectionShare {
     let free = open.saturating_sub(OWN + reserved);
     let admin = (free / ADMIN_PART).clamp(LEAST, ADMIN);
     let front = free.saturating_sub(admin).max(LEAST).min(wanted);
-    Share { front, admin }
+    ConnectionShare { front, admin }
 }
 
 /// The limit on open files, raised as far as the process may.
@@ -68,7 +68,7 @@ mod tests {
         for (open, front, admin) in
             [(1 << 20, 10_000, 64), (1024, 1024 - 104 - 64, 64), (256, 114, 38), (64, 8, 8)]
         {
-            let share = Share { front, admin };
+            let share = ConnectionShare { front, admin };
             assert_eq!(shared(open, 10_000, 40), share, "of {open}");
         }
     }

@@ -1,5 +1,5 @@
-//! Accepting connections: limits against slow, silent and many clients, and an end that cuts nobody
-//! off.
+//! Accepting connections: limits against slow, silent and many clients, and an end that completes the
+//! requests in progress.
 
 mod connection;
 mod descriptors;
@@ -30,12 +30,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::answered::{AnswerBody, Answered};
 use connection::Connection;
-pub use descriptors::{Share, shares};
+pub use descriptors::{ConnectionShare, shares};
 pub use notice::Notice;
 use owing::Owing;
-use places::{Place, Places};
+use places::{ConnectionPlace, ConnectionPlaces};
 use pulse::Pulse;
-use stream::Stream;
+use stream::ClientStream;
 
 /// The longest head of a request. A connection keeps as much of an unfinished one.
 const HEAD_BYTES: usize = 80 << 10;
@@ -88,8 +88,8 @@ impl Server {
     }
 
     /// Serves until it has notice to stop. While it drains, each answer is the last one of its connection.
-    /// When it stops, it accepts nobody more than could connect already, and gives the requests in progress
-    /// the grace time to end.
+    /// When it stops, it accepts the connections whose handshake has begun and no others, and gives the
+    /// requests in progress the grace time to end.
     pub async fn serve(
         self,
         answers: impl Answers,
@@ -98,7 +98,7 @@ impl Server {
     ) {
         let serving = Serving {
             answers: Arc::new(answers),
-            places: Places::new(manners.connections),
+            places: ConnectionPlaces::new(manners.connections),
             builder: protocols(),
             manners,
         };
@@ -133,7 +133,7 @@ impl Server {
     }
 
     /// The next client, with a place for it.
-    async fn accept(&self, places: &Arc<Places>) -> (TcpStream, Place) {
+    async fn accept(&self, places: &Arc<ConnectionPlaces>) -> (TcpStream, ConnectionPlace) {
         let mut failing = false;
         loop {
             match self.listener.accept().await {
@@ -158,15 +158,15 @@ impl Server {
 /// What all connections of a server have in common.
 struct Serving<A> {
     answers: Arc<A>,
-    places: Arc<Places>,
+    places: Arc<ConnectionPlaces>,
     builder: Builder<TokioExecutor>,
     manners: Manners,
 }
 
 impl<A: Answers> Serving<A> {
-    fn begin(&self, stream: TcpStream, place: Place) {
+    fn begin(&self, stream: TcpStream, place: ConnectionPlace) {
         let (pulse, answers) = (Arc::clone(place.pulse()), Arc::clone(&self.answers));
-        let stream = Stream::new(stream, Arc::clone(&pulse));
+        let stream = ClientStream::new(stream, Arc::clone(&pulse));
         let service =
             service_fn(move |request| answered(Arc::clone(&answers), Arc::clone(&pulse), request));
         let serving = self.builder.serve_connection(stream, service).into_owned();
@@ -189,16 +189,16 @@ fn set_up(stream: &TcpStream) {
 }
 
 /// A request under way, as its connection counts it.
-struct Underway(Arc<Pulse>);
+struct RequestUnderWay(Arc<Pulse>);
 
-impl Underway {
+impl RequestUnderWay {
     fn begin(pulse: &Arc<Pulse>, version: Version) -> Self {
         pulse.begin(version == Version::HTTP_2);
         Self(Arc::clone(pulse))
     }
 }
 
-impl Drop for Underway {
+impl Drop for RequestUnderWay {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -216,7 +216,7 @@ fn answered(
 ) -> impl Future<Output = Result<Response<Owing<AnswerBody>>, Infallible>> {
     async move {
         let version = request.version();
-        let underway = Underway::begin(&pulse, version);
+        let underway = RequestUnderWay::begin(&pulse, version);
         let bodiless = request.method() == Method::HEAD;
         let mut answer = match host_header::settle(&mut request) {
             Ok(()) => answers.answer(request).await,

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// How long the handshake of a connection takes that had begun when the server stopped: a few round trips to
-/// a balancer. Who begins one meanwhile waits for a second, so it is no longer.
+/// The time for handshakes that had begun when the server stopped: a few round trips to a balancer. A client
+/// that begins a handshake within this time has to repeat it a second later, so the time is short.
 pub(super) const HANDSHAKE: Duration = Duration::from_millis(2);
 
-/// How long a connection without a request waits for one after the server stopped: what was on its way then
-/// is there by then.
+/// How long a connection without a request waits for one after the server stopped. A request that was on its
+/// way when the server stopped arrives within this time.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 /// What a server is told to do.
@@ -20,13 +20,13 @@ const ON_ITS_WAY: Duration = Duration::from_millis(250);
 pub enum Notice {
     /// No end is in sight.
     Serve,
-    /// Serve everybody, and have them come back over another connection.
+    /// Serve every request, and close each connection after its answer, so that clients open another one.
     Drain,
-    /// Take nobody new, and end.
+    /// Accept no new connection, and end.
     Stop,
 }
 
-/// The next notice. Whom nobody can give one any more stops.
+/// The next notice; [`Notice::Stop`] when the sender of notices is gone.
 pub(super) async fn next(notices: &mut watch::Receiver<Notice>) -> Notice {
     match notices.changed().await {
         Ok(()) => *notices.borrow_and_update(),
@@ -39,9 +39,10 @@ pub(super) fn quiet_time(grace: Duration) -> Duration {
     ON_ITS_WAY.min(grace / 2)
 }
 
-/// From now on no connection begins, while those that have begun come to be. Their clients would take what
-/// a closing listener does to them for a broken connection; who has not begun tries again after a second, and
-/// is refused. Elsewhere than on Linux a few of the former are lost.
+/// Lets no further connection begin, while handshakes that have begun are completed. A listener that closes
+/// during a handshake resets the connection, which its client takes for a broken one. A client that has not
+/// begun repeats its attempt after a second, and is refused. On systems other than Linux a few handshakes are
+/// reset.
 pub(super) fn refuse_beginnings(listener: &TcpListener) {
     #[cfg(target_os = "linux")]
     {

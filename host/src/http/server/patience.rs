@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pulse::Beat;
+use super::pulse::TrafficCounts;
 
 /// How long a client may take to send the head of a request; also the first one, from the moment it
 /// connects.
@@ -63,14 +63,14 @@ pub(super) struct Patience {
     idle: Duration,
     waits: Waits,
     /// The counters when `waits` began.
-    mark: Beat,
+    mark: TrafficCounts,
     /// When the host said its last word.
     closed: Option<Instant>,
 }
 
 impl Patience {
     /// Of a connection that begins now. `idle` is how long it may be without a request.
-    pub(super) fn new(idle: Duration, now: Instant, beat: Beat) -> Self {
+    pub(super) fn new(idle: Duration, now: Instant, beat: TrafficCounts) -> Self {
         Self { idle, waits: Waits::First(now), mark: beat, closed: None }
     }
 
@@ -79,7 +79,7 @@ impl Patience {
     }
 
     /// Looks at the counters. `now` is asked for only where a wait begins.
-    pub(super) fn look(&mut self, beat: Beat, now: impl FnOnce() -> Instant) {
+    pub(super) fn look(&mut self, beat: TrafficCounts, now: impl FnOnce() -> Instant) {
         let goes_on = match self.waits {
             Waits::Taking(_) => beat.owed > 0 && !self.took(beat),
             Waits::Works => beat.owed == 0 && beat.underway,
@@ -112,12 +112,12 @@ impl Patience {
     }
 
     /// Whether nothing was answered since this wait began.
-    fn still_idle(&self, beat: Beat) -> bool {
+    fn still_idle(&self, beat: TrafficCounts) -> bool {
         beat.is_quiet() && !beat.closing && beat.answered == self.mark.answered
     }
 
     /// Whether the client took enough, or has another answer to take.
-    fn took(&self, beat: Beat) -> bool {
+    fn took(&self, beat: TrafficCounts) -> bool {
         let next = !beat.multiplexed && beat.answered != self.mark.answered;
         next || beat.taken - self.mark.taken >= LEAST
     }
@@ -137,7 +137,7 @@ impl Patience {
     }
 }
 
-impl Beat {
+impl TrafficCounts {
     /// Nothing is asked and nothing is owed.
     fn is_quiet(&self) -> bool {
         self.owed == 0 && !self.underway

@@ -1,5 +1,5 @@
-//! The places of a server's connections. Who comes when all are taken gets the place of whoever keeps
-//! the host waiting for longest: those first who were never answered.
+//! The places of a server's connections. When all are taken, a new connection gets the place of the one
+//! that keeps the host waiting for longest. Connections that never had an answer go first.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,26 +16,26 @@ use super::pulse::Pulse;
 /// than to accept one.
 const PART: usize = 128;
 
-/// Between two looks when nobody could be sent away: every connection is being answered.
+/// The pause after a look that found no connection to send away, since each one is being answered.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Between two words in the log that all places are taken.
+/// The least time between two log lines that say that all places are taken.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
-/// What a server's clients may leave untaken of their answers, all together. Beyond it those are cut
-/// off that have taken nothing for longest, and for [`STALLED`].
+/// The bytes of answers that all clients of a server together may leave untaken. Beyond it, the server cuts
+/// off clients that have taken nothing for at least [`STALLED`], the longest stalled first.
 const UNTAKEN_BYTES: u64 = 256 << 20;
 
-/// A client that has taken nothing for so long may be cut off when memory is short. Less is what a
-/// lost packet costs.
+/// A client that has taken nothing for so long may be cut off when memory is short. A lost packet alone
+/// delays a client for less.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// An answer from which on what is left of it is counted for the server: less is no burden, and to
-/// count it would be.
+/// From this size on, the untaken bytes of an answer count for the server. Counting smaller answers would
+/// cost more than their bytes do.
 const LARGE: u64 = 64 << 10;
 
 /// The places of a server.
-pub(super) struct Places {
+pub(super) struct ConnectionPlaces {
     began: Instant,
     limit: usize,
     free: Arc<Semaphore>,
@@ -44,7 +44,7 @@ pub(super) struct Places {
     next: AtomicU64,
     /// Bytes of large answers that are not taken.
     untaken: AtomicU64,
-    /// When somebody was last told that all places were taken.
+    /// When the log last said that all places were taken.
     told_ms: AtomicU64,
 }
 
@@ -56,8 +56,8 @@ struct Seated {
 }
 
 /// A connection's place. Dropped: free.
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionPlace {
+    places: Arc<ConnectionPlaces>,
     pulse: Arc<Pulse>,
     id: u64,
     /// What was counted of this connection's answers.
@@ -65,7 +65,7 @@ pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl ConnectionPlaces {
     pub(super) fn new(limit: usize) -> Arc<Self> {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Arc::new(Self {
@@ -81,7 +81,7 @@ impl Places {
 
     /// A place, made free if need be. It ends without one only while every connection is being
     /// answered, and then it waits.
-    pub(super) async fn get(self: &Arc<Self>) -> Place {
+    pub(super) async fn get(self: &Arc<Self>) -> ConnectionPlace {
         loop {
             let permit = Arc::clone(&self.free).acquire_owned();
             if self.free.available_permits() == 0 {
@@ -108,7 +108,7 @@ impl Places {
         }
     }
 
-    fn seat(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+    fn seat(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> ConnectionPlace {
         let (pulse, places) = (Arc::new(Pulse::default()), Arc::clone(self));
         pulse.waits_since(Some(self.count_ms(Instant::now())));
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl Places {
         pulse.tell(seated.notice);
         seated.pulses.insert(id, Arc::clone(&pulse));
         drop(seated);
-        Place { places, pulse, id, counted: 0, _permit: permit }
+        ConnectionPlace { places, pulse, id, counted: 0, _permit: permit }
     }
 
     fn seated(&self) -> MutexGuard<'_, Seated> {
@@ -134,10 +134,10 @@ impl Places {
     pub(super) async fn are_free(&self) {
         let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        let _everybody = self.free.acquire_many(all).await;
+        let _all = self.free.acquire_many(all).await;
     }
 
-    /// Sends away those who keep the host waiting for longest.
+    /// Sends away the connections that keep the host waiting for longest.
     pub(super) fn make_room(&self) {
         let seated = self.seated();
         // A client that was sent away leaves in a moment; until then no other one is.
@@ -158,7 +158,7 @@ impl Places {
         }
     }
 
-    /// Cuts off those who have taken nothing for longest, until no more is untaken than may be.
+    /// Cuts off the clients that have taken nothing for longest, until the untaken bytes are within the limit.
     fn shed(&self, now: Instant) {
         let mut excess = self.untaken.load(Ordering::Relaxed).saturating_sub(UNTAKEN_BYTES);
         let latest = self.count_ms(now.checked_sub(STALLED).unwrap_or(self.began));
@@ -185,7 +185,7 @@ impl Places {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// The counters of the connection that has this place.
     pub(super) fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
@@ -210,7 +210,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.untaken.fetch_sub(self.counted, Ordering::Relaxed);
         self.places.seated().pulses.remove(&self.id);

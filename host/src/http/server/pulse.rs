@@ -30,7 +30,7 @@ pub(super) struct Pulse {
     closing: AtomicBool,
     /// Whether the next answer is the last one.
     leaving: AtomicBool,
-    /// Whether the server takes nobody new.
+    /// Whether the server accepts no new connection.
     stopping: AtomicBool,
     /// Since when the host waits for the client, as its server counts; else [`HOST_WORKS`].
     waits_ms: AtomicU64,
@@ -41,7 +41,7 @@ pub(super) struct Pulse {
 
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Beat {
+pub(super) struct TrafficCounts {
     pub(super) underway: bool,
     pub(super) answered: u32,
     pub(super) owed: u64,
@@ -62,7 +62,7 @@ impl Pulse {
 
     /// A request has its answer, or is given up.
     pub(super) fn end(&self) {
-        // Before the other: who sees no request under way sees that one was answered.
+        // Counted before `underway` falls: a reader that sees no request under way sees this answer.
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.underway.fetch_sub(1, Ordering::Release);
     }
@@ -72,7 +72,7 @@ impl Pulse {
         self.owed.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The client took so many bytes of what it is owed, or of a head, which is owed to nobody.
+    /// The client took so many bytes of what it is owed, or of a head, which no answer counts as owed.
     pub(super) fn take(&self, bytes: u64) {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         self.forgive(bytes);
@@ -153,8 +153,8 @@ impl Pulse {
         self.task.register(task);
     }
 
-    pub(super) fn beat(&self) -> Beat {
-        Beat {
+    pub(super) fn beat(&self) -> TrafficCounts {
+        TrafficCounts {
             underway: self.is_underway(),
             answered: self.answered(),
             owed: self.owed(),

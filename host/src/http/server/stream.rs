@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::pulse::Pulse;
-use super::unreadable::{self, Line};
+use super::unreadable::{self, RequestLine};
 
 /// What is no longer than this is sent in one piece. hyper hands over the head of an answer and
 /// its body, and the kernel takes several times as long to gather them as it takes to copy them
@@ -27,7 +27,7 @@ const GULP: usize = 8 << 10;
 
 /// A stream that sends small answers in one piece, counts what it moves, says why a request can't be
 /// read, and closes so that the last answer arrives.
-pub(super) struct Stream {
+pub(super) struct ClientStream {
     inner: TokioIo<TcpStream>,
     pulse: Arc<Pulse>,
     /// Kept for the next answer; never longer than a piece.
@@ -36,21 +36,21 @@ pub(super) struct Stream {
     /// not sent.
     refusal: Vec<u8>,
     /// The request that is being read.
-    line: Line,
+    line: RequestLine,
     /// How many answers have left hyper whole.
     flushed: u32,
     /// How much more is read after the last word; `None` before it.
     farewell: Option<usize>,
 }
 
-impl Stream {
+impl ClientStream {
     pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
         Self {
             inner: TokioIo::new(stream),
             pulse,
             piece: Vec::new(),
             refusal: Vec::new(),
-            line: Line::default(),
+            line: RequestLine::default(),
             flushed: 0,
             farewell: None,
         }
@@ -117,7 +117,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for ClientStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -140,7 +140,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for ClientStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -190,7 +190,7 @@ impl Write for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for ClientStream {
     /// What a client has not taken by the end would stay in the system's memory for as long as the
     /// client lets it.
     fn drop(&mut self) {
@@ -213,7 +213,7 @@ mod tests {
     async fn answers_arrive_whole_whatever_their_parts_are() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut stream = Stream::new(client, Arc::default());
+        let mut stream = ClientStream::new(client, Arc::default());
         let (mut server, _) = listener.accept().await.unwrap();
         for body in [0, 1, PIECE - 5, PIECE - 4, 3 * PIECE] {
             let whole = [&b"head;"[..], &vec![b'x'; body]].concat();

@@ -8,7 +8,7 @@ use crate::http::Problem;
 
 /// How a request begins, as far as it is read.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct RequestLine {
     /// How many requests were answered before it.
     number: u32,
     method: [u8; 5],
@@ -16,7 +16,7 @@ pub(super) struct Line {
     is_whole: bool,
 }
 
-impl Line {
+impl RequestLine {
     /// Takes what was read while no request was under way; `answered`: how many were before.
     pub(super) fn read(&mut self, bytes: &[u8], answered: u32) {
         if self.number != answered {
@@ -38,7 +38,7 @@ impl Line {
 
 /// A problem document in the place of these bytes, if they are hyper's answer to a request that it can't
 /// read: a head without a body that closes the connection.
-pub(super) fn in_place_of(bytes: &[u8], line: &Line) -> Option<Vec<u8>> {
+pub(super) fn in_place_of(bytes: &[u8], line: &RequestLine) -> Option<Vec<u8>> {
     let head = std::str::from_utf8(bytes).ok()?;
     let (code, rest) =
         head.strip_prefix("HTTP/1.1 ").or(head.strip_prefix("HTTP/1.0 "))?.split_once(' ')?;
@@ -74,8 +74,8 @@ mod tests {
         format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n")
     }
 
-    fn line(begins: &[u8]) -> Line {
-        let mut line = Line::default();
+    fn line(begins: &[u8]) -> RequestLine {
+        let mut line = RequestLine::default();
         // Byte after byte, behind another request.
         line.read(b"HEAD / HTTP/1.1\r\n", 0);
         begins.iter().for_each(|byte| line.read(&[*byte], 1));
@@ -96,7 +96,7 @@ mod tests {
             assert!(answer.contains(&format!("urn:corral:problem:{kind}")), "{answer}");
         }
         for other in [hyper("400 Bad Request", 7), hyper("200 OK", 0), "HTTP/1.1 400".to_owned()] {
-            assert_eq!(in_place_of(other.as_bytes(), &Line::default()), None, "{other}");
+            assert_eq!(in_place_of(other.as_bytes(), &RequestLine::default()), None, "{other}");
         }
     }
 

@@ -10,7 +10,7 @@ use sqlx::{Arguments, Encode, Postgres, Type};
 use uuid::Uuid;
 
 use super::errors::undecodable;
-use crate::origin::attempt::Failure;
+use crate::origin::attempt::FailedAttempt;
 use crate::origin::value::{bytes, elements};
 use crate::origin::{Element, ParamType, Value};
 
@@ -21,11 +21,11 @@ pub(super) const EPOCH_DAY: i32 = 730_120;
 pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// The values as arguments.
-pub(super) fn arguments(values: &[Value]) -> Result<PgArguments, Failure> {
+pub(super) fn arguments(values: &[Value]) -> Result<PgArguments, FailedAttempt> {
     let mut arguments = PgArguments::default();
     for value in values {
-        let bound = Bound(value);
-        arguments.add(bound).map_err(|e| Failure::usable(undecodable(e.as_ref())))?;
+        let bound = BoundValue(value);
+        arguments.add(bound).map_err(|e| FailedAttempt::usable(undecodable(e.as_ref())))?;
     }
     Ok(arguments)
 }
@@ -105,16 +105,16 @@ pub(super) fn named(oid: u32) -> Option<ParamType> {
     })
 }
 
-struct Bound<'v>(&'v Value);
+struct BoundValue<'v>(&'v Value);
 
-impl Type<Postgres> for Bound<'_> {
+impl Type<Postgres> for BoundValue<'_> {
     /// Never used, since `produces` gives each value's own type.
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(oid(ParamType::Text))
     }
 }
 
-impl Encode<'_, Postgres> for Bound<'_> {
+impl Encode<'_, Postgres> for BoundValue<'_> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let Some(text) = self.0.canonical() else { return Ok(IsNull::Yes) };
         encode(self.0.ty(), text, buffer)?;

@@ -6,9 +6,9 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::bind::named;
 use super::errors::classify;
 use super::{relations, simple};
-use crate::origin::attempt::{Failure, Patience};
+use crate::origin::attempt::{CallTime, FailedAttempt};
 use crate::origin::tokens::Dialect;
-use crate::origin::{Column, ColumnType, ParamType, ReadStatement};
+use crate::origin::{ColumnType, OutputColumn, ParamType, ReadStatement};
 
 /// For each column: its name, the number of its type (of a domain's base type), whether that type
 /// is an enum, the type's name, and the collation if different texts may be equal under it.
@@ -29,8 +29,8 @@ type Described = (String, i64, bool, String, Option<String>);
 pub(super) async fn columns(
     connection: &mut PgConnection,
     read: &ReadStatement,
-    patience: Patience,
-) -> Result<Vec<Column>, Failure> {
+    patience: CallTime,
+) -> Result<Vec<OutputColumn>, FailedAttempt> {
     let dialect = Dialect::Postgres { has_backslashes: false };
     let sql = relations::without_parameters(&read.sql, &read.params, dialect)?;
     let view =
@@ -44,7 +44,7 @@ pub(super) async fn columns(
     Ok(described.into_iter().map(column).collect())
 }
 
-fn column((name, number, is_enum, called, collation): Described) -> Column {
+fn column((name, number, is_enum, called, collation): Described) -> OutputColumn {
     let known = u32::try_from(number).ok().and_then(named);
     let ty = match (collation, known) {
         (Some(collation), _) => ColumnType::Opaque(format!("text collate {collation}")),
@@ -52,5 +52,5 @@ fn column((name, number, is_enum, called, collation): Described) -> Column {
         (None, None) if is_enum => ColumnType::Named(ParamType::Text),
         (None, None) => ColumnType::Opaque(called),
     };
-    Column { name, ty }
+    OutputColumn { name, ty }
 }

@@ -10,9 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Row as _};
 use super::address::Address;
 use super::identity;
 use super::lending::{Lending, Setting, limited, of_session};
-use crate::origin::identity::Server;
+use crate::origin::identity::ServerIdentity;
 use crate::origin::pool::Identify;
-use crate::origin::{Again, OriginError, OriginIdentity};
+use crate::origin::{CurrentUrl, OriginError, OriginIdentity};
 
 /// A setting that no server has of its own. Each session is given another value, so a session with
 /// another value is not the one that was begun.
@@ -29,7 +29,7 @@ const UNKNOWN: [&str; 3] = ["28000", "28P01", "08P01"];
 /// What a connection to a database is opened with.
 pub(in crate::origin) struct Door {
     lending: Arc<Lending>,
-    again: Option<Again>,
+    again: Option<CurrentUrl>,
     /// The settings that an own session is given at its beginning.
     settings: Vec<Setting>,
     /// How long a lent session may take to answer the question at its beginning.
@@ -37,7 +37,7 @@ pub(in crate::origin) struct Door {
     address: RwLock<Address>,
 }
 
-type Opened = (PgConnection, Server);
+type Opened = (PgConnection, ServerIdentity);
 
 /// Why a connection could not be opened.
 struct Shut {
@@ -52,7 +52,7 @@ impl Door {
     pub(super) fn new(
         address: &Address,
         lending: &Arc<Lending>,
-        again: Option<&Again>,
+        again: Option<&CurrentUrl>,
         deadline_ms: i32,
         is_read_only: bool,
     ) -> Self {
@@ -72,7 +72,7 @@ impl Door {
     /// Reads the address anew. True if it leads to the same place with another user or password;
     /// then the new address is used. Any other change of the address needs a restart.
     fn renew(&self) -> bool {
-        let Some(url) = self.again.as_ref().and_then(Again::url) else { return false };
+        let Some(url) = self.again.as_ref().and_then(CurrentUrl::url) else { return false };
         let Ok(renewed) = Address::parse(&url) else { return false };
         let mut address = self.address.write().unwrap_or_else(PoisonError::into_inner);
         let differs = renewed.leads_where(&address) && !renewed.is_asked_as(&address);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::origin::OriginError;
-use crate::origin::attempt::{Condition, Failure};
+use crate::origin::attempt::{Condition, FailedAttempt};
 
 /// `query_canceled`: the statement timeout (or an administrator).
 const CANCELED: &str = "57014";
@@ -59,20 +59,20 @@ const OF_NAMES: [&str; 2] = ["26000", "42P05"];
 const OF_COLUMNS: [&str; 3] = ["42703", "42702", "42883"];
 
 /// Sorts an error by what the caller can do about it.
-pub(super) fn classify(error: sqlx::Error, deadline: Duration) -> Failure {
+pub(super) fn classify(error: sqlx::Error, deadline: Duration) -> FailedAttempt {
     if let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref()) {
         return of_database(error, deadline);
     }
     // Values and answers that could not be converted: the connection is not at fault, but may be in
     // the middle of the answer.
     if matches!(&error, sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_)) {
-        return Failure::usable(undecodable(&error));
+        return FailedAttempt::usable(undecodable(&error));
     }
     if matches!(&error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
-        return Failure::dirty(undecodable(&error));
+        return FailedAttempt::dirty(undecodable(&error));
     }
     let error = OriginError::Unavailable(error.to_string());
-    Failure { error, connection: Condition::Lost }
+    FailedAttempt { error, connection: Condition::Lost }
 }
 
 /// An answer or a value that can't be converted.
@@ -86,12 +86,12 @@ pub(super) fn is_undecodable(error: &OriginError) -> bool {
 }
 
 /// Whether it may be enough to prepare the statement anew.
-pub(super) fn is_outdated(failure: &Failure) -> bool {
+pub(super) fn is_outdated(failure: &FailedAttempt) -> bool {
     is_rejected(&failure.error, &[OUTDATED])
 }
 
 /// Whether the server refuses to write.
-pub(super) fn is_read_only(failure: &Failure) -> bool {
+pub(super) fn is_read_only(failure: &FailedAttempt) -> bool {
     is_rejected(&failure.error, &[READ_ONLY])
 }
 
@@ -104,7 +104,7 @@ fn is_rejected(error: &OriginError, codes: &[&str]) -> bool {
     matches!(error, OriginError::Rejected { code, .. } if codes.contains(&code.as_str()))
 }
 
-fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {
+fn of_database(error: &PgDatabaseError, deadline: Duration) -> FailedAttempt {
     let (code, message) = (error.code(), error.message().to_owned());
     let is_fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
     let connection = match code {
@@ -118,7 +118,7 @@ fn of_database(error: &PgDatabaseError, deadline: Duration) -> Failure {
         Sort::Unavailable => OriginError::Unavailable(format!("{message} ({code})")),
         Sort::Rejected => OriginError::Rejected { code: code.to_owned(), message },
     };
-    Failure { error, connection }
+    FailedAttempt { error, connection }
 }
 
 /// What the caller can do about an error.

@@ -6,8 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::errors::{classify, undecodable};
-use crate::origin::attempt::{Failure, Patience};
-use crate::origin::identity::Server;
+use crate::origin::attempt::{CallTime, FailedAttempt};
+use crate::origin::identity::ServerIdentity;
 use crate::origin::{OriginError, OriginIdentity, ServerLife, Xid};
 
 /// What identifies a database: the system identifier, the database's number and name, and the
@@ -42,15 +42,18 @@ const NEEDED_VERSION: u32 = 130_000;
 pub(super) async fn of(
     connection: &mut PgConnection,
     question: String,
-) -> Result<Server, OriginError> {
+) -> Result<ServerIdentity, OriginError> {
     match sqlx::raw_sql(AssertSqlSafe(question)).fetch_one(connection).await {
         Ok(row) => {
             let in_recovery: String = row.try_get(5).map_err(|e| undecodable(&e))?;
-            Ok(Server { identity: Some(identity(&row, 0)?), is_standby: in_recovery == "true" })
+            Ok(ServerIdentity {
+                identity: Some(identity(&row, 0)?),
+                is_standby: in_recovery == "true",
+            })
         }
         // The role may not ask, or a server that only resembles Postgres has no such functions. The
         // connection serves all the same, and `check` says what is missing.
-        Err(error) if is_refusal(&error) => Ok(Server::default()),
+        Err(error) if is_refusal(&error) => Ok(ServerIdentity::default()),
         Err(error) => Err(OriginError::Unavailable(error.to_string())),
     }
 }
@@ -83,11 +86,14 @@ pub(super) fn identity(row: &PgRow, first: usize) -> Result<OriginIdentity, Orig
 pub(super) async fn transaction(
     connection: &mut PgConnection,
     may_identify: bool,
-    patience: Patience,
-) -> Result<(Option<Xid>, Option<OriginIdentity>), Failure> {
+    patience: CallTime,
+) -> Result<(Option<Xid>, Option<OriginIdentity>), FailedAttempt> {
     if let Some(version) = connection.server_version_num().filter(|v| *v < NEEDED_VERSION) {
         let message = format!("writes need Postgres 13, and this is {}", version / 10_000);
-        return Err(Failure::usable(OriginError::Rejected { code: "0A000".to_owned(), message }));
+        return Err(FailedAttempt::usable(OriginError::Rejected {
+            code: "0A000".to_owned(),
+            message,
+        }));
     }
     let (of_life, columns, source) =
         if may_identify { (LIFE, COLUMNS, SOURCE) } else { ("NULL", "NULL", "") };
@@ -95,12 +101,12 @@ pub(super) async fn transaction(
         format!("SELECT pg_current_xact_id_if_assigned()::text, {of_life}, {columns} {source}");
     let asked = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await;
     let row = asked.map_err(|e| classify(e, patience.deadline()))?;
-    let id: Option<String> = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
+    let id: Option<String> = row.try_get(0).map_err(|e| FailedAttempt::dirty(undecodable(&e)))?;
     let number = id.map(|id| id.parse()).transpose();
-    let number = number.map_err(|e: ParseIntError| Failure::dirty(undecodable(&e)))?;
-    let life = life(&row, 1).map_err(Failure::dirty)?;
+    let number = number.map_err(|e: ParseIntError| FailedAttempt::dirty(undecodable(&e)))?;
+    let life = life(&row, 1).map_err(FailedAttempt::dirty)?;
     let identity = may_identify.then(|| identity(&row, 2)).transpose();
-    Ok((number.map(|number| Xid { number, life }), identity.map_err(Failure::dirty)?))
+    Ok((number.map(|number| Xid { number, life }), identity.map_err(FailedAttempt::dirty)?))
 }
 
 /// Whether the server has understood the question and refuses to answer.

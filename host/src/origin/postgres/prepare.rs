@@ -19,10 +19,10 @@ use super::lending::Lending;
 use super::read::forget_statements;
 use super::text::column_type;
 use super::{described, frame, millis, relations, session, simple, statement};
-use crate::origin::attempt::{Failure, Patience};
+use crate::origin::attempt::{CallTime, FailedAttempt};
 use crate::origin::rows::duplicates;
 use crate::origin::{
-    Column, ColumnType, OriginError, ParamType, Prepared, ReadStatement, WriteStatement,
+    ColumnType, OriginError, OutputColumn, ParamType, Prepared, ReadStatement, WriteStatement,
 };
 
 /// `insufficient_privilege`
@@ -30,7 +30,7 @@ const FORBIDDEN: &str = "42501";
 
 /// What is examined.
 #[derive(Clone, Copy)]
-pub(super) enum Subject<'s> {
+pub(super) enum ExaminedStatement<'s> {
     Read(&'s ReadStatement),
     Write(&'s WriteStatement),
 }
@@ -38,10 +38,10 @@ pub(super) enum Subject<'s> {
 /// Compares a statement with its declaration, in a transaction of its own.
 pub(super) async fn examine(
     connection: &mut PgConnection,
-    subject: Subject<'_>,
+    subject: ExaminedStatement<'_>,
     lending: &Lending,
-    patience: Patience,
-) -> Result<Prepared, Failure> {
+    patience: CallTime,
+) -> Result<Prepared, FailedAttempt> {
     let deadline = patience.deadline();
     let (limit, settings) = (millis(patience.left()), lending.settings());
     let begin = format!("BEGIN READ WRITE; SET LOCAL statement_timeout = {limit}{settings}");
@@ -53,7 +53,7 @@ pub(super) async fn examine(
     forget_statements(connection, patience).await?;
     // The driver forgets the name of a statement that it could not describe. Then the transaction
     // is left open: with it the pooler drops the lent session, and that name.
-    let is_described = |column: &Column| !matches!(&column.ty, ColumnType::Opaque(_));
+    let is_described = |column: &OutputColumn| !matches!(&column.ty, ColumnType::Opaque(_));
     if prepared.columns.iter().all(is_described) {
         simple(connection, "ROLLBACK".to_owned(), patience).await?;
     }
@@ -62,23 +62,26 @@ pub(super) async fn examine(
 
 /// Gives up the names that another client of the same driver has left in a lent session. That
 /// client can't count on getting this session again.
-async fn free_names(connection: &mut PgConnection, patience: Patience) -> Result<(), Failure> {
+async fn free_names(
+    connection: &mut PgConnection,
+    patience: CallTime,
+) -> Result<(), FailedAttempt> {
     let sql = r"SELECT coalesce(string_agg(format('DEALLOCATE %I', name), '; '), '')
                 FROM pg_catalog.pg_prepared_statements WHERE name LIKE 'sqlx\_s\_%'";
     let row = sqlx::raw_sql(sql).fetch_one(&mut *connection).await;
     let row = row.map_err(|e| classify(e, patience.deadline()))?;
-    let free: String = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
+    let free: String = row.try_get(0).map_err(|e| FailedAttempt::dirty(undecodable(&e)))?;
     simple(connection, free, patience).await
 }
 
 async fn compare(
     connection: &mut PgConnection,
-    subject: Subject<'_>,
+    subject: ExaminedStatement<'_>,
     deadline: Duration,
-) -> Result<Prepared, Failure> {
+) -> Result<Prepared, FailedAttempt> {
     let (sql, params) = match subject {
-        Subject::Read(read) => (&read.sql, &read.params),
-        Subject::Write(write) => (&write.sql, &write.params),
+        ExaminedStatement::Read(read) => (&read.sql, &read.params),
+        ExaminedStatement::Write(write) => (&write.sql, &write.params),
     };
     let mut prepared = Prepared::default();
     // Without declared types, the server says which types the statement asks for, if it can:
@@ -88,7 +91,7 @@ async fn compare(
             prepared.columns = columns(&free);
             prepared.complaints = misfits(params, parameters(&free));
         }
-        Err(Failure { error: OriginError::Rejected { .. }, .. }) => {}
+        Err(FailedAttempt { error: OriginError::Rejected { .. }, .. }) => {}
         Err(failure) => return Err(failure),
     }
     // With the declared types, the server says whether they fit.
@@ -101,16 +104,16 @@ async fn compare(
                 prepared.complaints.push(miscounted(params.len(), used));
             }
             examine_collations(connection, &declared, deadline, &mut prepared.columns).await?;
-            if let Subject::Write(_) = subject {
+            if let ExaminedStatement::Write(_) = subject {
                 examine_forms(connection, &declared, deadline, &mut prepared).await?;
             }
         }
         Err(failure) if is_undecodable(&failure.error) => match subject {
-            Subject::Read(read) => {
-                let patience = Patience::new(deadline);
+            ExaminedStatement::Read(read) => {
+                let patience = CallTime::new(deadline);
                 prepared.columns = described::columns(connection, read, patience).await?;
             }
-            Subject::Write(_) => prepared.complaints.push(
+            ExaminedStatement::Write(_) => prepared.complaints.push(
                 "it returns a type that the driver does not know, such as a multirange: return \
                  only the columns that touches need"
                     .to_owned(),
@@ -125,7 +128,7 @@ async fn compare(
             return Ok(prepared);
         }
     }
-    if let Subject::Read(read) = subject {
+    if let ExaminedStatement::Read(read) = subject {
         examine_rows(connection, read, deadline, &mut prepared).await?;
     }
     examine_rights(connection, sql, params, deadline, &mut prepared).await?;
@@ -140,7 +143,7 @@ async fn examine_rows(
     read: &ReadStatement,
     deadline: Duration,
     prepared: &mut Prepared,
-) -> Result<(), Failure> {
+) -> Result<(), FailedAttempt> {
     if prepared.columns.is_empty() {
         prepared.complaints.push("the statement returns no columns".to_owned());
         return Ok(());
@@ -158,7 +161,7 @@ async fn examine_forms(
     statement: &PgStatement,
     deadline: Duration,
     prepared: &mut Prepared,
-) -> Result<(), Failure> {
+) -> Result<(), FailedAttempt> {
     let oids: Vec<Oid> =
         statement.columns().iter().filter_map(|column| column.type_info().oid()).collect();
     let sql = "SELECT oid FROM pg_catalog.pg_type WHERE oid = ANY ($1) AND typsend = 0";
@@ -187,8 +190,8 @@ async fn examine_collations(
     connection: &mut PgConnection,
     statement: &PgStatement,
     deadline: Duration,
-    columns: &mut [Column],
-) -> Result<(), Failure> {
+    columns: &mut [OutputColumn],
+) -> Result<(), FailedAttempt> {
     let origin = |column: &PgColumn| Some((column.relation_id()?, column.relation_attribute_no()?));
     let (relations, numbers): (Vec<Oid>, Vec<i16>) =
         statement.columns().iter().filter_map(origin).unzip();
@@ -222,8 +225,8 @@ async fn examine_rights(
     params: &[ParamType],
     deadline: Duration,
     prepared: &mut Prepared,
-) -> Result<(), Failure> {
-    let patience = Patience::new(deadline);
+) -> Result<(), FailedAttempt> {
+    let patience = CallTime::new(deadline);
     simple(connection, "SAVEPOINT _corral".to_owned(), patience).await?;
     let ready = relations::make_ready(connection, sql, params, patience).await;
     let Err(failure) = ready else { return Ok(()) };
@@ -239,7 +242,11 @@ async fn examine_rights(
 }
 
 /// Turns the server's rejection of the statement into a complaint; passes on every other failure.
-fn complain(prepared: &mut Prepared, how: &str, failure: Failure) -> Result<(), Failure> {
+fn complain(
+    prepared: &mut Prepared,
+    how: &str,
+    failure: FailedAttempt,
+) -> Result<(), FailedAttempt> {
     let OriginError::Rejected { code, message } = &failure.error else { return Err(failure) };
     prepared.complaints.push(format!("{how}, the statement is refused: {message} ({code})"));
     Ok(())
@@ -250,8 +257,8 @@ async fn prepare(
     sql: String,
     types: &[PgTypeInfo],
     deadline: Duration,
-) -> Result<PgStatement, Failure> {
-    let patience = Patience::new(deadline);
+) -> Result<PgStatement, FailedAttempt> {
+    let patience = CallTime::new(deadline);
     simple(connection, "SAVEPOINT _corral".to_owned(), patience).await?;
     let sql = AssertSqlSafe(sql).into_sql_str();
     let prepared = connection.prepare_with(sql, types).await.map_err(|e| classify(e, deadline));
@@ -261,8 +268,8 @@ async fn prepare(
     prepared
 }
 
-fn columns(statement: &PgStatement) -> Vec<Column> {
-    let column = |column: &PgColumn| Column {
+fn columns(statement: &PgStatement) -> Vec<OutputColumn> {
+    let column = |column: &PgColumn| OutputColumn {
         name: column.name().to_owned(),
         ty: column_type(column.type_info()),
     };
@@ -307,13 +314,13 @@ fn fits(declared: ParamType, asked: &PgTypeInfo) -> bool {
         return true;
     };
     declared_family == asked_family
-        || (declared_family == Family::Integer
-            && matches!(asked_family, Family::Float | Family::Numeric))
+        || (declared_family == IndexFamily::Integer
+            && matches!(asked_family, IndexFamily::Float | IndexFamily::Numeric))
 }
 
 /// Types whose values Postgres compares with each other by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+enum IndexFamily {
     Integer,
     Float,
     Numeric,
@@ -329,20 +336,20 @@ enum Family {
 }
 
 /// `None` if no type that is known here has this number.
-fn family(oid: u32) -> Option<Family> {
+fn family(oid: u32) -> Option<IndexFamily> {
     match oid {
-        20 | 21 | 23 => Some(Family::Integer),
-        700 | 701 => Some(Family::Float),
-        1700 => Some(Family::Numeric),
+        20 | 21 | 23 => Some(IndexFamily::Integer),
+        700 | 701 => Some(IndexFamily::Float),
+        1700 => Some(IndexFamily::Numeric),
         // text, varchar, bpchar, name
-        25 | 1043 | 1042 | 19 => Some(Family::Text),
-        1082 | 1114 | 1184 => Some(Family::Time),
-        114 | 3802 => Some(Family::Json),
-        1005 | 1007 | 1016 => Some(Family::IntegerArray),
-        1021 | 1022 => Some(Family::FloatArray),
-        1009 | 1014 | 1015 | 1003 => Some(Family::TextArray),
-        1182 | 1115 | 1185 => Some(Family::TimeArray),
-        16 | 17 | 2950 | 1000 | 1231 | 2951 => Some(Family::Alone(oid)),
+        25 | 1043 | 1042 | 19 => Some(IndexFamily::Text),
+        1082 | 1114 | 1184 => Some(IndexFamily::Time),
+        114 | 3802 => Some(IndexFamily::Json),
+        1005 | 1007 | 1016 => Some(IndexFamily::IntegerArray),
+        1021 | 1022 => Some(IndexFamily::FloatArray),
+        1009 | 1014 | 1015 | 1003 => Some(IndexFamily::TextArray),
+        1182 | 1115 | 1185 => Some(IndexFamily::TimeArray),
+        16 | 17 | 2950 | 1000 | 1231 | 2951 => Some(IndexFamily::Alone(oid)),
         _ => None,
     }
 }

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::errors::{classify, undecodable};
 use super::lending::limited;
 use super::{PostgresOrigin, identity, millis};
-use crate::origin::attempt::Patience;
-use crate::origin::pool::Lease;
+use crate::origin::attempt::CallTime;
+use crate::origin::pool::PooledConnection;
 use crate::origin::{OriginError, OriginIdentity, Xid};
 
 /// `invalid_parameter_value`, which `pg_xact_status` says of an id that was never given out.
@@ -97,8 +97,11 @@ impl PostgresOrigin {
     }
 
     /// Asks a question that one row answers. Returns the connection too, and when it was asked.
-    async fn ask(&self, sql: String) -> Result<(PgRow, Lease<Postgres>, Instant), OriginError> {
-        let patience = Patience::new(self.session_deadline);
+    async fn ask(
+        &self,
+        sql: String,
+    ) -> Result<(PgRow, PooledConnection<Postgres>, Instant), OriginError> {
+        let patience = CallTime::new(self.session_deadline);
         loop {
             let mut lease = self.questions.lease(patience.left()).await?;
             let asked = Instant::now();

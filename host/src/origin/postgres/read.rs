@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::errors::{classify, is_of_columns, is_outdated, undecodable};
 use super::lending::ASKED_EVERY;
-use super::text::Places;
+use super::text::ColumnPlaces;
 use super::{PostgresOrigin, bind, frame, identity, simple, statement};
-use crate::origin::attempt::{Failure, Patience};
-use crate::origin::pool::Lease;
+use crate::origin::attempt::{CallTime, FailedAttempt};
+use crate::origin::pool::PooledConnection;
 use crate::origin::rows::{Body, Texts};
 use crate::origin::{Fetched, OriginError, ReadStatement, Value};
 
@@ -34,7 +34,7 @@ pub(super) enum Author {
 
 /// Whether a session keeps the statements that are prepared in it, by names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
+pub(super) enum StatementNames {
     /// It keeps them.
     Kept,
     /// It forgets them at once: they have no names.
@@ -49,7 +49,7 @@ pub(super) struct Question<'q> {
     /// The columns whose texts are asked for.
     pub(super) columns: &'q [String],
     pub(super) author: Author,
-    pub(super) patience: Patience,
+    pub(super) patience: CallTime,
 }
 
 /// Whether another attempt may succeed: the connection had died while it was idle, or its session
@@ -101,20 +101,20 @@ impl PostgresOrigin {
 
     async fn run(
         &self,
-        lease: &mut Lease<Postgres>,
+        lease: &mut PooledConnection<Postgres>,
         question: Question<'_>,
-    ) -> Result<Fetched, Failure> {
+    ) -> Result<Fetched, FailedAttempt> {
         let Question { author, patience, .. } = question;
         let begin = frame::begin(patience.left(), self.lending.settings());
         if self.lending.is_lent() {
             begin_lent(lease, begin, patience).await?;
-            return fetch(lease.connection(), question, Names::None).await;
+            return fetch(lease.connection(), question, StatementNames::None).await;
         }
         let connection = lease.connection();
         simple(connection, begin, patience).await?;
         let names = match author {
-            Author::Operator => Names::Kept,
-            Author::Client => Names::None,
+            Author::Operator => StatementNames::Kept,
+            Author::Client => StatementNames::None,
         };
         match fetch(connection, question, names).await {
             Err(failure) if is_outdated(&failure) => {
@@ -130,10 +130,10 @@ impl PostgresOrigin {
 /// Begins the frame in a lent session. If the last answer is older than `ASKED_EVERY`, the same
 /// message asks which database the connection leads to.
 async fn begin_lent(
-    lease: &mut Lease<Postgres>,
+    lease: &mut PooledConnection<Postgres>,
     begin: String,
-    patience: Patience,
-) -> Result<(), Failure> {
+    patience: CallTime,
+) -> Result<(), FailedAttempt> {
     if lease.identity().is_none() || lease.asked().elapsed() < ASKED_EVERY {
         return simple(lease.connection(), begin, patience).await;
     }
@@ -142,17 +142,17 @@ async fn begin_lent(
     let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(lease.connection()).await;
     let rows = rows.map_err(|e| classify(e, patience.deadline()))?;
     let said = rows.last().map(|row| identity::identity(row, 0)).transpose();
-    lease.hear(said.map_err(Failure::dirty)?, asked);
+    lease.hear(said.map_err(FailedAttempt::dirty)?, asked);
     Ok(())
 }
 
 /// Ends the frame and gives the connection back. If that fails, closing the connection ends the
 /// frame; the answer stands either way.
-async fn leave(mut lease: Lease<Postgres>, sql: &str) {
+async fn leave(mut lease: PooledConnection<Postgres>, sql: &str) {
     if frame::is_lasting(sql) {
         return;
     }
-    let patience = Patience::new(END_LIMIT);
+    let patience = CallTime::new(END_LIMIT);
     let end = simple(lease.connection(), frame::END.to_owned(), patience);
     if patience.guard(end).await.is_ok() {
         lease.give_back();
@@ -162,8 +162,8 @@ async fn leave(mut lease: Lease<Postgres>, sql: &str) {
 /// Makes the session prepare anew what it runs next.
 pub(super) async fn forget_statements(
     connection: &mut PgConnection,
-    patience: Patience,
-) -> Result<(), Failure> {
+    patience: CallTime,
+) -> Result<(), FailedAttempt> {
     let forgotten = connection.clear_cached_statements().await;
     forgotten.map_err(|e| classify(e, patience.deadline()))
 }
@@ -172,12 +172,12 @@ pub(super) async fn forget_statements(
 async fn fetch(
     connection: &mut PgConnection,
     question: Question<'_>,
-    names: Names,
-) -> Result<Fetched, Failure> {
+    names: StatementNames,
+) -> Result<Fetched, FailedAttempt> {
     let Question { read, values, columns, patience, .. } = question;
     let sql = AssertSqlSafe(statement::read_rows(read, columns));
     let query = sqlx::query_with(sql, bind::arguments(values)?);
-    let query = query.persistent(names == Names::Kept);
+    let query = query.persistent(names == StatementNames::Kept);
     let mut events = connection.fetch_many(query);
     let (mut body, mut texts) = (Body::new(read.rows), Texts::new(columns));
     let (mut places, mut is_ended) = (None, false);
@@ -185,24 +185,24 @@ async fn fetch(
         match event {
             Either::Left(_) => is_ended = true,
             Either::Right(row) => {
-                body.push(json(&row)?.as_bytes()).map_err(Failure::dirty)?;
-                let places = places.get_or_insert_with(|| Places::after_first(row.columns()));
+                body.push(json(&row)?.as_bytes()).map_err(FailedAttempt::dirty)?;
+                let places = places.get_or_insert_with(|| ColumnPlaces::after_first(row.columns()));
                 places.read(&row, &mut texts)?;
             }
         }
     }
     if !is_ended {
-        return Err(Failure::broken());
+        return Err(FailedAttempt::broken());
     }
     let (rows, missing) = texts.finish();
     Ok(Fetched { body: body.finish(), rows, missing })
 }
 
 /// The JSON in a wrapped statement's first column.
-fn json(row: &PgRow) -> Result<&str, Failure> {
-    let value = row.try_get_raw(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
+fn json(row: &PgRow) -> Result<&str, FailedAttempt> {
+    let value = row.try_get_raw(0).map_err(|e| FailedAttempt::dirty(undecodable(&e)))?;
     if value.is_null() {
         return Ok("null");
     }
-    value.as_str().map_err(|e| Failure::dirty(undecodable(e.as_ref())))
+    value.as_str().map_err(|e| FailedAttempt::dirty(undecodable(e.as_ref())))
 }

@@ -14,9 +14,9 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 use super::errors::{classify, undecodable};
 use super::{PostgresOrigin, millis, simple};
 use crate::origin::assignments;
-use crate::origin::attempt::{Failure, Patience};
+use crate::origin::attempt::{CallTime, FailedAttempt};
 use crate::origin::relations::{Changes, Columns, Footprint, Table, Unseen};
-use crate::origin::tokens::{Dialect, Kind, tokens};
+use crate::origin::tokens::{Dialect, TokenKind, tokens};
 use crate::origin::{OriginError, ParamType, ReadStatement, WriteStatement};
 use cascade::Catalogue;
 
@@ -124,9 +124,9 @@ impl PostgresOrigin {
     /// was prepared on it goes with it.
     async fn undone<T>(
         &self,
-        work: impl AsyncFnOnce(&mut PgConnection, Patience) -> Result<T, Failure>,
+        work: impl AsyncFnOnce(&mut PgConnection, CallTime) -> Result<T, FailedAttempt>,
     ) -> Result<T, OriginError> {
-        let patience = Patience::new(self.session_deadline);
+        let patience = CallTime::new(self.session_deadline);
         let mut lease = self.questions.lease(patience.left()).await?;
         let all = async {
             // One message, since a pooler lends a session to the message that begins a transaction.
@@ -144,12 +144,15 @@ impl PostgresOrigin {
     }
 }
 
-async fn session(connection: &mut PgConnection, patience: Patience) -> Result<Session, Failure> {
+async fn session(
+    connection: &mut PgConnection,
+    patience: CallTime,
+) -> Result<Session, FailedAttempt> {
     let sql = "SELECT current_setting('standard_conforming_strings') = 'off', \
                has_database_privilege(current_database(), 'TEMPORARY'), \
                format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)";
     let row = connection.fetch_one(sql).await.map_err(|e| classify(e, patience.deadline()))?;
-    let undecodable = |e: sqlx::Error| Failure::dirty(undecodable(&e));
+    let undecodable = |e: sqlx::Error| FailedAttempt::dirty(undecodable(&e));
     let has_backslashes = row.try_get(0).map_err(undecodable)?;
     let may_create: bool = row.try_get(1).map_err(undecodable)?;
     let grant: String = row.try_get(2).map_err(undecodable)?;
@@ -163,14 +166,17 @@ async fn used(
     session: &Session,
     sql: &str,
     params: &[ParamType],
-    patience: Patience,
-) -> Result<Used, Failure> {
+    patience: CallTime,
+) -> Result<Used, FailedAttempt> {
     if let Some(grant) = &session.missing_right {
         let message = format!(
             "this role may not create temporary objects, and a temporary view is how Postgres says \
              what a statement uses: {grant}"
         );
-        return Err(Failure::usable(OriginError::Rejected { code: FORBIDDEN.into(), message }));
+        return Err(FailedAttempt::usable(OriginError::Rejected {
+            code: FORBIDDEN.into(),
+            message,
+        }));
     }
     let sql = without_parameters(sql, params, session.dialect)?;
     // With `SELECT 1` the statement's columns need no distinct names; the view depends on them all
@@ -188,8 +194,8 @@ async fn called(
     session: &Session,
     sql: &str,
     params: &[ParamType],
-    patience: Patience,
-) -> Result<Changes, Failure> {
+    patience: CallTime,
+) -> Result<Changes, FailedAttempt> {
     match used(connection, session, sql, params, patience).await {
         Ok(used) => {
             let functions = used.functions.into_iter().filter(|function| function.may_write);
@@ -210,12 +216,12 @@ pub(super) async fn explain(
     connection: &mut PgConnection,
     sql: &str,
     params: &[ParamType],
-    patience: Patience,
-) -> Result<serde_json::Value, Failure> {
+    patience: CallTime,
+) -> Result<serde_json::Value, FailedAttempt> {
     let row = explained(connection, sql, params, "FORMAT JSON, VERBOSE", patience).await?;
     let text = row.try_get_raw(0).and_then(|plan| plan.as_str().map_err(sqlx::Error::Decode));
-    let text = text.map_err(|error| Failure::dirty(undecodable(&error)))?;
-    serde_json::from_str(text).map_err(|error| Failure::dirty(undecodable(&error)))
+    let text = text.map_err(|error| FailedAttempt::dirty(undecodable(&error)))?;
+    serde_json::from_str(text).map_err(|error| FailedAttempt::dirty(undecodable(&error)))
 }
 
 /// Makes a statement ready to run and does not run it. The server's answer does not hold the output
@@ -224,8 +230,8 @@ pub(super) async fn make_ready(
     connection: &mut PgConnection,
     sql: &str,
     params: &[ParamType],
-    patience: Patience,
-) -> Result<(), Failure> {
+    patience: CallTime,
+) -> Result<(), FailedAttempt> {
     explained(connection, sql, params, "COSTS OFF", patience).await.map(|_plan| ())
 }
 
@@ -236,8 +242,8 @@ async fn explained(
     sql: &str,
     params: &[ParamType],
     how: &str,
-    patience: Patience,
-) -> Result<PgRow, Failure> {
+    patience: CallTime,
+) -> Result<PgRow, FailedAttempt> {
     run(connection, "SET LOCAL plan_cache_mode = force_generic_plan", patience).await?;
     let listed = |texts: Vec<String>| match texts.is_empty() {
         true => String::new(),
@@ -260,8 +266,8 @@ async fn catalogue(
     connection: &mut PgConnection,
     modified: &[plan::Modified],
     target: Option<&str>,
-    patience: Patience,
-) -> Result<Catalogue, Failure> {
+    patience: CallTime,
+) -> Result<Catalogue, FailedAttempt> {
     let tables: Vec<serde_json::Value> = modified
         .iter()
         .map(|modified| serde_json::json!({"schema": modified.schema, "name": modified.name}))
@@ -275,9 +281,11 @@ async fn catalogue(
 }
 
 /// Parses the document in a row's only column.
-fn document_in<T: serde::de::DeserializeOwned>(row: &sqlx::postgres::PgRow) -> Result<T, Failure> {
-    let text: &str = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
-    serde_json::from_str(text).map_err(|e| Failure::dirty(undecodable(&e)))
+fn document_in<T: serde::de::DeserializeOwned>(
+    row: &sqlx::postgres::PgRow,
+) -> Result<T, FailedAttempt> {
+    let text: &str = row.try_get(0).map_err(|e| FailedAttempt::dirty(undecodable(&e)))?;
+    serde_json::from_str(text).map_err(|e| FailedAttempt::dirty(undecodable(&e)))
 }
 
 /// The statement with a null of the declared type in place of each parameter: a view has none.
@@ -285,14 +293,17 @@ pub(super) fn without_parameters(
     sql: &str,
     params: &[ParamType],
     dialect: Dialect,
-) -> Result<String, Failure> {
+) -> Result<String, FailedAttempt> {
     let mut text = String::with_capacity(sql.len());
     let mut copied = 0;
     for token in tokens(sql, dialect) {
-        let Kind::Parameter(number) = token.kind else { continue };
+        let TokenKind::Parameter(number) = token.kind else { continue };
         let Some(ty) = number.checked_sub(1).and_then(|index| params.get(index)) else {
             let message = format!("${number} is used, and {} are declared", params.len());
-            return Err(Failure::usable(OriginError::Rejected { code: "42P02".into(), message }));
+            return Err(FailedAttempt::usable(OriginError::Rejected {
+                code: "42P02".into(),
+                message,
+            }));
         };
         text.push_str(&sql[copied..token.start]);
         text.push_str(&format!("(NULL::{ty})"));
@@ -307,7 +318,11 @@ fn unseen(unseen: impl IntoIterator<Item = Unseen>) -> Changes {
 }
 
 /// Runs a command. The server takes it for one statement, and refuses more.
-async fn run(connection: &mut PgConnection, sql: &str, patience: Patience) -> Result<(), Failure> {
+async fn run(
+    connection: &mut PgConnection,
+    sql: &str,
+    patience: CallTime,
+) -> Result<(), FailedAttempt> {
     let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     let done = query.execute(connection).await;
     done.map(|_| ()).map_err(|e| classify(e, patience.deadline()))

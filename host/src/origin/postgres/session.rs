@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::errors::classify;
 use super::{frame, simple};
-use crate::origin::attempt::{Failure, Patience};
+use crate::origin::attempt::{CallTime, FailedAttempt};
 use crate::origin::{OriginError, ParamType, Prepared};
 
 /// Every function in the statement's tree and in the trees that it refers to: its name, whether it
@@ -84,7 +84,7 @@ pub(super) async fn examine(
     params: &[ParamType],
     deadline: Duration,
     prepared: &mut Prepared,
-) -> Result<(), Failure> {
+) -> Result<(), FailedAttempt> {
     let types = params.iter().map(ParamType::to_string).collect::<Vec<_>>().join(", ");
     let create = format!(
         "SAVEPOINT _corral; CREATE FUNCTION pg_temp._corral({types}) RETURNS SETOF record \
@@ -93,13 +93,13 @@ pub(super) async fn examine(
     let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await;
     match created.map_err(|e| classify(e, deadline)) {
         Ok(_) => {}
-        Err(Failure { error: OriginError::Rejected { code, message }, .. }) => {
+        Err(FailedAttempt { error: OriginError::Rejected { code, message }, .. }) => {
             prepared.notes.push(format!(
                 "it is not known which functions it calls, and what they would leave in its \
                  session: {message} ({code}); Postgres 14 and the right to create temporary \
                  objects are needed"
             ));
-            return simple(connection, frame::UNDO.to_owned(), Patience::new(deadline)).await;
+            return simple(connection, frame::UNDO.to_owned(), CallTime::new(deadline)).await;
         }
         Err(failure) => return Err(failure),
     }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::bind::{EPOCH_DAY, EPOCH_MICROS, named};
 use super::errors::undecodable;
-use crate::origin::attempt::Failure;
-use crate::origin::rows::{Text, Texts};
+use crate::origin::attempt::FailedAttempt;
+use crate::origin::rows::{ColumnText, Texts};
 use crate::origin::value::{Decimal, held};
 use crate::origin::{ColumnType, Element, ParamType};
 
@@ -41,16 +41,16 @@ pub(super) fn column_type(ty: &PgTypeInfo) -> ColumnType {
 
 /// Where the asked columns stand in a result, and how they are read.
 #[derive(Debug)]
-pub(super) struct Places(Vec<Option<Place>>);
+pub(super) struct ColumnPlaces(Vec<Option<ColumnPlace>>);
 
 #[derive(Debug)]
-struct Place {
+struct ColumnPlace {
     index: usize,
     oid: u32,
     ty: ParamType,
 }
 
-impl Places {
+impl ColumnPlaces {
     /// The columns from the second one on, as a read's wrapper selects them.
     pub(super) fn after_first(columns: &[PgColumn]) -> Self {
         Self(columns.iter().skip(1).map(place).collect())
@@ -67,32 +67,32 @@ impl Places {
     }
 
     /// Adds a row's texts.
-    pub(super) fn read(&self, row: &PgRow, texts: &mut Texts<'_>) -> Result<(), Failure> {
+    pub(super) fn read(&self, row: &PgRow, texts: &mut Texts<'_>) -> Result<(), FailedAttempt> {
         let mut read = Vec::with_capacity(self.0.len());
         for place in &self.0 {
-            let text = place.as_ref().map_or(Ok(Text::Missing), |place| place.read(row));
-            read.push(text.map_err(|e| Failure::dirty(undecodable(e.as_ref())))?);
+            let text = place.as_ref().map_or(Ok(ColumnText::Missing), |place| place.read(row));
+            read.push(text.map_err(|e| FailedAttempt::dirty(undecodable(e.as_ref())))?);
         }
-        texts.push(read.into_iter()).map_err(Failure::dirty)
+        texts.push(read.into_iter()).map_err(FailedAttempt::dirty)
     }
 }
 
-fn place(column: &PgColumn) -> Option<Place> {
+fn place(column: &PgColumn) -> Option<ColumnPlace> {
     let oid = column.type_info().oid()?.0;
     match column_type(column.type_info()) {
-        ColumnType::Named(ty) => Some(Place { index: column.ordinal(), oid, ty }),
+        ColumnType::Named(ty) => Some(ColumnPlace { index: column.ordinal(), oid, ty }),
         ColumnType::Dynamic | ColumnType::Opaque(_) => None,
     }
 }
 
-impl Place {
-    fn read(&self, row: &PgRow) -> Result<Text, BoxDynError> {
+impl ColumnPlace {
+    fn read(&self, row: &PgRow) -> Result<ColumnText, BoxDynError> {
         let value = row.try_get_raw(self.index)?;
         if value.is_null() {
-            return Ok(Text::Null);
+            return Ok(ColumnText::Null);
         }
         let text = text(self.ty, self.oid, value.as_bytes()?)?;
-        Ok(text.map_or(Text::Missing, Text::Canonical))
+        Ok(text.map_or(ColumnText::Missing, ColumnText::Canonical))
     }
 }
 
@@ -152,7 +152,7 @@ fn moment(count: i64, zone: &str) -> String {
 /// `numeric_send`: the number of base-10000 digits, the first one's weight, sign and scale; and the
 /// digits.
 fn numeric(bytes: &[u8]) -> Result<String, BoxDynError> {
-    let mut reader = Reader(bytes);
+    let mut reader = RowReader(bytes);
     let count = reader.u16()?;
     let (weight, sign, _scale) = (reader.u16()?.cast_signed(), reader.u16()?, reader.u16()?);
     let negative = match sign {
@@ -177,7 +177,7 @@ fn numeric(bytes: &[u8]) -> Result<String, BoxDynError> {
 struct Array<'b> {
     element: u32,
     dimensions: Vec<Dimension>,
-    items: Reader<'b>,
+    items: RowReader<'b>,
 }
 
 struct Dimension {
@@ -187,7 +187,7 @@ struct Dimension {
 
 impl<'b> Array<'b> {
     fn parse(bytes: &'b [u8]) -> Result<Self, BoxDynError> {
-        let mut items = Reader(bytes);
+        let mut items = RowReader(bytes);
         let count = usize::try_from(items.i32()?)?;
         let (_has_nulls, element) = (items.i32()?, items.i32()?.cast_unsigned());
         if count > DIMENSIONS_LIMIT {
@@ -256,9 +256,9 @@ impl<'b> Array<'b> {
 }
 
 /// What is left to read.
-struct Reader<'b>(&'b [u8]);
+struct RowReader<'b>(&'b [u8]);
 
-impl<'b> Reader<'b> {
+impl<'b> RowReader<'b> {
     fn take(&mut self, length: usize) -> Result<&'b [u8], BoxDynError> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or("a value ends too early")?;
         self.0 = rest;

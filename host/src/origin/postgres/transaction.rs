@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row};
 use std::time::Duration;
 
 use super::errors::{classify, undecodable};
-use crate::origin::attempt::{Condition, Failure, Patience};
-use crate::origin::pool::Lease;
+use crate::origin::attempt::{CallTime, Condition, FailedAttempt};
+use crate::origin::pool::PooledConnection;
 use crate::origin::{CommitError, OriginError, Transaction, Xid};
 
 /// `in_failed_sql_transaction`: a commit of such a transaction is a rollback.
@@ -15,7 +15,7 @@ const FAILED: &str = "25P02";
 
 /// An open transaction. Dropping it closes the connection, and Postgres rolls back.
 pub(super) struct PostgresTransaction {
-    pub(super) lease: Lease<Postgres>,
+    pub(super) lease: PooledConnection<Postgres>,
     pub(super) deadline: Duration,
     /// `None` if the transaction has written nothing.
     pub(super) xid: Option<Xid>,
@@ -28,13 +28,13 @@ impl Transaction for PostgresTransaction {
     /// client is gone.
     async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let Self { mut lease, deadline, xid } = *self;
-        let patience = Patience::new(deadline);
+        let patience = CallTime::new(deadline);
         match patience.guard(ask(lease.connection(), xid, patience)).await {
-            Ok(Answer::Committed) => {
+            Ok(CertainOutcome::Committed) => {
                 lease.give_back();
                 Ok(())
             }
-            Ok(Answer::RolledBack(error)) => {
+            Ok(CertainOutcome::RolledBack(error)) => {
                 lease.give_back();
                 Err(CommitError::RolledBack(error))
             }
@@ -50,7 +50,7 @@ impl Transaction for PostgresTransaction {
 }
 
 /// What became of a transaction, beyond doubt.
-enum Answer {
+enum CertainOutcome {
     Committed,
     RolledBack(OriginError),
 }
@@ -63,11 +63,11 @@ enum Answer {
 async fn ask(
     connection: &mut PgConnection,
     xid: Option<Xid>,
-    patience: Patience,
-) -> Result<Answer, Failure> {
+    patience: CallTime,
+) -> Result<CertainOutcome, FailedAttempt> {
     let Some(xid) = xid else {
         return match sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
-            Ok(_) => Ok(Answer::Committed),
+            Ok(_) => Ok(CertainOutcome::Committed),
             Err(error) => refused(connection, error, patience).await,
         };
     };
@@ -76,16 +76,17 @@ async fn ask(
         Ok(row) => row,
         Err(error) => return refused(connection, error, patience).await,
     };
-    let status: Option<String> = row.try_get(0).map_err(|e| Failure::dirty(undecodable(&e)))?;
+    let status: Option<String> =
+        row.try_get(0).map_err(|e| FailedAttempt::dirty(undecodable(&e)))?;
     match status.as_deref() {
-        Some("committed") => Ok(Answer::Committed),
-        Some("aborted") => Ok(Answer::RolledBack(OriginError::Undone {
+        Some("committed") => Ok(CertainOutcome::Committed),
+        Some("aborted") => Ok(CertainOutcome::RolledBack(OriginError::Undone {
             code: FAILED.to_owned(),
             message: "the commit was answered with a rollback".to_owned(),
         })),
         other => {
             let message = format!("after its commit the transaction is {other:?}");
-            Err(Failure::dirty(OriginError::Unavailable(message)))
+            Err(FailedAttempt::dirty(OriginError::Unavailable(message)))
         }
     }
 }
@@ -96,8 +97,8 @@ async fn ask(
 async fn refused(
     connection: &mut PgConnection,
     error: sqlx::Error,
-    patience: Patience,
-) -> Result<Answer, Failure> {
+    patience: CallTime,
+) -> Result<CertainOutcome, FailedAttempt> {
     let is_refusal = error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
@@ -108,7 +109,7 @@ async fn refused(
     }
     // The driver reports an error before the server is ready for the next statement.
     match connection.ping().await {
-        Ok(()) => Ok(Answer::RolledBack(failure.error)),
+        Ok(()) => Ok(CertainOutcome::RolledBack(failure.error)),
         Err(error) => Err(classify(error, patience.deadline())),
     }
 }

@@ -5,12 +5,12 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
 use super::errors::unreadable;
-use crate::origin::attempt::Failure;
+use crate::origin::attempt::FailedAttempt;
 use crate::origin::value::{Decimal, bytes, held};
 use crate::origin::{ParamType, Value};
 
 /// The values as arguments.
-pub(super) fn arguments(values: &[Value]) -> Result<SqliteArguments, Failure> {
+pub(super) fn arguments(values: &[Value]) -> Result<SqliteArguments, FailedAttempt> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         add(&mut arguments, value).map_err(|e| unreadable(e.as_ref()))?;

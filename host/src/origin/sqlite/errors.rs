@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use crate::origin::OriginError;
-use crate::origin::attempt::{Condition, Failure};
+use crate::origin::attempt::{Condition, FailedAttempt};
 
 // SQLite's primary result codes: <https://sqlite.org/rescode.html>.
 const ERROR: i32 = 1;
@@ -30,16 +30,16 @@ pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
 
 /// Sorts an error by what the caller can do about it. A lock that another process holds is not the
 /// statement's fault: the origin is unavailable.
-pub(super) fn classify(error: &sqlx::Error, deadline: Duration) -> Failure {
+pub(super) fn classify(error: &sqlx::Error, deadline: Duration) -> FailedAttempt {
     let Some(error) = error.as_database_error() else {
         let error = OriginError::Unavailable(error.to_string());
-        return Failure { error, connection: Condition::Dirty };
+        return FailedAttempt { error, connection: Condition::Dirty };
     };
     let extended = error.code().map(|code| code.into_owned()).unwrap_or_default();
     // The low byte of an extended code is its primary code.
     let primary = extended.parse::<i32>().map_or(ERROR, |code| code & 0xff);
     let message = error.message().to_owned();
-    Failure::usable(match primary {
+    FailedAttempt::usable(match primary {
         INTERRUPT => OriginError::Timeout(deadline),
         BUSY | LOCKED | IOERR | CORRUPT | FULL | CANTOPEN | NOTADB => {
             OriginError::Unavailable(format!("{message} ({extended})"))
@@ -49,13 +49,13 @@ pub(super) fn classify(error: &sqlx::Error, deadline: Duration) -> Failure {
 }
 
 /// A statement that is refused before SQLite sees it.
-pub(super) fn refused(message: impl Into<String>) -> Failure {
+pub(super) fn refused(message: impl Into<String>) -> FailedAttempt {
     let (code, message) = (ERROR.to_string(), message.into());
-    Failure::usable(OriginError::Rejected { code, message })
+    FailedAttempt::usable(OriginError::Rejected { code, message })
 }
 
 /// A value that can't be converted.
-pub(super) fn unreadable(error: &(dyn StdError + 'static)) -> Failure {
+pub(super) fn unreadable(error: &(dyn StdError + 'static)) -> FailedAttempt {
     let (code, message) = (MISMATCH.to_string(), error.to_string());
-    Failure::dirty(OriginError::Rejected { code, message })
+    FailedAttempt::dirty(OriginError::Rejected { code, message })
 }

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Sqlite, SqliteConnection};
 
-use crate::origin::identity::Server;
+use crate::origin::identity::ServerIdentity;
 use crate::origin::pool::Identify;
 use crate::origin::{OriginError, OriginIdentity};
 
@@ -28,9 +28,9 @@ impl Identify for Sqlite {
 
     async fn open(
         options: &SqliteConnectOptions,
-    ) -> Result<(SqliteConnection, Server), OriginError> {
+    ) -> Result<(SqliteConnection, ServerIdentity), OriginError> {
         let opened = options.connect().await;
         let connection = opened.map_err(|error| OriginError::Unavailable(error.to_string()))?;
-        Ok((connection, Server { identity: Self::place(options), is_standby: false }))
+        Ok((connection, ServerIdentity { identity: Self::place(options), is_standby: false }))
     }
 }

@@ -16,26 +16,26 @@ use sqlx::{
 use super::errors::{classify, refused};
 use super::scan::Scan;
 use super::text::column_type;
-use crate::origin::attempt::Failure;
+use crate::origin::attempt::FailedAttempt;
 use crate::origin::rows::duplicates;
-use crate::origin::{Column, ColumnType, ParamType, Prepared};
+use crate::origin::{ColumnType, OutputColumn, ParamType, Prepared};
 
 /// A statement's text and columns, in one version of the schema.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct StatementPlan {
     sql: String,
-    columns: Vec<Planned>,
+    columns: Vec<PlannedColumn>,
 }
 
 #[derive(Debug)]
-struct Planned {
-    column: Column,
-    kind: Kind,
+struct PlannedColumn {
+    column: OutputColumn,
+    kind: ColumnKind,
 }
 
 /// How a column's values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     /// By their storage class.
     Plain,
     /// 0 and 1 as false and true.
@@ -44,7 +44,7 @@ pub(super) enum Kind {
     Json,
 }
 
-impl Plan {
+impl StatementPlan {
     /// Prepares the statement and looks up what its columns were declared as. The connection has
     /// seen this version of the schema, and is in a transaction that keeps to it.
     pub(super) async fn find(
@@ -52,7 +52,7 @@ impl Plan {
         sql: &str,
         version: i64,
         deadline: Duration,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, FailedAttempt> {
         let sql = format!("{sql}\n/* schema {version} */");
         let text = AssertSqlSafe(sql.as_str()).into_sql_str();
         let statement = connection.prepare(text).await.map_err(|e| classify(&e, deadline))?;
@@ -75,8 +75,8 @@ impl Plan {
     }
 
     /// How a column's values are written.
-    pub(super) fn kind(&self, index: usize) -> Kind {
-        self.columns.get(index).map_or(Kind::Plain, |planned| planned.kind)
+    pub(super) fn kind(&self, index: usize) -> ColumnKind {
+        self.columns.get(index).map_or(ColumnKind::Plain, |planned| planned.kind)
     }
 
     /// What names can be built from a column's values.
@@ -88,7 +88,7 @@ impl Plan {
     /// can't be told from its namesake.
     pub(super) fn places(&self, asked: &[String]) -> Vec<Option<usize>> {
         let only = |name: &String| {
-            let is_it = |planned: &Planned| planned.column.name == *name;
+            let is_it = |planned: &PlannedColumn| planned.column.name == *name;
             let first = self.columns.iter().position(is_it)?;
             self.columns.iter().skip(first + 1).all(|planned| !is_it(planned)).then_some(first)
         };
@@ -98,7 +98,8 @@ impl Plan {
     /// Compares with a declaration of `declared` parameters. Types are not compared: SQLite has
     /// none for parameters.
     pub(super) fn compare(self, scan: &Scan, declared: usize) -> Prepared {
-        let columns: Vec<Column> = self.columns.into_iter().map(|planned| planned.column).collect();
+        let columns: Vec<OutputColumn> =
+            self.columns.into_iter().map(|planned| planned.column).collect();
         let mut complaints = scan.compare(declared);
         complaints.extend(duplicates(&columns));
         Prepared { columns, complaints, ..Prepared::default() }
@@ -107,7 +108,7 @@ impl Plan {
 
 /// Checks a read's words. The read-only connection keeps the read from writing; this check keeps it
 /// from opening other files (`ATTACH`) and from changing the connection (`PRAGMA`).
-pub(super) fn scan_read(sql: &str) -> Result<Scan, Failure> {
+pub(super) fn scan_read(sql: &str) -> Result<Scan, FailedAttempt> {
     let scan = Scan::of(sql);
     scan.check().map_err(refused)?;
     match scan.first_word() {
@@ -117,7 +118,7 @@ pub(super) fn scan_read(sql: &str) -> Result<Scan, Failure> {
 }
 
 /// Checks a write's words: the statement is a write, and does not end its transaction.
-pub(super) fn scan_write(sql: &str) -> Result<Scan, Failure> {
+pub(super) fn scan_write(sql: &str) -> Result<Scan, FailedAttempt> {
     let scan = Scan::of(sql);
     scan.check().map_err(refused)?;
     match scan.first_word() {
@@ -129,7 +130,7 @@ pub(super) fn scan_write(sql: &str) -> Result<Scan, Failure> {
 async fn planned(
     connection: &mut SqliteConnection,
     column: &SqliteColumn,
-) -> Result<Planned, sqlx::Error> {
+) -> Result<PlannedColumn, sqlx::Error> {
     let name = column.name().to_owned();
     let known = column.type_info().name();
     let mut declared = (known != "NULL").then(|| known.to_owned());
@@ -152,14 +153,14 @@ async fn planned(
         Some(collation) => ColumnType::Opaque(format!("TEXT COLLATE {collation}")),
         None => column_type(declared.as_deref()),
     };
-    Ok(Planned { column: Column { name, ty }, kind })
+    Ok(PlannedColumn { column: OutputColumn { name, ty }, kind })
 }
 
-fn kind(declared: Option<&str>) -> Kind {
+fn kind(declared: Option<&str>) -> ColumnKind {
     match declared.unwrap_or_default().to_ascii_uppercase().as_str() {
-        "BOOLEAN" | "BOOL" => Kind::Bool,
-        "JSON" | "JSONB" => Kind::Json,
-        _ => Kind::Plain,
+        "BOOLEAN" | "BOOL" => ColumnKind::Bool,
+        "JSON" | "JSONB" => ColumnKind::Json,
+        _ => ColumnKind::Plain,
     }
 }
 

@@ -8,10 +8,12 @@ use sqlx::SqliteConnection;
 
 use super::errors::classify;
 use super::program::{Instruction, Programs, Schema, Shape, Tree, explain, has_word};
-use super::{Alarm, SqliteOrigin, command};
+use super::{Interrupter, SqliteOrigin, command};
 use crate::origin::assignments;
-use crate::origin::attempt::{Failure, Patience};
-use crate::origin::relations::{Cause, Change, Changes, Columns, Footprint, Table, Unseen};
+use crate::origin::attempt::{CallTime, FailedAttempt};
+use crate::origin::relations::{
+    ChangedBy, Changes, Columns, Footprint, Table, TableChange, Unseen,
+};
 use crate::origin::tokens::Dialect;
 use crate::origin::{OriginError, ReadStatement, WriteStatement};
 
@@ -52,7 +54,7 @@ impl SqliteOrigin {
             for table in program.iter().filter_map(|i| schema.writes(i)) {
                 let change = match (index, schema.shapes.get(table)) {
                     (0, Some(shape)) => of_statement(&write.sql, program, shape),
-                    (0, None) => anything(Cause::Statement),
+                    (0, None) => anything(ChangedBy::Statement),
                     (_, _) => anything(cause(program)),
                 };
                 changes.add(named(table), &change);
@@ -65,11 +67,11 @@ impl SqliteOrigin {
     /// The statement's programs, and the schema that they are of. Both are of one snapshot, and
     /// reading the schema makes the connection notice a change of it.
     pub(super) async fn look_into(&self, sql: &str) -> Result<(Schema, Programs), OriginError> {
-        let patience = Patience::new(self.deadline);
+        let patience = CallTime::new(self.deadline);
         let mut lease = self.reads.lease(patience.left()).await?;
         let work = async {
             let connection: &mut SqliteConnection = lease.connection();
-            let _alarm = Alarm::set(connection, patience).await?;
+            let _alarm = Interrupter::set(connection, patience).await?;
             command(connection, "BEGIN", patience).await?;
             let failed = |error: sqlx::Error| classify(&error, patience.deadline());
             let schema = Schema::read(connection).await.map_err(failed)?;
@@ -78,7 +80,7 @@ impl SqliteOrigin {
             Ok((schema, programs))
         };
         // A connection that failed is still in a transaction: it is closed.
-        let found = patience.guard(work).await.map_err(|failure: Failure| failure.error)?;
+        let found = patience.guard(work).await.map_err(|failure: FailedAttempt| failure.error)?;
         lease.give_back();
         Ok(found)
     }
@@ -136,17 +138,19 @@ fn used(instruction: &Instruction) -> Option<(i64, Option<i64>)> {
 }
 
 /// What the statement itself does to its table.
-fn of_statement(sql: &str, program: &[Instruction], shape: &Shape) -> Change {
-    let nothing = Change::nothing(Cause::Statement);
+fn of_statement(sql: &str, program: &[Instruction], shape: &Shape) -> TableChange {
+    let nothing = TableChange::nothing(ChangedBy::Statement);
     // Where a conflict replaces rows, a row that was there before is deleted.
     let replaces = shape.may_replace || has_word(sql, "REPLACE");
     match assignments::verb(sql, Dialect::Sqlite).as_deref() {
-        Some("DELETE") => Change { deletes: true, ..nothing },
-        Some("UPDATE") => Change { deletes: replaces, updates: assigned(sql, shape), ..nothing },
-        Some("INSERT") if !replaces && !has_word(sql, "CONFLICT") && !deletes(program) => {
-            Change { inserts: true, ..nothing }
+        Some("DELETE") => TableChange { deletes: true, ..nothing },
+        Some("UPDATE") => {
+            TableChange { deletes: replaces, updates: assigned(sql, shape), ..nothing }
         }
-        _ => anything(Cause::Statement),
+        Some("INSERT") if !replaces && !has_word(sql, "CONFLICT") && !deletes(program) => {
+            TableChange { inserts: true, ..nothing }
+        }
+        _ => anything(ChangedBy::Statement),
     }
 }
 
@@ -167,16 +171,16 @@ fn assigned(sql: &str, shape: &Shape) -> Columns {
 }
 
 /// What makes SQLite run a program beside the statement's own: a trigger, or a foreign key.
-fn cause(program: &[Instruction]) -> Cause {
+fn cause(program: &[Instruction]) -> ChangedBy {
     let first = program.first().and_then(|first| first.p4.as_deref());
     match first.and_then(|first| first.strip_prefix(TRIGGER)) {
-        Some(name) => Cause::Trigger(name.to_owned()),
-        None => Cause::ForeignKey(None),
+        Some(name) => ChangedBy::Trigger(name.to_owned()),
+        None => ChangedBy::ForeignKey(None),
     }
 }
 
-fn anything(cause: Cause) -> Change {
-    Change { inserts: true, deletes: true, updates: Columns::All, cause }
+fn anything(cause: ChangedBy) -> TableChange {
+    TableChange { inserts: true, deletes: true, updates: Columns::All, cause }
 }
 
 fn virtual_tables(programs: &Programs) -> Vec<Unseen> {

@@ -8,7 +8,7 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{Column, Decode, Row, Sqlite, TypeInfo, ValueRef};
 
-use super::plan::{Kind, Plan};
+use super::plan::{ColumnKind, StatementPlan};
 use crate::origin::BODY_LIMIT;
 
 /// Whether a value of the row is too large for any answer. Its JSON is longer still, so none is made.
@@ -24,7 +24,11 @@ pub(super) fn is_too_large(row: &SqliteRow) -> Result<bool, BoxDynError> {
 }
 
 /// Appends the row.
-pub(super) fn write(row: &SqliteRow, plan: &Plan, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+pub(super) fn write(
+    row: &SqliteRow,
+    plan: &StatementPlan,
+    out: &mut Vec<u8>,
+) -> Result<(), BoxDynError> {
     out.push(b'{');
     for (index, column) in row.columns().iter().enumerate() {
         if index > 0 {
@@ -40,7 +44,7 @@ pub(super) fn write(row: &SqliteRow, plan: &Plan, out: &mut Vec<u8>) -> Result<(
 
 fn write_value(
     value: SqliteValueRef<'_>,
-    kind: Kind,
+    kind: ColumnKind,
     out: &mut Vec<u8>,
 ) -> Result<(), BoxDynError> {
     if value.is_null() {
@@ -63,11 +67,11 @@ pub(super) fn decode<'r, T: Decode<'r, Sqlite>>(
     T::decode(value)
 }
 
-fn write_integer(number: i64, kind: Kind, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+fn write_integer(number: i64, kind: ColumnKind, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
     match (kind, number) {
-        (Kind::Bool, 0) => out.extend(b"false"),
-        (Kind::Bool, 1) => out.extend(b"true"),
-        (Kind::Bool | Kind::Plain | Kind::Json, _) => write!(out, "{number}")?,
+        (ColumnKind::Bool, 0) => out.extend(b"false"),
+        (ColumnKind::Bool, 1) => out.extend(b"true"),
+        (ColumnKind::Bool | ColumnKind::Plain | ColumnKind::Json, _) => write!(out, "{number}")?,
     }
     Ok(())
 }
@@ -92,13 +96,15 @@ fn write_blob(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BoxDynError> {
     Ok(())
 }
 
-fn write_text(text: &str, kind: Kind, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
+fn write_text(text: &str, kind: ColumnKind, out: &mut Vec<u8>) -> Result<(), BoxDynError> {
     match kind {
         // SQLite checks nothing, so a column declared JSON may hold any text.
-        Kind::Json if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+        ColumnKind::Json if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
             out.extend(text.trim().as_bytes());
             Ok(())
         }
-        Kind::Json | Kind::Bool | Kind::Plain => Ok(serde_json::to_writer(out, text)?),
+        ColumnKind::Json | ColumnKind::Bool | ColumnKind::Plain => {
+            Ok(serde_json::to_writer(out, text)?)
+        }
     }
 }

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::errors::{classify, unreadable};
 use crate::origin::OriginError;
-use crate::origin::attempt::{Failure, Patience};
-use crate::origin::pool::Lease;
+use crate::origin::attempt::{CallTime, FailedAttempt};
+use crate::origin::pool::PooledConnection;
 
 /// Virtual machine steps between two looks at the clock: some ten microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 1000;
@@ -16,12 +16,12 @@ const STEPS_BETWEEN_LOOKS: i32 = 1000;
 /// Ends the transaction and gives the connection back. If that fails, the transaction may still be
 /// open, and closing the connection ends it.
 pub(super) async fn end(
-    mut lease: Lease<Sqlite>,
+    mut lease: PooledConnection<Sqlite>,
     sql: &'static str,
-    patience: Patience,
+    patience: CallTime,
 ) -> Result<(), OriginError> {
     let work = async {
-        let _alarm = Alarm::set(lease.connection(), patience).await?;
+        let _alarm = Interrupter::set(lease.connection(), patience).await?;
         command(lease.connection(), sql, patience).await
     };
     patience.guard(work).await.map_err(|failure| failure.error)?;
@@ -32,15 +32,15 @@ pub(super) async fn end(
 /// A time limit for a connection's statement, kept by SQLite's progress handler. It ends the
 /// statement when the time is over, or when the alarm is dropped because its caller no longer
 /// waits. An alarm stays in force until the next one is set, so every use of a connection sets one.
-pub(super) struct Alarm {
+pub(super) struct Interrupter {
     _waiting: Arc<()>,
 }
 
-impl Alarm {
+impl Interrupter {
     pub(super) async fn set(
         connection: &mut SqliteConnection,
-        patience: Patience,
-    ) -> Result<Self, Failure> {
+        patience: CallTime,
+    ) -> Result<Self, FailedAttempt> {
         let waiting = Arc::new(());
         let (watched, end): (Weak<()>, _) =
             (Arc::downgrade(&waiting), Instant::now() + patience.left());
@@ -56,8 +56,8 @@ impl Alarm {
 pub(super) async fn command(
     connection: &mut SqliteConnection,
     sql: &'static str,
-    patience: Patience,
-) -> Result<(), Failure> {
+    patience: CallTime,
+) -> Result<(), FailedAttempt> {
     let done = sqlx::raw_sql(sql).execute(connection).await;
     done.map(|_| ()).map_err(|e| classify(&e, patience.deadline()))
 }
@@ -67,10 +67,10 @@ pub(super) async fn command(
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     sql: &'static str,
-    patience: Patience,
-) -> Result<i64, Failure> {
+    patience: CallTime,
+) -> Result<i64, FailedAttempt> {
     let rows = sqlx::query(sql).fetch_all(connection).await;
     let rows = rows.map_err(|e| classify(&e, patience.deadline()))?;
     let version = rows.last().map(|row| row.try_get(0));
-    version.ok_or_else(Failure::broken)?.map_err(|e| unreadable(&e))
+    version.ok_or_else(FailedAttempt::broken)?.map_err(|e| unreadable(&e))
 }

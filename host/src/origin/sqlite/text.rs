@@ -5,9 +5,9 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
-use super::plan::Plan;
+use super::plan::StatementPlan;
 use super::row::decode;
-use crate::origin::rows::{Text, Texts};
+use crate::origin::rows::{ColumnText, Texts};
 use crate::origin::value::held;
 use crate::origin::{ColumnType, OriginError, ParamType};
 
@@ -35,7 +35,7 @@ pub(super) fn column_type(declared: Option<&str>) -> ColumnType {
 /// Adds a row's texts. `places` are the asked columns' indices.
 pub(super) fn read(
     row: &SqliteRow,
-    plan: &Plan,
+    plan: &StatementPlan,
     places: &[Option<usize>],
     texts: &mut Texts<'_>,
 ) -> Result<Result<(), OriginError>, BoxDynError> {
@@ -43,7 +43,7 @@ pub(super) fn read(
     for place in places {
         read.push(match place.and_then(|index| Some((index, plan.ty(index)?))) {
             Some((index, ty)) => text(row.try_get_raw(index)?, ty)?,
-            None => Text::Missing,
+            None => ColumnText::Missing,
         });
     }
     Ok(texts.push(read.into_iter()))
@@ -51,9 +51,9 @@ pub(super) fn read(
 
 /// The text of a value; `Missing` if its storage class is none that the column's type has: in a
 /// column that was declared INTEGER, the text `10` would be taken for the number.
-fn text(value: SqliteValueRef<'_>, ty: &ColumnType) -> Result<Text, BoxDynError> {
+fn text(value: SqliteValueRef<'_>, ty: &ColumnType) -> Result<ColumnText, BoxDynError> {
     if value.is_null() {
-        return Ok(Text::Null);
+        return Ok(ColumnText::Null);
     }
     let class = value.type_info().name().to_owned();
     let text = match (class.as_str(), classes(ty)) {
@@ -74,7 +74,7 @@ fn text(value: SqliteValueRef<'_>, ty: &ColumnType) -> Result<Text, BoxDynError>
         ("BLOB", Classes::Blobs | Classes::Any) => Some(held::bytea(decode::<&[u8]>(value)?)),
         _ => None,
     };
-    Ok(text.map_or(Text::Missing, Text::Canonical))
+    Ok(text.map_or(ColumnText::Missing, ColumnText::Canonical))
 }
 
 /// The storage classes whose values have a text in a column of a type.

@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use sqlx::Sqlite;
 
 use super::errors::{classify, is_refusal};
-use super::{Alarm, end};
-use crate::origin::attempt::{Failure, Patience};
-use crate::origin::pool::{Lease, Pool};
+use super::{Interrupter, end};
+use crate::origin::attempt::{CallTime, FailedAttempt};
+use crate::origin::pool::{ConnectionPool, PooledConnection};
 use crate::origin::{CommitError, Transaction};
 
 /// An open transaction. Dropping it closes the connection, and SQLite rolls back.
 pub(super) struct SqliteTransaction {
-    pub(super) lease: Lease<Sqlite>,
+    pub(super) lease: PooledConnection<Sqlite>,
     pub(super) deadline: Duration,
-    pub(super) reads: Arc<Pool<Sqlite>>,
-    pub(super) doubts: Doubts,
+    pub(super) reads: Arc<ConnectionPool<Sqlite>>,
+    pub(super) doubts: DoubtfulConnections,
 }
 
 /// Counts the transactions that may still write. Each holds a clone: until its end, and after a
@@ -25,9 +25,9 @@ pub(super) struct SqliteTransaction {
 /// decided when the file is opened again: if it reached the log it is there, and otherwise it never
 /// will be.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Doubts(Arc<()>);
+pub(super) struct DoubtfulConnections(Arc<()>);
 
-impl Doubts {
+impl DoubtfulConnections {
     /// Whether a transaction may still write.
     pub(super) fn are_open(&self) -> bool {
         Arc::strong_count(&self.0) > 1
@@ -38,17 +38,17 @@ impl Doubts {
 impl Transaction for SqliteTransaction {
     async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let Self { mut lease, deadline, reads, doubts } = *self;
-        let patience = Patience::new(deadline);
+        let patience = CallTime::new(deadline);
         let mut is_rolled_back = false;
         let work = async {
-            let _alarm = Alarm::set(lease.connection(), patience).await?;
+            let _alarm = Interrupter::set(lease.connection(), patience).await?;
             let done = sqlx::raw_sql("COMMIT").execute(lease.connection()).await;
             done.map_err(|error| {
                 is_rolled_back = is_refusal(&error);
                 classify(&error, deadline)
             })
         };
-        let Err(Failure { error, .. }) = patience.guard(work).await else {
+        let Err(FailedAttempt { error, .. }) = patience.guard(work).await else {
             lease.give_back();
             return Ok(());
         };

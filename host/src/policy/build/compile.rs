@@ -32,7 +32,7 @@ const FLAGS: [&str; 3] =
 
 /// A message of cargo's; only the fields that are used here.
 #[derive(Deserialize)]
-struct Message {
+struct CargoMessage {
     reason: String,
     #[serde(default)]
     manifest_path: PathBuf,
@@ -128,11 +128,11 @@ struct Project {
 #[derive(Deserialize)]
 struct Metadata {
     workspace_root: PathBuf,
-    packages: Vec<Package>,
+    packages: Vec<CargoPackage>,
 }
 
 #[derive(Deserialize)]
-struct Package {
+struct CargoPackage {
     manifest_path: PathBuf,
     /// `None` for a crate that is built from a path.
     source: Option<String>,
@@ -158,11 +158,11 @@ impl Project {
 
 fn artefact(messages: &[u8], manifest: &Path) -> Option<PathBuf> {
     let messages = messages.split(|&byte| byte == b'\n');
-    let ours = |message: &Message| {
+    let ours = |message: &CargoMessage| {
         message.reason == "compiler-artifact" && message.manifest_path == manifest
     };
     messages
-        .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
+        .filter_map(|line| serde_json::from_slice::<CargoMessage>(line).ok())
         .filter(ours)
         .flat_map(|message| message.filenames)
         .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))

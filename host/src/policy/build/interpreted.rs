@@ -22,7 +22,7 @@ pub(super) struct Compiler {
 
 /// A project's `package.json`; only the field that is used here.
 #[derive(Deserialize)]
-struct Package {
+struct ProjectManifest {
     main: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn compile_javascript(
     compiler: &Compiler,
 ) -> Result<Vec<u8>, BuildError> {
     let package = read(&directory.join("package.json"))?;
-    let package: Package = serde_json::from_str(&package)
+    let package: ProjectManifest = serde_json::from_str(&package)
         .map_err(|error| BuildError::Failed(format!("package.json can't be read: {error}")))?;
     let main = package.main.unwrap_or_else(|| "policy.js".into());
     let output = Output::new()?;

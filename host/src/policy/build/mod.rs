@@ -31,7 +31,7 @@ const STAMP_SECTION: &str = "corral:build";
 
 /// What a component was built from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct BuildStamp {
     /// The compiler's name and version, as it prints them.
     #[serde(rename = "rustc")]
     pub compiler: String,
@@ -50,7 +50,7 @@ pub struct Built {
     pub digest: String,
     /// What it was built from.
     #[serde(flatten)]
-    pub stamp: Stamp,
+    pub stamp: BuildStamp,
     /// Its language.
     #[serde(skip)]
     pub language: Language,
@@ -197,7 +197,7 @@ pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
 
 /// What a component says it was built from; `None` if it carries no stamp.
 #[must_use]
-pub fn stamp_of(component: &[u8]) -> Option<Stamp> {
+pub fn stamp_of(component: &[u8]) -> Option<BuildStamp> {
     serde_json::from_slice(sections::find(component, STAMP_SECTION)?).ok()
 }
 
@@ -205,7 +205,7 @@ fn language(directory: &Path) -> Result<Language, BuildError> {
     Language::of(directory).ok_or_else(|| BuildError::NotAProject(directory.to_owned()))
 }
 
-fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, Stamp), BuildError> {
+fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, BuildStamp), BuildError> {
     let (mut component, compiler) = match language {
         Language::Rust => rust(directory)?,
         Language::JavaScript => {
@@ -220,7 +220,7 @@ fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, Stamp), BuildE
         }
     };
     // Only now has a package manager written down what it installed.
-    let stamp = Stamp { compiler, source: source::digest(language, directory)? };
+    let stamp = BuildStamp { compiler, source: source::digest(language, directory)? };
     let json = serde_json::to_vec(&stamp).map_err(|error| unreadable(&error))?;
     sections::append(&mut component, STAMP_SECTION, &json);
     Ok((component, stamp))

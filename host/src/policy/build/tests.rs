@@ -106,7 +106,7 @@ fn policy_crate(name: &str) -> TempDir {
 
 /// A component with the stamp of the crate's sources.
 fn stamped(at: &TempDir, rustc: &str) -> PathBuf {
-    let stamp = Stamp {
+    let stamp = BuildStamp {
         compiler: rustc.into(),
         source: source::digest(Language::Rust, at.path()).unwrap(),
     };

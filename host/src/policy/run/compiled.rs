@@ -23,7 +23,7 @@ use wasmtime::component::Component;
 pub(in crate::policy) use shelf::Shelf;
 
 /// SHA-256 of a component.
-pub(in crate::policy) type Digest = [u8; 32];
+pub(in crate::policy) type ComponentDigest = [u8; 32];
 
 /// Most components that are remembered: those that operators go back and forth between.
 const KEPT: usize = 8;
@@ -36,17 +36,17 @@ const ALWAYS_KEPT: usize = 2;
 /// Compiled components by digest, the one that was used last in front.
 #[derive(Default)]
 pub(in crate::policy) struct Compiled {
-    kept: Mutex<VecDeque<Entry>>,
+    kept: Mutex<VecDeque<KnownCode>>,
 }
 
-struct Entry {
-    digest: Digest,
+struct KnownCode {
+    digest: ComponentDigest,
     component: Component,
     bytes: usize,
 }
 
 impl Compiled {
-    pub(in crate::policy) fn get(&self, digest: &Digest) -> Option<Component> {
+    pub(in crate::policy) fn get(&self, digest: &ComponentDigest) -> Option<Component> {
         let mut kept = self.lock();
         let at = kept.iter().position(|entry| entry.digest == *digest)?;
         let entry = kept.remove(at)?;
@@ -55,21 +55,26 @@ impl Compiled {
         Some(component)
     }
 
-    pub(in crate::policy) fn insert(&self, digest: Digest, component: &Component, bytes: usize) {
+    pub(in crate::policy) fn insert(
+        &self,
+        digest: ComponentDigest,
+        component: &Component,
+        bytes: usize,
+    ) {
         let mut kept = self.lock();
         kept.retain(|entry| entry.digest != digest);
-        kept.push_front(Entry { digest, component: component.clone(), bytes });
+        kept.push_front(KnownCode { digest, component: component.clone(), bytes });
         while kept.len() > KEPT || (kept.len() > ALWAYS_KEPT && weight(&kept) > KEPT_BYTES) {
             kept.pop_back();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<KnownCode>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn weight(kept: &VecDeque<Entry>) -> usize {
+fn weight(kept: &VecDeque<KnownCode>) -> usize {
     kept.iter().map(|entry| entry.bytes).sum()
 }
 
@@ -96,12 +101,12 @@ impl Shelf {
     pub(in crate::policy) fn take(
         &self,
         _engine: &wasmtime::Engine,
-        _digest: &Digest,
+        _digest: &ComponentDigest,
     ) -> Option<Component> {
         None
     }
 
-    pub(in crate::policy) fn put(&self, _digest: &Digest, _component: &Component) {}
+    pub(in crate::policy) fn put(&self, _digest: &ComponentDigest, _component: &Component) {}
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder
 
 use crate::policy::run::background::patience;
 use crate::policy::run::builtin;
-use crate::policy::run::compiled::{Compiled, Digest, Shelf};
+use crate::policy::run::compiled::{Compiled, ComponentDigest, Shelf};
 use crate::policy::run::wasm::wasm_config;
 
 /// How often the epoch advances. Deadlines are tens of milliseconds, so a finer tick would only
@@ -154,7 +154,7 @@ impl Engine {
     /// Compiles a component: tens of milliseconds on all cores, so never call it on a thread that
     /// serves. Components that were compiled a short while ago are remembered.
     pub(in crate::policy) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
-        let digest: Digest = Sha256::digest(component).into();
+        let digest: ComponentDigest = Sha256::digest(component).into();
         if let Some(known) = self.compiled.get(&digest) {
             return Ok(known);
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use crate::beside::Beside;
-use crate::name::{Key, PolicyId};
+use crate::name::{PolicyId, StoreKey};
 use crate::read_name::ReadName;
 
 use crate::policy::prove::gate::HotRead;
@@ -30,7 +30,7 @@ pub use summary::{Counts, Summary};
 /// Where a policy came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Origin {
+pub enum Provenance {
     /// The component that the host carries.
     BuiltIn,
     /// A file that the configuration names.
@@ -48,18 +48,18 @@ const FAILURE_SHOWN: usize = 240;
 
 /// One activated policy. Requests hold it until they end, so it lives as long as the last of them.
 pub struct Generation {
-    shared: Arc<Shared>,
+    shared: Arc<GenerationShared>,
     /// The remembered plans; `None` if the generation only names, for invalidations, what it named
     /// while it was in force.
     plans: Option<Plans>,
 }
 
 /// What a generation in force and the same generation reduced to naming have in common.
-struct Shared {
+struct GenerationShared {
     number: u64,
     manifest: Manifest,
     digest: String,
-    origin: Origin,
+    origin: Provenance,
     configuration: Arc<Configuration>,
     policy_id: PolicyId,
     activated_at: SystemTime,
@@ -78,10 +78,10 @@ pub(in crate::policy) trait Overseer: Send + Sync {
 }
 
 /// What makes a generation, apart from its number and time.
-pub(in crate::policy) struct Parts {
+pub(in crate::policy) struct GenerationParts {
     pub(in crate::policy) manifest: Manifest,
     pub(in crate::policy) digest: String,
-    pub(in crate::policy) origin: Origin,
+    pub(in crate::policy) origin: Provenance,
     pub(in crate::policy) configuration: Arc<Configuration>,
     pub(in crate::policy) policy: Arc<dyn Policy>,
 }
@@ -112,12 +112,16 @@ pub enum Undecided {
 }
 
 impl Generation {
-    pub(in crate::policy) fn new(number: u64, parts: Parts, around: Surroundings) -> Self {
-        let Parts { manifest, digest, origin, configuration, policy } = parts;
+    pub(in crate::policy) fn new(
+        number: u64,
+        parts: GenerationParts,
+        around: Surroundings,
+    ) -> Self {
+        let GenerationParts { manifest, digest, origin, configuration, policy } = parts;
         let Surroundings { calls, overseer } = around;
         let label = format!("{}@{};generation={number}", manifest.name, manifest.version);
         let policy_id = PolicyId::of(&digest, &configuration.settings_json());
-        let shared = Shared {
+        let shared = GenerationShared {
             number,
             manifest,
             digest,
@@ -240,7 +244,7 @@ impl Generation {
 
     /// The key of a read. The call is not counted, since it belongs to no request.
     #[must_use]
-    pub fn key_of(&self, request: &Request) -> Option<Key> {
+    pub fn key_of(&self, request: &Request) -> Option<StoreKey> {
         let plan = self.policy().plan(request).ok()?.ok()?;
         guard::key(&plan.key).ok()
     }
@@ -278,7 +282,7 @@ impl Generation {
 
     /// Where it came from.
     #[must_use]
-    pub fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &Provenance {
         &self.shared.origin
     }
 

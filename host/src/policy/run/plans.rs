@@ -20,7 +20,7 @@ const TYPICAL_BYTES: u64 = 320;
 
 /// The remembered plans, bounded by their weight.
 pub(in crate::policy) struct Plans {
-    cache: Cache<ReadName, Arc<Named>, Weight, DefaultHashBuilder>,
+    cache: Cache<ReadName, Arc<Named>, PlanWeight, DefaultHashBuilder>,
     /// The names of each entity's parameters: one list for all of its reads.
     params: RwLock<HashMap<Box<str>, Box<[String]>>>,
 }
@@ -29,7 +29,7 @@ impl Plans {
     pub(in crate::policy) fn new() -> Self {
         let items = usize::try_from(PLANS_BYTES / TYPICAL_BYTES).unwrap_or(usize::MAX);
         let hasher = DefaultHashBuilder::default();
-        let cache = Cache::with(items, PLANS_BYTES, Weight, hasher, Default::default());
+        let cache = Cache::with(items, PLANS_BYTES, PlanWeight, hasher, Default::default());
         Self { cache, params: RwLock::default() }
     }
 
@@ -81,9 +81,9 @@ impl Plans {
 
 /// Bytes on the heap, roughly.
 #[derive(Clone)]
-struct Weight;
+struct PlanWeight;
 
-impl Weighter<ReadName, Arc<Named>> for Weight {
+impl Weighter<ReadName, Arc<Named>> for PlanWeight {
     fn weight(&self, read: &ReadName, named: &Arc<Named>) -> u64 {
         // Entry, hash table slot, and the headers of the allocations.
         const FIXED: usize = 160;

@@ -20,7 +20,7 @@ use crate::policy::{
 };
 
 /// The instances of one component under one set of settings.
-pub struct Pool {
+pub struct InstancePool {
     engine: Engine,
     pre: PolicyPre<Budget>,
     configuration: Arc<Configuration>,
@@ -53,7 +53,7 @@ pub(in crate::policy) enum Unready {
     Objections(Vec<Objection>),
 }
 
-impl Pool {
+impl InstancePool {
     pub(in crate::policy) fn new(
         engine: &Engine,
         pre: PolicyPre<Budget>,
@@ -187,12 +187,12 @@ fn trap(function: &'static str, time: Duration, error: &wasmtime::Error) -> Trap
 /// A policy asked of one particular instance, since the gate compares two. After a trap it is
 /// another instance.
 pub(in crate::policy) struct Pinned<'a> {
-    pool: &'a Pool,
+    pool: &'a InstancePool,
     instance: Mutex<Box<Instance>>,
 }
 
 impl<'a> Pinned<'a> {
-    pub(in crate::policy) fn new(pool: &'a Pool, instance: Box<Instance>) -> Self {
+    pub(in crate::policy) fn new(pool: &'a InstancePool, instance: Box<Instance>) -> Self {
         Self { pool, instance: Mutex::new(instance) }
     }
 
@@ -247,7 +247,7 @@ impl Policy for Pinned<'_> {
     }
 }
 
-impl Policy for Pool {
+impl Policy for InstancePool {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         self.call("plan", |exports, store| exports.call_plan(store, request))
     }
@@ -286,7 +286,7 @@ impl Policy for Pool {
     }
 }
 
-impl std::fmt::Debug for Pool {
+impl std::fmt::Debug for InstancePool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool")
             .field("idle", &self.idle.len())

@@ -20,13 +20,15 @@ use tokio::time::Instant;
 use crate::policy::prove::gate::Passed;
 use crate::policy::prove::shadow::Shadows;
 use crate::policy::run::calls::Calls;
-use crate::policy::run::generation::{Generation, Origin, Overseer, Parts, Surroundings};
+use crate::policy::run::generation::{
+    Generation, GenerationParts, Overseer, Provenance, Surroundings,
+};
 use crate::policy::run::trial::Trial;
 use crate::policy::{Configuration, Manifest, Policy};
 
 use ledger::Ledger;
 pub use retell::Retold;
-pub use status::{Activation, Reason, Shown, State, Status};
+pub use status::{Activation, GenerationState, Reason, Shown, SlotStatus};
 
 /// How many of the hot reads a new generation is asked for before it comes into force, and how long
 /// that may take. Warmed up, those reads cost no more after the exchange than before.
@@ -35,13 +37,13 @@ const WARM_TIME: Duration = Duration::from_millis(10);
 
 /// The generation in force, and the one before it.
 pub struct Slot {
-    inner: Arc<Inner>,
+    inner: Arc<SlotInner>,
     /// Held during an activation, warming up included, so that activations come one after the other
     /// and the last one stands.
     exchanging: Mutex<()>,
 }
 
-struct Inner {
+struct SlotInner {
     current: ArcSwap<Generation>,
     ledger: Mutex<Ledger>,
     calls: Arc<Calls>,
@@ -71,7 +73,7 @@ impl Default for Tenure {
 #[derive(Debug, Clone)]
 pub struct Introduction {
     /// Where it came from.
-    pub origin: Origin,
+    pub origin: Provenance,
     /// Why.
     pub reason: Reason,
     /// When an operator asked for it, or its file was seen to change.
@@ -89,10 +91,10 @@ pub struct NativePolicy {
 }
 
 impl NativePolicy {
-    fn into_parts(self) -> Parts {
+    fn into_parts(self) -> GenerationParts {
         let Self { manifest, configuration, policy } = self;
-        let (digest, origin) = (String::new(), Origin::BuiltIn);
-        Parts { manifest, digest, origin, configuration, policy }
+        let (digest, origin) = (String::new(), Provenance::BuiltIn);
+        GenerationParts { manifest, digest, origin, configuration, policy }
     }
 }
 
@@ -104,7 +106,7 @@ pub struct NothingToRollBack;
 impl Slot {
     /// A slot whose first generation is `passed`.
     #[must_use]
-    pub fn new(passed: Passed, origin: Origin) -> Self {
+    pub fn new(passed: Passed, origin: Provenance) -> Self {
         Self::holding(passed.into_parts(origin))
     }
 
@@ -114,15 +116,15 @@ impl Slot {
         Self::holding(native.into_parts())
     }
 
-    fn holding(parts: Parts) -> Self {
+    fn holding(parts: GenerationParts) -> Self {
         let calls = Arc::new(Calls::default());
-        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
+        let inner = Arc::new_cyclic(|inner: &Weak<SlotInner>| {
             let around = Surroundings {
                 calls: Arc::clone(&calls),
                 overseer: Weak::clone(inner) as Weak<dyn Overseer>,
             };
             let first = Arc::new(Generation::new(1, parts, around));
-            Inner {
+            SlotInner {
                 ledger: Mutex::new(Ledger::new(&first)),
                 current: ArcSwap::new(first),
                 calls,
@@ -174,7 +176,7 @@ impl Slot {
 
     /// Puts a policy in force. Numbers only grow; the generation before stays ready. Takes up to
     /// some ten milliseconds, so never call it on a thread that serves.
-    pub fn activate(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
+    pub fn activate(&self, passed: Passed, origin: Provenance) -> Arc<Generation> {
         let reason = Reason::of(&origin);
         self.introduce(passed, Introduction { origin, reason, asked: std::time::Instant::now() })
     }
@@ -192,14 +194,14 @@ impl Slot {
 
     /// Lets invalidations cover what a policy names, without putting it in force. Once every host
     /// has learned a policy, the hosts may put it in force one after the other.
-    pub fn learn(&self, passed: Passed, origin: Origin) -> Arc<Generation> {
+    pub fn learn(&self, passed: Passed, origin: Provenance) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let learned = self.generation(passed.into_parts(origin));
         self.inner.ledger().learn(&learned);
         learned
     }
 
-    fn generation(&self, parts: Parts) -> Arc<Generation> {
+    fn generation(&self, parts: GenerationParts) -> Arc<Generation> {
         let number = self.inner.ledger().announce(&parts);
         let around = Surroundings {
             calls: Arc::clone(&self.inner.calls),
@@ -210,7 +212,7 @@ impl Slot {
 
     fn put_in_force(
         &self,
-        parts: Parts,
+        parts: GenerationParts,
         reason: Reason,
         asked: std::time::Instant,
     ) -> Arc<Generation> {
@@ -272,7 +274,7 @@ impl Slot {
 
     /// The slot as operators see it, now.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> SlotStatus {
         let mut ledger = self.inner.ledger();
         let now = Instant::now();
         ledger.forget_names(now);
@@ -280,7 +282,7 @@ impl Slot {
     }
 }
 
-impl Inner {
+impl SlotInner {
     fn exchange(&self, ledger: &mut Ledger, next: &Arc<Generation>, reason: Reason) {
         let now = Instant::now();
         // Before the pointer moves: a value that is filled under the new naming is covered from the
@@ -298,7 +300,7 @@ impl Inner {
     }
 }
 
-impl Overseer for Inner {
+impl Overseer for SlotInner {
     /// Only the generation in force is judged: what an older one does in the flights that it still
     /// has is no reason to leave the one that replaced it.
     fn failed(&self, failing: &Generation) {

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const AT_MOST: Duration = Duration::from_secs(2);
 
 /// A running watch; it ends when dropped.
-pub struct Watch {
+pub struct FileWatch {
     /// `None` if the system gives no watch.
     _watcher: Option<notify::RecommendedWatcher>,
     /// The file is looked at for as long as this is held.
@@ -60,7 +60,7 @@ enum Sign {
 pub fn watch(
     path: &Path,
     on_change: impl FnMut(io::Result<Vec<u8>>, Instant) + Send + 'static,
-) -> io::Result<Watch> {
+) -> io::Result<FileWatch> {
     let path = std::path::absolute(path)?;
     let Some(directory) = path.parent().map(Path::to_owned) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a directory can't be watched"));
@@ -72,10 +72,10 @@ pub fn watch(
         let path = path.display();
         tracing::info!(%path, %error, "the system gives no watch; the file is looked at every second");
     });
-    let seen = Seen::of(&path);
+    let seen = FileVersion::of(&path);
     let follow = Follow { path, seen, changes, on_change };
     thread::Builder::new().name("corral-watch".into()).spawn(move || follow.run())?;
-    Ok(Watch { _watcher: watcher.ok(), _open: signs })
+    Ok(FileWatch { _watcher: watcher.ok(), _open: signs })
 }
 
 fn watcher(
@@ -121,14 +121,14 @@ fn sign(event: &Event, path: &Path) -> Option<Sign> {
 /// The thread that waits until a file stops changing.
 struct Follow<F> {
     path: PathBuf,
-    seen: Option<Seen>,
+    seen: Option<FileVersion>,
     changes: Receiver<Sign>,
     on_change: F,
 }
 
 /// What tells one content of a file from another without reading the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+struct FileVersion {
     bytes: u64,
     modified: Option<SystemTime>,
     inode: u64,
@@ -141,7 +141,9 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
         loop {
             let mut sign = match self.changes.recv_timeout(LOOK) {
                 Ok(sign) => sign,
-                Err(RecvTimeoutError::Timeout) if Seen::of(&self.path) == self.seen => continue,
+                Err(RecvTimeoutError::Timeout) if FileVersion::of(&self.path) == self.seen => {
+                    continue;
+                }
                 // The file may still be in the process of being written.
                 Err(RecvTimeoutError::Timeout) => Sign::Changing,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -180,12 +182,12 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
     /// Hands the content on; `false` if the file changed meanwhile, and the content was not handed
     /// on.
     fn read(&mut self, ours: bool, seen: Instant) -> bool {
-        let before = Seen::of(&self.path);
+        let before = FileVersion::of(&self.path);
         if !ours && before == self.seen {
             return true;
         }
         let content = crate::policy::read_file(&self.path);
-        if Seen::of(&self.path) != before {
+        if FileVersion::of(&self.path) != before {
             return false;
         }
         self.seen = before;
@@ -203,7 +205,7 @@ impl Sign {
     }
 }
 
-impl Seen {
+impl FileVersion {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok();
@@ -212,7 +214,7 @@ impl Seen {
     }
 }
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for FileWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Watch")
     }
@@ -323,7 +325,7 @@ mod tests {
     }
 
     struct Watched {
-        watch: Watch,
+        watch: FileWatch,
         changes: Receiver<io::Result<Vec<u8>>>,
         directory: tempfile::TempDir,
     }

@@ -16,9 +16,9 @@ use crate::store::Envelope;
 
 use super::policies::InstallError;
 use super::requests::{Arguments, RequestError, named, typed};
-use super::{Bound, Corral};
-use walk::{Assumed, Seen};
-pub use walk::{Course, Turned};
+use super::{BoundEntity, Corral};
+use walk::{Assumed, StoreView};
+pub use walk::{ExplainedFlight, ExplainedTurn};
 
 /// A read and what would become of it.
 #[derive(Debug, Clone, Serialize)]
@@ -97,7 +97,7 @@ impl Corral {
 
     async fn explain_under(
         &self,
-        bound: &Bound,
+        bound: &BoundEntity,
         request: &Request,
         policy: &dyn Policy,
         label: &str,
@@ -122,7 +122,7 @@ impl Corral {
         let entity = &bound.entity;
         let found = sight.envelope.as_ref();
         let believed = found.filter(|_| sight.believed);
-        let world = Seen {
+        let world = StoreView {
             reachable: problem.is_none(),
             found: believed.map(|envelope| sighting(envelope, now_ms)),
             bytes: believed.and_then(|e| e.body.as_ref()).map_or(0, bytes::Bytes::len),
@@ -130,7 +130,7 @@ impl Corral {
             ttl_ms: millis(entity.ttl),
             stale_ms: millis(entity.stale_while_revalidate),
         };
-        let flight = walk::Flight {
+        let flight = walk::ExplainQuestion {
             policy,
             memo: plan.memo,
             deadline_ms: millis(entity.deadline),
@@ -179,7 +179,7 @@ pub struct Explanation {
     /// For how long the lease is held unless it is renewed; `None` if it is free.
     pub lease_held_ms: Option<u64>,
     /// What a read would do: now, and under each assumption.
-    pub courses: Vec<Course>,
+    pub courses: Vec<ExplainedFlight>,
 }
 
 /// A stored value at a glance, without its content.

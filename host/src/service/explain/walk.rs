@@ -19,16 +19,16 @@ const TURNS: usize = 100;
 
 /// A flight under an assumption.
 #[derive(Debug, Clone, Serialize)]
-pub struct Course {
+pub struct ExplainedFlight {
     /// `now`, or the assumption under which the flight would go like this.
     pub when: &'static str,
     /// The flight's turns, in order.
-    pub turns: Vec<Turned>,
+    pub turns: Vec<ExplainedTurn>,
 }
 
 /// One turn.
 #[derive(Debug, Clone, Serialize)]
-pub struct Turned {
+pub struct ExplainedTurn {
     /// What happened.
     pub event: String,
     /// What the host does next.
@@ -43,7 +43,7 @@ pub struct Turned {
 }
 
 /// What was seen in the store, and the entity's times.
-pub(super) struct Seen {
+pub(super) struct StoreView {
     pub(super) reachable: bool,
     pub(super) found: Option<Sighting>,
     pub(super) bytes: usize,
@@ -63,7 +63,7 @@ pub(super) struct Assumed {
 }
 
 /// The flight that is walked: its policy, plan and limits.
-pub(super) struct Flight<'a> {
+pub(super) struct ExplainQuestion<'a> {
     pub(super) policy: &'a dyn Policy,
     pub(super) memo: Memo,
     pub(super) deadline_ms: u32,
@@ -73,7 +73,7 @@ pub(super) struct Flight<'a> {
 
 impl Assumed {
     /// The events as they would be now, and under every other assumption.
-    pub(super) fn all(seen: &Seen) -> Vec<Self> {
+    pub(super) fn all(seen: &StoreView) -> Vec<Self> {
         let first = match seen.found {
             _ if !seen.reachable => Event::StoreUnavailable,
             Some(found) => Event::Found(found),
@@ -117,7 +117,7 @@ impl Assumed {
     }
 }
 
-impl Seen {
+impl StoreView {
     fn loaded(&self, negative: bool) -> Event {
         let cost_ms = self.found.map_or(COST_MS, |found| found.cost_ms);
         let bytes = if negative { 0 } else { u32::try_from(self.bytes).unwrap_or(u32::MAX) };
@@ -142,15 +142,15 @@ impl Seen {
     }
 }
 
-impl Flight<'_> {
+impl ExplainQuestion<'_> {
     /// The flight, and after it the refresh that it begins.
-    pub(super) fn walk(&self, assumed: &Assumed, seen: &Seen) -> Vec<Course> {
+    pub(super) fn walk(&self, assumed: &Assumed, seen: &StoreView) -> Vec<ExplainedFlight> {
         let course = compare::Course::new(self.memo, self.deadline_ms, self.kept_at_most);
         let (turns, refresh) = self.turns(course, assumed.first, assumed, seen);
-        let mut courses = vec![Course { when: assumed.when, turns }];
+        let mut courses = vec![ExplainedFlight { when: assumed.when, turns }];
         if let Some((refresh, found)) = refresh {
             let (turns, _) = self.turns(refresh, found, assumed, seen);
-            courses.push(Course { when: "the refresh that this begins", turns });
+            courses.push(ExplainedFlight { when: "the refresh that this begins", turns });
         }
         courses
     }
@@ -160,8 +160,8 @@ impl Flight<'_> {
         mut course: compare::Course,
         first: Event,
         assumed: &Assumed,
-        seen: &Seen,
-    ) -> (Vec<Turned>, Option<(compare::Course, Event)>) {
+        seen: &StoreView,
+    ) -> (Vec<ExplainedTurn>, Option<(compare::Course, Event)>) {
         let (mut turns, mut event) = (Vec::new(), first);
         let (mut held_ms, mut waited) = (assumed.held_ms, false);
         while turns.len() < TURNS {
@@ -190,7 +190,7 @@ impl Flight<'_> {
         (turns, None)
     }
 
-    fn told(&self, before: &compare::Course, event: Event, decided: &Decided) -> Turned {
+    fn told(&self, before: &compare::Course, event: Event, decided: &Decided) -> ExplainedTurn {
         let lifetimes = match decided.action {
             Action::Fill(_) => {
                 Spread::of(&spread(self.policy, before.memo, before.moment(0), event))
@@ -204,7 +204,7 @@ impl Flight<'_> {
             | Action::AnswerAndRefresh
             | Action::Fail => None,
         };
-        Turned {
+        ExplainedTurn {
             event: words::event(event),
             action: words::action(decided.action),
             instead_of: decided.instead_of.as_ref().map(ToString::to_string),

@@ -15,13 +15,13 @@ const PAIRS: usize = 16;
 
 /// The pairs that are known, the newest last.
 #[derive(Default)]
-pub(super) struct Alike(Mutex<VecDeque<Pair>>);
+pub(super) struct Alike(Mutex<VecDeque<UnorderedPair>>);
 
 /// Two components with their settings, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pair([(String, String); 2]);
+pub(super) struct UnorderedPair([(String, String); 2]);
 
-impl Pair {
+impl UnorderedPair {
     /// The pair of two policies. `None` if one of them is code of this process, which no digest
     /// distinguishes from other code.
     pub(super) fn of(passed: &Passed, current: &Generation) -> Option<Self> {
@@ -36,11 +36,11 @@ impl Pair {
 }
 
 impl Alike {
-    pub(super) fn has(&self, pair: &Pair) -> bool {
+    pub(super) fn has(&self, pair: &UnorderedPair) -> bool {
         lock(&self.0).contains(pair)
     }
 
-    pub(super) fn note(&self, pair: Pair) {
+    pub(super) fn note(&self, pair: UnorderedPair) {
         let mut pairs = lock(&self.0);
         if pairs.len() == PAIRS {
             pairs.pop_front();
@@ -53,8 +53,8 @@ impl Alike {
 mod tests {
     use super::*;
 
-    fn pair(one: usize, other: usize) -> Pair {
-        Pair([one, other].map(|digest| (digest.to_string(), "{}".to_owned())))
+    fn pair(one: usize, other: usize) -> UnorderedPair {
+        UnorderedPair([one, other].map(|digest| (digest.to_string(), "{}".to_owned())))
     }
 
     #[test]

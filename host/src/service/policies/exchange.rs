@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::policy::prove::gate::{self, Conditions, Hot, HotRead, Passed, Passport, Rejection};
-use crate::policy::{Engine, Generation, Introduction, Origin, Reason, behind};
+use crate::policy::{Engine, Generation, Introduction, Provenance, Reason, behind};
 
-use super::alike::Pair;
-use super::{Inner, Policies, REFUSALS, RefusedCandidate, lock};
+use super::alike::UnorderedPair;
+use super::{Policies, PoliciesInner, REFUSALS, RefusedCandidate, lock};
 
 /// How many hot reads a candidate is asked to name: enough for a share to mean something, and a few
 /// milliseconds of calls.
@@ -26,7 +26,7 @@ pub struct Candidate {
     /// A component, or a core module.
     pub component: Arc<[u8]>,
     /// Where the component comes from.
-    pub origin: Origin,
+    pub origin: Provenance,
     /// Why the component is to come into force.
     pub reason: Reason,
     /// The candidate's own settings; `None` for those of the generation in force.
@@ -39,7 +39,7 @@ pub struct Candidate {
 
 /// What a candidate that passes the gate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Intent {
+enum Purpose {
     /// The candidate comes into force.
     Activate,
     /// Invalidations cover the keys that the candidate names. The policy in force stays.
@@ -118,11 +118,11 @@ impl Candidate {
     /// A component that is asked for now, under the settings in force, and that gives every read the key that
     /// it has.
     #[must_use]
-    pub fn new(component: Vec<u8>, origin: Origin) -> Self {
+    pub fn new(component: Vec<u8>, origin: Provenance) -> Self {
         let reason = match &origin {
-            Origin::BuiltIn => Reason::Started,
-            Origin::File(_) => Reason::File,
-            Origin::Pushed => Reason::Push,
+            Provenance::BuiltIn => Reason::Started,
+            Provenance::File(_) => Reason::File,
+            Provenance::Pushed => Reason::Push,
         };
         let (component, asked) = (component.into(), Instant::now());
         Self { component, origin, reason, settings: None, allow_rename: false, asked }
@@ -138,7 +138,7 @@ impl Policies {
     pub async fn install(
         &self,
         component: Vec<u8>,
-        origin: Origin,
+        origin: Provenance,
     ) -> Result<Installed, InstallError> {
         self.exchange(Candidate::new(component, origin)).await
     }
@@ -149,7 +149,7 @@ impl Policies {
     /// [`InstallError`] says what was found.
     pub async fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
         let (origin, component) = (candidate.origin.clone(), Arc::clone(&candidate.component));
-        let installed = self.installed(candidate, Intent::Activate).await;
+        let installed = self.installed(candidate, Purpose::Activate).await;
         match &installed {
             Ok(installed) => self.inner.tell(installed),
             Err(error) => self.inner.note_refusal(origin, gate::digest(&component), error),
@@ -164,7 +164,7 @@ impl Policies {
     /// # Errors
     /// [`InstallError::Refused`] says what the gate found.
     pub async fn learn(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let learned = self.installed(candidate, Intent::Learn).await?;
+        let learned = self.installed(candidate, Purpose::Learn).await?;
         tracing::info!(policy = learned.generation.label(), "a policy's names were learned");
         Ok(learned)
     }
@@ -177,14 +177,14 @@ impl Policies {
         &self,
         component: Vec<u8>,
     ) -> Result<Passed, InstallError> {
-        let candidate = Candidate::new(component, Origin::Pushed);
-        Ok(self.admit(candidate, Intent::Examine).await?.passed)
+        let candidate = Candidate::new(component, Provenance::Pushed);
+        Ok(self.admit(candidate, Purpose::Examine).await?.passed)
     }
 
     async fn installed(
         &self,
         candidate: Candidate,
-        intent: Intent,
+        intent: Purpose,
     ) -> Result<Installed, InstallError> {
         let asked = candidate.asked;
         let Admitted { passed, generation } = self.admit(candidate, intent).await?;
@@ -194,7 +194,7 @@ impl Policies {
     }
 
     /// Runs a candidate through the gate in its turn, off the threads that serve, since the gate blocks.
-    async fn admit(&self, candidate: Candidate, intent: Intent) -> Result<Admitted, InstallError> {
+    async fn admit(&self, candidate: Candidate, intent: Purpose) -> Result<Admitted, InstallError> {
         // Compiling occupies a whole core, so candidates of all kinds wait for each other.
         let turn = self.inner.turn().await;
         let inner = Arc::clone(&self.inner);
@@ -207,13 +207,13 @@ impl Policies {
     }
 }
 
-impl Inner {
+impl PoliciesInner {
     /// The turn of one candidate. The work itself holds it, since its caller may go away meanwhile.
     pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    fn admit(&self, candidate: Candidate, intent: Intent) -> Result<Admitted, InstallError> {
+    fn admit(&self, candidate: Candidate, intent: Purpose) -> Result<Admitted, InstallError> {
         let Candidate { component, origin, reason, settings, allow_rename, asked } = candidate;
         let current = self.slot.current();
         let settings = settings.unwrap_or_else(|| current.configuration().settings.clone());
@@ -233,9 +233,9 @@ impl Inner {
         // the hot reads.
         let passed = passed.again(&current.hot(HOT_READS));
         let generation = match intent {
-            Intent::Examine => None,
-            Intent::Learn => Some(self.slot.learn(passed.clone(), origin)),
-            Intent::Activate => {
+            Purpose::Examine => None,
+            Purpose::Learn => Some(self.slot.learn(passed.clone(), origin)),
+            Purpose::Activate => {
                 if !allow_rename {
                     self.compare_names(&passed, &current)?;
                 }
@@ -251,12 +251,12 @@ impl Inner {
     pub(super) fn examine(
         &self,
         component: &[u8],
-        origin: &Origin,
+        origin: &Provenance,
         conditions: &Conditions,
     ) -> Result<Passed, InstallError> {
         let engine = match origin {
-            Origin::File(_) => &self.shelving,
-            Origin::BuiltIn | Origin::Pushed => &self.engine,
+            Provenance::File(_) => &self.shelving,
+            Provenance::BuiltIn | Provenance::Pushed => &self.engine,
         };
         let passed = behind(|| gate::examine(engine, component, conditions))
             .map_err(|rejection| InstallError::Refused(Box::new(rejection)))?;
@@ -287,7 +287,7 @@ impl Inner {
         current: &Generation,
     ) -> Result<(), InstallError> {
         let hot = passed.report().hot.clone();
-        let (told, pair) = (self.told.load(), Pair::of(passed, current));
+        let (told, pair) = (self.told.load(), UnorderedPair::of(passed, current));
         let are_alike = pair.as_ref().is_some_and(|pair| told.alike.has(pair));
         let mut generated = Hot::default();
         if hot.renamed == 0 && !are_alike {
@@ -330,7 +330,7 @@ impl Inner {
         );
     }
 
-    pub(super) fn note_refusal(&self, origin: Origin, digest: String, error: &InstallError) {
+    pub(super) fn note_refusal(&self, origin: Provenance, digest: String, error: &InstallError) {
         self.metrics.policy_swaps("refused");
         tracing::warn!(%error, "a policy was refused");
         let (stage, reason) = match error {

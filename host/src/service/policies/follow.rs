@@ -7,10 +7,10 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::policy::prove::gate;
-use crate::policy::{self, Origin};
+use crate::policy::{self, Provenance};
 
 use super::exchange::Candidate;
-use super::{Inner, Policies, StartError, lock};
+use super::{Policies, PoliciesInner, StartError, lock};
 
 impl Policies {
     /// Follows the component's file if the configuration asks for it.
@@ -21,7 +21,7 @@ impl Policies {
             return Ok(());
         }
         if let Some(path) = &config.policy.component {
-            let origin = Origin::File(path.clone());
+            let origin = Provenance::File(path.clone());
             self.follow(path, move |policies, change, seen| {
                 policies.component_changed(change, origin.clone(), seen);
             })?;
@@ -34,7 +34,7 @@ impl Policies {
         path: &Path,
         mut changed: impl FnMut(&Self, io::Result<Vec<u8>>, Instant) + Send + 'static,
     ) -> Result<(), StartError> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
+        let weak: Weak<PoliciesInner> = Arc::downgrade(&self.inner);
         let watch = policy::watch(path, move |change, seen| {
             if let Some(inner) = weak.upgrade() {
                 changed(&Self { inner }, change, seen);
@@ -48,7 +48,7 @@ impl Policies {
         Ok(())
     }
 
-    fn component_changed(&self, change: io::Result<Vec<u8>>, origin: Origin, seen: Instant) {
+    fn component_changed(&self, change: io::Result<Vec<u8>>, origin: Provenance, seen: Instant) {
         let bytes = match change {
             Ok(bytes) => bytes,
             Err(error) => {

@@ -20,8 +20,8 @@ use crate::config::{Config, EntityConfig};
 use crate::observe::Metrics;
 use crate::policy::prove::gate::{Conditions, Passed, Stage};
 use crate::policy::{
-    Engine, Generation, NothingToRollBack, Origin, Slot, Status, Tenure, Terms, Watch, builtin,
-    read_file,
+    Engine, FileWatch, Generation, NothingToRollBack, Provenance, Slot, SlotStatus, Tenure, Terms,
+    builtin, read_file,
 };
 
 use super::{StartError, conditions};
@@ -36,10 +36,10 @@ const REFUSALS: usize = 16;
 /// Everything that exchanging a policy needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Policies {
-    inner: Arc<Inner>,
+    inner: Arc<PoliciesInner>,
 }
 
-struct Inner {
+struct PoliciesInner {
     engine: Engine,
     /// An engine that keeps what it compiles beside the watched file.
     shelving: Engine,
@@ -59,7 +59,7 @@ struct Inner {
     filed: Mutex<Map<String, Value>>,
     /// `policy.allow_rename` as the configuration's file last had it.
     allow_rename: AtomicBool,
-    watches: Mutex<Vec<Watch>>,
+    watches: Mutex<Vec<FileWatch>>,
     /// The runtime on which a change of a file is carried out: a thread outside of it sees the
     /// change.
     runtime: tokio::runtime::Handle,
@@ -87,7 +87,7 @@ pub struct RefusedCandidate {
     #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,
     /// Where the candidate came from.
-    pub origin: Origin,
+    pub origin: Provenance,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
     /// The stage of the gate that refused the candidate; `None` if it passed and was refused for
@@ -102,7 +102,7 @@ pub struct RefusedCandidate {
 pub struct PolicyStatus {
     /// The generations.
     #[serde(flatten)]
-    pub slot: Status,
+    pub slot: SlotStatus,
     /// Whether the generation in force fails too often and there is none to go back to.
     pub failing: bool,
     /// The last candidates that were refused, newest first.
@@ -122,8 +122,8 @@ impl Policies {
         };
         let conditions = conditions(config);
         let (bytes, origin) = match &config.policy.component {
-            None => (builtin().to_vec(), Origin::BuiltIn),
-            Some(path) => (read(path)?, Origin::File(path.clone())),
+            None => (builtin().to_vec(), Provenance::BuiltIn),
+            Some(path) => (read(path)?, Provenance::File(path.clone())),
         };
         let bytes: Arc<[u8]> = bytes.into();
         let passed = exchange::examine_first(&shelving, Arc::clone(&bytes), conditions.clone())
@@ -133,7 +133,7 @@ impl Policies {
         let known = Mutex::new(VecDeque::from([passed.again(&[])]));
         let gate = passed.report().explored.cut_short().map(tracing::field::display);
         let slot = Arc::new(Slot::new(passed, origin).lasting(tenure(config)));
-        let inner = Inner {
+        let inner = PoliciesInner {
             engine,
             shelving,
             slot,
@@ -186,7 +186,7 @@ impl Policies {
     }
 
     pub(super) fn fold_metrics(&self) {
-        let Inner { slot, metrics, .. } = &*self.inner;
+        let PoliciesInner { slot, metrics, .. } = &*self.inner;
         for (function, result, total) in slot.calls().each() {
             metrics.policy_calls(function, result, total);
         }

@@ -15,7 +15,7 @@ use crate::policy::{Generation, Reason, Retold};
 use super::super::conditions;
 use super::alike::Alike;
 use super::exchange::InstallError;
-use super::{Inner, Policies, Told, lock, tenure};
+use super::{Policies, PoliciesInner, Told, lock, tenure};
 
 /// The policies of a host, examined under a configuration that is not in force yet.
 pub(in crate::service) struct Examined {
@@ -132,7 +132,7 @@ impl Policies {
     }
 }
 
-impl Inner {
+impl PoliciesInner {
     /// The component of a generation; empty if it is unknown, which the gate refuses.
     pub(super) fn component(&self, digest: &str) -> Arc<[u8]> {
         let components = lock(&self.components);

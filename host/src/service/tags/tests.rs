@@ -157,7 +157,7 @@ fn readings(given: &GivenTag) -> Result<Vec<String>, NoTag> {
 fn readings_of(config: &str, given: &GivenTag) -> Result<Vec<String>, NoTag> {
     let config = Config::parse(config, "corral.toml", &Environment::default()).unwrap();
     let tags = Templates::of(&config).readings(given)?;
-    Ok(texts(&tags.iter().map(Tag::as_str).collect::<Vec<_>>()))
+    Ok(texts(&tags.iter().map(StoreTag::as_str).collect::<Vec<_>>()))
 }
 
 fn texts(tags: &[&str]) -> Vec<String> {

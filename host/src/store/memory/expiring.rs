@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A map with entries that expire, which finds the entry that expires soonest. [`Expiring::trim`]
 /// removes expired entries; until then [`Expiring::get`] does not show them.
 pub(super) struct Expiring<K, V> {
-    entries: BTreeMap<K, Entry<V>>,
+    entries: BTreeMap<K, ExpiringValue<V>>,
     by_end: BTreeSet<(u64, K)>,
     bytes: usize,
 }
 
-struct Entry<V> {
+struct ExpiringValue<V> {
     until_ms: u64,
     bytes: usize,
     value: V,
@@ -39,12 +39,12 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
         self.remove(&key);
         self.bytes += bytes;
         self.by_end.insert((until_ms, key.clone()));
-        self.entries.insert(key, Entry { until_ms, bytes, value });
+        self.entries.insert(key, ExpiringValue { until_ms, bytes, value });
     }
 
     /// Removes an entry, even an expired one; returns when it expired or would have.
     pub(super) fn remove(&mut self, key: &K) -> Option<u64> {
-        let Entry { until_ms, bytes, .. } = self.entries.remove(key)?;
+        let ExpiringValue { until_ms, bytes, .. } = self.entries.remove(key)?;
         self.bytes -= bytes;
         self.by_end.remove(&(until_ms, key.clone()));
         Some(until_ms)

@@ -14,9 +14,9 @@ use tokio::time::{Instant, timeout};
 use super::listeners::Listeners;
 use super::waiters::Waiters;
 use super::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Replicas, Scope, Store,
-    StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Replicas,
+    Store, StoreError, StoreTag, Tracked,
 };
 use ranges::Ranges;
 use shelves::Shelves;
@@ -108,7 +108,7 @@ impl Store for MemoryStore {
     async fn fill(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError> {
         let filled = self.shelves().fill(name, token, envelope, self.now_ms());
@@ -118,11 +118,16 @@ impl Store for MemoryStore {
         over(filled)
     }
 
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
         Ok(self.shelves().renew(name, token, lease, self.now_ms()))
     }
 
-    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> Result<bool, StoreError> {
         let released = self.shelves().release(name, token, self.now_ms());
         if released {
             self.waiters.wake(name);
@@ -137,7 +142,7 @@ impl Store for MemoryStore {
     async fn index(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError> {
         let (indexed, displaced) = self.shelves().index(name, tags, expires_at_ms, self.now_ms());
@@ -206,7 +211,7 @@ impl Store for MemoryStore {
         over(self.ranges().publish(namings, self.now_ms()))
     }
 
-    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
         self.ranges().raise(scopes);
         over(())
     }
@@ -216,7 +221,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn note_known(&self, _namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, _namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         Ok(())
     }
 

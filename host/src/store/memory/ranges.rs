@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::store::{Epoch, Naming, Range, Scope};
+use crate::store::{Epoch, FloorScope, Naming, Range};
 
 /// Floors, and namings with the time of their last use in ms since the Unix epoch.
 #[derive(Default)]
 pub(super) struct Ranges {
     version: u64,
-    floors: BTreeMap<Scope, u64>,
-    namings: BTreeMap<Scope, (Naming, u64)>,
+    floors: BTreeMap<FloorScope, u64>,
+    namings: BTreeMap<FloorScope, (Naming, u64)>,
     watched: Vec<Epoch>,
     notes: BTreeMap<String, Bytes>,
 }
@@ -46,7 +46,7 @@ impl Ranges {
             }
             in_use
         });
-        floors.entry(Scope::Everything).or_insert_with(rand::random);
+        floors.entry(FloorScope::Everything).or_insert_with(rand::random);
         let mut new = Vec::new();
         for naming in namings {
             let scope = naming.scope();
@@ -62,7 +62,7 @@ impl Ranges {
         Range { new, ..self.read(now_ms) }
     }
 
-    pub(super) fn raise(&mut self, scopes: &[Scope]) {
+    pub(super) fn raise(&mut self, scopes: &[FloorScope]) {
         for scope in scopes {
             self.floors.insert(scope.clone(), rand::random());
         }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::expiring::Expiring;
 use crate::store::{
-    Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, Mark, Marking, Mode, Name, Removed,
-    Tag, Token,
+    Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, LeaseToken, Mark, Marking, Mode,
+    Name, Removed, StoreTag,
 };
 
 /// How many tag memberships are held for each value: a key has few tags.
@@ -24,9 +24,9 @@ pub(super) struct Shelves {
     /// up.
     bytes: usize,
     values: Expiring<Name, Envelope>,
-    leases: Expiring<Name, Token>,
-    members: Expiring<(Tag, Name), ()>,
-    marks: Expiring<Tag, Mark>,
+    leases: Expiring<Name, LeaseToken>,
+    members: Expiring<(StoreTag, Name), ()>,
+    marks: Expiring<StoreTag, Mark>,
     all_marked: Option<(Mark, u64)>,
     /// The intents by their text, each with the time until which it is held. They have no bound of
     /// their own: every intent is withdrawn by the host that announced it, and all end with the
@@ -81,7 +81,7 @@ impl Shelves {
     pub(super) fn fill(
         &mut self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
         now_ms: u64,
     ) -> Filled {
@@ -104,7 +104,7 @@ impl Shelves {
     pub(super) fn renew(
         &mut self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         lease: Duration,
         now_ms: u64,
     ) -> bool {
@@ -115,7 +115,7 @@ impl Shelves {
         ours
     }
 
-    pub(super) fn release(&mut self, name: &Name, token: Token, now_ms: u64) -> bool {
+    pub(super) fn release(&mut self, name: &Name, token: LeaseToken, now_ms: u64) -> bool {
         let ours = self.holds(name, token, now_ms);
         if ours {
             self.leases.remove(name);
@@ -151,7 +151,7 @@ impl Shelves {
     }
 
     /// Sets the tag's mark and empties its index; returns the names that were in it.
-    fn take_members(&mut self, tag: &Tag, marking: Marking, now_ms: u64) -> Vec<Name> {
+    fn take_members(&mut self, tag: &StoreTag, marking: Marking, now_ms: u64) -> Vec<Name> {
         self.mark(tag, marking, now_ms);
         let first = (tag.clone(), Name::least());
         let members: Vec<_> =
@@ -167,7 +167,7 @@ impl Shelves {
     pub(super) fn index(
         &mut self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
         now_ms: u64,
     ) -> (Indexed, Vec<Name>) {
@@ -211,7 +211,7 @@ impl Shelves {
         due.map(take).collect()
     }
 
-    fn mark(&mut self, tag: &Tag, marking: Marking, now_ms: u64) {
+    fn mark(&mut self, tag: &StoreTag, marking: Marking, now_ms: u64) {
         let mark = Mark { at_ms: now_ms, epoch: marking.epoch };
         self.marks.trim(now_ms);
         self.marks.insert(tag.clone(), mark, end_ms(now_ms, marking.lasts));
@@ -225,7 +225,7 @@ impl Shelves {
         }
     }
 
-    fn holds(&self, name: &Name, token: Token, now_ms: u64) -> bool {
+    fn holds(&self, name: &Name, token: LeaseToken, now_ms: u64) -> bool {
         self.leases.get(name, now_ms).is_some_and(|(holder, _)| *holder == token)
     }
 }

@@ -25,12 +25,12 @@ const STEP_MS: u64 = 1_000;
 /// store's clock was set.
 pub(super) struct StoreClock {
     zero: Instant,
-    sample: Mutex<Option<Sample>>,
+    sample: Mutex<Option<ClockSample>>,
     latest_ms: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
-struct Sample {
+struct ClockSample {
     /// The store's clock minus the local one.
     offset_ms: f64,
     error_ms: f64,
@@ -38,7 +38,7 @@ struct Sample {
     at_ms: f64,
 }
 
-impl Sample {
+impl ClockSample {
     fn error_at(&self, now_ms: f64) -> f64 {
         self.error_ms + (now_ms - self.at_ms).max(0.0) / DRIFT_PERIOD_MS
     }
@@ -56,7 +56,7 @@ impl StoreClock {
 
     fn observe_at(&self, store_ms: u64, sent: Duration, answered: Duration) {
         let (sent_ms, answered_ms) = (sent.as_secs_f64() * 1e3, answered.as_secs_f64() * 1e3);
-        let new = Sample {
+        let new = ClockSample {
             offset_ms: store_ms as f64 + RESOLUTION_MS / 2.0 - (sent_ms + answered_ms) / 2.0,
             error_ms: (answered_ms - sent_ms + RESOLUTION_MS) / 2.0,
             at_ms: answered_ms,

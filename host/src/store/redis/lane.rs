@@ -23,14 +23,14 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::reply::{Reply, take_reply};
-use super::stream::{self, Stream};
+use super::stream::{self, ByteStream};
 use crate::store::StoreError;
 
 /// Room in the buffer before each read, for the answers to the commands of one moment.
 const AT_LEAST_ROOM: usize = 8 << 10;
 
 /// What the server answered; an error that the server reports is [`Reply::Error`].
-pub(super) type Answer = Result<Reply, StoreError>;
+pub(super) type Replied = Result<Reply, StoreError>;
 
 /// The callers' end of the connection, which is closed when the lane is dropped.
 pub(super) struct Lane {
@@ -40,7 +40,7 @@ pub(super) struct Lane {
 
 #[derive(Default)]
 struct Queue {
-    asked: Mutex<Asked>,
+    asked: Mutex<Unsent>,
     /// Notified when there is something in `asked`.
     filled: Notify,
     /// Notified when nothing is answered any more.
@@ -49,9 +49,9 @@ struct Queue {
 
 /// The commands that are not sent yet.
 #[derive(Default)]
-struct Asked {
+struct Unsent {
     commands: Vec<u8>,
-    answers: Vec<oneshot::Sender<Answer>>,
+    answers: Vec<oneshot::Sender<Replied>>,
     /// Why nothing is sent any more; `None` while the connection works.
     ended: Option<StoreError>,
 }
@@ -63,7 +63,7 @@ impl Lane {
         Ok(Self::over(stream::open(client.get_connection_info()).await?, budget))
     }
 
-    fn over(stream: Box<dyn Stream>, budget: Duration) -> Self {
+    fn over(stream: Box<dyn ByteStream>, budget: Duration) -> Self {
         let queue = Arc::new(Queue::default());
         let task = tokio::spawn(serve(stream, budget, Arc::clone(&queue)));
         Self { queue, task }
@@ -71,7 +71,7 @@ impl Lane {
 
     /// Asks one command, written by `write`. The answer's sender is dropped if the connection is closed
     /// before the answer comes.
-    pub(super) fn ask(&self, write: impl FnOnce(&mut Vec<u8>)) -> oneshot::Receiver<Answer> {
+    pub(super) fn ask(&self, write: impl FnOnce(&mut Vec<u8>)) -> oneshot::Receiver<Replied> {
         let (answer, answered) = oneshot::channel();
         let mut asked = self.queue.asked();
         if let Some(error) = &asked.ended {
@@ -100,19 +100,19 @@ impl Drop for Lane {
 }
 
 impl Queue {
-    fn asked(&self) -> MutexGuard<'_, Asked> {
+    fn asked(&self) -> MutexGuard<'_, Unsent> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A command that was sent, or is being sent, and waits for its answer.
-struct Waiting {
+struct WaitingCommand {
     since: Instant,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Replied>,
 }
 
 /// Carries commands and answers until the connection fails, then tells all waiting callers why.
-async fn serve(stream: Box<dyn Stream>, budget: Duration, queue: Arc<Queue>) {
+async fn serve(stream: Box<dyn ByteStream>, budget: Duration, queue: Arc<Queue>) {
     let mut waiting = VecDeque::new();
     let error = carry(stream, budget, &queue, &mut waiting).await;
     let unsent = {
@@ -128,10 +128,10 @@ async fn serve(stream: Box<dyn Stream>, budget: Duration, queue: Arc<Queue>) {
 }
 
 async fn carry(
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ByteStream>,
     budget: Duration,
     queue: &Queue,
-    waiting: &mut VecDeque<Waiting>,
+    waiting: &mut VecDeque<WaitingCommand>,
 ) -> StoreError {
     let failed = |error: io::Error| StoreError::Unavailable(error.to_string());
     let (mut reading, mut writing) = tokio::io::split(stream);
@@ -203,12 +203,12 @@ impl Outgoing {
     }
 
     /// Takes all that was asked for until now.
-    fn take(&mut self, queue: &Queue, waiting: &mut VecDeque<Waiting>) {
+    fn take(&mut self, queue: &Queue, waiting: &mut VecDeque<WaitingCommand>) {
         self.commands.clear();
         let since = Instant::now();
         let mut asked = queue.asked();
         mem::swap(&mut self.commands, &mut asked.commands);
-        waiting.extend(asked.answers.drain(..).map(|answer| Waiting { since, answer }));
+        waiting.extend(asked.answers.drain(..).map(|answer| WaitingCommand { since, answer }));
         (self.written, self.is_sent) = (0, false);
     }
 
@@ -230,7 +230,7 @@ impl Outgoing {
 }
 
 /// Gives every whole answer to the command that waits for it.
-fn hand_out(incoming: &mut BytesMut, waiting: &mut VecDeque<Waiting>) -> io::Result<()> {
+fn hand_out(incoming: &mut BytesMut, waiting: &mut VecDeque<WaitingCommand>) -> io::Result<()> {
     while let Some(reply) = take_reply(incoming)? {
         let unasked = || io::Error::other("an answer without a question");
         let asked = waiting.pop_front().ok_or_else(unasked)?;
@@ -277,7 +277,7 @@ mod tests {
         (Lane::over(Box::new(ours), BUDGET), theirs)
     }
 
-    fn get(lane: &Lane, name: &str) -> oneshot::Receiver<Answer> {
+    fn get(lane: &Lane, name: &str) -> oneshot::Receiver<Replied> {
         lane.ask(|commands| write_command(commands, &[b"GET", name.as_bytes()]))
     }
 

@@ -24,7 +24,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::clock::StoreClock;
 use super::identity::Identity;
-use super::lane::{Answer, Lane};
+use super::lane::{Lane, Replied};
 use super::names::Names;
 use crate::store::listeners::Listeners;
 use crate::store::waiters::Waiters;
@@ -44,20 +44,20 @@ const AT_ONCE: usize = 16;
 pub(super) struct Link {
     client: Client,
     budget: Duration,
-    status: watch::Receiver<Status>,
+    status: watch::Receiver<LinkStatus>,
     keeper: JoinHandle<()>,
 }
 
-enum Status {
+enum LinkStatus {
     /// The first attempt since the last break is under way.
     Opening,
-    Open(Open),
+    Open(OpenLink),
     /// The last attempt failed for this reason, and the next one follows.
     Down(String),
 }
 
 #[derive(Clone)]
-pub(super) struct Open {
+pub(super) struct OpenLink {
     pub(super) id: LinkId,
     pub(super) connection: MultiplexedConnection,
     /// The connection for small reads.
@@ -85,7 +85,7 @@ pub(super) struct Listening {
 }
 
 /// What a link is made of.
-pub(super) struct Parts {
+pub(super) struct LinkParts {
     pub(super) client: Client,
     pub(super) budget: Duration,
     pub(super) clock: Arc<StoreClock>,
@@ -95,8 +95,8 @@ pub(super) struct Parts {
 
 impl Link {
     /// Starts the task that connects, and does not wait for it.
-    pub(super) fn new(runtime: &Handle, parts: Parts) -> Self {
-        let (announce, status) = watch::channel(Status::Opening);
+    pub(super) fn new(runtime: &Handle, parts: LinkParts) -> Self {
+        let (announce, status) = watch::channel(LinkStatus::Opening);
         let (client, budget) = (parts.client.clone(), parts.budget);
         let keeper = Keeper { parts, announce };
         Self { client, budget, status, keeper: runtime.spawn(keeper.run()) }
@@ -121,12 +121,12 @@ impl Link {
     async fn ask_over(
         &self,
         write: impl FnOnce(&mut Vec<u8>),
-        lane: impl Fn(&Open) -> &Arc<Lane>,
+        lane: impl Fn(&OpenLink) -> &Arc<Lane>,
     ) -> Result<Over<super::reply::Reply>, StoreError> {
         let mut write = Some(write);
         let standing = match &*self.status.borrow() {
-            Status::Open(open) => write.take().map(|write| (open.id, lane(open).ask(write))),
-            Status::Opening | Status::Down(_) => None,
+            LinkStatus::Open(open) => write.take().map(|write| (open.id, lane(open).ask(write))),
+            LinkStatus::Opening | LinkStatus::Down(_) => None,
         };
         let (link, answered) = match (standing, write) {
             (Some(standing), _) => standing,
@@ -138,7 +138,7 @@ impl Link {
             }
         };
         let replaced = |_| StoreError::Unavailable("the connection was replaced".to_owned());
-        let answer: Answer = answered.await.map_err(replaced)?;
+        let answer: Replied = answered.await.map_err(replaced)?;
         answer.map(|answer| Over { link, answer })
     }
 
@@ -163,7 +163,7 @@ impl Link {
     {
         let over = || StoreError::Timeout(self.budget);
         let deadline = tokio::time::Instant::now() + self.budget;
-        let Open { id, connection, broken, tracks, .. } =
+        let OpenLink { id, connection, broken, tracks, .. } =
             timeout_at(deadline, self.open()).await.map_err(|_| over())??;
         match timeout_at(deadline, talk(connection, tracks)).await {
             Ok(Ok(answer)) => Ok(Over { link: id, answer }),
@@ -184,7 +184,7 @@ impl Link {
         talks: impl FnOnce(MultiplexedConnection) -> Vec<BoxFuture<'t, RedisResult<T>>>,
     ) -> Result<Over<Vec<T>>, StoreError> {
         let over = |_| StoreError::Timeout(self.budget);
-        let Open { id, connection, broken, .. } =
+        let OpenLink { id, connection, broken, .. } =
             timeout(self.budget, self.open()).await.map_err(over)??;
         let mut answering = stream::iter(talks(connection)).buffered(AT_ONCE);
         let mut answers = Vec::new();
@@ -251,7 +251,8 @@ impl Link {
     /// Returns when a link other than `since` is open.
     pub(super) async fn relinked(&self, since: LinkId) {
         let mut status = self.status.clone();
-        let another = |status: &Status| matches!(status, Status::Open(open) if open.id != since);
+        let another =
+            |status: &LinkStatus| matches!(status, LinkStatus::Open(open) if open.id != since);
         if status.wait_for(another).await.is_err() {
             // The connection's task has ended: there will be no other link.
             std::future::pending::<()>().await;
@@ -260,7 +261,7 @@ impl Link {
 
     /// Replaces the connections.
     pub(super) fn relink(&self) {
-        if let Status::Open(open) = &*self.status.borrow() {
+        if let LinkStatus::Open(open) = &*self.status.borrow() {
             open.broken.notify_one();
         }
     }
@@ -277,16 +278,16 @@ impl Link {
 
     /// Whether the server pushes the ends of leases at present.
     pub(super) fn pushes(&self) -> bool {
-        matches!(&*self.status.borrow(), Status::Open(open) if open.pushes)
+        matches!(&*self.status.borrow(), LinkStatus::Open(open) if open.pushes)
     }
 
-    async fn open(&self) -> Result<Open, StoreError> {
+    async fn open(&self) -> Result<OpenLink, StoreError> {
         let mut status = self.status.clone();
         loop {
             match &*status.borrow_and_update() {
-                Status::Opening => {}
-                Status::Open(open) => return Ok(open.clone()),
-                Status::Down(reason) => return Err(StoreError::Unavailable(reason.clone())),
+                LinkStatus::Opening => {}
+                LinkStatus::Open(open) => return Ok(open.clone()),
+                LinkStatus::Down(reason) => return Err(StoreError::Unavailable(reason.clone())),
             }
             if status.changed().await.is_err() {
                 return Err(StoreError::Unavailable("the connection's task has ended".to_owned()));

@@ -44,9 +44,9 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId,
-    Listener, Listing, Marking, Name, Naming, Over, Prefix, Range, Removed, Scope, Store,
-    StoreError, Tag, Token, Tracked,
+    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Prefix, Range, Removed,
+    Store, StoreError, StoreTag, Tracked,
 };
 pub use audit::{Audit, audit};
 use calls::has_code;
@@ -93,7 +93,7 @@ impl RedisStore {
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
         let (clock, listening) = (Arc::new(StoreClock::new()), Listening::default());
         let names = Names { prefix };
-        let parts = link::Parts {
+        let parts = link::LinkParts {
             client,
             budget,
             clock: Arc::clone(&clock),
@@ -186,20 +186,25 @@ impl Store for RedisStore {
     async fn fill(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError> {
         self.write_value(name, token, envelope).await
     }
 
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
         let (token, lease_ms) = (token.to_string(), lifetime_ms(lease));
         let args = [token.as_bytes(), lease_ms.as_bytes()];
         let names = [&*self.names.lease(name.as_str())];
         self.run(&self.scripts.renew, &names, &args).await.map(|over| over.answer)
     }
 
-    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> Result<bool, StoreError> {
         let (lease, waiters) = (self.names.lease(name.as_str()), self.names.waiters(name.as_str()));
         let names = [name.as_str(), &lease, &waiters];
         let args = [token.to_string()];
@@ -217,7 +222,7 @@ impl Store for RedisStore {
     async fn index(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError> {
         self.index_name(name, tags, expires_at_ms).await
@@ -282,7 +287,7 @@ impl Store for RedisStore {
         self.publish_namings(namings).await
     }
 
-    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
         self.raise_floors(scopes).await
     }
 
@@ -290,7 +295,7 @@ impl Store for RedisStore {
         self.write_watched(epoch).await
     }
 
-    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         self.write_known(namings).await
     }
 

@@ -4,7 +4,7 @@
 //! the prefix. Braces put a value and its lease on one slot of a cluster, and likewise a tag's
 //! index and mark.
 
-use crate::store::{Name, Prefix, Tag};
+use crate::store::{Name, Prefix, StoreTag};
 
 /// The only range of a single node.
 const RANGE: &str = "{0}";
@@ -34,11 +34,11 @@ impl Names {
         self.of("waiters", name)
     }
 
-    pub(super) fn index(&self, tag: &Tag) -> String {
+    pub(super) fn index(&self, tag: &StoreTag) -> String {
         self.of("tags", tag.as_str())
     }
 
-    pub(super) fn mark(&self, tag: &Tag) -> String {
+    pub(super) fn mark(&self, tag: &StoreTag) -> String {
         self.of("mark", tag.as_str())
     }
 
@@ -77,18 +77,18 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Digest, Key};
+    use crate::store::{Digest, StoreKey};
 
     #[test]
     fn everything_is_under_the_prefix_and_braces_hold_the_whole_name() {
         let names = Names { prefix: Prefix::try_new("shop:").unwrap() };
         let digest = Digest::of(["user"]);
-        let name = Name::new(&names.prefix, &digest, &Key::try_new("v1:user:7").unwrap());
+        let name = Name::new(&names.prefix, &digest, &StoreKey::try_new("v1:user:7").unwrap());
         let text = format!("shop:1:{digest}:v1:user:7");
         assert_eq!(name.as_str(), text);
         assert_eq!(names.lease(&text), format!("shop:1:lease:{{{text}}}"));
         assert_eq!(names.waiters(&text), format!("shop:1:waiters:{{{text}}}"));
-        let tag = Tag::try_new("user:7").unwrap();
+        let tag = StoreTag::try_new("user:7").unwrap();
         assert_eq!(names.index(&tag), "shop:1:tags:{user:7}");
         assert_eq!(names.mark(&tag), "shop:1:mark:{user:7}");
         assert_eq!(

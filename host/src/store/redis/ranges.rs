@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{RedisStore, lifetime_ms};
 use crate::store::range::{VERSION, watched_field};
-use crate::store::{Epoch, HostCard, Listing, Naming, Over, Range, Scope, StoreError};
+use crate::store::{Epoch, FloorScope, HostCard, Listing, Naming, Over, Range, StoreError};
 
 /// How long the range and the intents are kept; every use prolongs it. They outlive the
 /// longest-lived value, so that no value is left that a lost range or a lost intent concerns.
@@ -64,7 +64,7 @@ impl RedisStore {
         }))
     }
 
-    pub(super) async fn raise_floors(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+    pub(super) async fn raise_floors(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
         let fields = scopes.iter().map(|scope| (scope.floor_field(), random()));
         self.write_fields(fields.collect()).await
     }
@@ -73,8 +73,11 @@ impl RedisStore {
         self.write_fields(vec![(watched_field(epoch), "1".to_owned())]).await.map(drop)
     }
 
-    pub(super) async fn write_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
-        let field = |(scope, floor): &(Scope, u64)| (scope.known_field(), text(*floor));
+    pub(super) async fn write_known(
+        &self,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
+        let field = |(scope, floor): &(FloorScope, u64)| (scope.known_field(), text(*floor));
         let fields = namings.iter().map(field);
         self.write_fields(fields.collect()).await.map(drop)
     }

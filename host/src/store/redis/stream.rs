@@ -26,18 +26,18 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 const UNANSWERED: u32 = 3;
 
 /// A stream of bytes in both directions, whatever carries it.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 
 /// Connects, and authenticates as the address says.
-pub(super) async fn open(to: &ConnectionInfo) -> io::Result<Box<dyn Stream>> {
+pub(super) async fn open(to: &ConnectionInfo) -> io::Result<Box<dyn ByteStream>> {
     let mut stream = connect(to.addr()).await?;
     greet(&mut *stream, to.redis_settings()).await?;
     Ok(stream)
 }
 
-async fn connect(address: &ConnectionAddr) -> io::Result<Box<dyn Stream>> {
+async fn connect(address: &ConnectionAddr) -> io::Result<Box<dyn ByteStream>> {
     Ok(match address {
         ConnectionAddr::Tcp(host, port) => Box::new(tcp(host, *port).await?),
         ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
@@ -82,7 +82,7 @@ fn tls() -> io::Result<TlsConnector> {
 }
 
 /// Authenticates, selects the database, and finds out whether the server answers.
-async fn greet(stream: &mut dyn Stream, who: &RedisConnectionInfo) -> io::Result<()> {
+async fn greet(stream: &mut dyn ByteStream, who: &RedisConnectionInfo) -> io::Result<()> {
     let mut greeting = redis::pipe();
     match (who.username(), who.password()) {
         (Some(user), Some(password)) => _ = greeting.cmd("AUTH").arg(user).arg(password),

@@ -6,7 +6,7 @@ use redis::Pipeline;
 
 use super::calls::{CHUNK, Call};
 use super::{RedisStore, lifetime_ms};
-use crate::store::{Doomed, LinkId, Marking, Over, Removed, StoreError, Tag};
+use crate::store::{Doomed, LinkId, Marking, Over, Removed, StoreError, StoreTag};
 
 /// Tags that are walked together, so few that what is read of their indexes stays small.
 const TOGETHER: usize = 4_096;
@@ -19,8 +19,8 @@ const PAGES: RangeInclusive<usize> = CHUNK..=2_048;
 type Member = (String, f64);
 
 /// The walk over a tag's index.
-struct Walk<'t> {
-    tag: &'t Tag,
+struct TagWalk<'t> {
+    tag: &'t StoreTag,
     /// The random number of the mark that this walk set.
     mark: String,
     /// Where the scan of the index goes on; `None` if it is at its end.
@@ -96,13 +96,16 @@ impl RedisStore {
     /// score is not the one that was read (race Q).
     async fn remove_tagged(
         &self,
-        tags: &[&Tag],
+        tags: &[&StoreTag],
         marking: Marking,
         link: &mut Option<LinkId>,
     ) -> Result<u64, StoreError> {
-        let walk =
-            |tag| Walk { tag, mark: format!("{:032x}", rand::random::<u128>()), cursor: Some(0) };
-        let mut walks: Vec<Walk<'_>> = tags.iter().map(|tag| walk(*tag)).collect();
+        let walk = |tag| TagWalk {
+            tag,
+            mark: format!("{:032x}", rand::random::<u128>()),
+            cursor: Some(0),
+        };
+        let mut walks: Vec<TagWalk<'_>> = tags.iter().map(|tag| walk(*tag)).collect();
         let refused = match self.mark(&walks, marking, link).await {
             Ok(()) => None,
             // A server that is out of memory takes no mark, but removing values frees memory. So everything
@@ -125,7 +128,7 @@ impl RedisStore {
 
     async fn mark(
         &self,
-        walks: &[Walk<'_>],
+        walks: &[TagWalk<'_>],
         marking: Marking,
         link: &mut Option<LinkId>,
     ) -> Result<(), StoreError> {
@@ -142,11 +145,11 @@ impl RedisStore {
     /// The next members of each tag; all members of a small index.
     async fn members(
         &self,
-        walks: &mut [Walk<'_>],
+        walks: &mut [TagWalk<'_>],
         link: &mut Option<LinkId>,
     ) -> Result<Vec<Vec<Member>>, StoreError> {
         let page = (PAGE / walks.len().max(1)).clamp(*PAGES.start(), *PAGES.end());
-        let scan = |walks: &[Walk<'_>]| {
+        let scan = |walks: &[TagWalk<'_>]| {
             let mut commands = Pipeline::with_capacity(walks.len());
             for walk in walks {
                 let (index, from) = (self.names.index(walk.tag), walk.cursor.unwrap_or_default());
@@ -166,7 +169,7 @@ impl RedisStore {
 
     async fn forget(
         &self,
-        walks: &[Walk<'_>],
+        walks: &[TagWalk<'_>],
         members: &[Vec<Member>],
         link: &mut Option<LinkId>,
     ) -> Result<(), StoreError> {

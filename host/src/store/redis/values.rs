@@ -19,8 +19,8 @@ use super::reply::Reply;
 use super::{LATEST_MS, RedisStore, lifetime_ms, readable};
 use crate::store::envelope::{Header, PREFIX, Stored};
 use crate::store::{
-    Claim, Claimed, Envelope, Epoch, Filled, Indexed, LONGEST_LEASE, Mark, Mode, Name, Over,
-    StoreError, Tag, Token, Tracked,
+    Claim, Claimed, Envelope, Epoch, Filled, Indexed, LONGEST_LEASE, LeaseToken, Mark, Mode, Name,
+    Over, StoreError, StoreTag, Tracked,
 };
 
 /// The code of the error for a name under which there is no string.
@@ -30,7 +30,7 @@ pub(super) const WRONG_TYPE: &str = "WRONGTYPE";
 /// than two milliseconds.
 const SMALL_BYTES: usize = 16 << 10;
 
-type Answered = Result<Option<Bytes>, StoreError>;
+type SharedValues = Result<Option<Bytes>, StoreError>;
 
 /// What the bytes under a name contain.
 enum AtHand {
@@ -43,22 +43,22 @@ enum AtHand {
 /// Questions for bodies that are not sent yet, by name. Readers that come before a question is sent share its
 /// answer.
 #[derive(Default)]
-pub(super) struct Reading(Mutex<HashMap<Name, watch::Receiver<Option<Answered>>>>);
+pub(super) struct Reading(Mutex<HashMap<Name, watch::Receiver<Option<SharedValues>>>>);
 
 impl Reading {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, watch::Receiver<Option<Answered>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, watch::Receiver<Option<SharedValues>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Ends the sharing of a question, on drop: when it is about to be sent, or when its reader goes away. In the
 /// second case the readers that share it ask themselves.
-struct Reader<'a> {
+struct SharedReading<'a> {
     reading: &'a Reading,
     name: &'a Name,
 }
 
-impl Drop for Reader<'_> {
+impl Drop for SharedReading<'_> {
     fn drop(&mut self) {
         self.reading.lock().remove(self.name);
     }
@@ -112,7 +112,7 @@ impl RedisStore {
 
     /// Reads a body over the connection for large values. Readers that come before the question is sent share
     /// its answer; to a later reader, the answer might be too old.
-    async fn read_body(&self, name: &Name) -> Answered {
+    async fn read_body(&self, name: &Name) -> SharedValues {
         let joined = self.reading.lock().get(name).cloned();
         if let Some(mut joined) = joined
             && let Ok(answered) = joined.wait_for(Option::is_some).await
@@ -122,7 +122,7 @@ impl RedisStore {
         }
         let (tell, told) = watch::channel(None);
         self.reading.lock().insert(name.clone(), told);
-        let reader = Reader { reading: &self.reading, name };
+        let reader = SharedReading { reading: &self.reading, name };
         tokio::task::yield_now().await;
         drop(reader);
         let body = self.names.body(name.as_str());
@@ -222,7 +222,7 @@ impl RedisStore {
     pub(super) async fn write_value(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError> {
         let of = name.as_str();
@@ -275,7 +275,7 @@ impl RedisStore {
     pub(super) async fn index_name(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError> {
         let until_ms = expires_at_ms.min(LATEST_MS).to_string();

@@ -1,6 +1,8 @@
 //! What a link notes about claims, fills and looks, and how they go wrong without a protection.
 
-use corral_host::store::{Claim, Claimed, Envelope, Mode, Name, Over, Scope, Stamp, Token};
+use corral_host::store::{
+    Claim, Claimed, Envelope, FloorScope, LeaseToken, Mode, Name, Over, Stamp,
+};
 
 use super::Link;
 use crate::sim::history::Event;
@@ -61,7 +63,7 @@ impl Link {
 pub(super) struct Before {
     pub(super) newer: Option<u64>,
     pub(super) tenant: bool,
-    pub(super) lapsed: Option<Token>,
+    pub(super) lapsed: Option<LeaseToken>,
     /// Whether the holder of the lease was told that it is given back.
     pub(super) is_given_back: bool,
 }
@@ -69,7 +71,7 @@ pub(super) struct Before {
 /// The stamp of a load that begins at this moment at a node, with the floors of `stamp`.
 pub(super) fn restamped(node: &Node, stamp: Stamp) -> Stamp {
     let floors = &node.shelf.register.read(0).floors;
-    let everything = floors.get(&Scope::Everything).copied().unwrap_or_default();
+    let everything = floors.get(&FloorScope::Everything).copied().unwrap_or_default();
     let of_scopes = floors.values().map(|floor| [everything, *floor]);
     let same = |floors: &[u64; 2]| Stamp::new(stamp.epoch, *floors) == stamp;
     of_scopes.into_iter().find(same).map_or(stamp, |floors| Stamp::new(node.epoch, floors))

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use corral_host::store::{
-    Beat, Digest, Epoch, HostCard, LinkId, Listing, Naming, Over, PolicyId, Range, Replicas, Scope,
-    StoreError,
+    Beat, Digest, Epoch, FloorScope, HostCard, LinkId, Listing, Naming, Over, PolicyId, Range,
+    Replicas, StoreError,
 };
 use tokio::time::sleep;
 
@@ -109,7 +109,7 @@ impl Link {
         }
         if self.lacks(Protection::EmptiedRangesAreIncomplete) {
             // A made-up entry that says that a host has found the range complete.
-            range.known.insert(Scope::Naming(Digest::of(["nobody"]), PolicyId::of("", "")));
+            range.known.insert(FloorScope::Naming(Digest::of(["nobody"]), PolicyId::of("", "")));
         }
         if self.lacks(Protection::NamingsArePublished) {
             let published = &self.sabotage().published;
@@ -118,13 +118,13 @@ impl Link {
         range
     }
 
-    pub(super) async fn raise_floors(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
-        let is_lost = |scope: &Scope| match scope {
-            Scope::Everything => self.lacks(Protection::FloorOfEverything),
-            Scope::Naming(..) => self.lacks(Protection::FloorsOfNamings),
+    pub(super) async fn raise_floors(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
+        let is_lost = |scope: &FloorScope| match scope {
+            FloorScope::Everything => self.lacks(Protection::FloorOfEverything),
+            FloorScope::Naming(..) => self.lacks(Protection::FloorsOfNamings),
         };
         let (world, scopes) = (Arc::clone(&self.world), scopes.to_vec());
-        let scopes: Vec<Scope> = scopes.into_iter().filter(|scope| !is_lost(scope)).collect();
+        let scopes: Vec<FloorScope> = scopes.into_iter().filter(|scope| !is_lost(scope)).collect();
         let raise = Operation::on_store(Kind::Adds, "raise floors");
         self.exchange(raise, move |node, _| {
             if !scopes.is_empty() {
@@ -143,7 +143,10 @@ impl Link {
         over.await.map(drop)
     }
 
-    pub(super) async fn write_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+    pub(super) async fn write_known(
+        &self,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
         let (world, namings) = (Arc::clone(&self.world), namings.to_vec());
         let note = Operation::on_store(Kind::Adds, "note the namings known");
         let over = self.exchange(note, move |node, _| {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use corral_host::store::{Name, Tag};
+use corral_host::store::{Name, StoreTag};
 
 /// An operation on its way: its name, and its subject.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 #[derive(Clone)]
 enum Subject {
     Name(Name),
-    Tag(Tag),
+    Tag(StoreTag),
     Store,
 }
 
@@ -35,7 +35,7 @@ impl Operation {
         Self { verb, of: Subject::Name(name.clone()), kind }
     }
 
-    pub(super) fn on_tag(kind: Kind, verb: &'static str, tag: &Tag) -> Self {
+    pub(super) fn on_tag(kind: Kind, verb: &'static str, tag: &StoreTag) -> Self {
         Self { verb, of: Subject::Tag(tag.clone()), kind }
     }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Envelope, Epoch, Filled, HostCard, Indexed, Intent, LinkId, Listener,
-    Listing, Marking, Mode, Name, Naming, Over, Range, Removed, Scope, Store, StoreError, Tag,
-    Token, Tracked,
+    Beat, Claim, Claimed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    LeaseToken, LinkId, Listener, Listing, Marking, Mode, Name, Naming, Over, Range, Removed,
+    Store, StoreError, StoreTag, Tracked,
 };
 use tokio::time::timeout;
 
@@ -103,7 +103,7 @@ impl Store for Link {
     async fn fill(
         &self,
         name: &Name,
-        token: Token,
+        token: LeaseToken,
         envelope: &Envelope,
     ) -> Result<Over<Filled>, StoreError> {
         self.fills.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +142,12 @@ impl Store for Link {
         Ok(filled)
     }
 
-    async fn renew(&self, name: &Name, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(
+        &self,
+        name: &Name,
+        token: LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
         let unheard = self.lacks(Protection::RefreshTakesLease)
             && self.sabotage().privileged.contains(&token);
         if unheard || self.lacks(Protection::LeasesAreRenewed) {
@@ -155,7 +160,7 @@ impl Store for Link {
         Ok(over.await?.answer)
     }
 
-    async fn release(&self, name: &Name, token: Token) -> Result<bool, StoreError> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> Result<bool, StoreError> {
         self.world.tokens().ended(token);
         let answered = self.sabotage().answered.contains(&token);
         if self.lacks(Protection::DroppedLeasesAreGivenBack)
@@ -187,7 +192,7 @@ impl Store for Link {
     async fn index(
         &self,
         name: &Name,
-        tags: &[Tag],
+        tags: &[StoreTag],
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError> {
         if self.lacks(Protection::IndexBeforeLoad) {
@@ -293,7 +298,7 @@ impl Store for Link {
         self.publish_namings(namings).await
     }
 
-    async fn raise(&self, scopes: &[Scope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
         self.raise_floors(scopes).await
     }
 
@@ -301,7 +306,7 @@ impl Store for Link {
         self.write_watched(epoch).await
     }
 
-    async fn note_known(&self, namings: &[(Scope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         self.write_known(namings).await
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use corral_host::store::{Doomed, Intent, LinkId, Marking, Name, Over, Removed, StoreError, Tag};
+use corral_host::store::{
+    Doomed, Intent, LinkId, Marking, Name, Over, Removed, StoreError, StoreTag,
+};
 
 use super::Link;
 use super::operation::{Kind, Operation};
@@ -71,7 +73,7 @@ impl Link {
     /// invalidation for the mark.
     async fn remove_tagged(
         &self,
-        tag: &Tag,
+        tag: &StoreTag,
         mut marking: Marking,
         link: &mut Option<LinkId>,
     ) -> Result<u64, StoreError> {
@@ -99,7 +101,7 @@ impl Link {
                 removed += self.remove(name.clone(), link).await?;
             }
             self.may_freeze_in_walk();
-            let (of, chunk): (Tag, Vec<Member>) = (tag.clone(), chunk.to_vec());
+            let (of, chunk): (StoreTag, Vec<Member>) = (tag.clone(), chunk.to_vec());
             let forget = Operation::on_tag(Kind::Removes, "forget a member of", tag);
             let over = self.exchange(forget, move |node, _| {
                 chunk.iter().for_each(|member| node.shelf.forget(&of, member, walk, compares));

@@ -63,14 +63,14 @@ fn only_reads_that_use_what_changes_are_told_of() {
 
 #[test]
 fn what_follows_from_a_foreign_key_or_a_trigger_says_so() {
-    let because = |cause| Change { deletes: true, ..Change { cause, ..inserts() } };
+    let because = |cause| TableChange { deletes: true, ..TableChange { cause, ..inserts() } };
     for (cause, words) in [
         (
-            Cause::ForeignKey(Some("of_user".into())),
+            ChangedBy::ForeignKey(Some("of_user".into())),
             "it changes orders (by the foreign key of_user), which order.list uses",
         ),
-        (Cause::ForeignKey(None), "it changes orders (by a foreign key), which"),
-        (Cause::Trigger("sold".into()), "it changes orders (by the trigger sold), which"),
+        (ChangedBy::ForeignKey(None), "it changes orders (by a foreign key), which"),
+        (ChangedBy::Trigger("sold".into()), "it changes orders (by the trigger sold), which"),
     ] {
         let found = found(r#"touches = ["tag user:{id}"]"#, &[("orders", because(cause))]);
         assert!(found.len() == 1 && found[0].starts_with(words), "{found:?}");
@@ -103,7 +103,7 @@ fn a_trigger_or_function_that_nobody_can_look_into_is_a_note_with_its_name() {
         let found = relations.found();
         assert!(found.iter().all(|found| found.is_note), "{found:?}");
         let begin = |text: &str| text.split_once(" may ").map(|(begin, _)| begin.to_owned());
-        let shown = |found: Found| (found.path, begin(&found.message).unwrap());
+        let shown = |found: TouchFinding| (found.path, begin(&found.message).unwrap());
         found.into_iter().map(shown).collect::<Vec<_>>()
     };
     let of_read = ("entity.user.count.read".into(), "the function secret()".into());
@@ -145,7 +145,7 @@ fn row_level_security_asks_for_a_prefix_of_the_roles_own() {
     for (store, is_problem) in [("", true), ("prefix = \"reader:\"", false)] {
         let config = config("touches = \"nothing\"", store);
         let mut relations = Relations::new(&config);
-        let usage = Usage { columns: Columns::All, row_security: true };
+        let usage = TableUsage { columns: Columns::All, row_security: true };
         let tables = BTreeMap::from([(table("users"), usage)]);
         let footprint = Footprint { tables, ..Footprint::default() };
         relations.footprints.insert("user.profile", footprint);
@@ -156,7 +156,7 @@ fn row_level_security_asks_for_a_prefix_of_the_roles_own() {
 }
 
 /// What is found of a write with these touches, that changes these tables.
-fn found(write: &str, changed: &[(&str, Change)]) -> Vec<String> {
+fn found(write: &str, changed: &[(&str, TableChange)]) -> Vec<String> {
     let config = config(write, "");
     let mut relations = Relations::new(&config);
     for (entity, used, columns) in [
@@ -164,7 +164,7 @@ fn found(write: &str, changed: &[(&str, Change)]) -> Vec<String> {
         ("user.count", "users", some(&[])),
         ("order.list", "orders", some(&["id", "user_id"])),
     ] {
-        let usage = Usage { columns, row_security: false };
+        let usage = TableUsage { columns, row_security: false };
         let tables = BTreeMap::from([(table(used), usage)]);
         relations.footprints.insert(entity, Footprint { tables, ..Footprint::default() });
     }
@@ -190,13 +190,13 @@ fn table(name: &str) -> Table {
     Table { schema: "public".to_owned(), name: name.to_owned() }
 }
 
-fn update(columns: &[&str]) -> Change {
-    let (updates, cause) = (some(columns), Cause::Statement);
-    Change { inserts: false, deletes: false, updates, cause }
+fn update(columns: &[&str]) -> TableChange {
+    let (updates, cause) = (some(columns), ChangedBy::Statement);
+    TableChange { inserts: false, deletes: false, updates, cause }
 }
 
-fn inserts() -> Change {
-    Change { inserts: true, ..update(&[]) }
+fn inserts() -> TableChange {
+    TableChange { inserts: true, ..update(&[]) }
 }
 
 fn some(columns: &[&str]) -> Columns {

@@ -213,7 +213,7 @@ fn what_only_its_author_can_tell_is_a_note() {
     assert_eq!(found_of(&format!("{made}\nallow = [\"stale-absence\"]")), []);
 }
 
-fn only(write: &str) -> Found {
+fn only(write: &str) -> TouchFinding {
     let mut found = found_of(write);
     assert_eq!(found.len(), 1, "{found:#?}");
     found.remove(0)
@@ -223,12 +223,12 @@ fn path(key: &str) -> String {
     format!("entity.user.profile.write.w.{key}")
 }
 
-fn found_of(write: &str) -> Vec<Found> {
+fn found_of(write: &str) -> Vec<TouchFinding> {
     found_in(ENTITIES, write)
 }
 
 /// What is found of a write of `user.profile`.
-fn found_in(entities: &str, write: &str) -> Vec<Found> {
+fn found_in(entities: &str, write: &str) -> Vec<TouchFinding> {
     let origin = match entities.contains("origin.url") {
         true => "",
         false => "origin.url = \"postgres://app@127.0.0.1/shop\"\n",

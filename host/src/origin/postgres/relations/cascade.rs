@@ -5,22 +5,22 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::plan::{Modified, Operation};
+use super::plan::{Modified, PlanOperation};
 use crate::origin::assignments::Assignments;
-use crate::origin::relations::{Cause, Change, Changes, Columns, Table, Unseen};
+use crate::origin::relations::{ChangedBy, Changes, Columns, Table, TableChange, Unseen};
 
 /// `catalogue.sql`'s answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct Catalogue {
-    planned: Vec<Planned>,
+    planned: Vec<PlannedTable>,
     keys: Vec<ForeignKey>,
     triggers: Vec<Trigger>,
-    rules: Vec<Rule>,
+    rules: Vec<DeleteRule>,
 }
 
 /// A table of the plan.
 #[derive(Debug, Deserialize)]
-struct Planned {
+struct PlannedTable {
     schema: String,
     name: String,
     /// The table at the top of its tree. A table that inherits from several has an entry for each.
@@ -55,7 +55,7 @@ struct Trigger {
 }
 
 #[derive(Debug, Deserialize)]
-struct Rule {
+struct DeleteRule {
     name: String,
     table: Table,
     inserts: bool,
@@ -109,18 +109,18 @@ impl Catalogue {
             })
         };
         // What a rule does to the statement itself is in the plan.
-        let applies = |rule: &&Rule| {
+        let applies = |rule: &&DeleteRule| {
             changes.tables.get(&rule.table).is_some_and(|change| {
                 let is_on = (rule.inserts && change.inserts)
                     || (rule.deletes && change.deletes)
                     || (rule.updates && !change.updates.is_empty());
-                is_on && change.cause != Cause::Statement
+                is_on && change.cause != ChangedBy::Statement
             })
         };
         let triggers = self.triggers.iter().filter(fires).map(|Trigger { table, name, .. }| {
             Unseen::Trigger { table: table.clone(), name: name.clone() }
         });
-        let rules = self.rules.iter().filter(applies).map(|Rule { table, name, .. }| {
+        let rules = self.rules.iter().filter(applies).map(|DeleteRule { table, name, .. }| {
             Unseen::Rule { table: table.clone(), name: name.clone() }
         });
         triggers.chain(rules).collect()
@@ -129,8 +129,8 @@ impl Catalogue {
 
 impl ForeignKey {
     /// What a change of the referenced table does to the referring one.
-    fn follows(&self, parent: &Change) -> Change {
-        let mut change = Change::nothing(Cause::ForeignKey(Some(self.name.clone())));
+    fn follows(&self, parent: &TableChange) -> TableChange {
+        let mut change = TableChange::nothing(ChangedBy::ForeignKey(Some(self.name.clone())));
         let own = Columns::Some(self.columns.clone());
         if parent.deletes {
             match self.on_delete.as_str() {
@@ -148,19 +148,21 @@ impl ForeignKey {
 }
 
 /// What a node of the plan does to its table.
-fn of_node(node: &Modified, table: &Planned, assigned: Option<&Assignments>) -> Change {
-    let nothing = Change::nothing(Cause::Statement);
+fn of_node(node: &Modified, table: &PlannedTable, assigned: Option<&Assignments>) -> TableChange {
+    let nothing = TableChange::nothing(ChangedBy::Statement);
     match node.operation {
-        Operation::Insert => Change { inserts: true, ..nothing },
-        Operation::Upsert => Change { inserts: true, updates: Columns::All, ..nothing },
-        Operation::Delete => Change { deletes: true, ..nothing },
-        Operation::Any => Change { inserts: true, deletes: true, updates: Columns::All, ..nothing },
-        Operation::Update => {
+        PlanOperation::Insert => TableChange { inserts: true, ..nothing },
+        PlanOperation::Upsert => TableChange { inserts: true, updates: Columns::All, ..nothing },
+        PlanOperation::Delete => TableChange { deletes: true, ..nothing },
+        PlanOperation::Any => {
+            TableChange { inserts: true, deletes: true, updates: Columns::All, ..nothing }
+        }
+        PlanOperation::Update => {
             let assigned = assigned.filter(|_| node.is_statement && table.is_named);
             let updates = assigned.map_or(Columns::All, |Assignments { columns, .. }| {
                 Columns::Some(columns.iter().chain(&table.generated).cloned().collect())
             });
-            Change { updates, ..nothing }
+            TableChange { updates, ..nothing }
         }
     }
 }

@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 pub(super) struct Modified {
     pub(super) schema: String,
     pub(super) name: String,
-    pub(super) operation: Operation,
+    pub(super) operation: PlanOperation,
     /// Whether the node is the statement itself, not a part of it and nothing that a rule adds.
     pub(super) is_statement: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(super) enum PlanOperation {
     Insert,
     /// `ON CONFLICT DO UPDATE`
     Upsert,
@@ -47,12 +47,12 @@ fn collect(node: &Json, is_statement: bool, found: &mut Vec<Modified>) {
     }
 }
 
-fn operation(node: &Json) -> Operation {
+fn operation(node: &Json) -> PlanOperation {
     match node["Operation"].as_str() {
-        Some("Insert") if node["Conflict Resolution"] == "UPDATE" => Operation::Upsert,
-        Some("Insert") => Operation::Insert,
-        Some("Update") => Operation::Update,
-        Some("Delete") => Operation::Delete,
-        _ => Operation::Any,
+        Some("Insert") if node["Conflict Resolution"] == "UPDATE" => PlanOperation::Upsert,
+        Some("Insert") => PlanOperation::Insert,
+        Some("Update") => PlanOperation::Update,
+        Some("Delete") => PlanOperation::Delete,
+        _ => PlanOperation::Any,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::policy::run::guard::{Bounds, Refused, Spent, Stage, conservative};
+use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, Spent, conservative};
 use crate::policy::{Action, Event, Failure, Memo, Moment, Policy, Trap};
 
 use super::words;
@@ -12,10 +12,10 @@ use super::words;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Course {
     pub(crate) memo: Memo,
-    pub(crate) stage: Stage,
+    pub(crate) stage: FlightStage,
     pub(crate) elapsed_ms: u32,
     pub(crate) deadline_ms: u32,
-    bounds: Bounds,
+    bounds: FlightBounds,
     turns: u32,
     waits: u32,
     under_lease: bool,
@@ -44,10 +44,10 @@ impl Course {
     pub(crate) fn new(memo: Memo, deadline_ms: u32, kept_at_most: Duration) -> Self {
         Self {
             memo,
-            stage: Stage::Begun,
+            stage: FlightStage::Begun,
             elapsed_ms: 0,
             deadline_ms,
-            bounds: Bounds { kept_at_most, background: false },
+            bounds: FlightBounds { kept_at_most, background: false },
             turns: 0,
             waits: 0,
             under_lease: false,
@@ -56,7 +56,7 @@ impl Course {
 
     /// The refresh that begins after this flight has answered.
     pub(crate) fn refresh(&self) -> Self {
-        let bounds = Bounds { background: true, ..self.bounds };
+        let bounds = FlightBounds { background: true, ..self.bounds };
         let begun = Self::new(self.memo, self.deadline_ms, bounds.kept_at_most);
         Self { bounds, ..begun }
     }
@@ -101,21 +101,23 @@ impl Course {
         Decided { action, instead_of }
     }
 
-    fn after(&self, event: Event) -> Stage {
+    fn after(&self, event: Event) -> FlightStage {
         match event {
-            Event::StoreUnavailable if matches!(self.stage, Stage::Loaded { .. }) => Stage::Settled,
+            Event::StoreUnavailable if matches!(self.stage, FlightStage::Loaded { .. }) => {
+                FlightStage::Settled
+            }
             Event::Absent | Event::StoreUnavailable | Event::Waited => {
-                Stage::Looked { at_hand: false }
+                FlightStage::Looked { at_hand: false }
             }
-            Event::Found(_) => Stage::Looked { at_hand: true },
-            Event::Bypassed => Stage::Begun,
-            Event::LeaseGranted => Stage::Leased,
-            Event::LeaseHeld(_) => Stage::Held,
-            Event::Loaded(_) => Stage::Loaded { under_lease: self.under_lease },
+            Event::Found(_) => FlightStage::Looked { at_hand: true },
+            Event::Bypassed => FlightStage::Begun,
+            Event::LeaseGranted => FlightStage::Leased,
+            Event::LeaseHeld(_) => FlightStage::Held,
+            Event::Loaded(_) => FlightStage::Loaded { under_lease: self.under_lease },
             Event::LoadFailed(Failure { at_hand, .. }) => {
-                Stage::Failed { at_hand: at_hand.is_some() }
+                FlightStage::Failed { at_hand: at_hand.is_some() }
             }
-            Event::Filled | Event::FillRejected => Stage::Settled,
+            Event::Filled | Event::FillRejected => FlightStage::Settled,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::policy::{
     Action, Cause, Event, Failure, LoadReport, Memo, Moment, Request, Sighting, Turn,
 };
 
-use super::ledger::{Aspect, Example, Ledger};
+use super::ledger::{Aspect, Differences, Example};
 use super::{Pair, entropies, words};
 
 /// Events in a row. The longest way of the default policy to an answer is nine without waits; the
@@ -29,7 +29,7 @@ const PAST_MS: [u32; 7] = [1, 500, 5_000, 45_000, 240_000, 2_400_000, 80_000_000
 const COST_MS: u32 = 20;
 
 /// A point to which the same events have led both machines.
-struct Node {
+struct PairState {
     old: Memo,
     new: Memo,
     path: Vec<Event>,
@@ -38,7 +38,7 @@ struct Node {
 
 /// Walks both through the flights of `request`.
 pub(super) fn compare(
-    ledger: &mut Ledger,
+    ledger: &mut Differences,
     pair: Pair<'_>,
     entity: &str,
     request: &Request,
@@ -47,10 +47,10 @@ pub(super) fn compare(
     let [Ok(Ok(old)), Ok(Ok(new))] = [pair.old, pair.new].map(|policy| policy.plan(request)) else {
         return;
     };
-    let mut walk = Walk { ledger, pair, entity, traps: 0 };
+    let mut walk = PairWalk { ledger, pair, entity, traps: 0 };
     let mut next = looks();
     next.push(Event::Bypassed);
-    let mut layer = vec![Node { old: old.memo, new: new.memo, path: Vec::new(), next }];
+    let mut layer = vec![PairState { old: old.memo, new: new.memo, path: Vec::new(), next }];
     for (depth, entropy) in (0..DEPTH).zip(entropies(1)) {
         let elapsed_ms = deadline_ms / DEPTH * depth;
         let moment = Moment { elapsed_ms, left_ms: deadline_ms - elapsed_ms, entropy };
@@ -58,15 +58,15 @@ pub(super) fn compare(
     }
 }
 
-struct Walk<'a> {
-    ledger: &'a mut Ledger,
+struct PairWalk<'a> {
+    ledger: &'a mut Differences,
     pair: Pair<'a>,
     entity: &'a str,
     traps: u32,
 }
 
-impl Walk<'_> {
-    fn layer(&mut self, layer: Vec<Node>, moment: Moment) -> Vec<Node> {
+impl PairWalk<'_> {
+    fn layer(&mut self, layer: Vec<PairState>, moment: Moment) -> Vec<PairState> {
         let (mut below, mut met) = (Vec::new(), HashSet::new());
         for node in layer {
             for &event in &node.next {
@@ -84,7 +84,7 @@ impl Walk<'_> {
     }
 
     /// Gives one event to both; `None` if they do not go on together.
-    fn step(&mut self, node: &Node, moment: Moment, event: Event) -> Option<Node> {
+    fn step(&mut self, node: &PairState, moment: Moment, event: Event) -> Option<PairState> {
         let old = self.pair.old.step(node.old, moment, event);
         let new = self.pair.new.step(node.new, moment, event);
         let path: Vec<Event> = node.path.iter().copied().chain([event]).collect();
@@ -101,7 +101,7 @@ impl Walk<'_> {
             return None;
         }
         let next = follow(*before, event);
-        (!next.is_empty()).then_some(Node { old: before.memo, new: after.memo, path, next })
+        (!next.is_empty()).then_some(PairState { old: before.memo, new: after.memo, path, next })
     }
 }
 

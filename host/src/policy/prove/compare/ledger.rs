@@ -27,7 +27,7 @@ pub enum Aspect {
 
 /// One aspect of one entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Difference {
     /// The entity.
     pub entity: String,
     /// What was compared.
@@ -54,26 +54,27 @@ pub struct Example {
 
 /// All findings, bounded by entities times aspects times examples.
 #[derive(Debug, Clone)]
-pub(crate) struct Ledger {
-    findings: BTreeMap<(String, Aspect), Finding>,
+pub(crate) struct Differences {
+    findings: BTreeMap<(String, Aspect), Difference>,
     /// Examples that are kept of each finding.
     examples: usize,
 }
 
-impl Ledger {
+impl Differences {
     pub(crate) fn new(examples: usize) -> Self {
         Self { findings: BTreeMap::new(), examples }
     }
 
     /// Notes that one decision was compared, and where it differs.
     pub(crate) fn compared(&mut self, entity: &str, aspect: Aspect, difference: Option<Example>) {
-        let finding = self.findings.entry((entity.to_owned(), aspect)).or_insert_with(|| Finding {
-            entity: entity.to_owned(),
-            aspect,
-            compared: 0,
-            differing: 0,
-            examples: Vec::new(),
-        });
+        let finding =
+            self.findings.entry((entity.to_owned(), aspect)).or_insert_with(|| Difference {
+                entity: entity.to_owned(),
+                aspect,
+                compared: 0,
+                differing: 0,
+                examples: Vec::new(),
+            });
         finding.compared += 1;
         let Some(example) = difference else { return };
         finding.differing += 1;
@@ -85,7 +86,7 @@ impl Ledger {
     }
 
     /// Everything that was compared, by entity and aspect.
-    pub(crate) fn findings(&self) -> impl Iterator<Item = &Finding> {
+    pub(crate) fn findings(&self) -> impl Iterator<Item = &Difference> {
         self.findings.values()
     }
 }
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_smallest_examples_are_kept_and_everything_is_counted() {
-        let mut ledger = Ledger::new(2);
+        let mut ledger = Differences::new(2);
         for at in ["ccc", "a", "bb", "a"] {
             let example = Example::new(at.to_owned(), "1", "2");
             ledger.compared("e", Aspect::Key, Some(example));

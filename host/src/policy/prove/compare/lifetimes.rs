@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::policy::{Action, Event, Lifetime, LoadReport, Memo, Moment, Policy, Request};
 
-use super::ledger::{Aspect, Example, Ledger};
+use super::ledger::{Aspect, Differences, Example};
 use super::{Pair, entropies, words};
 
 /// Draws of each lifetime, so many that the mean of a jitter of 20 % is right to half a per cent.
@@ -18,7 +18,7 @@ const BYTES: u32 = 1_000;
 
 /// The conditions of a load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct LoadTerms {
     pub(super) deadline_ms: u32,
     pub(super) cost_ms: u32,
 }
@@ -40,16 +40,16 @@ pub struct Shift {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// How long it is fresh.
-    pub fresh_ms: Range,
+    pub fresh_ms: Extent,
     /// How long it is kept after that.
-    pub stale_ms: Range,
+    pub stale_ms: Extent,
     /// The moment from which a hit refreshes it early.
-    pub refresh_ms: Range,
+    pub refresh_ms: Extent,
 }
 
 /// The range of many draws.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Range {
+pub struct Extent {
     /// Their mean, rounded.
     pub mean: u32,
     /// The smallest.
@@ -61,11 +61,11 @@ pub struct Range {
 /// Compares draw by draw, and sums up the differences apart for a row that exists and for one that
 /// does not.
 pub(super) fn compare(
-    ledger: &mut Ledger,
+    ledger: &mut Differences,
     pair: Pair<'_>,
     entity: &str,
     request: &Request,
-    terms: Terms,
+    terms: LoadTerms,
 ) -> Vec<Shift> {
     let mut shifts = Vec::new();
     for negative in [false, true] {
@@ -109,7 +109,7 @@ pub(crate) fn spread(
 fn draws(
     policy: &dyn Policy,
     request: &Request,
-    terms: Terms,
+    terms: LoadTerms,
     report: LoadReport,
 ) -> Vec<Lifetime> {
     let Ok(Ok(plan)) = policy.plan(request) else { return Vec::new() };
@@ -148,14 +148,14 @@ impl Spread {
     /// `None` if there are no draws.
     pub(crate) fn of(draws: &[Lifetime]) -> Option<Self> {
         Some(Self {
-            fresh_ms: Range::of(draws.iter().map(|draw| draw.fresh_ms))?,
-            stale_ms: Range::of(draws.iter().map(|draw| draw.stale_ms))?,
-            refresh_ms: Range::of(draws.iter().map(|draw| draw.refresh_ms))?,
+            fresh_ms: Extent::of(draws.iter().map(|draw| draw.fresh_ms))?,
+            stale_ms: Extent::of(draws.iter().map(|draw| draw.stale_ms))?,
+            refresh_ms: Extent::of(draws.iter().map(|draw| draw.refresh_ms))?,
         })
     }
 }
 
-impl Range {
+impl Extent {
     fn of(values: impl ExactSizeIterator<Item = u32> + Clone) -> Option<Self> {
         let count = u64::try_from(values.len()).ok().filter(|count| *count > 0)?;
         let sum: u64 = values.clone().map(u64::from).sum();
@@ -164,7 +164,7 @@ impl Range {
     }
 }
 
-impl std::fmt::Display for Range {
+impl std::fmt::Display for Extent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.min == self.max {
             return write!(f, "{}", self.mean);

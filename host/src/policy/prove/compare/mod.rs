@@ -23,10 +23,10 @@ use crate::policy::{Change, Policy, Request, Subject};
 pub(crate) use course::{Course, Decided};
 pub(crate) use entropy::entropies;
 pub(crate) use flights::{is_alike, same_kind};
-pub(crate) use ledger::Ledger;
-pub use ledger::{Aspect, Example, Finding};
+pub(crate) use ledger::Differences;
+pub use ledger::{Aspect, Difference, Example};
 pub(crate) use lifetimes::spread;
-pub use lifetimes::{Range, Shift, Spread};
+pub use lifetimes::{Extent, Shift, Spread};
 pub(crate) use plans::compare as compare_plans;
 pub(crate) use writes::compare as compare_targets;
 
@@ -48,7 +48,7 @@ pub struct Questions {
 #[derive(Debug, Clone, Serialize)]
 pub struct Comparison {
     /// Everything that was compared, by entity and aspect.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Difference>,
     /// Lifetimes over entropy that moved.
     pub lifetimes: Vec<Shift>,
 }
@@ -77,7 +77,7 @@ impl Pair<'_> {
     /// Asks both policies every question.
     #[must_use]
     pub fn compare(self, questions: &Questions) -> Comparison {
-        let mut ledger = Ledger::new(1);
+        let mut ledger = Differences::new(1);
         let mut lifetimes = Vec::new();
         for request in &questions.reads {
             let (old, new) = (self.old.plan(request), self.new.plan(request));
@@ -87,7 +87,7 @@ impl Pair<'_> {
         for (entity, request) in first_reads(&questions.reads) {
             let deadline_ms = questions.deadlines_ms.get(entity).copied().unwrap_or(DEADLINE_MS);
             flights::compare(&mut ledger, self, entity, request, deadline_ms);
-            let terms = lifetimes::Terms { deadline_ms, cost_ms: questions.cost_ms };
+            let terms = lifetimes::LoadTerms { deadline_ms, cost_ms: questions.cost_ms };
             lifetimes.extend(lifetimes::compare(&mut ledger, self, entity, request, terms));
         }
         for change in &questions.changes {

@@ -2,13 +2,18 @@
 
 use crate::policy::{Plan, Refusal, Request, Row, Trap};
 
-use super::ledger::{Aspect, Example, Ledger};
+use super::ledger::{Aspect, Differences, Example};
 use super::{Pair, entity_of, words};
 
-type Planned = Result<Result<Plan, Refusal>, Trap>;
+type PlanOrProblem = Result<Result<Plan, Refusal>, Trap>;
 
 /// Compares what both policies answered for `request`.
-pub(crate) fn compare(ledger: &mut Ledger, request: &Request, old: &Planned, new: &Planned) {
+pub(crate) fn compare(
+    ledger: &mut Differences,
+    request: &Request,
+    old: &PlanOrProblem,
+    new: &PlanOrProblem,
+) {
     let entity = entity_of(request);
     let example = |old: String, new: String| Example::new(words::request(request), old, new);
     let (Ok(Ok(before)), Ok(Ok(after))) = (old, new) else {
@@ -27,11 +32,11 @@ pub(crate) fn compare(ledger: &mut Ledger, request: &Request, old: &Planned, new
 
 /// Compares the tags that both policies give a row, and the columns that they ask for.
 pub(super) fn compare_row_tags(
-    ledger: &mut Ledger,
+    ledger: &mut Differences,
     pair: Pair<'_>,
     request: &Request,
-    old: &Planned,
-    new: &Planned,
+    old: &PlanOrProblem,
+    new: &PlanOrProblem,
 ) {
     let (Ok(Ok(before)), Ok(Ok(after))) = (old, new) else { return };
     if before.row_columns.is_empty() && after.row_columns.is_empty() {
@@ -55,7 +60,7 @@ fn row(columns: &[String]) -> Row {
     columns.iter().cloned().map(Some).collect()
 }
 
-fn without_plan(planned: &Planned) -> String {
+fn without_plan(planned: &PlanOrProblem) -> String {
     match planned {
         Ok(Ok(plan)) => format!("key {:?}", plan.key),
         Ok(Err(refusal)) => words::refusal(refusal),

@@ -150,7 +150,7 @@ fn differing(comparison: &Comparison) -> Vec<(&str, Aspect, u64)> {
     differing.map(|f| (f.entity.as_str(), f.aspect, f.differing)).collect()
 }
 
-fn finding<'c>(comparison: &'c Comparison, entity: &str, aspect: Aspect) -> &'c Finding {
-    let of = |finding: &&Finding| finding.entity == entity && finding.aspect == aspect;
+fn finding<'c>(comparison: &'c Comparison, entity: &str, aspect: Aspect) -> &'c Difference {
+    let of = |finding: &&Difference| finding.entity == entity && finding.aspect == aspect;
     comparison.findings.iter().find(of).unwrap()
 }

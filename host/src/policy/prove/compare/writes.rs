@@ -2,12 +2,12 @@
 
 use crate::policy::{Change, Target, Trap};
 
-use super::ledger::{Aspect, Example, Ledger};
+use super::ledger::{Aspect, Differences, Example};
 use super::words;
 
 /// Compares the targets of `change`; their order means nothing.
 pub(crate) fn compare(
-    ledger: &mut Ledger,
+    ledger: &mut Differences,
     change: &Change,
     old: &Result<Vec<Target>, Trap>,
     new: &Result<Vec<Target>, Trap>,

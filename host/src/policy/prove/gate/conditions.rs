@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::name::Key;
+use crate::name::StoreKey;
 use crate::policy::{Argument, Configuration, Entity, Parameter, Request, Subject, Terms};
 
 /// What a candidate would serve.
@@ -38,7 +38,7 @@ pub struct HotRead {
     /// The read.
     pub request: Request,
     /// The key that the generation in force gives it.
-    pub key: Key,
+    pub key: StoreKey,
 }
 
 impl Conditions {

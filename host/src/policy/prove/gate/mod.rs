@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::policy::run::generation::{Origin, Parts};
-use crate::policy::run::pool::{Instance, Pinned, Pool, Unready};
+use crate::policy::run::generation::{GenerationParts, Provenance};
+use crate::policy::run::pool::{Instance, InstancePool, Pinned, Unready};
 use crate::policy::{Engine, Manifest, Policy, Trap};
 
 #[cfg(feature = "cli")]
@@ -38,7 +38,7 @@ const VERSION_LIMIT: usize = 32;
 /// A component that may become a generation, with warm instances.
 #[derive(Clone)]
 pub struct Passed {
-    pool: Arc<Pool>,
+    pool: Arc<InstancePool>,
     report: Passport,
 }
 
@@ -104,7 +104,7 @@ pub fn examine(
 ) -> Result<Passed, Rejection> {
     let began = Instant::now();
     let pre = artefact::prepare(engine, bytes)?;
-    let pool = Pool::new(engine, pre, Arc::clone(&conditions.configuration));
+    let pool = InstancePool::new(engine, pre, Arc::clone(&conditions.configuration));
     let (first, manifest) = introduce(&pool)?;
     let (second, again) = introduce(&pool)?;
     check_manifest(&manifest, &again)?;
@@ -157,15 +157,15 @@ impl Passed {
 
     /// The policy, ready to decide without becoming a generation.
     #[must_use]
-    pub fn pool(&self) -> &Arc<Pool> {
+    pub fn pool(&self) -> &Arc<InstancePool> {
         &self.pool
     }
 
-    pub(in crate::policy) fn into_parts(self, origin: Origin) -> Parts {
+    pub(in crate::policy) fn into_parts(self, origin: Provenance) -> GenerationParts {
         let Passport { name, version, digest, .. } = self.report;
         let configuration = Arc::clone(self.pool.configuration());
         let manifest = Manifest { name, version };
-        Parts { manifest, digest, origin, configuration, policy: self.pool }
+        GenerationParts { manifest, digest, origin, configuration, policy: self.pool }
     }
 }
 
@@ -185,14 +185,14 @@ fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn introduce(pool: &Pool) -> Result<(Box<Instance>, Manifest), Rejection> {
+fn introduce(pool: &InstancePool) -> Result<(Box<Instance>, Manifest), Rejection> {
     let stopped = |trap: Trap| Rejection::reason(Stage::Instance, trap.to_string());
     let mut instance = pool.instantiate().map_err(stopped)?;
     let manifest = pool.describe(&mut instance).map_err(stopped)?;
     Ok((instance, manifest))
 }
 
-fn configured(pool: &Pool, instance: Box<Instance>) -> Result<Box<Instance>, Rejection> {
+fn configured(pool: &InstancePool, instance: Box<Instance>) -> Result<Box<Instance>, Rejection> {
     pool.configure(instance).map_err(|unready| match unready {
         Unready::Trap(trap) => Rejection::reason(Stage::Settings, trap.to_string()),
         Unready::Objections(objections) => {

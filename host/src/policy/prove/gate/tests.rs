@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::name::Key;
+use crate::name::StoreKey;
 use crate::policy::testing::{WIT, Wat, conditions, engine, first_step};
 use crate::policy::{Configuration, Entity, Limits, Policy, builtin};
 
@@ -290,7 +290,7 @@ fn hot_reads_that_would_go_cold_are_counted_and_one_is_named() {
     let hot = |id: &String| {
         let key = passed.pool().plan(&read(id)).unwrap().unwrap().key;
         let key = if id == "7" { "another" } else { key.as_str() };
-        HotRead { request: read(id), key: Key::try_new(key).unwrap() }
+        HotRead { request: read(id), key: StoreKey::try_new(key).unwrap() }
     };
     let conditions = Conditions { hot: ids.iter().map(hot).collect(), ..conditions() };
     let report =

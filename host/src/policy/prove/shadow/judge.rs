@@ -4,30 +4,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::policy::prove::compare::{
-    Aspect, Example, Finding, Ledger, compare_plans, compare_targets, entity_of, is_alike,
+    Aspect, Difference, Differences, Example, compare_plans, compare_targets, entity_of, is_alike,
     same_kind, words,
 };
 use crate::policy::{Action, Change, Event, Generation, Memo, Named, Plan, Policy, Trap, Turn};
 
 use super::TRAPS_LIMIT;
-use super::trail::{Flown, Turned};
+use super::trail::{Flown, RecordedTurn};
 
 /// Examples that are kept of each finding.
 const EXAMPLES: usize = 3;
 
 pub(super) struct Judge {
     policy: Arc<dyn Policy>,
-    state: Mutex<State>,
+    state: Mutex<JudgeState>,
 }
 
-struct State {
-    ledger: Ledger,
-    tally: Tally,
+struct JudgeState {
+    ledger: Differences,
+    tally: ShadowTally,
 }
 
 /// What has been counted.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tally {
+pub(super) struct ShadowTally {
     pub(super) flights: u64,
     pub(super) changes: u64,
     pub(super) calls: u64,
@@ -35,19 +35,20 @@ pub(super) struct Tally {
     pub(super) spent: Duration,
     pub(super) slowest: Duration,
     pub(super) ended: Option<String>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<Difference>,
 }
 
 impl Judge {
     pub(super) fn new(policy: Arc<dyn Policy>) -> Self {
-        let state = State { ledger: Ledger::new(EXAMPLES), tally: Tally::default() };
+        let state =
+            JudgeState { ledger: Differences::new(EXAMPLES), tally: ShadowTally::default() };
         Self { policy, state: Mutex::new(state) }
     }
 
     /// What was found until now.
-    pub(super) fn tally(&self) -> Tally {
+    pub(super) fn tally(&self) -> ShadowTally {
         let state = self.state();
-        Tally { findings: state.ledger.findings().cloned().collect(), ..state.tally.clone() }
+        ShadowTally { findings: state.ledger.findings().cloned().collect(), ..state.tally.clone() }
     }
 
     /// Whether the shadow trapped too often to go on.
@@ -97,7 +98,13 @@ impl Judge {
         }
     }
 
-    fn compare(&self, flown: &Flown, at: usize, turned: &Turned, answer: &Result<Turn, Trap>) {
+    fn compare(
+        &self,
+        flown: &Flown,
+        at: usize,
+        turned: &RecordedTurn,
+        answer: &Result<Turn, Trap>,
+    ) {
         let entity = entity_of(&flown.request);
         let events: Vec<Event> = flown.turns[..=at].iter().map(|turned| turned.event).collect();
         let refresh = if flown.before.is_empty() { "" } else { "refresh: " };
@@ -125,7 +132,7 @@ impl Judge {
         }
     }
 
-    fn step(&self, memo: Memo, turned: &Turned) -> Result<Turn, Trap> {
+    fn step(&self, memo: Memo, turned: &RecordedTurn) -> Result<Turn, Trap> {
         self.call(|policy| policy.step(memo, turned.moment, turned.event))
     }
 
@@ -147,12 +154,12 @@ impl Judge {
     }
 
     /// A panic leaves nothing in the state half done.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, JudgeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn follows(turned: &Turned, turn: &Turn) -> bool {
+fn follows(turned: &RecordedTurn, turn: &Turn) -> bool {
     turned.action.is_some_and(|action| same_kind(action, turn.action))
 }
 

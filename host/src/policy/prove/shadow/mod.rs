@@ -21,7 +21,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use serde::Serialize;
 
-use crate::policy::prove::compare::Finding;
+use crate::policy::prove::compare::Difference;
 use crate::policy::prove::gate::Passed;
 use crate::policy::run::generation::rfc3339;
 use crate::policy::{Change, Generation, Named, Policy, Request};
@@ -45,7 +45,7 @@ pub struct Shadows {
 
 struct Shadow {
     judge: Arc<Judge>,
-    queue: SyncSender<Asked>,
+    queue: SyncSender<ShadowedCall>,
     running: Arc<AtomicBool>,
     /// Of 2^32 flights or changes, so many are compared.
     sample: u64,
@@ -57,14 +57,14 @@ struct Shadow {
 }
 
 /// What the policy in force was asked.
-enum Asked {
+enum ShadowedCall {
     Flight(Flown),
     Change(Change, Arc<Generation>),
 }
 
 /// What a shadow has found so far.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct ShadowReport {
     /// The candidate's name.
     pub name: String,
     /// Its version.
@@ -96,7 +96,7 @@ pub struct Report {
     /// What the slowest took.
     pub slowest_call_us: f64,
     /// What was compared, by entity and aspect, with what differs.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Difference>,
 }
 
 impl Shadows {
@@ -104,13 +104,13 @@ impl Shadows {
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub fn start(&self, passed: Passed, sample: f64) -> io::Result<Report> {
+    pub fn start(&self, passed: Passed, sample: f64) -> io::Result<ShadowReport> {
         let report = passed.report().clone();
         let judge = Arc::new(Judge::new(Arc::clone(passed.pool()) as Arc<dyn Policy>));
         self.run(judge, sample, [report.name, report.version, report.digest])
     }
 
-    fn run(&self, judge: Arc<Judge>, sample: f64, who: [String; 3]) -> io::Result<Report> {
+    fn run(&self, judge: Arc<Judge>, sample: f64, who: [String; 3]) -> io::Result<ShadowReport> {
         self.end();
         let (queue, asked) = sync_channel(QUEUE);
         let running = Arc::new(AtomicBool::new(true));
@@ -135,15 +135,15 @@ impl Shadows {
 
     /// What the shadow has found; `None` if there is no shadow.
     #[must_use]
-    pub fn report(&self) -> Option<Report> {
+    pub fn report(&self) -> Option<ShadowReport> {
         self.shadow.load().as_ref().map(|shadow| shadow.report())
     }
 
     /// Ends the shadow and returns its last report; `None` if there was no shadow.
-    pub fn end(&self) -> Option<Report> {
+    pub fn end(&self) -> Option<ShadowReport> {
         self.running.store(false, Ordering::Release);
         let shadow = self.shadow.swap(None)?;
-        let report = Report { running: false, ..shadow.report() };
+        let report = ShadowReport { running: false, ..shadow.report() };
         shadow.running.store(false, Ordering::Release);
         Some(report)
     }
@@ -158,7 +158,7 @@ impl Shadows {
     /// Gives the shadow a change that is about to be committed under this generation.
     pub(crate) fn changed(&self, change: &Change, generation: &Arc<Generation>) {
         if let Some(shadow) = self.sampled() {
-            shadow.ask(Asked::Change(change.clone(), Arc::clone(generation)));
+            shadow.ask(ShadowedCall::Change(change.clone(), Arc::clone(generation)));
         }
     }
 
@@ -175,15 +175,15 @@ impl Shadows {
 }
 
 impl Shadow {
-    fn ask(&self, asked: Asked) {
+    fn ask(&self, asked: ShadowedCall) {
         if self.queue.try_send(asked).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> ShadowReport {
         let tally = self.judge.tally();
-        Report {
+        ShadowReport {
             name: self.name.clone(),
             version: self.version.clone(),
             digest: self.digest.clone(),
@@ -205,15 +205,19 @@ impl Shadow {
 
 /// A thread of its own, which ends with the shadow: a call of an interpreter takes so long that it
 /// would delay the requests on the same worker.
-fn listen(judge: Arc<Judge>, asked: Receiver<Asked>, running: Arc<AtomicBool>) -> io::Result<()> {
+fn listen(
+    judge: Arc<Judge>,
+    asked: Receiver<ShadowedCall>,
+    running: Arc<AtomicBool>,
+) -> io::Result<()> {
     let judging = move || {
         for asked in asked {
             if !running.load(Ordering::Acquire) {
                 return;
             }
             match asked {
-                Asked::Flight(flown) => judge.flight(&flown),
-                Asked::Change(change, generation) => judge.change(&change, &generation),
+                ShadowedCall::Flight(flown) => judge.flight(&flown),
+                ShadowedCall::Change(change, generation) => judge.change(&change, &generation),
             }
             if judge.gives_up() {
                 running.store(false, Ordering::Release);

@@ -75,7 +75,7 @@ fn a_refresh_is_followed_from_the_turn_that_began_it() {
     let memo = turn(&mut refresh, &policy, memo, Event::Found(due));
     turn(&mut refresh, &policy, memo, Event::LeaseGranted);
     drop((answered, refresh));
-    let action = |report: &Report| {
+    let action = |report: &ShadowReport| {
         let of_action = report.findings.iter().find(|finding| finding.aspect == Aspect::Action);
         of_action.map(|finding| (finding.compared, finding.differing))
     };
@@ -211,7 +211,7 @@ fn shadowed(
     active: &Arc<dyn Policy>,
     shadow: Arc<dyn Policy>,
     flights: usize,
-) -> Report {
+) -> ShadowReport {
     slot.shadows().run(judge(&shadow), 1.0, who()).unwrap();
     (0..flights).for_each(|id| fly(slot, active, id));
     // The last flight has been compared once the candidate's thread has emptied the queue.
@@ -251,7 +251,7 @@ fn who() -> [String; 3] {
     ["candidate", "1.0.0", "00"].map(str::to_owned)
 }
 
-fn until(slot: &Slot, done: impl Fn(&Report) -> bool) -> Report {
+fn until(slot: &Slot, done: impl Fn(&ShadowReport) -> bool) -> ShadowReport {
     let began = std::time::Instant::now();
     loop {
         let report = slot.shadows().report().unwrap();
@@ -263,7 +263,7 @@ fn until(slot: &Slot, done: impl Fn(&Report) -> bool) -> Report {
     }
 }
 
-fn differing(report: &Report) -> Vec<(Aspect, u64)> {
+fn differing(report: &ShadowReport) -> Vec<(Aspect, u64)> {
     let differing = report.findings.iter().filter(|finding| finding.differing > 0);
     differing.map(|finding| (finding.aspect, finding.differing)).collect()
 }

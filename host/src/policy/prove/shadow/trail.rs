@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::policy::{Action, Event, Moment, Named, Request};
 
-use super::{Asked, Shadow};
+use super::{Shadow, ShadowedCall};
 
 /// Most turns that are recorded: a flight that waits long repeats itself.
 const TURNS: usize = 64;
@@ -22,13 +22,13 @@ pub(super) struct Flown {
     pub(super) plan: Arc<Named>,
     /// For a refresh, the turns that led to it, which are compared with the flight that took them;
     /// otherwise empty.
-    pub(super) before: Vec<Turned>,
-    pub(super) turns: Vec<Turned>,
+    pub(super) before: Vec<RecordedTurn>,
+    pub(super) turns: Vec<RecordedTurn>,
 }
 
 /// A turn of the policy in force.
 #[derive(Clone, Copy)]
-pub(super) struct Turned {
+pub(super) struct RecordedTurn {
     pub(super) moment: Moment,
     pub(super) event: Event,
     /// What the policy said, whatever the host made of it; `None` if the policy trapped.
@@ -44,7 +44,7 @@ impl Trail {
     /// Notes a turn.
     pub(crate) fn turn(&mut self, moment: Moment, event: Event, action: Option<Action>) {
         if let Some(flown) = self.flown.as_mut().filter(|flown| flown.turns.len() < TURNS) {
-            flown.turns.push(Turned { moment, event, action });
+            flown.turns.push(RecordedTurn { moment, event, action });
         }
     }
 
@@ -65,7 +65,7 @@ impl Trail {
 impl Drop for Trail {
     fn drop(&mut self) {
         if let Some(flown) = self.flown.take().filter(|flown| !flown.turns.is_empty()) {
-            self.shadow.ask(Asked::Flight(flown));
+            self.shadow.ask(ShadowedCall::Flight(flown));
         }
     }
 }

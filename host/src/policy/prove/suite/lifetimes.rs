@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Counterexample, Flight, Outcome, require};
+use super::{Counterexample, Outcome, SuiteFlight, require};
 use crate::policy::{Action, Event, Lifetime, LoadReport, Moment, Policy};
 
 /// Enough draws to see a distribution, and few enough for an interpreter.
@@ -82,7 +82,7 @@ fn within(policy: &dyn Policy, report: LoadReport, base_ms: u32) -> Outcome {
 
 /// The lifetimes that a load gets over a sequence of entropies.
 fn draws(policy: &dyn Policy, report: LoadReport) -> Outcome<Vec<Lifetime>> {
-    let Flight { memo, moment, .. } = Flight::loading(policy)?;
+    let SuiteFlight { memo, moment, .. } = SuiteFlight::loading(policy)?;
     // The golden ratio's multiples fall evenly over 64 bits, and so do their high and low bits
     // alone.
     let entropies = (0..DRAWS).map(|nth| nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));

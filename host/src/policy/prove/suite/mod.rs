@@ -167,7 +167,7 @@ checks! {
 }
 
 /// A flight of one read of the suite's `user.profile`, driven step by step.
-pub struct Flight<'p> {
+pub struct SuiteFlight<'p> {
     policy: &'p dyn Policy,
     /// What the policy wants to remember.
     pub memo: Memo,
@@ -175,7 +175,7 @@ pub struct Flight<'p> {
     pub moment: Moment,
 }
 
-impl<'p> Flight<'p> {
+impl<'p> SuiteFlight<'p> {
     /// A flight that begins.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use super::Digest;
+use super::ComponentDigest;
 
 /// Only the file's owner reads and writes it.
 const MODE: u32 = 0o600;
@@ -74,7 +74,7 @@ impl Shelf {
     pub(in crate::policy) fn take(
         &self,
         engine: &wasmtime::Engine,
-        digest: &Digest,
+        digest: &ComponentDigest,
     ) -> Option<Component> {
         let path = self.path(digest);
         let found = read(&path).and_then(|bytes| load(engine, digest, &bytes));
@@ -90,7 +90,7 @@ impl Shelf {
     }
 
     /// Writes what was compiled, in place of a file that is there.
-    pub(in crate::policy) fn put(&self, digest: &Digest, component: &Component) {
+    pub(in crate::policy) fn put(&self, digest: &ComponentDigest, component: &Component) {
         let kept = component.serialize().map_err(|error| Unfit::Code(format!("{error:#}")));
         let kept = kept.and_then(|code| Ok(self.write(digest, &code)?));
         if let Err(error) = kept {
@@ -102,7 +102,7 @@ impl Shelf {
 
     /// Writes the file as a whole or not at all, and never readable by others: temporary files have
     /// mode 0600.
-    fn write(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
+    fn write(&self, digest: &ComponentDigest, code: &[u8]) -> io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(&self.prefix).tempfile_in(&self.folder)?;
         file.write_all(digest)?;
         file.write_all(&Sha256::digest(code))?;
@@ -113,7 +113,7 @@ impl Shelf {
     }
 
     /// Removes the oldest files beyond the limit.
-    fn tidy(&self, newest: &Digest) {
+    fn tidy(&self, newest: &ComponentDigest) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let ours = |name: &str| name.starts_with(&self.prefix) && name.ends_with(SUFFIX);
         let entries = entries.filter_map(Result::ok);
@@ -129,7 +129,7 @@ impl Shelf {
         }
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    fn path(&self, digest: &ComponentDigest) -> PathBuf {
         let short: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         self.folder.join(format!("{}{short}-{:016x}{SUFFIX}", self.prefix, self.engine))
     }
@@ -170,7 +170,11 @@ fn own_uid() -> Option<u32> {
 }
 
 #[expect(unsafe_code, reason = "wasmtime can't prove that native code is what it compiled")]
-fn load(engine: &wasmtime::Engine, digest: &Digest, bytes: &[u8]) -> Result<Component, Unfit> {
+fn load(
+    engine: &wasmtime::Engine,
+    digest: &ComponentDigest,
+    bytes: &[u8],
+) -> Result<Component, Unfit> {
     let (component, rest) = bytes.split_first_chunk::<32>().ok_or(Unfit::Content)?;
     let (sum, code) = rest.split_first_chunk::<32>().ok_or(Unfit::Content)?;
     if component != digest || Sha256::digest(code)[..] != sum[..] {
@@ -313,7 +317,7 @@ mod tests {
         folder: tempfile::TempDir,
         engine: Engine,
         component: Component,
-        digest: Digest,
+        digest: ComponentDigest,
         shelf: Shelf,
     }
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use super::Origin;
+use super::Provenance;
 
 /// How often a generation was called since it was made, and how that went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -29,7 +29,7 @@ pub struct Summary {
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
     /// Where it came from.
-    pub origin: Origin,
+    pub origin: Provenance,
     /// When it was first activated, RFC 3339.
     #[serde(serialize_with = "rfc3339")]
     pub activated_at: SystemTime,

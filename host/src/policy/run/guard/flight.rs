@@ -12,7 +12,7 @@ use crate::policy::{Action, Lifetime};
 
 /// Where a flight stands, as the host knows it. The policy's memo does not influence it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub enum FlightStage {
     /// Nothing is known.
     Begun,
     /// The store was asked.
@@ -51,7 +51,7 @@ pub struct Spent {
 
 /// What a policy may ask for in one read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct FlightBounds {
     /// The longest that a value may be kept.
     pub kept_at_most: Duration,
     /// The flight refreshes: no reader waits for it, and it may end with nothing to answer.
@@ -93,16 +93,22 @@ pub enum Refused {
     Circling,
 }
 
-impl Bounds {
+impl FlightBounds {
     /// Returns `action` if it passes.
     ///
     /// # Errors
     /// [`Refused`]; then [`conservative`] says what the host does instead.
-    pub fn check(self, stage: Stage, spent: Spent, action: Action) -> Result<Action, Refused> {
+    pub fn check(
+        self,
+        stage: FlightStage,
+        spent: Spent,
+        action: Action,
+    ) -> Result<Action, Refused> {
         if spent.turns > spent.waits.saturating_mul(TURNS_PER_WAIT).saturating_add(SPARE_TURNS) {
             return Err(Refused::Circling);
         }
-        let no_need = self.background && matches!(stage, Stage::Looked { .. } | Stage::Held);
+        let no_need =
+            self.background && matches!(stage, FlightStage::Looked { .. } | FlightStage::Held);
         match action {
             Action::Answer if no_need => return Ok(action),
             _ if !is_legal(stage, action) => return Err(Refused::OutOfTurn),
@@ -130,20 +136,22 @@ impl Bounds {
     }
 }
 
-fn is_legal(stage: Stage, action: Action) -> bool {
+fn is_legal(stage: FlightStage, action: Action) -> bool {
     match stage {
-        Stage::Begun => matches!(action, Action::Look | Action::Claim(_) | Action::LoadUncached),
-        Stage::Looked { at_hand } => match action {
+        FlightStage::Begun => {
+            matches!(action, Action::Look | Action::Claim(_) | Action::LoadUncached)
+        }
+        FlightStage::Looked { at_hand } => match action {
             Action::Look | Action::Claim(_) | Action::LoadUncached => true,
             Action::Answer | Action::AnswerAndRefresh => at_hand,
             Action::Wait(_) | Action::Load | Action::Fill(_) | Action::Fail => false,
         },
-        Stage::Held => matches!(
+        FlightStage::Held => matches!(
             action,
             Action::Look | Action::Claim(_) | Action::Wait(_) | Action::LoadUncached
         ),
-        Stage::Leased => matches!(action, Action::Load | Action::LoadUncached),
-        Stage::Loaded { under_lease } => match action {
+        FlightStage::Leased => matches!(action, Action::Load | Action::LoadUncached),
+        FlightStage::Loaded { under_lease } => match action {
             Action::Fill(_) => under_lease,
             Action::Answer => true,
             Action::Look
@@ -154,7 +162,7 @@ fn is_legal(stage: Stage, action: Action) -> bool {
             | Action::AnswerAndRefresh
             | Action::Fail => false,
         },
-        Stage::Failed { at_hand } => match action {
+        FlightStage::Failed { at_hand } => match action {
             Action::Answer => at_hand,
             Action::Fail => true,
             Action::Look
@@ -165,18 +173,21 @@ fn is_legal(stage: Stage, action: Action) -> bool {
             | Action::Fill(_)
             | Action::AnswerAndRefresh => false,
         },
-        Stage::Settled => matches!(action, Action::Answer),
+        FlightStage::Settled => matches!(action, Action::Answer),
     }
 }
 
 /// What the host does if the policy gave no answer, or one that did not pass: load and do not
 /// store; after a load, answer the loaded value.
 #[must_use]
-pub fn conservative(stage: Stage) -> Action {
+pub fn conservative(stage: FlightStage) -> Action {
     match stage {
-        Stage::Begun | Stage::Looked { .. } | Stage::Held | Stage::Leased => Action::LoadUncached,
-        Stage::Loaded { .. } | Stage::Settled => Action::Answer,
-        Stage::Failed { .. } => Action::Fail,
+        FlightStage::Begun
+        | FlightStage::Looked { .. }
+        | FlightStage::Held
+        | FlightStage::Leased => Action::LoadUncached,
+        FlightStage::Loaded { .. } | FlightStage::Settled => Action::Answer,
+        FlightStage::Failed { .. } => Action::Fail,
     }
 }
 
@@ -184,20 +195,21 @@ pub fn conservative(stage: Stage) -> Action {
 mod tests {
     use super::*;
 
-    const STAGES: [Stage; 10] = [
-        Stage::Begun,
-        Stage::Looked { at_hand: false },
-        Stage::Looked { at_hand: true },
-        Stage::Held,
-        Stage::Leased,
-        Stage::Loaded { under_lease: false },
-        Stage::Loaded { under_lease: true },
-        Stage::Failed { at_hand: false },
-        Stage::Failed { at_hand: true },
-        Stage::Settled,
+    const STAGES: [FlightStage; 10] = [
+        FlightStage::Begun,
+        FlightStage::Looked { at_hand: false },
+        FlightStage::Looked { at_hand: true },
+        FlightStage::Held,
+        FlightStage::Leased,
+        FlightStage::Loaded { under_lease: false },
+        FlightStage::Loaded { under_lease: true },
+        FlightStage::Failed { at_hand: false },
+        FlightStage::Failed { at_hand: true },
+        FlightStage::Settled,
     ];
 
-    const BOUNDS: Bounds = Bounds { kept_at_most: Duration::from_secs(10), background: false };
+    const BOUNDS: FlightBounds =
+        FlightBounds { kept_at_most: Duration::from_secs(10), background: false };
     const SPENT: Spent = Spent { turns: 1, waits: 0, left_ms: 2_000 };
 
     #[test]
@@ -212,13 +224,13 @@ mod tests {
     fn a_fill_is_legal_after_a_load_under_a_lease_alone() {
         for stage in STAGES {
             let filled = BOUNDS.check(stage, SPENT, fill(1_000, 0, 1_000)).is_ok();
-            assert_eq!(filled, stage == Stage::Loaded { under_lease: true }, "{stage:?}");
+            assert_eq!(filled, stage == FlightStage::Loaded { under_lease: true }, "{stage:?}");
         }
     }
 
     #[test]
     fn lifetimes_end_and_are_refreshed_before_that() {
-        let loaded = Stage::Loaded { under_lease: true };
+        let loaded = FlightStage::Loaded { under_lease: true };
         let check = |action| BOUNDS.check(loaded, SPENT, action).map(drop);
         for legal in [fill(1, 0, 0), fill(1, 0, 1), fill(10_000, 0, 1), fill(4_000, 6_000, 4_000)] {
             assert_eq!(check(legal), Ok(()), "{legal:?}");
@@ -230,13 +242,15 @@ mod tests {
 
     #[test]
     fn a_wait_ends_with_the_deadline() {
-        let check = |wait_ms| BOUNDS.check(Stage::Held, SPENT, Action::Wait(wait_ms)).map(drop);
+        let check =
+            |wait_ms| BOUNDS.check(FlightStage::Held, SPENT, Action::Wait(wait_ms)).map(drop);
         assert_eq!((check(2_000), check(2_001)), (Ok(()), Err(Refused::Wait)));
     }
 
     #[test]
     fn a_lease_is_neither_too_short_nor_too_long() {
-        let check = |lease_ms| BOUNDS.check(Stage::Begun, SPENT, Action::Claim(lease_ms)).map(drop);
+        let check =
+            |lease_ms| BOUNDS.check(FlightStage::Begun, SPENT, Action::Claim(lease_ms)).map(drop);
         assert_eq!(
             [49, 50, 60_000, 60_001].map(check),
             [Err(Refused::Lease), Ok(()), Ok(()), Err(Refused::Lease)]
@@ -247,7 +261,7 @@ mod tests {
     fn who_turns_in_circles_is_stopped_and_who_waits_is_not() {
         let check = |turns, waits| {
             let spent = Spent { turns, waits, ..SPENT };
-            BOUNDS.check(Stage::Begun, spent, Action::Look).map(drop)
+            BOUNDS.check(FlightStage::Begun, spent, Action::Look).map(drop)
         };
         assert_eq!((check(32, 0), check(33, 0)), (Ok(()), Err(Refused::Circling)));
         assert_eq!((check(332, 100), check(333, 100)), (Ok(()), Err(Refused::Circling)));
@@ -255,8 +269,8 @@ mod tests {
 
     #[test]
     fn only_what_nobody_waits_for_may_end_with_nothing() {
-        let background = Bounds { background: true, ..BOUNDS };
-        for stage in [Stage::Looked { at_hand: false }, Stage::Held] {
+        let background = FlightBounds { background: true, ..BOUNDS };
+        for stage in [FlightStage::Looked { at_hand: false }, FlightStage::Held] {
             assert_eq!(BOUNDS.check(stage, SPENT, Action::Answer), Err(Refused::OutOfTurn));
             assert_eq!(background.check(stage, SPENT, Action::Answer), Ok(Action::Answer));
         }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::policy::{Memo, Plan, Terms};
 pub use flight::{
-    Bounds, LEASE_MS, Refused, SPARE_TURNS, Spent, Stage, TURNS_PER_WAIT, conservative,
+    FlightBounds, FlightStage, LEASE_MS, Refused, SPARE_TURNS, Spent, TURNS_PER_WAIT, conservative,
 };
 
-use crate::name::{InvalidName, Key, Place, Tag};
+use crate::name::{InvalidName, Place, StoreKey, StoreTag};
 
 /// Most tags of one value. Every tag is an index entry that a fill writes and an invalidation
 /// reads, so a value with more tags costs the store more than it saves.
@@ -62,9 +62,9 @@ impl Terms {
 #[derive(Debug, Clone)]
 pub struct Named {
     /// The store key.
-    pub key: Key,
+    pub key: StoreKey,
     /// The tags that the request alone determines.
-    pub tags: Vec<Tag>,
+    pub tags: Vec<StoreTag>,
     /// Columns that `row-tags` needs to see. Empty if no tag depends on the row.
     pub row_columns: Vec<String>,
     /// The memo of this read's first step.
@@ -127,17 +127,17 @@ impl Named {
 /// Checks a key.
 ///
 /// # Errors
-/// [`Illegal::Key`].
-pub fn key(key: &str) -> Result<Key, Illegal> {
-    Key::try_new(key).map_err(|problem| Illegal::Key { key: excerpt(key), problem })
+/// [`Illegal::StoreKey`].
+pub fn key(key: &str) -> Result<StoreKey, Illegal> {
+    StoreKey::try_new(key).map_err(|problem| Illegal::Key { key: excerpt(key), problem })
 }
 
 /// Checks a tag.
 ///
 /// # Errors
-/// [`Illegal::Tag`].
-pub fn tag(tag: &str) -> Result<Tag, Illegal> {
-    Tag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
+/// [`Illegal::StoreTag`].
+pub fn tag(tag: &str) -> Result<StoreTag, Illegal> {
+    StoreTag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
 }
 
 /// Checks how many tags a policy gives so many rows. The limit is per row, so a list whose tags
@@ -162,8 +162,8 @@ pub fn targets(targets: usize, rows: usize) -> Result<(), Illegal> {
 /// Checks tags, of a plan or of rows.
 ///
 /// # Errors
-/// [`Illegal::Tag`] for the first illegal one, [`Illegal::Tags`] for too many.
-pub fn tags(tags: &[String]) -> Result<Vec<Tag>, Illegal> {
+/// [`Illegal::StoreTag`] for the first illegal one, [`Illegal::Tags`] for too many.
+pub fn tags(tags: &[String]) -> Result<Vec<StoreTag>, Illegal> {
     if tags.len() > TAGS_LIMIT {
         return Err(Illegal::Tags(tags.len()));
     }
@@ -187,7 +187,7 @@ mod tests {
     fn a_plan_with_legal_names_passes_unchanged() {
         let named = Named::try_new(plan("v1:user:42", &["user:42"])).unwrap();
         assert_eq!(named.key.as_str(), "v1:user:42");
-        assert_eq!(named.tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["user:42"]);
+        assert_eq!(named.tags.iter().map(StoreTag::as_str).collect::<Vec<_>>(), ["user:42"]);
     }
 
     #[test]

@@ -109,21 +109,21 @@ fn threads_share_the_pool_without_making_instances_beyond_their_number() {
     assert!(pool.created() <= before + THREADS, "{}", pool.created());
 }
 
-fn pool(step: &'static str, limits: Limits) -> Arc<Pool> {
+fn pool(step: &'static str, limits: Limits) -> Arc<InstancePool> {
     pool_of(&Wat { step, ..Wat::default() }, limits)
 }
 
-fn pool_of(wat: &Wat, limits: Limits) -> Arc<Pool> {
+fn pool_of(wat: &Wat, limits: Limits) -> Arc<InstancePool> {
     let engine = if limits == Limits::default() { engine() } else { Engine::new(limits).unwrap() };
     Arc::clone(examine(&engine, &wat.component(), &Conditions::default()).unwrap().pool())
 }
 
-fn good_step(pool: &Pool) -> Result<Turn, Trap> {
+fn good_step(pool: &InstancePool) -> Result<Turn, Trap> {
     let (memo, moment, event) = first_step();
     pool.step(memo, moment, event)
 }
 
-fn bad_step(pool: &Pool) -> Result<Turn, Trap> {
+fn bad_step(pool: &InstancePool) -> Result<Turn, Trap> {
     let (memo, moment, event) = first_step();
     pool.step(Memo { since_ms: 77, ..memo }, moment, event)
 }

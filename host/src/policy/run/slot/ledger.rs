@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::status::{Activation, Reason, Shown, State, Status};
+use super::status::{Activation, GenerationState, Reason, Shown, SlotStatus};
 use super::{Generation, Tenure};
 use crate::policy::Configuration;
-use crate::policy::run::generation::Parts;
+use crate::policy::run::generation::GenerationParts;
 use crate::policy::run::trial::{Trial, WINDOW};
 
 /// How many activations an operator can look back on.
@@ -31,7 +31,7 @@ pub(super) struct Ledger {
     /// one, unless the same component and settings were put in force twice.
     pub(super) fallback: Option<Arc<Generation>>,
     pub(super) trial: Trial,
-    pub(super) namings: Vec<Naming>,
+    pub(super) namings: Vec<PastNaming>,
     /// Generations that are neither in force nor ready; flights still hold them.
     pub(super) retired: Vec<Weak<Generation>>,
     condemned: VecDeque<Condemned>,
@@ -42,7 +42,7 @@ pub(super) struct Ledger {
 
 /// A naming: one generation of each component and settings that was in force, newest last. Keys
 /// that it named may still live.
-pub(super) struct Naming {
+pub(super) struct PastNaming {
     pub(super) generation: Arc<Generation>,
     /// When the slot left it; `None` while it is in force.
     pub(super) left: Option<Instant>,
@@ -63,7 +63,7 @@ impl Ledger {
             // Nothing came before the first generation, so its probation could not lead back to
             // anything.
             trial: Trial::new(Instant::now(), Duration::ZERO, first.counts()),
-            namings: vec![Naming { generation: Arc::clone(first), left: None }],
+            namings: vec![PastNaming { generation: Arc::clone(first), left: None }],
             retired: Vec::new(),
             condemned: VecDeque::new(),
             failing: None,
@@ -74,7 +74,7 @@ impl Ledger {
 
     /// The number of a generation to come. Whatever it did before is pardoned, since an operator
     /// insists on it.
-    pub(super) fn announce(&mut self, parts: &Parts) -> u64 {
+    pub(super) fn announce(&mut self, parts: &GenerationParts) -> u64 {
         self.newest += 1;
         self.pardon(&parts.digest, &parts.configuration);
         self.newest
@@ -84,18 +84,18 @@ impl Ledger {
     pub(super) fn enter(&mut self, next: &Arc<Generation>) {
         self.failing = None;
         self.namings.retain(|other| !other.generation.names_like(next));
-        self.cover(Naming { generation: Arc::clone(next), left: None });
+        self.cover(PastNaming { generation: Arc::clone(next), left: None });
     }
 
     /// From now on invalidations also name keys under `learned`. It is not in force here, but may
     /// be on another host.
     pub(super) fn learn(&mut self, learned: &Generation) {
         if self.namings.iter().all(|known| !known.generation.names_like(learned)) {
-            self.cover(Naming { generation: Arc::new(learned.naming_only()), left: None });
+            self.cover(PastNaming { generation: Arc::new(learned.naming_only()), left: None });
         }
     }
 
-    fn cover(&mut self, naming: Naming) {
+    fn cover(&mut self, naming: PastNaming) {
         self.namings.push(naming);
         if self.namings.len() <= NAMINGS {
             return;
@@ -136,7 +136,7 @@ impl Ledger {
         }
     }
 
-    fn naming_of(&mut self, generation: &Arc<Generation>) -> Option<&mut Naming> {
+    fn naming_of(&mut self, generation: &Arc<Generation>) -> Option<&mut PastNaming> {
         self.namings.iter_mut().find(|naming| Arc::ptr_eq(&naming.generation, generation))
     }
 
@@ -208,30 +208,30 @@ impl Ledger {
         }
     }
 
-    pub(super) fn status(&self, current: &Generation, now: Instant) -> Status {
+    pub(super) fn status(&self, current: &Generation, now: Instant) -> SlotStatus {
         let previous = self.previous.as_deref();
         let probation = self.trial.probation(now, current.counts());
         let shown = |generation: &Generation, state| Shown {
             summary: generation.summary(),
             state,
             condemned: self.is_condemned(generation.digest(), generation.configuration()),
-            probation: if state == State::Current { probation } else { None },
+            probation: if state == GenerationState::Current { probation } else { None },
         };
-        let mut generations = vec![shown(current, State::Current)];
-        generations.extend(previous.map(|previous| shown(previous, State::Previous)));
+        let mut generations = vec![shown(current, GenerationState::Current)];
+        generations.extend(previous.map(|previous| shown(previous, GenerationState::Previous)));
         let fallback = self.fallback.as_deref().filter(|fallback| {
             generations.iter().all(|g| g.summary.generation != fallback.number())
         });
-        let fallback = fallback.map(|fallback| shown(fallback, State::Fallback));
+        let fallback = fallback.map(|fallback| shown(fallback, GenerationState::Fallback));
         generations.extend(fallback);
         let pinned: Vec<_> = self.retired.iter().filter_map(Weak::upgrade).collect();
-        generations.extend(pinned.iter().map(|pinned| shown(pinned, State::Pinned)));
+        generations.extend(pinned.iter().map(|pinned| shown(pinned, GenerationState::Pinned)));
         for naming in self.namings.iter().rev().map(|naming| &naming.generation) {
             if generations.iter().all(|g| g.summary.generation != naming.number()) {
-                generations.push(shown(naming, State::Naming));
+                generations.push(shown(naming, GenerationState::Naming));
             }
         }
-        Status {
+        SlotStatus {
             current: current.summary(),
             previous: previous.map(Generation::summary),
             generations,

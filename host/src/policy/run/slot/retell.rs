@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 
-use super::ledger::Naming;
+use super::ledger::PastNaming;
 use super::{Activation, Generation, Ledger, Reason, Slot, Tenure, Trial};
 use crate::policy::prove::gate::Passed;
 
@@ -83,10 +83,10 @@ impl Ledger {
         };
         self.retired.extend(self.all().iter().map(Arc::downgrade));
         let namings = self.namings.drain(..).filter_map(|naming| {
-            Some(Naming { generation: again(&naming.generation)?, left: naming.left })
+            Some(PastNaming { generation: again(&naming.generation)?, left: naming.left })
         });
         self.namings = namings.collect();
-        self.namings.push(Naming { generation: Arc::clone(next), left: None });
+        self.namings.push(PastNaming { generation: Arc::clone(next), left: None });
         self.previous = self.previous.as_ref().and_then(again);
         self.fallback = self.fallback.as_ref().and_then(again);
         self.failing = None;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::Generation;
-use crate::policy::run::generation::{Counts, Origin, Summary, rfc3339};
+use crate::policy::run::generation::{Counts, Provenance, Summary, rfc3339};
 use crate::policy::run::trial::Probation;
 
 /// Why a generation came into force.
@@ -65,7 +65,7 @@ pub struct Activation {
 /// Why a generation is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum GenerationState {
     /// It is in force.
     Current,
     /// A rollback would bring it back.
@@ -86,7 +86,7 @@ pub struct Shown {
     #[serde(flatten)]
     pub summary: Summary,
     /// Why it is kept.
-    pub state: State,
+    pub state: GenerationState,
     /// The slot left it by itself because it failed too often.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub condemned: bool,
@@ -97,7 +97,7 @@ pub struct Shown {
 
 /// The slot as operators see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
+pub struct SlotStatus {
     /// The generation in force.
     pub current: Summary,
     /// The generation that a rollback would bring back.
@@ -109,11 +109,11 @@ pub struct Status {
 }
 
 impl Reason {
-    pub(super) fn of(origin: &Origin) -> Self {
+    pub(super) fn of(origin: &Provenance) -> Self {
         match origin {
-            Origin::BuiltIn => Self::Started,
-            Origin::File(_) => Self::File,
-            Origin::Pushed => Self::Push,
+            Provenance::BuiltIn => Self::Started,
+            Provenance::File(_) => Self::File,
+            Provenance::Pushed => Self::Push,
         }
     }
 

@@ -4,7 +4,7 @@ use crate::store::{Digest, Epoch, Fingerprint, Prefix, Stamp};
 const LEASE: Duration = Duration::from_millis(100);
 
 fn name(key: &str) -> Name {
-    let key = crate::store::Key::try_new(key).unwrap();
+    let key = crate::store::StoreKey::try_new(key).unwrap();
     Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
 }
 
@@ -16,8 +16,8 @@ fn index(shelves: &mut Shelves, key: &str, of: &str, until_ms: u64, now_ms: u64)
     shelves.index(&name(key), &[tag(of)], until_ms, now_ms).0.marks
 }
 
-fn tag(name: &str) -> Tag {
-    Tag::try_new(name).unwrap()
+fn tag(name: &str) -> StoreTag {
+    StoreTag::try_new(name).unwrap()
 }
 
 fn until(stale_until_ms: u64) -> Envelope {
@@ -36,7 +36,7 @@ fn until(stale_until_ms: u64) -> Envelope {
 }
 
 fn take(shelves: &mut Shelves, name: &Name, token: u128, now_ms: u64) -> Claimed {
-    let token = Token::new(token);
+    let token = LeaseToken::new(token);
     let claim = Claim { name, token, lease: LEASE, seen_ms: 0, mode: Mode::IfFree };
     shelves.claim(claim, now_ms)
 }
@@ -44,7 +44,7 @@ fn take(shelves: &mut Shelves, name: &Name, token: u128, now_ms: u64) -> Claimed
 fn fill(shelves: &mut Shelves, key: &str, stale_until_ms: u64, now_ms: u64) {
     let name = name(key);
     assert!(matches!(take(shelves, &name, 7, now_ms), Claimed::Granted { .. }));
-    let filled = shelves.fill(&name, Token::new(7), &until(stale_until_ms), now_ms);
+    let filled = shelves.fill(&name, LeaseToken::new(7), &until(stale_until_ms), now_ms);
     assert_eq!(filled, Filled::Stored);
 }
 
@@ -55,7 +55,7 @@ fn a_lease_ends_to_the_millisecond() {
     let remaining = Duration::from_millis(1);
     assert_eq!(take(&mut shelves, &k, 2, 1099), Claimed::Held { remaining });
     assert_eq!(take(&mut shelves, &k, 2, 1100), Claimed::Granted { now_ms: 1100 });
-    assert_eq!(shelves.fill(&k, Token::new(1), &until(9999), 1101), Filled::Rejected);
+    assert_eq!(shelves.fill(&k, LeaseToken::new(1), &until(9999), 1101), Filled::Rejected);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn fill_with(shelves: &mut Shelves, key: &str, stale_until_ms: u64, bytes: usize
     take(shelves, &name, 7, 0);
     let body = Some(vec![b'x'; bytes].into());
     let envelope = Envelope { body, ..until(stale_until_ms) };
-    assert_eq!(shelves.fill(&name, Token::new(7), &envelope, 0), Filled::Stored);
+    assert_eq!(shelves.fill(&name, LeaseToken::new(7), &envelope, 0), Filled::Stored);
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn over_capacity_the_lease_that_ends_soonest_goes_and_its_fill_is_rejected() {
     let (first, second) = (name("first"), name("second"));
     take(&mut shelves, &first, 1, 0);
     take(&mut shelves, &second, 2, 1);
-    assert_eq!(shelves.fill(&first, Token::new(1), &until(9999), 2), Filled::Rejected);
-    assert_eq!(shelves.fill(&second, Token::new(2), &until(9999), 2), Filled::Stored);
+    assert_eq!(shelves.fill(&first, LeaseToken::new(1), &until(9999), 2), Filled::Rejected);
+    assert_eq!(shelves.fill(&second, LeaseToken::new(2), &until(9999), 2), Filled::Stored);
 }
 
 #[test]

@@ -12,7 +12,9 @@ use tokio::time::{sleep, timeout};
 
 use super::super::identity::Identity;
 use super::super::lane::Lane;
-use super::{Listening, OPEN_LIMIT, Open, Parts, Status, ask_identity, ask_time, changed};
+use super::{
+    LinkParts, LinkStatus, Listening, OPEN_LIMIT, OpenLink, ask_identity, ask_time, changed,
+};
 use crate::store::LinkId;
 
 /// The pause between two attempts: ten a second are no burden and soon find a server that is back.
@@ -24,8 +26,8 @@ const LARGE_SILENCE: Duration = Duration::from_millis(500);
 
 /// The task and what it works with.
 pub(super) struct Keeper {
-    pub(super) parts: Parts,
-    pub(super) announce: watch::Sender<Status>,
+    pub(super) parts: LinkParts,
+    pub(super) announce: watch::Sender<LinkStatus>,
 }
 
 impl Keeper {
@@ -34,9 +36,9 @@ impl Keeper {
         loop {
             match timeout(OPEN_LIMIT, self.connect()).await {
                 Ok(Ok(open)) => {
-                    self.announce.send_replace(Status::Open(open.clone()));
+                    self.announce.send_replace(LinkStatus::Open(open.clone()));
                     until_broken(open).await;
-                    self.announce.send_replace(Status::Opening);
+                    self.announce.send_replace(LinkStatus::Opening);
                     // Pushes of ended leases and of changes may have been lost with the connection. Callers
                     // that ask from now on use the next one.
                     waiters.wake_all();
@@ -51,12 +53,12 @@ impl Keeper {
     }
 
     async fn pause_after(&self, reason: String) {
-        self.announce.send_replace(Status::Down(reason));
+        self.announce.send_replace(LinkStatus::Down(reason));
         sleep(RETRY_PAUSE).await;
     }
 
-    async fn connect(&self) -> Result<Open, String> {
-        let Parts { client, budget, names, .. } = &self.parts;
+    async fn connect(&self) -> Result<OpenLink, String> {
+        let LinkParts { client, budget, names, .. } = &self.parts;
         let broken = Arc::new(Notify::new());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
@@ -97,7 +99,7 @@ impl Keeper {
                 return Err(changed(&identity, &other));
             }
         }
-        Ok(Open {
+        Ok(OpenLink {
             id: next_id(),
             connection,
             lane: Arc::new(lane),
@@ -139,7 +141,7 @@ fn next_id() -> LinkId {
     LinkId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn until_broken(open: Open) {
+async fn until_broken(open: OpenLink) {
     tokio::select! {
         () = open.broken.notified() => {}
         () = open.lane.ended() => {}

@@ -16,10 +16,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Change, Policy, Request};
-use world::World;
+use world::TraceWorld;
 
 /// How a trace becomes requests.
-pub struct Terms<'a> {
+pub struct TraceTerms<'a> {
     /// Accesses in a second.
     pub rate: f64,
     /// The share of accesses that are writes of the thing instead of reads, 0 to 1.
@@ -66,8 +66,8 @@ pub struct Prediction {
 
 /// Plays `accesses` under `policy`.
 #[must_use]
-pub fn predict(policy: &dyn Policy, accesses: &[u32], terms: &Terms<'_>) -> Prediction {
-    let mut world = World::new(policy, terms);
+pub fn predict(policy: &dyn Policy, accesses: &[u32], terms: &TraceTerms<'_>) -> Prediction {
+    let mut world = TraceWorld::new(policy, terms);
     for (at, &thing) in (0_u32..).zip(accesses) {
         world.access(thing, (f64::from(at) * 1e6 / terms.rate) as u64);
     }

@@ -102,7 +102,7 @@ fn play_within(
     writes: f64,
     kept_at_most: Duration,
 ) -> Prediction {
-    let terms = Terms {
+    let terms = TraceTerms {
         rate,
         writes,
         costs_ms: &[COST_MS],

@@ -10,13 +10,13 @@ use super::super::Course;
 /// A thing that was asked for.
 pub(super) struct Thing {
     pub(super) plan: Arc<Named>,
-    pub(super) stored: Option<Stored>,
-    pub(super) flight: Option<Flight>,
+    pub(super) stored: Option<TracedValue>,
+    pub(super) flight: Option<TracedLoad>,
 }
 
 /// A value in the store.
 #[derive(Clone, Copy)]
-pub(super) struct Stored {
+pub(super) struct TracedValue {
     loaded_us: u64,
     refresh_us: u64,
     fresh_us: u64,
@@ -26,7 +26,7 @@ pub(super) struct Stored {
 
 /// A load under way.
 #[derive(Clone, Copy)]
-pub(super) struct Flight {
+pub(super) struct TracedLoad {
     pub(super) course: Course,
     pub(super) began_us: u64,
     pub(super) ends_us: u64,
@@ -52,8 +52,8 @@ impl Thing {
     }
 }
 
-impl Stored {
-    pub(super) fn new(flight: &Flight, lifetime: Lifetime) -> Self {
+impl TracedValue {
+    pub(super) fn new(flight: &TracedLoad, lifetime: Lifetime) -> Self {
         let after = |ms: u32| flight.ends_us + u64::from(ms) * 1_000;
         let fresh_us = after(lifetime.fresh_ms);
         Self {

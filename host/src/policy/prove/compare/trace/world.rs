@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use crate::policy::{Action, Event, LoadReport, Named, Policy, Request, Scope, Target, Way};
 
 use super::super::{Course, Decided, entropies};
-use super::thing::{Flight, Stored, Thing};
-use super::{Prediction, Terms};
+use super::thing::{Thing, TracedLoad, TracedValue};
+use super::{Prediction, TraceTerms};
 
 /// Size of a value. Policies may look at it, the model does not.
 const BYTES: u32 = 1_000;
 
-pub(super) struct World<'a> {
+pub(super) struct TraceWorld<'a> {
     policy: &'a dyn Policy,
-    terms: &'a Terms<'a>,
+    terms: &'a TraceTerms<'a>,
     things: HashMap<u32, Thing>,
     by_key: HashMap<String, u32>,
     by_tag: HashMap<String, Vec<u32>>,
@@ -25,8 +25,8 @@ pub(super) struct World<'a> {
     tally: Prediction,
 }
 
-impl<'a> World<'a> {
-    pub(super) fn new(policy: &'a dyn Policy, terms: &'a Terms<'a>) -> Self {
+impl<'a> TraceWorld<'a> {
+    pub(super) fn new(policy: &'a dyn Policy, terms: &'a TraceTerms<'a>) -> Self {
         Self {
             policy,
             terms,
@@ -134,7 +134,7 @@ impl<'a> World<'a> {
         let began_us = self.now_us + u64::from(course.elapsed_ms) * 1_000;
         let ends_us = began_us + u64::from(cost_ms) * 1_000;
         course.elapsed_ms = course.elapsed_ms.saturating_add(cost_ms);
-        thing.flight = Some(Flight { course, began_us, ends_us, cost_ms });
+        thing.flight = Some(TracedLoad { course, began_us, ends_us, cost_ms });
     }
 
     /// The thing as it is now: a load that has ended by now has been filled at its end.
@@ -147,7 +147,7 @@ impl<'a> World<'a> {
             let report = LoadReport { cost_ms: flight.cost_ms, bytes: BYTES, negative: false };
             let decided = self.decide(&mut flight.course, Event::Loaded(report));
             if let Action::Fill(lifetime) = decided {
-                thing.stored = Some(Stored::new(&flight, lifetime));
+                thing.stored = Some(TracedValue::new(&flight, lifetime));
             }
         }
         Some(thing)
@@ -191,7 +191,7 @@ impl<'a> World<'a> {
     }
 
     fn course(&self, thing: &Thing) -> Course {
-        let Terms { deadline_ms, kept_at_most, .. } = self.terms;
+        let TraceTerms { deadline_ms, kept_at_most, .. } = self.terms;
         Course::new(thing.plan.memo, *deadline_ms, *kept_at_most)
     }
 

@@ -32,7 +32,7 @@ pub struct Slowest {
 }
 
 /// Two instances of a candidate, which have to agree.
-pub(super) struct Asked<'p> {
+pub(super) struct Twins<'p> {
     pair: [&'p dyn Policy; 2],
     began: Instant,
     /// The thread's processor time at the beginning. Time in which it is preempted does not count
@@ -66,7 +66,7 @@ pub(super) enum Unclear<R> {
     },
 }
 
-impl<'p> Asked<'p> {
+impl<'p> Twins<'p> {
     pub(super) fn new(pair: [&'p dyn Policy; 2], time: Duration) -> Self {
         Self {
             pair,
@@ -131,7 +131,7 @@ impl<'p> Asked<'p> {
         self.ask(Which::First, Function::Step, &|policy| policy.step(memo, moment, event))
     }
 
-    /// As [`Asked::step`], but also asks twice and asks the other instance: the answers must agree.
+    /// As [`Twins::step`], but also asks twice and asks the other instance: the answers must agree.
     pub(super) fn agreed_step(
         &mut self,
         memo: Memo,

@@ -22,10 +22,10 @@ use serde::Serialize;
 use super::{Conditions, Hot, Rejection, Stage};
 use crate::policy::Policy;
 
-use asked::Asked;
 pub use asked::Slowest;
+use asked::Twins;
 use findings::Findings;
-use names::Keys;
+use names::KnownKeys;
 
 /// The share of the time at which each part ends, in hundredths. A part that ends earlier leaves
 /// its time to the next ones. Reads and touches have most of it, since a candidate passes only if
@@ -126,8 +126,8 @@ fn unexamined(reads: Progress, changes: Progress, time: Duration) -> Rejection {
 }
 
 struct Exploration<'p> {
-    asked: Asked<'p>,
-    keys: Keys,
+    asked: Twins<'p>,
+    keys: KnownKeys,
     findings: Findings,
     hot: Hot,
     progress: Explored,
@@ -146,8 +146,8 @@ pub(super) fn explore(
     time: Duration,
 ) -> Result<Learned, Rejection> {
     let mut exploration = Exploration {
-        asked: Asked::new(pair, time),
-        keys: Keys::default(),
+        asked: Twins::new(pair, time),
+        keys: KnownKeys::default(),
         findings: Findings::default(),
         hot: Hot::default(),
         progress: Explored::default(),

@@ -18,10 +18,10 @@ const MEMOS_PER_ENTITY: usize = 4;
 
 /// The keys that were given so far, each with its read.
 #[derive(Debug, Default)]
-pub(super) struct Keys(HashMap<String, Request>);
+pub(super) struct KnownKeys(HashMap<String, Request>);
 
 /// A read that is asked again, in a way that must make no difference.
-struct Again<'a> {
+struct Repeat<'a> {
     which: Which,
     request: &'a Request,
     rule: Rule,
@@ -106,7 +106,7 @@ impl Exploration<'_> {
             self.find(entity, Rule::Legal, illegal.to_string(), request);
         }
         self.distinct(entity, request, &plan.key);
-        let again = |which, request, rule, how| Again { which, request, rule, how };
+        let again = |which, request, rule, how| Repeat { which, request, rule, how };
         let stable = again(Which::First, request, Rule::Stable, "asked twice");
         let alike = again(Which::Second, request, Rule::Alike, "asked of another instance");
         self.same(entity, &plan, &stable);
@@ -134,7 +134,7 @@ impl Exploration<'_> {
         }
     }
 
-    fn same(&mut self, entity: &str, plan: &Plan, again: &Again<'_>) {
+    fn same(&mut self, entity: &str, plan: &Plan, again: &Repeat<'_>) {
         let Some(other) = self.plan(again.which, entity, again.request) else { return };
         if other != *plan {
             let message = format!("{}, {}", again.how, difference(plan, &other));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::{Conditions, HotRead};
 use super::explore;
 use super::testing::{Bent, FILLING, LONG, conditions, explored, found, moves};
-use crate::name::Key;
+use crate::name::StoreKey;
 use crate::policy::run::guard::SPARE_TURNS;
 use crate::policy::{
     Action, Change, Configuration, Event, Lifetime, Memo, Piece, Plan, Scope, Sighting, Source,
@@ -359,7 +359,7 @@ fn targets_that_are_no_names_are_found() {
 fn hot_reads_that_share_a_key_are_found_and_those_that_were_generated_are_no_others() {
     let hot = |id: &str| HotRead {
         request: conditions().entities()[2].request(&[Some(id)]),
-        key: Key::try_new("k").unwrap(),
+        key: StoreKey::try_new("k").unwrap(),
     };
     let one = Bent {
         plan: Box::new(|request, plan| {

@@ -14,7 +14,7 @@ use super::findings::Rule;
 use super::logged::logged;
 use super::{Exploration, until};
 use crate::config::template::sources;
-use crate::name::{Key, Tag};
+use crate::name::{StoreKey, StoreTag};
 use crate::policy::{
     Argument, Change, Column, ColumnValue, Entity, Logged, Piece, Query, Request, Row, RowChange,
     Scope, Source, Subject, Target, Touch, Write, Written,
@@ -41,7 +41,7 @@ const LONG: &str = match std::str::from_utf8(&[b'x'; 600]) {
 
 /// A read that has to be covered.
 #[derive(PartialEq)]
-struct Touched {
+struct CoveredRead {
     request: Request,
     /// The row's columns, if the read's tags depend on the row; otherwise `None`.
     row: Option<Vec<(String, Option<String>)>>,
@@ -49,7 +49,7 @@ struct Touched {
 
 /// The names among a change's targets.
 #[derive(Default)]
-struct Doomed {
+struct RemovedNames {
     keys: BTreeSet<String>,
     tags: BTreeSet<String>,
 }
@@ -104,7 +104,7 @@ impl Exploration<'_> {
     }
 
     /// What a change makes untrue, by name; `None` if the host can't act upon the answer.
-    fn targets(&mut self, change: &Change) -> Option<Doomed> {
+    fn targets(&mut self, change: &Change) -> Option<RemovedNames> {
         match self.asked.invalidate(change) {
             Ok(targets) => self.doomed(change, &targets),
             Err(Unclear::Trap(trap)) => {
@@ -121,21 +121,21 @@ impl Exploration<'_> {
     }
 
     /// The targets' names; `None` if the host can't act upon one of them.
-    fn doomed(&mut self, change: &Change, targets: &[Target]) -> Option<Doomed> {
-        let mut doomed = Doomed::default();
+    fn doomed(&mut self, change: &Change, targets: &[Target]) -> Option<RemovedNames> {
+        let mut doomed = RemovedNames::default();
         for target in targets {
             let illegal = match &target.scope {
                 Scope::Key(key) => {
                     doomed.keys.insert(key.clone());
-                    Key::try_new(key).err()
+                    StoreKey::try_new(key).err()
                 }
                 Scope::Tag(tag) => {
                     doomed.tags.insert(tag.clone());
-                    Tag::try_new(tag).err()
+                    StoreTag::try_new(tag).err()
                 }
                 Scope::Read(request) => {
                     let plan = self.plan(Which::First, change.about(), request)?;
-                    let illegal = Key::try_new(&plan.key).err();
+                    let illegal = StoreKey::try_new(&plan.key).err();
                     doomed.keys.insert(plan.key);
                     illegal
                 }
@@ -151,7 +151,7 @@ impl Exploration<'_> {
 
     /// Whether one of a read's names is among the targets. A read without a plan counts as covered;
     /// its missing plan is a finding of its own.
-    fn is_covered(&mut self, entity: &str, touched: &Touched, doomed: &Doomed) -> bool {
+    fn is_covered(&mut self, entity: &str, touched: &CoveredRead, doomed: &RemovedNames) -> bool {
         let request = &touched.request;
         let Some(plan) = self.plan(Which::First, entity, request) else { return true };
         if doomed.keys.contains(&plan.key) || plan.tags.iter().any(|tag| doomed.tags.contains(tag))
@@ -263,7 +263,7 @@ fn columns(write: &Write) -> (Vec<String>, Vec<String>) {
 
 /// The reads that a touch of this change means: for each row, those of the row as it was and of the
 /// row as it is.
-fn touched(conditions: &Conditions, touch: &Touch, written: &Written) -> Vec<Touched> {
+fn touched(conditions: &Conditions, touch: &Touch, written: &Written) -> Vec<CoveredRead> {
     let arguments = written.arguments.as_slice();
     let sides =
         written.rows.iter().flat_map(|row| [&row.before, &row.after].map(|side| (row, side)));
@@ -273,7 +273,7 @@ fn touched(conditions: &Conditions, touch: &Touch, written: &Written) -> Vec<Tou
         before: &row.before,
     });
     let no_row = Values { arguments, columns: &[], before: &[] };
-    let mut touched: Vec<Touched> = Vec::new();
+    let mut touched: Vec<CoveredRead> = Vec::new();
     for values in std::iter::once(no_row).chain(sides) {
         let reads = match touch {
             Touch::Read(read) => touched_read(conditions, &read.entity, &read.arguments, &values)
@@ -295,31 +295,36 @@ fn touched_read(
     entity: &str,
     arguments: &[Source],
     values: &Values<'_>,
-) -> Option<Touched> {
+) -> Option<CoveredRead> {
     let entity = conditions.entities().iter().find(|known| known.name == entity)?;
     let values: Option<Vec<Option<&str>>> =
         arguments.iter().map(|source| values.of(source)).collect();
-    Some(Touched { request: entity.request(&values?), row: None })
+    Some(CoveredRead { request: entity.request(&values?), row: None })
 }
 
 /// Reads that carry a tag: one of each entity that declares a tag of the same form and, for a tag
 /// without values, an ad-hoc query that brings it.
-fn carriers(conditions: &Conditions, tag: &[Piece], values: &Values<'_>) -> Vec<Touched> {
+fn carriers(conditions: &Conditions, tag: &[Piece], values: &Values<'_>) -> Vec<CoveredRead> {
     let entities = conditions.entities().iter();
-    let mut carriers: Vec<Touched> = entities
+    let mut carriers: Vec<CoveredRead> = entities
         .flat_map(|entity| entity.tags.iter().filter_map(|own| carrier(entity, own, tag, values)))
         .collect();
     if let ([Piece::Text(text)], Some(query)) = (tag, conditions.query) {
         let tags = vec![text.clone()];
         let query = Query { sql: "SELECT 1".into(), ttl_ms: query.ttl_ms, tags };
         let request = Request { subject: Subject::Query(query), arguments: Vec::new() };
-        carriers.push(Touched { request, row: None });
+        carriers.push(CoveredRead { request, row: None });
     }
     carriers
 }
 
 /// The read of `entity` whose tag `own` has the text of `tag`; `None` if their forms differ.
-fn carrier(entity: &Entity, own: &[Piece], tag: &[Piece], values: &Values<'_>) -> Option<Touched> {
+fn carrier(
+    entity: &Entity,
+    own: &[Piece],
+    tag: &[Piece],
+    values: &Values<'_>,
+) -> Option<CoveredRead> {
     /// The value of a parameter that the tag does not name.
     const USUAL: Option<&str> = Some("5");
     if own.len() != tag.len() {
@@ -348,7 +353,7 @@ fn carrier(entity: &Entity, own: &[Piece], tag: &[Piece], values: &Values<'_>) -
     }
     let arguments: Vec<Option<&str>> = arguments.iter().map(|a| a.unwrap_or(USUAL)).collect();
     let row = (!row.is_empty()).then_some(row);
-    Some(Touched { request: entity.request(&arguments), row })
+    Some(CoveredRead { request: entity.request(&arguments), row })
 }
 
 impl<'c> Values<'c> {

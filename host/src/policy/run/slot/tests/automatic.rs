@@ -68,7 +68,7 @@ fn what_was_rolled_back_by_itself_is_remembered_until_somebody_insists() {
     fail(&second);
     assert!(slot.is_condemned("", &named("two")) && !slot.is_condemned("", &named("one")));
     let shown = slot.status().generations.into_iter().find(|g| g.condemned).unwrap();
-    assert_eq!((shown.summary.generation, shown.state), (2, State::Previous));
+    assert_eq!((shown.summary.generation, shown.state), (2, GenerationState::Previous));
     let again = slot.activate_native(healthy("two"));
     assert!(!slot.is_condemned("", &named("two")));
     fail(&again);
@@ -94,7 +94,8 @@ fn a_policy_put_in_force_twice_is_left_for_the_one_before_it() {
     let slot = Slot::native(healthy("one"));
     slot.activate_native(healthy("two"));
     let again = slot.activate_native(healthy("two"));
-    let fallback = slot.status().generations.into_iter().find(|g| g.state == State::Fallback);
+    let fallback =
+        slot.status().generations.into_iter().find(|g| g.state == GenerationState::Fallback);
     assert_eq!(fallback.unwrap().summary.generation, 1);
     fail(&again);
     assert_eq!(slot.current().number(), 1);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::policy::Terms;
-use crate::policy::run::guard::{LEASE_MS, Stage};
+use crate::policy::run::guard::{FlightStage, LEASE_MS};
 use crate::policy::{Action, Cause, Event, Failure, LoadReport, Sighting};
 
 /// What the host does next; an event follows.
@@ -30,7 +30,7 @@ pub(super) enum Pending {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Happening {
     pub(super) event: Event,
-    pub(super) stage: Stage,
+    pub(super) stage: FlightStage,
 }
 
 /// How many events are tried.
@@ -70,13 +70,14 @@ impl Alphabet {
         let mut look = refresh.clone();
         look.extend([looked(Event::Absent, false), looked(Event::StoreUnavailable, false)]);
         let mut start = look.clone();
-        start.push(Happening { event: Event::Bypassed, stage: Stage::Begun });
+        start.push(Happening { event: Event::Bypassed, stage: FlightStage::Begun });
         let mut claim = refresh.clone();
         claim.push(looked(Event::StoreUnavailable, false));
-        claim.push(Happening { event: Event::LeaseGranted, stage: Stage::Leased });
-        let held = |held_ms| Happening { event: Event::LeaseHeld(held_ms), stage: Stage::Held };
+        claim.push(Happening { event: Event::LeaseGranted, stage: FlightStage::Leased });
+        let held =
+            |held_ms| Happening { event: Event::LeaseHeld(held_ms), stage: FlightStage::Held };
         claim.extend(held_ms(breadth).into_iter().map(held));
-        let settled = |event| Happening { event, stage: Stage::Settled };
+        let settled = |event| Happening { event, stage: FlightStage::Settled };
         let fill = [Event::Filled, Event::FillRejected, Event::StoreUnavailable].map(settled);
         let failures = failures(&found, breadth);
         let reports = reports(deadline_ms);
@@ -134,17 +135,17 @@ impl Alphabet {
 }
 
 fn looked(event: Event, at_hand: bool) -> Happening {
-    Happening { event, stage: Stage::Looked { at_hand } }
+    Happening { event, stage: FlightStage::Looked { at_hand } }
 }
 
 fn loads(reports: &[LoadReport], failures: &[Failure], under_lease: bool) -> Vec<Happening> {
     let loaded = |report: &LoadReport| Happening {
         event: Event::Loaded(*report),
-        stage: Stage::Loaded { under_lease },
+        stage: FlightStage::Loaded { under_lease },
     };
     let failed = |failure: &Failure| Happening {
         event: Event::LoadFailed(*failure),
-        stage: Stage::Failed { at_hand: failure.at_hand.is_some() },
+        stage: FlightStage::Failed { at_hand: failure.at_hand.is_some() },
     };
     reports.iter().map(loaded).chain(failures.iter().map(failed)).collect()
 }

@@ -11,7 +11,7 @@ use crate::policy::{Action, Event, Memo, Moment};
 
 /// A situation: everything that the next turn depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct State {
+pub(super) struct Situation {
     pub(super) memo: Memo,
     pub(super) pending: Pending,
     /// The index of the moment in the alphabet; it never decreases.
@@ -36,8 +36,8 @@ pub(super) struct Taken {
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) state: State,
+pub(super) struct GraphNode {
+    pub(super) state: Situation,
     /// The turn that first led here; `None` where flights begin.
     from: Option<(usize, Taken)>,
     pub(super) turns: u32,
@@ -50,15 +50,15 @@ pub(super) struct Node {
 /// Situations, numbered in the order in which they were found.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    pub(super) nodes: Vec<Node>,
-    known: HashMap<State, usize>,
+    pub(super) nodes: Vec<GraphNode>,
+    known: HashMap<Situation, usize>,
     open: VecDeque<usize>,
 }
 
 impl Graph {
     pub(super) fn beginning_with(memo: Memo) -> Self {
         let mut graph = Self::default();
-        let state = State { memo, pending: Pending::Start, moment: 0, background: false };
+        let state = Situation { memo, pending: Pending::Start, moment: 0, background: false };
         graph.find(state, None);
         graph
     }
@@ -75,9 +75,9 @@ impl Graph {
     }
 
     /// Notes a turn that the guard let pass.
-    pub(super) fn take(&mut self, alphabet: &Alphabet, at: usize, to: Taken, next: State) {
+    pub(super) fn take(&mut self, alphabet: &Alphabet, at: usize, to: Taken, next: Situation) {
         if let Some(pending) = Alphabet::carried_out(to.action) {
-            let to_node = self.find(State { pending, ..next }, Some((at, to)));
+            let to_node = self.find(Situation { pending, ..next }, Some((at, to)));
             self.nodes[at].next.push(Edge { to: to_node, taken: to });
             return;
         }
@@ -88,12 +88,12 @@ impl Graph {
             // wait.
             && let Some(pending) = alphabet.refresh_of(to.event)
         {
-            let refresh = State { pending, moment: 0, background: true, ..next };
+            let refresh = Situation { pending, moment: 0, background: true, ..next };
             self.find(refresh, Some((at, to)));
         }
     }
 
-    fn find(&mut self, state: State, from: Option<(usize, Taken)>) -> usize {
+    fn find(&mut self, state: Situation, from: Option<(usize, Taken)>) -> usize {
         if let Some(known) = self.known.get(&state) {
             return *known;
         }
@@ -106,7 +106,7 @@ impl Graph {
             Some(_) | None => (0, 0),
         };
         let at = self.nodes.len();
-        self.nodes.push(Node { state, from, turns, waits, next: Vec::new(), may_end: false });
+        self.nodes.push(GraphNode { state, from, turns, waits, next: Vec::new(), may_end: false });
         self.known.insert(state, at);
         self.open.push_back(at);
         at

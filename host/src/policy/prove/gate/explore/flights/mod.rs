@@ -21,11 +21,11 @@ use super::asked::{Unclear, Which};
 use super::findings::Rule;
 use super::names::{Known, QUERIES};
 use super::{Exploration, until};
-use crate::policy::run::guard::{Bounds, Refused, SPARE_TURNS, Stage};
+use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, SPARE_TURNS};
 use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Terms, Turn};
 use alphabet::{Alphabet, Breadth, Happening, Pending};
 use circles::Endless;
-use graph::{Graph, State, Taken};
+use graph::{Graph, Situation, Taken};
 use shown::{action_name, event_name};
 
 /// The longest sequence: past the turn at which the guard stops a flight that never waits, so that
@@ -54,7 +54,7 @@ struct Machine {
 }
 
 /// One exploration of one machine.
-struct Flight<'m> {
+struct MachineExploration<'m> {
     machine: &'m Machine,
     alphabet: Alphabet,
     breadth: Breadth,
@@ -119,8 +119,13 @@ impl Exploration<'_> {
         Some(Machine { at: QUERIES.into(), memo: plan.memo, terms, deadline })
     }
 
-    fn fly<'m>(&mut self, machine: &'m Machine, breadth: Breadth, until: u32) -> Flight<'m> {
-        let mut flight = Flight::new(machine, breadth);
+    fn fly<'m>(
+        &mut self,
+        machine: &'m Machine,
+        breadth: Breadth,
+        until: u32,
+    ) -> MachineExploration<'m> {
+        let mut flight = MachineExploration::new(machine, breadth);
         while let Some(at) = flight.graph.next_open() {
             let node = &flight.graph.nodes[at];
             if node.turns >= DEPTH {
@@ -146,7 +151,7 @@ impl Exploration<'_> {
 
     /// Takes every turn that can be taken in one situation; `false` if there was no time for all of
     /// them.
-    fn situation(&mut self, flight: &mut Flight<'_>, at: usize, until: u32) -> bool {
+    fn situation(&mut self, flight: &mut MachineExploration<'_>, at: usize, until: u32) -> bool {
         let state = flight.graph.nodes[at].state;
         for happening in flight.alphabet.after(state.pending).to_vec() {
             for moment in state.moment..flight.alphabet.left_ms.len() {
@@ -164,7 +169,13 @@ impl Exploration<'_> {
         true
     }
 
-    fn turn(&mut self, flight: &mut Flight<'_>, at: usize, moment: usize, now: Happening) {
+    fn turn(
+        &mut self,
+        flight: &mut MachineExploration<'_>,
+        at: usize,
+        moment: usize,
+        now: Happening,
+    ) {
         let entropy = flight.next_entropy();
         let state = flight.graph.nodes[at].state;
         let when = flight.moment(moment, entropy);
@@ -179,7 +190,7 @@ impl Exploration<'_> {
         let taken = Taken { moment: when, event: now.event, action: turn.action };
         flight.sketch(at, taken);
         if self.passes(flight, at, now.stage, taken) {
-            let next = State { memo: turn.memo, moment, ..state };
+            let next = Situation { memo: turn.memo, moment, ..state };
             flight.graph.take(&flight.alphabet, at, taken, next);
         } else {
             // The host decides instead, and its decisions end the flight.
@@ -188,9 +199,9 @@ impl Exploration<'_> {
     }
 
     /// The lifetimes that a load under the lease leads to, over the whole range of entropy.
-    fn lifetimes(&mut self, flight: &Flight<'_>, at: usize) {
+    fn lifetimes(&mut self, flight: &MachineExploration<'_>, at: usize) {
         let state = flight.graph.nodes[at].state;
-        let stage = Stage::Loaded { under_lease: true };
+        let stage = FlightStage::Loaded { under_lease: true };
         for report in &flight.alphabet.reports {
             for entropy in entropies() {
                 let (moment, event) =
@@ -204,11 +215,17 @@ impl Exploration<'_> {
     }
 
     /// Whether the guard lets an action pass.
-    fn passes(&mut self, flight: &Flight<'_>, at: usize, stage: Stage, taken: Taken) -> bool {
+    fn passes(
+        &mut self,
+        flight: &MachineExploration<'_>,
+        at: usize,
+        stage: FlightStage,
+        taken: Taken,
+    ) -> bool {
         let spent = flight.graph.spent(at, taken.moment.left_ms);
         let background = flight.graph.nodes[at].state.background;
         let kept_at_most = flight.machine.terms.kept_at_most();
-        let bounds = Bounds { kept_at_most, background };
+        let bounds = FlightBounds { kept_at_most, background };
         let Err(refused) = bounds.check(stage, spent, taken.action) else { return true };
         let (rule, message) = match refused {
             Refused::Circling => (Rule::Circles, in_circles()),
@@ -223,7 +240,7 @@ impl Exploration<'_> {
 
     fn unclear(
         &mut self,
-        flight: &mut Flight<'_>,
+        flight: &mut MachineExploration<'_>,
         at: usize,
         moment: Moment,
         now: Happening,
@@ -247,7 +264,7 @@ impl Exploration<'_> {
     }
 
     /// Finds a flight that no event ends, or one that goes on for as long as events allow it.
-    fn endless(&mut self, flight: &Flight<'_>) {
+    fn endless(&mut self, flight: &MachineExploration<'_>) {
         let Some(Endless { at, round, hopeless }) = circles::find(&flight.graph) else { return };
         let (rule, message) = if hopeless {
             (Rule::Ends, "a flight comes to a point from which no event ends it".to_owned())
@@ -259,7 +276,7 @@ impl Exploration<'_> {
 
     fn sequence(
         &mut self,
-        flight: &Flight<'_>,
+        flight: &MachineExploration<'_>,
         at: usize,
         last: &[Taken],
         rule: Rule,
@@ -272,7 +289,7 @@ impl Exploration<'_> {
     }
 }
 
-impl<'m> Flight<'m> {
+impl<'m> MachineExploration<'m> {
     fn new(machine: &'m Machine, breadth: Breadth) -> Self {
         Self {
             machine,
