@@ -5,8 +5,8 @@
 use std::hint::black_box;
 
 use corral_core::{
-    Argument, BuiltIn, Decisions, Entity, Event, LoadReport, Memo, Moment, Parameter, Piece, Query,
-    Request, RuledPolicy, Sighting, Source, Subject, Terms,
+    Argument, BuiltIn, Decisions, Entity, Event, LoadReport, Memo, Moment, Parameter, Piece,
+    Policy, Query, Request, Sighting, Source, Subject, Terms,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -60,7 +60,7 @@ fn step(c: &mut Criterion) {
     group.finish();
 }
 
-fn policy() -> RuledPolicy<BuiltIn> {
+fn policy() -> Policy<BuiltIn> {
     let tag = |name: &str, source| vec![Piece::Text(name.into()), Piece::Value(source)];
     let profile = Entity {
         name: "user.profile".into(),
@@ -78,7 +78,7 @@ fn policy() -> RuledPolicy<BuiltIn> {
         writes: vec![],
         depends: vec![],
     };
-    RuledPolicy::configure(vec![profile], "{}").unwrap_or_else(|_| unreachable!("it is legal"))
+    Policy::configure(vec![profile], "{}").unwrap_or_else(|_| unreachable!("it is legal"))
 }
 
 fn argument(name: &str, value: &str) -> Argument {

@@ -6,7 +6,7 @@
 //! no I/O: what a decision depends on is an argument, and what must last until the next one is a
 //! [`Memo`] that the caller keeps. The same arguments give the same answer, on every platform.
 //!
-//! Everything goes through one type, [`RuledPolicy`], which makes [`Decisions`]:
+//! Everything goes through one type, [`Policy`], which makes [`Decisions`]:
 //!
 //! * [`Decisions::configure`] comes first and validates the policy's own settings once; nothing
 //!   after it can fail for what they say.
@@ -24,7 +24,7 @@
 //!
 //! After `configure` they may be called in any order, from any thread, for any number of flights.
 //!
-//! An author's own policy is a `RuledPolicy` with other [`Rules`]: they override the decisions that the
+//! An author's own policy is a `Policy` with other [`Rules`]: they override the decisions that the
 //! author wants to change and leave the rest as it is. [`export!`] makes a component of it.
 //!
 //! # Time
@@ -74,6 +74,6 @@ mod testing;
 pub use contract::*;
 pub use escape::push_segment;
 pub use key::Key;
-pub use policy::{Decisions, RuledPolicy};
+pub use policy::{Decisions, Policy};
 pub use rules::{BuiltIn, Kept, Read, Rules};
 pub use tag::Tag;

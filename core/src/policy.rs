@@ -61,14 +61,14 @@ pub trait Decisions: Sized {
 /// The built-in policy with the decisions that its rules `R` override. See the [crate's front
 /// page](crate) for the order of calls.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RuledPolicy<R = BuiltIn> {
+pub struct Policy<R = BuiltIn> {
     settings: Settings,
     /// Sorted by name.
     entities: Vec<TaggedEntity>,
     rules: R,
 }
 
-impl<R: Rules> Decisions for RuledPolicy<R> {
+impl<R: Rules> Decisions for Policy<R> {
     fn describe() -> Manifest {
         R::manifest()
     }
@@ -129,7 +129,7 @@ impl<R: Rules> Decisions for RuledPolicy<R> {
     }
 }
 
-impl<R: Rules> RuledPolicy<R> {
+impl<R: Rules> Policy<R> {
     fn planned(
         &self,
         request: &Request,

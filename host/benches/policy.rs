@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use corral_host::policy::prove::gate::{Conditions, examine};
 use corral_host::policy::{
-    Argument, Configuration, Engine, Entity, Event, InstancePool, Limits, Memo, Moment, Policy,
+    Argument, Configuration, Decider, Engine, Entity, Event, InstancePool, Limits, Memo, Moment,
     Provenance, Request, Sighting, Slot, Subject, Terms, builtin,
 };
 use corral_host::read_name::ReadName;

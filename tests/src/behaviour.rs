@@ -7,7 +7,9 @@ mod lifetimes;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use corral_host::policy::prove::suite::{self, SuiteFlight};
-use corral_host::policy::{Action, Argument, Configuration, Event, Plan, Policy, Request, Subject};
+use corral_host::policy::{
+    Action, Argument, Configuration, Decider, Event, Plan, Request, Subject,
+};
 
 pub use generated::{Call, Generator, first_difference, first_other_decision};
 
@@ -22,7 +24,7 @@ pub fn configuration() -> Configuration {
 }
 
 /// A promise of the default policy beyond the suite; its name is the sentence that it proves.
-type Promise = (&'static str, fn(&dyn Policy) -> Result<()>);
+type Promise = (&'static str, fn(&dyn Decider) -> Result<()>);
 
 macro_rules! promises {
     ($($path:path),+ $(,)?) => { &[$((stringify!($path), $path)),+] };
@@ -42,7 +44,7 @@ const PROMISES: &[Promise] = promises![
 ///
 /// # Errors
 /// Each check that fails, by name, and why.
-pub fn run_all(policy: &dyn Policy) -> Result<usize> {
+pub fn run_all(policy: &dyn Decider) -> Result<usize> {
     let suite = suite::CHECKS.iter().map(|check| {
         let outcome = check.run(policy).map_err(|seen| anyhow!("{seen}"));
         (check.sentence(), outcome)
@@ -56,7 +58,7 @@ pub fn run_all(policy: &dyn Policy) -> Result<usize> {
     Ok(suite::CHECKS.len() + PROMISES.len())
 }
 
-fn a_claim_asks_for_the_lease_of_the_settings(policy: &dyn Policy) -> Result<()> {
+fn a_claim_asks_for_the_lease_of_the_settings(policy: &dyn Decider) -> Result<()> {
     Ok(SuiteFlight::of(policy)?.leads_to(Event::Absent, Action::Claim(1_000))?)
 }
 
@@ -73,7 +75,7 @@ fn profile(id: Option<&str>) -> Request {
     entity("user.profile", &[("id", id)])
 }
 
-fn plan(policy: &dyn Policy, request: &Request) -> Result<Plan> {
+fn plan(policy: &dyn Decider, request: &Request) -> Result<Plan> {
     match policy.plan(request)? {
         Ok(plan) => Ok(plan),
         Err(refusal) => bail!("{request:?} was refused: {refusal:?}"),

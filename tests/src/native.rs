@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use corral_core as core;
 use corral_core::Decisions;
-use corral_host::policy::{self as host, Configuration, NativePolicy, Policy, Trap};
+use corral_host::policy::{self as host, Configuration, Decider, NativePolicy, Trap};
 
 /// The default policy, called directly.
 #[derive(Debug, Clone)]
-pub struct Native(core::RuledPolicy);
+pub struct Native(core::Policy);
 
 impl Native {
     /// A policy of this configuration.
@@ -21,19 +21,19 @@ impl Native {
     /// Everything that the policy objects to.
     pub fn try_new(configuration: &Configuration) -> Result<Self, Vec<core::Objection>> {
         let entities = configuration.entities.iter().map(entity_in).collect();
-        core::RuledPolicy::configure(entities, &configuration.settings_json()).map(Self)
+        core::Policy::configure(entities, &configuration.settings_json()).map(Self)
     }
 }
 
 /// A policy of this process under the default policy's name.
 #[must_use]
-pub fn named(policy: Arc<dyn Policy>, configuration: Configuration) -> NativePolicy {
-    let core::Manifest { name, version } = <core::RuledPolicy as Decisions>::describe();
+pub fn named(policy: Arc<dyn Decider>, configuration: Configuration) -> NativePolicy {
+    let core::Manifest { name, version } = <core::Policy as Decisions>::describe();
     let manifest = host::Manifest { name, version };
     NativePolicy { manifest, configuration: Arc::new(configuration), policy }
 }
 
-impl Policy for Native {
+impl Decider for Native {
     fn plan(&self, request: &host::Request) -> Result<Result<host::Plan, host::Refusal>, Trap> {
         Ok(self.0.plan(&request_in(request)).map(plan_out).map_err(refusal_out))
     }

@@ -3,8 +3,8 @@
 //! numbers lose bits of it in some languages.
 
 use corral_host::policy::{
-    Action, Argument, Cause, Change, Column, ColumnValue, Configuration, Entity, Event, Lifetime,
-    Logged, Memo, Moment, Operation, Parameter, Piece, Plan, Policy, Refusal, Request, Row,
+    Action, Argument, Cause, Change, Column, ColumnValue, Configuration, Decider, Entity, Event,
+    Lifetime, Logged, Memo, Moment, Operation, Parameter, Piece, Plan, Refusal, Request, Row,
     RowChange, Scope, Sighting, Source, Subject, Target, Terms, Touch, TouchedRead, Trap, Turn,
     Way, Write, Written,
 };
@@ -16,7 +16,7 @@ use crate::behaviour::Call;
 ///
 /// # Errors
 /// When the policy traps.
-pub fn recorded(call: &Call, policy: &dyn Policy) -> Result<Value, Trap> {
+pub fn recorded(call: &Call, policy: &dyn Decider) -> Result<Value, Trap> {
     let line = |function: &str, arguments: Value, answer: Value| json!({ "function": function, "arguments": arguments, "answer": answer });
     Ok(match call {
         Call::Plan(asked) => {

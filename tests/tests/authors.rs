@@ -11,7 +11,7 @@ use std::process::Command;
 use corral_host::policy::build::{self, Language};
 use corral_host::policy::prove::gate::Explored;
 use corral_host::policy::prove::suite;
-use corral_host::policy::{Limits, Policy};
+use corral_host::policy::{Decider, Limits};
 use corral_tests::authors::{HEAD, Judged, examined, judged, line};
 use corral_tests::behaviour::first_other_decision;
 use corral_tests::native::Native;
@@ -116,7 +116,7 @@ async fn newcomer(language: Language) {
 
 /// The first decision, apart from lifetimes, in which it differs from the built-in policy; `None`
 /// if it does not differ.
-fn other_decision(policy: &dyn Policy) -> Option<String> {
+fn other_decision(policy: &dyn Decider) -> Option<String> {
     first_other_decision(&native("{}"), policy, 0, CALLS).unwrap()
 }
 

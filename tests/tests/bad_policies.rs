@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use corral_host::policy::prove::gate::{self, Conditions};
 use corral_host::policy::{
-    Argument, Change, Column, ColumnValue, Engine, InstancePool, Limits, Policy as _, Request,
+    Argument, Change, Column, ColumnValue, Decider as _, Engine, InstancePool, Limits, Request,
     RowChange, Subject, Terms, Way, Written, builtin,
 };
 use corral_tests::declared;

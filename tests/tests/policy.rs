@@ -10,7 +10,7 @@ use std::time::Duration;
 use corral_host::config::{Config, Environment};
 use corral_host::policy::prove::gate;
 use corral_host::policy::{
-    Configuration, Engine, Entity, InstancePool, Limits, Piece, Policy, Way, builtin,
+    Configuration, Decider, Engine, Entity, InstancePool, Limits, Piece, Way, builtin,
 };
 use corral_host::service::conditions;
 use corral_tests::behaviour::{configuration, first_difference, run_all};
@@ -155,6 +155,6 @@ fn component() -> Arc<InstancePool> {
     let conditions = gate::Conditions::of(configuration());
     let passed = gate::examine(&engine, builtin(), &conditions).unwrap();
     let pool = Arc::clone(passed.pool());
-    let _: &dyn Policy = &*pool;
+    let _: &dyn Decider = &*pool;
     pool
 }

@@ -157,13 +157,13 @@ fn entities_out_of_order_are_refused() {
     let twice = vec![declared("a", &[]), declared("a", &[])];
     let reversed = vec![declared("b", &[]), declared("a", &[])];
     for entities in [twice, reversed] {
-        assert!(RuledPolicy::<BuiltIn>::configure(entities, "{}").is_err());
+        assert!(Policy::<BuiltIn>::configure(entities, "{}").is_err());
     }
 }
 
 #[test]
 fn it_says_who_it_is() {
-    let manifest = RuledPolicy::<BuiltIn>::describe();
+    let manifest = Policy::<BuiltIn>::describe();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("default", "0.1.0"));
 }
 
@@ -196,13 +196,13 @@ proptest! {
 
     #[test]
     fn no_settings_make_it_panic(text in "\\PC*", value in "[\\[\\]{}:,\"a0. ]*") {
-        let _ = RuledPolicy::<BuiltIn>::configure(vec![], &text);
-        let _ = RuledPolicy::<BuiltIn>::configure(vec![], &format!("{{\"jitter\":{value}}}"));
+        let _ = Policy::<BuiltIn>::configure(vec![], &text);
+        let _ = Policy::<BuiltIn>::configure(vec![], &format!("{{\"jitter\":{value}}}"));
     }
 }
 
-fn policy() -> RuledPolicy {
-    RuledPolicy::configure(entities(), "{}").unwrap()
+fn policy() -> Policy {
+    Policy::configure(entities(), "{}").unwrap()
 }
 
 /// What a flight that is granted its lease does with what it loaded.

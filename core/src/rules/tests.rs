@@ -6,7 +6,7 @@ use std::vec;
 use super::*;
 use crate::testing::{arguments, parameters};
 use crate::{
-    Action, Decisions, Memo, Moment, Query, RuledPolicy, Scope, Sighting, Subject, Way, Written,
+    Action, Decisions, Memo, Moment, Policy, Query, Scope, Sighting, Subject, Way, Written,
 };
 
 /// Overrides every decision, each in a way that a test can see.
@@ -126,7 +126,7 @@ fn rules_reach_further_than_what_the_configuration_says() {
 #[test]
 fn objections_to_settings_of_both_are_told_at_once() {
     let own = r#"{"answer": 41, "jitter": 7, "unknown": 1}"#;
-    let objections = RuledPolicy::<Other>::configure(vec![], own).map(|_| ()).unwrap_err();
+    let objections = Policy::<Other>::configure(vec![], own).map(|_| ()).unwrap_err();
     let texts: Vec<String> = objections.iter().map(ToString::to_string).collect();
     assert!(texts[0].starts_with("jitter: "), "{texts:?}");
     assert!(texts[1].starts_with("unknown: is unknown here"), "{texts:?}");
@@ -136,20 +136,19 @@ fn objections_to_settings_of_both_are_told_at_once() {
 #[test]
 fn an_objection_to_an_entity_names_it() {
     let odd = Entity { name: "odd".into(), ..user() };
-    let objections = RuledPolicy::<Other>::configure(vec![odd], "{}").map(|_| ()).unwrap_err();
+    let objections = Policy::<Other>::configure(vec![odd], "{}").map(|_| ()).unwrap_err();
     assert_eq!(objections[0].to_string(), "entity odd: is odd");
 }
 
 #[test]
 fn a_policy_is_called_as_its_crate() {
-    let manifest = RuledPolicy::<Other>::describe();
+    let manifest = Policy::<Other>::describe();
     assert_eq!(manifest.name, "corral-core");
     assert_eq!(manifest.version, env!("CARGO_PKG_VERSION"));
 }
 
-fn policy() -> RuledPolicy<Other> {
-    RuledPolicy::configure(vec![user()], r#"{"jitter": 0, "early_refresh": 0, "answer": 42}"#)
-        .unwrap()
+fn policy() -> Policy<Other> {
+    Policy::configure(vec![user()], r#"{"jitter": 0, "early_refresh": 0, "answer": 42}"#).unwrap()
 }
 
 fn user() -> Entity {

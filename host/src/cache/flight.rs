@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::observe::LoadReason;
 use crate::policy::prove::shadow::Trail;
 use crate::policy::run::guard::{self, FlightBounds, FlightStage, Spent};
-use crate::policy::{Action, Event, Failure, Generation, Memo, Moment, Named, Policy, Sighting};
+use crate::policy::{Action, Decider, Event, Failure, Generation, Memo, Moment, Named, Sighting};
 use crate::store::{Envelope, Mode};
 
 use super::answer::{ReadError, Served, Via, Why};

@@ -53,7 +53,7 @@ pub use bindings::types::{
 /// The decisions of one policy. Pure: the same arguments give the same answer, on any thread.
 ///
 /// The wasmtime pool implements it for components; tests implement it for the native `corral-core`.
-pub trait Policy: Send + Sync {
+pub trait Decider: Send + Sync {
     /// Names a read.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ pub trait Policy: Send + Sync {
     /// The tags that depend on the loaded rows.
     ///
     /// # Errors
-    /// As [`Policy::plan`].
+    /// As [`Decider::plan`].
     fn row_tags(
         &self,
         request: &Request,
@@ -73,13 +73,13 @@ pub trait Policy: Send + Sync {
     /// One transition of a flight.
     ///
     /// # Errors
-    /// As [`Policy::plan`].
+    /// As [`Decider::plan`].
     fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap>;
 
     /// What a change makes untrue.
     ///
     /// # Errors
-    /// As [`Policy::plan`].
+    /// As [`Decider::plan`].
     fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap>;
 
     /// Prepares for many calls at once. No answer changes.

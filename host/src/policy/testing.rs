@@ -9,8 +9,8 @@ use wit_parser::Resolve;
 use crate::config::{Config, Environment};
 
 use super::{
-    Action, Argument, Change, Configuration, Engine, Entity, Event, Limits, Memo, Moment, Plan,
-    Policy, Refusal, Request, Row, Subject, Target, Trap, Turn, builtin,
+    Action, Argument, Change, Configuration, Decider, Engine, Entity, Event, Limits, Memo, Moment,
+    Plan, Refusal, Request, Row, Subject, Target, Trap, Turn, builtin,
 };
 use crate::policy::prove::gate::{Conditions, Passed, examine};
 
@@ -215,9 +215,9 @@ pub(super) fn first_step() -> (Memo, Moment, Event) {
 }
 
 /// The built-in policy with other actions.
-pub(super) struct Altered(pub(super) Arc<dyn Policy>, pub(super) fn(Event, Turn) -> Action);
+pub(super) struct Altered(pub(super) Arc<dyn Decider>, pub(super) fn(Event, Turn) -> Action);
 
-impl Policy for Altered {
+impl Decider for Altered {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         self.0.plan(request)
     }
@@ -258,19 +258,19 @@ negative_ttl = "5s"
 "#;
 
 /// The built-in policy over two entities, with these settings of its own.
-pub(super) fn builtin_with(settings: Value) -> Arc<dyn Policy> {
+pub(super) fn builtin_with(settings: Value) -> Arc<dyn Decider> {
     builtin_over(settings, |_| {})
 }
 
 /// The built-in policy with these settings, over two entities of which the first, the item, is
 /// changed.
-pub(super) fn builtin_over(settings: Value, item: impl FnOnce(&mut Entity)) -> Arc<dyn Policy> {
+pub(super) fn builtin_over(settings: Value, item: impl FnOnce(&mut Entity)) -> Arc<dyn Decider> {
     let Value::Object(settings) = settings else { panic!("settings are an object") };
     let config = Config::parse(SHOP, "shop", &Environment::default()).unwrap();
     let mut configuration = config.for_policy_with(&settings);
     item(&mut configuration.entities[0]);
     let passed = examine(&engine(), builtin(), &Conditions::of(configuration)).unwrap();
-    Arc::clone(passed.pool()) as Arc<dyn Policy>
+    Arc::clone(passed.pool()) as Arc<dyn Decider>
 }
 
 /// A read of an entity with one parameter, `id`.

@@ -1,8 +1,8 @@
 //! Generated calls, sensible ones and others, to compare two policies by.
 
 use corral_host::policy::{
-    Argument, Cause, Change, Column, ColumnValue, Event, Failure, LoadReport, Logged, Memo, Moment,
-    Operation, Policy, Query, Request, Row, RowChange, Sighting, Subject, Trap, Written,
+    Argument, Cause, Change, Column, ColumnValue, Decider, Event, Failure, LoadReport, Logged,
+    Memo, Moment, Operation, Query, Request, Row, RowChange, Sighting, Subject, Trap, Written,
 };
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -28,8 +28,8 @@ pub enum Call {
 /// answer differently, and how; `None` if there is no such call.
 #[must_use]
 pub fn first_difference(
-    left: &dyn Policy,
-    right: &dyn Policy,
+    left: &dyn Decider,
+    right: &dyn Decider,
     seed: u64,
     calls: usize,
 ) -> Option<String> {
@@ -47,8 +47,8 @@ pub fn first_difference(
 /// # Errors
 /// When one of them traps.
 pub fn first_other_decision(
-    left: &dyn Policy,
-    right: &dyn Policy,
+    left: &dyn Decider,
+    right: &dyn Decider,
     seed: u64,
     calls: usize,
 ) -> Result<Option<String>, Trap> {
@@ -81,7 +81,7 @@ fn decided(mut call: Value) -> Value {
 
 impl Call {
     /// The answer as text, traps and refusals included: two answers are alike if their texts are.
-    fn answer(&self, policy: &dyn Policy) -> String {
+    fn answer(&self, policy: &dyn Decider) -> String {
         match self {
             Self::Plan(request) => format!("{:?}", policy.plan(request)),
             Self::RowTags(request, rows) => format!("{:?}", policy.row_tags(request, rows)),

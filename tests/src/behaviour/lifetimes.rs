@@ -2,13 +2,13 @@
 
 use anyhow::{Result, bail, ensure};
 use corral_host::policy::prove::suite::SuiteFlight;
-use corral_host::policy::{Action, Event, Lifetime, LoadReport, Policy};
+use corral_host::policy::{Action, Decider, Event, Lifetime, LoadReport};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 const DRAWS: usize = 20_000;
 
-pub(super) fn a_base_of_300_s_lives_240_to_360_s_uniformly(policy: &dyn Policy) -> Result<()> {
+pub(super) fn a_base_of_300_s_lives_240_to_360_s_uniformly(policy: &dyn Decider) -> Result<()> {
     const BUCKETS: usize = 12;
     /// χ² with 11 degrees of freedom exceeds this once in a thousand draws, and the draws are the
     /// same in every run.
@@ -32,7 +32,7 @@ pub(super) fn a_base_of_300_s_lives_240_to_360_s_uniformly(policy: &dyn Policy) 
 const HEAD_START: f64 = 2.02;
 
 pub(super) fn the_early_refresh_lies_ahead_by_a_head_start_and_an_exponential_of_the_cost(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Result<()> {
     let ahead = |life: &Lifetime| f64::from(life.fresh_ms - life.refresh_ms) / 1_000.0 - HEAD_START;
     let ahead: Vec<f64> = draws(policy, LOADED)?.iter().map(ahead).collect();
@@ -47,7 +47,7 @@ pub(super) fn the_early_refresh_lies_ahead_by_a_head_start_and_an_exponential_of
 }
 
 pub(super) fn a_value_is_never_due_in_the_first_half_of_its_life(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Result<()> {
     let dear = LoadReport { cost_ms: u32::MAX, ..LOADED };
     for life in draws(policy, dear)? {
@@ -57,7 +57,7 @@ pub(super) fn a_value_is_never_due_in_the_first_half_of_its_life(
 }
 
 pub(super) fn a_row_that_does_not_exist_has_the_negative_lifetime(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Result<()> {
     for life in draws(policy, LoadReport { negative: true, ..LOADED })? {
         ensure!((24_000..=36_000).contains(&life.fresh_ms), "{life:?}");
@@ -69,7 +69,7 @@ pub(super) fn a_row_that_does_not_exist_has_the_negative_lifetime(
 const LOADED: LoadReport = LoadReport { cost_ms: 1_000, bytes: 200, negative: false };
 
 /// The lifetimes that a load gets over a sequence of entropies.
-fn draws(policy: &dyn Policy, report: LoadReport) -> Result<Vec<Lifetime>> {
+fn draws(policy: &dyn Decider, report: LoadReport) -> Result<Vec<Lifetime>> {
     let mut dice = StdRng::seed_from_u64(1);
     let SuiteFlight { memo, mut moment, .. } = SuiteFlight::loading(policy)?;
     let mut lifetimes = Vec::with_capacity(DRAWS);

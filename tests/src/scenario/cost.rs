@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use corral_host::policy::prove::suite::SuiteFlight;
-use corral_host::policy::{Argument, Event, Moment, Policy, Request, Sighting, Subject};
+use corral_host::policy::{Argument, Decider, Event, Moment, Request, Sighting, Subject};
 use serde::Serialize;
 
 use super::median;
@@ -26,7 +26,7 @@ pub struct Cost {
 ///
 /// # Errors
 /// When it traps.
-pub fn of(policy: &dyn Policy) -> anyhow::Result<Cost> {
+pub fn of(policy: &dyn Decider) -> anyhow::Result<Cost> {
     let SuiteFlight { memo, moment, .. } = SuiteFlight::of(policy)?;
     let fresh = Event::Found(Sighting {
         age_ms: 1_000,

@@ -10,7 +10,7 @@ use corral_host::cache::{
 };
 use corral_host::observe::Metrics;
 use corral_host::origin::WriteStatement;
-use corral_host::policy::{Argument, Policy, Slot};
+use corral_host::policy::{Argument, Decider, Slot};
 use corral_host::store::StoreTag;
 use corral_tests::declared;
 use corral_tests::native::named;
@@ -128,7 +128,7 @@ impl Host {
     }
 
     /// Puts a policy with other settings in force.
-    pub(super) fn exchange(&self, policy: Arc<dyn Policy>) {
+    pub(super) fn exchange(&self, policy: Arc<dyn Decider>) {
         let newer = declared::configuration(vec![], json!({ "newer": true }));
         self.slot.activate_native(named(policy, newer));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use corral_host::cache::{Via, Why};
 use corral_host::policy::{
-    Action, Change, Event, Lifetime, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target,
+    Action, Change, Decider, Event, Lifetime, Memo, Moment, Plan, Refusal, Request, Row, Target,
     Trap, Turn,
 };
 use corral_tests::native::Native;
@@ -43,7 +43,7 @@ impl Fickle {
     }
 }
 
-impl Policy for Fickle {
+impl Decider for Fickle {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         match (self.native.plan(request)?, &self.plan) {
             (Ok(plan), Some(exchange)) => exchange(plan),

@@ -8,7 +8,7 @@ use corral_host::cache::{Cache, CacheParts, Clock, Definition, LoadLimit, System
 use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows};
-use corral_host::policy::{self, Configuration, Policy, Slot};
+use corral_host::policy::{self, Configuration, Decider, Slot};
 use corral_host::store::{
     Doomed, Envelope, Epoch, LeaseToken, Marking, MemoryStore, Name, Prefix, Store, StoreKey,
 };
@@ -87,7 +87,7 @@ impl World {
         self.build(Arc::new(self.native()), Some(fault), &self.truth).await
     }
 
-    pub(super) async fn host_with(&self, policy: Arc<dyn Policy>) -> Host {
+    pub(super) async fn host_with(&self, policy: Arc<dyn Decider>) -> Host {
         self.build(policy, None, &self.truth).await
     }
 
@@ -121,7 +121,7 @@ impl World {
 
     async fn build(
         &self,
-        policy: Arc<dyn Policy>,
+        policy: Arc<dyn Decider>,
         fault: Option<Fault>,
         truth: &Arc<Truth>,
     ) -> Host {

@@ -8,7 +8,7 @@ use super::super::answer::Why;
 use super::super::load::Loaded;
 use super::Flight;
 use crate::policy::run::guard;
-use crate::policy::{Policy as _, ROW_LIMIT, Row, batches};
+use crate::policy::{Decider as _, ROW_LIMIT, Row, batches};
 use crate::store::{Indexed, StoreError, StoreTag};
 
 impl Flight {

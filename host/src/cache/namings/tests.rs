@@ -3,8 +3,8 @@
 use super::*;
 use crate::config::Config;
 use crate::policy::{
-    Change, Configuration, Event, Manifest, Memo, Moment, NativePolicy, Plan, Policy, Refusal, Row,
-    Target as Touched, Trap, Turn,
+    Change, Configuration, Decider, Event, Manifest, Memo, Moment, NativePolicy, Plan, Refusal,
+    Row, Target as Touched, Trap, Turn,
 };
 use crate::store::{Epoch, StoreTag};
 use serde_json::{Map, Value};
@@ -180,7 +180,7 @@ fn trap<T>(function: &'static str) -> Result<T, Trap> {
     Err(Trap { function, reason: "as the test wants it".to_owned() })
 }
 
-impl Policy for Naive {
+impl Decider for Naive {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         let id = request.arguments[0].value.clone().unwrap_or_default();
         if id == "trap" {

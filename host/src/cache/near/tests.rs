@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::*;
 use crate::cache::answer::Via;
 use crate::policy::{
-    Change, Event, Manifest, Memo, Moment, NativePolicy, Plan, Policy, Refusal, Request, Row, Slot,
-    Target, Trap, Turn,
+    Change, Decider, Event, Manifest, Memo, Moment, NativePolicy, Plan, Refusal, Request, Row,
+    Slot, Target, Trap, Turn,
 };
 use crate::store::{Digest, Epoch, Fingerprint, Prefix, Stamp};
 
@@ -234,7 +234,7 @@ fn asked<T>(function: &'static str) -> Result<T, Trap> {
     Err(Trap { function, reason: "the test asks the policy nothing".to_owned() })
 }
 
-impl Policy for Silent {
+impl Decider for Silent {
     fn plan(&self, _request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         asked("plan")
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::origin::{CommitError, Transaction, Uncommitted, WRITE_IDLE_LIMIT, Xid};
 use crate::policy::run::guard;
 use crate::policy::{
-    Argument, Change, Column, ColumnValue, Generation, Named, Policy as _, ROW_LIMIT, Request,
+    Argument, Change, Column, ColumnValue, Decider as _, Generation, Named, ROW_LIMIT, Request,
     RowChange, Scope, Target as Touched, Way, Written, batches, row_change,
 };
 use crate::store::IntentTarget;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::policy::prove::compare::trace::{self, Prediction, predict};
 use crate::policy::prove::compare::{Comparison, Difference, Pair, Questions, Shift};
 use crate::policy::prove::gate::{self, Conditions, Passed};
-use crate::policy::{Engine, Policy, builtin};
+use crate::policy::{Decider, Engine, builtin};
 use crate::service::{
     TraceRequests, conditions, generated_questions, recorded_questions, trace_requests,
 };
@@ -191,12 +191,12 @@ fn traced(diff: &Diff, config: &Config, pair: Pair<'_>) -> Result<Option<Traced>
     if diff.writes > 0.0 && requests.write(1).is_none() {
         return Err(Failed::Usage(anyhow!("--writes: {entity} has no write")));
     }
-    let one = |policy: &dyn Policy| played(policy, trace.accesses(), &requests, rate, diff);
+    let one = |policy: &dyn Decider| played(policy, trace.accesses(), &requests, rate, diff);
     Ok(Some(Traced { old: one(pair.old), new: one(pair.new) }))
 }
 
 fn played(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
     accesses: &[u32],
     requests: &TraceRequests<'_>,
     rate: f64,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::policy::build::Language;
 use crate::policy::prove::gate::{self, Conditions, Passport};
 use crate::policy::prove::suite::{self, CHECKS};
-use crate::policy::{Engine, Policy};
+use crate::policy::{Decider, Engine};
 
 use crate::cli::{Failed, load, say};
 
@@ -54,7 +54,7 @@ fn examine(file: &Path, own: &Map<String, Value>) -> Result<(Passport, Vec<Verdi
     let conditions = Conditions::of(suite::configuration(own));
     let passed = gate::examine(&engine, &bytes, &conditions)
         .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
-    let policy: &dyn Policy = &**passed.pool();
+    let policy: &dyn Decider = &**passed.pool();
     let verdict = |check: &suite::Check| Verdict {
         sentence: check.sentence(),
         problem: check.run(policy).err().map(|seen| seen.to_string()),

@@ -20,7 +20,7 @@ use crate::policy::run::calls::{Calls, Function};
 use crate::policy::run::guard::{self, Illegal, Named};
 use crate::policy::run::plans::Plans;
 use crate::policy::{
-    Change, Configuration, Event, Manifest, Memo, Moment, Plan, Policy, Refusal, Request, Row,
+    Change, Configuration, Decider, Event, Manifest, Memo, Moment, Plan, Refusal, Request, Row,
     Target, Trap, Turn,
 };
 
@@ -65,7 +65,7 @@ struct GenerationShared {
     activated_at: SystemTime,
     label: String,
     beside: Beside,
-    policy: Arc<dyn Policy>,
+    policy: Arc<dyn Decider>,
     counters: Counters,
     failures: Mutex<VecDeque<String>>,
     calls: Arc<Calls>,
@@ -83,7 +83,7 @@ pub(in crate::policy) struct GenerationParts {
     pub(in crate::policy) digest: String,
     pub(in crate::policy) origin: Provenance,
     pub(in crate::policy) configuration: Arc<Configuration>,
-    pub(in crate::policy) policy: Arc<dyn Policy>,
+    pub(in crate::policy) policy: Arc<dyn Decider>,
 }
 
 /// What a generation reports to.
@@ -268,7 +268,7 @@ impl Generation {
 
     /// The policy itself, for calls that belong to no request: they are not counted.
     #[must_use]
-    pub fn uncounted(&self) -> &dyn Policy {
+    pub fn uncounted(&self) -> &dyn Decider {
         &*self.shared.policy
     }
 
@@ -323,7 +323,7 @@ impl Generation {
         }
     }
 
-    fn policy(&self) -> &dyn Policy {
+    fn policy(&self) -> &dyn Decider {
         &*self.shared.policy
     }
 
@@ -343,7 +343,7 @@ impl Generation {
 }
 
 /// The policy's own answers, counted.
-impl Policy for Generation {
+impl Decider for Generation {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         self.counted(Function::Plan, || self.policy().plan(request))
     }

@@ -15,7 +15,7 @@ use crate::policy::bindings::decisions::Guest as Decisions;
 use crate::policy::bindings::{self, PolicyPre};
 use crate::policy::run::engine::{Budget, Engine, ticks};
 use crate::policy::{
-    Change, Configuration, Event, Manifest, Memo, Moment, Objection, Plan, Policy, Refusal,
+    Change, Configuration, Decider, Event, Manifest, Memo, Moment, Objection, Plan, Refusal,
     Request, Row, Target, Trap, Turn,
 };
 
@@ -225,7 +225,7 @@ impl<'a> Pinned<'a> {
     }
 }
 
-impl Policy for Pinned<'_> {
+impl Decider for Pinned<'_> {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         self.call("plan", |exports, store| exports.call_plan(store, request))
     }
@@ -247,7 +247,7 @@ impl Policy for Pinned<'_> {
     }
 }
 
-impl Policy for InstancePool {
+impl Decider for InstancePool {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         self.call("plan", |exports, store| exports.call_plan(store, request))
     }

@@ -24,7 +24,7 @@ use crate::policy::run::generation::{
     Generation, GenerationParts, Overseer, Provenance, Surroundings,
 };
 use crate::policy::run::trial::Trial;
-use crate::policy::{Configuration, Manifest, Policy};
+use crate::policy::{Configuration, Decider, Manifest};
 
 use ledger::Ledger;
 pub use retell::Retold;
@@ -87,7 +87,7 @@ pub struct NativePolicy {
     /// What it was configured with: native policies of equal configurations give equal names.
     pub configuration: Arc<Configuration>,
     /// The policy.
-    pub policy: Arc<dyn Policy>,
+    pub policy: Arc<dyn Decider>,
 }
 
 impl NativePolicy {

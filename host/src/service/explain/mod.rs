@@ -11,7 +11,7 @@ use crate::cache::{Breaker, Entropy, Sight, millis, sighting};
 use crate::origin::Fetched;
 use crate::policy::prove::compare::words;
 use crate::policy::run::guard;
-use crate::policy::{Named, Policy, Request, Subject};
+use crate::policy::{Decider, Named, Request, Subject};
 use crate::store::Envelope;
 
 use super::policies::InstallError;
@@ -99,7 +99,7 @@ impl Corral {
         &self,
         bound: &BoundEntity,
         request: &Request,
-        policy: &dyn Policy,
+        policy: &dyn Decider,
         label: &str,
     ) -> Explanation {
         let plan = match policy.plan(request) {
@@ -226,7 +226,7 @@ impl Explanation {
 }
 
 fn row_tags(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
     request: &Request,
     plan: &Named,
     envelope: &Envelope,

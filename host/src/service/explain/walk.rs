@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cache::Entropy;
 use crate::policy::prove::compare::{self, Decided, Spread, spread, words};
-use crate::policy::{Action, Cause, Event, Failure, LoadReport, Memo, Policy, Sighting};
+use crate::policy::{Action, Cause, Decider, Event, Failure, LoadReport, Memo, Sighting};
 
 /// How long a load is assumed to take if no envelope says how long one took.
 const COST_MS: u32 = 20;
@@ -64,7 +64,7 @@ pub(super) struct Assumed {
 
 /// The flight that is walked: its policy, plan and limits.
 pub(super) struct ExplainQuestion<'a> {
-    pub(super) policy: &'a dyn Policy,
+    pub(super) policy: &'a dyn Decider,
     pub(super) memo: Memo,
     pub(super) deadline_ms: u32,
     pub(super) kept_at_most: Duration,

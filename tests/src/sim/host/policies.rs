@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corral_host::policy::{
-    self, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
+    self, Decider, Event, Memo, Moment, Plan, Refusal, Request, Row, Target, Trap, Turn,
 };
 
 use crate::native::{Native, named};
@@ -23,7 +23,7 @@ pub(super) fn policy(world: &Arc<World>, naming: u32) -> policy::NativePolicy {
 /// A policy that gives the first two rows of every entity one key.
 struct Colliding(Native);
 
-impl Policy for Colliding {
+impl Decider for Colliding {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         let own = self.0.plan(request)?;
         let mut alike = request.clone();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, Spent, conservative};
-use crate::policy::{Action, Event, Failure, Memo, Moment, Policy, Trap};
+use crate::policy::{Action, Decider, Event, Failure, Memo, Moment, Trap};
 
 use super::words;
 
@@ -73,7 +73,7 @@ impl Course {
     }
 
     /// Tells the policy what happened, and returns what the host does next.
-    pub(crate) fn decide(&mut self, policy: &dyn Policy, entropy: u64, event: Event) -> Decided {
+    pub(crate) fn decide(&mut self, policy: &dyn Decider, entropy: u64, event: Event) -> Decided {
         self.turns += 1;
         self.stage = self.after(event);
         let moment = self.moment(entropy);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::policy::{Action, Event, Lifetime, LoadReport, Memo, Moment, Policy, Request};
+use crate::policy::{Action, Decider, Event, Lifetime, LoadReport, Memo, Moment, Request};
 
 use super::ledger::{Aspect, Differences, Example};
 use super::{Pair, entropies, words};
@@ -93,7 +93,7 @@ pub(super) fn compare(
 /// The lifetimes that a fill at this point draws with many different random bits; `turn` leads to
 /// the fill.
 pub(crate) fn spread(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
     memo: Memo,
     moment: Moment,
     event: Event,
@@ -107,7 +107,7 @@ pub(crate) fn spread(
 
 /// Lifetimes of a read whose flight is not disturbed. Empty if the flight never fills.
 fn draws(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
     request: &Request,
     terms: LoadTerms,
     report: LoadReport,

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::policy::{Change, Policy, Request, Subject};
+use crate::policy::{Change, Decider, Request, Subject};
 
 pub(crate) use course::{Course, Decided};
 pub(crate) use entropy::entropies;
@@ -57,9 +57,9 @@ pub struct Comparison {
 #[derive(Clone, Copy)]
 pub struct Pair<'a> {
     /// The policy in force, or the one that is named first.
-    pub old: &'a dyn Policy,
+    pub old: &'a dyn Decider,
     /// The other policy.
-    pub new: &'a dyn Policy,
+    pub new: &'a dyn Decider,
 }
 
 /// How long a flight may take if its entity names no deadline.

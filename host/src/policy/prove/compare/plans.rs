@@ -42,7 +42,7 @@ pub(super) fn compare_row_tags(
     if before.row_columns.is_empty() && after.row_columns.is_empty() {
         return;
     }
-    let shown = |policy: &dyn crate::policy::Policy, plan: &Plan| match &plan.row_columns[..] {
+    let shown = |policy: &dyn crate::policy::Decider, plan: &Plan| match &plan.row_columns[..] {
         [] => "no column".to_owned(),
         columns => match policy.row_tags(request, &[row(columns)]) {
             Ok(Ok(tags)) => format!("{:?}", sorted(&tags)),

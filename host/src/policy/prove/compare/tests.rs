@@ -127,7 +127,7 @@ fn a_refusal_of_one_side_is_a_difference_of_the_answer() {
     assert_eq!(example.new, "refused: unknown entity");
 }
 
-fn compared(old: &dyn Policy, new: &dyn Policy) -> Comparison {
+fn compared(old: &dyn Decider, new: &dyn Decider) -> Comparison {
     let reads = ["1", "2", "30"].map(|id| read("item", Some(id)));
     let id = Argument { name: "id".to_owned(), value: Some("7".to_owned()) };
     let change = Change::Written(Written {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::requests::requests;
 use super::{Hot, HotRead, Passed};
-use crate::policy::{Entity, Policy, Request};
+use crate::policy::{Decider, Entity, Request};
 
 /// Reads of each entity by which two namings are compared: the first ones that the gate examines.
 const READS: usize = 48;

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::policy::run::generation::{GenerationParts, Provenance};
 use crate::policy::run::pool::{Instance, InstancePool, Pinned, Unready};
-use crate::policy::{Engine, Manifest, Policy, Trap};
+use crate::policy::{Decider, Engine, Manifest, Trap};
 
 #[cfg(feature = "cli")]
 pub(in crate::policy) use artefact::encode;
@@ -141,7 +141,7 @@ pub fn examine(
 /// # Errors
 /// [`Rejection`] with everything that was found.
 pub fn examine_native(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
     conditions: &Conditions,
     time: Duration,
 ) -> Result<Explored, Rejection> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::name::StoreKey;
 use crate::policy::testing::{WIT, Wat, conditions, engine, first_step};
-use crate::policy::{Configuration, Entity, Limits, Policy, builtin};
+use crate::policy::{Configuration, Decider, Entity, Limits, builtin};
 
 #[test]
 fn a_component_passes_and_decides() {

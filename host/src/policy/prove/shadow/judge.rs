@@ -7,7 +7,7 @@ use crate::policy::prove::compare::{
     Aspect, Difference, Differences, Example, compare_plans, compare_targets, entity_of, is_alike,
     same_kind, words,
 };
-use crate::policy::{Action, Change, Event, Generation, Memo, Named, Plan, Policy, Trap, Turn};
+use crate::policy::{Action, Change, Decider, Event, Generation, Memo, Named, Plan, Trap, Turn};
 
 use super::TRAPS_LIMIT;
 use super::trail::{Flown, RecordedTurn};
@@ -16,7 +16,7 @@ use super::trail::{Flown, RecordedTurn};
 const EXAMPLES: usize = 3;
 
 pub(super) struct Judge {
-    policy: Arc<dyn Policy>,
+    policy: Arc<dyn Decider>,
     state: Mutex<JudgeState>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct ShadowTally {
 }
 
 impl Judge {
-    pub(super) fn new(policy: Arc<dyn Policy>) -> Self {
+    pub(super) fn new(policy: Arc<dyn Decider>) -> Self {
         let state =
             JudgeState { ledger: Differences::new(EXAMPLES), tally: ShadowTally::default() };
         Self { policy, state: Mutex::new(state) }
@@ -136,7 +136,7 @@ impl Judge {
         self.call(|policy| policy.step(memo, turned.moment, turned.event))
     }
 
-    fn call<R>(&self, call: impl FnOnce(&dyn Policy) -> Result<R, Trap>) -> Result<R, Trap> {
+    fn call<R>(&self, call: impl FnOnce(&dyn Decider) -> Result<R, Trap>) -> Result<R, Trap> {
         let began = Instant::now();
         let answer = call(&*self.policy);
         let took = began.elapsed();

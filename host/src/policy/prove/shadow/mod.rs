@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::policy::prove::compare::Difference;
 use crate::policy::prove::gate::Passed;
 use crate::policy::run::generation::rfc3339;
-use crate::policy::{Change, Generation, Named, Policy, Request};
+use crate::policy::{Change, Decider, Generation, Named, Request};
 use judge::Judge;
 use trail::Flown;
 pub(crate) use trail::Trail;
@@ -106,7 +106,7 @@ impl Shadows {
     /// The system has no thread for it.
     pub fn start(&self, passed: Passed, sample: f64) -> io::Result<ShadowReport> {
         let report = passed.report().clone();
-        let judge = Arc::new(Judge::new(Arc::clone(passed.pool()) as Arc<dyn Policy>));
+        let judge = Arc::new(Judge::new(Arc::clone(passed.pool()) as Arc<dyn Decider>));
         self.run(judge, sample, [report.name, report.version, report.digest])
     }
 

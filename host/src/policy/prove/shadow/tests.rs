@@ -86,7 +86,7 @@ fn a_refresh_is_followed_from_the_turn_that_began_it() {
 #[test]
 fn a_shadow_that_traps_ends_itself_and_says_why() {
     let (slot, policy) = slot();
-    slot.shadows().run(judge(&(Arc::new(Trapping) as Arc<dyn Policy>)), 1.0, who()).unwrap();
+    slot.shadows().run(judge(&(Arc::new(Trapping) as Arc<dyn Decider>)), 1.0, who()).unwrap();
     for id in 0.. {
         fly(&slot, &policy, id);
         if slot.shadows().report().is_some_and(|report| !report.running) {
@@ -106,7 +106,7 @@ fn a_shadow_that_traps_ends_itself_and_says_why() {
 fn a_shadow_that_is_slow_loses_comparisons_and_keeps_nobody_waiting() {
     let (slot, policy) = slot();
     let held = Arc::new(std::sync::Mutex::new(()));
-    let slow: Arc<dyn Policy> = Arc::new(Held(Arc::clone(&policy), Arc::clone(&held)));
+    let slow: Arc<dyn Decider> = Arc::new(Held(Arc::clone(&policy), Arc::clone(&held)));
     let hold = held.lock().unwrap();
     slot.shadows().run(judge(&slow), 1.0, who()).unwrap();
     // One flight is being compared, the queue is full, and the rest are lost.
@@ -154,7 +154,7 @@ fn changes_are_compared_under_the_generation_of_their_time() {
 /// A policy that traps at every call.
 struct Trapping;
 
-impl Policy for Trapping {
+impl Decider for Trapping {
     fn plan(&self, _: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         Err(Trap { function: "plan", reason: "unreachable".to_owned() })
     }
@@ -173,9 +173,9 @@ impl Policy for Trapping {
 }
 
 /// A policy whose plans wait for the lock.
-struct Held(Arc<dyn Policy>, Arc<std::sync::Mutex<()>>);
+struct Held(Arc<dyn Decider>, Arc<std::sync::Mutex<()>>);
 
-impl Policy for Held {
+impl Decider for Held {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         let _held = self.1.lock().unwrap();
         self.0.plan(request)
@@ -198,7 +198,7 @@ impl Policy for Held {
     }
 }
 
-fn slot() -> (Slot, Arc<dyn Policy>) {
+fn slot() -> (Slot, Arc<dyn Decider>) {
     let policy = builtin_with(json!({}));
     let manifest = Manifest { name: "default".to_owned(), version: "0.1.0".to_owned() };
     let native =
@@ -208,8 +208,8 @@ fn slot() -> (Slot, Arc<dyn Policy>) {
 
 fn shadowed(
     slot: &Slot,
-    active: &Arc<dyn Policy>,
-    shadow: Arc<dyn Policy>,
+    active: &Arc<dyn Decider>,
+    shadow: Arc<dyn Decider>,
     flights: usize,
 ) -> ShadowReport {
     slot.shadows().run(judge(&shadow), 1.0, who()).unwrap();
@@ -220,7 +220,7 @@ fn shadowed(
 }
 
 /// A cold read's flight, driven as a host does it.
-fn fly(slot: &Slot, active: &Arc<dyn Policy>, id: usize) {
+fn fly(slot: &Slot, active: &Arc<dyn Decider>, id: usize) {
     let request = read_of("item", Some(&(id + 1).to_string()));
     let plan = Named::try_new(active.plan(&request).unwrap().unwrap()).unwrap();
     let mut memo = plan.memo;
@@ -231,18 +231,18 @@ fn fly(slot: &Slot, active: &Arc<dyn Policy>, id: usize) {
     }
 }
 
-fn turn(trail: &mut Trail, active: &Arc<dyn Policy>, memo: Memo, event: Event) -> Memo {
+fn turn(trail: &mut Trail, active: &Arc<dyn Decider>, memo: Memo, event: Event) -> Memo {
     let moment = Moment { elapsed_ms: 1, left_ms: LEFT_MS, entropy: 7 };
     let turn = active.step(memo, moment, event).unwrap();
     trail.turn(moment, event, Some(turn.action));
     turn.memo
 }
 
-fn judge(policy: &Arc<dyn Policy>) -> Arc<Judge> {
+fn judge(policy: &Arc<dyn Decider>) -> Arc<Judge> {
     Arc::new(Judge::new(Arc::clone(policy)))
 }
 
-fn named(policy: &Arc<dyn Policy>) -> Arc<Named> {
+fn named(policy: &Arc<dyn Decider>) -> Arc<Named> {
     let plan = policy.plan(&read_of("item", Some("1"))).unwrap().unwrap();
     Named::try_new(plan).unwrap()
 }

@@ -1,17 +1,17 @@
 //! A read's way through the stampede, step by step.
 
 use super::{FRESH, Outcome, SuiteFlight, require, stale};
-use crate::policy::{Action, Cause, Event, Failure, LoadReport, Policy, Sighting};
+use crate::policy::{Action, Cause, Decider, Event, Failure, LoadReport, Sighting};
 
 const LOADED: Event = Event::Loaded(LoadReport { cost_ms: 20, bytes: 200, negative: false });
 
-pub(super) fn a_cold_read_claims_once_loads_fills_and_answers(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_cold_read_claims_once_loads_fills_and_answers(policy: &dyn Decider) -> Outcome {
     let mut flight = SuiteFlight::loading(policy)?;
     flight.fills(LOADED)?;
     flight.leads_to(Event::Filled, Action::Answer)
 }
 
-pub(super) fn a_fresh_value_is_answered(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_fresh_value_is_answered(policy: &dyn Decider) -> Outcome {
     SuiteFlight::of(policy)?.leads_to(Event::Found(FRESH), Action::Answer)?;
     let negative = Sighting { negative: true, ..FRESH };
     SuiteFlight::of(policy)?.leads_to(Event::Found(negative), Action::Answer)?;
@@ -20,7 +20,7 @@ pub(super) fn a_fresh_value_is_answered(policy: &dyn Policy) -> Outcome {
     SuiteFlight::of(policy)?.leads_to(Event::Found(long), Action::Answer)
 }
 
-pub(super) fn a_value_due_early_is_answered(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_value_due_early_is_answered(policy: &dyn Decider) -> Outcome {
     let due = Sighting { refresh_ms: 0, ..FRESH };
     let action = SuiteFlight::of(policy)?.on(Event::Found(due))?;
     let answers = matches!(action, Action::Answer | Action::AnswerAndRefresh);
@@ -28,11 +28,11 @@ pub(super) fn a_value_due_early_is_answered(policy: &dyn Policy) -> Outcome {
     Ok(())
 }
 
-pub(super) fn a_stale_value_is_answered_while_it_is_refreshed(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_stale_value_is_answered_while_it_is_refreshed(policy: &dyn Decider) -> Outcome {
     refreshes(policy, stale(59_999))
 }
 
-pub(super) fn a_value_stale_beyond_its_window_is_loaded(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_value_stale_beyond_its_window_is_loaded(policy: &dyn Decider) -> Outcome {
     SuiteFlight::of(policy)?.claims(Event::Found(stale(60_000)))?;
     // That a row did not exist a while ago answers no read.
     let negative = Sighting { negative: true, ..stale(1) };
@@ -40,7 +40,7 @@ pub(super) fn a_value_stale_beyond_its_window_is_loaded(policy: &dyn Policy) -> 
 }
 
 pub(super) fn a_failed_load_answers_a_stale_value_within_its_window_alone(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Outcome {
     let causes = [Cause::Unavailable, Cause::Timeout, Cause::Overloaded, Cause::Rejected];
     for cause in causes {
@@ -57,7 +57,7 @@ pub(super) fn a_failed_load_answers_a_stale_value_within_its_window_alone(
     Ok(())
 }
 
-pub(super) fn a_held_lease_is_waited_for_and_then_claimed(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_held_lease_is_waited_for_and_then_claimed(policy: &dyn Decider) -> Outcome {
     let mut flight = SuiteFlight::of(policy)?;
     flight.claims(Event::Absent)?;
     for _ in 0..20 {
@@ -67,7 +67,7 @@ pub(super) fn a_held_lease_is_waited_for_and_then_claimed(policy: &dyn Policy) -
     flight.leads_to(Event::Found(FRESH), Action::Answer)
 }
 
-pub(super) fn a_wait_ends_with_the_deadline(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_wait_ends_with_the_deadline(policy: &dyn Decider) -> Outcome {
     let mut flight = SuiteFlight::of(policy)?;
     flight.claims(Event::Absent)?;
     flight.moment.left_ms = 300;
@@ -77,14 +77,14 @@ pub(super) fn a_wait_ends_with_the_deadline(policy: &dyn Policy) -> Outcome {
     flight.leads_to(Event::LeaseHeld(700), Action::LoadUncached)
 }
 
-pub(super) fn a_read_that_wants_a_fresh_value_loads_one(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_read_that_wants_a_fresh_value_loads_one(policy: &dyn Decider) -> Outcome {
     let mut flight = SuiteFlight::of(policy)?;
     flight.claims(Event::Bypassed)?;
     flight.leads_to(Event::LeaseGranted, Action::Load)
 }
 
 pub(super) fn without_a_store_the_origin_is_asked_and_nothing_filled(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Outcome {
     let mut flight = SuiteFlight::of(policy)?;
     flight.leads_to(Event::StoreUnavailable, Action::LoadUncached)?;
@@ -95,7 +95,7 @@ pub(super) fn without_a_store_the_origin_is_asked_and_nothing_filled(
     flight.leads_to(LOADED, Action::Answer)
 }
 
-pub(super) fn a_rejected_fill_is_answered(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_rejected_fill_is_answered(policy: &dyn Decider) -> Outcome {
     for ending in [Event::FillRejected, Event::StoreUnavailable] {
         let mut flight = SuiteFlight::loading(policy)?;
         flight.on(LOADED)?;
@@ -104,7 +104,7 @@ pub(super) fn a_rejected_fill_is_answered(policy: &dyn Policy) -> Outcome {
     Ok(())
 }
 
-pub(super) fn a_refresh_waits_for_nobody(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_refresh_waits_for_nobody(policy: &dyn Decider) -> Outcome {
     for ending in [Event::LeaseHeld(700), Event::Found(FRESH), Event::StoreUnavailable] {
         let mut flight = SuiteFlight::of(policy)?;
         flight.leads_to(Event::Found(stale(1)), Action::AnswerAndRefresh)?;
@@ -114,7 +114,7 @@ pub(super) fn a_refresh_waits_for_nobody(policy: &dyn Policy) -> Outcome {
     Ok(())
 }
 
-fn refreshes(policy: &dyn Policy, seen: Sighting) -> Outcome {
+fn refreshes(policy: &dyn Decider, seen: Sighting) -> Outcome {
     let mut flight = SuiteFlight::of(policy)?;
     flight.leads_to(Event::Found(seen), Action::AnswerAndRefresh)?;
     flight.claims(Event::Found(seen))?;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::keys::NASTY;
 use super::{Outcome, named, plan, profile, require};
-use crate::policy::{Change, Column, ColumnValue, Policy, RowChange, Scope, Target, Way, Written};
+use crate::policy::{Change, Column, ColumnValue, Decider, RowChange, Scope, Target, Way, Written};
 
-pub(super) fn a_write_removes_the_key_and_the_tags_of_its_reads(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_write_removes_the_key_and_the_tags_of_its_reads(policy: &dyn Decider) -> Outcome {
     for id in NASTY {
         let read = plan(policy, &profile(id))?;
         let touched =
@@ -25,27 +25,27 @@ pub(super) fn a_write_removes_the_key_and_the_tags_of_its_reads(policy: &dyn Pol
     Ok(())
 }
 
-pub(super) fn a_write_through_refreshes_reads_and_removes_tags(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_write_through_refreshes_reads_and_removes_tags(policy: &dyn Decider) -> Outcome {
     let rows = vec![row(None, Some("b"))];
     let change = change("move", &[("id", Some("42")), ("team", Some("b"))], rows);
     expect(policy, &change, vec![tag("team:b"), read("42", Way::Refreshed)])
 }
 
 pub(super) fn a_row_that_moves_touches_where_it_was_and_where_it_is(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Outcome {
     let rows = vec![row(Some("a"), Some("b")), row(Some("a"), None)];
     let change = change("move", &[("id", Some("42")), ("team", Some("b"))], rows);
     expect(policy, &change, vec![tag("team:a"), tag("team:b"), read("42", Way::Refreshed)])
 }
 
-pub(super) fn a_write_that_nobody_declared_touches_nothing(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_write_that_nobody_declared_touches_nothing(policy: &dyn Decider) -> Outcome {
     expect(policy, &change("remove", &[("id", Some("42"))], vec![]), vec![])?;
     let unknown = Written { entity: "nobody".into(), ..written("rename", &[], vec![]) };
     expect(policy, &Change::Written(unknown), vec![])
 }
 
-pub(super) fn a_tag_of_a_row_meets_the_tag_that_a_write_removes(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_tag_of_a_row_meets_the_tag_that_a_write_removes(policy: &dyn Decider) -> Outcome {
     let request = profile(Some("42"));
     let columns = plan(policy, &request)?.row_columns;
     require!(columns == ["team_id"], "{columns:?}");
@@ -63,7 +63,7 @@ pub(super) fn a_tag_of_a_row_meets_the_tag_that_a_write_removes(policy: &dyn Pol
     Ok(())
 }
 
-fn expect(policy: &dyn Policy, change: &Change, expected: Vec<Target>) -> Outcome {
+fn expect(policy: &dyn Decider, change: &Change, expected: Vec<Target>) -> Outcome {
     let targets = policy.invalidate(change)?;
     let alike = targets.len() == expected.len() && expected.iter().all(|one| targets.contains(one));
     require!(alike, "{change:?} touches {targets:?} instead of {expected:?}");

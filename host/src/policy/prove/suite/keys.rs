@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Counterexample, Outcome, entity, plan, profile, query, query_kept, require};
-use crate::policy::{Named, Policy, Refusal, Request, Subject};
+use crate::policy::{Decider, Named, Refusal, Request, Subject};
 
 /// Values that a careless naming confuses with each other, or can't put into a key at all.
 pub(super) const NASTY: [Option<&str>; 26] = [
@@ -35,7 +35,7 @@ pub(super) const NASTY: [Option<&str>; 26] = [
     Some("\u{7f}"),
 ];
 
-pub(super) fn two_different_reads_never_share_a_key(policy: &dyn Policy) -> Outcome {
+pub(super) fn two_different_reads_never_share_a_key(policy: &dyn Decider) -> Outcome {
     let mut seen: HashMap<String, Request> = HashMap::new();
     for request in nasty_requests() {
         let key = plan(policy, &request)?.key;
@@ -47,7 +47,7 @@ pub(super) fn two_different_reads_never_share_a_key(policy: &dyn Policy) -> Outc
     Ok(())
 }
 
-pub(super) fn the_order_of_arguments_makes_no_difference(policy: &dyn Policy) -> Outcome {
+pub(super) fn the_order_of_arguments_makes_no_difference(policy: &dyn Decider) -> Outcome {
     for request in nasty_requests() {
         let mut reordered = request.clone();
         reordered.arguments.reverse();
@@ -57,7 +57,7 @@ pub(super) fn the_order_of_arguments_makes_no_difference(policy: &dyn Policy) ->
     Ok(())
 }
 
-pub(super) fn every_key_and_tag_is_legal(policy: &dyn Policy) -> Outcome {
+pub(super) fn every_key_and_tag_is_legal(policy: &dyn Decider) -> Outcome {
     let long = ["é".repeat(5_000), "{".repeat(200), " ".repeat(512), "x".repeat(513)];
     let long = long.iter().map(|text| profile(Some(text)));
     for request in nasty_requests().into_iter().chain(long) {
@@ -68,7 +68,7 @@ pub(super) fn every_key_and_tag_is_legal(policy: &dyn Policy) -> Outcome {
 }
 
 pub(super) fn an_ad_hoc_query_is_named_by_everything_that_was_asked_for(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Outcome {
     let kept = |ttl_ms, tags: &[&str]| query_kept("SELECT 1", ttl_ms, tags);
     let requests = [
@@ -98,7 +98,7 @@ pub(super) fn an_ad_hoc_query_is_named_by_everything_that_was_asked_for(
     Ok(())
 }
 
-pub(super) fn a_request_that_does_not_fit_is_refused_by_name(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_request_that_does_not_fit_is_refused_by_name(policy: &dyn Decider) -> Outcome {
     let refused = [
         (entity("user.profil", &[]), Refusal::UnknownEntity),
         (entity("user.profile", &[]), Refusal::MissingArgument("id".into())),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Counterexample, Outcome, SuiteFlight, require};
-use crate::policy::{Action, Event, Lifetime, LoadReport, Moment, Policy};
+use crate::policy::{Action, Decider, Event, Lifetime, LoadReport, Moment};
 
 /// Enough draws to see a distribution, and few enough for an interpreter.
 const DRAWS: u64 = 500;
@@ -16,7 +16,7 @@ const STALE_MS: u32 = 3_600_000;
 const LOADED: LoadReport = LoadReport { cost_ms: 20, bytes: 200, negative: false };
 const MISSING: LoadReport = LoadReport { cost_ms: 20, bytes: 0, negative: true };
 
-pub(super) fn what_is_filled_together_does_not_expire_together(policy: &dyn Policy) -> Outcome {
+pub(super) fn what_is_filled_together_does_not_expire_together(policy: &dyn Decider) -> Outcome {
     let lives: BTreeSet<u32> = draws(policy, LOADED)?.iter().map(|life| life.fresh_ms).collect();
     let (Some(least), Some(most)) = (lives.first(), lives.last()) else { return Ok(()) };
     let spread = f64::from(most - least) / f64::from(*most);
@@ -33,12 +33,12 @@ pub(super) fn what_is_filled_together_does_not_expire_together(policy: &dyn Poli
     Ok(())
 }
 
-pub(super) fn a_value_lives_at_most_twice_as_long_as_configured(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_value_lives_at_most_twice_as_long_as_configured(policy: &dyn Decider) -> Outcome {
     within(policy, LOADED, TTL_MS)
 }
 
 pub(super) fn a_row_that_does_not_exist_lives_for_about_the_negative_lifetime(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
 ) -> Outcome {
     within(policy, MISSING, NEGATIVE_TTL_MS)?;
     for life in draws(policy, MISSING)? {
@@ -47,14 +47,14 @@ pub(super) fn a_row_that_does_not_exist_lives_for_about_the_negative_lifetime(
     Ok(())
 }
 
-pub(super) fn nothing_is_kept_beyond_its_last_stale_answer(policy: &dyn Policy) -> Outcome {
+pub(super) fn nothing_is_kept_beyond_its_last_stale_answer(policy: &dyn Decider) -> Outcome {
     for life in draws(policy, LOADED)? {
         require!(life.stale_ms <= STALE_MS, "{life:?}; the last window ends after {STALE_MS} ms");
     }
     Ok(())
 }
 
-pub(super) fn a_refresh_comes_within_the_lifetime(policy: &dyn Policy) -> Outcome {
+pub(super) fn a_refresh_comes_within_the_lifetime(policy: &dyn Decider) -> Outcome {
     for cost_ms in [0, 20, TTL_MS, u32::MAX] {
         for life in draws(policy, LoadReport { cost_ms, ..LOADED })? {
             let within = (1..=life.fresh_ms).contains(&life.refresh_ms);
@@ -64,13 +64,13 @@ pub(super) fn a_refresh_comes_within_the_lifetime(policy: &dyn Policy) -> Outcom
     Ok(())
 }
 
-pub(super) fn the_same_entropy_gives_the_same_lifetime(policy: &dyn Policy) -> Outcome {
+pub(super) fn the_same_entropy_gives_the_same_lifetime(policy: &dyn Decider) -> Outcome {
     let (once, again) = (draws(policy, LOADED)?, draws(policy, LOADED)?);
     require!(once == again, "two runs over the same entropy differ");
     Ok(())
 }
 
-fn within(policy: &dyn Policy, report: LoadReport, base_ms: u32) -> Outcome {
+fn within(policy: &dyn Decider, report: LoadReport, base_ms: u32) -> Outcome {
     for life in draws(policy, report)? {
         require!(
             (1..=base_ms * 2).contains(&life.fresh_ms),
@@ -81,7 +81,7 @@ fn within(policy: &dyn Policy, report: LoadReport, base_ms: u32) -> Outcome {
 }
 
 /// The lifetimes that a load gets over a sequence of entropies.
-fn draws(policy: &dyn Policy, report: LoadReport) -> Outcome<Vec<Lifetime>> {
+fn draws(policy: &dyn Decider, report: LoadReport) -> Outcome<Vec<Lifetime>> {
     let SuiteFlight { memo, moment, .. } = SuiteFlight::loading(policy)?;
     // The golden ratio's multiples fall evenly over 64 bits, and so do their high and low bits
     // alone.

@@ -14,7 +14,7 @@ mod lifetimes;
 use serde_json::{Map, Value};
 
 use crate::policy::{
-    Action, Argument, Configuration, Entity, Event, Memo, Moment, Piece, Plan, Policy, Query,
+    Action, Argument, Configuration, Decider, Entity, Event, Memo, Moment, Piece, Plan, Query,
     Request, Sighting, Source, Subject, Template, Terms, Touch, TouchedRead, Trap, Way, Write,
 };
 
@@ -104,7 +104,7 @@ use require;
 /// One check: its name is the sentence that it proves.
 pub struct Check {
     name: &'static str,
-    run: fn(&dyn Policy) -> Outcome,
+    run: fn(&dyn Decider) -> Outcome,
 }
 
 impl Check {
@@ -118,7 +118,7 @@ impl Check {
     ///
     /// # Errors
     /// What was seen instead.
-    pub fn run(&self, policy: &dyn Policy) -> Outcome {
+    pub fn run(&self, policy: &dyn Decider) -> Outcome {
         (self.run)(policy)
     }
 }
@@ -168,7 +168,7 @@ checks! {
 
 /// A flight of one read of the suite's `user.profile`, driven step by step.
 pub struct SuiteFlight<'p> {
-    policy: &'p dyn Policy,
+    policy: &'p dyn Decider,
     /// What the policy wants to remember.
     pub memo: Memo,
     /// When the next step is taken.
@@ -180,7 +180,7 @@ impl<'p> SuiteFlight<'p> {
     ///
     /// # Errors
     /// [`Counterexample`] if the policy does not plan the read.
-    pub fn of(policy: &'p dyn Policy) -> Outcome<Self> {
+    pub fn of(policy: &'p dyn Decider) -> Outcome<Self> {
         let memo = plan(policy, &profile(Some("42")))?.memo;
         Ok(Self { policy, memo, moment: Moment { elapsed_ms: 5, left_ms: 2_000, entropy: 7 } })
     }
@@ -189,7 +189,7 @@ impl<'p> SuiteFlight<'p> {
     ///
     /// # Errors
     /// [`Counterexample`] if a cold read does not come that far.
-    pub fn loading(policy: &'p dyn Policy) -> Outcome<Self> {
+    pub fn loading(policy: &'p dyn Decider) -> Outcome<Self> {
         let mut flight = Self::of(policy)?;
         flight.claims(Event::Absent)?;
         flight.leads_to(Event::LeaseGranted, Action::Load)?;
@@ -283,7 +283,7 @@ fn named(arguments: &[(&str, Option<&str>)]) -> Vec<Argument> {
     arguments.iter().map(argument).collect()
 }
 
-fn plan(policy: &dyn Policy, request: &Request) -> Outcome<Plan> {
+fn plan(policy: &dyn Decider, request: &Request) -> Outcome<Plan> {
     policy
         .plan(request)?
         .map_err(|refusal| Counterexample(format!("{request:?} was refused: {refusal:?}")))

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Change, Policy, Request};
+use super::{Change, Decider, Request};
 use world::TraceWorld;
 
 /// How a trace becomes requests.
@@ -66,7 +66,7 @@ pub struct Prediction {
 
 /// Plays `accesses` under `policy`.
 #[must_use]
-pub fn predict(policy: &dyn Policy, accesses: &[u32], terms: &TraceTerms<'_>) -> Prediction {
+pub fn predict(policy: &dyn Decider, accesses: &[u32], terms: &TraceTerms<'_>) -> Prediction {
     let mut world = TraceWorld::new(policy, terms);
     for (at, &thing) in (0_u32..).zip(accesses) {
         world.access(thing, (f64::from(at) * 1e6 / terms.rate) as u64);

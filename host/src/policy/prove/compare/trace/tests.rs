@@ -82,7 +82,7 @@ fn a_policy_that_asks_for_what_the_guard_refuses_is_played_by_the_hosts_own_rule
 }
 
 /// The built-in policy without jitter and early refresh, so that times are known.
-fn settled(ttl_ms: u32, stale_while_revalidate_ms: u32) -> Arc<dyn Policy> {
+fn settled(ttl_ms: u32, stale_while_revalidate_ms: u32) -> Arc<dyn Decider> {
     let settings = json!({"jitter": 0.0, "early_refresh": 0.0});
     builtin_over(settings, |item| kept(item, ttl_ms, stale_while_revalidate_ms))
 }
@@ -91,12 +91,12 @@ fn kept(item: &mut Entity, ttl_ms: u32, stale_while_revalidate_ms: u32) {
     item.terms = KeptTerms { ttl_ms, stale_while_revalidate_ms, ..item.terms };
 }
 
-fn play(policy: &dyn Policy, accesses: &[u32], rate: f64, writes: f64) -> Prediction {
+fn play(policy: &dyn Decider, accesses: &[u32], rate: f64, writes: f64) -> Prediction {
     play_within(policy, accesses, rate, writes, Duration::from_secs(600))
 }
 
 fn play_within(
-    policy: &dyn Policy,
+    policy: &dyn Decider,
     accesses: &[u32],
     rate: f64,
     writes: f64,

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::policy::{Action, Event, LoadReport, Named, Policy, Request, Scope, Target, Way};
+use crate::policy::{Action, Decider, Event, LoadReport, Named, Request, Scope, Target, Way};
 
 use super::super::{Course, Decided, entropies};
 use super::thing::{Thing, TracedLoad, TracedValue};
@@ -15,7 +15,7 @@ use super::{Prediction, TraceTerms};
 const BYTES: u32 = 1_000;
 
 pub(super) struct TraceWorld<'a> {
-    policy: &'a dyn Policy,
+    policy: &'a dyn Decider,
     terms: &'a TraceTerms<'a>,
     things: HashMap<u32, Thing>,
     by_key: HashMap<String, u32>,
@@ -26,7 +26,7 @@ pub(super) struct TraceWorld<'a> {
 }
 
 impl<'a> TraceWorld<'a> {
-    pub(super) fn new(policy: &'a dyn Policy, terms: &'a TraceTerms<'a>) -> Self {
+    pub(super) fn new(policy: &'a dyn Decider, terms: &'a TraceTerms<'a>) -> Self {
         Self {
             policy,
             terms,

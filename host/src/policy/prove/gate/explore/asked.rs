@@ -8,7 +8,7 @@ use crate::policy::run::background::patience;
 use crate::policy::run::calls::Function;
 use crate::policy::run::engine::processor_time;
 use crate::policy::{
-    Change, Event, Memo, Moment, Plan, Policy, Refusal, Request, Row, Target, Trap, Turn,
+    Change, Decider, Event, Memo, Moment, Plan, Refusal, Request, Row, Target, Trap, Turn,
 };
 
 /// An exploration ends after so many times its time even if its thread hardly ran, since a machine
@@ -33,7 +33,7 @@ pub struct Slowest {
 
 /// Two instances of a candidate, which have to agree.
 pub(super) struct Twins<'p> {
-    pair: [&'p dyn Policy; 2],
+    pair: [&'p dyn Decider; 2],
     began: Instant,
     /// The thread's processor time at the beginning. Time in which it is preempted does not count
     /// against the candidate.
@@ -67,7 +67,7 @@ pub(super) enum Unclear<R> {
 }
 
 impl<'p> Twins<'p> {
-    pub(super) fn new(pair: [&'p dyn Policy; 2], time: Duration) -> Self {
+    pub(super) fn new(pair: [&'p dyn Decider; 2], time: Duration) -> Self {
         Self {
             pair,
             began: Instant::now(),
@@ -145,7 +145,7 @@ impl<'p> Twins<'p> {
     fn agreed<R: PartialEq>(
         &mut self,
         function: Function,
-        call: &dyn Fn(&dyn Policy) -> Result<R, Trap>,
+        call: &dyn Fn(&dyn Decider) -> Result<R, Trap>,
     ) -> Result<R, Unclear<R>> {
         let one = self.ask(Which::First, function, call).map_err(Unclear::Trap)?;
         for (which, how) in
@@ -163,7 +163,7 @@ impl<'p> Twins<'p> {
         &mut self,
         which: Which,
         function: Function,
-        call: &dyn Fn(&dyn Policy) -> Result<R, Trap>,
+        call: &dyn Fn(&dyn Decider) -> Result<R, Trap>,
     ) -> Result<R, Trap> {
         self.decisions += 1;
         let began = Instant::now();

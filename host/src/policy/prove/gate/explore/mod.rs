@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Conditions, Hot, Rejection, Stage};
-use crate::policy::Policy;
+use crate::policy::Decider;
 
 pub use asked::Slowest;
 use asked::Twins;
@@ -141,7 +141,7 @@ struct Exploration<'p> {
 /// # Errors
 /// [`Rejection`] with one finding for every entity and rule.
 pub(super) fn explore(
-    pair: [&dyn Policy; 2],
+    pair: [&dyn Decider; 2],
     conditions: &Conditions,
     time: Duration,
 ) -> Result<Learned, Rejection> {

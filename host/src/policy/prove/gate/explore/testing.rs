@@ -7,7 +7,7 @@ use super::super::{Conditions, Finding, QueryConditions, Rejection};
 use super::{Learned, explore};
 use crate::config::{Config, Environment};
 use crate::policy::{
-    Action, Argument, Change, ColumnValue, Event, Failure, Lifetime, Memo, Moment, Plan, Policy,
+    Action, Argument, Change, ColumnValue, Decider, Event, Failure, Lifetime, Memo, Moment, Plan,
     Refusal, Request, Row, Scope, Sighting, Subject, Target, Trap, Turn, Way,
 };
 
@@ -63,7 +63,7 @@ impl Bent {
     }
 }
 
-impl Policy for Bent {
+impl Decider for Bent {
     fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         let (entity, tags) = match &request.subject {
             Subject::Query(query) => (value(Some(&format!("{query:?}"))), query.tags.clone()),

@@ -177,7 +177,7 @@ struct Trapping {
     calls: AtomicU64,
 }
 
-impl Policy for Trapping {
+impl Decider for Trapping {
     fn plan(&self, _: &Request) -> Result<Result<Plan, Refusal>, Trap> {
         Err(trap())
     }
