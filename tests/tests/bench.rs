@@ -147,7 +147,7 @@ async fn servers_are_compared_and_one_that_is_missing_is_told() {
     comparison.missing.push(compare::Missing { name: "nginx".to_owned(), reason });
     let text = table::comparison(&comparison);
     for part in
-        ["missing: nginx: there is <no> package", "hyper + redis by hand, one thread", "50 %"]
+        ["missing: nginx: there is <no> package", "axum + redis by hand, one thread", "50 %"]
     {
         assert!(text.contains(part), "{part} is missing in {text}");
     }

@@ -11,6 +11,8 @@ mod explain;
 mod flush;
 mod policy;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 mod broken;
+mod broken_writes;
 mod environment;
+mod example;
 mod whole;
 
 use super::{Config, ConfigErrors, Environment};

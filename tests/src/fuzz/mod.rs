@@ -5,6 +5,7 @@
 //! An input is made from valid ones by its number alone, so that a failure is repeated by `fuzz
 //! TARGET --seed SEED --input NUMBER`.
 
+mod decisions;
 mod http;
 mod mutate;
 mod targets;

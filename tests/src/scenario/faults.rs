@@ -3,10 +3,11 @@
 //! lost, and no read may fail while the origin is up.
 
 mod strike;
+mod windows;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -18,6 +19,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use self::strike::FAULTS;
+use self::windows::Windows;
 use super::ledger::Ledger;
 use super::rows;
 use crate::client::{Answer, Client};
@@ -84,28 +86,6 @@ pub struct Report {
     pub struck: Vec<String>,
     /// How long it took.
     pub seconds: f64,
-}
-
-/// Windows of time in which requests may fail.
-#[derive(Debug, Default)]
-struct Windows(Mutex<Vec<(Instant, Option<Instant>)>>);
-
-impl Windows {
-    fn open(&self) -> usize {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.push((Instant::now(), None));
-        windows.len() - 1
-    }
-
-    fn close(&self, window: usize) {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        windows[window].1 = Some(Instant::now());
-    }
-
-    fn excuse(&self, began: Instant, grace: Duration) -> bool {
-        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.iter().any(|(_, closed)| closed.is_none_or(|closed| began < closed + grace))
-    }
 }
 
 /// A host as clients see it.

@@ -22,7 +22,7 @@ pub(super) struct Switch {
     cut: AtomicBool,
 }
 
-type StoreFuture<T> = Result<T, StoreError>;
+type StoreResult<T> = Result<T, StoreError>;
 
 impl Switch {
     pub(super) fn new(store: Arc<dyn Store>, budget: Duration) -> Self {
@@ -33,7 +33,7 @@ impl Switch {
         self.cut.store(cut, Ordering::Release);
     }
 
-    async fn reach(&self) -> StoreFuture<&dyn Store> {
+    async fn reach(&self) -> StoreResult<&dyn Store> {
         if self.cut.load(Ordering::Acquire) {
             sleep(self.budget).await;
             return Err(StoreError::Timeout(self.budget));
@@ -44,11 +44,11 @@ impl Switch {
 
 #[async_trait]
 impl Store for Switch {
-    async fn get(&self, name: &Name) -> StoreFuture<Over<Option<Envelope>>> {
+    async fn get(&self, name: &Name) -> StoreResult<Over<Option<Envelope>>> {
         self.reach().await?.get(name).await
     }
 
-    async fn get_tracked(&self, name: &Name) -> StoreFuture<Over<Tracked>> {
+    async fn get_tracked(&self, name: &Name) -> StoreResult<Over<Tracked>> {
         self.reach().await?.get_tracked(name).await
     }
 
@@ -56,7 +56,7 @@ impl Store for Switch {
         self.store.listen(listener);
     }
 
-    async fn claim(&self, claim: Claim<'_>) -> StoreFuture<Over<Claimed>> {
+    async fn claim(&self, claim: Claim<'_>) -> StoreResult<Over<Claimed>> {
         self.reach().await?.claim(claim).await
     }
 
@@ -65,19 +65,19 @@ impl Store for Switch {
         name: &Name,
         token: LeaseToken,
         envelope: &Envelope,
-    ) -> StoreFuture<Over<Filled>> {
+    ) -> StoreResult<Over<Filled>> {
         self.reach().await?.fill(name, token, envelope).await
     }
 
-    async fn renew(&self, name: &Name, token: LeaseToken, lease: Duration) -> StoreFuture<bool> {
+    async fn renew(&self, name: &Name, token: LeaseToken, lease: Duration) -> StoreResult<bool> {
         self.reach().await?.renew(name, token, lease).await
     }
 
-    async fn release(&self, name: &Name, token: LeaseToken) -> StoreFuture<bool> {
+    async fn release(&self, name: &Name, token: LeaseToken) -> StoreResult<bool> {
         self.reach().await?.release(name, token).await
     }
 
-    async fn lease_left(&self, name: &Name) -> StoreFuture<Option<Duration>> {
+    async fn lease_left(&self, name: &Name) -> StoreResult<Option<Duration>> {
         self.reach().await?.lease_left(name).await
     }
 
@@ -86,23 +86,23 @@ impl Store for Switch {
         name: &Name,
         tags: &[StoreTag],
         until_ms: u64,
-    ) -> StoreFuture<Over<Indexed>> {
+    ) -> StoreResult<Over<Indexed>> {
         self.reach().await?.index(name, tags, until_ms).await
     }
 
-    async fn invalidate(&self, doomed: &[Doomed], marking: Marking) -> StoreFuture<Over<Removed>> {
+    async fn invalidate(&self, doomed: &[Doomed], marking: Marking) -> StoreResult<Over<Removed>> {
         self.reach().await?.invalidate(doomed, marking).await
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> StoreFuture<Over<()>> {
+    async fn announce(&self, intent: &Intent, hold: Duration) -> StoreResult<Over<()>> {
         self.reach().await?.announce(intent, hold).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> StoreFuture<()> {
+    async fn withdraw(&self, intent: &Intent) -> StoreResult<()> {
         self.reach().await?.withdraw(intent).await
     }
 
-    async fn due(&self, hold: Duration) -> StoreFuture<Vec<Intent>> {
+    async fn due(&self, hold: Duration) -> StoreResult<Vec<Intent>> {
         self.reach().await?.due(hold).await
     }
 
@@ -110,11 +110,11 @@ impl Store for Switch {
         self.store.settled(name, at_most).await;
     }
 
-    async fn beat(&self) -> StoreFuture<Over<Beat>> {
+    async fn beat(&self) -> StoreResult<Over<Beat>> {
         self.reach().await?.beat().await
     }
 
-    async fn confirm(&self) -> StoreFuture<Option<Epoch>> {
+    async fn confirm(&self) -> StoreResult<Option<Epoch>> {
         self.reach().await?.confirm().await
     }
 
@@ -126,39 +126,39 @@ impl Store for Switch {
         self.store.relink(why);
     }
 
-    async fn range(&self) -> StoreFuture<Over<Range>> {
+    async fn range(&self) -> StoreResult<Over<Range>> {
         self.reach().await?.range().await
     }
 
-    async fn publish(&self, namings: &[Naming]) -> StoreFuture<Over<Range>> {
+    async fn publish(&self, namings: &[Naming]) -> StoreResult<Over<Range>> {
         self.reach().await?.publish(namings).await
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> StoreFuture<Over<()>> {
+    async fn raise(&self, scopes: &[FloorScope]) -> StoreResult<Over<()>> {
         self.reach().await?.raise(scopes).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> StoreFuture<()> {
+    async fn note_watched(&self, epoch: Epoch) -> StoreResult<()> {
         self.reach().await?.note_watched(epoch).await
     }
 
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> StoreFuture<()> {
+    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> StoreResult<()> {
         self.reach().await?.note_known(namings).await
     }
 
-    async fn enlist(&self, card: &HostCard) -> StoreFuture<Listing> {
+    async fn enlist(&self, card: &HostCard) -> StoreResult<Listing> {
         self.reach().await?.enlist(card).await
     }
 
-    async fn delist(&self, id: &str) -> StoreFuture<()> {
+    async fn delist(&self, id: &str) -> StoreResult<()> {
         self.reach().await?.delist(id).await
     }
 
-    async fn note(&self, of: &str) -> StoreFuture<Option<Bytes>> {
+    async fn note(&self, of: &str) -> StoreResult<Option<Bytes>> {
         self.reach().await?.note(of).await
     }
 
-    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> StoreFuture<()> {
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> StoreResult<()> {
         self.reach().await?.write_note(of, note, lasts).await
     }
 

@@ -10,7 +10,7 @@ use super::*;
 
 const IDLE: Duration = Duration::from_secs(75);
 
-/// More than the system takes of an answer that nobody reads.
+/// More bytes of an answer than the system takes from the host while the client reads nothing.
 const LARGE: usize = 16 << 20;
 
 /// Answers `/large` with much, and everything else with a word. It reads no body.
@@ -92,7 +92,7 @@ async fn who_says_nothing_or_half_a_head_is_cut_off_and_who_asks_in_time_is_not(
     }
     let mut client = client().await;
     for _ in 0..5 {
-        // The control: who asks in time is served for as long as he likes.
+        // The control: a client that asks in time is served for as long as it asks.
         ask(&mut client).await;
         sleep(IDLE * 4 / 5).await;
     }
@@ -129,7 +129,7 @@ async fn over_http_2_too_a_connection_without_requests_is_closed() {
 async fn who_never_takes_an_answer_is_cut_off() {
     let mut client = client().await;
     send(&mut client, "/large").await;
-    // Time goes on while nobody reads.
+    // Time goes on while the client reads nothing.
     sleep(TAKE_TIME + Duration::from_secs(1)).await;
     let mut taken = Vec::new();
     let end = client.read_to_end(&mut taken).await;
@@ -184,7 +184,7 @@ async fn who_comes_when_all_places_are_taken_gets_that_of_who_is_silent_for_long
     for silent in &mut silent[..18] {
         assert!(!matches!(silent.read_u8().await, Ok(_answer)), "still there");
     }
-    // Who was answered before stays for as long as there are others.
+    // A client that was answered before stays for as long as there are others to send away.
     ask(&mut asker).await;
 }
 
@@ -264,7 +264,7 @@ async fn while_a_server_drains_each_answer_is_the_last_one_of_its_connection() {
         assert!(!is_last(clients.last_mut().unwrap()).await, "the control: it serves on");
     }
     tell.send(Notice::Drain).unwrap();
-    // That of who is there, and that of who comes.
+    // The connection that is there, and the one that comes.
     clients.push(TcpStream::connect(address).await.unwrap());
     for client in &mut clients {
         assert!(is_last(client).await);
@@ -278,7 +278,7 @@ async fn while_a_server_drains_each_answer_is_the_last_one_of_its_connection() {
 /// connect. All others have their answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_could_connect_to_a_server_that_stops_is_answered() {
-    // Who begins to connect at the moment of the end waits for a second: several servers end at a time.
+    // A client that begins to connect at the moment of the end waits for a second: several servers end at a time.
     for _ in 0..3 {
         let mut servers = JoinSet::new();
         for after in 10..20 {

@@ -82,6 +82,6 @@ fn the_support_code_in_rust_has_the_dependencies_of_the_built_in_policy() {
             compared += 1;
         }
     }
-    let dependencies = support.lines().filter(|line| line.contains("version = \"")).count();
+    let dependencies = support.lines().filter(|line| line.contains("= { version = \"")).count();
     assert_eq!(compared, dependencies, "{support}");
 }

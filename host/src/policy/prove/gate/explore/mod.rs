@@ -6,6 +6,7 @@
 //! not examined may be another read's.
 
 mod asked;
+mod covered;
 mod findings;
 mod flights;
 mod logged;
