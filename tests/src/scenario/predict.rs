@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::fleet::Fleet;
 use crate::replay::Replay;
@@ -36,8 +37,6 @@ pub struct Keeping {
     pub settings: &'static str,
     /// Lines of the entity.
     pub terms: &'static str,
-    /// Settings and terms once more, as an overlay over another host's.
-    pub overlay: &'static str,
 }
 
 /// Short lifetimes without jitter, early refresh and stale answers.
@@ -45,8 +44,6 @@ pub const STRICT: Keeping = Keeping {
     name: "fresh for 2 s, exactly, never early",
     settings: "jitter = 0\nearly_refresh = 0\n",
     terms: "ttl = \"2s\"\n",
-    overlay: r#"{"jitter": 0, "early_refresh": 0, "entities": {"product.brief":
-        {"ttl_ms": 2000, "stale_while_revalidate_ms": 0}}}"#,
 };
 
 /// Longer lifetimes, wide apart, refreshed early and answered stale for a while.
@@ -54,8 +51,6 @@ pub const LENIENT: Keeping = Keeping {
     name: "fresh for 6 s ± 50 %, refreshed early, stale for 6 s",
     settings: "jitter = 0.5\nearly_refresh = 1\n",
     terms: "ttl = \"6s\"\nstale_while_revalidate = \"6s\"\n",
-    overlay: r#"{"jitter": 0.5, "early_refresh": 1, "entities": {"product.brief":
-        {"ttl_ms": 6000, "stale_while_revalidate_ms": 6000}}}"#,
 };
 
 /// One policy: the prediction and the reality.
@@ -125,8 +120,9 @@ pub async fn run(trace: &Trace, rate: f64) -> anyhow::Result<Report> {
         let real = Figures { hit_ratio: summary.hit_ratio, loads };
         let costs_ms: Vec<u32> = summary.load_ms.iter().map(|ms| ms.round() as u32).collect();
         let host = fleet.hosts.first().context("a fleet has hosts")?;
-        // Of the two policies that are compared, this one has the settings of these hosts.
-        let predicted = predict(host, trace, rate, &costs_ms).await?[lines.len()];
+        let files = configs(host, &keeping)?;
+        // Of the two configurations that are compared, this one is that of these hosts.
+        let predicted = predict(&files, trace, rate, &costs_ms).await?[lines.len()];
         lines.push(Line::new(keeping.name, costs_ms, predicted, real, summary.requests));
     }
     Ok(Report { reads: trace.accesses().len(), rate, lines })
@@ -146,17 +142,29 @@ impl Line {
     }
 }
 
-/// What the command predicts for both, on the configuration of either host.
+/// The configuration of a host that keeps its values like this, and the same one under each [`Keeping`].
+fn configs(host: &Host, keeping: &Keeping) -> anyhow::Result<[NamedTempFile; 2]> {
+    let (text, own) = (std::fs::read_to_string(host.config_path())?, config(keeping)?);
+    ensure!(text.contains(&own), "the host has another configuration: {text}");
+    let under = |other: &Keeping| {
+        let file = NamedTempFile::new()?;
+        std::fs::write(file.path(), text.replace(&own, &config(other)?))?;
+        anyhow::Ok(file)
+    };
+    Ok([under(&STRICT)?, under(&LENIENT)?])
+}
+
+/// What the command predicts for the same policy under two configurations.
 async fn predict(
-    host: &Host,
+    configs: &[NamedTempFile; 2],
     trace: &Trace,
     rate: f64,
     costs_ms: &[u32],
 ) -> anyhow::Result<[Figures; 2]> {
-    let file = tempfile::NamedTempFile::new()?;
+    let file = NamedTempFile::new()?;
     let lines: Vec<String> = trace.accesses().iter().map(u32::to_string).collect();
     std::fs::write(file.path(), lines.join("\n"))?;
-    let report = diff(&host.config_path(), file.path(), rate, costs_ms).await?;
+    let report = diff(configs, file.path(), rate, costs_ms).await?;
     let figures = |side: &str| {
         let of = |name: &str| report.pointer(&format!("/trace/{side}/{name}"));
         let hit_ratio = of("hit_ratio").and_then(Value::as_f64)?;
@@ -166,13 +174,19 @@ async fn predict(
     both.map(|(old, new)| [old, new]).with_context(|| format!("no prediction in {report}"))
 }
 
-async fn diff(config: &Path, trace: &Path, rate: f64, costs_ms: &[u32]) -> anyhow::Result<Value> {
+async fn diff(
+    configs: &[NamedTempFile; 2],
+    trace: &Path,
+    rate: f64,
+    costs_ms: &[u32],
+) -> anyhow::Result<Value> {
+    let [old, new] = configs;
     let mut command = tokio::process::Command::from(corral()?);
     command.args(["policy", "diff", "builtin", "builtin", "--json", "--entity", ENTITY]);
-    command.arg("--config").arg(config).arg("--trace").arg(trace);
+    command.arg("--config").arg(old.path()).arg("--new-config").arg(new.path());
+    command.arg("--trace").arg(trace);
     let costs_ms: Vec<String> = costs_ms.iter().map(u32::to_string).collect();
     command.args(["--rate", &rate.to_string(), "--cost-ms", &costs_ms.join(",")]);
-    command.args(["--old-settings", STRICT.overlay, "--new-settings", LENIENT.overlay]);
     let output = command.output().await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
