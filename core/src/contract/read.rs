@@ -36,7 +36,7 @@ pub enum Subject {
     Query(Query),
 }
 
-/// A read, as [`Policy::plan`](crate::Policy::plan) sees it.
+/// A read, as [`Policy::plan`](crate::Decisions::plan) sees it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Request {
     /// What is read.
@@ -52,7 +52,7 @@ pub struct Plan {
     pub key: Key,
     /// The tags that the request alone determines, sorted, none twice.
     pub tags: Vec<Tag>,
-    /// The columns that [`Policy::row_tags`](crate::Policy::row_tags) needs. Empty if no tag
+    /// The columns that [`Policy::row_tags`](crate::Decisions::row_tags) needs. Empty if no tag
     /// depends on the row.
     pub row_columns: Vec<String>,
     /// What the read's first step gets.

@@ -70,7 +70,7 @@ pub fn generated_questions(config: &Config) -> Questions {
 /// 42}}`, and for a write `"write": "rename"` beside it.
 ///
 /// # Errors
-/// [`QuestionError::RecordedLine`] for the first line that is no request, or of which the configuration
+/// [`QuestionError::Line`] for the first line that is no request, or of which the configuration
 /// knows nothing.
 pub fn recorded_questions(config: &Config, text: &str) -> Result<Questions, QuestionError> {
     let mut questions = empty(config);

@@ -83,7 +83,7 @@ impl Calls {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The times of one call in [`TIMED`].
+    /// The times of one call in `TIMED`.
     #[must_use]
     pub fn times(&self) -> &Histogram {
         &self.times

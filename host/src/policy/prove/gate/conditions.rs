@@ -12,7 +12,7 @@ use crate::policy::{Argument, Configuration, Entity, Parameter, Request, Subject
 pub struct Conditions {
     /// What the candidate is configured with.
     pub configuration: Arc<Configuration>,
-    /// The deadline of each entity's reads; [`DEADLINE`] for an entity that is not listed.
+    /// The deadline of each entity's reads; `DEADLINE` for an entity that is not listed.
     pub deadlines: BTreeMap<String, Duration>,
     /// Ad-hoc queries; `None` if they are off.
     pub query: Option<QueryConditions>,

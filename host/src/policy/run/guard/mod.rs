@@ -127,7 +127,7 @@ impl Named {
 /// Checks a key.
 ///
 /// # Errors
-/// [`Illegal::StoreKey`].
+/// [`Illegal::Key`].
 pub fn key(key: &str) -> Result<StoreKey, Illegal> {
     StoreKey::try_new(key).map_err(|problem| Illegal::Key { key: excerpt(key), problem })
 }
@@ -135,7 +135,7 @@ pub fn key(key: &str) -> Result<StoreKey, Illegal> {
 /// Checks a tag.
 ///
 /// # Errors
-/// [`Illegal::StoreTag`].
+/// [`Illegal::Tag`].
 pub fn tag(tag: &str) -> Result<StoreTag, Illegal> {
     StoreTag::try_new(tag).map_err(|problem| Illegal::Tag { tag: excerpt(tag), problem })
 }
@@ -162,7 +162,7 @@ pub fn targets(targets: usize, rows: usize) -> Result<(), Illegal> {
 /// Checks tags, of a plan or of rows.
 ///
 /// # Errors
-/// [`Illegal::StoreTag`] for the first illegal one, [`Illegal::Tags`] for too many.
+/// [`Illegal::Tag`] for the first illegal one, [`Illegal::Tags`] for too many.
 pub fn tags(tags: &[String]) -> Result<Vec<StoreTag>, Illegal> {
     if tags.len() > TAGS_LIMIT {
         return Err(Illegal::Tags(tags.len()));
