@@ -75,8 +75,9 @@ fn the_support_code_in_rust_has_the_dependencies_of_the_built_in_policy() {
     let wanted = core.lines().filter_map(|line| line.strip_suffix(".workspace = true"));
     let mut compared = 0;
     for name in wanted {
-        let declared =
-            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "));
+        let declared = |line: &&str| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = { version"))
+        };
         if let Some(ours) = support.lines().find(declared) {
             assert_eq!(workspace.lines().find(declared), Some(ours));
             compared += 1;
