@@ -8,3 +8,11 @@ wasmtime::component::bindgen!({
 });
 
 pub use exports::corral::policy::{decisions, types};
+
+impl types::Action {
+    /// The lifetime that a fill gives its value; `None` for any other action.
+    #[must_use]
+    pub const fn lifetime(self) -> Option<types::Lifetime> {
+        if let Self::Fill(lifetime) = self { Some(lifetime) } else { None }
+    }
+}

@@ -323,9 +323,9 @@ pub trait Store: Send + Sync {
     /// Removes `intent`.
     async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError>;
 
-    /// Some of the intents that are due. They fall due again after `hold`: the caller carries them out and
-    /// withdraws them, and if the caller is lost, another host does. Intents that can't be read are removed
-    /// and counted.
+    /// Takes some of the intents that are due. The caller carries out each intent and withdraws it. An intent
+    /// that is not withdrawn, because its caller was lost, falls due again after `hold`, for any host. An intent
+    /// that can't be read is removed and counted.
     async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError>;
 
     /// Returns when the lease on `name` may have ended, after `at_most` at the latest. This is a hint: the

@@ -1,8 +1,8 @@
 //! How long values live.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use corral_host::policy::prove::suite::SuiteFlight;
-use corral_host::policy::{Action, Decider, Event, Lifetime, LoadReport};
+use corral_host::policy::{Decider, Event, Lifetime, LoadReport};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -75,17 +75,9 @@ fn draws(policy: &dyn Decider, report: LoadReport) -> Result<Vec<Lifetime>> {
     let mut lifetimes = Vec::with_capacity(DRAWS);
     for _ in 0..DRAWS {
         moment.entropy = dice.next_u64();
-        match policy.step(memo, moment, Event::Loaded(report))?.action {
-            Action::Fill(lifetime) => lifetimes.push(lifetime),
-            other @ (Action::Look
-            | Action::Claim(_)
-            | Action::Wait(_)
-            | Action::Load
-            | Action::LoadUncached
-            | Action::Answer
-            | Action::AnswerAndRefresh
-            | Action::Fail) => bail!("a load led to {other:?}"),
-        }
+        let action = policy.step(memo, moment, Event::Loaded(report))?.action;
+        let lifetime = action.lifetime().with_context(|| format!("a load led to {action:?}"))?;
+        lifetimes.push(lifetime);
     }
     Ok(lifetimes)
 }

@@ -195,16 +195,8 @@ async fn a_lifetime_out_of_bounds_is_not_filled() {
     for lifetime in lifetimes {
         let world = World::default();
         let host = world
-            .host_with(Fickle::acting(world.native(), move |action, _| match action {
-                Action::Fill(_) => Action::Fill(lifetime),
-                Action::Look
-                | Action::Claim(_)
-                | Action::Wait(_)
-                | Action::Load
-                | Action::LoadUncached
-                | Action::Answer
-                | Action::AnswerAndRefresh
-                | Action::Fail => action,
+            .host_with(Fickle::acting(world.native(), move |action, _| {
+                action.lifetime().map_or(action, |_| Action::Fill(lifetime))
             }))
             .await;
         assert_eq!(host.read().await, 1);

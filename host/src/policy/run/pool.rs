@@ -142,17 +142,6 @@ impl InstancePool {
         })
     }
 
-    fn call<R>(
-        &self,
-        function: &'static str,
-        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
-    ) -> Result<R, Trap> {
-        let mut instance = self.take()?;
-        let answer = self.enter(&mut instance, function, self.engine.limits().call, call)?;
-        self.put_back(instance);
-        Ok(answer)
-    }
-
     /// One entry into an instance, with its deadline. After an error the instance must not be
     /// entered again.
     fn enter<R>(
@@ -207,65 +196,36 @@ impl<'a> Pinned<'a> {
         self.pool.put_back(instance);
     }
 
-    fn call<R>(
-        &self,
-        function: &'static str,
-        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
-    ) -> Result<R, Trap> {
-        let mut instance = self.lock();
-        let answer = self.pool.enter(&mut instance, function, self.pool.engine.limits().call, call);
-        if answer.is_err() {
-            *instance = self.pool.take()?;
-        }
-        answer
-    }
-
     fn lock(&self) -> MutexGuard<'_, Box<Instance>> {
         self.instance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Decider for Pinned<'_> {
-    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.call("plan", |exports, store| exports.call_plan(store, request))
-    }
-
-    fn row_tags(
+/// An instance at hand for each call. The decisions of such a type are the contract's functions.
+trait Instances: Send + Sync {
+    fn call<R>(
         &self,
-        request: &Request,
-        rows: &[Row],
-    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        self.call("row-tags", |exports, store| exports.call_row_tags(store, request, rows))
-    }
+        function: &'static str,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap>;
 
-    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        self.call("step", |exports, store| exports.call_step(store, memo, moment, event))
-    }
+    /// As [`Decider::warm`].
+    fn warm(&self) {}
 
-    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        self.call("invalidate", |exports, store| exports.call_invalidate(store, change))
-    }
+    /// As [`Decider::cool`].
+    fn cool(&self) {}
 }
 
-impl Decider for InstancePool {
-    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.call("plan", |exports, store| exports.call_plan(store, request))
-    }
-
-    fn row_tags(
+impl Instances for InstancePool {
+    fn call<R>(
         &self,
-        request: &Request,
-        rows: &[Row],
-    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        self.call("row-tags", |exports, store| exports.call_row_tags(store, request, rows))
-    }
-
-    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        self.call("step", |exports, store| exports.call_step(store, memo, moment, event))
-    }
-
-    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        self.call("invalidate", |exports, store| exports.call_invalidate(store, change))
+        function: &'static str,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap> {
+        let mut instance = self.take()?;
+        let answer = self.enter(&mut instance, function, self.engine.limits().call, call)?;
+        self.put_back(instance);
+        Ok(answer)
     }
 
     /// Makes an instance for every thread that may call at once. If one can't be made, the call
@@ -286,9 +246,54 @@ impl Decider for InstancePool {
     }
 }
 
+impl Instances for Pinned<'_> {
+    fn call<R>(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap> {
+        let mut instance = self.lock();
+        let answer = self.pool.enter(&mut instance, function, self.pool.engine.limits().call, call);
+        if answer.is_err() {
+            *instance = self.pool.take()?;
+        }
+        answer
+    }
+}
+
+impl<T: Instances> Decider for T {
+    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
+        self.call("plan", |exports, store| exports.call_plan(store, request))
+    }
+
+    fn row_tags(
+        &self,
+        request: &Request,
+        rows: &[Row],
+    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
+        self.call("row-tags", |exports, store| exports.call_row_tags(store, request, rows))
+    }
+
+    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
+        self.call("step", |exports, store| exports.call_step(store, memo, moment, event))
+    }
+
+    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
+        self.call("invalidate", |exports, store| exports.call_invalidate(store, change))
+    }
+
+    fn warm(&self) {
+        Instances::warm(self);
+    }
+
+    fn cool(&self) {
+        Instances::cool(self);
+    }
+}
+
 impl std::fmt::Debug for InstancePool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool")
+        f.debug_struct("InstancePool")
             .field("idle", &self.idle.len())
             .field("created", &self.created())
             .finish_non_exhaustive()

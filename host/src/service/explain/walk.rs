@@ -191,19 +191,10 @@ impl ExplainQuestion<'_> {
     }
 
     fn told(&self, before: &compare::Course, event: Event, decided: &Decided) -> ExplainedTurn {
-        let lifetimes = match decided.action {
-            Action::Fill(_) => {
-                Spread::of(&spread(self.policy, before.memo, before.moment(0), event))
-            }
-            Action::Look
-            | Action::Claim(_)
-            | Action::Wait(_)
-            | Action::Load
-            | Action::LoadUncached
-            | Action::Answer
-            | Action::AnswerAndRefresh
-            | Action::Fail => None,
-        };
+        let lifetimes = decided
+            .action
+            .lifetime()
+            .and_then(|_| Spread::of(&spread(self.policy, before.memo, before.moment(0), event)));
         ExplainedTurn {
             event: words::event(event),
             action: words::action(decided.action),

@@ -100,7 +100,7 @@ pub(crate) fn spread(
 ) -> Vec<Lifetime> {
     let draw = |entropy| {
         let turn = policy.step(memo, Moment { entropy, ..moment }, event).ok()?;
-        filled(turn.action)
+        turn.action.lifetime()
     };
     entropies(0).take(DRAWS).map_while(draw).collect()
 }
@@ -128,20 +128,6 @@ fn draws(
         (memo, event) = (turn.memo, next);
     }
     Vec::new()
-}
-
-fn filled(action: Action) -> Option<Lifetime> {
-    match action {
-        Action::Fill(lifetime) => Some(lifetime),
-        Action::Look
-        | Action::Claim(_)
-        | Action::Wait(_)
-        | Action::Load
-        | Action::LoadUncached
-        | Action::Answer
-        | Action::AnswerAndRefresh
-        | Action::Fail => None,
-    }
 }
 
 impl Spread {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Counterexample, Outcome, SuiteFlight, require};
-use crate::policy::{Action, Decider, Event, Lifetime, LoadReport, Moment};
+use crate::policy::{Decider, Event, Lifetime, LoadReport, Moment};
 
 /// Enough draws to see a distribution, and few enough for an interpreter.
 const DRAWS: u64 = 500;
@@ -89,19 +89,11 @@ fn draws(policy: &dyn Decider, report: LoadReport) -> Outcome<Vec<Lifetime>> {
     let mut lives = Vec::new();
     for entropy in entropies.chain([u64::MAX]) {
         let moment = Moment { entropy, ..moment };
-        match policy.step(memo, moment, Event::Loaded(report))?.action {
-            Action::Fill(life) => lives.push(life),
-            other @ (Action::Look
-            | Action::Claim(_)
-            | Action::Wait(_)
-            | Action::Load
-            | Action::LoadUncached
-            | Action::Answer
-            | Action::AnswerAndRefresh
-            | Action::Fail) => {
-                return Err(Counterexample(format!("a load under a lease led to {other:?}")));
-            }
-        }
+        let action = policy.step(memo, moment, Event::Loaded(report))?.action;
+        let Some(life) = action.lifetime() else {
+            return Err(Counterexample(format!("a load under a lease led to {action:?}")));
+        };
+        lives.push(life);
     }
     Ok(lives)
 }
