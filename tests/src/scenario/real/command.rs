@@ -124,7 +124,7 @@ impl Real {
             }
             Theme::Large => {
                 let report = large::run(Duration::from_secs(30)).await?;
-                reports.push(told(&report, report.expect(SLOWER))?);
+                reports.push(told(&report, report.expect(SLOWER, 0))?);
             }
             Theme::Rolling => {
                 let report = rolling::run(Duration::from_secs(5)).await?;
