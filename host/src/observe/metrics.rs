@@ -317,6 +317,8 @@ fn entity_metrics(origin_loads: &Family, entity: &str) -> EntityMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn text(metrics: &Metrics) -> String {
@@ -334,6 +336,29 @@ mod tests {
         assert!(
             text.contains(r#"corral_origin_loads_total{entity="user.profile",reason="miss"} 1"#)
         );
+    }
+
+    /// The names and types in the manual's table of metrics.
+    fn documented() -> BTreeSet<(String, String)> {
+        let (_, rest) = include_str!("../../MANUAL.md").split_once("\n## Metrics\n").unwrap();
+        let (section, _) = rest.split_once("\n## ").unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.flat_map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let name = |quoted: &str| quoted.split(['`', '{']).nth(1).unwrap().to_owned();
+            let kind = cells[2].to_owned();
+            cells[1].split(", ").map(|each| (name(each), kind.clone())).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_manual_names_every_metric_and_no_other() {
+        let text = text(&Metrics::new(["e"]));
+        let declared =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let declared = declared.map(|(name, kind)| (name.to_owned(), kind.to_owned()));
+        assert_eq!(documented(), declared.collect());
     }
 
     #[test]

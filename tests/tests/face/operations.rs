@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::common::{SOON, Servers, ask, get, post};
 
-/// The metrics of the manual that a host has from its first scrape on. Histograms end in `_count`.
+/// The metrics that a host has from its first scrape on. Histograms end in `_count`.
 const METRICS: [&str; 17] = [
     "corral_reads_total",
     "corral_read_seconds_count",
