@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
@@ -180,6 +180,9 @@ impl Metrics {
             // Exposed from the start, so that a rate has a beginning.
             intents.counter(&[("result", result)]);
         }
+        metrics
+            .gauge("corral_start_time_seconds", "When the host began, in seconds since 1970")
+            .set(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs());
         let result = |family: &Family, result| family.counter(&[("result", result)]);
         let made = Self {
             entities: ArcSwap::default(),
