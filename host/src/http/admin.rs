@@ -1,5 +1,6 @@
 //! The admin face: the policy, metrics, and nothing that reads or writes data.
 
+mod entities;
 mod explain;
 mod shadow;
 
@@ -36,6 +37,7 @@ impl Admin {
 /// The paths of the admin face.
 fn admin<'r>(method: &Method, path: &'r [&'r str]) -> Option<Handler<'r>> {
     Some(match (method, path) {
+        (&GET, ["admin", "entities"]) => to(entities::entities),
         (&GET, ["admin", "explain", entity]) => to(|call| explain::explain(call, entity)),
         (&POST, ["admin", "explain", entity]) => to(|call| explain::candidate(call, entity)),
         (&GET, ["admin", "policy"]) => to(policy),

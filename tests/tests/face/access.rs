@@ -23,7 +23,7 @@ token = \"the-admin-token\"
 ";
 
 /// Every path that a token guards, with its scope.
-const GUARDED: [(&str, &str, &str); 18] = [
+const GUARDED: [(&str, &str, &str); 19] = [
     ("read", "GET /read/user.profile?id=1", ""),
     ("read", "HEAD /read/user.profile?id=1", ""),
     ("read", "GET /read/no.such.entity", ""),
@@ -39,6 +39,7 @@ const GUARDED: [(&str, &str, &str); 18] = [
     ("admin", "GET /admin/policy/shadow", ""),
     ("admin", "PUT /admin/policy/shadow?sample=0.1", "no policy"),
     ("admin", "DELETE /admin/policy/shadow", ""),
+    ("admin", "GET /admin/entities", ""),
     ("admin", "GET /admin/explain/user.profile?id=1", ""),
     ("admin", "POST /admin/explain/user.profile?id=1", "no policy"),
     ("admin", "GET /metrics", ""),

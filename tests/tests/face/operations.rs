@@ -75,6 +75,18 @@ async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
 }
 
 #[tokio::test]
+async fn the_entities_in_force_are_told_without_their_statements() {
+    let host = Servers::shared().await.host(8, "").await;
+    let told = get(&host, "/admin/entities").await;
+    let entities = told.json().unwrap();
+    let card = entities.as_array().unwrap().iter().find(|entity| entity["name"] == "user.card");
+    let expected = json!({"name": "user.card", "params": ["id:int8"], "ttl_ms": 300_000, "tags": [],
+                          "writes": ["add", "divide", "rename"]});
+    assert_eq!(card, Some(&expected));
+    assert!(!told.text().unwrap().contains("SELECT"), "{told:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_wait_is_counted_and_what_it_asked_for_is_stored() {
     let host = Servers::shared().await.host(14, "").await;
     get(&host, "/read/user.profile?id=1").await;

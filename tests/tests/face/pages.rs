@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use super::common::{Servers, ask, get, loads};
 
 /// Every path that offers something to read or to do.
-const PATHS: [(&str, &str); 17] = [
+const PATHS: [(&str, &str); 18] = [
     ("GET /read/user.profile?id=1", ""),
     ("HEAD /read/user.profile?id=1", ""),
     ("GET /read/%75ser.profile?id=1", ""),
@@ -22,6 +22,7 @@ const PATHS: [(&str, &str); 17] = [
     ("GET /admin/policy/shadow", ""),
     ("PUT /admin/policy/shadow?sample=0.1", "no policy"),
     ("DELETE /admin/policy/shadow", ""),
+    ("GET /admin/entities", ""),
     ("GET /admin/explain/user.profile?id=1", ""),
     ("POST /admin/explain/user.profile?id=1", "no policy"),
     ("GET /metrics", ""),
