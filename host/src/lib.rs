@@ -21,8 +21,9 @@
 //! http → service → cache → (policy | store | origin)
 //! ```
 //!
-//! `policy`, `store` and `origin` do not know each other; only `cache` knows all three, and nothing depends
-//! on `http` and `cli`.
+//! `policy`, `store` and `origin` do not know each other. `cache` alone brings them together; `service`
+//! starts them and names what the program may ask for. No other folder uses `http`, but for `cli`, which
+//! serves it, and no folder uses `cli`.
 
 #[cfg(feature = "cli")]
 pub mod bench;

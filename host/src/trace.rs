@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
 
 /// How every xz file begins.
 const XZ_MAGIC: [u8; 6] = [0xFD, b'7', b'z', b'X', b'Z', 0];
@@ -33,11 +34,12 @@ pub enum TraceError {
     Line(usize),
 }
 
-/// The content of a file in xz, by the program of that name.
-fn unpacked(path: &Path) -> io::Result<Vec<u8>> {
+/// What these bytes in xz are, by the program of that name.
+fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut xz = Command::new("xz");
-    let output = xz.args(["--decompress", "--stdout", "--"]).arg(path).output();
-    let output = output.map_err(|error| {
+    xz.args(["--decompress", "--stdout"]).stdin(Stdio::piped());
+    let started = xz.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut xz = started.map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             return io::Error::other(
                 "it is in xz, and the program xz is missing (Debian: xz-utils)",
@@ -45,11 +47,22 @@ fn unpacked(path: &Path) -> io::Result<Vec<u8>> {
         }
         error
     })?;
+    let input = xz.stdin.take();
+    let output = thread::scope(|scope| {
+        // By a thread of its own, since xz answers before it has everything. If xz ends early, its
+        // status tells.
+        scope.spawn(move || input.map(|mut input| input.write_all(bytes)));
+        xz.wait_with_output()
+    })?;
     if output.status.success() {
         return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::new(io::ErrorKind::InvalidData, said.trim().to_owned()))
+    let reason = match said.trim() {
+        "" => format!("xz ended with {}", output.status),
+        said => said.to_owned(),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 impl Trace {
@@ -61,7 +74,7 @@ impl Trace {
         let mut bytes = Vec::new();
         BufReader::new(File::open(path)?).read_to_end(&mut bytes)?;
         if bytes.starts_with(&XZ_MAGIC) {
-            bytes = unpacked(path)?;
+            bytes = unpacked(&bytes)?;
         }
         // Four such bytes as one integer are a number above 150 million, and no trace consists of
         // such numbers alone.
@@ -125,6 +138,13 @@ mod tests {
         assert_eq!(read(&[0, 0, 0, 7, 0, 0, 1, 0]).unwrap(), [7, 256]);
         assert_eq!(read(b"7\r\n\n256 \n").unwrap(), [7, 256]);
         assert_eq!(read(b"").unwrap(), [0_u32; 0]);
+    }
+
+    #[test]
+    fn what_xz_refuses_is_told() {
+        let damaged = [&XZ_MAGIC[..], b"no more"].concat();
+        let told = read(&damaged).unwrap_err().to_string();
+        assert!(told.contains("xz"), "{told}");
     }
 
     #[test]

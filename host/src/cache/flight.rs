@@ -32,7 +32,7 @@ use crate::store::{Envelope, Mode};
 use super::answer::{ReadError, Served, Via, Why};
 use super::flights::{Boarding, Observation};
 use super::load::{LoadError, Loaded};
-use super::near::{NearHit, Ticket};
+use super::near::{NearCandidate, Ticket};
 use super::{Cache, CacheRead};
 use crate::name::Place;
 use state::{FillRight, FlightState};
@@ -162,7 +162,7 @@ impl Flight {
         let (Some(ticket), FlightState::Looked(Some(envelope))) = (self.ticket, &self.state) else {
             return;
         };
-        let found = NearHit {
+        let found = NearCandidate {
             key: &self.plan.key,
             envelope,
             generation: &self.generation,

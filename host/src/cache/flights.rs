@@ -18,11 +18,11 @@ use super::answer::{ReadError, Served};
 use crate::name::Place;
 use crate::observe::Metrics;
 
-type SharedFlights = Result<Served, ReadError>;
+type SharedAnswer = Result<Served, ReadError>;
 
 /// A request that waits for a flight.
 struct FlightWaiter {
-    reply: oneshot::Sender<SharedFlights>,
+    reply: oneshot::Sender<SharedAnswer>,
     /// Set if the request wants no value that was loaded before this time, by the store's clock.
     since_ms: Option<u64>,
 }
@@ -67,7 +67,7 @@ pub(super) struct Flights {
 
 /// What joining gives.
 pub(super) struct Joined {
-    pub(super) answer: oneshot::Receiver<SharedFlights>,
+    pub(super) answer: oneshot::Receiver<SharedAnswer>,
     /// Set if there was no flight: the caller has to start it.
     pub(super) start: Option<Boarding>,
 }
@@ -173,7 +173,7 @@ impl Boarding {
     }
 
     /// Answers the requests aboard. `Some` if other requests wait: the flight goes on with another round.
-    pub(super) fn land(&mut self, shared: &SharedFlights) -> Option<NextRound> {
+    pub(super) fn land(&mut self, shared: &SharedAnswer) -> Option<NextRound> {
         for waiter in self.aboard.drain(..) {
             // A caller that went away needs no answer.
             let _gone = waiter.reply.send(shared.clone());

@@ -98,7 +98,7 @@ impl Cache {
     /// Publishes this host's namings and reads the range: namings are published before they are filled (race
     /// J). A naming that is not noted as known in the range is filled a second later: by then every host that
     /// believes what it knew before has read the range. It is filled at once if this host is the only one.
-    /// That another host published the naming a moment ago does not make it known.
+    /// A naming that another host published a moment ago is not noted as known yet.
     async fn learn_range(&self, good: &GoodBeat, policy: PolicyId) -> Result<(), StoreError> {
         let store = self.trust.store();
         let in_use = self.stamps.in_use();

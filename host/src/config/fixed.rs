@@ -46,7 +46,7 @@ const DEFAULT_PROBATION: Duration = Duration::from_secs(60);
 const PROBATION: DurationBounds =
     DurationBounds { least: Duration::ZERO, most: Duration::from_secs(24 * 3600) };
 
-/// No server has more cores.
+/// A thread for each core is enough, and larger servers run several hosts.
 const THREADS: RangeInclusive<usize> = 1..=1024;
 
 const DEFAULT_QUERY_TTL: Duration = Duration::from_secs(60);

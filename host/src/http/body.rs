@@ -23,13 +23,19 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const JSON: &str = "application/json";
 const WASM: &str = "application/wasm";
 
-/// A JSON body. What it should have been is said; what it was is not echoed.
+/// A body that is a JSON object. The problem says what it should have been.
 pub(super) async fn json<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<T, Problem> {
     let bytes = collect(headers, JSON, body, BODY_LIMIT).await?;
-    let read = serde_json::from_slice(&bytes).and_then(|Unique| serde_json::from_slice(&bytes));
+    let read = serde_json::from_slice(&bytes).and_then(|Unique| {
+        // Otherwise an array would do as well, whose items are taken in the order of the code.
+        match bytes.trim_ascii_start().starts_with(b"{") {
+            true => serde_json::from_slice(&bytes),
+            false => Err(serde::de::Error::custom("the body is no JSON object")),
+        }
+    });
     read.map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let detail = match error.classify() {

@@ -63,31 +63,31 @@ impl Answers for Front {
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send {
         async move {
-            let underway = CountedRequest(Some(&self.face.corral));
+            let waiting = DisconnectCount(Some(&self.face.corral));
             let answer = match read::plainly(&request) {
                 Some(entity) => {
                     let query = request.uri().query().unwrap_or_default();
                     self.face.read(entity, query, request.headers()).await
                 }
-                // Apart, so that a plain read does not move about what only the others need.
+                // Boxed, since every plain read would have to carry this larger future otherwise.
                 None => Box::pin(route::answer(&self.face, front, request)).await,
             };
-            underway.answered();
+            waiting.answered();
             answer.unwrap_or_else(Problem::into_response)
         }
     }
 }
 
-/// A request until it has its answer; dropped before, it is one whose client went away.
-struct CountedRequest<'a>(Option<&'a Corral>);
+/// Counts a request whose client goes away: one that is dropped before it has its answer.
+struct DisconnectCount<'a>(Option<&'a Corral>);
 
-impl CountedRequest<'_> {
+impl DisconnectCount<'_> {
     fn answered(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for CountedRequest<'_> {
+impl Drop for DisconnectCount<'_> {
     fn drop(&mut self) {
         if let Some(corral) = self.0 {
             corral.note_disconnect();

@@ -53,7 +53,8 @@ impl Problem {
     /// 404 for a path that is none of ours.
     #[must_use]
     pub fn no_such_path() -> Self {
-        let detail = "see MANUAL.md for the paths that this host serves";
+        let detail = "/read, /write, /invalidate and /query are on the address of listen, \
+                      /metrics and /admin on that of [admin] listen";
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here", detail)
     }
 

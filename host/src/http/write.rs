@@ -40,7 +40,7 @@ struct InvalidateBody {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `entity` and `params`")]
 struct NamedRead {
     entity: String,
     #[serde(default)]

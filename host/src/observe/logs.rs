@@ -35,8 +35,8 @@ pub fn start(format: LogFormat, level: Level) {
         Level::Usual => "info,sqlx=warn",
         Level::Narrated => "error",
     };
-    let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse().ok());
-    let filter: Targets = wanted.or_else(|| usual.parse().ok()).unwrap_or_default();
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filter, refused) = filter(&wanted, usual);
     let has_colours = std::io::stderr().is_terminal() && !wants_no_color();
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(has_colours)
@@ -46,6 +46,26 @@ pub fn start(format: LogFormat, level: Level) {
         LogFormat::Text => registry.with(lines.with_target(false)).try_init(),
         LogFormat::Json => registry.with(lines.json()).try_init(),
     };
+    if let Some(refused) = refused {
+        tracing::warn!(
+            "RUST_LOG is ignored: `{refused}` is no level and no target=level, \
+             as in RUST_LOG=info,corral_host=debug"
+        );
+    }
+}
+
+/// The levels that `wanted` asks for, or `usual` if it asks for none; and the part of `wanted` that
+/// can't be read, if there is one: then `usual` counts too.
+fn filter(wanted: &str, usual: &str) -> (Targets, Option<String>) {
+    let parts: Vec<_> = wanted.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    // A bracket begins a filter by spans, which `Targets` would take for a name.
+    let is_read = |part: &str| !part.contains('[') && part.parse::<Targets>().is_ok();
+    let refused = parts.iter().find(|part| !is_read(part)).map(|part| (*part).to_owned());
+    let asked = match parts.is_empty() || refused.is_some() {
+        true => usual.to_owned(),
+        false => parts.join(","),
+    };
+    (asked.parse().unwrap_or_default(), refused)
 }
 
 /// Writes each event as one line. Some events hold what a policy, a database or a client says, and
@@ -96,6 +116,23 @@ mod tests {
         let mut lines = OneLine { out: Vec::new(), has_colours };
         lines.write_all(event.as_bytes()).unwrap();
         String::from_utf8(lines.out).unwrap()
+    }
+
+    #[test]
+    fn what_rust_log_asks_for_counts_as_a_whole_or_not_at_all() {
+        let usual = "info,sqlx=warn";
+        let of = |levels: &str| levels.parse::<Targets>().unwrap();
+        for (wanted, counts, refused) in [
+            ("", usual, None),
+            (" , ", usual, None),
+            ("info,", "info", None),
+            ("warn, corral_host=debug", "warn,corral_host=debug", None),
+            ("info,corral_host=loud", usual, Some("corral_host=loud")),
+            ("info,corral_host[read]=debug", usual, Some("corral_host[read]=debug")),
+        ] {
+            let expected = (of(counts), refused.map(str::to_owned));
+            assert_eq!(filter(wanted, usual), expected, "{wanted:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::histogram::Histogram;
-use super::registry::{Counter, Family, Gauge, Registry, head};
+use super::registry::{Counter, Family, Gauge, Registry, escaped, head};
 
 /// How a read ended, as the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl EntityMetrics {
 }
 
 /// Every metric of a host.
-#[expect(missing_docs, reason = "each field is the metric of its name in `face`")]
+#[expect(missing_docs, reason = "each field is the metric of its name, which the manual describes")]
 pub struct Metrics {
     registry: Registry,
     entities: ArcSwap<BTreeMap<String, Arc<EntityMetrics>>>,
@@ -263,13 +263,13 @@ impl Metrics {
     /// itself.
     pub fn policy_automatic_rollbacks(&self, total: u64) {
         let labels = [("result", "rolled-back-automatically")];
-        self.policy_swaps.counter(&labels).set_total(total);
+        self.policy_swaps.counter(&labels).raise_to(total);
     }
 
     /// Sets `corral_policy_calls_total{function,result}`, which the generations count themselves.
     pub fn policy_calls(&self, function: &'static str, result: &'static str, total: u64) {
         let labels = [("function", function), ("result", result)];
-        self.policy_calls.counter(&labels).set_total(total);
+        self.policy_calls.counter(&labels).raise_to(total);
     }
 
     /// Everything as Prometheus text, with the times of calls into the policy.
@@ -296,9 +296,9 @@ impl Metrics {
         let known = self.entities.load();
         let entities = known.iter().map(|(name, of)| (name.as_str(), of));
         for (name, entity) in entities.chain([(QUERY, &self.query)]) {
+            let name = escaped(name);
             for (outcome, reads) in ReadOutcome::ALL.into_iter().zip(&entity.reads) {
                 let outcome = outcome.label();
-                // An entity's name has no character that a label would have to escape.
                 told(&format!("entity=\"{name}\",outcome=\"{outcome}\""), reads);
             }
         }

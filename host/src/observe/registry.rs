@@ -3,6 +3,7 @@
 //! A metric is declared once, with its name and its help. The code that counts holds a [`Counter`]
 //! or a [`Gauge`], which is one atomic number.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,9 +19,10 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Sets it to a total that is counted elsewhere.
-    pub fn set_total(&self, total: u64) {
-        self.0.store(total, Ordering::Relaxed);
+    /// Raises it to a total that is counted elsewhere. Of two that report at the same time, the one
+    /// with the older total changes nothing.
+    pub fn raise_to(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
     }
 }
 
@@ -93,13 +95,13 @@ impl Registry {
 }
 
 impl Family {
-    /// The counter with these labels, whose values have no character that would have to be escaped.
+    /// The counter with these labels.
     pub(super) fn counter(&self, labels: &[(&str, &str)]) -> Counter {
         Counter(self.member(labels))
     }
 
     fn member(&self, labels: &[(&str, &str)]) -> Arc<AtomicU64> {
-        let pair = |(name, value): &(&str, &str)| format!("{name}=\"{value}\"");
+        let pair = |(name, value): &(&str, &str)| format!("{name}=\"{}\"", escaped(value));
         let labels = labels.iter().map(pair).collect::<Vec<_>>().join(",");
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(members.entry(labels).or_default())
@@ -119,6 +121,14 @@ impl Family {
     }
 }
 
+/// A label's value, as the text format has it.
+pub(super) fn escaped(value: &str) -> Cow<'_, str> {
+    if !value.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
 /// Appends the lines of a metric's help and type.
 pub(super) fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -129,12 +139,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_label_keeps_its_value_within_its_quotes() {
+        assert_eq!(escaped("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+        assert_eq!(escaped("user.profile"), "user.profile");
+    }
+
+    #[test]
     fn a_metric_is_its_help_its_type_and_a_line_for_each_set_of_labels() {
         let mut registry = Registry::default();
         let swaps = registry.counters("swaps_total", "Exchanges");
         swaps.counter(&[("result", "refused")]).add(2);
         swaps.counter(&[("result", "refused")]).add(1);
-        swaps.counter(&[("result", "active"), ("by", "push")]).set_total(7);
+        swaps.counter(&[("result", "active"), ("by", "push")]).raise_to(7);
         let flights = registry.gauge("flights", "In progress");
         flights.up();
         flights.up();

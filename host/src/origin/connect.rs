@@ -44,7 +44,7 @@ impl CurrentUrl {
 
 impl fmt::Debug for CurrentUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Again")
+        f.write_str("CurrentUrl(…)")
     }
 }
 

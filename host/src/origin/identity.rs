@@ -77,16 +77,16 @@ pub(super) struct Newest(Mutex<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
-    said: Option<IdentityRow>,
+    said: Option<KnownIdentity>,
     /// When a connection was last begun only to see where the address leads.
     looked: Option<Instant>,
 }
 
-#[derive(Debug)]
-struct IdentityRow {
-    server: ServerIdentity,
-    /// When the connection was asked.
-    asked: Instant,
+/// What a connection said of its server, and when it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownIdentity {
+    pub(super) server: ServerIdentity,
+    pub(super) asked: Instant,
 }
 
 impl Newest {
@@ -121,7 +121,7 @@ impl Newest {
     pub(super) fn hear(&self, server: ServerIdentity, asked: Instant) {
         let mut heard = self.heard();
         if heard.said.as_ref().is_none_or(|said| said.asked <= asked) {
-            heard.said = Some(IdentityRow { server, asked });
+            heard.said = Some(KnownIdentity { server, asked });
         }
     }
 }

@@ -18,7 +18,7 @@ use sqlx::{Connection, Database};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::identity::{Newest, ServerIdentity};
+use super::identity::{KnownIdentity, Newest, ServerIdentity};
 use super::{OriginError, OriginIdentity};
 
 /// A connection unused for this long is closed: firewalls forget idle connections after some
@@ -78,13 +78,6 @@ struct Idle<DB: Identify> {
     said: KnownIdentity,
     opened: Instant,
     since: Instant,
-}
-
-/// What a connection said about its database, and when it was asked.
-#[derive(Clone, Copy)]
-struct KnownIdentity {
-    server: ServerIdentity,
-    asked: Instant,
 }
 
 /// A connection in use; dropping it closes the connection.

@@ -101,12 +101,15 @@ pub enum Unseen {
 
 impl Table {
     /// Whether a configuration means this table by `name`: its own name, alone or after its schema
-    /// and a dot.
+    /// and a dot. Upper and lower case are the same here, as in most statements; at worst, a second
+    /// table is meant as well.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         match name.split_once('.') {
-            Some((schema, name)) => self.schema == schema && self.name == name,
-            None => self.name == name,
+            Some((schema, name)) => {
+                self.schema.eq_ignore_ascii_case(schema) && self.name.eq_ignore_ascii_case(name)
+            }
+            None => self.name.eq_ignore_ascii_case(name),
         }
     }
 }

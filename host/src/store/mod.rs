@@ -57,7 +57,7 @@ impl fmt::Display for LeaseToken {
 /// Tokens are a right to write: they stay out of logs.
 impl fmt::Debug for LeaseToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
+        f.write_str("LeaseToken(…)")
     }
 }
 

@@ -141,7 +141,7 @@ const CASES: &[Case] = &[
     case(
         "GET /reads/user.profile?id=7",
         "",
-        r#"{"type":"urn:corral:problem:not-found","title":"There is nothing here","status":404,"detail":"see MANUAL.md for the paths that this host serves"}"#,
+        r#"{"type":"urn:corral:problem:not-found","title":"There is nothing here","status":404,"detail":"/read, /write, /invalidate and /query are on the address of listen, /metrics and /admin on that of [admin] listen"}"#,
     ),
     Case {
         request: "DELETE /read/user.profile?id=7",

@@ -10,7 +10,7 @@ use crate::policy::Generation;
 use crate::store::StoreKey;
 
 use super::versions::Version;
-use super::{Answer, NearHit};
+use super::{Answer, NearCandidate};
 use crate::cache::answer::Via;
 
 /// An answer that may be given again.
@@ -50,8 +50,13 @@ impl Ready {
 }
 
 impl Entry {
-    pub(super) fn new(version: Version, until: Instant, at: Instant, found: &NearHit<'_>) -> Self {
-        let NearHit { key, envelope, generation, now_ms, .. } = *found;
+    pub(super) fn new(
+        version: Version,
+        until: Instant,
+        at: Instant,
+        found: &NearCandidate<'_>,
+    ) -> Self {
+        let NearCandidate { key, envelope, generation, now_ms, .. } = *found;
         Self {
             version,
             word: envelope.stamp.word,

@@ -35,10 +35,11 @@ const TYPICAL_BYTES: u64 = 512;
 /// The answers that this process keeps.
 pub(super) struct Near {
     /// `None` if the near cache is off.
-    kept: Option<NearValue>,
+    kept: Option<NearEntries>,
 }
 
-struct NearValue {
+/// The near cache: answers, and what is known of their names.
+struct NearEntries {
     entries: Cache<ReadName, Arc<Entry>, NearWeight, DefaultHashBuilder>,
     versions: Versions,
 }
@@ -51,8 +52,8 @@ pub(super) struct Ticket {
     since: Instant,
 }
 
-/// A value from the store that the near cache shall answer again.
-pub(super) struct NearHit<'a> {
+/// A value from the store, which the near cache may answer again.
+pub(super) struct NearCandidate<'a> {
     pub(super) key: &'a StoreKey,
     pub(super) envelope: &'a Envelope,
     pub(super) generation: &'a Arc<Generation>,
@@ -69,7 +70,7 @@ impl Near {
             let items = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
             let hasher = DefaultHashBuilder::default();
             let entries = Cache::with(items, bytes, NearWeight, hasher, Default::default());
-            NearValue { entries, versions: Versions::new() }
+            NearEntries { entries, versions: Versions::new() }
         });
         Self { kept }
     }
@@ -103,8 +104,8 @@ impl Near {
 
     /// Keeps what a get brought, unless it has changed since the ticket was given. Keeps it no longer than to
     /// the early-refresh point: from there on the policy decides.
-    pub(super) fn keep(&self, ticket: Ticket, read: &ReadName, found: &NearHit<'_>) {
-        let NearHit { envelope, now_ms, at_most, .. } = *found;
+    pub(super) fn keep(&self, ticket: Ticket, read: &ReadName, found: &NearCandidate<'_>) {
+        let NearCandidate { envelope, now_ms, at_most, .. } = *found;
         let fresh_ms = envelope.refresh_at_ms.min(envelope.fresh_until_ms).saturating_sub(now_ms);
         let now = Instant::now();
         let until = (ticket.since + at_most).min(now + Duration::from_millis(fresh_ms));
@@ -129,7 +130,7 @@ impl Near {
     }
 }
 
-impl NearValue {
+impl NearEntries {
     fn stands(&self, entry: &Entry, generation: &Generation, now: Instant) -> bool {
         now < entry.until
             && entry.generation.number() == generation.number()

@@ -185,7 +185,7 @@ impl World {
         at_most: Duration,
     ) {
         let (key, generation) = (StoreKey::try_new(key).unwrap(), &self.generation);
-        let found = NearHit { key: &key, envelope, generation, now_ms: NOW_MS, at_most };
+        let found = NearCandidate { key: &key, envelope, generation, now_ms: NOW_MS, at_most };
         self.near.keep(ticket, &read(value), &found);
     }
 

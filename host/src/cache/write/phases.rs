@@ -56,7 +56,7 @@ impl Executed {
         // and may not know this write.
         let known = call.definition.last().map_or(known, |last| vec![Arc::clone(last)]);
         let mut touched = Targets::default();
-        let bound = Nameable::new(self.uncommitted.rows, call.deadline.min(NAMED_WITHIN));
+        let bound = NamingLimits::new(self.uncommitted.rows, call.deadline.min(NAMED_WITHIN));
         for (age, generation) in known.iter().enumerate() {
             touched.add(generation, &written, age == 0, bound).await?;
         }
@@ -156,7 +156,7 @@ impl Committed {
         let is_known = |newer: &Generation| self.known.iter().any(|known| known.names_like(newer));
         for newer in cache.slot.naming().into_iter().filter(|newer| !is_known(newer)) {
             let rows = u64::try_from(self.written.rows.len()).unwrap_or(u64::MAX);
-            let bound = Nameable::new(rows, NAMED_WITHIN);
+            let bound = NamingLimits::new(rows, NAMED_WITHIN);
             if let Err(error) = self.touched.add(&newer, &self.written, false, bound).await {
                 let policy = newer.label();
                 tracing::error!(%error, policy, "a committed write may be read stale under this policy");
@@ -175,7 +175,7 @@ struct Targets {
 
 /// The limits for naming what a change touches.
 #[derive(Clone, Copy)]
-struct Nameable {
+struct NamingLimits {
     /// The number of rows, for the error that the caller is told.
     rows: u64,
     within: Duration,
@@ -183,7 +183,7 @@ struct Nameable {
     until: Instant,
 }
 
-impl Nameable {
+impl NamingLimits {
     fn new(rows: u64, within: Duration) -> Self {
         Self { rows, within, until: Instant::now() + within }
     }
@@ -197,7 +197,7 @@ impl Targets {
         generation: &Arc<Generation>,
         written: &Written,
         in_force: bool,
-        bound: Nameable,
+        bound: NamingLimits,
     ) -> Result<(), WriteError> {
         if written.rows.iter().any(|row| size(row) > ROW_LIMIT) {
             return Err(WriteError::TooMuch(TooMuch::Row { limit: ROW_LIMIT }));
@@ -209,7 +209,7 @@ impl Targets {
                 yield_now().await;
             }
             if Instant::now() > bound.until {
-                let Nameable { rows, within, .. } = bound;
+                let NamingLimits { rows, within, .. } = bound;
                 return Err(WriteError::TooMuch(TooMuch::Time { rows, within }));
             }
             self.add_part(generation, &part, in_force, &mut asked)?;

@@ -11,8 +11,8 @@ use crate::bench::{LoadPlan, LoadWatch};
 /// How often the bar is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
-/// Characters of the bar.
-const BAR: usize = 40;
+/// Characters of the bar. A line that is wider than the terminal can't be drawn over.
+const BAR: usize = 20;
 
 /// Draws a bar on the terminal while `work` goes on; in a pipe there is none.
 pub(super) async fn shown<T, E>(

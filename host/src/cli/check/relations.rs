@@ -120,12 +120,26 @@ impl<'c> Relations<'c> {
             let message = format!(
                 "{what} may read tables that the database does not name: every write that changes \
                  one of them has to touch {}, and that can't be compared; \
-                 name them in depends = [\"…\"]",
+                 name every table that the read uses in depends = [\"…\"]",
                 entity.name
             );
             add(message, true)
         });
-        secured.into_iter().chain(unseen).collect()
+        let unknown = entity.depends.iter().filter(|name| !self.is_known(name)).map(|name| {
+            let message = format!(
+                "no statement of the configuration reads or changes the table {name} of depends; \
+                 is it spelt as in the database?"
+            );
+            add(message, true)
+        });
+        secured.into_iter().chain(unseen).chain(unknown).collect()
+    }
+
+    /// Whether a statement of the configuration reads or changes a table of this name.
+    fn is_known(&self, name: &str) -> bool {
+        let read = self.footprints.values().flat_map(|footprint| footprint.tables.keys());
+        let changed = self.changes.values().flat_map(|changes| changes.tables.keys());
+        read.chain(changed).any(|table| table.is_called(name))
     }
 
     /// Whether names in the store may begin as another host's do: the store is shared, and the
@@ -173,8 +187,8 @@ impl<'c> Relations<'c> {
         (!phrases.is_empty()).then(|| phrases.join(" and "))
     }
 
-    /// How a read uses a table; `None` if it does not. `depends` takes precedence over what the
-    /// database says.
+    /// How a read uses a table; `None` if it does not. Where `depends` is given it counts alone, and
+    /// each of its tables as a whole.
     fn usage(&self, entity: &EntityConfig, table: &Table) -> Option<Cow<'_, TableUsage>> {
         let derived = self.footprints.get(&*entity.name).and_then(|found| found.tables.get(table));
         if entity.depends.is_empty() {
@@ -182,7 +196,7 @@ impl<'c> Relations<'c> {
         }
         let whole = TableUsage { columns: Columns::All, row_security: false };
         let is_declared = entity.depends.iter().any(|name| table.is_called(name));
-        is_declared.then(|| derived.map_or(Cow::Owned(whole), Cow::Borrowed))
+        is_declared.then_some(Cow::Owned(whole))
     }
 }
 

@@ -11,10 +11,10 @@ const OWN: usize = 64;
 /// many.
 const ADMIN: usize = 64;
 
-/// Of few connections the admin face gets this part.
+/// Where connections are few, the admin face gets one in this many.
 const ADMIN_PART: usize = 4;
 
-/// A face with fewer places is none.
+/// The fewest connections of a face: fewer could not serve a browser and a scraper side by side.
 const LEAST: usize = 8;
 
 /// How many connections the two faces may have.

@@ -152,7 +152,7 @@ fn moment(count: i64, zone: &str) -> String {
 /// `numeric_send`: the number of base-10000 digits, the first one's weight, sign and scale; and the
 /// digits.
 fn numeric(bytes: &[u8]) -> Result<String, BoxDynError> {
-    let mut reader = RowReader(bytes);
+    let mut reader = ValueReader(bytes);
     let count = reader.u16()?;
     let (weight, sign, _scale) = (reader.u16()?.cast_signed(), reader.u16()?, reader.u16()?);
     let negative = match sign {
@@ -177,7 +177,7 @@ fn numeric(bytes: &[u8]) -> Result<String, BoxDynError> {
 struct Array<'b> {
     element: u32,
     dimensions: Vec<Dimension>,
-    items: RowReader<'b>,
+    items: ValueReader<'b>,
 }
 
 struct Dimension {
@@ -187,7 +187,7 @@ struct Dimension {
 
 impl<'b> Array<'b> {
     fn parse(bytes: &'b [u8]) -> Result<Self, BoxDynError> {
-        let mut items = RowReader(bytes);
+        let mut items = ValueReader(bytes);
         let count = usize::try_from(items.i32()?)?;
         let (_has_nulls, element) = (items.i32()?, items.i32()?.cast_unsigned());
         if count > DIMENSIONS_LIMIT {
@@ -256,9 +256,9 @@ impl<'b> Array<'b> {
 }
 
 /// What is left to read.
-struct RowReader<'b>(&'b [u8]);
+struct ValueReader<'b>(&'b [u8]);
 
-impl<'b> RowReader<'b> {
+impl<'b> ValueReader<'b> {
     fn take(&mut self, length: usize) -> Result<&'b [u8], BoxDynError> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or("a value ends too early")?;
         self.0 = rest;

@@ -190,7 +190,7 @@ impl Policies {
         for (function, result, total) in slot.calls().each() {
             metrics.policy_calls(function, result, total);
         }
-        metrics.policy_refused.set_total(slot.calls().all_refused());
+        metrics.policy_refused.raise_to(slot.calls().all_refused());
         metrics.policy_automatic_rollbacks(slot.automatic_rollbacks());
         metrics.policy_generation.set(slot.current().number());
     }

@@ -30,7 +30,7 @@ pub(super) const WRONG_TYPE: &str = "WRONGTYPE";
 /// than two milliseconds.
 const SMALL_BYTES: usize = 16 << 10;
 
-type SharedValues = Result<Option<Bytes>, StoreError>;
+type SharedBody = Result<Option<Bytes>, StoreError>;
 
 /// What the bytes under a name contain.
 enum AtHand {
@@ -43,10 +43,10 @@ enum AtHand {
 /// Questions for bodies that are not sent yet, by name. Readers that come before a question is sent share its
 /// answer.
 #[derive(Default)]
-pub(super) struct Reading(Mutex<HashMap<Name, watch::Receiver<Option<SharedValues>>>>);
+pub(super) struct Reading(Mutex<HashMap<Name, watch::Receiver<Option<SharedBody>>>>);
 
 impl Reading {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, watch::Receiver<Option<SharedValues>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, watch::Receiver<Option<SharedBody>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,7 +112,7 @@ impl RedisStore {
 
     /// Reads a body over the connection for large values. Readers that come before the question is sent share
     /// its answer; to a later reader, the answer might be too old.
-    async fn read_body(&self, name: &Name) -> SharedValues {
+    async fn read_body(&self, name: &Name) -> SharedBody {
         let joined = self.reading.lock().get(name).cloned();
         if let Some(mut joined) = joined
             && let Ok(answered) = joined.wait_for(Option::is_some).await

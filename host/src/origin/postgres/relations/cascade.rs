@@ -15,7 +15,7 @@ pub(super) struct Catalogue {
     planned: Vec<PlannedTable>,
     keys: Vec<ForeignKey>,
     triggers: Vec<Trigger>,
-    rules: Vec<DeleteRule>,
+    rules: Vec<RewriteRule>,
 }
 
 /// A table of the plan.
@@ -55,7 +55,7 @@ struct Trigger {
 }
 
 #[derive(Debug, Deserialize)]
-struct DeleteRule {
+struct RewriteRule {
     name: String,
     table: Table,
     inserts: bool,
@@ -109,7 +109,7 @@ impl Catalogue {
             })
         };
         // What a rule does to the statement itself is in the plan.
-        let applies = |rule: &&DeleteRule| {
+        let applies = |rule: &&RewriteRule| {
             changes.tables.get(&rule.table).is_some_and(|change| {
                 let is_on = (rule.inserts && change.inserts)
                     || (rule.deletes && change.deletes)
@@ -120,7 +120,7 @@ impl Catalogue {
         let triggers = self.triggers.iter().filter(fires).map(|Trigger { table, name, .. }| {
             Unseen::Trigger { table: table.clone(), name: name.clone() }
         });
-        let rules = self.rules.iter().filter(applies).map(|DeleteRule { table, name, .. }| {
+        let rules = self.rules.iter().filter(applies).map(|RewriteRule { table, name, .. }| {
             Unseen::Rule { table: table.clone(), name: name.clone() }
         });
         triggers.chain(rules).collect()
