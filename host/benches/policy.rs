@@ -1,5 +1,5 @@
-//! What a policy call costs through the component. The bars are in the design of the contract. A
-//! read that the store answers takes one step and at most one plan of the policy.
+//! What a policy call costs through the component. A read that the store answers takes one step and
+//! at most one plan of the policy; both together are to take a microsecond at most.
 #![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
 #![allow(clippy::expect_used, reason = "a bench that can't begin has nothing to measure")]
 

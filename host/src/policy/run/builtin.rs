@@ -4,9 +4,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// The default policy as it was compiled when a release was packaged. Empty in every other build.
-#[cfg(feature = "packaged")]
+#[cfg(packaged)]
 const PACKAGED: &[u8] = include_bytes!(env!("CORRAL_PACKAGED_POLICY"));
-#[cfg(not(feature = "packaged"))]
+#[cfg(not(packaged))]
 const PACKAGED: &[u8] = &[];
 
 /// The component that a host runs when its configuration names none. Built from `core/` by
