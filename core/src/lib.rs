@@ -76,4 +76,5 @@ pub use escape::push_segment;
 pub use key::Key;
 pub use policy::{Decisions, Policy};
 pub use rules::{BuiltIn, Kept, Read, Rules};
+pub use settings::whole_setting;
 pub use tag::Tag;

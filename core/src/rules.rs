@@ -13,13 +13,15 @@ use crate::{
 ///
 /// All of them are pure: the same arguments give the same answer, in every instance.
 pub trait Rules: Default {
-    /// The names of the rules' own settings, which [`Rules::configure`] reads.
+    /// The names of the rules' own settings, which [`Rules::configure`] reads. A setting is refused
+    /// as unknown if neither this list nor the built-in policy has its name.
     const SETTINGS: &'static [&'static str] = &[];
 
     /// What the policy is called; [`manifest!`](crate::manifest) takes it from the crate.
     fn manifest() -> Manifest;
 
-    /// Reads the rules' own settings. `settings` is the JSON object of `[policy.settings]`.
+    /// Reads the rules' own settings. `settings` is the JSON object of `[policy.settings]`, of which
+    /// [`whole_setting`](crate::whole_setting) reads a number.
     ///
     /// # Errors
     /// Everything that can't be accepted.

@@ -65,6 +65,19 @@ fn settings_that_the_rules_read_are_known() {
 }
 
 #[test]
+fn rules_read_a_whole_number_of_their_own() {
+    let read = |own: &str| whole_setting(own, "cheap_ms", 10, 1..=1_000);
+    assert_eq!(read("{}"), Ok(10));
+    assert_eq!(read(r#"{ "other": [], "cheap_ms": 1000 }"#), Ok(1_000));
+    for own in [r#"{ "cheap_ms": 0 }"#, r#"{ "cheap_ms": "7" }"#, r#"{ "cheap_ms": null }"#] {
+        let message = read(own).unwrap_err()[0].to_string();
+        let expected = "cheap_ms: must be a whole number from 1 to 1000, not ";
+        assert!(message.starts_with(expected), "{message}");
+    }
+    assert_eq!(read("7").unwrap_err()[0].about, Concern::Setting("".into()));
+}
+
+#[test]
 fn what_is_no_object_is_refused_as_a_whole() {
     for own in ["", "[]", "7", "{", "{} {}"] {
         let objections = Settings::try_new(own, &[]).unwrap_err();
