@@ -134,7 +134,8 @@ function durationOf({ ttlMs }) {
 function keptUnder(entities, { terms, note }) {
   if (terms < QUERIES) {
     const entity = entities[terms];
-    return entity && { entity, terms: entity.terms, note };
+    // A copy, since changes that a policy makes to it must not last.
+    return entity && { entity, terms: { ...entity.terms }, note };
   }
   const ttlMs = terms - QUERIES;
   if (ttlMs < 1 || ttlMs > DURATION_MAX_MS) return undefined;
