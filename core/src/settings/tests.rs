@@ -23,6 +23,10 @@ fn everything_that_is_set_is_taken() {
     assert_eq!(settings.namespace, "shop-2.x_y");
     assert_eq!(settings.tuning.spread, LifetimeDraw { jitter: 0.9, early_refresh: 0.0 });
     assert_eq!((settings.tuning.lease_ms, settings.tuning.patience_ms), (100, 700));
+    // A small number is written with an exponent.
+    let small = json!({ "jitter": 1e-7 }).to_string();
+    assert!(small.contains("e-"), "{small}");
+    assert_eq!(Settings::try_new(&small, &[]).unwrap().tuning.spread.jitter, 1e-7);
 }
 
 #[test]
