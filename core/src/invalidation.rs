@@ -5,8 +5,9 @@
 //! the row as it was and once for the row as it is: a row that moves from one team to another
 //! changes both. An old column always takes its value from the row as it was.
 //!
-//! A change that the database's log tells of adds no target here: the host works out from the
-//! statements themselves what such a change makes untrue.
+//! A change that the database's log tells of adds no target here: a host with a feed, which reads
+//! that log, works out from the statements themselves what such a change makes untrue. A host
+//! without a feed sends no such change.
 
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;

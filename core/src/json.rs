@@ -13,9 +13,13 @@ use core::fmt;
 /// Deepest nesting: the stack of a component is small.
 const DEPTH_MAX: u32 = 32;
 
-/// Most digits of a fraction: below 2^53 with at most 22 of them behind the point, one division
-/// rounds correctly (W. D. Clinger, "How to Read Floating Point Numbers Accurately", 1990).
+/// Most digits that are read of a fraction: below 2^53 and over at most 22 tens, one division rounds
+/// correctly (W. D. Clinger, "How to Read Floating Point Numbers Accurately", 1990).
 const DIGITS_MAX: usize = 15;
+
+/// Largest exponent that is read as it is, since reading takes a step for each ten. A number beyond
+/// it is larger than any setting, or too small to have an effect.
+const TENS_MAX: u32 = 300;
 
 /// A field's value.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,22 +54,34 @@ impl JsonValue<'_> {
         self.number()?.parse().ok()
     }
 
-    /// A number without a sign or an exponent, of at most 15 digits.
+    /// A number without a sign, with at most 15 digits before the point. Decimals after the 15th
+    /// digit are left out.
     pub(crate) fn fraction(&self) -> Option<f64> {
         let number = self.number()?;
+        let parts = number.split_once('e').or_else(|| number.split_once('E'));
+        let (number, exponent) = parts.unwrap_or((number, "0"));
+        let (exponent, is_small) = match exponent.strip_prefix('-') {
+            Some(exponent) => (exponent, true),
+            None => (exponent, false),
+        };
+        let tens = exponent.parse::<u32>().map_or(TENS_MAX, |tens| tens.min(TENS_MAX));
         let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-        if whole.len() + decimals.len() > DIGITS_MAX {
-            return None;
-        }
-        let (mut digits, mut scale) = (0_u64, 1_u64);
+        let room = DIGITS_MAX.checked_sub(whole.len())?;
+        let decimals = decimals.get(..room).unwrap_or(decimals);
+        let mut digits = 0_u64;
         for byte in whole.bytes().chain(decimals.bytes()) {
             let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
             digits = digits * 10 + digit;
         }
+        let (mut above, mut below) = (1.0_f64, 1.0_f64);
         for _ in decimals.bytes() {
-            scale *= 10;
+            below *= 10.0;
         }
-        Some(digits as f64 / scale as f64)
+        let scale = if is_small { &mut below } else { &mut above };
+        for _ in 0..tens {
+            *scale *= 10.0;
+        }
+        Some(digits as f64 * above / below)
     }
 
     fn number(&self) -> Option<&str> {

@@ -35,14 +35,16 @@
 //!
 //! # Invariants
 //!
-//! * Two different requests never share a key; the order of arguments makes no difference.
+//! * Two different requests never share a key, unless a policy's own [`Rules::key`] gives them one;
+//!   the order of arguments makes no difference.
 //! * [`Action::Load`] follows [`Event::LeaseGranted`] and [`Action::Fill`] follows a load under a
 //!   lease; nothing else leads to either.
 //! * A wait is never longer than the deadline, and every flight can end.
 //! * No arguments make it panic. A memo that this policy did not write, or an event that can't have
 //!   happened, gets the turn that is right in every case: ask the origin, store nothing.
 //!
-//! Compiled for WebAssembly, the crate exports the world of `wit/policy.wit` and imports nothing.
+//! Compiled for WebAssembly with the feature `component`, the crate is the built-in policy as a
+//! component: it exports the world of `wit/policy.wit` and imports nothing.
 #![no_std]
 
 extern crate alloc;
@@ -76,4 +78,5 @@ pub use escape::push_segment;
 pub use key::Key;
 pub use policy::{Decisions, Policy};
 pub use rules::{BuiltIn, Kept, Read, Rules};
+pub use settings::whole_setting;
 pub use tag::Tag;

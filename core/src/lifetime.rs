@@ -49,7 +49,9 @@ const HEAD_START_MS: f64 = 20.0;
 const HEAD_START_LOADS: f64 = 2.0;
 
 /// Draws the lifetime of a value that `report` describes. The absence of a row gets the negative
-/// lifetime, is never refreshed early and is never answered stale.
+/// lifetime, is never refreshed early and is never answered stale. A negative lifetime of 0 is a
+/// millisecond: without a fill, an older value, whose row is known to be gone, would stay in the
+/// store and go on answering reads.
 pub(crate) fn draw(
     terms: &Terms,
     spread: &LifetimeDraw,

@@ -113,7 +113,9 @@ impl<R: Rules> Decisions for Policy<R> {
         let memo = Memo { note: self.rules.noted(memo.note, &event), ..memo };
         let Some(kept) = self.kept(memo) else { return flight::astray(memo, event) };
         let mut terms = self.rules.terms(&kept);
-        if let Event::Loaded(report) = event {
+        if let Event::Loaded(report) = event
+            && !report.negative
+        {
             terms.ttl_ms = self.rules.ttl_ms(&Kept { terms, ..kept }, &report);
         }
         flight::step(&terms, &self.settings.tuning, memo, moment, event)

@@ -13,13 +13,15 @@ use crate::{
 ///
 /// All of them are pure: the same arguments give the same answer, in every instance.
 pub trait Rules: Default {
-    /// The names of the rules' own settings, which [`Rules::configure`] reads.
+    /// The names of the rules' own settings, which [`Rules::configure`] reads. A setting is refused
+    /// as unknown if neither this list nor the built-in policy has its name.
     const SETTINGS: &'static [&'static str] = &[];
 
     /// What the policy is called; [`manifest!`](crate::manifest) takes it from the crate.
     fn manifest() -> Manifest;
 
-    /// Reads the rules' own settings. `settings` is the JSON object of `[policy.settings]`.
+    /// Reads the rules' own settings. `settings` is the JSON object of `[policy.settings]`, of which
+    /// [`whole_setting`](crate::whole_setting) reads a number.
     ///
     /// # Errors
     /// Everything that can't be accepted.
@@ -52,8 +54,8 @@ pub trait Rules: Default {
         kept.terms
     }
 
-    /// How long a value that was just loaded is fresh, in milliseconds, before jitter. Without
-    /// effect if the row does not exist: then the terms' `negative_ttl_ms` counts.
+    /// How long a value that was just loaded is fresh, in milliseconds, before jitter. Not called
+    /// for a row that does not exist, for which the terms' `negative_ttl_ms` counts.
     fn ttl_ms(&self, kept: &Kept<'_>, _load: &LoadReport) -> u32 {
         kept.terms.ttl_ms
     }
@@ -90,7 +92,8 @@ pub(crate) fn value_of<'a>(arguments: &'a [Argument], name: &str) -> Option<Opti
 pub struct Kept<'k> {
     /// The entity; `None` for an ad-hoc query.
     pub entity: Option<&'k Entity>,
-    /// What the configuration or the query's caller asked for.
+    /// What the configuration or the query's caller asked for. In [`Rules::ttl_ms`] it is what
+    /// [`Rules::terms`] returned.
     pub terms: Terms,
     /// What the flight noted.
     pub note: u32,

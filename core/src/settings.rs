@@ -48,13 +48,27 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads and checks the settings. `others` are the names of the settings that the rules read.
     pub(crate) fn try_new(settings: &str, others: &[&str]) -> Result<Self, Vec<Objection>> {
-        let fields = json::object(settings)
-            .map_err(|error| vec![Objection::to_setting("", format!("is not JSON: it {error}"))])?;
-        let mut reader = SettingsReader { fields, objections: Vec::new() };
+        let mut reader = SettingsReader::try_new(settings)?;
         let settings = reader.read();
         reader.name_unknown(others);
         if reader.objections.is_empty() { Ok(settings) } else { Err(reader.objections) }
     }
+}
+
+/// A whole number among the rules' own settings, for [`Rules::configure`](crate::Rules::configure):
+/// `default` if the operator does not set it. `settings` is the JSON object of `[policy.settings]`.
+///
+/// # Errors
+/// An objection to a value that is no whole number in `range`, or to settings that are no object.
+pub fn whole_setting(
+    settings: &str,
+    name: &'static str,
+    default: u32,
+    range: RangeInclusive<u32>,
+) -> Result<u32, Vec<Objection>> {
+    let mut reader = SettingsReader::try_new(settings)?;
+    let number = reader.number(name, default, range);
+    if reader.objections.is_empty() { Ok(number) } else { Err(reader.objections) }
 }
 
 /// Reads field by field. A mistake is noted and reading goes on with the default, so that one pass
@@ -65,6 +79,12 @@ struct SettingsReader<'t> {
 }
 
 impl<'t> SettingsReader<'t> {
+    fn try_new(settings: &'t str) -> Result<Self, Vec<Objection>> {
+        let fields = json::object(settings)
+            .map_err(|error| vec![Objection::to_setting("", format!("is not JSON: it {error}"))])?;
+        Ok(Self { fields, objections: Vec::new() })
+    }
+
     fn read(&mut self) -> Settings {
         let early_refresh = ("early_refresh", EARLY_REFRESH_DEFAULT, EARLY_REFRESH_MAX);
         Settings {

@@ -62,7 +62,8 @@ pub enum Operation {
     Truncated,
 }
 
-/// A change that the database's log tells of.
+/// A change that the database's log tells of. Only a host with a feed, which reads that log, sends
+/// such changes while it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logged {
     /// The relation, with its schema: `public.users`.
@@ -73,7 +74,7 @@ pub struct Logged {
     pub rows: Vec<RowChange>,
 }
 
-/// What happened.
+/// What happened. A host without a feed sends [`Change::Written`] alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A write of the configuration.

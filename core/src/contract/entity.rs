@@ -40,7 +40,8 @@ pub type Template = Vec<Piece>;
 pub struct Terms {
     /// How long a value is fresh.
     pub ttl_ms: u32,
-    /// The same for the answer that no such row exists; 0 means that this answer is not kept.
+    /// The same for the answer that no such row exists. 0 means one millisecond, so that the answer
+    /// replaces an older value in the store and answers hardly any other read.
     pub negative_ttl_ms: u32,
     /// How long after that a stale value may be answered while it is refreshed; 0 means never.
     pub stale_while_revalidate_ms: u32,

@@ -161,6 +161,16 @@ fn a_load_under_the_lease_is_filled() {
 }
 
 #[test]
+fn the_absence_of_a_row_replaces_what_is_stored_even_if_it_is_not_to_be_kept() {
+    let terms = Terms { negative_ttl_ms: 0, ..TERMS };
+    let absence = Event::Loaded(LoadReport { negative: true, ..REPORT });
+    let expected = Action::Fill(Lifetime { fresh_ms: 1, stale_ms: 0, refresh_ms: 1 });
+    for phase in [Phase::Loading, Phase::RefreshLoading] {
+        assert_eq!(step(&terms, &TUNING, at(phase), moment(), absence).action, expected);
+    }
+}
+
+#[test]
 fn a_failed_load_answers_what_is_at_hand_within_its_window() {
     for phase in [Phase::Loading, Phase::LoadingUncached] {
         for (at_hand, expected) in [

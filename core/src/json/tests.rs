@@ -58,12 +58,28 @@ fn what_is_no_json_is_told_with_its_place() {
 
 #[test]
 fn a_number_of_another_form_is_neither_whole_nor_a_fraction() {
-    for text in ["-1", "1e3", "1234567890123456"] {
+    for text in ["-1", "-1e3", "1234567890123456"] {
         let value = value(text);
         assert_eq!((value.whole(), value.fraction()), (None, None), "{text}");
     }
     assert_eq!(value("1.0").whole(), None);
+    assert_eq!(value("1e3").whole(), None);
     assert_eq!(value("4294967296").whole(), None);
+}
+
+#[test]
+fn a_fraction_has_any_exponent_and_any_number_of_decimals() {
+    for (text, number) in [
+        ("1e-5", 0.000_01),
+        ("1.5E+1", 15.0),
+        ("25e-1", 2.5),
+        ("0.30000000000000004", 0.3),
+        ("0e999999999999", 0.0),
+    ] {
+        assert_eq!(value(text).fraction(), Some(number), "{text}");
+    }
+    assert!(value("1e-999999999999").fraction() < Some(1e-200));
+    assert!(value("1e999999999999").fraction() > Some(1e200));
 }
 
 proptest! {
@@ -99,6 +115,15 @@ proptest! {
         let whole = if whole.is_empty() { "0" } else { whole };
         let text = std::format!("{whole}.{decimals}");
         prop_assume!(whole.len() + decimals.len() <= DIGITS_MAX);
+        prop_assert_eq!(value(&text).fraction(), text.parse().ok());
+    }
+
+    #[test]
+    fn a_fraction_with_an_exponent_is_the_nearest_float(
+        digits in 0_u64..1_000_000_000_000_000,
+        tens in 0_u32..=22,
+    ) {
+        let text = std::format!("{digits}e-{tens}");
         prop_assert_eq!(value(&text).fraction(), text.parse().ok());
     }
 }

@@ -101,6 +101,15 @@ fn a_note_goes_with_the_flight_to_the_lifetime() {
 }
 
 #[test]
+fn the_absence_of_a_row_lives_as_long_as_the_terms_say() {
+    let memo = policy().plan(&request(None)).unwrap().memo;
+    let memo = step(step(memo, Event::Absent).0, Event::LeaseGranted).0;
+    let absence = LoadReport { cost_ms: u32::MAX, bytes: 0, negative: true };
+    let Action::Fill(lifetime) = step(memo, Event::Loaded(absence)).1 else { panic!("no fill") };
+    assert_eq!((lifetime.fresh_ms, lifetime.stale_ms), (1_000, 0));
+}
+
+#[test]
 fn rules_say_for_how_long_a_stale_value_is_answered() {
     let stale = |past_ms| Sighting {
         age_ms: 77,

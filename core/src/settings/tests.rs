@@ -23,6 +23,10 @@ fn everything_that_is_set_is_taken() {
     assert_eq!(settings.namespace, "shop-2.x_y");
     assert_eq!(settings.tuning.spread, LifetimeDraw { jitter: 0.9, early_refresh: 0.0 });
     assert_eq!((settings.tuning.lease_ms, settings.tuning.patience_ms), (100, 700));
+    // A small number is written with an exponent.
+    let small = json!({ "jitter": 1e-7 }).to_string();
+    assert!(small.contains("e-"), "{small}");
+    assert_eq!(Settings::try_new(&small, &[]).unwrap().tuning.spread.jitter, 1e-7);
 }
 
 #[test]
@@ -62,6 +66,19 @@ fn settings_that_the_rules_read_are_known() {
     let objections = Settings::try_new(&own.to_string(), &["rules"]).unwrap_err();
     let message = &objections[0].message;
     assert!(message.ends_with("`lease_ms`, `patience_ms`, `rules`"), "{message}");
+}
+
+#[test]
+fn rules_read_a_whole_number_of_their_own() {
+    let read = |own: &str| whole_setting(own, "cheap_ms", 10, 1..=1_000);
+    assert_eq!(read("{}"), Ok(10));
+    assert_eq!(read(r#"{ "other": [], "cheap_ms": 1000 }"#), Ok(1_000));
+    for own in [r#"{ "cheap_ms": 0 }"#, r#"{ "cheap_ms": "7" }"#, r#"{ "cheap_ms": null }"#] {
+        let message = read(own).unwrap_err()[0].to_string();
+        let expected = "cheap_ms: must be a whole number from 1 to 1000, not ";
+        assert!(message.starts_with(expected), "{message}");
+    }
+    assert_eq!(read("7").unwrap_err()[0].about, Concern::Setting("".into()));
 }
 
 #[test]

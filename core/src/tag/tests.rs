@@ -4,6 +4,9 @@ use super::*;
 fn a_long_tag_is_never_cut_within_a_character() {
     let tag = Tag::with(&"é".repeat(200), Some("1"));
     assert!(tag.as_str().len() <= PLAIN_BYTES_MAX + 1);
+    let odd = Tag::rendered(String::from("x") + &"é".repeat(100));
+    let (beginning, _) = odd.as_str().split_once('~').unwrap();
+    assert_eq!(beginning.len(), KEPT_BYTES - 1);
 }
 
 #[test]

@@ -155,8 +155,9 @@ pub enum Stale {
 }
 
 /// Builds the policy in `directory` and writes the component to `out`, or to `policy.wasm` in
-/// `directory`. Fetches the compiler of an interpreted language into the project if it is not
-/// there. Takes as long as the compiler does; its messages go to standard error.
+/// `directory`. Writes the support code that the project lacks, and fetches the compiler of an
+/// interpreted language into the project if it is not there. Takes as long as the compiler does;
+/// its messages go to standard error.
 ///
 /// # Errors
 /// [`BuildError`] says what is missing or what failed; then nothing is written.
@@ -206,15 +207,14 @@ fn language(directory: &Path) -> Result<Language, BuildError> {
 }
 
 fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, BuildStamp), BuildError> {
+    new::complete(language, directory)?;
     let (mut component, compiler) = match language {
         Language::Rust => rust(directory)?,
         Language::JavaScript => {
-            new::complete(language, directory)?;
             let compiler = interpreted::javascript(directory)?;
             (interpreted::compile_javascript(directory, &compiler)?, compiler.version)
         }
         Language::Python => {
-            new::complete(language, directory)?;
             let compiler = interpreted::python(directory)?;
             (interpreted::compile_python(directory, &compiler)?, compiler.version)
         }

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::{CONTRACT, Language};
 
 /// The name in the templates, which the policy's name replaces.
@@ -110,11 +112,14 @@ pub fn new(name: &str, language: Language, directory: &Path) -> Result<(), NewEr
 }
 
 /// Writes the support code and the contract that a project lacks. Files that are there stay as they
-/// are.
+/// are. A crate that does not take `corral-core` from its own folder lacks nothing.
 ///
 /// # Errors
 /// [`NewError::File`].
 pub(super) fn complete(language: Language, directory: &Path) -> Result<(), NewError> {
+    if language == Language::Rust && !has_own_core(directory) {
+        return Ok(());
+    }
     for (name, content) in support(language) {
         let path = directory.join(name);
         if !path.exists() {
@@ -122,6 +127,15 @@ pub(super) fn complete(language: Language, directory: &Path) -> Result<(), NewEr
         }
     }
     Ok(())
+}
+
+/// Whether the crate takes `corral-core` from the folder into which support code is written.
+fn has_own_core(directory: &Path) -> bool {
+    // A manifest that can't be read names no dependency here; cargo says what is wrong with it.
+    let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+    let manifest: Value = toml::from_str(&manifest).unwrap_or_default();
+    let path = manifest["dependencies"]["corral-core"]["path"].as_str();
+    path.is_some_and(|path| directory.join(path) == directory.join("corral-core"))
 }
 
 /// The files that the author edits.

@@ -22,6 +22,7 @@ export function lifetime(terms, settings, load, entropy) {
     return Math.min(Math.max(spread, 1), 2 ** 32 - 1);
   };
   if (load.negative) {
+    // A negative ttl of 0 is a millisecond: what is filled replaces an older value in the store.
     const freshMs = around(terms.negativeTtlMs);
     return { freshMs, staleMs: 0, refreshMs: freshMs };
   }

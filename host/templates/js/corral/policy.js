@@ -18,7 +18,8 @@ export { segment, tag, under } from "./spelling.js";
  *
  * `read` has an `entity` (undefined for an ad-hoc query), the `request`, and `argument(name)`: a
  * text, null, or undefined if there is no argument of that name. `kept` is what decides how long a
- * value is kept: an `entity` likewise, `terms`, and the flight's `note`. Everything else is the
+ * value is kept: an `entity` likewise, the flight's `note`, and `terms`, which are those that were
+ * configured or, in `ttlMs`, those that the decision `terms` returned. Everything else is the
  * contract's, with its names in camelCase: `terms.ttlMs`.
  */
 const BUILT_IN = {
@@ -134,7 +135,8 @@ function durationOf({ ttlMs }) {
 function keptUnder(entities, { terms, note }) {
   if (terms < QUERIES) {
     const entity = entities[terms];
-    return entity && { entity, terms: entity.terms, note };
+    // A copy, since changes that a policy makes to it must not last.
+    return entity && { entity, terms: { ...entity.terms }, note };
   }
   const ttlMs = terms - QUERIES;
   if (ttlMs < 1 || ttlMs > DURATION_MAX_MS) return undefined;

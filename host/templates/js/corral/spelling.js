@@ -4,8 +4,9 @@
 // Texts in the one form that names are made of, on every host and in every language.
 import { hexDigest } from "./sha256.js";
 
+/** The longest tag that stays as it is, and how much stays of a longer one. */
 const TAG_BYTES_MAX = 192;
-const DIGEST_BYTES = 64;
+const TAG_BYTES_KEPT = 128;
 
 /** A value inside a name: letters, digits, `. _ @ + -` and `%XX`, or `~` for null. */
 export function segment(value) {
@@ -20,10 +21,22 @@ export function tag(name, value) {
   return rendered(`${name}:${segment(value)}`);
 }
 
-/** A tag of this text. A long one is its beginning and a digest, longer than any plain tag. */
+/** A tag of this text. A long one is its beginning and a digest. */
 export function rendered(text) {
-  if (text.length <= TAG_BYTES_MAX) return text;
-  return `${text.slice(0, TAG_BYTES_MAX - DIGEST_BYTES)}~${digest(["corral:tag:1", text])}`;
+  if (utf8(text).length <= TAG_BYTES_MAX) return text;
+  return `${beginning(text, TAG_BYTES_KEPT)}~${digest(["corral:tag:1", text])}`;
+}
+
+/** As many whole characters as fit into so many bytes. */
+function beginning(text, bytes) {
+  let kept = "";
+  let left = bytes;
+  for (const character of text) {
+    left -= utf8(character).length;
+    if (left < 0) break;
+    kept += character;
+  }
+  return kept;
 }
 
 /** The same key behind a prefix of its own. */

@@ -26,6 +26,7 @@ def draw(terms, settings, load, entropy):
         return min(max(1, base - reach + int(first * (2 * reach + 1))), U32_MAX)
 
     if load.negative:
+        # A negative ttl of 0 is a millisecond: what is filled replaces an older value in the store.
         fresh = around(terms.negative_ttl_ms)
         return t.Lifetime(fresh_ms=fresh, stale_ms=0, refresh_ms=fresh)
     fresh = around(terms.ttl_ms)

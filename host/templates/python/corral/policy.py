@@ -73,7 +73,7 @@ class Kept:
 
     # None for an ad-hoc query.
     entity: t.Entity | None
-    # What the configuration or the query's caller asked for.
+    # What the configuration or the query's caller asked for; in `ttl_ms`, what `terms` returned.
     terms: t.Terms
     # What the flight noted.
     note: int

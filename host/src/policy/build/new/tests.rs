@@ -41,6 +41,40 @@ fn a_name_that_a_header_or_a_registry_refuses_is_refused() {
 }
 
 #[test]
+fn a_project_gets_the_support_code_that_it_lacks_and_keeps_what_it_has() {
+    for (language, lost, kept) in [
+        (Language::Rust, "corral-core/src/tag.rs", "corral-core/src/key.rs"),
+        (Language::JavaScript, "corral/flight.js", "corral/policy.js"),
+        (Language::Python, "corral/flight.py", "corral/policy.py"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let project = folder.path().join("tea");
+        new("tea", language, &project).unwrap();
+        let [lost, kept] = [lost, kept].map(|file| project.join(file));
+        let written = fs::read_to_string(&lost).unwrap();
+        fs::remove_file(&lost).unwrap();
+        fs::remove_dir_all(project.join("wit")).unwrap();
+        fs::write(&kept, "mine").unwrap();
+        complete(language, &project).unwrap();
+        assert_eq!(fs::read_to_string(&lost).unwrap(), written);
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(project.join("wit/policy.wit")).unwrap(), CONTRACT);
+    }
+}
+
+#[test]
+fn a_crate_that_takes_its_core_from_elsewhere_gets_none() {
+    let elsewhere = ["corral-core = { path = \"../core\" }", "corral-core = \"1\"", "", "]"];
+    for dependency in elsewhere {
+        let folder = TempDir::new().unwrap();
+        let manifest = format!("[dependencies]\n{dependency}\n");
+        fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+        complete(Language::Rust, folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{dependency}");
+    }
+}
+
+#[test]
 fn the_support_code_in_rust_is_the_built_in_policy_without_its_tests() {
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core");
     let mut folders = vec![core.join("src")];

@@ -26,7 +26,11 @@ pub fn configuration(settings: &Map<String, Value>) -> Configuration {
 }
 
 fn entities() -> Vec<Entity> {
-    let catalogue = Entity { terms: kept(10_000), ..Entity::of("catalogue", &[]) };
+    let catalogue = Entity {
+        tags: vec![vec![Piece::Text(long_tag())]],
+        terms: kept(10_000),
+        ..Entity::of("catalogue", &[])
+    };
     let orders = Entity {
         tags: vec![tag("user:", argument("user"))],
         terms: kept(60_000),
@@ -46,6 +50,12 @@ fn entities() -> Vec<Entity> {
         ..Entity::of("user.profile", &["id"])
     };
     vec![catalogue, orders, profile]
+}
+
+/// 101 characters in 201 bytes, of which every even byte lies within a character: languages differ in
+/// how they count a text and where they cut it.
+fn long_tag() -> String {
+    format!("x{}", "é".repeat(100))
 }
 
 fn kept(ttl_ms: u32) -> Terms {
