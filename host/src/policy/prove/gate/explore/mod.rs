@@ -169,7 +169,7 @@ impl Exploration<'_> {
             if !generated.is_all() || !progress.changes.is_all() {
                 return Err(unexamined(generated, progress.changes, asked.time()));
             }
-            let explored = Explored { complete: !asked.ran_out(), ..progress };
+            let explored = Explored { complete: !asked.has_left_out(), ..progress };
             let (decisions, slowest) = (asked.decisions, asked.slowest);
             return Ok(Learned { decisions, slowest, hot, explored });
         }

@@ -1,16 +1,17 @@
 mod time;
+mod traps;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::super::{Conditions, HotRead};
 use super::explore;
-use super::testing::{Bent, FILLING, LONG, conditions, explored, found, moves};
+use super::testing::{Bent, LONG, conditions, explored, found, moves};
 use crate::name::StoreKey;
 use crate::policy::run::guard::SPARE_TURNS;
 use crate::policy::{
     Action, Change, Configuration, Event, Lifetime, Memo, Piece, Plan, Scope, Sighting, Source,
-    Target, Touch, Trap, Turn, Way,
+    Target, Touch, Turn, Way,
 };
 
 #[test]
@@ -210,18 +211,6 @@ fn a_machine_that_goes_wrong_for_one_entity_alone_is_found() {
     });
     let (_, findings) = found(&policy);
     assert_eq!(findings.iter().map(|f| f.at.as_str()).collect::<Vec<_>>(), ["orders"]);
-}
-
-#[test]
-fn a_step_that_traps_is_found_with_what_led_to_it() {
-    let policy = Bent::stepping(|memo, _, event, turn| {
-        let trap = Trap { function: "step", reason: "unreachable".into() };
-        let traps = memo.phase == FILLING && event == Event::StoreUnavailable;
-        if traps { Err(trap) } else { Ok(turn) }
-    });
-    let (message, findings) = found(&policy);
-    assert_eq!(message, "after store-unavailable, policy function step: unreachable");
-    assert_eq!(findings[0].sequence.len(), 4);
 }
 
 #[test]

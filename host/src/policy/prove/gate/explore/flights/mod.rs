@@ -198,18 +198,24 @@ impl Exploration<'_> {
         }
     }
 
-    /// The lifetimes that a load under the lease leads to, over the whole range of entropy.
-    fn lifetimes(&mut self, flight: &MachineExploration<'_>, at: usize) {
+    /// The lifetimes that a load under the lease leads to, over the whole range of entropy. They
+    /// end at the first trap, since each trap may cost a whole deadline.
+    fn lifetimes(&mut self, flight: &mut MachineExploration<'_>, at: usize) {
         let state = flight.graph.nodes[at].state;
         let stage = FlightStage::Loaded { under_lease: true };
-        for report in &flight.alphabet.reports {
+        for report in flight.alphabet.reports.clone() {
+            let event = Event::Loaded(report);
             for entropy in entropies() {
-                let (moment, event) =
-                    (flight.moment(state.moment, entropy), Event::Loaded(*report));
-                let Ok(Turn { action, .. }) = self.asked.step(state.memo, moment, event) else {
-                    return;
-                };
-                self.passes(flight, at, stage, Taken { moment, event, action });
+                let moment = flight.moment(state.moment, entropy);
+                match self.asked.step(state.memo, moment, event) {
+                    Ok(Turn { action, .. }) => {
+                        self.passes(flight, at, stage, Taken { moment, event, action });
+                    }
+                    Err(trap) => {
+                        let now = Happening { event, stage };
+                        return self.unclear(flight, at, moment, now, Unclear::Trap(trap));
+                    }
+                }
             }
         }
     }
