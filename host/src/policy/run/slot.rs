@@ -56,7 +56,7 @@ struct SlotInner {
 pub struct Tenure {
     /// How long a generation is on probation; zero means never.
     pub probation: Duration,
-    /// How long keys that a generation named may live after the slot left that generation.
+    /// How long keys that a generation named may live after the slot left or learned it.
     pub naming: Duration,
 }
 
@@ -193,11 +193,12 @@ impl Slot {
     }
 
     /// Lets invalidations cover what a policy names, without putting it in force. Once every host
-    /// has learned a policy, the hosts may put it in force one after the other.
+    /// has learned a policy, the hosts may put it in force one after the other. A policy that does
+    /// not come into force here is covered for as long as one that is left ([`Tenure::naming`]).
     pub fn learn(&self, passed: Passed, origin: Provenance) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let learned = self.generation(passed.into_parts(origin));
-        self.inner.ledger().learn(&learned);
+        self.inner.ledger().learn(&learned, Instant::now());
         learned
     }
 
