@@ -147,10 +147,11 @@ impl Shadows {
         Some(Trail::new(shadow, request, plan))
     }
 
-    /// Gives the shadow a change that is about to be committed under this generation.
-    pub(crate) fn changed(&self, change: &Change, generation: &Arc<Generation>) {
+    /// Gives the shadow a change that is about to be committed under this generation. `change` is
+    /// called only if a shadow runs and the sample takes the change.
+    pub(crate) fn changed(&self, change: impl FnOnce() -> Change, generation: &Arc<Generation>) {
         if let Some(shadow) = self.sampled() {
-            shadow.ask(ShadowedCall::Change(change.clone(), Arc::clone(generation)));
+            shadow.ask(ShadowedCall::Change(change(), Arc::clone(generation)));
         }
     }
 

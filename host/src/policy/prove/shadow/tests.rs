@@ -135,12 +135,12 @@ fn what_waits_for_a_slow_shadow_is_bounded_in_bytes_as_well() {
     let note = Column { name: "note".to_owned(), value: ColumnValue::Text("x".repeat(1 << 20)) };
     let change = renamed(vec![RowChange { before: Vec::new(), after: vec![note] }]);
     for _ in 0..20 {
-        slot.shadows().changed(&change, &slot.current());
+        slot.shadows().changed(|| change.clone(), &slot.current());
     }
     assert_eq!(slot.shadows().report().unwrap().dropped, 5);
     drop(hold);
     until(&slot, |report| report.changes == 15);
-    slot.shadows().changed(&change, &slot.current());
+    slot.shadows().changed(|| change.clone(), &slot.current());
     let report = until(&slot, |report| report.changes == 16);
     assert_eq!(report.dropped, 5, "what was compared makes room");
 }
@@ -164,7 +164,7 @@ fn changes_are_compared_under_the_generation_of_their_time() {
     let (slot, policy) = slot();
     let fewer = builtin_over(json!({}), |item| item.writes[0].touches.truncate(1));
     slot.shadows().run(judge(&fewer), 1.0, who()).unwrap();
-    slot.shadows().changed(&renamed(Vec::new()), &slot.current());
+    slot.shadows().changed(|| renamed(Vec::new()), &slot.current());
     let report = until(&slot, |report| report.changes == 1 && !report.findings.is_empty());
     assert_eq!(differing(&report), [(Aspect::Targets, 1)]);
     drop(policy);
