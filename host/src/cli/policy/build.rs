@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::{Failed, say};
-use crate::policy::build;
+use crate::policy::build::{self, Compared};
 
 use super::examine;
 
@@ -23,7 +23,19 @@ pub(super) fn run(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
 }
 
 pub(super) fn check(path: &Path, component: &Path) -> Result<(), Failed> {
-    build::check_current(path, component)?;
-    say(format_args!("{} is what {} gives", component.display(), path.display()));
+    let compared = build::check_current(path, component)?;
+    let (component, project) = (component.display(), path.display());
+    match compared {
+        Compared::Bytes => {
+            say(format_args!(
+                "{component} is what {project} gives: it was built again, byte for byte"
+            ));
+        }
+        Compared::Sources { compiler } => say(format_args!(
+            "{component} was built from the sources in {project}, as it says itself; its bytes were \
+             not compared, since only a crate is built again, and only by the compiler that built \
+             it: {compiler}"
+        )),
+    }
     Ok(())
 }

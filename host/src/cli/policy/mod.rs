@@ -36,7 +36,9 @@ pub(super) enum PolicyCommand {
         /// Where the component goes.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Builds nothing: fails if this component is not what the sources would give.
+        /// Writes nothing: fails if this component is not what the sources give. A crate is built
+        /// again by the compiler that built the component; with another compiler or language at
+        /// hand, only the sources are compared.
         #[arg(long, value_name = "FILE", conflicts_with = "out")]
         check: Option<PathBuf>,
     },

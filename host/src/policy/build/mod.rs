@@ -113,6 +113,19 @@ pub enum BuildError {
     },
 }
 
+/// By what a component was found to be current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// It was built again, and the bytes are the same.
+    Bytes,
+    /// Its stamp names the sources as they are. It was not built again, since it is not made of a
+    /// crate, or since the compiler at hand is another one.
+    Sources {
+        /// The compiler that built it.
+        compiler: String,
+    },
+}
+
 /// Why a component that is checked in is not the one that its sources make.
 #[derive(Debug, thiserror::Error)]
 pub enum Stale {
@@ -169,13 +182,12 @@ pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> 
     Ok(Built { path, bytes: component.len(), digest, stamp, language })
 }
 
-/// Checks that `component` is what the project in `directory` makes. If the project is a crate and
-/// the compiler at hand is the one in the stamp, the component is built again and compared;
-/// otherwise only the digests of the sources are compared.
+/// Checks that `component` is what the project in `directory` makes, as far as that can be compared
+/// here. Writes nothing.
 ///
 /// # Errors
 /// [`Stale`] says in what way the component is not current.
-pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
+pub fn check_current(directory: &Path, component: &Path) -> Result<Compared, Stale> {
     let bytes = fs::read(component)
         .map_err(|error| Stale::Unreadable { path: component.to_owned(), error })?;
     let stamp = stamp_of(&bytes).ok_or(Stale::Unstamped)?;
@@ -188,11 +200,11 @@ pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
         .and_then(|toolchain| toolchain.version())
         .is_ok_and(|version| version == stamp.compiler);
     if language != Language::Rust || !same_compiler {
-        return Ok(());
+        return Ok(Compared::Sources { compiler: stamp.compiler });
     }
     let (again, _) = make(language, directory)?;
     let [built, now] = [&bytes, &again].map(|bytes| gate::digest(bytes));
-    if built == now { Ok(()) } else { Err(Stale::Bytes { built, now }) }
+    if built == now { Ok(Compared::Bytes) } else { Err(Stale::Bytes { built, now }) }
 }
 
 /// What a component says it was built from; `None` if it carries no stamp.
