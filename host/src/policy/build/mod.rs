@@ -39,6 +39,17 @@ pub struct BuildStamp {
     pub source: String,
 }
 
+/// A component that was built and is not written yet.
+#[derive(Debug, Clone)]
+pub struct BuiltComponent {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// What it was built from.
+    pub stamp: BuildStamp,
+    /// The language of its project.
+    pub language: Language,
+}
+
 /// A component that was built and written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Built {
@@ -167,19 +178,40 @@ pub enum Stale {
     Build(#[from] BuildError),
 }
 
-/// Builds the policy in `directory` and writes the component to `out`, or to `policy.wasm` in
-/// `directory`. Fetches the compiler of an interpreted language into the project if it is not
-/// there. Takes as long as the compiler does; its messages go to standard error.
+/// Builds the policy in `directory` and writes the component, as [`BuiltComponent::write`] does.
+/// The gate is not asked about its decisions.
 ///
 /// # Errors
-/// [`BuildError`] says what is missing or what failed; then nothing is written.
+/// As [`component`]; then nothing is written.
 pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
+    component(directory)?.write(directory, out)
+}
+
+/// Builds the policy in `directory`. Fetches the compiler of an interpreted language into the
+/// project if it is not there. Takes as long as the compiler does; its messages go to standard
+/// error.
+///
+/// # Errors
+/// [`BuildError`] says what is missing or what failed.
+pub fn component(directory: &Path) -> Result<BuiltComponent, BuildError> {
     let language = language(directory)?;
-    let (component, stamp) = make(language, directory)?;
-    let path = out.map_or_else(|| directory.join("policy.wasm"), Path::to_owned);
-    replace(&path, &component).map_err(|error| BuildError::File { path: path.clone(), error })?;
-    let digest = gate::digest(&component);
-    Ok(Built { path, bytes: component.len(), digest, stamp, language })
+    let (bytes, stamp) = make(language, directory)?;
+    Ok(BuiltComponent { bytes, stamp, language })
+}
+
+impl BuiltComponent {
+    /// Writes the component of the project in `directory` to `out`, or to `policy.wasm` in
+    /// `directory`, as one step: a host that watches the file sees the old component or this one.
+    ///
+    /// # Errors
+    /// [`BuildError::File`]; then nothing is written.
+    pub fn write(self, directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
+        let Self { bytes, stamp, language } = self;
+        let path = out.map_or_else(|| directory.join("policy.wasm"), Path::to_owned);
+        replace(&path, &bytes).map_err(|error| BuildError::File { path: path.clone(), error })?;
+        let digest = gate::digest(&bytes);
+        Ok(Built { path, bytes: bytes.len(), digest, stamp, language })
+    }
 }
 
 /// Checks that `component` is what the project in `directory` makes, as far as that can be compared
