@@ -8,7 +8,7 @@ use super::super::{Conditions, HotRead};
 use super::explore;
 use super::testing::{Bent, LONG, conditions, explored, found, moves};
 use crate::name::StoreKey;
-use crate::policy::run::guard::SPARE_TURNS;
+use crate::policy::run::guard::{SPARE_TURNS, TARGETS_OF_A_ROW};
 use crate::policy::{
     Action, Change, Configuration, Event, Lifetime, Memo, Piece, Plan, Scope, Sighting, Source,
     Target, Touch, Turn, Way,
@@ -317,7 +317,9 @@ fn a_change_of_the_log_is_explored_as_well() {
         }
     });
     let (message, findings) = found(&policy);
-    assert!(message.starts_with("a change of public.unknown makes"), "{message}");
+    let targets =
+        "a change of public.unknown has targets that a host can't act upon: the tag \"a b\"";
+    assert!(message.starts_with(targets), "{message}");
     assert_eq!(findings[0].at, "public.unknown");
 }
 
@@ -342,6 +344,19 @@ fn targets_that_are_no_names_are_found() {
     });
     let (message, _) = found(&policy);
     assert!(message.contains("it has ' ' at byte 1"), "{message}");
+}
+
+#[test]
+fn more_targets_than_a_host_acts_upon_are_found() {
+    let policy = Bent::touching(|change, mut targets| {
+        let most = TARGETS_OF_A_ROW * change.rows().len().max(1);
+        let one = Target { scope: Scope::Tag("t".into()), way: Way::Removed };
+        targets.resize(most + usize::from(matches!(change, Change::Written(_))), one);
+        targets
+    });
+    let (message, findings) = found(&policy);
+    assert!(message.ends_with("for a change of 0 rows, 1024 a row are allowed"), "{message}");
+    assert_eq!(findings.len(), 1, "{findings:#?}");
 }
 
 #[test]
