@@ -26,7 +26,6 @@ use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Terms,
 use alphabet::{Alphabet, Breadth, Happening, Pending};
 use circles::Endless;
 use graph::{Graph, Situation, Taken};
-use shown::{action_name, event_name};
 
 /// The longest sequence: past the turn at which the guard stops a flight that never waits, so that
 /// a flight whose memo keeps counting is found too.
@@ -236,7 +235,7 @@ impl Exploration<'_> {
         let (rule, message) = match refused {
             Refused::Circling => (Rule::Circles, in_circles()),
             Refused::OutOfTurn | Refused::Lease | Refused::Lifetime | Refused::Wait => {
-                let (action, event) = (action_name(taken.action), event_name(taken.event));
+                let (action, event) = (taken.action.name(), taken.event.name());
                 (Rule::Guard(refused), format!("{action} after {event}: {refused}"))
             }
         };
@@ -253,16 +252,16 @@ impl Exploration<'_> {
         unclear: Unclear<Turn>,
     ) {
         flight.graph.nodes[at].may_end = true;
-        let event = event_name(now.event);
+        let event = now.event.name();
         let (rule, message, action) = match unclear {
             Unclear::Trap(trap) => (Rule::Steps, format!("after {event}, {trap}"), Action::Fail),
             Unclear::Differs { how, one, other } if alike(one.action, other.action) => {
-                let action = action_name(one.action);
+                let action = one.action.name();
                 let message = format!("after {event}, {how}, {action} has another memo or number");
                 (Rule::Stable, message, one.action)
             }
             Unclear::Differs { how, one, other } => {
-                let [was, is] = [one, other].map(|turn| action_name(turn.action));
+                let [was, is] = [one, other].map(|turn| turn.action.name());
                 (Rule::Stable, format!("after {event}, {how}, {was} became {is}"), one.action)
             }
         };
