@@ -45,7 +45,7 @@ fn a_component_over_the_size_limit_is_refused() {
     let bytes = vec![0; 1_001];
     let rejection = examine(&engine, &bytes, &Conditions::default()).unwrap_err();
     assert_eq!(rejection.stage, Stage::Size);
-    assert_eq!(rejection.reason, "it has 1001 bytes, 1000 are allowed");
+    assert_eq!(rejection.reason, "it has 1001 bytes, policy.limits.component allows 1000");
 }
 
 #[test]

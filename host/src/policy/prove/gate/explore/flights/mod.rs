@@ -21,7 +21,7 @@ use super::asked::{Unclear, Which};
 use super::findings::Rule;
 use super::names::{Known, QUERIES};
 use super::{Exploration, until};
-use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, SPARE_TURNS};
+use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, SPARE_TURNS, TURNS_PER_WAIT};
 use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Terms, Turn};
 use alphabet::{Alphabet, Breadth, Happening, Pending};
 use circles::Endless;
@@ -232,14 +232,14 @@ impl Exploration<'_> {
         let kept_at_most = flight.machine.terms.kept_at_most();
         let bounds = FlightBounds { kept_at_most, background };
         let Err(refused) = bounds.check(stage, spent, taken.action) else { return true };
-        let (rule, message) = match refused {
-            Refused::Circling => (Rule::Circles, in_circles()),
-            Refused::OutOfTurn | Refused::Lease | Refused::Lifetime | Refused::Wait => {
+        let message = match refused {
+            Refused::Circling => in_circles(),
+            Refused::OutOfTurn(_) | Refused::Lease | Refused::Lifetime { .. } | Refused::Wait => {
                 let (action, event) = (taken.action.name(), taken.event.name());
-                (Rule::Guard(refused), format!("{action} after {event}: {refused}"))
+                format!("{action} after {event}: {refused}")
             }
         };
-        self.sequence(flight, at, &[taken], rule, message);
+        self.sequence(flight, at, &[taken], refused.into(), message);
         false
     }
 
@@ -328,7 +328,10 @@ impl<'m> MachineExploration<'m> {
 }
 
 fn in_circles() -> String {
-    format!("a flight can turn in circles: the host stops it {SPARE_TURNS} turns after its waits'")
+    format!(
+        "a flight can turn in circles: a host stops it after {SPARE_TURNS} turns, and {TURNS_PER_WAIT} \
+         more for each wait"
+    )
 }
 
 fn alike(one: Action, other: Action) -> bool {
