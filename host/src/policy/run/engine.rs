@@ -30,7 +30,8 @@ const TICK: Duration = Duration::from_millis(5);
 /// a call on a machine that is starved of processors.
 const PATIENCE: u32 = 50;
 
-/// What a policy may use. Every limit can be widened for policies in heavier languages.
+/// What a policy may use. Policies in heavier languages need more of it: the first five limits are
+/// settings of `[policy.limits]`, the others are set by an embedder alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Time of one call. A call that takes longer is watched, and trapped once it has kept the
