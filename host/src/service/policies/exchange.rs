@@ -26,7 +26,7 @@ pub struct Candidate {
     /// A component, or a core module.
     pub component: Arc<[u8]>,
     /// Where the component comes from.
-    pub origin: Provenance,
+    pub provenance: Provenance,
     /// Why the component is to come into force.
     pub reason: Reason,
     /// The candidate's own settings; `None` for those of the generation in force.
@@ -118,14 +118,14 @@ impl Candidate {
     /// A component that is asked for now, under the settings in force, and that gives every read the key that
     /// it has.
     #[must_use]
-    pub fn new(component: Vec<u8>, origin: Provenance) -> Self {
-        let reason = match &origin {
+    pub fn new(component: Vec<u8>, provenance: Provenance) -> Self {
+        let reason = match &provenance {
             Provenance::BuiltIn => Reason::Started,
             Provenance::File(_) => Reason::File,
             Provenance::Pushed => Reason::Push,
         };
         let (component, asked) = (component.into(), Instant::now());
-        Self { component, origin, reason, settings: None, allow_rename: false, asked }
+        Self { component, provenance, reason, settings: None, allow_rename: false, asked }
     }
 }
 
@@ -138,9 +138,9 @@ impl Policies {
     pub async fn install(
         &self,
         component: Vec<u8>,
-        origin: Provenance,
+        provenance: Provenance,
     ) -> Result<Installed, InstallError> {
-        self.exchange(Candidate::new(component, origin)).await
+        self.exchange(Candidate::new(component, provenance)).await
     }
 
     /// Installs a candidate like [`Policies::install`], with all its options.
@@ -148,11 +148,12 @@ impl Policies {
     /// # Errors
     /// [`InstallError`] says what was found.
     pub async fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let (origin, component) = (candidate.origin.clone(), Arc::clone(&candidate.component));
+        let (provenance, component) =
+            (candidate.provenance.clone(), Arc::clone(&candidate.component));
         let installed = self.installed(candidate, Purpose::Activate).await;
         match &installed {
             Ok(installed) => self.inner.tell(installed),
-            Err(error) => self.inner.note_refusal(origin, gate::digest(&component), error),
+            Err(error) => self.inner.note_refusal(provenance, gate::digest(&component), error),
         }
         installed
     }
@@ -214,7 +215,7 @@ impl PoliciesInner {
     }
 
     fn admit(&self, candidate: Candidate, intent: Purpose) -> Result<Admitted, InstallError> {
-        let Candidate { component, origin, reason, settings, allow_rename, asked } = candidate;
+        let Candidate { component, provenance, reason, settings, allow_rename, asked } = candidate;
         let current = self.slot.current();
         let settings = settings.unwrap_or_else(|| current.configuration().settings.clone());
         let conditions = self.told.load().conditions_with(&settings);
@@ -227,19 +228,19 @@ impl PoliciesInner {
         }
         let passed = match self.known(&digest, &conditions) {
             Some(known) => known,
-            None => self.examine(&component, &origin, &conditions)?,
+            None => self.examine(&component, &provenance, &conditions)?,
         };
         // Asked here and not within the gate's time, which may be over before: the exchange depends on
         // the hot reads.
         let passed = passed.again(&current.hot(HOT_READS));
         let generation = match intent {
             Purpose::Examine => None,
-            Purpose::Learn => Some(self.slot.learn(passed.clone(), origin)),
+            Purpose::Learn => Some(self.slot.learn(passed.clone(), provenance)),
             Purpose::Activate => {
                 if !allow_rename {
                     self.compare_names(&passed, &current)?;
                 }
-                let introduction = Introduction { origin, reason, asked };
+                let introduction = Introduction { provenance, reason, asked };
                 let generation = self.slot.introduce(passed.clone(), introduction);
                 self.keep(&digest, component);
                 Some(generation)
@@ -251,10 +252,10 @@ impl PoliciesInner {
     pub(super) fn examine(
         &self,
         component: &[u8],
-        origin: &Provenance,
+        provenance: &Provenance,
         conditions: &Conditions,
     ) -> Result<Passed, InstallError> {
-        let engine = match origin {
+        let engine = match provenance {
             Provenance::File(_) => &self.shelving,
             Provenance::BuiltIn | Provenance::Pushed => &self.engine,
         };
@@ -330,7 +331,12 @@ impl PoliciesInner {
         );
     }
 
-    pub(super) fn note_refusal(&self, origin: Provenance, digest: String, error: &InstallError) {
+    pub(super) fn note_refusal(
+        &self,
+        provenance: Provenance,
+        digest: String,
+        error: &InstallError,
+    ) {
         self.metrics.policy_swaps("refused");
         tracing::warn!(%error, "a policy was refused");
         let (stage, reason) = match error {
@@ -340,7 +346,7 @@ impl PoliciesInner {
         let at = SystemTime::now();
         let mut refusals = lock(&self.refusals);
         refusals.truncate(REFUSALS - 1);
-        refusals.push_front(RefusedCandidate { at, origin, digest, stage, reason });
+        refusals.push_front(RefusedCandidate { at, provenance, digest, stage, reason });
     }
 }
 

@@ -54,9 +54,9 @@ impl Slot {
         let began = std::time::Instant::now();
         let others: Vec<Arc<Generation>> = others
             .into_iter()
-            .map(|(other, passed)| self.generation(passed.into_parts(other.origin().clone())))
+            .map(|(other, passed)| self.generation(passed.into_parts(other.provenance().clone())))
             .collect();
-        let next = self.generation(next.into_parts(examined.origin().clone()));
+        let next = self.generation(next.into_parts(examined.provenance().clone()));
         next.warm(Vec::new(), super::WARM_TIME);
         let mut ledger = self.inner.ledger();
         if self.current().number() != examined.number() {
