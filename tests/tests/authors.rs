@@ -91,6 +91,24 @@ fn the_command_prints_a_sentence_for_each_check_and_fails_with_one_of_them() {
     assert_eq!((&document["name"], &document["passed"]), (&"default".into(), &true.into()));
 }
 
+/// A host may watch the file.
+#[test]
+fn a_build_that_the_gate_refuses_leaves_the_component_as_it_was() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("policy.wasm");
+    fs::write(&file, "as it was").unwrap();
+    let mut command = corral().unwrap();
+    command.args(["policy", "build"]).arg(folder("policies/bad/colliding-keys"));
+    let output = command.arg("--out").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("nothing was written, since the policy was refused at the gate"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
+}
+
 async fn newcomer(language: Language) {
     let home = TempDir::new().unwrap();
     let walked = walk(language, home.path(), Some(&cache("policies").unwrap())).await.unwrap();

@@ -65,7 +65,7 @@ impl Executed {
         }
         // A shadow policy is asked in one call, so only about writes of one part.
         if let Some(in_force) = known.first().filter(|_| is_one_part(&written)) {
-            cache.slot.shadows().changed(&Change::Written(written.clone()), in_force);
+            cache.slot.shadows().changed(|| Change::Written(written.clone()), in_force);
         }
         let Uncommitted { transaction, xid, .. } = self.uncommitted;
         Ok(Touching { transaction, xid, touched, known, written })

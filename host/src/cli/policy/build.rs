@@ -2,14 +2,30 @@
 
 use std::path::Path;
 
-use crate::cli::{Failed, say};
-use crate::policy::build;
+use anyhow::anyhow;
 
-use super::examine;
+use crate::cli::{Failed, load, say};
+use crate::policy::build::{self, Compared};
+use crate::service::conditions;
 
-pub(super) fn run(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
-    let built = build::build(path, out)?;
-    let passport = examine(&built.path, None, || built.language.limits())?;
+use super::gate;
+
+/// Builds a component, and writes it if it passes the gate: a host may watch the file. The gate asks
+/// as `corral policy check` does, but grants the limits of the language unless a configuration says
+/// otherwise.
+pub(super) fn run(path: &Path, out: Option<&Path>, config: Option<&Path>) -> Result<(), Failed> {
+    let config = config.map(load).transpose()?;
+    let component = build::component(path)?;
+    let limits = match &config {
+        Some(config) => config.policy.limits.clone(),
+        None => component.language.limits(),
+    };
+    let config = config.map_or_else(gate::shop, Ok)?;
+    let examined = gate::examine_bytes(&component.bytes, limits, &conditions(&config))?;
+    let passport = examined.map_err(|rejection| {
+        anyhow!("{}: nothing was written, since the policy was {rejection}", path.display())
+    })?;
+    let built = component.write(path, out)?;
     say(format_args!(
         "{}: {}@{}, {} bytes, sha-256 {}, built by {}",
         built.path.display(),
@@ -23,7 +39,19 @@ pub(super) fn run(path: &Path, out: Option<&Path>) -> Result<(), Failed> {
 }
 
 pub(super) fn check(path: &Path, component: &Path) -> Result<(), Failed> {
-    build::check_current(path, component)?;
-    say(format_args!("{} is what {} gives", component.display(), path.display()));
+    let compared = build::check_current(path, component)?;
+    let (component, project) = (component.display(), path.display());
+    match compared {
+        Compared::Bytes => {
+            say(format_args!(
+                "{component} is what {project} gives: it was built again, byte for byte"
+            ));
+        }
+        Compared::Sources { compiler } => say(format_args!(
+            "{component} was built from the sources in {project}, as it says itself; its bytes were \
+             not compared, since only a crate is built again, and only by the compiler that built \
+             it: {compiler}"
+        )),
+    }
     Ok(())
 }

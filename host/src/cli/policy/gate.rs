@@ -12,8 +12,7 @@ use crate::service::conditions;
 
 use crate::cli::{Failed, load, say};
 
-/// The configuration for a component that comes without one: a little of everything that a
-/// configuration can have.
+/// A little of everything that a configuration can have.
 const SHOP: &str = r#"
 origin.url = "sqlite:shop.db"
 query.enabled = true
@@ -45,7 +44,7 @@ ttl = "1m"
 pub(super) fn run(file: &Path, config: Option<&Path>, as_json: bool) -> Result<(), Failed> {
     let config = match config {
         Some(path) => load(path)?,
-        None => Config::parse(SHOP, "the example configuration", &Environment::default())?,
+        None => shop()?,
     };
     let examined = examine(file, config.policy.limits.clone(), &conditions(&config))?;
     if as_json {
@@ -68,6 +67,11 @@ pub(super) fn run(file: &Path, config: Option<&Path>, as_json: bool) -> Result<(
     }
 }
 
+/// The configuration for a component that comes without one.
+pub(super) fn shop() -> Result<Config, Failed> {
+    Ok(Config::parse(SHOP, "the example configuration", &Environment::default())?)
+}
+
 /// Runs the gate. A rejection is an answer; a file that can't be read is a failure.
 pub(super) fn examine(
     file: &Path,
@@ -75,8 +79,17 @@ pub(super) fn examine(
     conditions: &Conditions,
 ) -> Result<Result<Passport, Rejection>, Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    examine_bytes(&bytes, limits, conditions)
+}
+
+/// [`examine`] for a component that is in no file.
+pub(super) fn examine_bytes(
+    bytes: &[u8],
+    limits: Limits,
+    conditions: &Conditions,
+) -> Result<Result<Passport, Rejection>, Failed> {
     let engine = Engine::new(limits)?;
-    Ok(gate::examine(&engine, &bytes, conditions).map(|passed| passed.report().clone()))
+    Ok(gate::examine(&engine, bytes, conditions).map(|passed| passed.report().clone()))
 }
 
 fn tell(passport: &Passport) {

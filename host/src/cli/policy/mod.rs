@@ -26,7 +26,7 @@ use super::client::Host;
 pub(super) enum PolicyCommand {
     /// Writes a small, complete project of a policy: source, test, contract.
     New(new::New),
-    /// Builds a policy's project into a component, through the gate.
+    /// Builds a policy's project into a component, and writes it if it passes the gate.
     #[command(after_help = "Examples:\n  corral policy build my-policy --out policy.wasm\n  \
                             corral policy build core --check host/default-policy.wasm")]
     Build {
@@ -36,8 +36,14 @@ pub(super) enum PolicyCommand {
         /// Where the component goes.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Builds nothing: fails if this component is not what the sources would give.
-        #[arg(long, value_name = "FILE", conflicts_with = "out")]
+        /// The configuration whose settings, entities and limits it is examined with; without it,
+        /// those of a small shop, with the limits of its language.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Writes nothing: fails if this component is not what the sources give. A crate is built
+        /// again by the compiler that built the component; with another compiler or language at
+        /// hand, only the sources are compared.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "config"])]
         check: Option<PathBuf>,
     },
     /// Runs the gate on a component, and says what it found.
@@ -136,7 +142,9 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
         PolicyCommand::Build { path, check: Some(component), .. } => {
             build::check(&path, &component)
         }
-        PolicyCommand::Build { path, out, check: None } => build::run(&path, out.as_deref()),
+        PolicyCommand::Build { path, out, config, check: None } => {
+            build::run(&path, out.as_deref(), config.as_deref())
+        }
         PolicyCommand::Show { file: Some(file), config, .. } => {
             show::file(&file, config.as_deref())
         }

@@ -39,6 +39,17 @@ pub struct BuildStamp {
     pub source: String,
 }
 
+/// A component that was built and is not written yet.
+#[derive(Debug, Clone)]
+pub struct BuiltComponent {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// What it was built from.
+    pub stamp: BuildStamp,
+    /// The language of its project.
+    pub language: Language,
+}
+
 /// A component that was built and written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Built {
@@ -113,6 +124,19 @@ pub enum BuildError {
     },
 }
 
+/// By what a component was found to be current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// It was built again, and the bytes are the same.
+    Bytes,
+    /// Its stamp names the sources as they are. It was not built again, since it is not made of a
+    /// crate, or since the compiler at hand is another one.
+    Sources {
+        /// The compiler that built it.
+        compiler: String,
+    },
+}
+
 /// Why a component that is checked in is not the one that its sources make.
 #[derive(Debug, thiserror::Error)]
 pub enum Stale {
@@ -154,29 +178,48 @@ pub enum Stale {
     Build(#[from] BuildError),
 }
 
-/// Builds the policy in `directory` and writes the component to `out`, or to `policy.wasm` in
-/// `directory`. Writes the support code that the project lacks, and fetches the compiler of an
-/// interpreted language into the project if it is not there. Takes as long as the compiler does;
-/// its messages go to standard error.
+/// Builds the policy in `directory` and writes the component, as [`BuiltComponent::write`] does.
+/// The gate is not asked about its decisions.
 ///
 /// # Errors
-/// [`BuildError`] says what is missing or what failed; then nothing is written.
+/// As [`component`]; then nothing is written.
 pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
-    let language = language(directory)?;
-    let (component, stamp) = make(language, directory)?;
-    let path = out.map_or_else(|| directory.join("policy.wasm"), Path::to_owned);
-    replace(&path, &component).map_err(|error| BuildError::File { path: path.clone(), error })?;
-    let digest = gate::digest(&component);
-    Ok(Built { path, bytes: component.len(), digest, stamp, language })
+    component(directory)?.write(directory, out)
 }
 
-/// Checks that `component` is what the project in `directory` makes. If the project is a crate and
-/// the compiler at hand is the one in the stamp, the component is built again and compared;
-/// otherwise only the digests of the sources are compared.
+/// Builds the policy in `directory`. Writes the support code that the project lacks, and fetches the
+/// compiler of an interpreted language into the project if it is not there. Takes as long as the compiler does; its messages go to standard
+/// error.
+///
+/// # Errors
+/// [`BuildError`] says what is missing or what failed.
+pub fn component(directory: &Path) -> Result<BuiltComponent, BuildError> {
+    let language = language(directory)?;
+    let (bytes, stamp) = make(language, directory)?;
+    Ok(BuiltComponent { bytes, stamp, language })
+}
+
+impl BuiltComponent {
+    /// Writes the component of the project in `directory` to `out`, or to `policy.wasm` in
+    /// `directory`, as one step: a host that watches the file sees the old component or this one.
+    ///
+    /// # Errors
+    /// [`BuildError::File`]; then nothing is written.
+    pub fn write(self, directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
+        let Self { bytes, stamp, language } = self;
+        let path = out.map_or_else(|| directory.join("policy.wasm"), Path::to_owned);
+        replace(&path, &bytes).map_err(|error| BuildError::File { path: path.clone(), error })?;
+        let digest = gate::digest(&bytes);
+        Ok(Built { path, bytes: bytes.len(), digest, stamp, language })
+    }
+}
+
+/// Checks that `component` is what the project in `directory` makes, as far as that can be compared
+/// here. Writes nothing.
 ///
 /// # Errors
 /// [`Stale`] says in what way the component is not current.
-pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
+pub fn check_current(directory: &Path, component: &Path) -> Result<Compared, Stale> {
     let bytes = fs::read(component)
         .map_err(|error| Stale::Unreadable { path: component.to_owned(), error })?;
     let stamp = stamp_of(&bytes).ok_or(Stale::Unstamped)?;
@@ -189,11 +232,11 @@ pub fn check_current(directory: &Path, component: &Path) -> Result<(), Stale> {
         .and_then(|toolchain| toolchain.version())
         .is_ok_and(|version| version == stamp.compiler);
     if language != Language::Rust || !same_compiler {
-        return Ok(());
+        return Ok(Compared::Sources { compiler: stamp.compiler });
     }
     let (again, _) = make(language, directory)?;
     let [built, now] = [&bytes, &again].map(|bytes| gate::digest(bytes));
-    if built == now { Ok(()) } else { Err(Stale::Bytes { built, now }) }
+    if built == now { Ok(Compared::Bytes) } else { Err(Stale::Bytes { built, now }) }
 }
 
 /// What a component says it was built from; `None` if it carries no stamp.

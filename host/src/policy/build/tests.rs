@@ -22,14 +22,16 @@ fn one_source_in_two_directories_makes_the_same_component() {
     }
     assert_eq!(stamp_of(&bytes), Some(one.stamp));
     assert_eq!(examine(&engine(), &bytes, &Conditions::default()).unwrap().report().name, "built");
-    check_current(there.path(), &one.path).unwrap();
+    assert_eq!(check_current(there.path(), &one.path).unwrap(), Compared::Bytes);
 }
 
 #[test]
 fn a_component_is_stale_once_its_sources_changed() {
     let at = policy_crate("changed");
     let component = stamped(&at, "rustc of another day");
-    check_current(at.path(), &component).unwrap();
+    let compiler = "rustc of another day".to_owned();
+    let current = check_current(at.path(), &component).unwrap();
+    assert_eq!(current, Compared::Sources { compiler }, "another compiler may make other bytes");
     write(at.path().join("src/more.rs"), "").unwrap();
     assert!(matches!(check_current(at.path(), &component), Err(Stale::Source { .. })));
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
+use wasmtime::{
+    ResourceLimiter, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline, bail,
+};
 
 use crate::policy::run::background::patience;
 use crate::policy::run::builtin;
@@ -28,7 +30,8 @@ const TICK: Duration = Duration::from_millis(5);
 /// a call on a machine that is starved of processors.
 const PATIENCE: u32 = 50;
 
-/// What a policy may use. Every limit can be widened for policies in heavier languages.
+/// What a policy may use. Policies in heavier languages need more of it: the first five limits are
+/// settings of `[policy.limits]`, the others are set by an embedder alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Time of one call. A call that takes longer is watched, and trapped once it has kept the
@@ -36,7 +39,7 @@ pub struct Limits {
     pub call: Duration,
     /// Time to instantiate and, apart from that, to `configure`.
     pub start: Duration,
-    /// Linear memory of one instance, in bytes.
+    /// Linear memory of one instance, in bytes: the sum of its memories.
     pub memory_bytes: usize,
     /// Size of a component, in bytes.
     pub component_bytes: usize,
@@ -209,7 +212,9 @@ fn tick(engine: &wasmtime::Engine) -> io::Result<()> {
 /// What a store knows of the call that runs in it.
 pub(in crate::policy) struct Budget {
     limits: StoreLimits,
+    /// What all memories together have grown to, and may grow to.
     memory_bytes: usize,
+    memory_limit_bytes: usize,
     call: Duration,
     overrun: Option<Overrun>,
 }
@@ -224,7 +229,6 @@ struct Overrun {
 impl Budget {
     fn new(limits: &Limits) -> Self {
         let stores = StoreLimitsBuilder::new()
-            .memory_size(limits.memory_bytes)
             // Some interpreters are built of several modules; no known policy needs more of
             // anything.
             .instances(64)
@@ -233,7 +237,13 @@ impl Budget {
             .table_elements(100_000)
             .trap_on_grow_failure(true)
             .build();
-        Self { limits: stores, memory_bytes: 0, call: limits.call, overrun: None }
+        Self {
+            limits: stores,
+            memory_bytes: 0,
+            memory_limit_bytes: limits.memory_bytes,
+            call: limits.call,
+            overrun: None,
+        }
     }
 
     /// Forgets the previous call.
@@ -263,9 +273,14 @@ impl ResourceLimiter for Budget {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        let bytes = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if bytes > self.memory_limit_bytes {
+            let limit = self.memory_limit_bytes;
+            bail!("its memory would grow to {bytes} bytes, policy.limits.memory allows {limit}");
+        }
         let grows = self.limits.memory_growing(current, desired, maximum)?;
         if grows {
-            self.memory_bytes += desired.saturating_sub(current);
+            self.memory_bytes = bytes;
         }
         Ok(grows)
     }

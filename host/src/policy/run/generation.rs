@@ -59,7 +59,7 @@ struct GenerationShared {
     number: u64,
     manifest: Manifest,
     digest: String,
-    origin: Provenance,
+    provenance: Provenance,
     configuration: Arc<Configuration>,
     policy_id: PolicyId,
     activated_at: SystemTime,
@@ -81,7 +81,7 @@ pub(in crate::policy) trait Overseer: Send + Sync {
 pub(in crate::policy) struct GenerationParts {
     pub(in crate::policy) manifest: Manifest,
     pub(in crate::policy) digest: String,
-    pub(in crate::policy) origin: Provenance,
+    pub(in crate::policy) provenance: Provenance,
     pub(in crate::policy) configuration: Arc<Configuration>,
     pub(in crate::policy) policy: Arc<dyn Decider>,
 }
@@ -117,7 +117,7 @@ impl Generation {
         parts: GenerationParts,
         around: Surroundings,
     ) -> Self {
-        let GenerationParts { manifest, digest, origin, configuration, policy } = parts;
+        let GenerationParts { manifest, digest, provenance, configuration, policy } = parts;
         let Surroundings { calls, overseer } = around;
         let label = format!("{}@{};generation={number}", manifest.name, manifest.version);
         let policy_id = PolicyId::of(&digest, &configuration.settings_json());
@@ -125,7 +125,7 @@ impl Generation {
             number,
             manifest,
             digest,
-            origin,
+            provenance,
             policy_id,
             configuration,
             activated_at: SystemTime::now(),
@@ -282,8 +282,8 @@ impl Generation {
 
     /// Where it came from.
     #[must_use]
-    pub fn origin(&self) -> &Provenance {
-        &self.shared.origin
+    pub fn provenance(&self) -> &Provenance {
+        &self.shared.provenance
     }
 
     fn failed(&self, why: &dyn Display) {
@@ -315,7 +315,7 @@ impl Generation {
             name: self.shared.manifest.name.clone(),
             version: self.shared.manifest.version.clone(),
             digest: self.shared.digest.clone(),
-            origin: self.shared.origin.clone(),
+            provenance: self.shared.provenance.clone(),
             activated_at: self.shared.activated_at,
             counts: self.counts(),
             plans: self.plans.as_ref().map_or(0, Plans::len),

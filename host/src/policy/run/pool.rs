@@ -173,30 +173,33 @@ fn trap(function: &'static str, time: Duration, error: &wasmtime::Error) -> Trap
     Trap { function, reason }
 }
 
-/// A policy asked of one particular instance, since the gate compares two. After a trap it is
+/// A policy asked of one particular instance, since the gate compares two. After a failure it is
 /// another instance.
 pub(in crate::policy) struct Pinned<'a> {
     pool: &'a InstancePool,
-    instance: Mutex<Box<Instance>>,
+    /// `None` after a failure, until the next call makes another one.
+    instance: Mutex<Option<Box<Instance>>>,
 }
 
 impl<'a> Pinned<'a> {
     pub(in crate::policy) fn new(pool: &'a InstancePool, instance: Box<Instance>) -> Self {
-        Self { pool, instance: Mutex::new(instance) }
+        Self { pool, instance: Mutex::new(Some(instance)) }
     }
 
-    /// What the instance's memory has grown to.
+    /// What the instance's memory has grown to; 0 after a failure.
     pub(in crate::policy) fn memory_bytes(&self) -> usize {
-        self.lock().store.data().memory_bytes()
+        self.lock().as_ref().map_or(0, |instance| instance.store.data().memory_bytes())
     }
 
     /// Keeps the instance for the policy's first calls.
     pub(in crate::policy) fn put_back(self) {
         let instance = self.instance.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.pool.put_back(instance);
+        if let Some(instance) = instance {
+            self.pool.put_back(instance);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Box<Instance>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Instance>>> {
         self.instance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -252,12 +255,15 @@ impl Instances for Pinned<'_> {
         function: &'static str,
         call: impl FnOnce(&Decisions, &mut Store<Budget>) -> wasmtime::Result<R>,
     ) -> Result<R, Trap> {
-        let mut instance = self.lock();
-        let answer = self.pool.enter(&mut instance, function, self.pool.engine.limits().call, call);
-        if answer.is_err() {
-            *instance = self.pool.take()?;
-        }
-        answer
+        let mut pinned = self.lock();
+        let mut instance = match pinned.take() {
+            Some(instance) => instance,
+            None => self.pool.take()?,
+        };
+        let time = self.pool.engine.limits().call;
+        let answer = self.pool.enter(&mut instance, function, time, call)?;
+        *pinned = Some(instance);
+        Ok(answer)
     }
 }
 

@@ -56,7 +56,7 @@ struct SlotInner {
 pub struct Tenure {
     /// How long a generation is on probation; zero means never.
     pub probation: Duration,
-    /// How long keys that a generation named may live after the slot left that generation.
+    /// How long keys that a generation named may live after the slot left or learned it.
     pub naming: Duration,
 }
 
@@ -73,7 +73,7 @@ impl Default for Tenure {
 #[derive(Debug, Clone)]
 pub struct Introduction {
     /// Where it came from.
-    pub origin: Provenance,
+    pub provenance: Provenance,
     /// Why.
     pub reason: Reason,
     /// When an operator asked for it, or its file was seen to change.
@@ -93,8 +93,8 @@ pub struct NativePolicy {
 impl NativePolicy {
     fn into_parts(self) -> GenerationParts {
         let Self { manifest, configuration, policy } = self;
-        let (digest, origin) = (String::new(), Provenance::BuiltIn);
-        GenerationParts { manifest, digest, origin, configuration, policy }
+        let (digest, provenance) = (String::new(), Provenance::BuiltIn);
+        GenerationParts { manifest, digest, provenance, configuration, policy }
     }
 }
 
@@ -106,8 +106,8 @@ pub struct NothingToRollBack;
 impl Slot {
     /// A slot whose first generation is `passed`.
     #[must_use]
-    pub fn new(passed: Passed, origin: Provenance) -> Self {
-        Self::holding(passed.into_parts(origin))
+    pub fn new(passed: Passed, provenance: Provenance) -> Self {
+        Self::holding(passed.into_parts(provenance))
     }
 
     /// A slot over a policy that needs no gate: code of this process, for tests and embedders.
@@ -176,15 +176,18 @@ impl Slot {
 
     /// Puts a policy in force. Numbers only grow; the generation before stays ready. Takes up to
     /// some ten milliseconds, so never call it on a thread that serves.
-    pub fn activate(&self, passed: Passed, origin: Provenance) -> Arc<Generation> {
-        let reason = Reason::of(&origin);
-        self.introduce(passed, Introduction { origin, reason, asked: std::time::Instant::now() })
+    pub fn activate(&self, passed: Passed, provenance: Provenance) -> Arc<Generation> {
+        let reason = Reason::of(&provenance);
+        self.introduce(
+            passed,
+            Introduction { provenance, reason, asked: std::time::Instant::now() },
+        )
     }
 
     /// [`Slot::activate`] with everything that is known about the activation.
     pub fn introduce(&self, passed: Passed, introduction: Introduction) -> Arc<Generation> {
-        let Introduction { origin, reason, asked } = introduction;
-        self.put_in_force(passed.into_parts(origin), reason, asked)
+        let Introduction { provenance, reason, asked } = introduction;
+        self.put_in_force(passed.into_parts(provenance), reason, asked)
     }
 
     /// [`Slot::activate`] for a policy that needs no gate.
@@ -193,11 +196,12 @@ impl Slot {
     }
 
     /// Lets invalidations cover what a policy names, without putting it in force. Once every host
-    /// has learned a policy, the hosts may put it in force one after the other.
-    pub fn learn(&self, passed: Passed, origin: Provenance) -> Arc<Generation> {
+    /// has learned a policy, the hosts may put it in force one after the other. A policy that does
+    /// not come into force here is covered for as long as one that is left ([`Tenure::naming`]).
+    pub fn learn(&self, passed: Passed, provenance: Provenance) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
-        let learned = self.generation(passed.into_parts(origin));
-        self.inner.ledger().learn(&learned);
+        let learned = self.generation(passed.into_parts(provenance));
+        self.inner.ledger().learn(&learned, Instant::now());
         learned
     }
 

@@ -26,7 +26,7 @@ pub struct Candidate {
     /// A component, or a core module.
     pub component: Arc<[u8]>,
     /// Where the component comes from.
-    pub origin: Provenance,
+    pub provenance: Provenance,
     /// Why the component is to come into force.
     pub reason: Reason,
     /// The candidate's own settings; `None` for those of the generation in force.
@@ -37,22 +37,13 @@ pub struct Candidate {
     pub asked: Instant,
 }
 
-/// What a candidate that passes the gate is for.
+/// What becomes of a candidate that passes the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// The candidate comes into force.
     Activate,
     /// Invalidations cover the keys that the candidate names. The policy in force stays.
     Learn,
-    /// The candidate is only asked.
-    Examine,
-}
-
-/// A candidate that passed.
-struct Admitted {
-    passed: Passed,
-    /// The candidate's generation; `None` if it was only examined.
-    generation: Option<Arc<Generation>>,
 }
 
 /// A candidate that came into force, or that was learned.
@@ -118,14 +109,14 @@ impl Candidate {
     /// A component that is asked for now, under the settings in force, and that gives every read the key that
     /// it has.
     #[must_use]
-    pub fn new(component: Vec<u8>, origin: Provenance) -> Self {
-        let reason = match &origin {
+    pub fn new(component: Vec<u8>, provenance: Provenance) -> Self {
+        let reason = match &provenance {
             Provenance::BuiltIn => Reason::Started,
             Provenance::File(_) => Reason::File,
             Provenance::Pushed => Reason::Push,
         };
         let (component, asked) = (component.into(), Instant::now());
-        Self { component, origin, reason, settings: None, allow_rename: false, asked }
+        Self { component, provenance, reason, settings: None, allow_rename: false, asked }
     }
 }
 
@@ -138,9 +129,9 @@ impl Policies {
     pub async fn install(
         &self,
         component: Vec<u8>,
-        origin: Provenance,
+        provenance: Provenance,
     ) -> Result<Installed, InstallError> {
-        self.exchange(Candidate::new(component, origin)).await
+        self.exchange(Candidate::new(component, provenance)).await
     }
 
     /// Installs a candidate like [`Policies::install`], with all its options.
@@ -148,11 +139,12 @@ impl Policies {
     /// # Errors
     /// [`InstallError`] says what was found.
     pub async fn exchange(&self, candidate: Candidate) -> Result<Installed, InstallError> {
-        let (origin, component) = (candidate.origin.clone(), Arc::clone(&candidate.component));
+        let (provenance, component) =
+            (candidate.provenance.clone(), Arc::clone(&candidate.component));
         let installed = self.installed(candidate, Purpose::Activate).await;
         match &installed {
             Ok(installed) => self.inner.tell(installed),
-            Err(error) => self.inner.note_refusal(origin, gate::digest(&component), error),
+            Err(error) => self.inner.note_refusal(provenance, gate::digest(&component), error),
         }
         installed
     }
@@ -178,32 +170,31 @@ impl Policies {
         component: Vec<u8>,
     ) -> Result<Passed, InstallError> {
         let candidate = Candidate::new(component, Provenance::Pushed);
-        Ok(self.admit(candidate, Purpose::Examine).await?.passed)
+        self.in_turn(move |inner| inner.pass(&candidate, &inner.slot.current())).await
     }
 
     async fn installed(
         &self,
         candidate: Candidate,
-        intent: Purpose,
+        purpose: Purpose,
     ) -> Result<Installed, InstallError> {
-        let asked = candidate.asked;
-        let Admitted { passed, generation } = self.admit(candidate, intent).await?;
-        let generation = generation.unwrap_or_else(|| self.inner.slot.current());
-        let report = passed.report().clone();
-        Ok(Installed { generation, report, took_ms: asked.elapsed().as_secs_f64() * 1e3 })
+        self.in_turn(move |inner| inner.install(candidate, purpose)).await
     }
 
-    /// Runs a candidate through the gate in its turn, off the threads that serve, since the gate blocks.
-    async fn admit(&self, candidate: Candidate, intent: Purpose) -> Result<Admitted, InstallError> {
+    /// Runs the examination of a candidate in its turn, off the threads that serve, since the gate blocks.
+    async fn in_turn<R: Send + 'static>(
+        &self,
+        examination: impl FnOnce(&PoliciesInner) -> Result<R, InstallError> + Send + 'static,
+    ) -> Result<R, InstallError> {
         // Compiling occupies a whole core, so candidates of all kinds wait for each other.
         let turn = self.inner.turn().await;
         let inner = Arc::clone(&self.inner);
-        let admitted = tokio::task::spawn_blocking(move || {
+        let examined = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            inner.admit(candidate, intent)
+            examination(&inner)
         });
         let crashed = |_panic| Err(InstallError::Refused(Box::new(Rejection::crashed())));
-        admitted.await.unwrap_or_else(crashed)
+        examined.await.unwrap_or_else(crashed)
     }
 }
 
@@ -213,12 +204,12 @@ impl PoliciesInner {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    fn admit(&self, candidate: Candidate, intent: Purpose) -> Result<Admitted, InstallError> {
-        let Candidate { component, origin, reason, settings, allow_rename, asked } = candidate;
-        let current = self.slot.current();
-        let settings = settings.unwrap_or_else(|| current.configuration().settings.clone());
-        let conditions = self.told.load().conditions_with(&settings);
-        let digest = gate::digest(&component);
+    /// Runs a candidate through the gate, unless it passed before under the same configuration.
+    fn pass(&self, candidate: &Candidate, current: &Generation) -> Result<Passed, InstallError> {
+        let Candidate { component, provenance, reason, settings, .. } = candidate;
+        let settings = settings.as_ref().unwrap_or(&current.configuration().settings);
+        let conditions = self.told.load().conditions_with(settings);
+        let digest = gate::digest(component);
         // A watched file that still holds a condemned component asks for nothing; a push does.
         if matches!(reason, Reason::File)
             && self.slot.is_condemned(&digest, &conditions.configuration)
@@ -227,34 +218,41 @@ impl PoliciesInner {
         }
         let passed = match self.known(&digest, &conditions) {
             Some(known) => known,
-            None => self.examine(&component, &origin, &conditions)?,
+            None => self.examine(component, provenance, &conditions)?,
         };
         // Asked here and not within the gate's time, which may be over before: the exchange depends on
         // the hot reads.
-        let passed = passed.again(&current.hot(HOT_READS));
-        let generation = match intent {
-            Purpose::Examine => None,
-            Purpose::Learn => Some(self.slot.learn(passed.clone(), origin)),
+        Ok(passed.again(&current.hot(HOT_READS)))
+    }
+
+    fn install(&self, candidate: Candidate, purpose: Purpose) -> Result<Installed, InstallError> {
+        let current = self.slot.current();
+        let passed = self.pass(&candidate, &current)?;
+        let report = passed.report().clone();
+        let Candidate { component, provenance, reason, settings: _, allow_rename, asked } =
+            candidate;
+        let generation = match purpose {
+            Purpose::Learn => self.slot.learn(passed, provenance),
             Purpose::Activate => {
                 if !allow_rename {
                     self.compare_names(&passed, &current)?;
                 }
-                let introduction = Introduction { origin, reason, asked };
-                let generation = self.slot.introduce(passed.clone(), introduction);
-                self.keep(&digest, component);
-                Some(generation)
+                let introduction = Introduction { provenance, reason, asked };
+                let generation = self.slot.introduce(passed, introduction);
+                self.keep(&report.digest, component);
+                generation
             }
         };
-        Ok(Admitted { passed, generation })
+        Ok(Installed { generation, report, took_ms: asked.elapsed().as_secs_f64() * 1e3 })
     }
 
     pub(super) fn examine(
         &self,
         component: &[u8],
-        origin: &Provenance,
+        provenance: &Provenance,
         conditions: &Conditions,
     ) -> Result<Passed, InstallError> {
-        let engine = match origin {
+        let engine = match provenance {
             Provenance::File(_) => &self.shelving,
             Provenance::BuiltIn | Provenance::Pushed => &self.engine,
         };
@@ -330,7 +328,12 @@ impl PoliciesInner {
         );
     }
 
-    pub(super) fn note_refusal(&self, origin: Provenance, digest: String, error: &InstallError) {
+    pub(super) fn note_refusal(
+        &self,
+        provenance: Provenance,
+        digest: String,
+        error: &InstallError,
+    ) {
         self.metrics.policy_swaps("refused");
         tracing::warn!(%error, "a policy was refused");
         let (stage, reason) = match error {
@@ -340,7 +343,7 @@ impl PoliciesInner {
         let at = SystemTime::now();
         let mut refusals = lock(&self.refusals);
         refusals.truncate(REFUSALS - 1);
-        refusals.push_front(RefusedCandidate { at, origin, digest, stage, reason });
+        refusals.push_front(RefusedCandidate { at, provenance, digest, stage, reason });
     }
 }
 

@@ -21,9 +21,9 @@ impl Policies {
             return Ok(());
         }
         if let Some(path) = &config.policy.component {
-            let origin = Provenance::File(path.clone());
+            let provenance = Provenance::File(path.clone());
             self.follow(path, move |policies, change, seen| {
-                policies.component_changed(change, origin.clone(), seen);
+                policies.component_changed(change, provenance.clone(), seen);
             })?;
         }
         Ok(())
@@ -48,7 +48,12 @@ impl Policies {
         Ok(())
     }
 
-    fn component_changed(&self, change: io::Result<Vec<u8>>, origin: Provenance, seen: Instant) {
+    fn component_changed(
+        &self,
+        change: io::Result<Vec<u8>>,
+        provenance: Provenance,
+        seen: Instant,
+    ) {
         let bytes = match change {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -64,7 +69,8 @@ impl Policies {
             return;
         }
         let allow_rename = self.inner.allow_rename.load(Ordering::Relaxed);
-        let candidate = Candidate { allow_rename, asked: seen, ..Candidate::new(bytes, origin) };
+        let candidate =
+            Candidate { allow_rename, asked: seen, ..Candidate::new(bytes, provenance) };
         // `exchange` logs and counts a refusal.
         let _outcome = self.inner.runtime.block_on(self.exchange(candidate));
     }

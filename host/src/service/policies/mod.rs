@@ -87,7 +87,8 @@ pub struct RefusedCandidate {
     #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,
     /// Where the candidate came from.
-    pub origin: Provenance,
+    #[serde(rename = "origin")]
+    pub provenance: Provenance,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
     /// The stage of the gate that refused the candidate; `None` if it passed and was refused for
@@ -121,7 +122,7 @@ impl Policies {
             Some(_) | None => engine.clone(),
         };
         let conditions = conditions(config);
-        let (bytes, origin) = match &config.policy.component {
+        let (bytes, provenance) = match &config.policy.component {
             None => (builtin().to_vec(), Provenance::BuiltIn),
             Some(path) => (read(path)?, Provenance::File(path.clone())),
         };
@@ -132,7 +133,7 @@ impl Policies {
         let components = Mutex::new(vec![(passed.report().digest.clone(), bytes)]);
         let known = Mutex::new(VecDeque::from([passed.again(&[])]));
         let gate = passed.report().explored.cut_short().map(tracing::field::display);
-        let slot = Arc::new(Slot::new(passed, origin).lasting(tenure(config)));
+        let slot = Arc::new(Slot::new(passed, provenance).lasting(tenure(config)));
         let inner = PoliciesInner {
             engine,
             shelving,

@@ -32,7 +32,7 @@ impl Policies {
         let component = self.inner.component(current.digest());
         self.exchange(Candidate {
             component,
-            origin: current.origin().clone(),
+            provenance: current.provenance().clone(),
             reason: Reason::Settings,
             settings: Some(settings.clone()),
             allow_rename,

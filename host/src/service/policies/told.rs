@@ -89,12 +89,16 @@ impl Policies {
             };
             let next = inner.under(&told, &current, &settings);
             let next = next.inspect_err(|error| {
-                inner.note_refusal(current.origin().clone(), current.digest().to_owned(), error);
+                inner.note_refusal(
+                    current.provenance().clone(),
+                    current.digest().to_owned(),
+                    error,
+                );
             })?;
             if !follows && !told.config.policy.allow_rename {
                 inner.compare_names(&next, &current).inspect_err(|error| {
                     inner.note_refusal(
-                        current.origin().clone(),
+                        current.provenance().clone(),
                         current.digest().to_owned(),
                         error,
                     );
@@ -147,6 +151,6 @@ impl PoliciesInner {
         own: &Map<String, Value>,
     ) -> Result<Passed, InstallError> {
         let component = self.component(generation.digest());
-        self.examine(&component, generation.origin(), &told.conditions_with(own))
+        self.examine(&component, generation.provenance(), &told.conditions_with(own))
     }
 }

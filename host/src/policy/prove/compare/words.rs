@@ -2,8 +2,8 @@
 
 use crate::policy::run::guard;
 use crate::policy::{
-    Action, Argument, Cause, Change, Event, Failure, Lifetime, LoadReport, Logged, Operation,
-    Refusal, Request, Scope, Sighting, Subject, Target, Turn, Way, Written,
+    Action, Argument, Change, Event, Failure, Lifetime, LoadReport, Logged, Operation, Refusal,
+    Request, Scope, Sighting, Subject, Target, Turn, Way, Written,
 };
 
 /// `user.profile(id="42")`
@@ -51,13 +51,8 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
 
 pub(crate) fn event(event: Event) -> String {
     match event {
-        Event::Absent => "absent".to_owned(),
         Event::Found(seen) => format!("found({})", sighting(seen)),
-        Event::Bypassed => "bypassed".to_owned(),
-        Event::StoreUnavailable => "store-unavailable".to_owned(),
-        Event::LeaseGranted => "lease-granted".to_owned(),
         Event::LeaseHeld(held_ms) => format!("lease-held({held_ms} ms)"),
-        Event::Waited => "waited".to_owned(),
         Event::Loaded(LoadReport { cost_ms, negative: true, .. }) => {
             format!("loaded(no row, in {cost_ms} ms)")
         }
@@ -66,19 +61,15 @@ pub(crate) fn event(event: Event) -> String {
         }
         Event::LoadFailed(Failure { cause, at_hand }) => {
             let at_hand = at_hand.map_or("nothing".to_owned(), sighting);
-            format!("load-failed({}; at hand: {at_hand})", self::cause(cause))
+            format!("load-failed({}; at hand: {at_hand})", cause.name())
         }
-        Event::Filled => "filled".to_owned(),
-        Event::FillRejected => "fill-rejected".to_owned(),
-    }
-}
-
-fn cause(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Unavailable => "unavailable",
-        Cause::Timeout => "timeout",
-        Cause::Overloaded => "overloaded",
-        Cause::Rejected => "rejected",
+        Event::Absent
+        | Event::Bypassed
+        | Event::StoreUnavailable
+        | Event::LeaseGranted
+        | Event::Waited
+        | Event::Filled
+        | Event::FillRejected => event.name().to_owned(),
     }
 }
 
@@ -93,15 +84,15 @@ fn sighting(seen: Sighting) -> String {
 
 pub(crate) fn action(action: Action) -> String {
     match action {
-        Action::Look => "look".to_owned(),
         Action::Claim(lease_ms) => format!("claim({lease_ms} ms)"),
         Action::Wait(at_most_ms) => format!("wait({at_most_ms} ms)"),
-        Action::Load => "load".to_owned(),
-        Action::LoadUncached => "load-uncached".to_owned(),
         Action::Fill(filled) => format!("fill({})", lifetime(filled)),
-        Action::Answer => "answer".to_owned(),
-        Action::AnswerAndRefresh => "answer-and-refresh".to_owned(),
-        Action::Fail => "fail".to_owned(),
+        Action::Look
+        | Action::Load
+        | Action::LoadUncached
+        | Action::Answer
+        | Action::AnswerAndRefresh
+        | Action::Fail => action.name().to_owned(),
     }
 }
 

@@ -48,7 +48,8 @@ fn check_size(bytes: &[u8], limit: usize) -> Result<(), Rejection> {
     if bytes.len() <= limit {
         return Ok(());
     }
-    let reason = format!("it has {} bytes, {limit} are allowed", bytes.len());
+    let bytes = bytes.len();
+    let reason = format!("it has {bytes} bytes, policy.limits.component allows {limit}");
     Err(Rejection::reason(Stage::Size, reason))
 }
 

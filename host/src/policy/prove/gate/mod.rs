@@ -161,11 +161,11 @@ impl Passed {
         &self.pool
     }
 
-    pub(in crate::policy) fn into_parts(self, origin: Provenance) -> GenerationParts {
+    pub(in crate::policy) fn into_parts(self, provenance: Provenance) -> GenerationParts {
         let Passport { name, version, digest, .. } = self.report;
         let configuration = Arc::clone(self.pool.configuration());
         let manifest = Manifest { name, version };
-        GenerationParts { manifest, digest, origin, configuration, policy: self.pool }
+        GenerationParts { manifest, digest, provenance, configuration, policy: self.pool }
     }
 }
 

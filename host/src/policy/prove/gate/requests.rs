@@ -53,6 +53,12 @@ const LENGTHS: [usize; 5] = [200, 500, 512, 513, 10_000];
 /// The value of a parameter while another one is varied.
 const USUAL: &str = "7";
 
+/// How long the answer of an ad-hoc query is to be kept; the contract allows no query to ask for 0.
+const USUAL_TTL_MS: u32 = 1_000;
+
+/// The same where two queries differ in it.
+const OTHER_TTL_MS: u32 = 2_000;
+
 /// All requests for one entity, none twice.
 pub(super) fn requests(entity: &Entity) -> Vec<Request> {
     let long = long_values();
@@ -79,7 +85,12 @@ pub(super) fn requests(entity: &Entity) -> Vec<Request> {
 pub(super) fn queries() -> Vec<Request> {
     const STATEMENTS: [&str; 3] = ["SELECT $1, $2", "select $1, $2", "SELECT $1,  $2"];
     /// A value that is kept for longer, or that another tag removes, does not answer the query.
-    const KEPT: [(u32, &[&str]); 4] = [(1, &[]), (0, &["a"]), (0, &["b"]), (1, &["a", "b"])];
+    const KEPT: [(u32, &[&str]); 4] = [
+        (OTHER_TTL_MS, &[]),
+        (USUAL_TTL_MS, &["a"]),
+        (USUAL_TTL_MS, &["b"]),
+        (OTHER_TTL_MS, &["a", "b"]),
+    ];
     let argument = |name: &str, value: Option<&str>| Argument {
         name: name.to_owned(),
         value: value.map(str::to_owned),
@@ -89,7 +100,7 @@ pub(super) fn queries() -> Vec<Request> {
         let query = Query { sql: sql.to_owned(), ttl_ms, tags };
         Request { subject: Subject::Query(query), arguments }
     };
-    let query = |sql: &str, arguments| kept(sql, 0, &[], arguments);
+    let query = |sql: &str, arguments| kept(sql, USUAL_TTL_MS, &[], arguments);
     let mut queries = Vec::new();
     for (ttl_ms, tags) in KEPT {
         queries.push(kept(STATEMENTS[0], ttl_ms, tags, Vec::new()));
@@ -117,7 +128,7 @@ pub(super) fn shown(request: &Request) -> String {
     let arguments = shown_arguments(&request.arguments);
     match &request.subject {
         Subject::Entity(name) => format!("{name}({arguments})"),
-        Subject::Query(Query { sql, ttl_ms: 0, tags }) if tags.is_empty() => {
+        Subject::Query(Query { sql, ttl_ms: USUAL_TTL_MS, tags }) if tags.is_empty() => {
             format!("{sql}({arguments})")
         }
         Subject::Query(Query { sql, ttl_ms, tags }) => {
@@ -170,6 +181,19 @@ mod tests {
             shown.sort();
             shown.dedup();
             assert_eq!(shown.len(), requests.len());
+        }
+    }
+
+    #[test]
+    fn no_query_asks_for_a_lifetime_that_the_contract_forbids() {
+        let queries = queries();
+        let mut texts: Vec<String> = queries.iter().map(shown).collect();
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), queries.len());
+        for query in queries {
+            let Subject::Query(Query { ttl_ms, .. }) = query.subject else { panic!("{query:?}") };
+            assert!((1..=2_592_000_000).contains(&ttl_ms), "{ttl_ms}");
         }
     }
 

@@ -45,7 +45,7 @@ fn a_component_over_the_size_limit_is_refused() {
     let bytes = vec![0; 1_001];
     let rejection = examine(&engine, &bytes, &Conditions::default()).unwrap_err();
     assert_eq!(rejection.stage, Stage::Size);
-    assert_eq!(rejection.reason, "it has 1001 bytes, 1000 are allowed");
+    assert_eq!(rejection.reason, "it has 1001 bytes, policy.limits.component allows 1000");
 }
 
 #[test]
@@ -159,9 +159,14 @@ fn other_types_under_our_version_are_refused_with_what_differs() {
 
 #[test]
 fn a_component_that_needs_more_memory_than_allowed_is_refused() {
-    let rejection = refused(&Wat { pages: 257, ..Wat::default() }.component());
-    assert_eq!(rejection.stage, Stage::Instance);
-    assert!(rejection.reason.contains("memory"), "{rejection}");
+    let one = Wat { pages: 257, ..Wat::default() };
+    let two = Wat { head: "(memory 200)", pages: 57, ..Wat::default() };
+    for wat in [one, two] {
+        let rejection = refused(&wat.component());
+        assert_eq!(rejection.stage, Stage::Instance);
+        let grows = "its memory would grow to 16842752 bytes, policy.limits.memory allows 16777216";
+        assert!(rejection.reason.contains(grows), "{rejection}");
+    }
 }
 
 #[test]

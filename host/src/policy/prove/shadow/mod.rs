@@ -6,15 +6,16 @@
 //! ```
 //!
 //! A request never waits for the shadow, nothing that the shadow answers is acted upon, and a full
-//! queue loses comparisons instead of requests.
+//! queue, which is bounded in number and in bytes, loses comparisons instead of requests.
 
 mod judge;
+mod queue;
 mod trail;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::SystemTime;
 
@@ -26,11 +27,8 @@ use crate::policy::prove::gate::Passed;
 use crate::policy::run::generation::rfc3339;
 use crate::policy::{Change, Decider, Generation, Named, Request};
 use judge::Judge;
-use trail::Flown;
+use queue::{QueuedCall, ShadowQueue, ShadowedCall};
 pub(crate) use trail::Trail;
-
-/// Flights and changes that may wait to be compared; each takes some kilobytes at most.
-const QUEUE: usize = 4_096;
 
 /// Traps after which a shadow ends itself: a policy that traps this often will not come into force.
 const TRAPS_LIMIT: u64 = 16;
@@ -45,7 +43,7 @@ pub struct Shadows {
 
 struct Shadow {
     judge: Arc<Judge>,
-    queue: SyncSender<ShadowedCall>,
+    queue: ShadowQueue,
     running: Arc<AtomicBool>,
     /// Of 2^32 flights or changes, so many are compared.
     sample: u64,
@@ -54,12 +52,6 @@ struct Shadow {
     version: String,
     digest: String,
     began: SystemTime,
-}
-
-/// What the policy in force was asked.
-enum ShadowedCall {
-    Flight(Flown),
-    Change(Change, Arc<Generation>),
 }
 
 /// What a shadow has found so far.
@@ -85,7 +77,7 @@ pub struct ShadowReport {
     pub flights: u64,
     /// Changes that were compared.
     pub changes: u64,
-    /// Flights and changes that were not compared, since too many were waiting.
+    /// Flights and changes that were not compared, since too many or too large ones were waiting.
     pub dropped: u64,
     /// Calls into the candidate.
     pub calls: u64,
@@ -112,7 +104,7 @@ impl Shadows {
 
     fn run(&self, judge: Arc<Judge>, sample: f64, who: [String; 3]) -> io::Result<ShadowReport> {
         self.end();
-        let (queue, asked) = sync_channel(QUEUE);
+        let (queue, asked) = ShadowQueue::new();
         let running = Arc::new(AtomicBool::new(true));
         listen(Arc::clone(&judge), asked, Arc::clone(&running))?;
         let [name, version, digest] = who;
@@ -155,10 +147,11 @@ impl Shadows {
         Some(Trail::new(shadow, request, plan))
     }
 
-    /// Gives the shadow a change that is about to be committed under this generation.
-    pub(crate) fn changed(&self, change: &Change, generation: &Arc<Generation>) {
+    /// Gives the shadow a change that is about to be committed under this generation. `change` is
+    /// called only if a shadow runs and the sample takes the change.
+    pub(crate) fn changed(&self, change: impl FnOnce() -> Change, generation: &Arc<Generation>) {
         if let Some(shadow) = self.sampled() {
-            shadow.ask(ShadowedCall::Change(change.clone(), Arc::clone(generation)));
+            shadow.ask(ShadowedCall::Change(change(), Arc::clone(generation)));
         }
     }
 
@@ -176,7 +169,7 @@ impl Shadows {
 
 impl Shadow {
     fn ask(&self, asked: ShadowedCall) {
-        if self.queue.try_send(asked).is_err() {
+        if !self.queue.push(asked) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -207,7 +200,7 @@ impl Shadow {
 /// would delay the requests on the same worker.
 fn listen(
     judge: Arc<Judge>,
-    asked: Receiver<ShadowedCall>,
+    asked: Receiver<QueuedCall>,
     running: Arc<AtomicBool>,
 ) -> io::Result<()> {
     let judging = move || {
@@ -215,9 +208,9 @@ fn listen(
             if !running.load(Ordering::Acquire) {
                 return;
             }
-            match asked {
-                ShadowedCall::Flight(flown) => judge.flight(&flown),
-                ShadowedCall::Change(change, generation) => judge.change(&change, &generation),
+            match asked.call() {
+                ShadowedCall::Flight(flown) => judge.flight(flown),
+                ShadowedCall::Change(change, generation) => judge.change(change, generation),
             }
             if judge.gives_up() {
                 running.store(false, Ordering::Release);

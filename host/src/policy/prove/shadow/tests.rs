@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::queue::QUEUE;
 use super::*;
 use crate::policy::prove::compare::{Aspect, Example};
 use crate::policy::testing::{Altered, builtin_over, builtin_with, read_of};
 use crate::policy::{
-    Action, Argument, Event, LoadReport, Manifest, Memo, Moment, NativePolicy, Plan, Refusal, Row,
-    Slot, Target, Trap, Turn, Written,
+    Action, Argument, Column, ColumnValue, Event, LoadReport, Manifest, Memo, Moment, NativePolicy,
+    Plan, Refusal, Row, RowChange, Slot, Target, Trap, Turn, Written,
 };
 
 const LEFT_MS: u32 = 2_000;
@@ -123,6 +124,28 @@ fn a_shadow_that_is_slow_loses_comparisons_and_keeps_nobody_waiting() {
 }
 
 #[test]
+fn what_waits_for_a_slow_shadow_is_bounded_in_bytes_as_well() {
+    let (slot, policy) = slot();
+    let held = Arc::new(std::sync::Mutex::new(()));
+    let slow: Arc<dyn Decider> = Arc::new(Held(Arc::clone(&policy), Arc::clone(&held)));
+    let hold = held.lock().unwrap();
+    slot.shadows().run(judge(&slow), 1.0, who()).unwrap();
+    fly(&slot, &policy, 0);
+    // Together with the flight, sixteen changes of a megabyte have more than sixteen megabytes.
+    let note = Column { name: "note".to_owned(), value: ColumnValue::Text("x".repeat(1 << 20)) };
+    let change = renamed(vec![RowChange { before: Vec::new(), after: vec![note] }]);
+    for _ in 0..20 {
+        slot.shadows().changed(|| change.clone(), &slot.current());
+    }
+    assert_eq!(slot.shadows().report().unwrap().dropped, 5);
+    drop(hold);
+    until(&slot, |report| report.changes == 15);
+    slot.shadows().changed(|| change.clone(), &slot.current());
+    let report = until(&slot, |report| report.changes == 16);
+    assert_eq!(report.dropped, 5, "what was compared makes room");
+}
+
+#[test]
 fn a_sample_takes_about_its_share() {
     let (slot, policy) = slot();
     slot.shadows().run(judge(&policy), 0.25, who()).unwrap();
@@ -141,11 +164,7 @@ fn changes_are_compared_under_the_generation_of_their_time() {
     let (slot, policy) = slot();
     let fewer = builtin_over(json!({}), |item| item.writes[0].touches.truncate(1));
     slot.shadows().run(judge(&fewer), 1.0, who()).unwrap();
-    let id = Argument { name: "id".to_owned(), value: Some("7".to_owned()) };
-    let (entity, write) = ("item".to_owned(), "rename".to_owned());
-    let (arguments, rows) = (vec![id], Vec::new());
-    let change = Change::Written(Written { entity, write, arguments, rows });
-    slot.shadows().changed(&change, &slot.current());
+    slot.shadows().changed(|| renamed(Vec::new()), &slot.current());
     let report = until(&slot, |report| report.changes == 1 && !report.findings.is_empty());
     assert_eq!(differing(&report), [(Aspect::Targets, 1)]);
     drop(policy);
@@ -229,6 +248,13 @@ fn fly(slot: &Slot, active: &Arc<dyn Decider>, id: usize) {
     for event in [Event::Absent, Event::LeaseGranted, loaded, Event::Filled] {
         memo = turn(&mut trail, active, memo, event);
     }
+}
+
+/// A write that renames an item, with the rows that it returned.
+fn renamed(rows: Vec<RowChange>) -> Change {
+    let id = Argument { name: "id".to_owned(), value: Some("7".to_owned()) };
+    let (entity, write) = ("item".to_owned(), "rename".to_owned());
+    Change::Written(Written { entity, write, arguments: vec![id], rows })
 }
 
 fn turn(trail: &mut Trail, active: &Arc<dyn Decider>, memo: Memo, event: Event) -> Memo {

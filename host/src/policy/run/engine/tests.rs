@@ -22,6 +22,18 @@ fn the_ticker_ends_with_its_engine() {
 }
 
 #[test]
+fn all_memories_of_an_instance_share_one_limit() {
+    let mut budget = Budget::new(&Limits { memory_bytes: 100, ..Limits::default() });
+    assert!(budget.memory_growing(0, 60, None).unwrap());
+    assert!(budget.memory_growing(0, 30, None).unwrap());
+    assert!(budget.memory_growing(60, 70, None).unwrap());
+    assert_eq!(budget.memory_bytes(), 100);
+    let refused = budget.memory_growing(30, 31, None).unwrap_err().to_string();
+    assert_eq!(refused, "its memory would grow to 101 bytes, policy.limits.memory allows 100");
+    assert_eq!(budget.memory_bytes(), 100);
+}
+
+#[test]
 fn a_call_that_keeps_the_processor_ends_at_its_second_deadline() {
     let mut budget = budget();
     assert!(budget.may_go_on(BUSY));

@@ -29,7 +29,8 @@ pub struct Summary {
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
     /// Where it came from.
-    pub origin: Provenance,
+    #[serde(rename = "origin")]
+    pub provenance: Provenance,
     /// When it was first activated, RFC 3339.
     #[serde(serialize_with = "rfc3339")]
     pub activated_at: SystemTime,

@@ -5,6 +5,7 @@
 //! value. The gate calls the same functions when it explores a candidate as the cache when it
 //! serves.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -70,11 +71,11 @@ pub const TURNS_PER_WAIT: u32 = 3;
 pub const SPARE_TURNS: u32 = 32;
 
 /// An action that the host will not carry out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The action makes no sense at this stage.
-    #[error("it is not legal now")]
-    OutOfTurn,
+    #[error("it is not legal now (legal: {0})")]
+    OutOfTurn(LegalActions),
     /// The lease is shorter or longer than [`LEASE_MS`].
     #[error(
         "the lease is out of bounds: {} to {} ms are allowed",
@@ -83,14 +84,61 @@ pub enum Refused {
     )]
     Lease,
     /// The lifetime is 0, longer than a value may be kept, or its refresh comes after its end.
-    #[error("the lifetime is out of bounds")]
-    Lifetime,
+    #[error(
+        "the lifetime is out of bounds: fresh for at least 1 ms, due for refresh within that time, \
+         and kept for at most {kept_ms} ms in all"
+    )]
+    Lifetime {
+        /// The longest that the value may be kept.
+        kept_ms: u64,
+    },
     /// The deadline comes before the wait's end.
     #[error("the wait is longer than the time that is left")]
     Wait,
     /// The flight took more turns than any flight needs.
-    #[error("the flight turns in circles")]
+    #[error(
+        "the flight turns in circles: it has {SPARE_TURNS} turns, and {TURNS_PER_WAIT} more for \
+         each wait"
+    )]
     Circling,
+}
+
+/// The actions that are legal at one point of a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegalActions {
+    stage: FlightStage,
+    background: bool,
+}
+
+/// The names that the actions have in the contract.
+impl fmt::Display for LegalActions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let legal = ACTIONS.into_iter().filter(|action| self.include(*action));
+        let names: Vec<&str> = legal.map(Action::name).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+/// One action of each kind. Which actions are legal does not depend on their numbers.
+const ACTIONS: [Action; 9] = [
+    Action::Look,
+    Action::Claim(0),
+    Action::Wait(0),
+    Action::Load,
+    Action::LoadUncached,
+    Action::Fill(Lifetime { fresh_ms: 0, stale_ms: 0, refresh_ms: 0 }),
+    Action::Answer,
+    Action::AnswerAndRefresh,
+    Action::Fail,
+];
+
+impl LegalActions {
+    /// A refresh may end before a load with nothing to answer, since no reader waits for it.
+    fn include(self, action: Action) -> bool {
+        let unloaded = matches!(self.stage, FlightStage::Looked { .. } | FlightStage::Held);
+        is_legal(self.stage, action)
+            || (self.background && unloaded && matches!(action, Action::Answer))
+    }
 }
 
 impl FlightBounds {
@@ -107,13 +155,16 @@ impl FlightBounds {
         if spent.turns > spent.waits.saturating_mul(TURNS_PER_WAIT).saturating_add(SPARE_TURNS) {
             return Err(Refused::Circling);
         }
-        let no_need =
-            self.background && matches!(stage, FlightStage::Looked { .. } | FlightStage::Held);
+        let legal = LegalActions { stage, background: self.background };
+        if !legal.include(action) {
+            return Err(Refused::OutOfTurn(legal));
+        }
         match action {
-            Action::Answer if no_need => return Ok(action),
-            _ if !is_legal(stage, action) => return Err(Refused::OutOfTurn),
             Action::Claim(lease_ms) if !LEASE_MS.contains(&lease_ms) => return Err(Refused::Lease),
-            Action::Fill(lifetime) if !self.allow(lifetime) => return Err(Refused::Lifetime),
+            Action::Fill(lifetime) if !self.allow(lifetime) => {
+                let kept_ms = u64::try_from(self.kept_at_most.as_millis()).unwrap_or(u64::MAX);
+                return Err(Refused::Lifetime { kept_ms });
+            }
             Action::Wait(at_most_ms) if at_most_ms > spent.left_ms => return Err(Refused::Wait),
             Action::Look
             | Action::Claim(_)
@@ -236,7 +287,8 @@ mod tests {
             assert_eq!(check(legal), Ok(()), "{legal:?}");
         }
         for bad in [fill(0, 0, 0), fill(10_001, 0, 1), fill(u32::MAX, u32::MAX, 1), fill(5, 0, 6)] {
-            assert_eq!(check(bad), Err(Refused::Lifetime), "{bad:?}");
+            let refused = Err(Refused::Lifetime { kept_ms: 10_000 });
+            assert_eq!(check(bad), refused, "{bad:?}");
         }
     }
 
@@ -271,9 +323,24 @@ mod tests {
     fn only_what_nobody_waits_for_may_end_with_nothing() {
         let background = FlightBounds { background: true, ..BOUNDS };
         for stage in [FlightStage::Looked { at_hand: false }, FlightStage::Held] {
-            assert_eq!(BOUNDS.check(stage, SPENT, Action::Answer), Err(Refused::OutOfTurn));
+            let refused = BOUNDS.check(stage, SPENT, Action::Answer);
+            assert!(matches!(refused, Err(Refused::OutOfTurn(_))), "{refused:?}");
             assert_eq!(background.check(stage, SPENT, Action::Answer), Ok(Action::Answer));
         }
+    }
+
+    #[test]
+    fn a_refusal_names_what_is_allowed() {
+        let background = FlightBounds { background: true, ..BOUNDS };
+        let refused = |bounds: FlightBounds, stage, action| {
+            bounds.check(stage, SPENT, action).unwrap_err().to_string()
+        };
+        let begun = refused(BOUNDS, FlightStage::Begun, Action::Fail);
+        assert_eq!(begun, "it is not legal now (legal: look, claim, load-uncached)");
+        let held = refused(background, FlightStage::Held, Action::Fail);
+        assert_eq!(held, "it is not legal now (legal: look, claim, wait, load-uncached, answer)");
+        let lifetime = refused(BOUNDS, FlightStage::Loaded { under_lease: true }, fill(0, 0, 0));
+        assert!(lifetime.ends_with("kept for at most 10000 ms in all"), "{lifetime}");
     }
 
     fn fill(fresh_ms: u32, stale_ms: u32, refresh_ms: u32) -> Action {

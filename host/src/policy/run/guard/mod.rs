@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::policy::{Memo, Plan, Terms};
 pub use flight::{
-    FlightBounds, FlightStage, LEASE_MS, Refused, SPARE_TURNS, Spent, TURNS_PER_WAIT, conservative,
+    FlightBounds, FlightStage, LEASE_MS, LegalActions, Refused, SPARE_TURNS, Spent, TURNS_PER_WAIT,
+    conservative,
 };
 
 use crate::name::{InvalidName, Place, StoreKey, StoreTag};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::*;
 use crate::policy::Limits;
 use crate::policy::prove::gate::{Conditions, examine};
-use crate::policy::testing::{Wat, engine, first_step, read};
+use crate::policy::testing::{Wat, engine, entities, first_step, read};
 
 /// Traps if `since_ms` is 77, which the gate never passes.
 const TRAPS_AT_77: &str = "(if (i32.eq (local.get 1) (i32.const 77)) (then unreachable))
@@ -93,6 +93,23 @@ fn a_new_instance_is_configured_before_it_decides() {
     for _ in 0..4 {
         good_step(&pool).unwrap();
     }
+}
+
+#[test]
+fn a_pinned_instance_that_failed_is_not_entered_again_though_no_other_can_be_made() {
+    let configure = "(if (local.get 1) (then unreachable)) (i32.const 1024)";
+    let wat = Wat { configure, step: TRAPS_AT_77, ..Wat::default() };
+    let pool = pool_of(&wat, Limits::default());
+    // With entities, this policy can't be configured.
+    let configuration = Configuration { entities: entities(), ..Configuration::default() };
+    let barren = InstancePool::new(&pool.engine, pool.pre.clone(), Arc::new(configuration));
+    let pinned = Pinned::new(&barren, pool.take().unwrap());
+    let (memo, moment, event) = first_step();
+    let step = |since_ms| pinned.step(Memo { since_ms, ..memo }, moment, event);
+    assert!(step(0).is_ok());
+    assert_eq!(step(77).unwrap_err().function, "step", "the failure itself is told");
+    assert_eq!(step(0).unwrap_err().function, "configure");
+    assert_eq!(step(0).unwrap_err().function, "configure");
 }
 
 #[test]

@@ -40,12 +40,13 @@ pub(super) struct Ledger {
     history: VecDeque<Activation>,
 }
 
-/// A naming: one generation of each component and settings that was in force, newest last. Keys
-/// that it named may still live.
+/// A naming: one generation of each component and settings that was in force or learned, newest
+/// last. Keys that it named may still live.
 pub(super) struct PastNaming {
     pub(super) generation: Arc<Generation>,
-    /// When the slot left it; `None` while it is in force.
-    pub(super) left: Option<Instant>,
+    /// Since when it is not in force: the slot left it then, or learned it last. `None` while it is
+    /// in force.
+    pub(super) idle_since: Option<Instant>,
 }
 
 struct Condemned {
@@ -63,7 +64,7 @@ impl Ledger {
             // Nothing came before the first generation, so its probation could not lead back to
             // anything.
             trial: Trial::new(Instant::now(), Duration::ZERO, first.counts()),
-            namings: vec![PastNaming { generation: Arc::clone(first), left: None }],
+            namings: vec![PastNaming { generation: Arc::clone(first), idle_since: None }],
             retired: Vec::new(),
             condemned: VecDeque::new(),
             failing: None,
@@ -84,27 +85,37 @@ impl Ledger {
     pub(super) fn enter(&mut self, next: &Arc<Generation>) {
         self.failing = None;
         self.namings.retain(|other| !other.generation.names_like(next));
-        self.cover(PastNaming { generation: Arc::clone(next), left: None });
+        self.cover(PastNaming { generation: Arc::clone(next), idle_since: None });
     }
 
-    /// From now on invalidations also name keys under `learned`. It is not in force here, but may
-    /// be on another host.
-    pub(super) fn learn(&mut self, learned: &Generation) {
-        if self.namings.iter().all(|known| !known.generation.names_like(learned)) {
-            self.cover(PastNaming { generation: Arc::new(learned.naming_only()), left: None });
+    /// Invalidations also name keys under `learned`, for as long as under a generation that is left
+    /// now. It is not in force here, but may be on another host.
+    pub(super) fn learn(&mut self, learned: &Generation, now: Instant) {
+        let known = self.namings.iter_mut().find(|known| known.generation.names_like(learned));
+        if let Some(known) = known {
+            known.idle_since = known.idle_since.map(|_earlier| now);
+            return;
         }
+        let generation = Arc::new(learned.naming_only());
+        self.cover(PastNaming { generation, idle_since: Some(now) });
     }
 
+    /// Adds a naming. If there are too many, the one that has not been in force for the longest
+    /// time is forgotten, never one that is in force.
     fn cover(&mut self, naming: PastNaming) {
         self.namings.push(naming);
         if self.namings.len() <= NAMINGS {
             return;
         }
-        let forgotten = self.namings.remove(0).generation;
+        let namings = self.namings.iter().enumerate();
+        let idle = namings.filter_map(|(at, naming)| Some((naming.idle_since?, at)));
+        let Some((_since, at)) = idle.min() else { return };
+        let forgotten = self.namings.remove(at).generation;
         tracing::warn!(
             policy = forgotten.label(),
-            "too many policies that name keys differently came into force within one lifetime: \
-             keys that this one named are no longer invalidated, so don't go back to it"
+            "too many policies that name keys differently came into force or were learned within \
+             one lifetime: keys that this one named are no longer invalidated, so don't go back to \
+             it"
         );
     }
 
@@ -112,7 +123,7 @@ impl Ledger {
     /// any more is kept for its names alone.
     pub(super) fn leave(&mut self, left: &Arc<Generation>, next: &Arc<Generation>, now: Instant) {
         if let Some(naming) = self.naming_of(left) {
-            naming.left = Some(now);
+            naming.idle_since = Some(now);
         }
         let mut older = vec![self.previous.replace(Arc::clone(left))];
         if !left.names_like(next) {
@@ -143,7 +154,7 @@ impl Ledger {
     /// Drops namings whose last possible key has expired.
     pub(super) fn forget_names(&mut self, now: Instant) {
         let lasts = self.tenure.naming;
-        self.namings.retain(|n| n.left.is_none_or(|left| now.duration_since(left) < lasts));
+        self.namings.retain(|n| n.idle_since.is_none_or(|at| now.duration_since(at) < lasts));
     }
 
     /// The other namings whose keys may still live. A naming under which this host stored nothing

@@ -54,9 +54,9 @@ impl Slot {
         let began = std::time::Instant::now();
         let others: Vec<Arc<Generation>> = others
             .into_iter()
-            .map(|(other, passed)| self.generation(passed.into_parts(other.origin().clone())))
+            .map(|(other, passed)| self.generation(passed.into_parts(other.provenance().clone())))
             .collect();
-        let next = self.generation(next.into_parts(examined.origin().clone()));
+        let next = self.generation(next.into_parts(examined.provenance().clone()));
         next.warm(Vec::new(), super::WARM_TIME);
         let mut ledger = self.inner.ledger();
         if self.current().number() != examined.number() {
@@ -83,10 +83,11 @@ impl Ledger {
         };
         self.retired.extend(self.all().iter().map(Arc::downgrade));
         let namings = self.namings.drain(..).filter_map(|naming| {
-            Some(PastNaming { generation: again(&naming.generation)?, left: naming.left })
+            let PastNaming { generation, idle_since } = naming;
+            Some(PastNaming { generation: again(&generation)?, idle_since })
         });
         self.namings = namings.collect();
-        self.namings.push(PastNaming { generation: Arc::clone(next), left: None });
+        self.namings.push(PastNaming { generation: Arc::clone(next), idle_since: None });
         self.previous = self.previous.as_ref().and_then(again);
         self.fallback = self.fallback.as_ref().and_then(again);
         self.failing = None;

@@ -109,8 +109,8 @@ pub struct SlotStatus {
 }
 
 impl Reason {
-    pub(super) fn of(origin: &Provenance) -> Self {
-        match origin {
+    pub(super) fn of(provenance: &Provenance) -> Self {
+        match provenance {
             Provenance::BuiltIn => Self::Started,
             Provenance::File(_) => Self::File,
             Provenance::Pushed => Self::Push,

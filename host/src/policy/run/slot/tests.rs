@@ -106,6 +106,39 @@ async fn names_are_forgotten_when_nothing_that_they_name_can_live() {
     assert_eq!(numbers(&slot), [1, 2], "and it may come back");
 }
 
+#[tokio::test(start_paused = true)]
+async fn names_that_were_learned_are_forgotten_as_well_unless_they_come_into_force() {
+    let (lasts, moment) = (Duration::from_secs(3_600), Duration::from_millis(1));
+    let slot = Slot::new(Wat::default().passed(), Provenance::BuiltIn);
+    let slot = slot.lasting(Tenure { naming: lasts, ..Tenure::default() });
+    slot.learn(newer().passed(), Provenance::Pushed);
+    tokio::time::advance(lasts - moment).await;
+    assert_eq!(numbers(&slot), [1, 2]);
+    slot.learn(newer().passed(), Provenance::Pushed);
+    tokio::time::advance(lasts - moment).await;
+    assert_eq!(numbers(&slot), [1, 2], "they were learned once more");
+    tokio::time::advance(moment).await;
+    assert_eq!(numbers(&slot), [1]);
+    slot.learn(newer().passed(), Provenance::Pushed);
+    slot.activate(newer().passed(), Provenance::Pushed);
+    slot.learn(newer().passed(), Provenance::Pushed);
+    tokio::time::advance(10 * lasts).await;
+    assert_eq!(numbers(&slot), [5]);
+    slot.rollback().unwrap();
+    assert_eq!(numbers(&slot), [1, 5], "what was in force is named from now on for as long");
+}
+
+#[test]
+fn names_that_are_learned_never_displace_those_in_force() {
+    let slot = Slot::new(Wat::default().passed(), Provenance::BuiltIn);
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
+        slot.learn(Wat { name, ..Wat::default() }.passed(), Provenance::Pushed);
+    }
+    assert_eq!(numbers(&slot), [1, 4, 5, 6, 7, 8, 9, 10], "the last seven were learned last");
+    slot.activate(newer().passed(), Provenance::Pushed);
+    assert_eq!(numbers(&slot), [11, 1, 5, 6, 7, 8, 9, 10], "what was left is still named");
+}
+
 #[test]
 fn what_nobody_can_go_back_to_keeps_neither_plans_nor_instances() {
     let slot = Slot::new(Wat::default().passed(), Provenance::BuiltIn);

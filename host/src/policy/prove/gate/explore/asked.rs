@@ -42,7 +42,7 @@ pub(super) struct Twins<'p> {
     pub(super) decisions: u64,
     pub(super) slowest: Slowest,
     traps: u32,
-    ran_out: bool,
+    left_out: bool,
 }
 
 /// Which instance is asked.
@@ -76,7 +76,7 @@ impl<'p> Twins<'p> {
             decisions: 0,
             slowest: Slowest::default(),
             traps: 0,
-            ran_out: false,
+            left_out: false,
         }
     }
 
@@ -84,9 +84,11 @@ impl<'p> Twins<'p> {
     pub(super) fn is_over(&mut self, hundredths: u32) -> bool {
         let share = self.time * hundredths / 100;
         let used = processor_time().saturating_sub(self.used);
-        let over = used >= share || self.began.elapsed() >= share * patience(PATIENCE);
-        self.ran_out |= over;
-        over || self.traps >= TRAPS_LIMIT
+        let over = self.traps >= TRAPS_LIMIT
+            || used >= share
+            || self.began.elapsed() >= share * patience(PATIENCE);
+        self.left_out |= over;
+        over
     }
 
     /// The time for the whole exploration.
@@ -96,12 +98,12 @@ impl<'p> Twins<'p> {
 
     /// Notes that something was left out, as if there had been no time for it.
     pub(super) fn leave_out(&mut self) {
-        self.ran_out = true;
+        self.left_out = true;
     }
 
-    /// Whether something was left out because the time was over.
-    pub(super) fn ran_out(&self) -> bool {
-        self.ran_out
+    /// Whether something was left out, because the time was over or because too many calls trapped.
+    pub(super) fn has_left_out(&self) -> bool {
+        self.left_out
     }
 
     pub(super) fn plan(

@@ -26,8 +26,14 @@ pub(super) enum Rule {
     RowTags,
     /// A flight answers to everything that happens.
     Steps,
-    /// A flight's actions pass the guard.
-    Guard(Refused),
+    /// A flight's actions are legal at their stages.
+    OutOfTurn,
+    /// Leases are neither too short nor too long.
+    Lease,
+    /// Lifetimes are within their bounds.
+    Lifetime,
+    /// Waits end with the deadline.
+    Wait,
     /// Every flight can end.
     Ends,
     /// No flight goes on for as long as events allow it.
@@ -36,6 +42,19 @@ pub(super) enum Rule {
     Targets,
     /// A write leaves no read stale that it touches.
     Covers,
+}
+
+/// The rule that an action breaks which the guard refuses.
+impl From<Refused> for Rule {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::OutOfTurn(_) => Self::OutOfTurn,
+            Refused::Lease => Self::Lease,
+            Refused::Lifetime { .. } => Self::Lifetime,
+            Refused::Wait => Self::Wait,
+            Refused::Circling => Self::Circles,
+        }
+    }
 }
 
 /// Findings by entity and rule.

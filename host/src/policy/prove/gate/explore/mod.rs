@@ -1,9 +1,9 @@
 //! Behaviour: a candidate is asked for decisions, and the host must be able to act upon every
 //! answer.
 //!
-//! The exploration has a limited time. Flights that it did not reach are reported. Generated reads
-//! and touches of writes that it did not reach are a reason to refuse the candidate: a key that was
-//! not examined may be another read's.
+//! The exploration has a limited time. Flights that it did not reach are reported. Generated reads,
+//! tags of their rows and touches of writes that it did not reach are a reason to refuse the
+//! candidate: a key that was not examined may be another read's.
 
 mod asked;
 mod covered;
@@ -44,7 +44,7 @@ mod until {
 pub struct Explored {
     /// Everything was explored.
     pub complete: bool,
-    /// Reads that were named, hot ones included.
+    /// Reads that were named, hot ones included, and rows whose tags were examined.
     pub reads: Progress,
     /// Changes by writes whose targets were compared with what the writes touch.
     pub changes: Progress,
@@ -132,7 +132,7 @@ struct Exploration<'p> {
     findings: Findings,
     hot: Hot,
     progress: Explored,
-    /// The reads that were generated, without the hot ones.
+    /// The reads and rows that were generated, without the hot reads.
     generated: Progress,
 }
 
@@ -169,7 +169,7 @@ impl Exploration<'_> {
             if !generated.is_all() || !progress.changes.is_all() {
                 return Err(unexamined(generated, progress.changes, asked.time()));
             }
-            let explored = Explored { complete: !asked.ran_out(), ..progress };
+            let explored = Explored { complete: !asked.has_left_out(), ..progress };
             let (decisions, slowest) = (asked.decisions, asked.slowest);
             return Ok(Learned { decisions, slowest, hot, explored });
         }

@@ -158,12 +158,16 @@ impl Exploration<'_> {
         }
     }
 
+    /// Examines the tags of a read's rows. Each row counts as a read of its own: a tag that was not
+    /// examined may not be legal.
     fn row_tags(&mut self, entity: &str, request: &Request, columns: usize) {
+        self.progress.reads.of += VALUES.len();
         for value in VALUES {
             let row: Row = vec![value.map(str::to_owned); columns];
             if self.asked.is_over(until::READS) {
                 return;
             }
+            self.progress.reads.done += 1;
             let problem = match self.tags_of(entity, request, &[row]) {
                 None => return,
                 Some(tags) => guard::tags(&tags).err(),

@@ -1,16 +1,17 @@
 mod time;
+mod traps;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::super::{Conditions, HotRead};
 use super::explore;
-use super::testing::{Bent, FILLING, LONG, conditions, explored, found, moves};
+use super::testing::{Bent, LONG, conditions, explored, found, moves};
 use crate::name::StoreKey;
-use crate::policy::run::guard::SPARE_TURNS;
+use crate::policy::run::guard::{SPARE_TURNS, TARGETS_OF_A_ROW};
 use crate::policy::{
     Action, Change, Configuration, Event, Lifetime, Memo, Piece, Plan, Scope, Sighting, Source,
-    Target, Touch, Trap, Turn, Way,
+    Target, Touch, Turn, Way,
 };
 
 #[test]
@@ -99,7 +100,7 @@ fn a_fill_without_a_lease_is_found_with_the_shortest_way_to_it() {
         _ => None,
     });
     let (message, findings) = found(&policy);
-    assert_eq!(message, "fill after loaded: it is not legal now");
+    assert_eq!(message, "fill after loaded: it is not legal now (legal: answer)");
     assert_eq!(
         moves(&findings[0]),
         [
@@ -114,7 +115,7 @@ fn a_load_while_somebody_else_holds_the_lease_is_found() {
     let policy =
         Bent::acting(|_, _, event, _| matches!(event, Event::LeaseHeld(_)).then_some(Action::Load));
     let (message, findings) = found(&policy);
-    assert_eq!(message, "load after lease-held: it is not legal now");
+    assert!(message.starts_with("load after lease-held: it is not legal now"), "{message}");
     assert_eq!(findings[0].sequence.len(), 2);
 }
 
@@ -142,8 +143,9 @@ fn a_lifetime_out_of_bounds_is_found_wherever_entropy_leads_to_it() {
         let policy = Bent::acting(move |_, moment, _, action| {
             (matches!(action, Action::Fill(_)) && moment.entropy == when).then_some(bad)
         });
-        let (message, findings) = found(&policy);
-        assert_eq!(message, "fill after loaded: the lifetime is out of bounds", "{when}");
+        let findings = explored(&policy).unwrap_err().findings;
+        let message = "fill after loaded: the lifetime is out of bounds: ";
+        assert!(findings.iter().all(|f| f.message.starts_with(message)), "{when}: {findings:#?}");
         assert_eq!(findings[0].sequence.len(), 3, "{when}");
     }
 }
@@ -154,7 +156,7 @@ fn a_lifetime_for_a_row_that_does_not_exist_is_looked_at_as_well() {
         (Event::Loaded(report), Action::Fill(_)) if report.negative => Some(fill(0, 0)),
         _ => None,
     });
-    let (_, findings) = found(&policy);
+    let findings = explored(&policy).unwrap_err().findings;
     assert!(moves(&findings[0])[2].starts_with("loaded in 20 ms, no such row → fill, fresh 0 ms"));
 }
 
@@ -172,7 +174,7 @@ fn a_lease_of_a_moment_is_found() {
 fn an_answer_out_of_nothing_is_found() {
     let policy = Bent::acting(|_, _, _, action| (action == Action::Fail).then_some(Action::Answer));
     let (message, findings) = found(&policy);
-    assert_eq!(message, "answer after load-failed: it is not legal now");
+    assert_eq!(message, "answer after load-failed: it is not legal now (legal: fail)");
     assert_eq!(
         moves(&findings[0]),
         ["store-unavailable → load-uncached", "load-failed, unavailable → answer"]
@@ -192,7 +194,7 @@ fn a_refresh_that_loads_without_a_lease_is_found_behind_the_answer_that_began_it
         Ok(Turn { memo: Memo { phase: REFRESHING, ..memo }, action })
     });
     let (message, findings) = found(&policy);
-    assert_eq!(message, "load after found: it is not legal now");
+    assert!(message.starts_with("load after found: it is not legal now"), "{message}");
     assert_eq!(
         moves(&findings[0]),
         [
@@ -210,18 +212,6 @@ fn a_machine_that_goes_wrong_for_one_entity_alone_is_found() {
     });
     let (_, findings) = found(&policy);
     assert_eq!(findings.iter().map(|f| f.at.as_str()).collect::<Vec<_>>(), ["orders"]);
-}
-
-#[test]
-fn a_step_that_traps_is_found_with_what_led_to_it() {
-    let policy = Bent::stepping(|memo, _, event, turn| {
-        let trap = Trap { function: "step", reason: "unreachable".into() };
-        let traps = memo.phase == FILLING && event == Event::StoreUnavailable;
-        if traps { Err(trap) } else { Ok(turn) }
-    });
-    let (message, findings) = found(&policy);
-    assert_eq!(message, "after store-unavailable, policy function step: unreachable");
-    assert_eq!(findings[0].sequence.len(), 4);
 }
 
 #[test]
@@ -328,7 +318,9 @@ fn a_change_of_the_log_is_explored_as_well() {
         }
     });
     let (message, findings) = found(&policy);
-    assert!(message.starts_with("a change of public.unknown makes"), "{message}");
+    let targets =
+        "a change of public.unknown has targets that a host can't act upon: the tag \"a b\"";
+    assert!(message.starts_with(targets), "{message}");
     assert_eq!(findings[0].at, "public.unknown");
 }
 
@@ -353,6 +345,19 @@ fn targets_that_are_no_names_are_found() {
     });
     let (message, _) = found(&policy);
     assert!(message.contains("it has ' ' at byte 1"), "{message}");
+}
+
+#[test]
+fn more_targets_than_a_host_acts_upon_are_found() {
+    let policy = Bent::touching(|change, mut targets| {
+        let most = TARGETS_OF_A_ROW * change.rows().len().max(1);
+        let one = Target { scope: Scope::Tag("t".into()), way: Way::Removed };
+        targets.resize(most + usize::from(matches!(change, Change::Written(_))), one);
+        targets
+    });
+    let (message, findings) = found(&policy);
+    assert!(message.ends_with("for a change of 0 rows, 1024 a row are allowed"), "{message}");
+    assert_eq!(findings.len(), 1, "{findings:#?}");
 }
 
 #[test]

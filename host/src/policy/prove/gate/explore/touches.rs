@@ -15,10 +15,10 @@ use super::findings::Rule;
 use super::logged::logged;
 use super::{Exploration, until};
 use crate::config::template::sources;
-use crate::name::{StoreKey, StoreTag};
+use crate::policy::run::guard;
 use crate::policy::{
-    Argument, Change, Column, ColumnValue, Logged, Request, Row, RowChange, Scope, Source, Target,
-    Touch, Write, Written,
+    Argument, Change, Column, ColumnValue, Logged, Named, Request, Row, RowChange, Scope, Source,
+    Target, Touch, Write, Written,
 };
 
 /// The values that a parameter or a column takes in turn, while the others have their usual values.
@@ -104,31 +104,35 @@ impl Exploration<'_> {
         }
     }
 
-    /// The targets' names; `None` if the host can't act upon one of them.
+    /// The targets' names; `None` if a write that asks the guard the same would be refused.
     fn doomed(&mut self, change: &Change, targets: &[Target]) -> Option<RemovedNames> {
         let mut doomed = RemovedNames::default();
+        let mut legal = guard::targets(targets.len(), change.rows().len());
         for target in targets {
-            let illegal = match &target.scope {
+            if legal.is_err() {
+                break;
+            }
+            legal = match &target.scope {
                 Scope::Key(key) => {
                     doomed.keys.insert(key.clone());
-                    StoreKey::try_new(key).err()
+                    guard::key(key).map(drop)
                 }
                 Scope::Tag(tag) => {
                     doomed.tags.insert(tag.clone());
-                    StoreTag::try_new(tag).err()
+                    guard::tag(tag).map(drop)
                 }
                 Scope::Read(request) => {
                     let plan = self.plan(Which::First, change.about(), request)?;
-                    let illegal = StoreKey::try_new(&plan.key).err();
-                    doomed.keys.insert(plan.key);
-                    illegal
+                    doomed.keys.insert(plan.key.clone());
+                    Named::try_new(plan).map(drop)
                 }
             };
-            if let Some(illegal) = illegal {
-                let message = format!("{} makes {target:?} untrue: {illegal}", subject(change));
-                self.wrong(change, Rule::Targets, message, None);
-                return None;
-            }
+        }
+        if let Err(illegal) = legal {
+            let told = subject(change);
+            let message = format!("{told} has targets that a host can't act upon: {illegal}");
+            self.wrong(change, Rule::Targets, message, None);
+            return None;
         }
         Some(doomed)
     }

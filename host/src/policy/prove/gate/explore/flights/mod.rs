@@ -21,12 +21,11 @@ use super::asked::{Unclear, Which};
 use super::findings::Rule;
 use super::names::{Known, QUERIES};
 use super::{Exploration, until};
-use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, SPARE_TURNS};
+use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, SPARE_TURNS, TURNS_PER_WAIT};
 use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Terms, Turn};
 use alphabet::{Alphabet, Breadth, Happening, Pending};
 use circles::Endless;
 use graph::{Graph, Situation, Taken};
-use shown::{action_name, event_name};
 
 /// The longest sequence: past the turn at which the guard stops a flight that never waits, so that
 /// a flight whose memo keeps counting is found too.
@@ -198,18 +197,24 @@ impl Exploration<'_> {
         }
     }
 
-    /// The lifetimes that a load under the lease leads to, over the whole range of entropy.
-    fn lifetimes(&mut self, flight: &MachineExploration<'_>, at: usize) {
+    /// The lifetimes that a load under the lease leads to, over the whole range of entropy. They
+    /// end at the first trap, since each trap may cost a whole deadline.
+    fn lifetimes(&mut self, flight: &mut MachineExploration<'_>, at: usize) {
         let state = flight.graph.nodes[at].state;
         let stage = FlightStage::Loaded { under_lease: true };
-        for report in &flight.alphabet.reports {
+        for report in flight.alphabet.reports.clone() {
+            let event = Event::Loaded(report);
             for entropy in entropies() {
-                let (moment, event) =
-                    (flight.moment(state.moment, entropy), Event::Loaded(*report));
-                let Ok(Turn { action, .. }) = self.asked.step(state.memo, moment, event) else {
-                    return;
-                };
-                self.passes(flight, at, stage, Taken { moment, event, action });
+                let moment = flight.moment(state.moment, entropy);
+                match self.asked.step(state.memo, moment, event) {
+                    Ok(Turn { action, .. }) => {
+                        self.passes(flight, at, stage, Taken { moment, event, action });
+                    }
+                    Err(trap) => {
+                        let now = Happening { event, stage };
+                        return self.unclear(flight, at, moment, now, Unclear::Trap(trap));
+                    }
+                }
             }
         }
     }
@@ -227,14 +232,14 @@ impl Exploration<'_> {
         let kept_at_most = flight.machine.terms.kept_at_most();
         let bounds = FlightBounds { kept_at_most, background };
         let Err(refused) = bounds.check(stage, spent, taken.action) else { return true };
-        let (rule, message) = match refused {
-            Refused::Circling => (Rule::Circles, in_circles()),
-            Refused::OutOfTurn | Refused::Lease | Refused::Lifetime | Refused::Wait => {
-                let (action, event) = (action_name(taken.action), event_name(taken.event));
-                (Rule::Guard(refused), format!("{action} after {event}: {refused}"))
+        let message = match refused {
+            Refused::Circling => in_circles(),
+            Refused::OutOfTurn(_) | Refused::Lease | Refused::Lifetime { .. } | Refused::Wait => {
+                let (action, event) = (taken.action.name(), taken.event.name());
+                format!("{action} after {event}: {refused}")
             }
         };
-        self.sequence(flight, at, &[taken], rule, message);
+        self.sequence(flight, at, &[taken], refused.into(), message);
         false
     }
 
@@ -247,16 +252,16 @@ impl Exploration<'_> {
         unclear: Unclear<Turn>,
     ) {
         flight.graph.nodes[at].may_end = true;
-        let event = event_name(now.event);
+        let event = now.event.name();
         let (rule, message, action) = match unclear {
             Unclear::Trap(trap) => (Rule::Steps, format!("after {event}, {trap}"), Action::Fail),
             Unclear::Differs { how, one, other } if alike(one.action, other.action) => {
-                let action = action_name(one.action);
+                let action = one.action.name();
                 let message = format!("after {event}, {how}, {action} has another memo or number");
                 (Rule::Stable, message, one.action)
             }
             Unclear::Differs { how, one, other } => {
-                let [was, is] = [one, other].map(|turn| action_name(turn.action));
+                let [was, is] = [one, other].map(|turn| turn.action.name());
                 (Rule::Stable, format!("after {event}, {how}, {was} became {is}"), one.action)
             }
         };
@@ -323,7 +328,10 @@ impl<'m> MachineExploration<'m> {
 }
 
 fn in_circles() -> String {
-    format!("a flight can turn in circles: the host stops it {SPARE_TURNS} turns after its waits'")
+    format!(
+        "a flight can turn in circles: a host stops it after {SPARE_TURNS} turns, and {TURNS_PER_WAIT} \
+         more for each wait"
+    )
 }
 
 fn alike(one: Action, other: Action) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::policy::{Action, Cause, Event, Failure, Lifetime, LoadReport, Moment, Sighting};
+use crate::policy::{Action, Event, Failure, Lifetime, LoadReport, Moment, Sighting};
 
 /// `lease-held for 250 ms, at 1000 ms`
 pub(super) fn shown_event(event: Event, moment: Moment) -> String {
@@ -16,10 +16,10 @@ pub(super) fn shown_event(event: Event, moment: Moment) -> String {
             format!("loaded in {cost_ms} ms, no such row")
         }
         Event::LoadFailed(Failure { cause, at_hand: None }) => {
-            format!("load-failed, {}", cause_name(cause))
+            format!("load-failed, {}", cause.name())
         }
         Event::LoadFailed(Failure { cause, at_hand: Some(seen) }) => {
-            format!("load-failed, {}, at hand {}", cause_name(cause), sighting(seen))
+            format!("load-failed, {}, at hand {}", cause.name(), sighting(seen))
         }
         Event::Absent
         | Event::Bypassed
@@ -27,7 +27,7 @@ pub(super) fn shown_event(event: Event, moment: Moment) -> String {
         | Event::LeaseGranted
         | Event::Waited
         | Event::Filled
-        | Event::FillRejected => event_name(event).to_owned(),
+        | Event::FillRejected => event.name().to_owned(),
     };
     if moment.elapsed_ms > 0 {
         let Moment { elapsed_ms, left_ms, .. } = moment;
@@ -40,7 +40,7 @@ pub(super) fn shown_event(event: Event, moment: Moment) -> String {
 /// `claim 1000 ms`
 pub(super) fn shown_action(action: Action) -> String {
     match action {
-        Action::Claim(ms) | Action::Wait(ms) => format!("{} {ms} ms", action_name(action)),
+        Action::Claim(ms) | Action::Wait(ms) => format!("{} {ms} ms", action.name()),
         Action::Fill(Lifetime { fresh_ms, stale_ms, refresh_ms }) => {
             format!("fill, fresh {fresh_ms} ms, stale {stale_ms} ms, refresh at {refresh_ms} ms")
         }
@@ -49,39 +49,7 @@ pub(super) fn shown_action(action: Action) -> String {
         | Action::LoadUncached
         | Action::Answer
         | Action::AnswerAndRefresh
-        | Action::Fail => action_name(action).to_owned(),
-    }
-}
-
-/// The action's name in the contract.
-pub(super) fn action_name(action: Action) -> &'static str {
-    match action {
-        Action::Look => "look",
-        Action::Claim(_) => "claim",
-        Action::Wait(_) => "wait",
-        Action::Load => "load",
-        Action::LoadUncached => "load-uncached",
-        Action::Fill(_) => "fill",
-        Action::Answer => "answer",
-        Action::AnswerAndRefresh => "answer-and-refresh",
-        Action::Fail => "fail",
-    }
-}
-
-/// The event's name in the contract.
-pub(super) fn event_name(event: Event) -> &'static str {
-    match event {
-        Event::Absent => "absent",
-        Event::Found(_) => "found",
-        Event::Bypassed => "bypassed",
-        Event::StoreUnavailable => "store-unavailable",
-        Event::LeaseGranted => "lease-granted",
-        Event::LeaseHeld(_) => "lease-held",
-        Event::Waited => "waited",
-        Event::Loaded(_) => "loaded",
-        Event::LoadFailed(_) => "load-failed",
-        Event::Filled => "filled",
-        Event::FillRejected => "fill-rejected",
+        | Action::Fail => action.name().to_owned(),
     }
 }
 
@@ -94,13 +62,4 @@ fn sighting(seen: Sighting) -> String {
         Sighting { fresh_ms, .. } => format!("fresh for {fresh_ms} ms"),
     };
     if seen.negative { format!("{life}, no such row") } else { life }
-}
-
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Unavailable => "unavailable",
-        Cause::Timeout => "timeout",
-        Cause::Overloaded => "overloaded",
-        Cause::Rejected => "rejected",
-    }
 }
