@@ -182,11 +182,12 @@ const CASES: &[Case] = &[
         "",
         r#"{"type":"urn:corral:problem:answer-too-large","title":"The answer is too large","status":502,"detail":"the rows are more than a cache should keep; narrow the read"}"#,
     ),
-    case(
-        "GET /read/report.late?id=1",
-        "",
-        r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer within 300ms, which entity.\"report.late\".deadline sets: make the statement faster, or raise it; its load goes on for up to 10s (load_limit), for the next reader"}"#,
-    ),
+    Case {
+        request: "GET /read/report.late?id=1",
+        body: "",
+        headers: &[("retry-after", "1")],
+        document: r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer within 300ms, which entity.\"report.late\".deadline sets: make the statement faster, or raise it; its load goes on for up to 10s (load_limit), for the next reader"}"#,
+    },
     // The policy
     case(
         "PUT /admin/policy",
