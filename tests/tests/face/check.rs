@@ -183,16 +183,16 @@ async fn columns_that_tags_and_touches_need_are_missed() {
     }
 
     let host = servers.host(24, BLIND).await;
-    let refused = post(&host, "/write/blind/move", r#"{"id": 9}"#).await;
+    let refused = post(&host, "/write/blind/move", r#"{"id": 41}"#).await;
     let document = refused.json().unwrap();
     assert_eq!((refused.status.as_u16(), &document["column"]), (502, &"team_id".into()));
     assert_eq!(document["title"], "Nothing was written");
-    let rows = servers.postgres.psql("SELECT count(*) FROM users WHERE team_id = 0 AND id = 9");
+    let rows = servers.postgres.psql("SELECT count(*) FROM users WHERE team_id = 0 AND id = 41");
     assert_eq!(rows.await.unwrap(), [[Some("0".to_owned())]]);
     // No row was changed, so nothing was touched.
     let nobody = post(&host, "/write/blind/move", r#"{"id": -1}"#).await;
     assert_eq!(nobody.json().unwrap()["rows"], 0);
-    let renamed = post(&host, "/write/blind/rename", r#"{"id": 9}"#).await;
+    let renamed = post(&host, "/write/blind/rename", r#"{"id": 41}"#).await;
     assert_eq!(renamed.json().unwrap()["cache"], "invalidated");
 }
 
