@@ -12,6 +12,7 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod shared;
 mod varnish;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub use postgres::Postgres;
 pub use process::{Signal, Threads, is_alive, resident_bytes, signal, threads};
 pub use program::Program;
 pub use redis::{Image, Redis};
+pub use shared::SharedServers;
 pub use varnish::Varnish;
 
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.

@@ -53,7 +53,7 @@ await fetch(report, { method: "POST", mode: "no-cors", body: JSON.stringify(seen
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_of_another_origin_does_anything() {
     let servers = Servers::shared().await;
-    let host = servers.host(57, "[query]\nenabled = true\n").await;
+    let host = servers.host("[query]\nenabled = true\n").await;
     let victim = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let naive = format!("http://{}", victim.local_addr().unwrap());
     let (asked, mut naively_asked) = mpsc::unbounded_channel();
@@ -95,7 +95,7 @@ async fn no_page_of_another_origin_does_anything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_whose_name_was_bound_to_the_host_does_anything() {
     let servers = Servers::shared().await;
-    let host = servers.host(58, "[query]\nenabled = true\n").await;
+    let host = servers.host("[query]\nenabled = true\n").await;
     let admin = host.url("/metrics").replace("/metrics", "");
     for (target, tries) in [(host.url(""), front("", "application/json")), (admin, back(""))] {
         let seen = browse_rebound(&target, &tries).await;

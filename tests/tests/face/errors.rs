@@ -224,7 +224,7 @@ const OVERLOADED: &str = r#"{"type":"urn:corral:problem:overloaded","title":"Too
 #[tokio::test]
 async fn each_error_is_the_document_that_it_was_yesterday() {
     let servers = Servers::shared().await;
-    let host = servers.host(14, "").await;
+    let host = servers.host("").await;
     let needles = needles(servers);
     for case in CASES {
         check(&host, case, &needles).await;
@@ -233,7 +233,7 @@ async fn each_error_is_the_document_that_it_was_yesterday() {
 
 #[tokio::test]
 async fn a_body_is_refused_past_its_limit_and_not_before() {
-    let host = Servers::shared().await.host(15, "").await;
+    let host = Servers::shared().await.host("").await;
     let limit = 1 << 20;
     let names = "x".repeat(limit - r#"{"id": 0, "name": ""}"#.len());
     let largest = format!(r#"{{"id": 0, "name": "{names}"}}"#);
@@ -259,7 +259,7 @@ async fn an_origin_that_is_away_is_unavailable_and_stays_anonymous() {
 async fn who_finds_no_place_among_the_loads_is_told_to_come_again() {
     let servers = Servers::shared().await;
     let origin = format!("url = \"{}\"", servers.origin_url());
-    let config = servers.config(20, "", "").replace(&origin, &format!("{origin}\nmax_loads = 1"));
+    let config = servers.config("", "").replace(&origin, &format!("{origin}\nmax_loads = 1"));
     let host = Host::start(&config).await.unwrap();
     let holding = get(&host, "/read/report.slow?id=1&ms=3000");
     let refused = async {

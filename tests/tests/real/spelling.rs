@@ -22,7 +22,7 @@ async fn a_tag_is_invalidated_as_a_person_writes_it() {
     let _turn = beside_others().await;
     let servers = Servers::shared().await;
     servers.postgres.psql("CREATE TABLE pages (path text, text text)").await.unwrap();
-    let host = servers.host(20, PAGE).await;
+    let host = servers.host(PAGE).await;
     let long = "x".repeat(200);
     let mut wrong = Vec::new();
     for path in ["plain", "/home", "é", "a,b", "a b", "a:b", "50%", "{x}", long.as_str()] {
@@ -40,7 +40,7 @@ async fn a_tag_is_invalidated_as_a_person_writes_it() {
 async fn what_can_be_no_tag_is_an_error() {
     let _turn = beside_others().await;
     let servers = Servers::shared().await;
-    let host = servers.host(21, PAGE).await;
+    let host = servers.host(PAGE).await;
     for body in [
         json!({"tags": [""]}),
         json!({"tags": [{"tag": "page:{path}", "values": {}}]}),
@@ -96,7 +96,7 @@ async fn a_tag_of_a_row_is_that_of_a_writes_parameter_and_of_a_returned_column()
         entities += &entity(nth, param);
     }
     servers.postgres.psql(&tables).await.unwrap();
-    let host = servers.host(22, &entities).await;
+    let host = servers.host(&entities).await;
     let mut wrong = Vec::new();
     for (nth, (column, _, _, given)) in VALUES.iter().enumerate() {
         let read = format!("/read/typed{nth}?id=1");
@@ -157,7 +157,7 @@ read = "SELECT id, n FROM accounts WHERE id = $1::text::numeric"
 ttl = "1h"
 tags = ["account:{row.id}"]
 "#;
-    let host = servers.host(23, entities).await;
+    let host = servers.host(entities).await;
     let path = |number: &str| format!("/read/account?id={number}");
     for number in numbers {
         hit(&host, &path(number)).await;
