@@ -81,18 +81,13 @@ async fn nothing_fails_behind_a_pooler_while_tables_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_were_filled_together_expire_apart() {
     let spread = lifetimes::spread(1_000).await.unwrap();
-    let counts: Vec<usize> = spread.histogram.iter().map(|(_, count)| *count).collect();
-    assert_eq!(counts.iter().sum::<usize>(), 1_000);
-    // Buckets of ten seconds, from 240 s to 360 s, less the time that filling took.
-    let bounds = spread.histogram.iter().map(|(from, _)| *from);
-    assert!(bounds.clone().min().unwrap() >= 200 && bounds.max().unwrap() <= 360, "{spread:?}");
-    assert!(counts.len() >= 12, "{spread:?}");
+    assert!(spread.holds(), "{spread:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short_lived_keys_leave_nothing_behind() {
     let churn = lifetimes::churn(4_000).await.unwrap();
-    assert_eq!((churn.left, churn.immortal), (0, 0), "{churn:?}");
+    assert!(churn.holds(), "{churn:?}");
     assert!(churn.most_alive > 0 && churn.most_members > 0, "{churn:?}");
 }
 
