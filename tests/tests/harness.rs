@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use corral_tests::client::{Client, encode};
 use corral_tests::servers::{Postgres, Redis, eventually, is_alive};
 use corral_tests::shop::{self, Shop};
-use corral_tests::trace::{Trace, beside_the_project};
+use corral_tests::trace::{Trace, beside_the_project, tell_of_absence};
 
 /// Long enough for a busy machine; only reached when a test fails.
 const SOON: Duration = Duration::from_secs(30);
@@ -279,7 +279,9 @@ fn packed(raw: &[u8]) -> std::io::Result<Vec<u8>> {
 #[test]
 fn the_recorded_product_pages_are_read_whole() {
     // The traces are not part of the project, and not every checkout has them.
-    let Some(path) = beside_the_project() else { return };
+    let Some(path) = beside_the_project() else {
+        return tell_of_absence("its test is skipped");
+    };
     let trace = Trace::read(&path).unwrap();
     assert_eq!(trace.accesses().len(), 95_607);
     assert_eq!(trace.distinct().len(), 13_756);

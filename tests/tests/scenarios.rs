@@ -14,7 +14,7 @@ use corral_tests::scenario::pooler::Pooling;
 use corral_tests::scenario::report::{self, Reading};
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{deaths, lifetimes, predict, rename};
-use corral_tests::trace::{Trace, beside_the_project, synthetic};
+use corral_tests::trace::{Trace, beside_the_project, synthetic, tell_of_absence};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stale_is_read_while_servers_and_hosts_fail() {
@@ -95,7 +95,10 @@ async fn short_lived_keys_leave_nothing_behind() {
 async fn what_two_policies_make_of_a_trace_is_what_was_predicted() {
     let trace = match beside_the_project() {
         Some(path) => Trace::read(&path).unwrap().limited(1_500),
-        None => synthetic(1_500, 750, 1),
+        None => {
+            tell_of_absence("predictions are compared over a generated trace");
+            synthetic(1_500, 750, 1)
+        }
     };
     let report = predict::run(&trace, 75.0).await.unwrap();
     println!("{report:#?}");
