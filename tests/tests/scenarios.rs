@@ -118,9 +118,11 @@ async fn a_trace_whose_entries_expire_costs_hardly_more_loads_than_it_must() {
     let line = &report.lines[0];
     assert_eq!((line.errors, line.wrong_answers), (0, 0), "{report:#?}");
     assert!(line.least > 2 * report.keys as u64, "little expired: {report:#?}");
-    // Late arrivals of answers lower the bound, and with so short a lifetime and other tests at the
-    // same time they lower it by this much; the command has the exact bar.
-    assert!((0.0..0.1).contains(&line.more), "{report:#?}");
+    // The time that answers take lowers the bound, for a hot key by that time over the lifetime:
+    // with so short a lifetime and other tests at the same time, by much. The command has the exact
+    // bar.
+    let late = line.p99_ms / report.ttl_ms as f64;
+    assert!((0.0..0.1 + late).contains(&line.more), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,8 +121,9 @@ async fn the_gate_runs_behind_the_threads_that_serve() {
     let serving = after.values().map(|threads| threads.nice).max().unwrap();
     assert!(gate.nice > serving, "{gate:?}, {after:?}");
     // The work that the gate leaves to other threads is to read the component and to make
-    // instances.
-    assert!(gate.ran > ran(&after) - ran(&before), "{gate:?}, before {before:?}, after {after:?}");
+    // instances. An idle thread may have ended meanwhile, and its time is missing then.
+    let others = ran(&after).saturating_sub(ran(&before));
+    assert!(gate.ran > others, "{gate:?}, before {before:?}, after {after:?}");
 }
 
 /// The control: the record notices a wrong generation.
