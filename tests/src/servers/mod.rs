@@ -37,7 +37,7 @@ pub use varnish::Varnish;
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// How often [`eventually`] looks: short compared with all waits.
+/// How often [`eventually`] and [`until`] look: short compared with all waits.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Calls `probe` again and again until it finds something.
@@ -64,6 +64,21 @@ where
     tokio::time::timeout(limit, looking)
         .await
         .with_context(|| format!("{what}: not within {limit:?}"))?
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// When it does not hold within twenty seconds; the message names `what`.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    const LIMIT: Duration = Duration::from_secs(20);
+    let looking = async {
+        while !is_so().await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let came = tokio::time::timeout(LIMIT, looking).await;
+    assert!(came.is_ok(), "{what}: not within {LIMIT:?}");
 }
 
 /// The directory in which cargo put this executable and those built with it, such as `corral`.
