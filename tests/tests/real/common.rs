@@ -3,10 +3,8 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use bytes::Bytes;
-use corral_tests::client::{Answer, Client};
 use corral_tests::servers::{Host, SharedServers, corral, eventually};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::Value;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -80,16 +78,9 @@ pub(super) async fn hit(host: &Host, path: &str) -> Value {
     .unwrap()
 }
 
-/// `POST` of a JSON text; the answer may have any status.
-pub(super) async fn post(host: &Host, path: &str, body: &Value) -> Answer {
-    let json = [("content-type", "application/json")];
-    let body = Bytes::from(body.to_string());
-    Client::new().request(Method::POST, &host.url(path), &json, body).await.unwrap()
-}
-
 /// `POST` that has to succeed; returns its answer.
 pub(super) async fn posted(host: &Host, path: &str, body: &Value) -> Value {
-    let answer = post(host, path, body).await;
+    let answer = host.post(path, body).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{path} {body}: {answer:?}");
     answer.json().unwrap()
 }

@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::common::{Servers, beside_others, content, hit, post, posted};
+use super::common::{Servers, beside_others, content, hit, posted};
 
 #[tokio::test]
 async fn a_hand_written_key_of_another_program_is_left_alone_and_never_answered() {
@@ -71,7 +71,7 @@ async fn a_query_with_another_lifetime_lives_no_longer_than_that() {
     let host = Servers::shared().await.host("[query]\nenabled = true\n").await;
     let query = |ttl: &str| json!({"sql": "SELECT 1 AS n", "ttl": ttl});
     for (ttl, most_s) in [("1h", 4_320), ("5s", 6), ("1h", 4_320)] {
-        let answer = post(&host, "/query", &query(ttl)).await;
+        let answer = host.post("/query", &query(ttl)).await.unwrap();
         let status = answer.header("cache-status").to_owned();
         let ttl_s = status.split("ttl=").nth(1).and_then(|rest| rest.split(';').next());
         let ttl_s: i64 = ttl_s.unwrap().parse().unwrap();

@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::common::{Servers, beside_others, content, hit, post, posted};
+use super::common::{Servers, beside_others, content, hit, posted};
 use corral_tests::client::encode;
 use corral_tests::servers::Host;
 
@@ -46,7 +46,7 @@ async fn what_can_be_no_tag_is_an_error() {
         json!({"tags": [{"tag": "page:{path}", "values": {}}]}),
         json!({"tags": [{"tag": "page:{other}", "values": {"other": 1}}]}),
     ] {
-        let answer = post(&host, "/invalidate", &body).await;
+        let answer = host.post("/invalidate", &body).await.unwrap();
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}: {answer:?}");
     }
 }
@@ -62,7 +62,7 @@ async fn left_after(servers: &Servers, host: &Host, path: &str, body: &Value) ->
         .await;
     assert_eq!(hit(host, &read).await["text"], "old");
     servers.postgres.psql("UPDATE pages SET text = 'new'").await.unwrap();
-    let answer = post(host, "/invalidate", body).await;
+    let answer = host.post("/invalidate", body).await.unwrap();
     if answer.status != StatusCode::OK {
         return Some(format!("{} {}", answer.status, answer.text().unwrap_or_default()));
     }
@@ -103,7 +103,7 @@ async fn a_tag_of_a_row_is_that_of_a_writes_parameter_and_of_a_returned_column()
         for (version, write) in (2..).zip(["param", "column"]) {
             hit(&host, &read).await;
             let body = json!({"v": given, "n": version});
-            let told = post(&host, &format!("/write/typed{nth}/{write}"), &body).await;
+            let told = host.post(&format!("/write/typed{nth}/{write}"), &body).await.unwrap();
             if told.status != StatusCode::OK || told.json().unwrap()["rows"] != 1 {
                 wrong.push(format!("{column} {given} by {write}: {:?}", told.text()));
                 continue;
