@@ -15,6 +15,8 @@ mod redis;
 mod shared;
 mod varnish;
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -92,6 +94,17 @@ pub fn build_dir() -> anyhow::Result<PathBuf> {
         dir = dir.parent().context("cargo's `deps` lies in a directory")?;
     }
     Ok(dir.to_owned())
+}
+
+/// Puts another file in the place of this one, as `mv` does: a reader gets the whole old file or the
+/// whole new one.
+///
+/// # Errors
+/// When the file can't be written beside the old one, or not moved.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, content)?;
+    fs::rename(beside, path)
 }
 
 /// Copies a directory with its owners and modes.
