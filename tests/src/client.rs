@@ -145,6 +145,13 @@ impl Answer {
             && !elsewhere.iter().any(|name| self.cache_status(name))
     }
 
+    /// The generation of the policy that decided (`Corral-Policy: name@version;generation=7`).
+    /// `None` if the answer names none.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        self.header("corral-policy").split_once(";generation=")?.1.parse().ok()
+    }
+
     fn cache_status(&self, name: &str) -> bool {
         self.header("cache-status").split(';').any(|parameter| parameter.trim() == name)
     }

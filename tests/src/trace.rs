@@ -1,5 +1,6 @@
 //! Recorded access streams in the form that the host reads, and where one lies.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 pub use corral_host::trace::{Trace, TraceError};
@@ -14,6 +15,12 @@ const WEB12: &str = "../shared/traces/web12.trace.xz";
 pub fn beside_the_project() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(WEB12);
     path.exists().then_some(path)
+}
+
+/// Says on stderr that the recorded product pages are absent, and what is done instead.
+pub fn tell_of_absence(instead: &str) {
+    // Past the capture of the test framework, which shows nothing of a test that passes.
+    let _told = writeln!(std::io::stderr(), "{WEB12} is absent: {instead}");
 }
 
 /// A generated trace: things are accessed in proportion to the inverse of their rank, like web

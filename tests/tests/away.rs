@@ -15,9 +15,12 @@ async fn no_read_fails_and_few_wait_while_the_origin_is_away_and_writes_recover(
     for blow in origin::Blow::ALL {
         let report = origin::run(blow, Duration::from_secs(3)).await.unwrap();
         println!("{report:#?}");
-        let waited = report.reads[1].histogram.last().map_or(0, |(_, count)| *count);
+        let meanwhile = &report.reads[1];
+        let waited = meanwhile.histogram.last().map_or(0, |(_, count)| *count);
         assert!(report.reads.iter().all(|phase| phase.failed == 0), "{report:#?}");
-        assert!(waited <= 16 && report.reads[1].requests > 10 * waited, "{report:#?}");
+        // Two for each connection, and whenever a busy machine stands still, all of them once more.
+        let few = (meanwhile.requests / 20).max(16);
+        assert!(waited <= few && meanwhile.requests > 10 * waited, "{report:#?}");
         assert!(report.failed_writes[1] > 0, "{report:#?}");
         assert!((1..=8).contains(&report.said.len()), "{report:#?}");
     }

@@ -123,7 +123,8 @@ async fn a_narrow_way_is_shared_fairly() {
     };
     let (large, small) = tokio::join!(getting, beside);
     assert!(large >= Duration::from_millis(450), "the large one took {large:?}");
-    assert!(small < Duration::from_millis(100), "the small one took {small:?}");
+    // If connections did not take turns, the small one would come after the rest of the large one.
+    assert!(small < large / 3, "the small one took {small:?}, and the large one {large:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 //! for; and settings are exchanged like components.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,7 +9,7 @@ use corral_host::policy::builtin;
 use corral_tests::client::Answer;
 use corral_tests::load::{Load, Outcome, everything_ends};
 use corral_tests::policies;
-use corral_tests::servers::{Host, Postgres, Redis, corral, eventually};
+use corral_tests::servers::{Host, Postgres, Redis, corral, eventually, replace};
 use corral_tests::shop::{self, Shop, expected_product};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -176,15 +175,15 @@ impl Scene {
         Ok(Self { host, redis, _postgres: postgres, directory })
     }
 
-    /// Puts another file in the place of the policy's, as `mv` does.
+    /// Puts another file in the place of the policy's.
     fn put_file(&self, bytes: &[u8]) -> anyhow::Result<()> {
-        replace(self.directory.path().join("policy.wasm"), bytes)
+        Ok(replace(&self.directory.path().join("policy.wasm"), bytes)?)
     }
 
     fn edit(&self, old: &str, new: &str) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(self.host.config_path())?;
         anyhow::ensure!(text.contains(old), "{old:?} is missing in\n{text}");
-        replace(self.host.config_path(), text.replacen(old, new, 1).as_bytes())
+        Ok(replace(&self.host.config_path(), text.replacen(old, new, 1))?)
     }
 
     async fn status(&self) -> anyhow::Result<Value> {
@@ -234,22 +233,11 @@ impl Scene {
                     Ok(content) => Some(format!("{id}: {content}")),
                     Err(error) => Some(format!("{id}: {error:#}")),
                 };
-                let generation = outcome.answer.as_ref().ok().and_then(generation_of);
+                let generation = outcome.answer.as_ref().ok().and_then(Answer::generation);
                 Read { generation, problem }
             }
         })
     }
-}
-
-fn replace(path: PathBuf, bytes: &[u8]) -> anyhow::Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes)?;
-    Ok(std::fs::rename(beside, path)?)
-}
-
-/// The generation in `name@version;generation=7`.
-fn generation_of(answer: &Answer) -> Option<u64> {
-    answer.header("corral-policy").split_once(";generation=")?.1.parse().ok()
 }
 
 /// The key in `corral; hit; key="…"`.

@@ -14,7 +14,7 @@ use corral_tests::scenario::pooler::Pooling;
 use corral_tests::scenario::report::{self, Reading};
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{deaths, lifetimes, predict, rename};
-use corral_tests::trace::{Trace, beside_the_project, synthetic};
+use corral_tests::trace::{Trace, beside_the_project, synthetic, tell_of_absence};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stale_is_read_while_servers_and_hosts_fail() {
@@ -81,18 +81,13 @@ async fn nothing_fails_behind_a_pooler_while_tables_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_were_filled_together_expire_apart() {
     let spread = lifetimes::spread(1_000).await.unwrap();
-    let counts: Vec<usize> = spread.histogram.iter().map(|(_, count)| *count).collect();
-    assert_eq!(counts.iter().sum::<usize>(), 1_000);
-    // Buckets of ten seconds, from 240 s to 360 s, less the time that filling took.
-    let bounds = spread.histogram.iter().map(|(from, _)| *from);
-    assert!(bounds.clone().min().unwrap() >= 200 && bounds.max().unwrap() <= 360, "{spread:?}");
-    assert!(counts.len() >= 12, "{spread:?}");
+    assert!(spread.holds(), "{spread:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short_lived_keys_leave_nothing_behind() {
     let churn = lifetimes::churn(4_000).await.unwrap();
-    assert_eq!((churn.left, churn.immortal), (0, 0), "{churn:?}");
+    assert!(churn.holds(), "{churn:?}");
     assert!(churn.most_alive > 0 && churn.most_members > 0, "{churn:?}");
 }
 
@@ -100,7 +95,10 @@ async fn short_lived_keys_leave_nothing_behind() {
 async fn what_two_policies_make_of_a_trace_is_what_was_predicted() {
     let trace = match beside_the_project() {
         Some(path) => Trace::read(&path).unwrap().limited(1_500),
-        None => synthetic(1_500, 750, 1),
+        None => {
+            tell_of_absence("predictions are compared over a generated trace");
+            synthetic(1_500, 750, 1)
+        }
     };
     let report = predict::run(&trace, 75.0).await.unwrap();
     println!("{report:#?}");
@@ -120,9 +118,11 @@ async fn a_trace_whose_entries_expire_costs_hardly_more_loads_than_it_must() {
     let line = &report.lines[0];
     assert_eq!((line.errors, line.wrong_answers), (0, 0), "{report:#?}");
     assert!(line.least > 2 * report.keys as u64, "little expired: {report:#?}");
-    // Late arrivals of answers lower the bound, and with so short a lifetime and other tests at the
-    // same time they lower it by this much; the command has the exact bar.
-    assert!((0.0..0.1).contains(&line.more), "{report:#?}");
+    // The time that answers take lowers the bound, for a hot key by that time over the lifetime:
+    // with so short a lifetime and other tests at the same time, by much. The command has the exact
+    // bar.
+    let late = line.p99_ms / report.ttl_ms as f64;
+    assert!((0.0..0.1 + late).contains(&line.more), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

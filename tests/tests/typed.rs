@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use corral_tests::client::{Answer, Client};
-use corral_tests::servers::{Host, Postgres, Redis};
+use corral_tests::servers::{Host, SharedServers};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 /// A column's type, the type of a parameter that is compared with it, two values in SQL, and
@@ -44,7 +44,7 @@ const TYPES: [(&str, &str, [&str; 2], &str); 9] = [
 
 #[tokio::test]
 async fn a_tag_of_a_row_is_that_of_an_argument_and_of_a_returned_column() {
-    let host = host(1, &entities()).await;
+    let host = host(&entities()).await;
     for (number, (column, _, _, spelling)) in TYPES.iter().enumerate() {
         let reads = [1, 2].map(|id| format!("/read/t{number}?id={id}"));
         let fill = async || {
@@ -62,7 +62,7 @@ async fn a_tag_of_a_row_is_that_of_an_argument_and_of_a_returned_column() {
             fill().await;
             let version = n(&get(&host, &reads[0]).await);
             let path = format!("/write/t{number}/{write}");
-            let wrote = post(&host, &path, &params).await.json().unwrap();
+            let wrote = host.post(&path, &params).await.unwrap().json().unwrap();
             assert_eq!(wrote["rows"], 1, "{column}: {wrote}");
             let fresh = get(&host, &reads[0]).await;
             assert_eq!(n(&fresh), version + 1, "{column}: {write} left an older row");
@@ -88,18 +88,18 @@ allow = ["stale-reads"]
 
 #[tokio::test]
 async fn a_row_whose_tag_can_not_be_known_is_answered_and_not_stored() {
-    let host = host(2, &format!("{}{NAMELESS}", entities())).await;
+    let host = host(&format!("{}{NAMELESS}", entities())).await;
     for _ in 0..2 {
         let answer = get(&host, "/read/nameless?id=1").await;
         assert_eq!(answer.json().unwrap(), json!({"id": 1, "doc": {}}));
         assert_eq!(hit(&answer), None);
     }
     let before = n(&get(&host, "/read/t0?id=1").await);
-    let refused = post(&host, "/write/nameless/change", &json!({"id": 1})).await;
+    let refused = host.post("/write/nameless/change", &json!({"id": 1})).await.unwrap();
     let document = refused.json().unwrap();
     assert_eq!((refused.status.as_u16(), &document["column"]), (502, &json!("doc")));
     let servers = servers().await;
-    let rows = servers.1.psql("SELECT n FROM typed WHERE id = 1").await.unwrap();
+    let rows = servers.postgres.psql("SELECT n FROM typed WHERE id = 1").await.unwrap();
     let now: i64 = rows[0][0].as_deref().unwrap().parse().unwrap();
     assert!(now < before + 100, "nothing was written");
 }
@@ -134,10 +134,10 @@ allow = ["stale-reads"]
     config
 }
 
-async fn servers() -> &'static (Redis, Postgres) {
-    static SERVERS: OnceCell<(Redis, Postgres)> = OnceCell::const_new();
+async fn servers() -> &'static SharedServers {
+    static SERVERS: OnceCell<SharedServers> = OnceCell::const_new();
     let start = async || {
-        let servers = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
+        let servers = SharedServers::start().await.unwrap();
         let columns: Vec<_> =
             TYPES.iter().enumerate().map(|(n, (column, ..))| format!("c{n} {column}")).collect();
         let row = |id: usize| {
@@ -151,15 +151,15 @@ async fn servers() -> &'static (Redis, Postgres) {
             row(1),
             row(2)
         );
-        servers.1.psql(&sql).await.unwrap();
+        servers.postgres.psql(&sql).await.unwrap();
         servers
     };
     SERVERS.get_or_init(start).await
 }
 
-async fn host(database: u8, entities: &str) -> Host {
-    let (redis, postgres) = servers().await;
-    let (store, origin) = (format!("{}/{database}", redis.url()), postgres.url());
+async fn host(entities: &str) -> Host {
+    let servers = servers().await;
+    let (store, origin) = (servers.new_store().unwrap(), servers.postgres.url());
     let config = format!(
         "[store]\nurl = \"{store}\"\ntimeout = \"5s\"\n[origin]\nurl = \"{origin}\"\n{entities}"
     );
@@ -171,10 +171,6 @@ async fn get(host: &Host, path: &str) -> Answer {
     let answer = answer.unwrap();
     assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
     answer
-}
-
-async fn post(host: &Host, path: &str, params: &Value) -> Answer {
-    host.post(path, params).await.unwrap()
 }
 
 fn hit(answer: &Answer) -> Option<&str> {

@@ -254,19 +254,22 @@ pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
     match scenario {
         Scenario::Stampede { readers, rounds, load_ms } => {
             let told = |line: &stampede::Line| eprintln!("{line:?}");
-            print(&stampede::run(readers, rounds, &load_ms, told).await?)?;
+            let lines = stampede::run(readers, rounds, &load_ms, told).await?;
+            judged(&lines, lines.iter().all(stampede::Line::holds))
         }
         Scenario::Faults { requests, every_ms, seed, near_ms } => {
             let [every, near] = [every_ms, near_ms].map(Duration::from_millis);
             let report = faults::Faults { requests, every, seed, near }.run().await?;
-            return judged(&report, report.holds());
+            judged(&report, report.holds())
         }
         Scenario::Near { writes, rounds, near_ms } => {
-            print(&near::run(Duration::from_millis(near_ms), writes, rounds).await?)?;
+            let report = near::run(Duration::from_millis(near_ms), writes, rounds).await?;
+            judged(&report, report.holds())
         }
         Scenario::Outage { seconds, budget_ms } => {
             let budget = Duration::from_millis(budget_ms);
-            print(&outage::run(Duration::from_secs(seconds), budget).await?)?;
+            let phases = outage::run(Duration::from_secs(seconds), budget).await?;
+            judged(&phases, phases.iter().all(outage::Phase::holds))
         }
         Scenario::Origin { seconds } => {
             let mut holds = true;
@@ -274,42 +277,49 @@ pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
                 let report = origin::run(blow, Duration::from_secs(seconds)).await?;
                 holds &= judged(&report, report.expect().is_ok())?;
             }
-            return Ok(holds);
+            Ok(holds)
         }
         Scenario::Saturated { rounds, seconds } => {
             let told = |run: &saturated::Run| eprintln!("{run:?}");
-            print(&saturated::run(rounds, Duration::from_secs(seconds), told).await?)?;
+            let report = saturated::run(rounds, Duration::from_secs(seconds), told).await?;
+            judged(&report, report.holds())
         }
         Scenario::Idlers { silent, half, never, good, max_connections, json } => {
             let [before, within] = [10, 120].map(Duration::from_secs);
             let idlers =
                 idlers::Idlers { silent, half, never, good, before, max_connections, within };
             let report = idlers.run().await?;
-            show(&report, json)?;
-            return Ok(report.holds());
+            shown(&report, json, report.holds())
         }
         Scenario::Deaths { deaths } => {
-            print(&deaths::run(deaths, |died| eprintln!("{died} of {deaths}")).await?)?;
+            let report = deaths::run(deaths, |died| eprintln!("{died} of {deaths}")).await?;
+            judged(&report, report.holds())
         }
         Scenario::Predict { trace, limit, rate } => {
             let report = predict::run(&recorded(trace, limit)?, rate).await?;
-            return judged(&report, report.holds());
+            judged(&report, report.holds())
         }
         Scenario::Loads { trace, limit, ttl, rate } => {
             let keepings = [loads::EXACT, loads::DEFAULTS, loads::STALE];
             let told = |line: &loads::Line| eprintln!("{line:?}");
             let replay = loads::Loads { ttl, rate };
             let report = replay.run(&recorded(trace, limit)?, &keepings, told).await?;
-            return judged(&report, report.holds());
+            judged(&report, report.holds())
         }
         Scenario::Report { orders, sections, ttl, rate, seconds, direct } => {
             let lasts = Duration::from_secs(seconds);
             let reading = report::Reading { orders, sections, ttl, rate, lasts, direct };
             let report = reading.run(|what| eprintln!("{what}")).await?;
-            return judged(&report, report.holds());
+            judged(&report, report.holds())
         }
-        Scenario::Spread { keys } => print(&lifetimes::spread(keys).await?)?,
-        Scenario::Hot { seconds } => print(&lifetimes::hot(Duration::from_secs(seconds)).await?)?,
+        Scenario::Spread { keys } => {
+            let spread = lifetimes::spread(keys).await?;
+            judged(&spread, spread.holds())
+        }
+        Scenario::Hot { seconds } => {
+            let hot = lifetimes::hot(Duration::from_secs(seconds)).await?;
+            judged(&hot, hot.holds())
+        }
         Scenario::Newcomer => {
             println!("{}", authors::HEAD);
             for language in Language::ALL {
@@ -317,43 +327,43 @@ pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
                 let walk = newcomer::walk(language, home.path(), None).await?;
                 println!("{}", authors::line(&walk, authors::judged(&walk.component)?.cost));
             }
+            Ok(true)
         }
-        Scenario::Churn { keys } => print(&lifetimes::churn(keys).await?)?,
+        Scenario::Churn { keys } => {
+            let churn = lifetimes::churn(keys).await?;
+            judged(&churn, churn.holds())
+        }
         Scenario::Policies { only, json } => {
             let wanted = |case: &&policies::Case| {
                 only.is_empty() || only.iter().any(|name| name == case.name)
             };
             let cases: Vec<_> = policies::CASES.iter().filter(wanted).copied().collect();
             let report = policies::run(&cases, |what| eprintln!("{what}")).await?;
-            show(&report, json)?;
-            return Ok(report.holds());
+            shown(&report, json, report.holds())
         }
         Scenario::Pooler { rate, seconds, clients, lent } => {
             let lasts = Duration::from_secs(seconds);
             let pooling = pooler::Pooling { rate, lasts, clients, lent };
             let report = pooling.run().await?;
-            return judged(&report, report.holds(&pooling));
+            judged(&report, report.holds(&pooling))
         }
-        Scenario::Real(real) => return real.play(|report| println!("{report:#}")).await,
+        Scenario::Real(real) => real.play(|report| println!("{report:#}")).await,
         Scenario::Rolling(rolling) => {
             let report = rolling.run().await?;
-            return judged(&report, report.expect().is_ok());
+            judged(&report, report.expect().is_ok())
         }
         Scenario::Rename { seconds, json } => {
             let lasts = Duration::from_secs(seconds);
             let report = rename::run(lasts, |what| eprintln!("{what}")).await?;
-            show(&report, json)?;
-            return Ok(report.holds());
+            shown(&report, json, report.holds())
         }
         Scenario::Swaps { rounds, swaps, varnish_swaps, few, connections, pause_ms, json } => {
             let pause = Duration::from_millis(pause_ms);
             let swaps = Swaps { rounds, swaps, varnish_swaps, few, connections, pause };
             let report = swaps.run(|side| eprintln!("{side}")).await?;
-            show(&report, json)?;
-            return Ok(report.missed().is_empty());
+            shown(&report, json, report.missed().is_empty())
         }
     }
-    Ok(true)
 }
 
 /// The first accesses of a trace: the named one, the recorded product pages, or a generated one.
@@ -368,20 +378,15 @@ fn recorded(trace: Option<PathBuf>, limit: usize) -> anyhow::Result<Trace> {
 }
 
 /// Prints a table for a reader, or a document for a program.
-fn show(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
+fn shown(report: &(impl Serialize + Display), json: bool, holds: bool) -> anyhow::Result<bool> {
     if json {
-        return print(report);
+        return judged(report, holds);
     }
     println!("{report}");
-    Ok(())
-}
-
-fn judged(report: &impl Serialize, holds: bool) -> anyhow::Result<bool> {
-    print(report)?;
     Ok(holds)
 }
 
-fn print(report: &impl Serialize) -> anyhow::Result<()> {
+fn judged(report: &impl Serialize, holds: bool) -> anyhow::Result<bool> {
     println!("{}", serde_json::to_string_pretty(report)?);
-    Ok(())
+    Ok(holds)
 }

@@ -25,7 +25,11 @@ const FAR: Duration = Duration::from_millis(25);
 /// About how long a write over such a way takes.
 const WRITE_TAKES_MS: u64 = 160;
 
-/// A value that is stale for longer breaks every promise.
+/// How soon a write that was committed and never acknowledged has to be seen, as host/MANUAL.md
+/// promises.
+pub const SEEN_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long the scenario waits for a write that is seen too late.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The result.
@@ -35,6 +39,14 @@ pub struct Report {
     pub kills: usize,
     /// How long the old value was still answered after a kill, in milliseconds, sorted.
     pub stale_ms: Vec<f64>,
+}
+
+impl Report {
+    /// Whether each write was seen within [`SEEN_WITHIN`].
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.stale_ms.iter().all(|stale_ms| *stale_ms <= millis(SEEN_WITHIN))
+    }
 }
 
 /// Kills a writing host at random moments until `deaths` of its writes were committed and not yet

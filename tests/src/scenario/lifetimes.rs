@@ -13,6 +13,23 @@ use tokio::time::sleep;
 use crate::client::Client;
 use crate::servers::{Host, Postgres, Redis};
 
+/// How far lifetimes lie from their base at most, as a share of it: the built-in policy's default.
+const JITTER: f64 = 0.2;
+
+/// How many seconds each bucket of [`Spread`] covers.
+const BUCKET_SECONDS: u64 = 10;
+
+/// How many standard deviations a bucket may be from the mean: by chance, a bucket is further from it
+/// in a few of a million runs.
+const DEVIATIONS: f64 = 5.0;
+
+/// How long it takes at most to ask for the lifetimes of all keys.
+const LOOK_SECONDS: f64 = 5.0;
+
+/// How long an index keeps a member at most: ten times the base lifetime of half a second, the
+/// `load_limit` of its load, and a second until the next write to the index trims it.
+const KEPT: Duration = Duration::from_secs(8);
+
 /// When keys that were filled together expire.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spread {
@@ -24,6 +41,33 @@ pub struct Spread {
     pub base_seconds: u64,
     /// For each ten seconds, the second at which they begin and how many keys expire in them.
     pub histogram: Vec<(u64, usize)>,
+}
+
+impl Spread {
+    /// Whether all keys expire within the base lifetime ± 20 %, and in each ten seconds of that time
+    /// about as many as in any other.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let base = self.base_seconds as f64;
+        let (first, last) = (base * (1.0 - JITTER), base * (1.0 + JITTER));
+        // The first key had lived for at most so long when the last one was looked at.
+        let lived = self.filled_in_seconds + LOOK_SECONDS;
+        let mean = self.keys as f64 * BUCKET_SECONDS as f64 / (last - first);
+        let apart = DEVIATIONS * mean.sqrt();
+        let expiring = |from: u64| {
+            self.histogram.iter().find(|(it, _)| *it == from).map_or(0, |(_, count)| *count)
+        };
+        let is_even = |from: u64| {
+            let (count, from) = (expiring(from) as f64, from as f64);
+            let to = from + BUCKET_SECONDS as f64;
+            let least = if from >= first && to <= last - lived { mean - apart } else { 0.0 };
+            let most = if to > first - lived { mean + apart } else { 0.0 };
+            (least..=most).contains(&count)
+        };
+        let mut buckets = (0..=last as u64).step_by(BUCKET_SECONDS as usize);
+        let counted: usize = buckets.clone().map(expiring).sum();
+        counted == self.keys && buckets.all(is_even)
+    }
 }
 
 /// A hot key with early refresh.
@@ -39,6 +83,14 @@ pub struct Hot {
     pub loads: f64,
 }
 
+impl Hot {
+    /// Whether the key was read, and no reader waited for it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.reads > 0 && self.waited == 0
+    }
+}
+
 /// Short-lived keys under tags.
 #[derive(Debug, Clone, Serialize)]
 pub struct Churn {
@@ -52,10 +104,22 @@ pub struct Churn {
     pub most_alive: usize,
     /// The most members of all indexes together at a look.
     pub most_members: usize,
+    /// The most members at a look beyond the keys that were filled within the time for which an
+    /// index keeps a member.
+    pub untrimmed: usize,
     /// Members and keys that are left once everything is over.
     pub left: usize,
     /// Keys without a lifetime, at the end.
     pub immortal: usize,
+}
+
+impl Churn {
+    /// Whether every key had a lifetime, the indexes held no more than they may, and nothing was
+    /// left at the end.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        (self.immortal, self.untrimmed, self.left) == (0, 0, 0)
+    }
 }
 
 const ROWS: &str = r#"
@@ -156,7 +220,8 @@ pub async fn spread(keys: usize) -> anyhow::Result<Spread> {
     let left = scene.left_ms("v1:row:*").await?;
     ensure!(left.len() == keys, "{} of {keys} keys are there", left.len());
     for left_ms in left {
-        let bucket = u64::try_from(left_ms / 10_000).context("a key without a lifetime")? * 10;
+        let left_ms = u64::try_from(left_ms).context("a key without a lifetime")?;
+        let bucket = left_ms / 1_000 / BUCKET_SECONDS * BUCKET_SECONDS;
         *buckets.entry(bucket).or_insert(0) += 1;
     }
     let histogram = buckets.into_iter().collect();
@@ -192,17 +257,21 @@ pub async fn churn(keys: u64) -> anyhow::Result<Churn> {
     const LOOKS: u64 = 20;
     let scene = Scene::set("500ms").await?;
     let began = Instant::now();
-    let (mut most_alive, mut most_members) = (0, 0);
+    // How many keys had been filled at the moments of the looks.
+    let mut filled = vec![(began, 0)];
+    let (mut most_alive, mut most_members, mut untrimmed) = (0, 0, 0);
     for look in 0..LOOKS {
-        scene.fill(keys * look / LOOKS..keys * (look + 1) / LOOKS).await?;
+        let end = keys * (look + 1) / LOOKS;
+        scene.fill(keys * look / LOOKS..end).await?;
+        filled.push((Instant::now(), end));
         most_alive = most_alive.max(scene.redis.values("v1:row:*").await?.len());
-        most_members = most_members.max(scene.members().await?);
+        let members = scene.members().await?;
+        most_members = most_members.max(members);
+        untrimmed = untrimmed.max(members.saturating_sub(of_late(&filled)));
     }
     let seconds = began.elapsed().as_secs_f64();
     let immortal = scene.redis.keys_without_lifetime("*").await?.len();
-    // The longest time for which an index keeps a member: ten times the base, and the deadline of
-    // its load.
-    sleep(Duration::from_secs_f64(BASE_SECONDS * 10.0 + 2.0 + 1.0)).await;
+    sleep(KEPT).await;
     // The keys that say which hosts are alive, how they name reads and which database they have
     // stay for as long as the hosts run.
     let is_about_hosts = |key: &String| {
@@ -210,5 +279,51 @@ pub async fn churn(keys: u64) -> anyhow::Result<Churn> {
     };
     let left = scene.redis.keys("*").await?.iter().filter(|key| !is_about_hosts(key)).count();
     let lives_seconds = BASE_SECONDS * 1.2;
-    Ok(Churn { keys, lives_seconds, seconds, most_alive, most_members, left, immortal })
+    Ok(Churn { keys, lives_seconds, seconds, most_alive, most_members, untrimmed, left, immortal })
+}
+
+/// How many keys were filled in the [`KEPT`] before the last of these moments, or a little earlier.
+fn of_late(filled: &[(Instant, u64)]) -> usize {
+    let Some((last, all)) = filled.last() else { return 0 };
+    let before = filled.iter().rev().find(|(at, _)| *at + KEPT <= *last);
+    before.map_or(*all, |(_, before)| all - before) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_spread_if_they_lie_evenly_over_all_of_the_time() {
+        let even: Vec<_> = (240..360).step_by(10).map(|from| (from, 100)).collect();
+        assert!(of(even.clone()).holds());
+        let mut shifted = even.clone();
+        shifted[0].1 -= 20;
+        shifted.push((230, 20));
+        assert!(of(shifted).holds(), "the first keys had lived for a while");
+        let mut bunch = even.clone();
+        bunch[5].1 += 60;
+        assert!(!of(bunch).holds());
+        let mut gap = even.clone();
+        gap.remove(5);
+        assert!(!of(gap).holds());
+        for stray in [100, 370] {
+            let mut stray_too = even.clone();
+            stray_too.push((stray, 1));
+            assert!(!of(stray_too).holds(), "{stray}");
+        }
+    }
+
+    #[test]
+    fn members_are_compared_with_the_keys_of_the_time_for_which_they_are_kept() {
+        let began = Instant::now();
+        let at = |seconds: u64, count: u64| (began + Duration::from_secs(seconds), count);
+        assert_eq!(of_late(&[at(0, 0), at(5, 10)]), 10);
+        assert_eq!(of_late(&[at(0, 0), at(5, 10), at(10, 30), at(14, 60)]), 50);
+    }
+
+    fn of(histogram: Vec<(u64, usize)>) -> Spread {
+        let keys = histogram.iter().map(|(_, count)| count).sum();
+        Spread { keys, filled_in_seconds: 1.0, base_seconds: 300, histogram }
+    }
 }

@@ -57,6 +57,17 @@ pub struct Lag {
     pub max_ms: f64,
 }
 
+impl Report {
+    /// Whether the near cache answered in each part, and never for longer than it may.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let Self { sound, silent, stopped } = self;
+        [sound, silent, stopped]
+            .iter()
+            .all(|lag| lag.reads.1 > 0 && lag.max_ms <= lag.near_ms as f64)
+    }
+}
+
 /// Two hosts over one store. The reader's way to the store can fall silent.
 struct Scene {
     redis: Redis,

@@ -84,6 +84,12 @@ pub async fn run(lasts: Duration, budget: Duration) -> anyhow::Result<Vec<Phase>
 }
 
 impl Phase {
+    /// Whether something was read in it, and no read failed.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.requests > 0 && self.failed == 0
+    }
+
     pub(super) fn of(name: &'static str, asked: Vec<(Duration, bool)>, budget: Duration) -> Self {
         let mut took: Vec<f64> = asked.iter().map(|(took, _)| millis(*took)).collect();
         took.sort_by(f64::total_cmp);

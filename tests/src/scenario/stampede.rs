@@ -44,6 +44,18 @@ pub struct Line {
     pub worst_after_ms: f64,
 }
 
+impl Line {
+    /// Whether each round cost one load, and a second one where the holder of the first was killed.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let allowed = match self.start {
+            Start::Cold | Start::Expired | Start::OrphanLease => 1.0,
+            Start::HolderKilled => 2.0,
+        };
+        self.loads.iter().all(|loads| *loads == allowed)
+    }
+}
+
 /// How long a lease that is not renewed lasts.
 const LEASE: Duration = Duration::from_secs(1);
 

@@ -169,9 +169,9 @@ impl History {
         Verdict { requests, failed: failed.len(), stale: stale.len() }
     }
 
-    /// Rows whose key was found cold in a stretch of this length.
-    pub(super) fn cold(&self, from: Mark, lasts: Duration) -> BTreeSet<Subject> {
-        let within = |at: Duration| (from.at..from.at + lasts).contains(&at);
+    /// Rows whose key was found cold between two moments.
+    pub(super) fn cold(&self, from: Mark, to: Mark) -> BTreeSet<Subject> {
+        let within = |at: Duration| (from.at..to.at).contains(&at);
         let misses = self.misses.iter().filter(|(at, _)| within(*at));
         misses.map(|(_, subject)| *subject).collect()
     }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::port::free_port;
 use super::process::{Process, Signal};
-use super::{Metrics, build_dir};
+use super::{Metrics, build_dir, replace};
 use crate::client::{Answer, Client, media};
 
 /// How long an exit may take: longer than any grace time that a test configures.
@@ -173,9 +173,7 @@ impl Host {
         let config = with_listen(config, &self.listen, &self.admin);
         let is_drained = config.contains("drain = ") || !self.program.is_empty();
         let drain = if is_drained { "" } else { "drain = \"0s\"\n" };
-        let beside = self.home.path().join("corral.toml.new");
-        fs::write(&beside, format!("{drain}{config}"))?;
-        Ok(fs::rename(beside, self.config_path())?)
+        Ok(replace(&self.config_path(), format!("{drain}{config}"))?)
     }
 
     /// Its configuration file.

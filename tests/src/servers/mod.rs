@@ -12,8 +12,11 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod shared;
 mod varnish;
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -30,12 +33,13 @@ pub use postgres::Postgres;
 pub use process::{Signal, Threads, is_alive, resident_bytes, signal, threads};
 pub use program::Program;
 pub use redis::{Image, Redis};
+pub use shared::SharedServers;
 pub use varnish::Varnish;
 
 /// How long a server may take until it answers: a crash recovery on a busy machine takes seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// How often [`eventually`] looks: short compared with all waits.
+/// How often [`eventually`] and [`until`] look: short compared with all waits.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Calls `probe` again and again until it finds something.
@@ -64,6 +68,21 @@ where
         .with_context(|| format!("{what}: not within {limit:?}"))?
 }
 
+/// Waits until a condition holds.
+///
+/// # Panics
+/// When it does not hold within twenty seconds; the message names `what`.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    const LIMIT: Duration = Duration::from_secs(20);
+    let looking = async {
+        while !is_so().await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let came = tokio::time::timeout(LIMIT, looking).await;
+    assert!(came.is_ok(), "{what}: not within {LIMIT:?}");
+}
+
 /// The directory in which cargo put this executable and those built with it, such as `corral`.
 ///
 /// # Errors
@@ -75,6 +94,17 @@ pub fn build_dir() -> anyhow::Result<PathBuf> {
         dir = dir.parent().context("cargo's `deps` lies in a directory")?;
     }
     Ok(dir.to_owned())
+}
+
+/// Puts another file in the place of this one, as `mv` does: a reader gets the whole old file or the
+/// whole new one.
+///
+/// # Errors
+/// When the file can't be written beside the old one, or not moved.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, content)?;
+    fs::rename(beside, path)
 }
 
 /// Copies a directory with its owners and modes.

@@ -163,7 +163,7 @@ impl Process {
         let name = command.get_program().to_string_lossy().into_owned();
         let log = home.join("log");
         let output = File::options().create(true).append(true).open(&log)?;
-        let child = command
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -172,8 +172,15 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("{name} does not start; tests/prepare installs it"))?;
-        let guard = guard(child.id(), home)?;
-        Ok(Self { name, child, guard, log })
+        match guard(child.id(), home) {
+            Ok(guard) => Ok(Self { name, child, guard, log }),
+            Err(error) => {
+                // Nothing else would end it.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -264,11 +271,31 @@ impl Drop for Process {
     }
 }
 
+/// Waits for the end of the pipe, and then kills the server and the processes that it has started.
+/// They are in its process group, except for Postgres's sessions, which are looked for: a session
+/// that is stopped does not notice the end of its parent. While the group is stopped, it starts no
+/// other processes.
+const GUARD: &str = r#"
+read -r _
+if kill -s STOP -- "-$1"; then
+    children=
+    for stat in /proc/[0-9]*/stat; do
+        # pid (name) state parent …
+        read -r line < "$stat" || continue
+        parent=${line##*) ? }
+        if [ "${parent%% *}" = "$1" ]; then
+            pid=${stat#/proc/}
+            children="$children ${pid%/stat}"
+        fi
+    done
+    kill -s KILL -- $children "-$1"
+fi
+rm -rf -- "$2"
+"#;
+
 fn guard(pid: u32, home: &Path) -> anyhow::Result<Child> {
     let guard = Command::new("sh")
-        // The server leads a process group, so the processes that it has started are killed with
-        // it.
-        .args(["-c", r#"read -r _; kill -s KILL -- "-$1"; rm -rf -- "$2""#, "guard"])
+        .args(["-c", GUARD, "guard"])
         .arg(pid.to_string())
         .arg(home)
         .stdin(Stdio::piped())

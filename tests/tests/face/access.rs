@@ -48,7 +48,7 @@ const GUARDED: [(&str, &str, &str); 19] = [
 #[tokio::test]
 async fn a_scope_is_for_those_who_have_its_token() {
     let servers = Servers::shared().await;
-    let host = servers.host(21, TOKENS).await.with_admin_token("the-admin-token");
+    let host = servers.host(TOKENS).await.with_admin_token("the-admin-token");
     for (scope, request, body) in GUARDED {
         for header in [
             None,

@@ -15,7 +15,7 @@ const RENAME: &str = "POST /write/user.card/rename";
 
 #[tokio::test]
 async fn a_body_of_another_type_or_coding_is_refused_and_nothing_is_done() {
-    let host = Servers::shared().await.host(51, "[query]\nenabled = true\n").await;
+    let host = Servers::shared().await.host("[query]\nenabled = true\n").await;
     let rename = r#"{"id": 21, "name": "Renamed"}"#;
     let paths = [
         (RENAME, rename, "application/json"),
@@ -56,7 +56,7 @@ async fn a_body_of_another_type_or_coding_is_refused_and_nothing_is_done() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_answered_to_who_sends_it_at_once_and_to_who_asks_first() {
-    let host = Servers::shared().await.host(52, "").await;
+    let host = Servers::shared().await.host("").await;
     let length = 20 << 20;
     for (expects, chunked) in [(false, false), (false, true), (true, false)] {
         let mut client = connect(&host).await;
@@ -88,7 +88,7 @@ async fn a_body_that_is_too_large_is_answered_to_who_sends_it_at_once_and_to_who
 #[tokio::test]
 async fn a_cache_in_front_is_told_what_it_may_keep() {
     let servers = Servers::shared().await;
-    let config = servers.config(53, "", "").replace(
+    let config = servers.config("", "").replace(
         "[entity.\"user.card\"]\n",
         "[entity.\"user.card\"]\ncache_control = \"private, max-age=5\"\n",
     );

@@ -3,14 +3,13 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::Command;
 
-use corral_tests::servers::Host;
+use corral_tests::servers::{Host, Program, free_port};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -53,7 +52,7 @@ await fetch(report, { method: "POST", mode: "no-cors", body: JSON.stringify(seen
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_of_another_origin_does_anything() {
     let servers = Servers::shared().await;
-    let host = servers.host(57, "[query]\nenabled = true\n").await;
+    let host = servers.host("[query]\nenabled = true\n").await;
     let victim = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let naive = format!("http://{}", victim.local_addr().unwrap());
     let (asked, mut naively_asked) = mpsc::unbounded_channel();
@@ -95,7 +94,7 @@ async fn no_page_of_another_origin_does_anything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_whose_name_was_bound_to_the_host_does_anything() {
     let servers = Servers::shared().await;
-    let host = servers.host(58, "[query]\nenabled = true\n").await;
+    let host = servers.host("[query]\nenabled = true\n").await;
     let admin = host.url("/metrics").replace("/metrics", "");
     for (target, tries) in [(host.url(""), front("", "application/json")), (admin, back(""))] {
         let seen = browse_rebound(&target, &tries).await;
@@ -150,7 +149,7 @@ async fn browse(name: &str, tries: &[Value]) -> Vec<u64> {
     let (reports, mut reported) = mpsc::unbounded_channel();
     let page = page(tries, "/report");
     tokio::spawn(serve(listener, move |request| answer(&request, &page, &reports)));
-    let _browser = browser(&format!("http://{name}:{}/page", address.port()));
+    let _browser = browser(&format!("http://{name}:{}/page", address.port())).await;
     report(&mut reported).await
 }
 
@@ -179,7 +178,7 @@ async fn browse_rebound(target: &str, tries: &[Value]) -> Vec<u64> {
             });
         }
     });
-    let _browser = browser(&format!("http://rebound.example:{port}/page"));
+    let _browser = browser(&format!("http://rebound.example:{port}/page")).await;
     report(&mut reported).await
 }
 
@@ -252,26 +251,18 @@ fn is_whole(request: &str) -> bool {
 }
 
 /// A browser in which every name under `example` leads to this machine. It ends when it is dropped.
-struct Browser {
-    _process: Child,
-    _home: tempfile::TempDir,
-}
-
-fn browser(url: &str) -> Browser {
+async fn browser(url: &str) -> Program {
     let program = ["/usr/bin/chromium", "/usr/bin/chromium-browser"];
     let program = program.into_iter().find(|program| Path::new(program).exists());
     let program = program.expect("a browser; tests/prepare installs chromium");
-    let home = tempfile::tempdir().unwrap();
-    let process = Command::new(program)
+    let (home, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
+    let mut command = Command::new(program);
+    command
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         .args(["--no-first-run", "--host-resolver-rules=MAP *.example 127.0.0.1"])
-        .arg(format!("--user-data-dir={}", home.path().display()))
-        .arg(url)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    Browser { _process: process, _home: home }
+        .arg(format!("--user-data-dir={}", home.path().join("profile").display()))
+        // An answer here says that it has started.
+        .arg(format!("--remote-debugging-port={port}"))
+        .arg(url);
+    Program::start(command, home, port, "/json/version").await.unwrap()
 }

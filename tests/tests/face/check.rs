@@ -13,7 +13,7 @@ use super::common::{PASSWORD, SOON, Servers, post};
 
 #[tokio::test]
 async fn what_is_right_is_ready_to_serve() {
-    let config = Servers::shared().await.config(22, "", "");
+    let config = Servers::shared().await.config("", "");
     let output = File::new(&config).run("check").await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -172,7 +172,7 @@ allow = ["stale-reads"]
 #[tokio::test]
 async fn columns_that_tags_and_touches_need_are_missed() {
     let servers = Servers::shared().await;
-    let said = refused(servers.config(23, "", BLIND), 1).await;
+    let said = refused(servers.config("", BLIND), 1).await;
     for problem in [
         "entity.blind.read: its tags need the column `team_id`: answer it, in its SELECT",
         "entity.blind.write.move.sql: its touches need the column `team_id`: answer it, with RETURNING",
@@ -182,17 +182,17 @@ async fn columns_that_tags_and_touches_need_are_missed() {
         assert!(said.contains(problem), "{problem} is missing in {said}");
     }
 
-    let host = servers.host(24, BLIND).await;
-    let refused = post(&host, "/write/blind/move", r#"{"id": 9}"#).await;
+    let host = servers.host(BLIND).await;
+    let refused = post(&host, "/write/blind/move", r#"{"id": 41}"#).await;
     let document = refused.json().unwrap();
     assert_eq!((refused.status.as_u16(), &document["column"]), (502, &"team_id".into()));
     assert_eq!(document["title"], "Nothing was written");
-    let rows = servers.postgres.psql("SELECT count(*) FROM users WHERE team_id = 0 AND id = 9");
+    let rows = servers.postgres.psql("SELECT count(*) FROM users WHERE team_id = 0 AND id = 41");
     assert_eq!(rows.await.unwrap(), [[Some("0".to_owned())]]);
     // No row was changed, so nothing was touched.
     let nobody = post(&host, "/write/blind/move", r#"{"id": -1}"#).await;
     assert_eq!(nobody.json().unwrap()["rows"], 0);
-    let renamed = post(&host, "/write/blind/rename", r#"{"id": 9}"#).await;
+    let renamed = post(&host, "/write/blind/rename", r#"{"id": 41}"#).await;
     assert_eq!(renamed.json().unwrap()["cache"], "invalidated");
 }
 
@@ -237,7 +237,7 @@ allow = ["stale-reads"]
 #[tokio::test]
 async fn what_a_write_would_leave_stale_is_a_problem_unless_it_is_meant() {
     let servers = Servers::shared().await;
-    let said = refused(servers.config(48, "", STALE), 1).await;
+    let said = refused(servers.config("", STALE), 1).await;
     for problem in STALE_AT.into_iter().chain(["4 problems"]) {
         assert!(said.contains(problem), "{problem} is missing in {said}");
     }
@@ -248,7 +248,7 @@ async fn what_a_write_would_leave_stale_is_a_problem_unless_it_is_meant() {
         )
         .replace("\"tag usr:{id}\"]", "\"tag usr:{id}\"]\nallow = [\"unread-tags\"]")
         .replace("at:{team}\"]", "at:{team}\"]\nallow = [\"stale-moves\", \"stale-absence\"]");
-    let output = File::new(&servers.config(48, "", &format!("{meant}{NOTED}"))).run("check").await;
+    let output = File::new(&servers.config("", &format!("{meant}{NOTED}"))).run("check").await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let problems = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{problems}");

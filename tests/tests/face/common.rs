@@ -1,10 +1,11 @@
 //! The servers that all tests share, configurations over them, and requests in one line.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corral_tests::client::{Answer, Client, media};
-use corral_tests::servers::{Host, Postgres, Redis};
+use corral_tests::servers::{Host, SharedServers};
 use corral_tests::shop::{self, Shop};
 use hyper::Method;
 use tokio::sync::OnceCell;
@@ -75,10 +76,15 @@ ttl = "1m"
 deadline = "10s"
 "#;
 
-/// One Redis and one Postgres with a small shop. They end with this process.
-pub(super) struct Servers {
-    pub(super) redis: Redis,
-    pub(super) postgres: Postgres,
+/// The shared servers, with a small shop. They end with this process.
+pub(super) struct Servers(SharedServers);
+
+impl Deref for Servers {
+    type Target = SharedServers;
+
+    fn deref(&self) -> &SharedServers {
+        &self.0
+    }
 }
 
 impl Servers {
@@ -89,13 +95,10 @@ impl Servers {
     }
 
     async fn start() -> Self {
-        let (redis, postgres) = (
-            Redis::start_with(&["--databases", "64"]).await.unwrap(),
-            Postgres::start().await.unwrap(),
-        );
-        Shop::small().load(&postgres.url()).await.unwrap();
-        postgres.psql(SCHEMA).await.unwrap();
-        Self { redis, postgres }
+        let servers = SharedServers::start().await.unwrap();
+        Shop::small().load(&servers.postgres.url()).await.unwrap();
+        servers.postgres.psql(SCHEMA).await.unwrap();
+        Self(servers)
     }
 
     /// The origin's URL, with a password that Postgres does not ask for.
@@ -103,21 +106,27 @@ impl Servers {
         self.postgres.url().replace("postgres@", &format!("postgres:{PASSWORD}@"))
     }
 
-    /// A store of its own for each test: one of Redis's numbered databases.
-    pub(super) fn store_url(&self, database: u8) -> String {
-        format!("{}/{database}", self.redis.url())
+    /// Every entity over these servers, with a store that no other test has; `top` comes before all
+    /// tables, `more` after them.
+    pub(super) fn config(&self, top: &str, more: &str) -> String {
+        self.config_over(&self.new_store().unwrap(), top, more)
     }
 
-    /// Every entity over these servers; `top` comes before all tables, `more` after them.
-    pub(super) fn config(&self, database: u8, top: &str, more: &str) -> String {
-        let shop = shop::config(Some(&self.store_url(database)), &self.origin_url());
+    /// The same with this store, which several hosts may share.
+    pub(super) fn config_over(&self, store: &str, top: &str, more: &str) -> String {
+        let shop = shop::config(Some(store), &self.origin_url());
         let shop = shop.replace("[store]\n", PATIENT_STORE).replace(SHOPS_TOUCHES, OUR_TOUCHES);
         format!("{top}\n{shop}{MORE_ENTITIES}{more}")
     }
 
-    /// A host with that configuration.
-    pub(super) async fn host(&self, database: u8, more: &str) -> Host {
-        Host::start(&self.config(database, "", more)).await.unwrap()
+    /// A host with a store that no other test has.
+    pub(super) async fn host(&self, more: &str) -> Host {
+        Host::start(&self.config("", more)).await.unwrap()
+    }
+
+    /// A host with this store.
+    pub(super) async fn host_over(&self, store: &str, more: &str) -> Host {
+        Host::start(&self.config_over(store, "", more)).await.unwrap()
     }
 }
 

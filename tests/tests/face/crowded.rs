@@ -12,7 +12,7 @@ use super::common::{SOON, Servers, get};
 
 #[tokio::test]
 async fn few_files_and_many_idle_connections_leave_room_for_who_asks() {
-    let config = Servers::shared().await.config(54, "", "");
+    let config = Servers::shared().await.config("", "");
     let program = corral().unwrap().get_program().to_owned();
     let limited = ["sh", "-c", "ulimit -n 256; exec \"$0\" \"$@\""].map(Into::into).into();
     let host = Host::start_as([limited, vec![program]].concat(), &config).await.unwrap();
@@ -41,7 +41,7 @@ async fn few_files_and_many_idle_connections_leave_room_for_who_asks() {
 
 #[tokio::test]
 async fn whoever_was_answered_keeps_its_connection_while_silent_ones_come_and_go() {
-    let config = Servers::shared().await.config(55, "max_connections = 20", "");
+    let config = Servers::shared().await.config("max_connections = 20", "");
     let host = Host::start(&config).await.unwrap();
     let address = host.url("").replace("http://", "");
     let mut kept = TcpStream::connect(&address).await.unwrap();
@@ -63,7 +63,7 @@ async fn whoever_was_answered_keeps_its_connection_while_silent_ones_come_and_go
 async fn readiness_is_asked_of_the_origin_once_for_all_who_ask() {
     let servers = Servers::shared().await;
     let origin = format!("url = \"{}\"", servers.origin_url());
-    let config = servers.config(56, "", "").replace(&origin, &format!("{origin}\nmax_loads = 1"));
+    let config = servers.config("", "").replace(&origin, &format!("{origin}\nmax_loads = 1"));
     let host = Host::start(&config).await.unwrap();
     let slow = get(&host, "/read/report.slow?id=1&ms=3000");
     let ready = async {

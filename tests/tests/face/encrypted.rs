@@ -52,9 +52,8 @@ impl Encrypted {
 
     /// A configuration whose store is this Redis, for a user with this password.
     async fn config(&self, password: &str) -> String {
-        let servers = Servers::shared().await;
         let here = format!("rediss://corral:{password}@localhost:{}/{DATABASE}", self.port);
-        servers.config(0, "", "").replace(&servers.store_url(0), &here)
+        Servers::shared().await.config_over(&here, "", "")
     }
 
     fn trust(&self) -> Vec<(&'static str, String)> {

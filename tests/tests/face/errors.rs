@@ -182,11 +182,12 @@ const CASES: &[Case] = &[
         "",
         r#"{"type":"urn:corral:problem:answer-too-large","title":"The answer is too large","status":502,"detail":"the rows are more than a cache should keep; narrow the read"}"#,
     ),
-    case(
-        "GET /read/report.late?id=1",
-        "",
-        r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer within 300ms, which entity.\"report.late\".deadline sets: make the statement faster, or raise it; its load goes on for up to 10s (load_limit), for the next reader"}"#,
-    ),
+    Case {
+        request: "GET /read/report.late?id=1",
+        body: "",
+        headers: &[("retry-after", "1")],
+        document: r#"{"type":"urn:corral:problem:deadline","title":"The deadline passed","status":504,"detail":"no answer within 300ms, which entity.\"report.late\".deadline sets: make the statement faster, or raise it; its load goes on for up to 10s (load_limit), for the next reader"}"#,
+    },
     // The policy
     case(
         "PUT /admin/policy",
@@ -223,7 +224,7 @@ const OVERLOADED: &str = r#"{"type":"urn:corral:problem:overloaded","title":"Too
 #[tokio::test]
 async fn each_error_is_the_document_that_it_was_yesterday() {
     let servers = Servers::shared().await;
-    let host = servers.host(14, "").await;
+    let host = servers.host("").await;
     let needles = needles(servers);
     for case in CASES {
         check(&host, case, &needles).await;
@@ -232,7 +233,7 @@ async fn each_error_is_the_document_that_it_was_yesterday() {
 
 #[tokio::test]
 async fn a_body_is_refused_past_its_limit_and_not_before() {
-    let host = Servers::shared().await.host(15, "").await;
+    let host = Servers::shared().await.host("").await;
     let limit = 1 << 20;
     let names = "x".repeat(limit - r#"{"id": 0, "name": ""}"#.len());
     let largest = format!(r#"{{"id": 0, "name": "{names}"}}"#);
@@ -258,7 +259,7 @@ async fn an_origin_that_is_away_is_unavailable_and_stays_anonymous() {
 async fn who_finds_no_place_among_the_loads_is_told_to_come_again() {
     let servers = Servers::shared().await;
     let origin = format!("url = \"{}\"", servers.origin_url());
-    let config = servers.config(20, "", "").replace(&origin, &format!("{origin}\nmax_loads = 1"));
+    let config = servers.config("", "").replace(&origin, &format!("{origin}\nmax_loads = 1"));
     let host = Host::start(&config).await.unwrap();
     let holding = get(&host, "/read/report.slow?id=1&ms=3000");
     let refused = async {

@@ -25,7 +25,7 @@ struct Tally {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_whatever_makes_a_host_fail() {
     let servers = Servers::shared().await;
-    let host = servers.host(26, "[query]\nenabled = true\ndeadline = \"1s\"\n").await;
+    let host = servers.host("[query]\nenabled = true\ndeadline = \"1s\"\n").await;
     let pid = host.pid().unwrap();
     let mut clients = JoinSet::new();
     for connection in 0..CONNECTIONS {

@@ -34,7 +34,7 @@ const METRICS: [&str; 17] = [
 
 #[tokio::test]
 async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
-    let host = Servers::shared().await.host(8, "").await;
+    let host = Servers::shared().await.host("").await;
     let (front, back) = (host.url(""), host.url("/metrics").replace("/metrics", ""));
     for face in [&front, &back] {
         let alive = Client::new().get(&format!("{face}/healthz")).await.unwrap();
@@ -76,7 +76,7 @@ async fn health_and_metrics_answer_on_the_faces_they_belong_to() {
 
 #[tokio::test]
 async fn the_entities_in_force_are_told_without_their_statements() {
-    let host = Servers::shared().await.host(8, "").await;
+    let host = Servers::shared().await.host("").await;
     let told = get(&host, "/admin/entities").await;
     let entities = told.json().unwrap();
     let card = entities.as_array().unwrap().iter().find(|entity| entity["name"] == "user.card");
@@ -88,7 +88,7 @@ async fn the_entities_in_force_are_told_without_their_statements() {
 
 #[tokio::test]
 async fn a_client_that_does_not_wait_is_counted_and_what_it_asked_for_is_stored() {
-    let host = Servers::shared().await.host(14, "").await;
+    let host = Servers::shared().await.host("").await;
     get(&host, "/read/user.profile?id=1").await;
     let left = async || host.metrics().await.unwrap().sum("corral_http_disconnects_total");
     assert_eq!(left().await, 0.0, "the control");
@@ -123,7 +123,7 @@ async fn a_host_without_its_origin_is_ready_and_says_what_it_lacks() {
 #[tokio::test]
 async fn a_component_is_taken_up_to_the_size_that_the_configuration_allows() {
     let limits = "[policy.limits]\ncomponent = \"256KiB\"\n";
-    let host = Servers::shared().await.host(9, limits).await;
+    let host = Servers::shared().await.host(limits).await;
     for path in
         ["PUT /admin/policy", "PUT /admin/policy/shadow", "POST /admin/explain/product.page?id=1"]
     {
@@ -136,7 +136,7 @@ async fn a_component_is_taken_up_to_the_size_that_the_configuration_allows() {
 
 #[tokio::test]
 async fn a_policy_is_exchanged_and_rolled_back() {
-    let host = Servers::shared().await.host(9, "").await;
+    let host = Servers::shared().await.host("").await;
     let first = get(&host, "/admin/policy").await.json().unwrap();
     assert_eq!((&first["current"]["generation"], &first["previous"]), (&json!(1), &Value::Null));
     assert_eq!(first["current"]["origin"], "built-in");
@@ -177,7 +177,7 @@ async fn a_changed_policy_file_is_followed() {
     let file = home.path().join("policy.wasm");
     std::fs::copy(built_in_path(), &file).unwrap();
     let policy = format!("[policy]\ncomponent = \"{}\"\n", file.display());
-    let host = Servers::shared().await.host(10, &policy).await;
+    let host = Servers::shared().await.host(&policy).await;
     assert_eq!(generation(&host).await, "1");
     // A custom section named `new`: the same policy with another digest.
     let mut newer = std::fs::read(built_in_path()).unwrap();

@@ -47,7 +47,7 @@ const REBOUND: [&[(&str, &str)]; 2] = [
 
 #[tokio::test]
 async fn a_page_of_another_origin_is_refused_wherever_no_token_is_asked_for() {
-    let host = Servers::shared().await.host(48, "[query]\nenabled = true\n").await;
+    let host = Servers::shared().await.host("[query]\nenabled = true\n").await;
     for (request, body) in PATHS {
         for (headers, problem) in FOREIGN
             .iter()
@@ -75,7 +75,7 @@ async fn a_page_of_another_origin_is_refused_wherever_no_token_is_asked_for() {
 
 #[tokio::test]
 async fn who_is_no_page_of_others_notices_nothing() {
-    let host = Servers::shared().await.host(49, "[query]\nenabled = true\n").await;
+    let host = Servers::shared().await.host("[query]\nenabled = true\n").await;
     let own = host.url("").replace("http://", "");
     let own_origin = format!("http://{own}");
     for headers in [
@@ -106,7 +106,7 @@ async fn who_is_no_page_of_others_notices_nothing() {
 #[tokio::test]
 async fn a_name_that_the_configuration_has_is_the_hosts_and_a_token_is_no_pages() {
     let servers = Servers::shared().await;
-    let named = servers.config(50, "hosts = [\"cache.example\"]", "[access]\nwrite = \"w\"\n");
+    let named = servers.config("hosts = [\"cache.example\"]", "[access]\nwrite = \"w\"\n");
     let host = Host::start(&named).await.unwrap();
     let read = "GET /read/user.profile?id=1";
     for (name, status) in [("cache.example:7070", 200), ("evil.example", 403)] {

@@ -32,7 +32,7 @@ const STATE: &str = "SELECT $1 AS nonce, pg_backend_pid() AS pid, current_settin
 #[tokio::test]
 async fn a_query_is_cached_under_a_hashed_key() {
     let servers = Servers::shared().await;
-    let host = servers.host(11, "[query]\nenabled = true\n").await;
+    let host = servers.host("[query]\nenabled = true\n").await;
     let body = json!({"sql": "SELECT id, name FROM users WHERE id = $1 AND name <> $2;",
                       "params": [15, "x"], "tags": ["user:15"], "ttl": "30s"})
     .to_string();
@@ -60,7 +60,7 @@ async fn a_query_is_cached_under_a_hashed_key() {
 #[tokio::test]
 async fn queries_that_differ_in_anything_that_was_asked_for_have_answers_of_their_own() {
     let servers = Servers::shared().await;
-    let host = servers.host(47, "[query]\nenabled = true\n").await;
+    let host = servers.host("[query]\nenabled = true\n").await;
     let types = "SELECT $1 AS v, pg_typeof($1)::text AS type";
     let mut keys = Vec::new();
     for (value, ty) in
@@ -90,7 +90,7 @@ async fn no_query_writes_and_none_changes_the_session_for_the_next() {
     let servers = Servers::shared().await;
     let config = format!(
         "{PATIENT_STORE}url = \"{}\"\n[origin]\nurl = \"{}\"\nmax_loads = 1\n{ONE_SESSION}",
-        servers.store_url(12),
+        servers.new_store().unwrap(),
         servers.origin_url()
     );
     let host = Host::start(&config).await.unwrap();
@@ -167,13 +167,13 @@ async fn a_query_ends_by_its_deadline_and_frees_its_session() {
 #[tokio::test]
 async fn a_query_is_refused_where_they_are_off_or_it_is_malformed() {
     let servers = Servers::shared().await;
-    let off = servers.host(13, "").await;
+    let off = servers.host("").await;
     let refused = post(&off, "/query", r#"{"sql": "SELECT 1"}"#).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     let expected = r#"{"type":"urn:corral:problem:not-allowed","title":"This is not allowed here","status":403,"detail":"ad-hoc queries are off (query.enabled)"}"#;
     assert_eq!(refused.text().unwrap(), expected);
 
-    let on = servers.host(13, "[query]\nenabled = true\n").await;
+    let on = servers.host("[query]\nenabled = true\n").await;
     for (body, parameter) in [
         (json!({"sql": "SELECT 1", "ttl": "soon"}), "ttl"),
         (json!({"sql": "SELECT 1", "ttl": "0s"}), "ttl"),
@@ -191,7 +191,7 @@ async fn a_query_is_refused_where_they_are_off_or_it_is_malformed() {
 
 #[tokio::test]
 async fn no_duration_that_a_client_can_write_ends_a_request_without_an_answer() {
-    let host = Servers::shared().await.host(60, "[query]\nenabled = true\n").await;
+    let host = Servers::shared().await.host("[query]\nenabled = true\n").await;
     for ttl in [
         "18446744073709551615s 1000000000ns",
         "18446744073709551615s",
@@ -249,7 +249,7 @@ async fn queries_have_a_role_connections_and_limits_of_their_own() {
         "[query]\nenabled = true\nurl = \"{}\"\nmax_loads = 1\nmax_bytes = \"1KiB\"\n",
         servers.postgres.url().replace("postgres@", "reporter@")
     );
-    let config = servers.config(61, "", &query);
+    let config = servers.config("", &query);
     let host =
         Host::start(&config.replace("[origin]\n", "[origin]\nmax_loads = 1\n")).await.unwrap();
     let ask = async |sql: &str| post(&host, "/query", &json!({ "sql": sql }).to_string()).await;

@@ -17,8 +17,12 @@ const COUNTED: &str = "[entity.\"user.count\"]\nread = \"SELECT count(*) AS user
 const CARD: &str = "read = \"SELECT id, name FROM users WHERE id = $1\"";
 const LARGER_CARD: &str = "read = \"SELECT id, name, role FROM users WHERE id = $1\"";
 
-async fn config(database: u8, more: &str) -> String {
-    Servers::shared().await.config(database, "", &format!("{UNWATCHED}{more}"))
+async fn new_store() -> String {
+    Servers::shared().await.new_store().unwrap()
+}
+
+async fn config(store: &str, more: &str) -> String {
+    Servers::shared().await.config_over(store, "", &format!("{UNWATCHED}{more}"))
 }
 
 async fn until_it_says(host: &Host, what: &str) {
@@ -28,12 +32,13 @@ async fn until_it_says(host: &Host, what: &str) {
 
 #[tokio::test]
 async fn a_hangup_puts_entities_and_tokens_in_force_together() {
-    let old = config(53, "").await;
+    let store = new_store().await;
+    let old = config(&store, "").await;
     let host = Host::start(&old).await.unwrap();
     assert_eq!(get(&host, "/read/user.count").await.status, StatusCode::NOT_FOUND);
     assert!(get(&host, "/read/user.card?id=5").await.json().unwrap().get("role").is_none());
     let tokens = "[access]\nread = \"the-read-token\"\n";
-    let new = config(53, &format!("{COUNTED}{tokens}")).await;
+    let new = config(&store, &format!("{COUNTED}{tokens}")).await;
     assert!(new.contains(CARD));
     host.configure(&new.replace(CARD, LARGER_CARD)).unwrap();
     // No request is lost, and a client without a token sees nothing of the new configuration.
@@ -74,8 +79,9 @@ async fn a_hangup_puts_entities_and_tokens_in_force_together() {
 #[tokio::test]
 async fn a_changed_file_is_followed_without_a_hangup() {
     let servers = Servers::shared().await;
-    let host = servers.host(54, "").await;
-    host.configure(&servers.config(54, "grace = \"3s\"", COUNTED)).unwrap();
+    let store = servers.new_store().unwrap();
+    let host = servers.host_over(&store, "").await;
+    host.configure(&servers.config_over(&store, "grace = \"3s\"", COUNTED)).unwrap();
     eventually("the entity is there", SOON, || async {
         Ok((get(&host, "/read/user.count").await.status == StatusCode::OK).then_some(()))
     })
@@ -85,10 +91,9 @@ async fn a_changed_file_is_followed_without_a_hangup() {
 
 #[tokio::test]
 async fn what_is_wrong_or_needs_a_restart_changes_nothing_and_is_named() {
-    let host = Host::start(&config(55, "").await).await.unwrap();
-    let good = config(55, COUNTED).await;
-    let other_store = Servers::shared().await.store_url(56);
-    let store = Servers::shared().await.store_url(55);
+    let [store, other_store] = [new_store().await, new_store().await];
+    let host = Host::start(&config(&store, "").await).await.unwrap();
+    let good = config(&store, COUNTED).await;
     for (broken, why) in [
         (good.replace("ttl = ", "tll = "), "did you mean \"ttl\""),
         (good.replace("count(*)", "cuont(*)"), "user.count"),
@@ -135,7 +140,8 @@ async fn a_setting_whose_name_reads_like_a_line_of_the_log_is_none_there() {
 
 #[tokio::test]
 async fn a_request_in_progress_keeps_the_configuration_that_it_began_with() {
-    let host = Host::start(&config(57, "").await).await.unwrap();
+    let store = new_store().await;
+    let host = Host::start(&config(&store, "").await).await.unwrap();
     let slow = get(&host, "/read/report.slow?id=1&ms=3000");
     let exchanged = async {
         eventually("the load runs", SOON, || async {
@@ -145,7 +151,7 @@ async fn a_request_in_progress_keeps_the_configuration_that_it_began_with() {
         })
         .await
         .unwrap();
-        let new = config(57, COUNTED)
+        let new = config(&store, COUNTED)
             .await
             .replace("[entity.\"report.slow\"]", "[entity.\"report.other\"]");
         host.configure(&new).unwrap();
@@ -165,7 +171,7 @@ async fn a_request_in_progress_keeps_the_configuration_that_it_began_with() {
 
 #[tokio::test]
 async fn a_host_that_has_not_changed_invalidates_what_one_that_has_fills() {
-    let old = config(58, "").await;
+    let old = config(&new_store().await, "").await;
     let (changed, other) = (Host::start(&old).await.unwrap(), Host::start(&old).await.unwrap());
     changed.configure(&old.replace(CARD, LARGER_CARD)).unwrap();
     changed.hup().unwrap();
@@ -185,7 +191,8 @@ async fn a_host_that_has_not_changed_invalidates_what_one_that_has_fills() {
 
 #[tokio::test]
 async fn a_policy_that_one_goes_back_to_knows_the_entities_in_force() {
-    let host = Host::start(&config(59, "").await).await.unwrap();
+    let store = new_store().await;
+    let host = Host::start(&config(&store, "").await).await.unwrap();
     // A custom section named `new`: the same policy with another digest.
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/default-policy.wasm");
     let mut newer = std::fs::read(built_in).unwrap();
@@ -195,7 +202,7 @@ async fn a_policy_that_one_goes_back_to_knows_the_entities_in_force() {
         "{COUNTED}[entity.\"user.count\".write.leave]\nparams = [\"id:int8\"]\n\
          sql = \"DELETE FROM users WHERE id = $1\"\ntouches = [\"user.count()\", \"tag users\"]\n"
     );
-    host.configure(&config(59, &with_write).await).unwrap();
+    host.configure(&config(&store, &with_write).await).unwrap();
     host.hup().unwrap();
     until_it_says(&host, "was read again and is in force").await;
     for back in [false, true, true] {

@@ -15,7 +15,8 @@ const LONG_LEASE: &str = "[policy.settings]\nlease_ms = 60000\n";
 
 #[tokio::test]
 async fn a_request_in_progress_is_answered_and_nobody_new_is() {
-    let mut host = start(23, "").await;
+    let store = new_store().await;
+    let mut host = start(&store, "").await;
     let slow = get(&host, "/read/report.slow?id=1&ms=2000");
     let stopping = async {
         until_it_loads(&host).await;
@@ -26,20 +27,21 @@ async fn a_request_in_progress_is_answered_and_nobody_new_is() {
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json().unwrap(), json!({"id": 1, "ms": 2000}));
     assert_eq!(host.exited().await.unwrap().code(), Some(0));
-    assert!(leases(23).await.is_empty());
+    assert!(leases(&store).await.is_empty());
     // A value that it loaded last is there for other hosts.
-    let other = start(23, "").await;
+    let other = start(&store, "").await;
     assert!(get(&other, "/read/report.slow?id=1&ms=2000").await.is_hit());
 }
 
 #[tokio::test]
 async fn what_does_not_end_in_time_is_told_so_and_gives_its_lease_back() {
     let grace = Duration::from_secs(1);
-    let mut host = start(24, "grace = \"1s\"").await;
+    let store = new_store().await;
+    let mut host = start(&store, "grace = \"1s\"").await;
     let slow = get(&host, "/read/report.slow?id=1&ms=9000");
     let stopping = async {
         until_it_loads(&host).await;
-        assert_eq!(leases(24).await.len(), 1, "the control: a lease is held");
+        assert_eq!(leases(&store).await.len(), 1, "the control: a lease is held");
         host.term().unwrap();
         Instant::now()
     };
@@ -50,12 +52,12 @@ async fn what_does_not_end_in_time_is_told_so_and_gives_its_lease_back() {
     assert_eq!(host.exited().await.unwrap().code(), Some(0));
     let took = asked.elapsed();
     assert!(took < grace + Duration::from_secs(2), "{took:?} for a grace time of {grace:?}");
-    assert!(leases(24).await.is_empty());
+    assert!(leases(&store).await.is_empty());
 }
 
 #[tokio::test]
 async fn an_idle_host_ends_at_once_with_connections_open() {
-    let mut host = start(25, "").await;
+    let mut host = start(&new_store().await, "").await;
     let idle = TcpStream::connect(address(&host)).await.unwrap();
     get(&host, "/read/user.profile?id=1").await;
     let asked = Instant::now();
@@ -67,7 +69,7 @@ async fn an_idle_host_ends_at_once_with_connections_open() {
 
 #[tokio::test]
 async fn a_host_that_is_to_end_is_avoided_before_it_refuses_anybody() {
-    let mut host = start(50, "drain = \"2s\"").await;
+    let mut host = start(&new_store().await, "drain = \"2s\"").await;
     assert_eq!(get(&host, "/readyz").await.status, StatusCode::OK);
     host.term().unwrap();
     // A balancer notices that, and requests that it sends meanwhile are served, over new and old
@@ -93,7 +95,8 @@ async fn a_host_that_is_to_end_is_avoided_before_it_refuses_anybody() {
 #[tokio::test]
 async fn whoever_asks_twice_does_not_wait_for_what_is_under_way() {
     for ask_again in [Host::term as fn(&Host) -> _, Host::interrupt] {
-        let mut host = start(51, "drain = \"60s\"\ngrace = \"60s\"").await;
+        let store = new_store().await;
+        let mut host = start(&store, "drain = \"60s\"\ngrace = \"60s\"").await;
         host.term().unwrap();
         eventually("it is not ready", SOON, || async {
             Ok((host.get("/readyz").await?.status == StatusCode::SERVICE_UNAVAILABLE).then_some(()))
@@ -108,7 +111,8 @@ async fn whoever_asks_twice_does_not_wait_for_what_is_under_way() {
 
 #[tokio::test]
 async fn a_second_interrupt_cuts_off_what_the_first_one_waits_for() {
-    let mut host = start(52, "grace = \"60s\"").await;
+    let store = new_store().await;
+    let mut host = start(&store, "grace = \"60s\"").await;
     let slow = host.get("/read/report.slow?id=1&ms=9000");
     let stopping = async {
         until_it_loads(&host).await;
@@ -120,11 +124,15 @@ async fn a_second_interrupt_cuts_off_what_the_first_one_waits_for() {
     // A request that is refused or cut off; the host does not wait for it.
     assert!(answer.is_err() || answer.unwrap().status == StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(host.exited().await.unwrap().code(), Some(0));
-    assert!(leases(52).await.is_empty());
+    assert!(leases(&store).await.is_empty());
 }
 
-async fn start(database: u8, top: &str) -> Host {
-    let config = Servers::shared().await.config(database, top, LONG_LEASE);
+async fn new_store() -> String {
+    Servers::shared().await.new_store().unwrap()
+}
+
+async fn start(store: &str, top: &str) -> Host {
+    let config = Servers::shared().await.config_over(store, top, LONG_LEASE);
     Host::start(&config).await.unwrap()
 }
 
@@ -150,9 +158,8 @@ fn address(host: &Host) -> String {
 }
 
 /// The keys in the store whose lease is held.
-async fn leases(database: u8) -> Vec<String> {
-    let url = Servers::shared().await.store_url(database);
-    let client = redis::Client::open(url).unwrap();
+async fn leases(store: &str) -> Vec<String> {
+    let client = redis::Client::open(store).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
     keys.into_iter().filter(|key| is_lease(key)).collect()

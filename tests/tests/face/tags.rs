@@ -26,7 +26,7 @@ tags = ["page:{path}:{day}"]
 
 #[tokio::test]
 async fn a_tag_is_removed_by_the_text_that_one_would_write() {
-    let host = Servers::shared().await.host(44, PAGES).await;
+    let host = Servers::shared().await.host(PAGES).await;
     let long = "x".repeat(200);
     // `a%3Ab` comes before `a:b`, since its text is also the stored form of the other one's tag.
     for path in
@@ -46,7 +46,7 @@ async fn a_tag_is_removed_by_the_text_that_one_would_write() {
 
 #[tokio::test]
 async fn a_text_that_can_be_read_in_several_ways_removes_them_all() {
-    let host = Servers::shared().await.host(45, PAGES).await;
+    let host = Servers::shared().await.host(PAGES).await;
     let reads = ["/read/page?path=a:2024-01-01", "/read/visits?path=a&day=2024-01-01"];
     for read in reads {
         get(&host, read).await;
@@ -62,7 +62,7 @@ async fn a_text_that_can_be_read_in_several_ways_removes_them_all() {
 
 #[tokio::test]
 async fn a_query_is_removed_by_the_tags_that_it_was_given() {
-    let host = Servers::shared().await.host(46, PAGES).await;
+    let host = Servers::shared().await.host(PAGES).await;
     for (given, named) in [
         (json!("page:/home"), json!("page:/home")),
         (json!("page:/home"), json!({"tag": "page:{path}", "values": {"path": "/home"}})),

@@ -44,8 +44,7 @@ touches = ["tag members:{team}", "team.size(row.team_id)", "user.profile(row.use
 
 #[tokio::test]
 async fn a_row_that_moves_is_gone_from_where_it_was_and_is_where_it_is() {
-    let servers = Servers::shared().await;
-    let [one, two] = [servers.host(41, TEAMS).await, servers.host(41, TEAMS).await];
+    let [one, two] = pair().await;
     let members = |team: u32| format!("/read/team.members?team={team}");
     let size = |team: u32| format!("/read/team.size?team={team}");
     assert_eq!(json(&one, &members(31)).await, json!([{"id": 31}]));
@@ -67,8 +66,7 @@ async fn a_row_that_moves_is_gone_from_where_it_was_and_is_where_it_is() {
 
 #[tokio::test]
 async fn a_row_that_was_asked_for_before_it_was_made_is_there_at_once() {
-    let servers = Servers::shared().await;
-    let [one, two] = [servers.host(42, TEAMS).await, servers.host(42, TEAMS).await];
+    let [one, two] = pair().await;
     let profile = "/read/user.profile?id=7000";
     for _ in 0..2 {
         assert_eq!(get(&one, profile).await.status, StatusCode::NOT_FOUND);
@@ -90,12 +88,18 @@ async fn a_write_whose_statement_does_not_say_what_the_row_was_is_refused_before
     let servers = Servers::shared().await;
     let without = TEAMS.replace(", o.team_id AS \"old.team_id\\\"", "");
     assert_ne!(without, TEAMS);
-    let host = servers.host(43, &without).await;
+    let host = servers.host(&without).await;
     let refused = post(&host, "/write/team.members/move", r#"{"id": 32, "team": 5032}"#).await;
     let document = refused.json().unwrap();
     assert_eq!((refused.status.as_u16(), &document["column"]), (502, &json!("old.team_id")));
     let rows = servers.postgres.psql("SELECT team_id FROM users WHERE id = 32").await.unwrap();
     assert_eq!(rows, [[Some("32".to_owned())]]);
+}
+
+async fn pair() -> [Host; 2] {
+    let servers = Servers::shared().await;
+    let store = servers.new_store().unwrap();
+    [servers.host_over(&store, TEAMS).await, servers.host_over(&store, TEAMS).await]
 }
 
 async fn json(host: &Host, path: &str) -> Value {

@@ -91,16 +91,6 @@ pub(crate) fn code(error: &OriginError) -> &str {
     }
 }
 
-/// Asks again and again until the answer is `true`.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let asking = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(AMPLE, asking).await.is_ok(), "never: {what}");
-}
-
 fn types(params: &[&str]) -> Vec<ParamType> {
     params.iter().map(|ty| ty.parse().unwrap()).collect()
 }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use corral_host::origin::{CurrentUrl, Origin, OriginOptions, Pooler, PostgresOrigin, Xid};
-use corral_tests::servers::PgBouncer;
+use corral_tests::servers::{PgBouncer, until};
 use tokio::task::JoinSet;
 
 use crate::kit::{
-    AMPLE, SHORT, code, commit, json, load, load_within, many, names, one, text, texts, until,
-    value, write,
+    AMPLE, SHORT, code, commit, json, load, load_within, many, names, one, text, texts, value,
+    write,
 };
 use crate::proxy::Proxy;
 use crate::server::{Server, lent, run};

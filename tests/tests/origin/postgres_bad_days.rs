@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use corral_host::origin::{CurrentUrl, Origin, OriginError, OriginOptions, PostgresOrigin};
 use corral_tests::forwarder::Forwarder;
+use corral_tests::servers::until;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use crate::kit::{AMPLE, SHORT, code, commit, load, load_within, one, until, value, write};
+use crate::kit::{AMPLE, SHORT, code, commit, load, load_within, one, value, write};
 use crate::server::{Server, connection, run};
 
 /// Connections of the pool.

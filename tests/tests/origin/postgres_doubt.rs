@@ -3,10 +3,10 @@
 use corral_host::origin::{
     CommitError, Origin, OriginError, OriginOptions, PostgresOrigin, Uncommitted, Xid,
 };
-use corral_tests::servers::{Signal, signal};
+use corral_tests::servers::{Signal, signal, until};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::kit::{AMPLE, SHORT, code, one, until, value, write};
+use crate::kit::{AMPLE, SHORT, code, one, value, write};
 use crate::proxy::{Meddling, Proxy, error};
 use crate::server::{Server, run};
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corral_host::origin::{Origin, OriginError, OriginOptions, PostgresOrigin};
+use corral_tests::servers::until;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::kit::{AMPLE, SHORT, code, commit, json, one, text, until, write};
+use crate::kit::{AMPLE, SHORT, code, commit, json, one, text, write};
 use crate::server::{Server, run};
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Which database an origin leads to, and how the origin notices that it leads to another one.
 
 use corral_host::origin::{Origin, OriginError, OriginOptions, PostgresOrigin};
+use corral_tests::servers::until;
 use serde_json::Value as Json;
 
-use crate::kit::{AMPLE, commit, json, one, until};
+use crate::kit::{AMPLE, commit, json, one};
 use crate::proxy::Proxy;
 use crate::server::{Server, run};
 

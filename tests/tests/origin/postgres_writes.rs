@@ -1,9 +1,10 @@
 //! Writes: what they report, and what remains of a transaction that does not commit.
 
 use corral_host::origin::{CommitError, Origin, OriginError, OriginOptions, PostgresOrigin};
+use corral_tests::servers::until;
 use sqlx::PgConnection;
 
-use crate::kit::{AMPLE, code, commit, names, texts, until, value, write};
+use crate::kit::{AMPLE, code, commit, names, texts, value, write};
 use crate::server::{Server, connection, run};
 
 #[tokio::test]

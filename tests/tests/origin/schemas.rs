@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corral_host::origin::{Fetched, Origin, ReadStatement, Value};
+use corral_tests::servers::until;
 
-use crate::kit::{AMPLE, many, one, until, value};
+use crate::kit::{AMPLE, many, one, value};
 
 /// Reads that run at the same time.
 const READERS: usize = 4;

@@ -1,10 +1,11 @@
 //! What a read does to its session is gone before the next read.
 
 use corral_host::origin::{OriginOptions, PostgresOrigin};
+use corral_tests::servers::until;
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
-use crate::kit::{AMPLE, json, load, load_within, one, until, value};
+use crate::kit::{AMPLE, json, load, load_within, one, value};
 use crate::server::{Server, connection, run};
 
 /// Settings of a session that a read can change.

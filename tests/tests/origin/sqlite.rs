@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use corral_host::origin::{
     ColumnType, Origin, OriginError, OriginOptions, OutputColumn, SqliteOrigin,
 };
+use corral_tests::servers::until;
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::kit::{
-    AMPLE, SHORT, code, commit, json, many, names, null, one, text, until, value, write,
-};
+use crate::kit::{AMPLE, SHORT, code, commit, json, many, names, null, one, text, value, write};
 
 /// Runs until it is stopped. It reads a table first, so that it holds a snapshot of the file.
 const ENDLESS: &str =

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use corral_host::origin::{CommitError, Origin, OriginOptions, SqliteOrigin, Xid};
+use corral_tests::servers::until;
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::kit::{AMPLE, commit, json, one, until, write};
+use crate::kit::{AMPLE, commit, json, one, write};
 
 /// Set in the process that may not write large files, to the database that it has to write to.
 const LIMITED: &str = "CORRAL_TEST_OF_A_FULL_DISK";

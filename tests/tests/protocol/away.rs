@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use corral_host::cache::{ReadError, Via};
+use corral_tests::servers::until;
 
 use super::host::{Host, version};
 use super::truth::Ending;
-use super::world::{Terms, World, soon, until};
+use super::world::{Terms, World, soon};
 
 /// A deadline so long that no test waits for it.
 const LONG: Duration = Duration::from_secs(60);
@@ -151,7 +152,7 @@ async fn who_joins_a_load_that_has_outlasted_others_shares_what_it_fills() {
     let load = world.truth.hold_load();
     assert!(host.reading().await.is_err());
     let late = host.spawn_read();
-    until("the late reader's arrival", || host.coalesced() > 0).await;
+    until("the late reader's arrival", async || host.coalesced() > 0).await;
     load.release();
     assert_eq!(version(&late.await.unwrap().unwrap()), 1);
     assert_eq!(world.truth.loads(), 1);

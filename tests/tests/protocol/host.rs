@@ -14,12 +14,12 @@ use corral_host::policy::{Argument, Decider, Slot};
 use corral_host::store::StoreTag;
 use corral_tests::declared;
 use corral_tests::native::named;
+use corral_tests::servers::until;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::scripted::Scripted;
 use super::truth::{Lane, Writes};
-use super::world::until;
 
 /// The clock by which trust is measured. It stands still, so that trust ends only by a failure and
 /// never by time that a busy machine takes, or a panic whose trace is written.
@@ -93,7 +93,7 @@ impl Host {
     pub(super) async fn join(&self) -> Reading {
         let before = self.coalesced();
         let reading = self.spawn_read();
-        until("a reader to join", || self.coalesced() > before).await;
+        until("a reader to join", async || self.coalesced() > before).await;
         reading
     }
 
@@ -160,15 +160,15 @@ impl Host {
     }
 
     pub(super) async fn until_idle(&self) {
-        until("every flight to end", || self.cache.is_idle()).await;
+        until("every flight to end", async || self.cache.is_idle()).await;
     }
 
     pub(super) async fn until_trusted(&self) {
-        until("the store to be trusted", || self.standing().0 == Breaker::Closed).await;
+        until("the store to be trusted", async || self.standing().0 == Breaker::Closed).await;
     }
 
     pub(super) async fn until_distrusted(&self) {
-        until("the store to be distrusted", || self.standing().0 != Breaker::Closed).await;
+        until("the store to be distrusted", async || self.standing().0 != Breaker::Closed).await;
     }
 
     /// The breaker's state, and how many invalidations are owed.

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use corral_host::cache::{Breaker, CacheEffect, Invalidated, Via, Why};
+use corral_tests::servers::until;
 
 use super::host::{Host, Reading, version, versions};
 use super::scripted::{Fault, Op};
-use super::world::{World, until};
+use super::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_store_a_host_loads_a_key_once_at_a_time() {
@@ -19,7 +20,7 @@ async fn without_its_store_a_host_loads_a_key_once_at_a_time() {
     let first = host.spawn_read();
     world.truth.begun(1).await;
     let crowd: Vec<Reading> = (0..100).map(|_| host.spawn_read()).collect();
-    until("the crowd to join", || host.coalesced() == 100).await;
+    until("the crowd to join", async || host.coalesced() == 100).await;
     load.release();
     let answer = first.await.unwrap().unwrap();
     assert_eq!((version(&answer), answer.via), (1, Via::Uncached(Why::StoreUnavailable)));

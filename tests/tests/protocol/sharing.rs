@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use corral_host::cache::{CacheEffect, Via, Why};
+use corral_tests::servers::until;
 
 use super::host::{Host, version, versions};
 use super::scripted::{Fault, Op};
-use super::world::{World, until};
+use super::world::World;
 
 #[tokio::test]
 async fn who_joined_before_the_load_began_shares_it_though_its_fill_was_rejected() {
@@ -161,7 +162,7 @@ async fn who_asks_for_a_fresh_load_does_not_share_one_that_began_before() {
     world.pass(Duration::from_millis(2)).await;
     let before = host.coalesced();
     let fresh = host.spawn_bypass();
-    until("the reader to join", || host.coalesced() > before).await;
+    until("the reader to join", async || host.coalesced() > before).await;
     load.release();
     assert_eq!(versions(vec![early, fresh]).await, [1, 2]);
 }
@@ -177,7 +178,7 @@ async fn who_asked_for_a_fresh_load_before_the_clock_was_set_back_is_answered_by
     world.pass(Duration::from_millis(2)).await;
     let before = host.coalesced();
     let fresh = host.spawn_bypass();
-    until("the reader to join", || host.coalesced() > before).await;
+    until("the reader to join", async || host.coalesced() > before).await;
     host.store.set_clock_back(Duration::from_secs(5));
     load.release();
     assert_eq!(versions(vec![early, fresh]).await, [1, 2]);

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use corral_host::cache::Via;
+use corral_tests::servers::until;
 use futures_util::FutureExt;
 
 use super::host::{Host, Reading, go_away, versions};
 use super::scripted::Op;
-use super::world::{Terms, World, give_back, until};
+use super::world::{Terms, World, give_back};
 
 const CROWD: usize = 250;
 
@@ -33,7 +34,7 @@ async fn one_load_serves_two_crowds(world: &World) {
     }
     world.truth.begun(1).await;
     let all_joined = |host: &Host| host.coalesced() == CROWD as u64 - 1;
-    until("both crowds to join", || hosts.iter().all(all_joined)).await;
+    until("both crowds to join", async || hosts.iter().all(all_joined)).await;
     load.release();
     assert!(versions(crowd).await.iter().all(|version| *version == 1));
     assert_eq!(world.truth.loads(), 1);
@@ -68,7 +69,7 @@ async fn a_lease_is_renewed_during_a_load_that_is_longer() {
     let first = holder.spawn_read();
     world.truth.begun(1).await;
     let second = other.spawn_read();
-    until("the other host to meet the lease", || other.held() > 0).await;
+    until("the other host to meet the lease", async || other.held() > 0).await;
     world.pass(terms.lease * 5).await;
     load.release();
     assert_eq!(versions(vec![first, second]).await, [1, 1]);
@@ -92,7 +93,7 @@ async fn a_waiter_is_woken_by_the_end_of_the_lease_and_not_by_its_time() {
     let host = world.host().await;
     let token = world.take_lease(Duration::from_secs(3_600)).await;
     let reading = host.spawn_read();
-    until("the host to meet the lease", || host.held() > 0).await;
+    until("the host to meet the lease", async || host.held() > 0).await;
     give_back(&world, token).await;
     assert_eq!(versions(vec![reading]).await, [1]);
 }
@@ -134,7 +135,7 @@ async fn when_all_who_waited_for_a_lease_went_away_nobody_loads() {
     let host = world.host().await;
     let token = world.take_lease(Duration::from_secs(3_600)).await;
     let reading = host.spawn_read();
-    until("the host to meet the lease", || host.held() > 0).await;
+    until("the host to meet the lease", async || host.held() > 0).await;
     go_away(reading).await;
     give_back(&world, token).await;
     host.until_idle().await;
@@ -158,7 +159,7 @@ async fn a_refresh_that_finds_the_lease_held_leaves_no_reader_without_an_answer(
     assert!((&mut reading).now_or_never().is_none());
     assert_eq!(host.coalesced(), 1);
     let reading = tokio::spawn(reading);
-    until("the flight to meet the lease", || host.held() > 0).await;
+    until("the flight to meet the lease", async || host.held() > 0).await;
     give_back(&world, token).await;
     assert_eq!(versions(vec![reading]).await, [1]);
 }

@@ -14,6 +14,7 @@ use corral_host::store::{
 };
 use corral_tests::declared;
 use corral_tests::native::{Native, named};
+use corral_tests::servers::until;
 use serde_json::json;
 
 use super::host::{Host, Stopped, version_of};
@@ -201,7 +202,7 @@ impl World {
     /// Waits until so much time has passed on the store's clock.
     pub(super) async fn pass(&self, time: Duration) {
         let until_ms = self.memory.now_ms() + time.as_millis() as u64;
-        until("time to pass", || self.memory.now_ms() >= until_ms).await;
+        until("time to pass", async || self.memory.now_ms() >= until_ms).await;
     }
 }
 
@@ -215,15 +216,6 @@ pub(super) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
         Ok(done) => done,
         Err(_) => panic!("waited in vain for {what}"),
     }
-}
-
-pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
-    soon(what, async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
 }
 
 fn item(terms: &Terms) -> EntityConfig {

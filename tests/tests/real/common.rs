@@ -1,11 +1,10 @@
 //! Servers that small tests share, and a lock by which tests that measure times run alone.
 
+use std::ops::Deref;
 use std::time::Duration;
 
-use bytes::Bytes;
-use corral_tests::client::{Answer, Client};
-use corral_tests::servers::{Host, Postgres, Redis, corral, eventually};
-use hyper::{Method, StatusCode};
+use corral_tests::servers::{Host, SharedServers, corral, eventually};
+use hyper::StatusCode;
 use serde_json::Value;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -27,38 +26,38 @@ pub(super) async fn alone() -> RwLockWriteGuard<'static, ()> {
     TURNS.write().await
 }
 
-/// One Redis and one Postgres. They end with this process.
-pub(super) struct Servers {
-    pub(super) redis: Redis,
-    pub(super) postgres: Postgres,
+/// The shared servers. They end with this process.
+pub(super) struct Servers(SharedServers);
+
+impl Deref for Servers {
+    type Target = SharedServers;
+
+    fn deref(&self) -> &SharedServers {
+        &self.0
+    }
 }
 
 impl Servers {
     /// The servers, started for the first test that asks.
     pub(super) async fn shared() -> &'static Self {
         static SERVERS: OnceCell<Servers> = OnceCell::const_new();
-        SERVERS
-            .get_or_init(async || Self {
-                redis: Redis::start_with(&["--databases", "64"]).await.unwrap(),
-                postgres: Postgres::start().await.unwrap(),
-            })
-            .await
+        SERVERS.get_or_init(async || Self(SharedServers::start().await.unwrap())).await
     }
 
-    /// A store of its own for each test: one of Redis's numbered databases.
-    pub(super) fn store_url(&self, database: u8) -> String {
-        format!("{}/{database}", self.redis.url())
-    }
-
-    /// A whole configuration over these servers.
-    pub(super) fn config(&self, database: u8, rest: &str) -> String {
-        let (store, origin) = (self.store_url(database), self.postgres.url());
+    /// A whole configuration over these servers, with this store.
+    pub(super) fn config_over(&self, store: &str, rest: &str) -> String {
+        let origin = self.postgres.url();
         format!("[store]\nurl = \"{store}\"\n{PATIENT_STORE}\n[origin]\nurl = \"{origin}\"\n{rest}")
     }
 
-    /// A host with that configuration.
-    pub(super) async fn host(&self, database: u8, rest: &str) -> Host {
-        Host::start(&self.config(database, rest)).await.unwrap()
+    /// A host with a store that no other test has.
+    pub(super) async fn host(&self, rest: &str) -> Host {
+        self.host_over(&self.new_store().unwrap(), rest).await
+    }
+
+    /// A host with this store.
+    pub(super) async fn host_over(&self, store: &str, rest: &str) -> Host {
+        Host::start(&self.config_over(store, rest)).await.unwrap()
     }
 }
 
@@ -79,16 +78,9 @@ pub(super) async fn hit(host: &Host, path: &str) -> Value {
     .unwrap()
 }
 
-/// `POST` of a JSON text; the answer may have any status.
-pub(super) async fn post(host: &Host, path: &str, body: &Value) -> Answer {
-    let json = [("content-type", "application/json")];
-    let body = Bytes::from(body.to_string());
-    Client::new().request(Method::POST, &host.url(path), &json, body).await.unwrap()
-}
-
 /// `POST` that has to succeed; returns its answer.
 pub(super) async fn posted(host: &Host, path: &str, body: &Value) -> Value {
-    let answer = post(host, path, body).await;
+    let answer = host.post(path, body).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{path} {body}: {answer:?}");
     answer.json().unwrap()
 }

@@ -27,7 +27,7 @@ sql = """UPDATE members SET team_id = $2 FROM (SELECT id, team_id FROM members W
          WHERE members.id = was.id RETURNING was.team_id AS "old.team_id", members.team_id"""
 touches = ["tag members:{old.team_id}", "tag members:{row.team_id}"]
 "#;
-    let host = servers.host(40, entities).await;
+    let host = servers.host(entities).await;
     assert_eq!(hit(&host, "/read/members?team=1").await, json!([{"id": 1}, {"id": 2}]));
     assert_eq!(hit(&host, "/read/members?team=2").await, json!([{"id": 3}]));
     let told = posted(&host, "/write/members/move", &json!({"id": 1, "team": 2})).await;
@@ -54,7 +54,7 @@ params = ["what:text"]
 sql = "INSERT INTO placed (what) VALUES ($1) RETURNING order_id"
 touches = ["order.detail(row.order_id)"]
 "#;
-    let host = servers.host(41, entities).await;
+    let host = servers.host(entities).await;
     let path = "/read/order.detail?id=1";
     let early = host.get(path).await.unwrap();
     assert_eq!(early.status, StatusCode::NOT_FOUND, "{early:?}");

@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::common::{Servers, beside_others, content, hit, post, posted};
+use super::common::{Servers, beside_others, content, hit, posted};
 
 #[tokio::test]
 async fn a_hand_written_key_of_another_program_is_left_alone_and_never_answered() {
@@ -16,9 +16,10 @@ params = ["id:int8"]
 read = "SELECT $1::int8 AS id, 'of the database' AS text"
 ttl = "1h"
 "#;
-    let host = servers.host(1, entity).await;
+    let store = servers.new_store().unwrap();
+    let host = servers.host_over(&store, entity).await;
     let theirs = json!({"id": 3, "text": "of the old service"}).to_string();
-    let mut connection = old_service(servers, 1).await;
+    let mut connection = old_service(&store).await;
     set(&mut connection, "v1:report:3", &theirs).await;
     for _ in 0..2 {
         let ours = content(&host, "/read/report?id=3").await;
@@ -36,7 +37,7 @@ ttl = "1h"
 #[tokio::test]
 async fn a_query_with_a_number_is_another_one_than_with_its_text() {
     let _turn = beside_others().await;
-    let host = Servers::shared().await.host(2, "[query]\nenabled = true\n").await;
+    let host = Servers::shared().await.host("[query]\nenabled = true\n").await;
     let query = |param: Value| json!({"sql": "SELECT pg_typeof($1)::text AS t", "params": [param]});
     for (param, expected) in [(json!(1), "bigint"), (json!("1"), "text"), (json!(1), "bigint")] {
         let rows = posted(&host, "/query", &query(param.clone())).await;
@@ -53,7 +54,7 @@ async fn a_query_with_other_tags_is_filed_under_them() {
         .psql("CREATE TABLE tagged (n int); INSERT INTO tagged VALUES (1)")
         .await
         .unwrap();
-    let host = servers.host(3, "[query]\nenabled = true\n").await;
+    let host = servers.host("[query]\nenabled = true\n").await;
     let query = |tag: &str| json!({"sql": "SELECT n FROM tagged", "tags": [tag]});
     for tag in ["first", "second"] {
         posted(&host, "/query", &query(tag)).await;
@@ -67,10 +68,10 @@ async fn a_query_with_other_tags_is_filed_under_them() {
 #[tokio::test]
 async fn a_query_with_another_lifetime_lives_no_longer_than_that() {
     let _turn = beside_others().await;
-    let host = Servers::shared().await.host(4, "[query]\nenabled = true\n").await;
+    let host = Servers::shared().await.host("[query]\nenabled = true\n").await;
     let query = |ttl: &str| json!({"sql": "SELECT 1 AS n", "ttl": ttl});
     for (ttl, most_s) in [("1h", 4_320), ("5s", 6), ("1h", 4_320)] {
-        let answer = post(&host, "/query", &query(ttl)).await;
+        let answer = host.post("/query", &query(ttl)).await.unwrap();
         let status = answer.header("cache-status").to_owned();
         let ttl_s = status.split("ttl=").nth(1).and_then(|rest| rest.split(';').next());
         let ttl_s: i64 = ttl_s.unwrap().parse().unwrap();
@@ -107,11 +108,12 @@ async fn after_a_restart_with_another_statement_nothing_is_answered_that_the_old
         ),
     ];
     let servers = Servers::shared().await;
-    for (nth, (what, before, after, expected)) in (10_u8..).zip(changes) {
-        let mut host = servers.host(nth, &before).await;
+    for (what, before, after, expected) in changes {
+        let store = servers.new_store().unwrap();
+        let mut host = servers.host_over(&store, &before).await;
         hit(&host, "/read/thing?a=1&b=2").await;
         hit(&host, "/read/thing?a=2&b=1").await;
-        host.configure(&servers.config(nth, &after)).unwrap();
+        host.configure(&servers.config_over(&store, &after)).unwrap();
         host.restart().await.unwrap();
         assert_eq!(content(&host, "/read/thing?a=1&b=2").await, expected, "{what}");
         assert_eq!(hit(&host, "/read/thing?a=1&b=2").await, expected, "{what}");
@@ -122,7 +124,7 @@ async fn after_a_restart_with_another_statement_nothing_is_answered_that_the_old
 async fn bytes_that_are_no_text_are_refused_and_share_no_key() {
     let _turn = beside_others().await;
     let entity = "[entity.echo]\nparams = [\"name:text\"]\nread = \"SELECT $1::text AS name\"\nttl = \"1h\"\n";
-    let host = Servers::shared().await.host(5, entity).await;
+    let host = Servers::shared().await.host(entity).await;
     for name in ["%FF", "%E2%82", "%C0%AF", "a%ED%A0%80"] {
         let answer = host.get(&format!("/read/echo?name={name}")).await.unwrap();
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}: {answer:?}");
@@ -131,8 +133,8 @@ async fn bytes_that_are_no_text_are_refused_and_share_no_key() {
     assert_eq!(content(&host, "/read/echo?name=%E2%82%AC").await["name"], "€");
 }
 
-async fn old_service(servers: &Servers, database: u8) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(servers.store_url(database)).unwrap();
+async fn old_service(store: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(store).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 

@@ -36,7 +36,7 @@ ttl = "1h"
 async fn a_read_leaves_nothing_behind_in_its_session() {
     let _turn = beside_others().await;
     let servers = Servers::shared().await;
-    let host = servers.host(30, &format!("{ONE_SESSION}{ENTITIES}")).await;
+    let host = servers.host(&format!("{ONE_SESSION}{ENTITIES}")).await;
     let state = async |nth: u32| {
         let mut state = content(&host, &format!("/read/state?nth={nth}")).await;
         state.as_object_mut().unwrap().remove("nth");
@@ -54,7 +54,7 @@ async fn a_read_leaves_nothing_behind_in_its_session() {
 async fn check_refuses_a_read_that_changes_its_session() {
     let _turn = beside_others().await;
     let servers = Servers::shared().await;
-    let host = servers.host(31, ENTITIES).await;
+    let host = servers.host(ENTITIES).await;
     let (content, said) = check(&host);
     assert!(!content, "{said}");
     for entity in ["spoil_zone", "spoil_path", "spoil_who"] {

@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::common::{Servers, beside_others, content, hit, post, posted};
+use super::common::{Servers, beside_others, content, hit, posted};
 use corral_tests::client::encode;
 use corral_tests::servers::Host;
 
@@ -22,7 +22,7 @@ async fn a_tag_is_invalidated_as_a_person_writes_it() {
     let _turn = beside_others().await;
     let servers = Servers::shared().await;
     servers.postgres.psql("CREATE TABLE pages (path text, text text)").await.unwrap();
-    let host = servers.host(20, PAGE).await;
+    let host = servers.host(PAGE).await;
     let long = "x".repeat(200);
     let mut wrong = Vec::new();
     for path in ["plain", "/home", "é", "a,b", "a b", "a:b", "50%", "{x}", long.as_str()] {
@@ -40,13 +40,13 @@ async fn a_tag_is_invalidated_as_a_person_writes_it() {
 async fn what_can_be_no_tag_is_an_error() {
     let _turn = beside_others().await;
     let servers = Servers::shared().await;
-    let host = servers.host(21, PAGE).await;
+    let host = servers.host(PAGE).await;
     for body in [
         json!({"tags": [""]}),
         json!({"tags": [{"tag": "page:{path}", "values": {}}]}),
         json!({"tags": [{"tag": "page:{other}", "values": {"other": 1}}]}),
     ] {
-        let answer = post(&host, "/invalidate", &body).await;
+        let answer = host.post("/invalidate", &body).await.unwrap();
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}: {answer:?}");
     }
 }
@@ -62,7 +62,7 @@ async fn left_after(servers: &Servers, host: &Host, path: &str, body: &Value) ->
         .await;
     assert_eq!(hit(host, &read).await["text"], "old");
     servers.postgres.psql("UPDATE pages SET text = 'new'").await.unwrap();
-    let answer = post(host, "/invalidate", body).await;
+    let answer = host.post("/invalidate", body).await.unwrap();
     if answer.status != StatusCode::OK {
         return Some(format!("{} {}", answer.status, answer.text().unwrap_or_default()));
     }
@@ -96,14 +96,14 @@ async fn a_tag_of_a_row_is_that_of_a_writes_parameter_and_of_a_returned_column()
         entities += &entity(nth, param);
     }
     servers.postgres.psql(&tables).await.unwrap();
-    let host = servers.host(22, &entities).await;
+    let host = servers.host(&entities).await;
     let mut wrong = Vec::new();
     for (nth, (column, _, _, given)) in VALUES.iter().enumerate() {
         let read = format!("/read/typed{nth}?id=1");
         for (version, write) in (2..).zip(["param", "column"]) {
             hit(&host, &read).await;
             let body = json!({"v": given, "n": version});
-            let told = post(&host, &format!("/write/typed{nth}/{write}"), &body).await;
+            let told = host.post(&format!("/write/typed{nth}/{write}"), &body).await.unwrap();
             if told.status != StatusCode::OK || told.json().unwrap()["rows"] != 1 {
                 wrong.push(format!("{column} {given} by {write}: {:?}", told.text()));
                 continue;
@@ -157,7 +157,7 @@ read = "SELECT id, n FROM accounts WHERE id = $1::text::numeric"
 ttl = "1h"
 tags = ["account:{row.id}"]
 "#;
-    let host = servers.host(23, entities).await;
+    let host = servers.host(entities).await;
     let path = |number: &str| format!("/read/account?id={number}");
     for number in numbers {
         hit(&host, &path(number)).await;

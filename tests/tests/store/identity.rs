@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corral_host::store::{Beat, HostCard, Over, Replicas};
+use corral_tests::servers::until;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
@@ -67,7 +68,7 @@ async fn a_replica_that_answers_and_one_that_falls_silent_are_seen_by_a_beat() {
     follow(&replica, Some(&server));
     until_beat(&store, "the replica", |beat| beat.replicas == Replicas::Answering).await;
     // The replica has to acknowledge something before it falls silent.
-    until("an acknowledgement", || acknowledged(&server) > 0).await;
+    until("an acknowledgement", async || acknowledged(&server) > 0).await;
     replica.0.stop().unwrap();
     until_beat(&store, "its silence", |beat| beat.replicas == Replicas::Silent).await;
     replica.0.cont().unwrap();
@@ -183,15 +184,6 @@ async fn until_beat(store: &RedisStore, what: &str, wanted: impl Fn(&Beat) -> bo
             return answer;
         }
         assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}: {answer:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Waits for a condition.
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use corral_host::store::{Doomed, Tracked};
 use corral_tests::conformance::Heard;
+use corral_tests::servers::until;
 
 use super::*;
 
@@ -20,7 +21,7 @@ async fn only_what_was_asked_for_is_told() {
     claim_and_release(&there, &unasked).await;
     remove(&there, &unasked).await;
     remove(&there, &asked).await;
-    until("word", || heard.times(&asked) == 1).await;
+    until("word", async || heard.times(&asked) == 1).await;
     assert_eq!((heard.times(&unasked), heard.all()), (0, 0));
     assert_eq!(heard.names(), [asked.as_str()], "nothing of leases and waiters");
 }
@@ -36,16 +37,16 @@ async fn everything_that_ends_a_value_is_told() {
         put(&there, &name).await;
         here.get_tracked(&name).await.unwrap();
         redis::cmd(end).arg(name.as_str()).exec(&mut admin).unwrap();
-        until(end, || heard.times(&name) == 1).await;
+        until(end, async || heard.times(&name) == 1).await;
     }
     let expired = name("expired");
     put(&there, &expired).await;
     here.get_tracked(&expired).await.unwrap();
     redis::cmd("PEXPIRE").arg(expired.as_str()).arg(1).exec(&mut admin).unwrap();
-    until("the expiry", || heard.times(&expired) >= 1).await;
+    until("the expiry", async || heard.times(&expired) >= 1).await;
     assert_eq!(heard.all(), 0);
     redis::cmd("FLUSHALL").exec(&mut admin).unwrap();
-    until("the flush", || heard.all() == 1).await;
+    until("the flush", async || heard.all() == 1).await;
 }
 
 #[tokio::test]
@@ -59,14 +60,14 @@ async fn a_connection_that_was_killed_tells_that_everything_may_have_changed() {
         let before = heard.all();
         redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).exec(&mut server.admin()).unwrap();
         redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).exec(&mut server.admin()).unwrap();
-        until("word of the break", || heard.all() > before).await;
+        until("word of the break", async || heard.all() > before).await;
         works_again(&here).await;
         works_again(&there).await;
     }
     let before = heard.times(&name);
     assert!(here.get_tracked(&name).await.unwrap().answer.heard);
     remove(&there, &name).await;
-    until("word over the new connection", || heard.times(&name) > before).await;
+    until("word over the new connection", async || heard.times(&name) > before).await;
 }
 
 #[tokio::test]
@@ -78,7 +79,7 @@ async fn a_killed_and_restarted_server_tells_that_everything_may_have_changed() 
     here.get_tracked(&name).await.unwrap();
     let before = heard.all();
     server.0.kill();
-    until("word of the break", || heard.all() > before).await;
+    until("word of the break", async || heard.all() > before).await;
     server.0.restart().await.unwrap();
     works_again(&here).await;
     assert!(here.get_tracked(&name).await.unwrap().answer.heard);
@@ -127,13 +128,4 @@ async fn claim_and_release(store: &dyn Store, name: &Name) {
     store.claim(claim).await.unwrap();
     store.renew(name, token, PATIENCE).await.unwrap();
     assert!(store.release(name, token).await.unwrap());
-}
-
-/// Waits for a condition.
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }

@@ -86,8 +86,10 @@ fn deadline() -> Problem {
     late("no answer by the deadline of this entity".to_owned())
 }
 
+/// The same request may be answered a little later: by what a load that goes on has left behind, or
+/// by a database that has less to do.
 fn late(detail: String) -> Problem {
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "The deadline passed", detail)
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "The deadline passed", detail).retry()
 }
 
 impl From<LoadError> for Problem {
@@ -148,11 +150,9 @@ impl From<WriteError> for Problem {
                 "for the sake of another transaction, or since this host was held up in it, and each time \
                  that it was tried; nothing was written",
             ),
-            WriteError::Origin(OriginError::Timeout(_)) => Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "deadline",
-                "The deadline passed",
-                "the statement did not end by the deadline of this entity; nothing was written",
+            WriteError::Origin(OriginError::Timeout(_)) => late(
+                "the statement did not end by the deadline of this entity; nothing was written"
+                    .to_owned(),
             ),
             WriteError::Origin(error @ OriginError::TooLarge) => origin(&error),
             WriteError::Unknown(_) => Self::unavailable(

@@ -1,12 +1,10 @@
 //! The servers of the scenario, and the blows to them.
 
-use std::fs;
-
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::forwarder::Forwarder;
-use crate::servers::Postgres;
+use crate::servers::{Postgres, replace};
 use crate::shop::Shop;
 
 /// A role that the server can refuse: for superusers it reserves connections.
@@ -94,9 +92,7 @@ impl Scene {
     fn tell(&self, password: &str) -> anyhow::Result<()> {
         let port = self.pair.as_ref().map_or(self.first.port(), |(_, way)| way.port());
         let url = format!("postgres://app:{password}@127.0.0.1:{port}/postgres");
-        let beside = self.home.path().join("url.new");
-        fs::write(&beside, url)?;
-        Ok(fs::rename(beside, self.home.path().join("url"))?)
+        Ok(replace(&self.home.path().join("url"), url)?)
     }
 
     pub(super) async fn strike(&mut self) -> anyhow::Result<()> {
