@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use tempfile::TempDir;
 
+use super::compiled;
 use super::port::free_port;
 use super::process::{Process, Signal};
 use super::{Metrics, build_dir, replace};
@@ -261,8 +262,9 @@ impl Host {
             }
         };
         command.args(["serve", "--config"]).arg(self.config_path());
-        // A component that one test compiled must not make another test fast.
-        command.env("CORRAL_POLICY_CACHE", self.home.path().join("cache"));
+        let cache = self.home.path().join("cache");
+        compiled::take_over(&cache)?;
+        command.env("CORRAL_POLICY_CACHE", &cache);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::spawn(command, self.home.path())?;
         let this = &*self;
@@ -271,6 +273,7 @@ impl Host {
             answer.is_ok_and(|answer| answer.status == StatusCode::OK)
         };
         process.until_ready(answers).await?;
+        compiled::leave(&cache)?;
         self.process = Some(process);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! way. Its log is printed if the test that owns it panics.
 
 mod balancer;
+mod compiled;
 mod host;
 mod nginx;
 mod pgbouncer;

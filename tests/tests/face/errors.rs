@@ -95,7 +95,7 @@ const CASES: &[Case] = &[
     case(
         "POST /write/user.card/rename",
         "[1]",
-        r#"{"type":"urn:corral:problem:malformed","title":"The request can't be read","status":400,"detail":"invalid type: sequence, expected a map at line 1 column 0"}"#,
+        r#"{"type":"urn:corral:problem:malformed","title":"The request can't be read","status":400,"detail":"the body is no JSON object"}"#,
     ),
     case(
         "POST /invalidate",

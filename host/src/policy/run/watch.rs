@@ -6,6 +6,7 @@
 //! everything if the system gives no watch.
 
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,8 @@ pub fn watch(
         tracing::info!(%path, %error, "the system gives no watch; the file is looked at every second");
     });
     let seen = FileVersion::of(&path);
-    let follow = Follow { path, seen, changes, on_change };
+    let hashes = RandomState::new();
+    let follow = Follow { path, seen, handed_on: None, hashes, changes, on_change };
     thread::Builder::new().name("corral-watch".into()).spawn(move || follow.run())?;
     Ok(FileWatch { _watcher: watcher.ok(), _open: signs })
 }
@@ -122,6 +124,9 @@ fn sign(event: &Event, path: &Path) -> Option<Sign> {
 struct Follow<F> {
     path: PathBuf,
     seen: Option<FileVersion>,
+    /// A hash of the content that was handed on last.
+    handed_on: Option<u64>,
+    hashes: RandomState,
     changes: Receiver<Sign>,
     on_change: F,
 }
@@ -180,7 +185,7 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
     }
 
     /// Hands the content on; `false` if the file changed meanwhile, and the content was not handed
-    /// on.
+    /// on. Of an action that the system reports as several, the content is handed on once.
     fn read(&mut self, ours: bool, seen: Instant) -> bool {
         let before = FileVersion::of(&self.path);
         if !ours && before == self.seen {
@@ -190,7 +195,12 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
         if FileVersion::of(&self.path) != before {
             return false;
         }
-        self.seen = before;
+        let hash = content.as_ref().ok().map(|content| self.hashes.hash_one(content));
+        // Within one tick of the clock, two contents may have the same version.
+        if before == self.seen && hash == self.handed_on {
+            return true;
+        }
+        (self.seen, self.handed_on) = (before, hash);
         (self.on_change)(content, seen);
         true
     }
@@ -216,7 +226,7 @@ impl FileVersion {
 
 impl std::fmt::Debug for FileWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Watch")
+        f.write_str("FileWatch")
     }
 }
 
@@ -238,6 +248,26 @@ mod tests {
         write(watched.beside(), "three").unwrap();
         rename(watched.beside(), watched.path()).unwrap();
         watched.sees(b"three");
+    }
+
+    #[test]
+    fn a_file_that_stays_as_it_is_is_reported_once_and_again_when_it_is_laid_down_again() {
+        let watched = Watched::new();
+        let lay = || {
+            write(watched.beside(), "two").unwrap();
+            rename(watched.beside(), watched.path()).unwrap();
+        };
+        lay();
+        watched.sees(b"two");
+        // The system says that the file changed; it did not.
+        drop(fs::File::options().append(true).open(watched.path()).unwrap());
+        write(watched.at("neighbour"), "noise").unwrap();
+        assert_eq!(
+            watched.changes.recv_timeout(QUIET * 3).map(drop),
+            Err(RecvTimeoutError::Timeout)
+        );
+        lay();
+        assert_eq!(watched.next().unwrap(), b"two", "it may be accepted now");
     }
 
     #[test]
