@@ -101,8 +101,8 @@ impl Campaign {
     }
 }
 
-/// Looks for the first schedule that breaks a promise without a protection.
+/// Looks for the first schedule of these that breaks a promise without a protection.
 #[must_use]
-pub fn find(missing: Protection, at_most: u64) -> Option<Found> {
-    Campaign { seeds: 0..at_most, missing: Some(missing), threads: 2 }.run(u64::MAX, |_| {}).found
+pub fn find(missing: Protection, seeds: Range<u64>) -> Option<Found> {
+    Campaign { seeds, missing: Some(missing), threads: 2 }.run(u64::MAX, |_| {}).found
 }
