@@ -272,7 +272,7 @@ fn change(postgres: Arc<Postgres>, shared: Arc<Shared>) -> JoinHandle<anyhow::Re
                 changes += 1;
             }
             let sessions = "SELECT count(*) FROM pg_stat_activity \
-                            WHERE backend_type = 'client backend' AND application_name <> 'psql'";
+                            WHERE backend_type = 'client backend' AND application_name <> 'corral-tests'";
             most = most.max(number(&postgres, sessions).await? as i64);
         }
         Ok((changes, most))

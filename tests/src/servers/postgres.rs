@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use tempfile::TempDir;
 
 use super::port::free_port;
@@ -233,12 +233,13 @@ impl Postgres {
         .await
     }
 
-    /// A connection for the test itself.
+    /// A connection for the test itself, whose sessions have the name `corral-tests`.
     ///
     /// # Errors
     /// If it can't be made.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
-        Ok(PgConnection::connect(&self.url()).await?)
+        let options: PgConnectOptions = self.url().parse()?;
+        Ok(options.application_name("corral-tests").connect().await?)
     }
 
     /// Runs one or more statements, and returns the rows of all of them as text; `None` is null.
