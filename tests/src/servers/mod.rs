@@ -69,7 +69,8 @@ where
         .with_context(|| format!("{what}: not within {limit:?}"))?
 }
 
-/// Waits until a condition holds.
+/// Waits until a condition holds. The condition may borrow what it asks, so the wait can't be spawned;
+/// [`eventually`] can.
 ///
 /// # Panics
 /// When it does not hold within twenty seconds; the message names `what`.

@@ -20,12 +20,14 @@ pub(super) const FILLING: u32 = 2;
 type Stepped = Result<Turn, Trap>;
 type Step = dyn Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync;
 type Naming = dyn Fn(&Request, Plan) -> Plan + Send + Sync;
+type Tagging = dyn Fn(&[Row], Vec<String>) -> Vec<String> + Send + Sync;
 type Touching = dyn Fn(&Change, Vec<Target>) -> Vec<Target> + Send + Sync;
 
 /// The sound policy with one answer changed.
 pub(super) struct Bent {
     pub(super) step: Box<Step>,
     pub(super) plan: Box<Naming>,
+    pub(super) row_tags: Box<Tagging>,
     pub(super) invalidate: Box<Touching>,
 }
 
@@ -34,6 +36,7 @@ impl Default for Bent {
         Self {
             step: Box::new(|_, _, _, turn| Ok(turn)),
             plan: Box::new(|_, plan| plan),
+            row_tags: Box::new(|_, tags| tags),
             invalidate: Box::new(|_, targets| targets),
         }
     }
@@ -54,6 +57,12 @@ impl Bent {
         step: impl Fn(Memo, Moment, Event, Turn) -> Stepped + Send + Sync + 'static,
     ) -> Self {
         Self { step: Box::new(step), ..Self::default() }
+    }
+
+    pub(super) fn tagging(
+        row_tags: impl Fn(&[Row], Vec<String>) -> Vec<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { row_tags: Box::new(row_tags), ..Self::default() }
     }
 
     pub(super) fn touching(
@@ -78,7 +87,7 @@ impl Decider for Bent {
 
     fn row_tags(&self, _: &Request, rows: &[Row]) -> Result<Result<Vec<String>, Refusal>, Trap> {
         let tag = |row: &Row| Some(format!("team:{}", value(row.first()?.as_deref())));
-        Ok(Ok(rows.iter().filter_map(tag).collect()))
+        Ok(Ok((self.row_tags)(rows, rows.iter().filter_map(tag).collect())))
     }
 
     fn step(&self, memo: Memo, moment: Moment, event: Event) -> Stepped {

@@ -9,9 +9,6 @@ use super::super::testing::{Bent, conditions, explored};
 use crate::policy::prove::gate::requests::VALUES;
 use crate::policy::prove::gate::{Explored, Stage};
 use crate::policy::run::engine::processor_time;
-use crate::policy::{
-    Change, Decider, Event, Memo, Moment, Plan, Refusal, Request, Row, Target, Trap, Turn,
-};
 
 /// How often a sound policy could be explored in the time. So an exploration whose first part is
 /// quick finishes that part even on a machine that is slower now than it was a moment ago.
@@ -37,36 +34,14 @@ fn once_for(time: Duration) -> impl Fn() + Send + Sync {
     }
 }
 
-/// The sound policy, which does something else before it gives the tags of rows.
-struct SlowTags<F>(Bent, F);
-
-impl<F: Fn() + Send + Sync> Decider for SlowTags<F> {
-    fn plan(&self, request: &Request) -> Result<Result<Plan, Refusal>, Trap> {
-        self.0.plan(request)
-    }
-
-    fn row_tags(
-        &self,
-        request: &Request,
-        rows: &[Row],
-    ) -> Result<Result<Vec<String>, Refusal>, Trap> {
-        (self.1)();
-        self.0.row_tags(request, rows)
-    }
-
-    fn step(&self, memo: Memo, moment: Moment, event: Event) -> Result<Turn, Trap> {
-        self.0.step(memo, moment, event)
-    }
-
-    fn invalidate(&self, change: &Change) -> Result<Vec<Target>, Trap> {
-        self.0.invalidate(change)
-    }
-}
-
 #[test]
 fn a_policy_whose_tags_of_rows_there_was_no_time_to_examine_is_refused() {
     let (all, time) = sound();
-    let slow = SlowTags(Bent::default(), once_for(time));
+    let use_up = once_for(time);
+    let slow = Bent::tagging(move |_, tags| {
+        use_up();
+        tags
+    });
     let refused = explore([&slow, &slow], &conditions(), time).unwrap_err();
     assert_eq!((refused.stage, refused.findings.len()), (Stage::Behaviour, 0), "{refused}");
     // One entity has tags that depend on the row, and one row was examined.
