@@ -29,12 +29,16 @@ pub(super) struct Granted {
 }
 
 impl Granted {
-    /// Gives trust, or takes it away; to be called by one task at a time.
+    /// Gives trust, or takes it away; to be called by one task at a time. Trust that is renewed over the
+    /// same link holds without a gap, however long this task is kept from running.
     pub(super) fn set(&self, grant: Option<Grant>) {
-        // While link and time may belong to two grants, no trust holds.
-        self.until.store(0, Ordering::Release);
-        if let Some(grant) = grant {
-            self.link.store(grant.link.0, Ordering::Release);
+        let link = grant.map(|grant| grant.link.0);
+        if link.is_none_or(|link| link != self.link.load(Ordering::Acquire)) {
+            // While link and time may belong to two grants, no trust holds.
+            self.until.store(0, Ordering::Release);
+        }
+        if let Some(link) = link {
+            self.link.store(link, Ordering::Release);
         }
         self.grant.store(grant.map(Arc::new));
         self.until.store(grant.map_or(0, |grant| nanos(grant.until)), Ordering::Release);
@@ -47,11 +51,14 @@ impl Granted {
 
     /// Whether an answer over this link counts now.
     pub(super) fn counts(&self, link: LinkId, now: Duration) -> bool {
-        let until = self.until.load(Ordering::Acquire);
-        let is_over_it = self.link.load(Ordering::Acquire) == link.0;
-        // If the time is the same before and after, the link belongs to the same grant.
-        let is_of_one = self.until.load(Ordering::Acquire) == until;
-        is_over_it && is_of_one && nanos(now) < until
+        loop {
+            let until = self.until.load(Ordering::Acquire);
+            let is_over_it = self.link.load(Ordering::Acquire) == link.0;
+            // If the time is the same before and after, the link belongs to the same grant.
+            if self.until.load(Ordering::Acquire) == until {
+                return is_over_it && nanos(now) < until;
+            }
+        }
     }
 
     /// The grant, if trust holds now.
@@ -64,4 +71,69 @@ impl Granted {
 /// The time in nanoseconds; `u64` has room for centuries of a host's uptime.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1);
+    /// How often trust is renewed, and looked at, at least.
+    const TIMES: u64 = 200_000;
+
+    fn grant(link: u64, until: Duration) -> Option<Grant> {
+        Some(Grant { link: LinkId(link), epoch: Epoch(1), beat_ms: 0, until })
+    }
+
+    /// Whether `is_seen` is false once while another thread sets each grant in turn.
+    fn is_missed(
+        granted: &Granted,
+        grants: impl Fn(u64) -> Option<Grant> + Sync,
+        is_seen: impl Fn() -> bool,
+    ) -> bool {
+        let (renewed, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+        granted.set(grants(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let renewal = renewed.fetch_add(1, Ordering::Relaxed) + 1;
+                    granted.set(grants(renewal));
+                }
+            });
+            let mut looks = 0;
+            let mut seen = true;
+            while seen && (looks < TIMES || renewed.load(Ordering::Relaxed) < TIMES) {
+                looks += 1;
+                seen = is_seen();
+            }
+            ended.store(true, Ordering::Relaxed);
+            !seen
+        })
+    }
+
+    #[test]
+    fn trust_that_is_renewed_has_no_gap() {
+        let granted = Granted::default();
+        let later = |renewal| NOW + Duration::from_millis(1 + renewal);
+        let counts = || granted.counts(LinkId(1), NOW) && granted.holds(NOW);
+        assert!(!is_missed(&granted, |renewal| grant(1, later(renewal)), counts));
+        // The control: trust that moves to another link has gaps.
+        assert!(is_missed(&granted, |renewal| grant(renewal % 2, later(renewal)), counts));
+    }
+
+    #[test]
+    fn a_link_never_counts_by_the_time_of_another() {
+        let granted = Granted::default();
+        // The trust of link 1 has run out, that of link 2 has not.
+        let until = |link| if link == 1 { NOW } else { NOW + Duration::from_millis(1) };
+        let alternate = |renewal: u64| {
+            let link = 1 + renewal % 2;
+            grant(link, until(link))
+        };
+        assert!(!is_missed(&granted, alternate, || !granted.counts(LinkId(1), NOW)));
+        assert!(is_missed(&granted, alternate, || !granted.counts(LinkId(2), NOW)));
+    }
 }
