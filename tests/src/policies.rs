@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use corral_host::policy::build::{BuildError, build};
+use corral_host::policy::build::{self, BuildError};
 
 use crate::servers::build_dir;
 
@@ -24,10 +24,8 @@ pub struct Artefact {
 pub fn artefact(folder: &str) -> anyhow::Result<Artefact> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policies");
     let directory = root.join(folder);
-    let out = tempfile::tempdir()?;
-    let file = out.path().join("policy.wasm");
-    match build(&directory, Some(&file)) {
-        Ok(_) => Ok(Artefact { bytes: std::fs::read(file)?, refused: None }),
+    match build::component(&directory) {
+        Ok(built) => Ok(Artefact { bytes: built.bytes, refused: None }),
         Err(BuildError::Rejected(rejection)) => {
             let bytes = std::fs::read(module(folder)?)?;
             Ok(Artefact { bytes, refused: Some(rejection.to_string()) })

@@ -17,11 +17,6 @@ use serde_json::json;
 /// Entries end only when a change is reported, so a missed report shows.
 const FOR_EVER: &str = "near = \"5m\"\ndeadline";
 
-/// A write whose host does not reach the store within its budget is acknowledged as pending: other
-/// hosts see it when that host reaches the store again. On a busy machine this happens to a write
-/// now and then.
-const PENDING: Duration = Duration::from_secs(1);
-
 /// Far longer than any wait.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -189,10 +184,7 @@ async fn another_host_is_behind_for_as_long_as_word_takes_and_never_longer_than_
     let near = Duration::from_secs(1);
     let report = near::run(near, 50, 2).await.unwrap();
     println!("{report:#?}");
-    let limit_ms = (near + PENDING).as_secs_f64() * 1e3;
-    for lag in [&report.sound, &report.silent, &report.stopped] {
-        assert!(lag.reads.1 > 0 && lag.max_ms <= limit_ms, "{report:#?}");
-    }
+    assert!(report.holds(), "{report:#?}");
     assert!(report.silent.max_ms > 0.0, "the silence was not felt: {report:#?}");
 }
 

@@ -88,7 +88,6 @@ async fn keys_that_were_filled_together_expire_apart() {
 async fn short_lived_keys_leave_nothing_behind() {
     let churn = lifetimes::churn(4_000).await.unwrap();
     assert!(churn.holds(), "{churn:?}");
-    assert!(churn.most_alive > 0 && churn.most_members > 0, "{churn:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

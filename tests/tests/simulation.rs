@@ -66,6 +66,9 @@ fn no_promise_is_broken() {
 
 #[test]
 fn every_protection_is_missed_when_it_is_missing() {
+    for (name, _) in FOUND_AT {
+        assert!(Protection::all().iter().any(|protection| protection.name() == name), "{name}");
+    }
     for protection in Protection::all() {
         let (race, name) = (protection.race(), protection.name());
         let known = FOUND_AT.iter().find(|(of, _)| *of == name);

@@ -77,7 +77,9 @@ impl Cache {
         if !self.stamps.is_current(good.epoch, good.beat.range_version, policy) {
             self.learn_range(good, policy).await?;
         }
-        let is_known = self.stamps.range().watched.contains(&good.epoch);
+        let range = self.stamps.range();
+        self.slot.note_used(|policy| range.namings.iter().any(|naming| naming.policy == policy));
+        let is_known = range.watched.contains(&good.epoch);
         if self.trust.watch_epoch(good, is_known) == EpochWatch::UntilLater {
             return Ok(());
         }

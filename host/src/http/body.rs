@@ -30,7 +30,7 @@ pub(super) async fn json<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     let bytes = collect(headers, JSON, body, BODY_LIMIT).await?;
     let read = serde_json::from_slice(&bytes).and_then(|Unique| {
-        // Otherwise an array would do as well, whose items are taken in the order of the code.
+        // Otherwise an array would do as the whole body, its items taken in the order of the code.
         match bytes.trim_ascii_start().starts_with(b"{") {
             true => serde_json::from_slice(&bytes),
             false => Err(serde::de::Error::custom("the body is no JSON object")),

@@ -47,7 +47,8 @@ pub fn start(format: LogFormat, level: Level) {
         LogFormat::Json => registry.with(lines.json()).try_init(),
     };
     if let Some(refused) = refused {
-        tracing::warn!(
+        // An error, so that it is seen under every usual level.
+        tracing::error!(
             "RUST_LOG is ignored: `{refused}` is no level and no target=level, \
              as in RUST_LOG=info,corral_host=debug"
         );

@@ -79,8 +79,8 @@ pub struct SqliteOrigin {
 }
 
 impl SqliteOrigin {
-    /// An origin that opens its file when it is used. The file must exist, unless the URL says
-    /// `?mode=rwc`.
+    /// An origin that opens its file when it is used. The file must exist; with `?mode=rwc` in the
+    /// URL, the first connection for writes makes it.
     ///
     /// # Errors
     /// The URL is wrong, or names a database in memory: every connection would have its own.

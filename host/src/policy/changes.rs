@@ -2,6 +2,17 @@
 
 use super::{Argument, Change, Column, ColumnValue, RowChange};
 
+impl Column {
+    /// The bytes of its name and of its text.
+    pub(crate) fn bytes(&self) -> usize {
+        let value = match &self.value {
+            ColumnValue::Unknown | ColumnValue::Null => 0,
+            ColumnValue::Text(text) => text.len(),
+        };
+        self.name.len() + value
+    }
+}
+
 /// The prefix of a column's name that says that the statement returns the column as the row had it
 /// before the write: `RETURNING t.team_id, o.team_id AS "old.team_id"`.
 pub const OLD: &str = "old.";

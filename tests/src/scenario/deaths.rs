@@ -42,10 +42,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether each write was seen within [`SEEN_WITHIN`].
+    /// Whether hosts died, and each of their writes was seen within [`SEEN_WITHIN`].
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.stale_ms.iter().all(|stale_ms| *stale_ms <= millis(SEEN_WITHIN))
+        let is_seen = |stale_ms: &f64| *stale_ms <= millis(SEEN_WITHIN);
+        !self.stale_ms.is_empty() && self.stale_ms.iter().all(is_seen)
     }
 }
 

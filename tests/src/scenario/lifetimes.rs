@@ -23,9 +23,6 @@ const BUCKET_SECONDS: u64 = 10;
 /// in a few of a million runs.
 const DEVIATIONS: f64 = 5.0;
 
-/// How long it takes at most to ask for the lifetimes of all keys.
-const LOOK_SECONDS: f64 = 5.0;
-
 /// How long an index keeps a member at most: ten times the base lifetime of half a second, the
 /// `load_limit` of its load, and a second until the next write to the index trims it.
 const KEPT: Duration = Duration::from_secs(8);
@@ -37,6 +34,8 @@ pub struct Spread {
     pub keys: usize,
     /// How long filling them took.
     pub filled_in_seconds: f64,
+    /// How long after the first fill the last lifetime was asked for.
+    pub looked_at_seconds: f64,
     /// The base lifetime that they were filled with.
     pub base_seconds: u64,
     /// For each ten seconds, the second at which they begin and how many keys expire in them.
@@ -51,7 +50,7 @@ impl Spread {
         let base = self.base_seconds as f64;
         let (first, last) = (base * (1.0 - JITTER), base * (1.0 + JITTER));
         // The first key had lived for at most so long when the last one was looked at.
-        let lived = self.filled_in_seconds + LOOK_SECONDS;
+        let lived = self.looked_at_seconds;
         let mean = self.keys as f64 * BUCKET_SECONDS as f64 / (last - first);
         let apart = DEVIATIONS * mean.sqrt();
         let expiring = |from: u64| {
@@ -61,7 +60,7 @@ impl Spread {
             let (count, from) = (expiring(from) as f64, from as f64);
             let to = from + BUCKET_SECONDS as f64;
             let least = if from >= first && to <= last - lived { mean - apart } else { 0.0 };
-            let most = if to > first - lived { mean + apart } else { 0.0 };
+            let most = if to > first - lived && from < last { mean + apart } else { 0.0 };
             (least..=most).contains(&count)
         };
         let mut buckets = (0..=last as u64).step_by(BUCKET_SECONDS as usize);
@@ -84,10 +83,11 @@ pub struct Hot {
 }
 
 impl Hot {
-    /// Whether the key was read, and no reader waited for it.
+    /// Whether the key was read through all of its lifetimes, and no reader waited for it. A value lives
+    /// for its base and the jitter at most, and so that many loads are the least.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.reads > 0 && self.waited == 0
+        self.reads > 0 && self.waited == 0 && self.loads > self.lifetimes / (1.0 + JITTER)
     }
 }
 
@@ -114,11 +114,12 @@ pub struct Churn {
 }
 
 impl Churn {
-    /// Whether every key had a lifetime, the indexes held no more than they may, and nothing was
-    /// left at the end.
+    /// Whether keys and members were seen, every key had a lifetime, the indexes held no more than they
+    /// may, and nothing was left at the end.
     #[must_use]
     pub fn holds(&self) -> bool {
-        (self.immortal, self.untrimmed, self.left) == (0, 0, 0)
+        let were_seen = self.most_alive > 0 && self.most_members > 0;
+        were_seen && (self.immortal, self.untrimmed, self.left) == (0, 0, 0)
     }
 }
 
@@ -218,6 +219,7 @@ pub async fn spread(keys: usize) -> anyhow::Result<Spread> {
     let filled_in_seconds = began.elapsed().as_secs_f64();
     let mut buckets = std::collections::BTreeMap::new();
     let left = scene.left_ms("v1:row:*").await?;
+    let looked_at_seconds = began.elapsed().as_secs_f64();
     ensure!(left.len() == keys, "{} of {keys} keys are there", left.len());
     for left_ms in left {
         let left_ms = u64::try_from(left_ms).context("a key without a lifetime")?;
@@ -225,7 +227,7 @@ pub async fn spread(keys: usize) -> anyhow::Result<Spread> {
         *buckets.entry(bucket).or_insert(0) += 1;
     }
     let histogram = buckets.into_iter().collect();
-    Ok(Spread { keys, filled_in_seconds, base_seconds: BASE, histogram })
+    Ok(Spread { keys, filled_in_seconds, looked_at_seconds, base_seconds: BASE, histogram })
 }
 
 /// Reads one key without pause for so long. Its load takes 50 ms, its base lifetime is 2 s.
@@ -307,7 +309,7 @@ mod tests {
         let mut gap = even.clone();
         gap.remove(5);
         assert!(!of(gap).holds());
-        for stray in [100, 370] {
+        for stray in [100, 360, 370] {
             let mut stray_too = even.clone();
             stray_too.push((stray, 1));
             assert!(!of(stray_too).holds(), "{stray}");
@@ -324,6 +326,7 @@ mod tests {
 
     fn of(histogram: Vec<(u64, usize)>) -> Spread {
         let keys = histogram.iter().map(|(_, count)| count).sum();
-        Spread { keys, filled_in_seconds: 1.0, base_seconds: 300, histogram }
+        let looked_at_seconds = 6.0;
+        Spread { keys, filled_in_seconds: 1.0, looked_at_seconds, base_seconds: 300, histogram }
     }
 }

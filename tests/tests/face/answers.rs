@@ -5,11 +5,11 @@ use corral_tests::shop::{Shop, expected_profile};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::common::{SOON, Servers, ask, get, loads, post, status_parameter};
+use super::common::{SOON, Servers, ask, get, loads, pair, post, status_parameter};
 
 #[tokio::test]
 async fn a_read_says_where_its_answer_came_from() {
-    let [one, two] = pair().await;
+    let [one, two] = pair("").await;
     let miss = get(&one, "/read/user.profile?id=7").await;
     assert_eq!(miss.status, StatusCode::OK);
     assert_eq!(miss.json().unwrap(), expected_profile(7));
@@ -47,7 +47,7 @@ async fn a_read_says_where_its_answer_came_from() {
 
 #[tokio::test]
 async fn etags_and_heads_save_the_body() {
-    let [one, two] = pair().await;
+    let [one, two] = pair("").await;
     let path = "/read/user.profile?id=8";
     let full = get(&one, path).await;
     let etag = full.header("etag");
@@ -74,7 +74,7 @@ async fn etags_and_heads_save_the_body() {
 
 #[tokio::test]
 async fn many_rows_are_an_array_and_no_row_is_remembered_too() {
-    let [one, two] = pair().await;
+    let [one, two] = pair("").await;
     let orders = get(&one, "/read/user.orders?id=7").await;
     assert_eq!(orders.json().unwrap(), Shop::small().expected_orders(7));
     let none = get(&one, "/read/user.orders?id=999").await;
@@ -99,7 +99,7 @@ async fn many_rows_are_an_array_and_no_row_is_remembered_too() {
 
 #[tokio::test]
 async fn the_next_read_after_a_write_sees_it_on_every_host() {
-    let [one, two] = pair().await;
+    let [one, two] = pair("").await;
     for host in [&one, &two] {
         assert_eq!(field(host, "/read/user.profile?id=11", "name").await, "User 11");
     }
@@ -118,7 +118,7 @@ async fn the_next_read_after_a_write_sees_it_on_every_host() {
 
 #[tokio::test]
 async fn a_write_through_leaves_the_new_value_in_the_store() {
-    let [one, two] = pair().await;
+    let [one, two] = pair("").await;
     assert_eq!(field(&one, "/read/user.card?id=12", "name").await, "User 12");
     for (host, name) in [(&one, "Grace"), (&two, "Katherine")] {
         let body = json!({"id": 12, "name": name}).to_string();
@@ -137,7 +137,7 @@ async fn a_write_through_leaves_the_new_value_in_the_store() {
 
 #[tokio::test]
 async fn keys_tags_and_reads_are_invalidated_by_name() {
-    let [one, two] = pair().await;
+    let [one, two] = pair("").await;
     let (profile, orders) = ("/read/user.profile?id=13", "/read/user.orders?id=13");
     // What is named, how it is counted, how many keys it removes, and which reads are misses after
     // it.
@@ -194,12 +194,6 @@ async fn no_cache_is_obeyed_where_the_configuration_allows_it() {
     // The next read has it from the store.
     let next = ask(&strict, request, &[], "").await;
     assert_eq!((next.is_hit(), &next.body), (true, &fresh.body));
-}
-
-async fn pair() -> [Host; 2] {
-    let servers = Servers::shared().await;
-    let store = servers.new_store().unwrap();
-    [servers.host_over(&store, "").await, servers.host_over(&store, "").await]
 }
 
 async fn field(host: &Host, path: &str, name: &str) -> Value {

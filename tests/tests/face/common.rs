@@ -130,6 +130,17 @@ impl Servers {
     }
 }
 
+/// The URL of a store that no other test has.
+pub(super) async fn new_store() -> String {
+    Servers::shared().await.new_store().unwrap()
+}
+
+/// Two hosts over a store that no other test has.
+pub(super) async fn pair(more: &str) -> [Host; 2] {
+    let (servers, store) = (Servers::shared().await, new_store().await);
+    [servers.host_over(&store, more).await, servers.host_over(&store, more).await]
+}
+
 /// Asks a host, with the media type that its path takes: `ask(&host, "POST /write/user.card/add",
 /// &[], r#"{"id": 1}"#)`.
 pub(super) async fn ask(

@@ -1,9 +1,9 @@
 //! What operators see: health, metrics, the policy and its exchange.
 
-use std::path::Path;
-
+use corral_host::policy::builtin;
 use corral_tests::client::Client;
-use corral_tests::servers::{Host, eventually};
+use corral_tests::policies::variant;
+use corral_tests::servers::{Host, eventually, replace};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -145,14 +145,14 @@ async fn a_policy_is_exchanged_and_rolled_back() {
     assert_eq!(second["active"]["generation"], 2);
     assert_eq!(second["active"]["origin"], "pushed");
     assert_eq!(second["active"]["digest"], first["current"]["digest"]);
-    assert_eq!(generation(&host).await, "2");
+    assert_eq!(generation(&host).await, 2);
 
     // A rollback, and a rollback of that rollback.
     for expected in [1, 2] {
         let back = ask(&host, "POST /admin/policy/rollback", &[], "").await;
         assert_eq!(back.status, StatusCode::OK);
         assert_eq!(back.json().unwrap()["active"]["generation"], expected);
-        assert_eq!(generation(&host).await, expected.to_string());
+        assert_eq!(generation(&host).await, expected);
     }
 
     // A candidate that is refused changes nothing.
@@ -160,7 +160,7 @@ async fn a_policy_is_exchanged_and_rolled_back() {
         let headers = [("content-type", "application/wasm")];
         let refused = ask(&host, "PUT /admin/policy", &headers, broken.to_vec()).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(generation(&host).await, "2");
+        assert_eq!(generation(&host).await, 2);
     }
     let status = get(&host, "/admin/policy").await.json().unwrap();
     assert_eq!(status["previous"]["generation"], 1);
@@ -175,35 +175,25 @@ async fn a_policy_is_exchanged_and_rolled_back() {
 async fn a_changed_policy_file_is_followed() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("policy.wasm");
-    std::fs::copy(built_in_path(), &file).unwrap();
+    std::fs::write(&file, builtin()).unwrap();
     let policy = format!("[policy]\ncomponent = \"{}\"\n", file.display());
     let host = Servers::shared().await.host(&policy).await;
-    assert_eq!(generation(&host).await, "1");
-    // A custom section named `new`: the same policy with another digest.
-    let mut newer = std::fs::read(built_in_path()).unwrap();
-    newer.extend(b"\0\x04\x03new");
-    std::fs::write(home.path().join("new"), newer).unwrap();
-    std::fs::rename(home.path().join("new"), &file).unwrap();
+    assert_eq!(generation(&host).await, 1);
+    replace(&file, variant(builtin(), 1)).unwrap();
     eventually("the file is followed", SOON, || async {
-        Ok((generation(&host).await != "1").then_some(()))
+        Ok((generation(&host).await != 1).then_some(()))
     })
     .await
     .unwrap();
 }
 
 async fn put_built_in(host: &Host) -> Value {
-    let component = std::fs::read(built_in_path()).unwrap();
-    let answer = ask(host, "PUT /admin/policy", &[], component).await;
+    let answer = ask(host, "PUT /admin/policy", &[], builtin()).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
     answer.json().unwrap()
 }
 
 /// The generation that decides now.
-async fn generation(host: &Host) -> String {
-    let answer = get(host, "/read/user.profile?id=1").await;
-    answer.header("corral-policy").rsplit_once("generation=").unwrap().1.to_owned()
-}
-
-fn built_in_path() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/default-policy.wasm")
+async fn generation(host: &Host) -> u64 {
+    get(host, "/read/user.profile?id=1").await.generation().unwrap()
 }

@@ -131,11 +131,13 @@ async fn the_example_of_the_readme_is_ready_to_serve() {
     let (_, begun) = readme.split_once("```toml\n# corral.toml\n").unwrap();
     let (example, _) = begun.split_once("```").unwrap();
     let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
-    let users = "CREATE TABLE users (id bigint PRIMARY KEY, name text, role text)";
-    postgres.psql(users).await.unwrap();
+    let (_, begun) = readme.split_once("psql shop -c \"").unwrap();
+    let (schema, _) = begun.split_once('"').unwrap();
+    postgres.psql(schema).await.unwrap();
+    let origin = postgres.url().replace("postgres://postgres@", "postgres://app:app@");
     let config = example
         .replace("\"redis://127.0.0.1:6379\"", &format!("\"{}\"\ntimeout = \"5s\"", redis.url()))
-        .replace("postgres://app@127.0.0.1/shop", &postgres.url());
+        .replace("postgres://app:app@127.0.0.1/shop", &origin);
     let (is_ready, said) = check(&config).await;
     assert!(is_ready && notes(&said) == 0, "{said}");
 }

@@ -1,13 +1,13 @@
 //! A new configuration in place of the one in force: in one step, or not at all.
 
-use std::path::Path;
-
+use corral_host::policy::builtin;
 use corral_tests::client::Client;
+use corral_tests::policies::variant;
 use corral_tests::servers::{Host, Postgres, eventually};
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::common::{SOON, Servers, ask, get, post};
+use super::common::{SOON, Servers, ask, get, new_store, post};
 
 /// Only SIGHUP makes the host read its file; it does not watch it.
 const UNWATCHED: &str = "[policy]\nwatch = false\n";
@@ -16,10 +16,6 @@ const COUNTED: &str = "[entity.\"user.count\"]\nread = \"SELECT count(*) AS user
 
 const CARD: &str = "read = \"SELECT id, name FROM users WHERE id = $1\"";
 const LARGER_CARD: &str = "read = \"SELECT id, name, role FROM users WHERE id = $1\"";
-
-async fn new_store() -> String {
-    Servers::shared().await.new_store().unwrap()
-}
 
 async fn config(store: &str, more: &str) -> String {
     Servers::shared().await.config_over(store, "", &format!("{UNWATCHED}{more}"))
@@ -193,10 +189,7 @@ async fn a_host_that_has_not_changed_invalidates_what_one_that_has_fills() {
 async fn a_policy_that_one_goes_back_to_knows_the_entities_in_force() {
     let store = new_store().await;
     let host = Host::start(&config(&store, "").await).await.unwrap();
-    // A custom section named `new`: the same policy with another digest.
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/default-policy.wasm");
-    let mut newer = std::fs::read(built_in).unwrap();
-    newer.extend(b"\0\x04\x03new");
+    let newer = variant(builtin(), 1);
     assert_eq!(ask(&host, "PUT /admin/policy", &[], newer).await.status, StatusCode::OK);
     let with_write = format!(
         "{COUNTED}[entity.\"user.count\".write.leave]\nparams = [\"id:int8\"]\n\

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use super::common::{SOON, Servers, get};
+use super::common::{SOON, Servers, get, new_store};
 
 /// Longer than these tests take, so that a lease that is gone was given back and did not run out.
 const LONG_LEASE: &str = "[policy.settings]\nlease_ms = 60000\n";
@@ -125,10 +125,6 @@ async fn a_second_interrupt_cuts_off_what_the_first_one_waits_for() {
     assert!(answer.is_err() || answer.unwrap().status == StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(host.exited().await.unwrap().code(), Some(0));
     assert!(leases(&store).await.is_empty());
-}
-
-async fn new_store() -> String {
-    Servers::shared().await.new_store().unwrap()
 }
 
 async fn start(store: &str, top: &str) -> Host {

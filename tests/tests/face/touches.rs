@@ -4,7 +4,7 @@ use corral_tests::servers::Host;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::common::{Servers, get, loads, post, status_parameter};
+use super::common::{Servers, get, loads, pair, post, status_parameter};
 
 /// The lists of a team are tagged by their parameter, so that an empty list is found too. The
 /// statement locks the row before it reads it, so that the old columns include another writer's
@@ -44,7 +44,7 @@ touches = ["tag members:{team}", "team.size(row.team_id)", "user.profile(row.use
 
 #[tokio::test]
 async fn a_row_that_moves_is_gone_from_where_it_was_and_is_where_it_is() {
-    let [one, two] = pair().await;
+    let [one, two] = pair(TEAMS).await;
     let members = |team: u32| format!("/read/team.members?team={team}");
     let size = |team: u32| format!("/read/team.size?team={team}");
     assert_eq!(json(&one, &members(31)).await, json!([{"id": 31}]));
@@ -66,7 +66,7 @@ async fn a_row_that_moves_is_gone_from_where_it_was_and_is_where_it_is() {
 
 #[tokio::test]
 async fn a_row_that_was_asked_for_before_it_was_made_is_there_at_once() {
-    let [one, two] = pair().await;
+    let [one, two] = pair(TEAMS).await;
     let profile = "/read/user.profile?id=7000";
     for _ in 0..2 {
         assert_eq!(get(&one, profile).await.status, StatusCode::NOT_FOUND);
@@ -94,12 +94,6 @@ async fn a_write_whose_statement_does_not_say_what_the_row_was_is_refused_before
     assert_eq!((refused.status.as_u16(), &document["column"]), (502, &json!("old.team_id")));
     let rows = servers.postgres.psql("SELECT team_id FROM users WHERE id = 32").await.unwrap();
     assert_eq!(rows, [[Some("32".to_owned())]]);
-}
-
-async fn pair() -> [Host; 2] {
-    let servers = Servers::shared().await;
-    let store = servers.new_store().unwrap();
-    [servers.host_over(&store, TEAMS).await, servers.host_over(&store, TEAMS).await]
 }
 
 async fn json(host: &Host, path: &str) -> Value {

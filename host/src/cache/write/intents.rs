@@ -90,6 +90,9 @@ impl Announcement {
         if self.since.is_none() && !self.intent.targets().is_empty() {
             self.announce().await;
         }
+        if self.since.is_some() {
+            self.metrics.intents("left");
+        }
     }
 
     /// Takes the intent back: the invalidation is done, or nothing was written.

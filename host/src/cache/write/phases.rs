@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::origin::{CommitError, Transaction, Uncommitted, WRITE_IDLE_LIMIT, Xid};
 use crate::policy::run::guard;
 use crate::policy::{
-    Argument, Change, Column, ColumnValue, Decider as _, Generation, Named, ROW_LIMIT, Request,
-    RowChange, Scope, Target as Touched, Way, Written, batches, row_change,
+    Argument, Change, Column, Decider as _, Generation, Named, ROW_LIMIT, Request, RowChange,
+    Scope, Target as Touched, Way, Written, batches, row_change,
 };
 use crate::store::IntentTarget;
 
@@ -278,12 +278,7 @@ fn is_one_part(written: &Written) -> bool {
 
 /// The bytes of a row as a policy is told of it.
 fn size(row: &RowChange) -> usize {
-    let columns = row.before.iter().chain(&row.after);
-    let value = |column: &Column| match &column.value {
-        ColumnValue::Unknown | ColumnValue::Null => 0,
-        ColumnValue::Text(text) => text.len(),
-    };
-    columns.map(|column| column.name.len() + value(column)).sum()
+    row.before.iter().chain(&row.after).map(Column::bytes).sum()
 }
 
 fn written(call: &WriteCall, uncommitted: &Uncommitted) -> Written {

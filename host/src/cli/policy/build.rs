@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use crate::cli::{Failed, load, say};
+use crate::cli::{Failed, say};
 use crate::policy::build::{self, Compared};
 use crate::service::conditions;
 
@@ -14,14 +14,13 @@ use super::gate;
 /// as `corral policy check` does, but grants the limits of the language unless a configuration says
 /// otherwise.
 pub(super) fn run(path: &Path, out: Option<&Path>, config: Option<&Path>) -> Result<(), Failed> {
-    let config = config.map(load).transpose()?;
+    let asked_with = gate::configuration(config)?;
     let component = build::component(path)?;
-    let limits = match &config {
-        Some(config) => config.policy.limits.clone(),
+    let limits = match config {
+        Some(_) => asked_with.policy.limits.clone(),
         None => component.language.limits(),
     };
-    let config = config.map_or_else(gate::shop, Ok)?;
-    let examined = gate::examine_bytes(&component.bytes, limits, &conditions(&config))?;
+    let examined = gate::examine(&component.bytes, limits, &conditions(&asked_with))?;
     let passport = examined.map_err(|rejection| {
         anyhow!("{}: nothing was written, since the policy was {rejection}", path.display())
     })?;

@@ -42,11 +42,9 @@ ttl = "1m"
 "#;
 
 pub(super) fn run(file: &Path, config: Option<&Path>, as_json: bool) -> Result<(), Failed> {
-    let config = match config {
-        Some(path) => load(path)?,
-        None => shop()?,
-    };
-    let examined = examine(file, config.policy.limits.clone(), &conditions(&config))?;
+    let config = configuration(config)?;
+    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let examined = examine(&bytes, config.policy.limits.clone(), &conditions(&config))?;
     if as_json {
         let document = match &examined {
             Ok(passport) => json!({ "passed": true, "report": passport }),
@@ -67,23 +65,16 @@ pub(super) fn run(file: &Path, config: Option<&Path>, as_json: bool) -> Result<(
     }
 }
 
-/// The configuration for a component that comes without one.
-pub(super) fn shop() -> Result<Config, Failed> {
-    Ok(Config::parse(SHOP, "the example configuration", &Environment::default())?)
+/// The configuration in this file, or a small shop's if there is none.
+pub(super) fn configuration(file: Option<&Path>) -> Result<Config, Failed> {
+    match file {
+        Some(path) => load(path),
+        None => Ok(Config::parse(SHOP, "the example configuration", &Environment::default())?),
+    }
 }
 
-/// Runs the gate. A rejection is an answer; a file that can't be read is a failure.
+/// Runs the gate. A rejection is an answer.
 pub(super) fn examine(
-    file: &Path,
-    limits: Limits,
-    conditions: &Conditions,
-) -> Result<Result<Passport, Rejection>, Failed> {
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    examine_bytes(&bytes, limits, conditions)
-}
-
-/// [`examine`] for a component that is in no file.
-pub(super) fn examine_bytes(
     bytes: &[u8],
     limits: Limits,
     conditions: &Conditions,

@@ -14,10 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
 
-use crate::config::Config;
-use crate::policy::prove::gate::{Conditions, Passport};
-use crate::policy::{Limits, compile_builtin};
-use crate::service::conditions;
+use crate::policy::compile_builtin;
 
 use super::Failed;
 use super::client::Host;
@@ -40,7 +37,7 @@ pub(super) enum PolicyCommand {
         /// those of a small shop, with the limits of its language.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Writes nothing: fails if this component is not what the sources give. A crate is built
+        /// Writes no component: fails if this component is not what the sources give. A crate is built
         /// again by the compiler that built the component; with another compiler or language at
         /// hand, only the sources are compared.
         #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "config"])]
@@ -170,17 +167,4 @@ fn compile(target: &str, out: &Path) -> Result<(), Failed> {
     let code = compile_builtin(target).map_err(|error| anyhow!("{target}: {error:#}"))?;
     std::fs::write(out, code).with_context(|| out.display().to_string())?;
     Ok(())
-}
-
-/// Runs the gate with the settings and limits of a configuration, or without settings and with
-/// `limits`.
-fn examine(
-    file: &Path,
-    config: Option<&Config>,
-    limits: impl FnOnce() -> Limits,
-) -> Result<Passport, Failed> {
-    let limits = config.map_or_else(limits, |config| config.policy.limits.clone());
-    let conditions = config.map_or_else(Conditions::default, conditions);
-    let passport = gate::examine(file, limits, &conditions)?;
-    passport.map_err(|rejection| anyhow!("{}: {rejection}", file.display()).into())
 }

@@ -178,23 +178,15 @@ pub enum Stale {
     Build(#[from] BuildError),
 }
 
-/// Builds the policy in `directory` and writes the component, as [`BuiltComponent::write`] does.
-/// The gate is not asked about its decisions.
-///
-/// # Errors
-/// As [`component`]; then nothing is written.
-pub fn build(directory: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
-    component(directory)?.write(directory, out)
-}
-
 /// Builds the policy in `directory`. Writes the support code that the project lacks, and fetches the
-/// compiler of an interpreted language into the project if it is not there. Takes as long as the compiler does; its messages go to standard
-/// error.
+/// compiler of an interpreted language into the project if it is not there. Takes as long as the
+/// compiler does; its messages go to standard error. The gate is not asked about its decisions.
 ///
 /// # Errors
 /// [`BuildError`] says what is missing or what failed.
 pub fn component(directory: &Path) -> Result<BuiltComponent, BuildError> {
     let language = language(directory)?;
+    new::complete(language, directory)?;
     let (bytes, stamp) = make(language, directory)?;
     Ok(BuiltComponent { bytes, stamp, language })
 }
@@ -215,7 +207,7 @@ impl BuiltComponent {
 }
 
 /// Checks that `component` is what the project in `directory` makes, as far as that can be compared
-/// here. Writes nothing.
+/// here. Writes nothing but what the compiler keeps.
 ///
 /// # Errors
 /// [`Stale`] says in what way the component is not current.
@@ -250,7 +242,6 @@ fn language(directory: &Path) -> Result<Language, BuildError> {
 }
 
 fn make(language: Language, directory: &Path) -> Result<(Vec<u8>, BuildStamp), BuildError> {
-    new::complete(language, directory)?;
     let (mut component, compiler) = match language {
         Language::Rust => rust(directory)?,
         Language::JavaScript => {

@@ -9,10 +9,15 @@ use super::*;
 use crate::policy::prove::gate::{Conditions, Stage, examine};
 use crate::policy::testing::{WIT, Wat, engine};
 
+/// The project's component, in the place where authors get it.
+fn built(directory: &Path) -> Result<Built, BuildError> {
+    component(directory)?.write(directory, None)
+}
+
 #[test]
 fn one_source_in_two_directories_makes_the_same_component() {
     let [here, there] = [policy_crate("built"), policy_crate("built")];
-    let [one, other] = [&here, &there].map(|at| build(at.path(), None).unwrap());
+    let [one, other] = [&here, &there].map(|at| built(at.path()).unwrap());
     assert_eq!(one.digest, other.digest);
     assert_eq!(one.path, here.path().join("policy.wasm"));
     let bytes = fs::read(&one.path).unwrap();
@@ -77,7 +82,7 @@ fn the_digest_of_sources_sees_content_names_and_places() {
 #[test]
 fn a_directory_without_a_project_is_refused() {
     let empty = TempDir::new().unwrap();
-    let error = build(empty.path(), None).unwrap_err();
+    let error = built(empty.path()).unwrap_err();
     assert!(matches!(error, BuildError::NotAProject(_)), "{error}");
 }
 
@@ -85,7 +90,7 @@ fn a_directory_without_a_project_is_refused() {
 fn a_crate_that_is_no_policy_is_refused_and_writes_nothing() {
     let at = policy_crate("empty");
     write(at.path().join("src/lib.rs"), "").unwrap();
-    let error = build(at.path(), None).unwrap_err();
+    let error = built(at.path()).unwrap_err();
     let BuildError::Rejected(rejection) = error else { panic!("{error}") };
     assert_eq!(rejection.stage, Stage::Exports);
     assert!(!at.path().join("policy.wasm").exists());

@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::time::Instant;
 
+use crate::name::PolicyId;
 use crate::policy::prove::gate::Passed;
 use crate::policy::prove::shadow::Shadows;
 use crate::policy::run::calls::Calls;
@@ -196,13 +197,19 @@ impl Slot {
     }
 
     /// Lets invalidations cover what a policy names, without putting it in force. Once every host
-    /// has learned a policy, the hosts may put it in force one after the other. A policy that does
-    /// not come into force here is covered for as long as one that is left ([`Tenure::naming`]).
+    /// has learned a policy, the hosts may put it in force one after the other. A policy that comes
+    /// into force nowhere is covered for as long as one that is left ([`Tenure::naming`]).
     pub fn learn(&self, passed: Passed, provenance: Provenance) -> Arc<Generation> {
         let _one_at_a_time = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let learned = self.generation(passed.into_parts(provenance));
         self.inner.ledger().learn(&learned, Instant::now());
         learned
+    }
+
+    /// Notes which policies are in use on any host, by what the store says: keys under their names are not
+    /// forgotten here while that lasts.
+    pub fn note_used(&self, used: impl Fn(PolicyId) -> bool) {
+        self.inner.ledger().note_used(used, Instant::now());
     }
 
     fn generation(&self, parts: GenerationParts) -> Arc<Generation> {

@@ -197,7 +197,7 @@ impl<F: FnMut(io::Result<Vec<u8>>, Instant)> Follow<F> {
         }
         let hash = content.as_ref().ok().map(|content| self.hashes.hash_one(content));
         // Within one tick of the clock, two contents may have the same version.
-        if before == self.seen && hash == self.handed_on {
+        if hash.is_some() && before == self.seen && hash == self.handed_on {
             return true;
         }
         (self.seen, self.handed_on) = (before, hash);

@@ -110,11 +110,7 @@ impl Candidate {
     /// it has.
     #[must_use]
     pub fn new(component: Vec<u8>, provenance: Provenance) -> Self {
-        let reason = match &provenance {
-            Provenance::BuiltIn => Reason::Started,
-            Provenance::File(_) => Reason::File,
-            Provenance::Pushed => Reason::Push,
-        };
+        let reason = Reason::of(&provenance);
         let (component, asked) = (component.into(), Instant::now());
         Self { component, provenance, reason, settings: None, allow_rename: false, asked }
     }

@@ -87,22 +87,13 @@ impl Policies {
             } else {
                 told.config.policy.settings.clone()
             };
-            let next = inner.under(&told, &current, &settings);
-            let next = next.inspect_err(|error| {
-                inner.note_refusal(
-                    current.provenance().clone(),
-                    current.digest().to_owned(),
-                    error,
-                );
-            })?;
+            let note = |error: &InstallError| {
+                let (provenance, digest) = (current.provenance().clone(), current.digest());
+                inner.note_refusal(provenance, digest.to_owned(), error);
+            };
+            let next = inner.under(&told, &current, &settings).inspect_err(note)?;
             if !follows && !told.config.policy.allow_rename {
-                inner.compare_names(&next, &current).inspect_err(|error| {
-                    inner.note_refusal(
-                        current.provenance().clone(),
-                        current.digest().to_owned(),
-                        error,
-                    );
-                })?;
+                inner.compare_names(&next, &current).inspect_err(note)?;
             }
             let others = others.into_iter().filter_map(|other| {
                 let passed = inner.under(&told, &other, &other.configuration().settings).inspect_err(|error| {

@@ -7,8 +7,7 @@ from hashlib import sha256
 # Bytes that stand for themselves: identifiers, numbers, dates and mail addresses stay readable.
 SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@+-")
 
-# Longest tag that stays as it is, and how much stays of a longer tag: with its digest it is one
-# byte longer than any plain tag, so the two are never equal.
+# Longest tag that stays as it is, and how much stays of a longer tag before its digest.
 TAG_BYTES_MAX = 192
 TAG_BYTES_KEPT = 128
 

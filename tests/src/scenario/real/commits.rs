@@ -14,6 +14,7 @@ use super::Verdict;
 use super::desk::{Read, Told, Way};
 use super::scene::{SOON, Scene};
 use crate::forwarder::{Ending, Fault, Passing, Pooler};
+use crate::scenario::deaths::SEEN_WITHIN;
 use crate::scenario::{millis, rows};
 use crate::servers::{Postgres, Redis, eventually};
 use crate::sim::truth::Subject;
@@ -22,9 +23,6 @@ const HOSTS: usize = 2;
 
 /// The host that writes.
 const WRITER: usize = 0;
-
-/// A write that was committed and never acknowledged is seen within this time.
-const SEEN_WITHIN: Duration = Duration::from_secs(3);
 
 /// It is watched for this long after that: a value that was filled too early would reappear.
 const STAYS: Duration = Duration::from_millis(1_500);

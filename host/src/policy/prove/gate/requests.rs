@@ -1,5 +1,6 @@
 //! Requests that a naming gets wrong first: separators, nulls, escapes, lengths, look-alikes.
 
+use crate::policy::prove::{OTHER_TTL_MS, USUAL_TTL_MS};
 use crate::policy::{Argument, Entity, Query, Request, Subject};
 
 /// Values that a careless naming confuses with each other, or can't put into a key at all.
@@ -52,12 +53,6 @@ const LENGTHS: [usize; 5] = [200, 500, 512, 513, 10_000];
 
 /// The value of a parameter while another one is varied.
 const USUAL: &str = "7";
-
-/// How long the answer of an ad-hoc query is to be kept; the contract allows no query to ask for 0.
-const USUAL_TTL_MS: u32 = 1_000;
-
-/// The same where two queries differ in it.
-const OTHER_TTL_MS: u32 = 2_000;
 
 /// All requests for one entity, none twice.
 pub(super) fn requests(entity: &Entity) -> Vec<Request> {

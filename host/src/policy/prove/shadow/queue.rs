@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::trail::{Flown, RecordedTurn};
-use crate::policy::{
-    Argument, Change, Column, ColumnValue, Generation, Named, Request, RowChange, Subject,
-};
+use crate::policy::{Argument, Change, Column, Generation, Named, Request, RowChange, Subject};
 
 /// Flights and changes that may wait; most take a few kilobytes.
 pub(super) const QUEUE: usize = 4_096;
@@ -107,11 +105,7 @@ fn of_arguments(arguments: &[Argument]) -> usize {
 }
 
 fn of_columns(columns: &[Column]) -> usize {
-    let value = |column: &Column| match &column.value {
-        ColumnValue::Unknown | ColumnValue::Null => 0,
-        ColumnValue::Text(text) => text.len(),
-    };
-    columns.iter().map(|column| EACH + column.name.len() + value(column)).sum()
+    columns.iter().map(|column| EACH + column.bytes()).sum()
 }
 
 fn of_texts<'t>(texts: impl Iterator<Item = &'t str>) -> usize {

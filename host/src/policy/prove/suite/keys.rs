@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{
-    Counterexample, Outcome, USUAL_TTL_MS, entity, plan, profile, query, query_kept, require,
-};
+use super::{Counterexample, Outcome, entity, plan, profile, query, query_kept, require};
+use crate::policy::prove::{OTHER_TTL_MS, USUAL_TTL_MS};
 use crate::policy::{Decider, Named, Refusal, Request, Subject};
 
 /// Values that a careless naming confuses with each other, or can't put into a key at all.
@@ -36,9 +35,6 @@ pub(super) const NASTY: [Option<&str>; 26] = [
     Some("a"),
     Some("\u{7f}"),
 ];
-
-/// How long a query that names another lifetime than the others wants its answer kept.
-const OTHER_TTL_MS: u32 = 2_000;
 
 pub(super) fn two_different_reads_never_share_a_key(policy: &dyn Decider) -> Outcome {
     let mut seen: HashMap<String, Request> = HashMap::new();

@@ -13,6 +13,7 @@ mod lifetimes;
 
 use serde_json::{Map, Value};
 
+use crate::policy::prove::USUAL_TTL_MS;
 use crate::policy::{
     Action, Argument, Configuration, Decider, Entity, Event, Memo, Moment, Piece, Plan, Query,
     Request, Sighting, Source, Subject, Template, Terms, Touch, TouchedRead, Trap, Way, Write,
@@ -251,9 +252,6 @@ impl<'p> SuiteFlight<'p> {
         Ok(())
     }
 }
-
-/// How long a query of the suite wants its answer kept; the contract allows none to ask for 0.
-const USUAL_TTL_MS: u32 = 1_000;
 
 /// A value that is fresh for a while and not due.
 const FRESH: Sighting = Sighting {

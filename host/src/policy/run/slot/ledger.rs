@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::status::{Activation, GenerationState, Reason, Shown, SlotStatus};
 use super::{Generation, Tenure};
+use crate::name::PolicyId;
 use crate::policy::Configuration;
 use crate::policy::run::generation::GenerationParts;
 use crate::policy::run::trial::{Trial, WINDOW};
@@ -149,6 +150,15 @@ impl Ledger {
 
     fn naming_of(&mut self, generation: &Arc<Generation>) -> Option<&mut PastNaming> {
         self.namings.iter_mut().find(|naming| Arc::ptr_eq(&naming.generation, generation))
+    }
+
+    /// Notes that a host fills under these policies now, so that what this host has left or only learned of
+    /// them is kept for as long again.
+    pub(super) fn note_used(&mut self, used: impl Fn(PolicyId) -> bool, now: Instant) {
+        let idle = self.namings.iter_mut().filter(|naming| naming.idle_since.is_some());
+        for naming in idle.filter(|naming| used(naming.generation.policy_id())) {
+            naming.idle_since = Some(now);
+        }
     }
 
     /// Drops namings whose last possible key has expired.

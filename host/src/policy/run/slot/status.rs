@@ -109,7 +109,9 @@ pub struct SlotStatus {
 }
 
 impl Reason {
-    pub(super) fn of(provenance: &Provenance) -> Self {
+    /// Why a policy of this provenance comes into force.
+    #[must_use]
+    pub fn of(provenance: &Provenance) -> Self {
         match provenance {
             Provenance::BuiltIn => Self::Started,
             Provenance::File(_) => Self::File,

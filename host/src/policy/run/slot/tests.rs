@@ -128,6 +128,24 @@ async fn names_that_were_learned_are_forgotten_as_well_unless_they_come_into_for
     assert_eq!(numbers(&slot), [1, 5], "what was in force is named from now on for as long");
 }
 
+#[tokio::test(start_paused = true)]
+async fn names_that_another_host_fills_under_are_not_forgotten() {
+    let (lasts, moment) = (Duration::from_secs(3_600), Duration::from_millis(1));
+    let slot = Slot::new(Wat::default().passed(), Provenance::BuiltIn);
+    let slot = slot.lasting(Tenure { naming: lasts, ..Tenure::default() });
+    let learned = slot.learn(newer().passed(), Provenance::Pushed).policy_id();
+    for _ in 0..3 {
+        tokio::time::advance(lasts - moment).await;
+        slot.note_used(|policy| policy == learned);
+        assert_eq!(numbers(&slot), [1, 2]);
+    }
+    tokio::time::advance(lasts - moment).await;
+    slot.note_used(|_| false);
+    assert_eq!(numbers(&slot), [1, 2]);
+    tokio::time::advance(moment).await;
+    assert_eq!(numbers(&slot), [1], "the control");
+}
+
 #[test]
 fn names_that_are_learned_never_displace_those_in_force() {
     let slot = Slot::new(Wat::default().passed(), Provenance::BuiltIn);

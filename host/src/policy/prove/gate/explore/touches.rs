@@ -15,7 +15,7 @@ use super::findings::Rule;
 use super::logged::logged;
 use super::{Exploration, until};
 use crate::config::template::sources;
-use crate::policy::run::guard;
+use crate::policy::run::guard::{self, Illegal};
 use crate::policy::{
     Argument, Change, Column, ColumnValue, Logged, Named, Request, Row, RowChange, Scope, Source,
     Target, Touch, Write, Written,
@@ -106,35 +106,41 @@ impl Exploration<'_> {
 
     /// The targets' names; `None` if a write that asks the guard the same would be refused.
     fn doomed(&mut self, change: &Change, targets: &[Target]) -> Option<RemovedNames> {
-        let mut doomed = RemovedNames::default();
-        let mut legal = guard::targets(targets.len(), change.rows().len());
-        for target in targets {
-            if legal.is_err() {
-                break;
-            }
-            legal = match &target.scope {
-                Scope::Key(key) => {
-                    doomed.keys.insert(key.clone());
-                    guard::key(key).map(drop)
-                }
-                Scope::Tag(tag) => {
-                    doomed.tags.insert(tag.clone());
-                    guard::tag(tag).map(drop)
-                }
-                Scope::Read(request) => {
-                    let plan = self.plan(Which::First, change.about(), request)?;
-                    doomed.keys.insert(plan.key.clone());
-                    Named::try_new(plan).map(drop)
-                }
-            };
-        }
-        if let Err(illegal) = legal {
+        self.removed(change, targets).unwrap_or_else(|illegal| {
             let told = subject(change);
             let message = format!("{told} has targets that a host can't act upon: {illegal}");
             self.wrong(change, Rule::Targets, message, None);
-            return None;
+            None
+        })
+    }
+
+    /// The same; `Ok(None)` if a read among the targets has no plan, which is a finding of its own.
+    fn removed(
+        &mut self,
+        change: &Change,
+        targets: &[Target],
+    ) -> Result<Option<RemovedNames>, Illegal> {
+        guard::targets(targets.len(), change.rows().len())?;
+        let mut removed = RemovedNames::default();
+        for target in targets {
+            match &target.scope {
+                Scope::Key(key) => {
+                    guard::key(key)?;
+                    removed.keys.insert(key.clone());
+                }
+                Scope::Tag(tag) => {
+                    guard::tag(tag)?;
+                    removed.tags.insert(tag.clone());
+                }
+                Scope::Read(request) => {
+                    let plan = self.plan(Which::First, change.about(), request);
+                    let Some(plan) = plan else { return Ok(None) };
+                    removed.keys.insert(plan.key.clone());
+                    Named::try_new(plan)?;
+                }
+            }
         }
-        Some(doomed)
+        Ok(Some(removed))
     }
 
     /// Whether one of a read's names is among the targets. A read without a plan counts as covered;

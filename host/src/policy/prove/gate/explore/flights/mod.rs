@@ -21,7 +21,8 @@ use super::asked::{Unclear, Which};
 use super::findings::Rule;
 use super::names::{Known, QUERIES};
 use super::{Exploration, until};
-use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, SPARE_TURNS, TURNS_PER_WAIT};
+use crate::policy::prove::USUAL_TTL_MS;
+use crate::policy::run::guard::{FlightBounds, FlightStage, Refused, SPARE_TURNS};
 use crate::policy::{Action, Event, Memo, Moment, Query, Request, Subject, Terms, Turn};
 use alphabet::{Alphabet, Breadth, Happening, Pending};
 use circles::Endless;
@@ -37,9 +38,6 @@ const SITUATIONS: usize = 30_000;
 /// In one machine, most situations after a load whose lifetimes are drawn over the whole range of
 /// entropy.
 const SWEEPS: usize = 3;
-
-/// How long an ad-hoc query that names a lifetime wants its answer kept.
-const ASKED_TTL_MS: u32 = 1_000;
 
 /// The entropy of the first turn; that of each further turn is made from the one before.
 const ENTROPY: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -104,7 +102,7 @@ impl Exploration<'_> {
         }
         if let Some(query) = conditions.query {
             machines.extend(self.query(query.ttl_ms, query.deadline));
-            machines.extend(self.query(ASKED_TTL_MS, query.deadline));
+            machines.extend(self.query(USUAL_TTL_MS, query.deadline));
         }
         machines
     }
@@ -232,13 +230,8 @@ impl Exploration<'_> {
         let kept_at_most = flight.machine.terms.kept_at_most();
         let bounds = FlightBounds { kept_at_most, background };
         let Err(refused) = bounds.check(stage, spent, taken.action) else { return true };
-        let message = match refused {
-            Refused::Circling => in_circles(),
-            Refused::OutOfTurn(_) | Refused::Lease | Refused::Lifetime { .. } | Refused::Wait => {
-                let (action, event) = (taken.action.name(), taken.event.name());
-                format!("{action} after {event}: {refused}")
-            }
-        };
+        let (action, event) = (taken.action.name(), taken.event.name());
+        let message = format!("{action} after {event}: {refused}");
         self.sequence(flight, at, &[taken], refused.into(), message);
         false
     }
@@ -274,7 +267,7 @@ impl Exploration<'_> {
         let (rule, message) = if hopeless {
             (Rule::Ends, "a flight comes to a point from which no event ends it".to_owned())
         } else {
-            (Rule::Circles, in_circles())
+            (Rule::Circles, Refused::Circling.to_string())
         };
         self.sequence(flight, at, &round, rule, message);
     }
@@ -325,13 +318,6 @@ impl<'m> MachineExploration<'m> {
             ms.hash(&mut self.outline);
         }
     }
-}
-
-fn in_circles() -> String {
-    format!(
-        "a flight can turn in circles: a host stops it after {SPARE_TURNS} turns, and {TURNS_PER_WAIT} \
-         more for each wait"
-    )
 }
 
 fn alike(one: Action, other: Action) -> bool {
