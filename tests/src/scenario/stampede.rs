@@ -59,7 +59,7 @@ impl Line {
 }
 
 /// How long after the load, and the lease of a dead holder, the last reader may be answered: far more
-/// than readers who are woken need, and less than those who ask again from time to time.
+/// than a reader that is woken needs, and less than one that asks again from time to time.
 const SLACK_MS: f64 = 500.0;
 
 /// How long a lease that is not renewed lasts.
