@@ -13,6 +13,7 @@ use serde_json::Map;
 
 use crate::scenario::cost::{self, Cost};
 use crate::scenario::newcomer::Walk;
+use crate::servers::user_cache;
 
 /// A component that passed the gate and was run through the suite.
 pub struct Judged {
@@ -57,7 +58,9 @@ pub fn judged(component: &Path) -> anyhow::Result<Judged> {
 /// When the gate refuses it: its reasons.
 pub fn examined(component: &Path, limits: Limits) -> anyhow::Result<Passed> {
     let conditions = Conditions::of(suite::configuration(&Map::new()));
-    gate::examine(&Engine::new(limits)?, &fs::read(component)?, &conditions)
+    // As a command does that comes after the build.
+    let engine = Engine::new(limits)?.keeping_in(&user_cache()?.join("corral"));
+    gate::examine(&engine, &fs::read(component)?, &conditions)
         .map_err(|rejection| anyhow!("{}: {rejection}", component.display()))
 }
 

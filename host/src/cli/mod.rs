@@ -4,6 +4,7 @@
 //! configuration is wrong.
 
 mod bench;
+mod cache;
 mod check;
 mod client;
 mod demo;

@@ -1,8 +1,5 @@
 //! `corral serve`
 
-use std::env;
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,6 +12,7 @@ use crate::http::{Admin, ConnectionShare, Front, Manners, Notice, Server, shares
 use crate::service::{Corral, FAREWELL};
 
 use super::Failed;
+use super::cache::cache_folder;
 use crate::config::Config;
 
 pub(super) async fn run(mut config: Config) -> Result<(), Failed> {
@@ -24,16 +22,6 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failed> {
     config.policy.cache = config.policy.cache.or_else(cache_folder);
     let corral = Corral::start(config).await?;
     serve(corral).await
-}
-
-/// The folder in which this system wants a service, or else a user's program, to keep what can be
-/// made again: systemd's `CacheDirectory=`, and the XDG base directories.
-fn cache_folder() -> Option<PathBuf> {
-    // systemd names several folders like a search path does.
-    let first = |names: OsString| env::split_paths(&names).next();
-    let absolute = |name| env::var_os(name).and_then(first).filter(|path| path.is_absolute());
-    let of_user = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    absolute("CACHE_DIRECTORY").or_else(|| Some(of_user()?.join("corral")))
 }
 
 /// Serves both faces until SIGTERM or Ctrl-C; then ends within the drain and the grace time, or at

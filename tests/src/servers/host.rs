@@ -27,7 +27,18 @@ const EXITS_WITHIN: Duration = Duration::from_secs(60);
 pub fn corral() -> anyhow::Result<Command> {
     let program = build_dir()?.join("corral");
     is_current(&program)?;
-    Ok(without_settings(Command::new(program)))
+    let mut command = without_settings(Command::new(program));
+    command.env("XDG_CACHE_HOME", user_cache()?).env_remove("CACHE_DIRECTORY");
+    Ok(command)
+}
+
+/// What stands for the cache folder of the user who runs commands: among what was built, not in the home of
+/// the user who runs tests.
+///
+/// # Errors
+/// If it can't be found out.
+pub fn user_cache() -> anyhow::Result<PathBuf> {
+    Ok(build_dir()?.join("user-cache"))
 }
 
 fn without_settings(mut command: Command) -> Command {

@@ -26,7 +26,7 @@ use anyhow::{Context as _, ensure};
 
 pub use balancer::Balancer;
 pub use corral_host::bench::Scrape as Metrics;
-pub use host::{Host, corral};
+pub use host::{Host, corral, user_cache};
 pub use nginx::nginx;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;

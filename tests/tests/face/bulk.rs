@@ -76,9 +76,11 @@ impl Scene {
         let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
         postgres.psql(SCHEMA).await.unwrap();
         let (store, origin) = (redis.url(), postgres.url());
-        // A slow answer of a debug build on a busy machine is no outage.
-        let servers =
-            format!("[store]\nurl = {store:?}\ntimeout = \"5s\"\n[origin]\nurl = {origin:?}\n");
+        // A slow answer of a debug build on a busy machine is no outage, and a slow call is not the policy's.
+        let servers = format!(
+            "[store]\nurl = {store:?}\ntimeout = \"5s\"\n[origin]\nurl = {origin:?}\n\
+             [policy.limits]\ncall = \"1s\"\n"
+        );
         let host = Host::start(&format!("{servers}{ENTITIES}")).await.unwrap();
         Self { postgres, host, redis }
     }
@@ -125,9 +127,11 @@ async fn a_write_of_too_many_rows_is_refused_with_words_that_help_as_often_as_it
         let problem = answer.json().unwrap();
         assert_eq!(problem["type"], "urn:corral:problem:write-too-large");
         let detail = problem["detail"].as_str().unwrap();
-        for word in ["100000 rows", "16384", "fewer rows", "a tag that all of them carry"] {
+        for word in ["100000 rows", "fewer rows", "a tag that all of them carry"] {
             assert!(detail.contains(word), "{word}: {detail}");
         }
+        // On a busy machine the time for naming ends before so many names are made.
+        assert!(detail.contains("16384") || detail.contains("takes longer than"), "{detail}");
     }
     assert_eq!(scene.n().await, "0");
     scene.nobody_blames_the_policy().await;

@@ -15,10 +15,11 @@ use anyhow::anyhow;
 use crate::config::{Config, Environment, ProblemAt, locate};
 use crate::origin::{OriginError, OutputColumn, Prepared};
 use crate::policy::prove::gate::{self, Rejection};
-use crate::policy::{Engine, builtin, read_file};
+use crate::policy::{builtin, read_file};
 use crate::service::{conditions, connect_origin, connect_queries, connect_store};
 use crate::store::{Audit, Digest, Name, Store, StoreKey, audit};
 
+use super::cache::engine;
 use super::{Failed, load, say};
 use columns::Descriptions;
 use relations::Relations;
@@ -79,7 +80,7 @@ impl CheckResults<'_> {
     }
 
     fn policy(&mut self) -> Result<(), Failed> {
-        let engine = Engine::new(self.config.policy.limits.clone())?;
+        let engine = engine(self.config.policy.limits.clone())?;
         let bytes = match &self.config.policy.component {
             None => builtin().to_vec(),
             Some(path) => match read_file(path) {

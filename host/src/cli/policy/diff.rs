@@ -17,6 +17,7 @@ use crate::service::{
 };
 use crate::trace::Trace;
 
+use super::super::cache::engine;
 use super::super::{Failed, load, say};
 
 /// Stands for the component that is built into the host.
@@ -100,7 +101,7 @@ struct Traced {
 
 pub(super) fn run(diff: &Diff) -> Result<(), Failed> {
     let config = load(&diff.config)?;
-    let engine = Engine::new(config.policy.limits.clone())?;
+    let engine = engine(config.policy.limits.clone())?;
     let old = pass(&engine, &config, &diff.old, diff.old_settings.as_deref())?;
     let other = diff.new_config.as_deref().map(load).transpose()?;
     let other = other.as_ref().unwrap_or(&config);

@@ -6,10 +6,11 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use crate::config::{Config, Environment};
+use crate::policy::Limits;
 use crate::policy::prove::gate::{self, Conditions, Passport, Rejection};
-use crate::policy::{Engine, Limits};
 use crate::service::conditions;
 
+use crate::cli::cache::engine;
 use crate::cli::{Failed, load, say};
 
 /// A little of everything that a configuration can have.
@@ -79,7 +80,7 @@ pub(super) fn examine(
     limits: Limits,
     conditions: &Conditions,
 ) -> Result<Result<Passport, Rejection>, Failed> {
-    let engine = Engine::new(limits)?;
+    let engine = engine(limits)?;
     Ok(gate::examine(&engine, bytes, conditions).map(|passed| passed.report().clone()))
 }
 

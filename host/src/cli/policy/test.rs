@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
 
+use crate::policy::Decider;
 use crate::policy::build::Language;
 use crate::policy::prove::gate::{self, Conditions, Passport};
 use crate::policy::prove::suite::{self, CHECKS};
-use crate::policy::{Decider, Engine};
 
+use crate::cli::cache::engine;
 use crate::cli::{Failed, load, say};
 
 #[derive(clap::Args)]
@@ -50,7 +51,7 @@ pub(super) fn run(command: &Test) -> Result<(), Failed> {
 /// Uses the limits of an interpreter: which ones a host grants is up to its configuration.
 fn examine(file: &Path, own: &Map<String, Value>) -> Result<(Passport, Vec<Verdict>), Failed> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let engine = Engine::new(Language::JavaScript.limits())?;
+    let engine = engine(Language::JavaScript.limits())?;
     let conditions = Conditions::of(suite::configuration(own));
     let passed = gate::examine(&engine, &bytes, &conditions)
         .map_err(|rejection| anyhow!("{}: {rejection}", file.display()))?;
