@@ -32,8 +32,8 @@ pub fn corral() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// What stands for the cache folder of the user who runs commands: among what was built, not in the home of
-/// the user who runs tests.
+/// What stands for the user's cache folder: it lies among what was built, so that tests leave nothing in a
+/// home folder.
 ///
 /// # Errors
 /// If it can't be found out.
