@@ -107,11 +107,6 @@ impl Rules for BuiltIn {
     fn manifest() -> Manifest {
         Manifest { name: "default".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
-
-    /// A value is fresh for at least as long as it took to load, so that no key is loaded all the time.
-    fn ttl_ms(&self, kept: &Kept<'_>, load: &LoadReport) -> u32 {
-        kept.terms.ttl_ms.max(load.cost_ms)
-    }
 }
 
 /// What a policy is called: the name and the version of the crate that says `manifest!()`.

@@ -179,17 +179,3 @@ fn step(memo: Memo, event: Event) -> (Memo, Action) {
     let turn = policy().step(memo, Moment { elapsed_ms: 1, left_ms: 2_000, entropy: 7 }, event);
     (turn.memo, turn.action)
 }
-
-#[test]
-fn a_value_is_fresh_for_as_long_as_it_took_to_load() {
-    let terms = Terms {
-        ttl_ms: 1_000,
-        negative_ttl_ms: 0,
-        stale_while_revalidate_ms: 0,
-        stale_if_error_ms: 0,
-    };
-    let kept = Kept { entity: None, terms, note: 0 };
-    let fresh_ms =
-        |cost_ms| BuiltIn.ttl_ms(&kept, &LoadReport { cost_ms, bytes: 1, negative: false });
-    assert_eq!((fresh_ms(999), fresh_ms(1_001)), (1_000, 1_001));
-}
