@@ -46,7 +46,7 @@ pub struct Line {
 
 impl Line {
     /// Whether each round cost one load, and a second one where the holder of the first was killed, and
-    /// all readers were answered within [`SLACK_MS`] after the load and the lease.
+    /// all readers were answered within half a second after the load and the lease.
     #[must_use]
     pub fn holds(&self) -> bool {
         let allowed = match self.start {
