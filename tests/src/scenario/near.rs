@@ -45,10 +45,10 @@ pub struct Lag {
     pub near_ms: u64,
     /// Writes.
     pub writes: usize,
-    /// Further writes that are not judged. On a busy machine the store's budget runs out now and then,
-    /// and the write is acknowledged as pending: other hosts see it when its host reaches the store
-    /// again.
-    pub pending: usize,
+    /// Further writes that are not judged, since they were not answered as this disturbance makes them be
+    /// answered. On a busy machine the store's budget runs out now and then, and a write is acknowledged as
+    /// pending: other hosts see it when its host reaches the store again.
+    pub unjudged: usize,
     /// Reads meanwhile, and how many of them the near cache answered.
     pub reads: (usize, usize),
     /// Writes after which such a read began.
@@ -139,8 +139,8 @@ impl Scene {
             disturb(false).await?;
         }
         let reads = load.stop().await?;
-        let pending = writes - acknowledged.len();
-        Ok(Lag { pending, ..Lag::of(self.near, &acknowledged, &reads)? })
+        let unjudged = writes - acknowledged.len();
+        Ok(Lag { unjudged, ..Lag::of(self.near, &acknowledged, &reads)? })
     }
 
     /// Waits until the reader answers from its near cache.
@@ -219,7 +219,7 @@ impl Lag {
         Ok(Self {
             near_ms: u64::try_from(near.as_millis())?,
             writes: lags.len(),
-            pending: 0,
+            unjudged: 0,
             reads: (seen.len(), kept),
             behind: lags.iter().filter(|lag| !lag.is_zero()).count(),
             median_ms: median(sorted.clone()),

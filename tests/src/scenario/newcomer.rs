@@ -54,6 +54,8 @@ pub async fn walk(language: Language, home: &Path, target: Option<&Path>) -> any
     let policy = |arguments: &[&str]| {
         let mut command = corral()?;
         command.arg("policy").args(arguments).current_dir(home);
+        // What an earlier walk compiled would make this one fast.
+        command.env("XDG_CACHE_HOME", home.join("cache"));
         command.envs(target.map(|target| ("CARGO_TARGET_DIR", target)));
         timed(command)
     };

@@ -8,8 +8,7 @@ use super::super::{Conditions, HotRead};
 use super::explore;
 use super::testing::{Bent, LONG, conditions, explored, found, moves};
 use crate::name::StoreKey;
-use crate::policy::run::guard::Refused;
-use crate::policy::run::guard::{SPARE_TURNS, TARGETS_OF_A_ROW};
+use crate::policy::run::guard::{Refused, SPARE_TURNS, TARGETS_OF_A_ROW};
 use crate::policy::{
     Action, Change, Configuration, Event, Lifetime, Memo, Piece, Plan, Scope, Sighting, Source,
     Target, Touch, Turn, Way,
