@@ -170,7 +170,7 @@ checks! {
         a_rejected_fill_is_answered,
         a_refresh_waits_for_nobody;
     invalidation:
-        a_write_removes_the_key_and_the_tags_of_its_reads,
+        a_write_removes_the_key_and_the_declared_tag_of_its_reads,
         a_write_through_refreshes_reads_and_removes_tags,
         a_row_that_moves_touches_where_it_was_and_where_it_is,
         a_write_that_nobody_declared_touches_nothing,
