@@ -8,7 +8,7 @@ use corral_core::{
     Argument, BuiltIn, Decisions, Entity, Event, LoadReport, Memo, Moment, Parameter, Piece,
     Policy, Query, Request, Sighting, Source, Subject, Terms,
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 const FRESH: Sighting = Sighting {
     age_ms: 1_000,
@@ -60,9 +60,23 @@ fn step(c: &mut Criterion) {
     group.finish();
 }
 
+fn configure(c: &mut Criterion) {
+    c.bench_function("configure/one entity", |b| {
+        b.iter_batched(|| vec![profile()], configured, BatchSize::SmallInput);
+    });
+}
+
 fn policy() -> Policy<BuiltIn> {
+    configured(vec![profile()])
+}
+
+fn configured(entities: Vec<Entity>) -> Policy<BuiltIn> {
+    Policy::configure(entities, "{}").unwrap_or_else(|_| unreachable!("it is legal"))
+}
+
+fn profile() -> Entity {
     let tag = |name: &str, source| vec![Piece::Text(name.into()), Piece::Value(source)];
-    let profile = Entity {
+    Entity {
         name: "user.profile".into(),
         parameters: vec![Parameter { name: "id".into(), type_name: "int8".into() }],
         tags: vec![
@@ -77,8 +91,7 @@ fn policy() -> Policy<BuiltIn> {
         },
         writes: vec![],
         depends: vec![],
-    };
-    Policy::configure(vec![profile], "{}").unwrap_or_else(|_| unreachable!("it is legal"))
+    }
 }
 
 fn argument(name: &str, value: &str) -> Argument {
@@ -89,5 +102,5 @@ fn moment(entropy: u64) -> Moment {
     Moment { elapsed_ms: 3, left_ms: 2_000, entropy }
 }
 
-criterion_group!(decisions, plan, step);
+criterion_group!(decisions, configure, plan, step);
 criterion_main!(decisions);
