@@ -53,6 +53,15 @@ fn a_policy_whose_writes_miss_the_declared_tag_or_the_key_fails() {
         failed(misspelled, |_| {}),
         ["a write removes the key and the declared tag of its reads"]
     );
+    // A tag of its own that is met does not stand for the declared one.
+    let misspelled_beside_its_own = |plan: &mut Plan| {
+        plan.tags.iter_mut().for_each(|tag| *tag = tag.replace("user:", "person:"));
+        plan.tags.push("audit".to_owned());
+    };
+    assert_eq!(
+        failed(misspelled_beside_its_own, |targets| targets.push(tag("audit"))),
+        ["a write removes the key and the declared tag of its reads"]
+    );
     let tags_alone = |targets: &mut Vec<Target>| {
         targets.retain(|target| matches!(target.scope, Scope::Tag(_)));
     };
