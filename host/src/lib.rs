@@ -43,6 +43,7 @@ pub mod origin;
 pub mod policy;
 pub mod read_name;
 pub mod service;
+pub mod slot;
 pub mod store;
 #[cfg(feature = "cli")]
 pub mod trace;

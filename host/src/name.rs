@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::slot::HashSlot;
+
 /// A store key that passed the guard: 1 to 512 bytes, no control character, space, `{` or `}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoreKey(std::sync::Arc<str>);
@@ -110,6 +112,14 @@ const PLAIN: [bool; 256] = {
 
 checked_name!(StoreTag);
 
+impl StoreTag {
+    /// The slot of the tag's index and mark.
+    #[must_use]
+    pub fn slot(&self) -> HashSlot {
+        HashSlot::of(self.as_str())
+    }
+}
+
 /// The number of the layout of what is stored. It is part of every name, so that hosts of two formats
 /// never read each other's values.
 pub const FORMAT: u32 = 1;
@@ -193,13 +203,21 @@ pub(crate) fn hashed<'a>(texts: impl IntoIterator<Item = &'a str>) -> [u8; 32] {
 
 /// What the host calls a key in the store: prefix, format, the entity's digest, key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Arc<str>);
+pub struct Name {
+    text: Arc<str>,
+    slot: HashSlot,
+}
 
 impl Name {
+    fn of(text: Arc<str>) -> Self {
+        let slot = HashSlot::of(&text);
+        Self { text, slot }
+    }
+
     /// The name of `key` under a definition of its entity.
     #[must_use]
     pub fn new(prefix: &Prefix, digest: &Digest, key: &StoreKey) -> Self {
-        Self(format!("{}{digest}:{key}", prefix.0).into())
+        Self::of(format!("{}{digest}:{key}", prefix.0).into())
     }
 
     /// A name that was read from the store; `None` if it does not belong to this deployment.
@@ -207,24 +225,30 @@ impl Name {
     pub fn read(prefix: &Prefix, text: &str) -> Option<Self> {
         let (digest, key) = text.strip_prefix(&*prefix.0)?.split_once(':')?;
         let ours = Digest::read(digest).is_some() && StoreKey::try_new(key).is_ok();
-        ours.then(|| Self(text.into()))
+        ours.then(|| Self::of(text.into()))
     }
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The slot of the name, of its lease and of its body.
+    #[must_use]
+    pub fn slot(&self) -> HashSlot {
+        self.slot
     }
 
     /// The first name in order, for ranges over ordered maps.
     pub(crate) fn least() -> Self {
-        Self("".into())
+        Self::of("".into())
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

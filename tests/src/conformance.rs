@@ -9,6 +9,7 @@ mod leases;
 pub mod model;
 mod nodes;
 mod ranges;
+mod removal;
 mod tags;
 mod tracking;
 mod values;
@@ -18,11 +19,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Digest, Doomed, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Mark,
-    Marking, Mode, Name, Prefix, Stamp, Store, StoreKey, StoreTag,
+    Claim, Claimed, Digest, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Mark,
+    Marking, Mode, Name, Prefix, RangeId, Stamp, Store, StoreKey, StoreTag,
 };
 use futures_util::future::LocalBoxFuture;
 
+pub use removal::{Doomed, invalidate};
 pub use tracking::{Heard, run_tracking};
 
 /// One check: its name is the sentence that it proves.
@@ -147,6 +149,9 @@ const SHORT: Duration = Duration::from_millis(60);
 /// The epoch in the marks and stamps of the checks.
 const EPOCH: Epoch = Epoch(0xe90c);
 
+/// The range that the checks use.
+const RANGE: RangeId = RangeId::FIRST;
+
 /// How long a condition may take to become true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -188,6 +193,7 @@ impl Subject<'_> {
             generation: 3,
             fingerprint: Fingerprint(u128::from(loaded_at_ms) << 64 | 13),
             stamp: Stamp { epoch: EPOCH, word: u64::MAX - loaded_at_ms },
+            tag_slots: vec![],
             body: Some(Bytes::from(format!("{{\"loaded\":{loaded_at_ms}}}"))),
         }
     }
@@ -266,7 +272,8 @@ impl Subject<'_> {
     }
 
     async fn remove(&self, doomed: &[Doomed], lasts: Duration) -> Result<u64> {
-        let removed = self.store.invalidate(doomed, Marking { lasts, epoch: EPOCH }).await?;
+        let marking = Marking { lasts, epoch: EPOCH };
+        let removed = invalidate(self.store, doomed, marking).await?;
         Ok(removed.answer.names)
     }
 

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Digest, Doomed, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Marking,
+    Claim, Claimed, Digest, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Marking,
     MemoryStore, Mode, Name, Prefix, RedisStore, Stamp, Store, StoreError, StoreKey, StoreTag,
 };
-use corral_tests::conformance::{self, model};
+use corral_tests::conformance::{self, Doomed, invalidate, model};
 use faulty::{Fault, Faulty};
 use server::Server;
 
@@ -299,12 +299,12 @@ async fn a_server_out_of_memory_refuses_writes_and_still_removes() {
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut server.admin()).unwrap();
     let refused = store.claim(claim(&name("other"), 2)).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Refused(why) if why.contains("OOM")), "{refused:?}");
-    let refused = store.invalidate(&doomed, marking).await.unwrap_err();
+    let refused = invalidate(&store, &doomed, marking).await.unwrap_err();
     assert!(matches!(refused, StoreError::Refused(_)), "no mark was set, so it must be repeated");
     assert_eq!(store.get(&member).await.unwrap().answer, None, "but the value must be gone");
 
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut server.admin()).unwrap();
-    store.invalidate(&doomed, marking).await.unwrap();
+    invalidate(&store, &doomed, marking).await.unwrap();
     let indexed = store.index(&member, tags, store.now_ms() + 60_000).await.unwrap().answer;
     assert_eq!(indexed.marks.len(), 1);
 }
@@ -391,6 +391,7 @@ fn envelope(store: &dyn Store) -> Envelope {
         generation: 1,
         fingerprint: Fingerprint(1),
         stamp: Stamp { epoch: Epoch(1), word: 1 },
+        tag_slots: vec![],
         body: Some(Bytes::from_static(b"{}")),
     }
 }

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use crate::name::hashed;
 use crate::origin::{Origin, OriginIdentity};
-use crate::store::{FloorScope, StoreError};
+use crate::store::{HashSlot, Store, StoreError};
 
 use super::Cache;
 
@@ -90,7 +91,7 @@ impl Cache {
     /// Watches which database the origin has; runs for as long as the host does.
     pub async fn keep_database(&self) {
         let Some(watched) = &self.database.watched else { return };
-        self.trust.judged().await;
+        self.nodes.judged().await;
         self.recall_database(watched).await;
         if watched.origin.last_identity().is_none() {
             // A database that is down is asked later: its next connection tells the identity.
@@ -108,11 +109,20 @@ impl Cache {
 
     /// Takes the database's number from the identity that other hosts have noted in the store.
     async fn recall_database(&self, watched: &WatchedOrigin) {
-        let noted = self.trust.watch(|store| store.note(&watched.note)).await;
+        let noted = self.note_of(watched).await;
         let text = noted.ok().flatten().and_then(|note| String::from_utf8(note.to_vec()).ok());
         if let Some(text) = text {
             self.database.set(&text, None);
         }
+    }
+
+    fn note_slot(&self, watched: &WatchedOrigin) -> HashSlot {
+        HashSlot::of(&format!("{}{}", self.prefix.as_str(), watched.note))
+    }
+
+    async fn note_of(&self, watched: &WatchedOrigin) -> Result<Option<Bytes>, StoreError> {
+        let read = |store: Arc<dyn Store>| async move { store.note(&watched.note).await };
+        self.nodes.watch(self.note_slot(watched), read).await
     }
 
     async fn learn_database(
@@ -121,15 +131,19 @@ impl Cache {
         said: OriginIdentity,
     ) -> Result<(), StoreError> {
         let text = said.to_string();
-        let noted = self.trust.watch(|store| store.note(&watched.note)).await?;
+        let noted = self.note_of(watched).await?;
         let is_noted = noted.as_deref() == Some(text.as_bytes());
         if noted.is_some() && !is_noted {
             tracing::warn!(
                 "the origin is another database than before: every stored value is untrue"
             );
-            self.trust.ask(|store| store.raise(&[FloorScope::Everything])).await?;
+            self.raise_everything().await;
         }
-        self.trust.watch(|store| store.write_note(&watched.note, text.as_bytes(), KEPT)).await?;
+        let note = text.as_bytes();
+        let write = |store: Arc<dyn Store>| async move {
+            store.write_note(&watched.note, note, KEPT).await
+        };
+        self.nodes.watch(self.note_slot(watched), write).await?;
         if self.database.noted() != Some(said) {
             self.database.set(&text, Some(said));
         }

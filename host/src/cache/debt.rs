@@ -1,19 +1,55 @@
-//! What must still be removed from the node before the node is trusted: one set.
+//! What must still be removed from nodes before they are trusted: one set.
 //!
-//! Writes, doubts, outages and the intents of lost hosts fill the set; paying it is a condition of trust
-//! (race H). The set holds targets: a hot row that is written ten thousand times during an outage is one
-//! entry.
+//! Writes, doubts, outages and the intents of lost hosts fill the set; a node is trusted once nothing that
+//! concerns it is owed (race H). The set holds targets: a hot row that is written ten thousand times during an
+//! outage is one entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::nodes::NodeNumber;
 use crate::observe::Metrics;
 use crate::store::IntentTarget;
 
 /// The largest number of targets, about 200 bytes each. A write that would pass the limit is refused before
 /// it runs: an invalidation that can't be remembered must not be promised.
 const LIMIT: usize = 500_000;
+
+/// Where a removal did not count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Concern {
+    /// Any node may have what has to be removed.
+    pub(super) everyone: bool,
+    /// These nodes have it.
+    pub(super) nodes: BTreeSet<NodeNumber>,
+    /// It lies in slots that are fenced.
+    pub(super) fenced: bool,
+}
+
+impl Concern {
+    pub(super) fn add(&mut self, other: Self) {
+        self.everyone |= other.everyone;
+        self.fenced |= other.fenced;
+        self.nodes.extend(other.nodes);
+    }
+
+    fn is_of(&self, payer: Payer) -> bool {
+        match payer {
+            Payer::Node(node) => self.everyone || self.nodes.contains(&node),
+            Payer::Fences => self.everyone || self.fenced,
+        }
+    }
+}
+
+/// What can't be used before its debts are paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Payer {
+    /// A node.
+    Node(NodeNumber),
+    /// The slots whose fences are over.
+    Fences,
+}
 
 /// The targets that are owed.
 pub(super) struct Debt {
@@ -23,17 +59,28 @@ pub(super) struct Debt {
 
 #[derive(Default)]
 struct Owed {
-    /// Each target with the number of its last addition: a target that is added again while it is paid is
-    /// still owed.
-    targets: BTreeMap<IntentTarget, u64>,
+    targets: BTreeMap<IntentTarget, OwedEntry>,
     additions: u64,
-    /// The number of the last addition of everything: every value of the deployment is owed.
-    everything: Option<u64>,
+    /// Every value of the deployment is owed.
+    everything: Option<OwedEntry>,
+}
+
+#[derive(Clone)]
+struct OwedEntry {
+    /// The number of the last addition: what is added again while it is paid is still owed.
+    addition: u64,
+    concern: Concern,
 }
 
 impl Owed {
-    fn is_clear(&self) -> bool {
-        self.targets.is_empty() && self.everything.is_none()
+    fn is_clear(&self, payer: Payer) -> bool {
+        let mut owed = self.targets.values().chain(&self.everything);
+        !owed.any(|owed| owed.concern.is_of(payer))
+    }
+
+    fn entry(&mut self, concern: &Concern) -> OwedEntry {
+        self.additions += 1;
+        OwedEntry { addition: self.additions, concern: concern.clone() }
     }
 }
 
@@ -72,38 +119,53 @@ impl Debt {
     }
 
     /// Adds targets to the debt.
-    pub(super) fn add(&self, targets: impl IntoIterator<Item = IntentTarget>) {
+    pub(super) fn add(&self, targets: impl IntoIterator<Item = IntentTarget>, concern: &Concern) {
         let mut owed = self.lock();
         for target in targets {
-            owed.additions += 1;
-            let addition = owed.additions;
+            let mut entry = owed.entry(concern);
             let kind = match &target {
                 IntentTarget::Read { .. } | IntentTarget::Key(_) => "key",
                 IntentTarget::Tag(_) => "tag",
             };
             self.metrics.invalidations(kind, "pending", 1);
-            owed.targets.insert(target, addition);
+            if let Some(known) = owed.targets.get(&target) {
+                entry.concern.add(known.concern.clone());
+            }
+            owed.targets.insert(target, entry);
         }
         self.count(&owed);
     }
 
     /// Adds every value of the deployment to the debt.
-    pub(super) fn add_everything(&self) {
+    pub(super) fn add_everything(&self, concern: &Concern) {
         let mut owed = self.lock();
-        owed.additions += 1;
-        owed.everything = Some(owed.additions);
-        self.count(&owed);
+        let mut entry = owed.entry(concern);
+        if let Some(known) = &owed.everything {
+            entry.concern.add(known.concern.clone());
+        }
+        owed.everything = Some(entry);
     }
 
-    /// The next part of the debt: at most `at_most` targets, in their order, after those of `last`. The first
-    /// part (`last` is `None`) also carries everything, if everything is owed. `None` if nothing is left.
-    pub(super) fn part(&self, at_most: usize, last: Option<&Part>) -> Option<Part> {
+    /// A node is gone. What concerns it is paid before a slot that it had is used on another node.
+    pub(super) fn is_gone(&self, node: NodeNumber) {
+        let mut owed = self.lock();
+        let Owed { targets, everything, .. } = &mut *owed;
+        for OwedEntry { concern, .. } in targets.values_mut().chain(everything) {
+            concern.fenced |= concern.nodes.remove(&node);
+        }
+    }
+
+    /// The next part for a payer, at most so many targets after those of `last`; `None` if there is none.
+    pub(super) fn part(&self, payer: Payer, at_most: usize, last: Option<&Part>) -> Option<Part> {
         let owed = self.lock();
         let from = last.and_then(|part| part.targets.last());
         let from = from.map_or(Bound::Unbounded, |(target, _)| Bound::Excluded(target));
-        let targets = owed.targets.range((from, Bound::Unbounded)).take(at_most);
-        let targets: Vec<_> = targets.map(|(target, at)| (target.clone(), *at)).collect();
-        let everything = owed.everything.filter(|_| last.is_none());
+        let is_its_own = |(_, owed): &(&IntentTarget, &OwedEntry)| owed.concern.is_of(payer);
+        let targets = owed.targets.range((from, Bound::Unbounded)).filter(is_its_own);
+        let targets = targets.take(at_most).map(|(target, owed)| (target.clone(), owed.addition));
+        let targets: Vec<_> = targets.collect();
+        let everything = owed.everything.as_ref().filter(|all| all.concern.is_of(payer));
+        let everything = everything.filter(|_| last.is_none()).map(|all| all.addition);
         (!targets.is_empty() || everything.is_some()).then_some(Part { targets, everything })
     }
 
@@ -111,20 +173,41 @@ impl Debt {
     pub(super) fn paid(&self, part: &Part) {
         let mut owed = self.lock();
         for (target, addition) in &part.targets {
-            if owed.targets.get(target) == Some(addition) {
+            if owed.targets.get(target).is_some_and(|owed| owed.addition == *addition) {
                 owed.targets.remove(target);
             }
         }
-        if part.everything.is_some() && owed.everything == part.everything {
+        if owed.everything.as_ref().map(|all| all.addition) == part.everything {
             owed.everything = None;
         }
         self.count(&owed);
     }
 
-    /// Runs `when_clear` if nothing is owed, and says whether it did. Nothing can be added while it runs.
-    pub(super) fn if_clear(&self, when_clear: impl FnOnce()) -> bool {
+    /// Notes where a part could not be paid. A target that was added again meanwhile concerns these nodes too.
+    pub(super) fn unpaid(&self, part: &Part, concern: &Concern) {
+        let mut owed = self.lock();
+        let note = |owed: &mut OwedEntry, addition: u64| {
+            if owed.addition == addition {
+                owed.concern = concern.clone();
+            } else {
+                owed.concern.add(concern.clone());
+            }
+        };
+        for (target, addition) in &part.targets {
+            if let Some(owed) = owed.targets.get_mut(target) {
+                note(owed, *addition);
+            }
+        }
+        if let Some((all, addition)) = owed.everything.as_mut().zip(part.everything) {
+            note(all, addition);
+        }
+    }
+
+    /// Runs `when_clear` if nothing is owed that concerns the payer, and says whether it did. Nothing can be
+    /// added while it runs.
+    pub(super) fn if_clear(&self, payer: Payer, when_clear: impl FnOnce()) -> bool {
         let owed = self.lock();
-        let is_clear = owed.is_clear();
+        let is_clear = owed.is_clear(payer);
         if is_clear {
             when_clear();
         }
@@ -141,65 +224,4 @@ impl Debt {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::StoreTag;
-
-    fn tag(text: &str) -> IntentTarget {
-        IntentTarget::Tag(StoreTag::try_new(text).unwrap())
-    }
-
-    fn debt() -> Debt {
-        Debt::new(Arc::new(Metrics::new([])))
-    }
-
-    #[test]
-    fn a_row_that_is_written_often_is_owed_once() {
-        let debt = debt();
-        for _ in 0..10_000 {
-            debt.add([tag("hot")]);
-        }
-        assert_eq!(debt.len(), 1);
-    }
-
-    #[test]
-    fn what_is_added_while_it_is_paid_is_owed_still() {
-        let debt = debt();
-        debt.add([tag("a"), tag("b")]);
-        let part = debt.part(10, None).unwrap();
-        debt.add([tag("a")]);
-        debt.paid(&part);
-        let left: Vec<_> = debt.part(10, None).unwrap().targets().cloned().collect();
-        assert_eq!(left, [tag("a")]);
-        assert!(!debt.if_clear(|| panic!("something is owed")));
-    }
-
-    #[test]
-    fn parts_follow_each_other_and_everything_is_of_the_first() {
-        let debt = debt();
-        debt.add(["a", "b", "c"].map(tag));
-        debt.add_everything();
-        let first = debt.part(2, None).unwrap();
-        let second = debt.part(2, Some(&first)).unwrap();
-        assert!(first.is_everything() && !second.is_everything());
-        assert!(first.targets().chain(second.targets()).eq(&["a", "b", "c"].map(tag)));
-        assert!(debt.part(2, Some(&second)).is_none());
-        debt.paid(&second);
-        assert_eq!(debt.len(), 3, "everything is owed still");
-        debt.paid(&first);
-        assert_eq!(debt.len(), 0);
-    }
-
-    #[test]
-    fn everything_that_is_added_while_it_is_paid_is_owed_still() {
-        let debt = debt();
-        debt.add_everything();
-        let part = debt.part(10, None).unwrap();
-        debt.add_everything();
-        debt.paid(&part);
-        let part = debt.part(10, None).unwrap();
-        assert!(part.is_everything());
-        debt.paid(&part);
-        assert!(debt.if_clear(|| {}));
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use crate::name::{Fingerprint, Name, Place, hashed};
 use crate::observe::{EntityMetrics, Metrics};
 use crate::policy::{Generation, Named, Request, Slot};
 use crate::read_name::ReadName;
-use crate::store::{Digest, Epoch, Naming, PolicyId, Prefix, Stamp};
+use crate::store::{Digest, Naming, PolicyId, Prefix, RANGES, RangeId};
 
 /// How long a naming is in use at least after a host published it: several times the interval at which the
 /// host publishes it again.
@@ -26,10 +26,7 @@ pub struct Definition {
     prefix: Prefix,
     /// Everything that distinguishes this definition, hashed.
     seed: [u8; 32],
-    words: ArcSwap<Vec<Word>>,
-    /// The word of the policy that this host published last, which nearly every value has; 0 if there is
-    /// none.
-    usual: AtomicU64,
+    words: Box<[RangeWords]>,
     /// The generation in force when this configuration was left; reads and writes of this definition stay
     /// with it, since later generations were told of other entities.
     last: OnceLock<Arc<Generation>>,
@@ -39,13 +36,20 @@ pub struct Definition {
     metrics: OnceLock<Arc<EntityMetrics>>,
 }
 
+/// What is in force in one range.
+#[derive(Default)]
+struct RangeWords {
+    words: ArcSwap<Vec<Word>>,
+    /// The word of the policy that this host published last, which nearly every value has; 0 if there is
+    /// none.
+    usual: AtomicU64,
+}
+
 /// What is in force for the values that one policy names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word {
     pub(super) policy: PolicyId,
     pub(super) word: u64,
-    /// The floors alone, to recognise a value that only its epoch makes untrue.
-    pub(super) floors: [u64; 2],
     /// From when values may be filled, so that other hosts learn of the naming first (race J). `None` if only
     /// another host uses the naming: this one has not published it.
     pub(super) fill_from: Option<Duration>,
@@ -69,10 +73,10 @@ impl Definition {
         texts.push("tags");
         texts.extend(entity.tags.iter().map(TagTemplate::text));
         let (digest, seed) = (Digest::of(texts.iter().copied()), hashed(texts));
-        let (words, usual) = (ArcSwap::default(), AtomicU64::new(0));
+        let words = (0..RANGES).map(|_| RangeWords::default()).collect();
         let (last, metrics) = (OnceLock::new(), OnceLock::new());
         let (prefix, varies) = (prefix.clone(), AtomicBool::new(false));
-        Arc::new(Self { entity, digest, prefix, seed, words, usual, last, varies, metrics })
+        Arc::new(Self { entity, digest, prefix, seed, words, last, varies, metrics })
     }
 
     /// Whether, from now on, each reader has a load of its own, of which nothing is kept.
@@ -151,44 +155,42 @@ impl Definition {
         }
     }
 
-    /// Whether this word is in force.
-    pub(super) fn is_in_force(&self, word: u64) -> bool {
-        let is_usual = word == self.usual.load(Ordering::Acquire) && word != 0;
-        is_usual || self.words.load().iter().any(|known| known.word == word)
+    /// Whether this word is in force in a range.
+    pub(super) fn is_in_force(&self, range: RangeId, word: u64) -> bool {
+        let RangeWords { words, usual } = &self.words[range.index()];
+        let is_usual = word == usual.load(Ordering::Acquire) && word != 0;
+        is_usual || words.load().iter().any(|known| known.word == word)
     }
 
-    /// From now on these words are in force, and no others.
-    pub(super) fn enforce(&self, words: Vec<Word>, published: PolicyId) {
+    /// From now on these words are in force in a range, and no others.
+    pub(super) fn enforce(&self, range: usize, words: Vec<Word>, published: PolicyId) {
+        let of_range = &self.words[range];
         let usual = words.iter().find(|word| word.policy == published).map_or(0, |word| word.word);
-        self.usual.store(usual, Ordering::Release);
-        self.words.store(Arc::new(words));
+        of_range.usual.store(usual, Ordering::Release);
+        of_range.words.store(Arc::new(words));
     }
 
-    /// Whether what is loaded under this policy may be filled by now.
+    /// Whether what is loaded under this policy may be filled by now, in every range that was read.
     pub(super) fn may_be_filled(&self, policy: PolicyId, now: Duration) -> bool {
         let is = |known: &Word| known.policy == policy && known.may_be_filled(now);
-        self.words.load().iter().any(is)
+        let mut read = self.words.iter().map(|of_range| of_range.words.load());
+        let is_filled = |words: &Vec<Word>| words.is_empty() || words.iter().any(is);
+        let is_read = self.words.iter().any(|of_range| !of_range.words.load().is_empty());
+        is_read && read.all(|words| is_filled(&words))
     }
 
-    /// Whether this host has published the naming under this policy.
-    pub(super) fn is_published(&self, policy: PolicyId) -> bool {
+    /// Whether this host has published the naming under this policy in a range.
+    pub(super) fn is_published(&self, range: RangeId, policy: PolicyId) -> bool {
         let is = |known: &Word| known.policy == policy && known.fill_from.is_some();
-        self.words.load().iter().any(is)
+        self.words[range.index()].words.load().iter().any(is)
     }
 
-    /// Whether the floors of a value's stamp are in force, so that only its epoch makes the value untrue.
-    pub(super) fn is_of_another_epoch(&self, stamp: Stamp) -> bool {
-        let is = |known: &Word| Stamp::new(stamp.epoch, known.floors) == stamp;
-        self.words.load().iter().any(is)
-    }
-
-    /// The stamp of a load that begins now; `None` if its value may not be filled.
-    pub(super) fn stamp(&self, policy: PolicyId, epoch: Epoch, now: Duration) -> Option<Stamp> {
-        let words = self.words.load();
+    /// The word of the floors under which a load begins now in a range; `None` if its value may not be
+    /// filled.
+    pub(super) fn word(&self, range: RangeId, policy: PolicyId, now: Duration) -> Option<u64> {
+        let words = self.words[range.index()].words.load();
         let known = words.iter().find(|known| known.policy == policy)?;
-        let stamp = Stamp::new(epoch, known.floors);
-        // A table of another epoch is about to be replaced.
-        (known.word == stamp.word && known.may_be_filled(now)).then_some(stamp)
+        known.may_be_filled(now).then_some(known.word)
     }
 }
 

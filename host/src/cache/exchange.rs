@@ -45,7 +45,7 @@ impl Cache {
     /// Adds these definitions to those in use; nothing is filled under them before they are published.
     pub fn join(&self, definitions: &[Arc<Definition>]) {
         self.stamps.join(definitions);
-        self.trust.hurry();
+        self.nodes.hurry();
     }
 
     /// From now on this generation decides the reads and writes of these definitions.

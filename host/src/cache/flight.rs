@@ -139,6 +139,11 @@ impl Flight {
         Self::new(cache, read, generation, plan, Instant::now())
     }
 
+    /// The clock of the value's node, as this host estimates it.
+    fn now_ms(&self) -> u64 {
+        self.cache.nodes.now_ms(self.place().name.slot())
+    }
+
     /// The first look, which answers only the request that makes it.
     pub(super) async fn first_look(&mut self) -> Action {
         if self.read.bypass {
@@ -152,7 +157,7 @@ impl Flight {
     /// `since_ms`. The maximum guards against a clock that was set back: a claim would find values that were
     /// loaded before the readers came, again and again.
     pub(super) fn first_bypass(&mut self, since_ms: u64) -> Action {
-        self.seen_ms = self.cache.now_ms().max(since_ms);
+        self.seen_ms = self.now_ms().max(since_ms);
         self.wants_fresh = true;
         self.decide(Event::Bypassed)
     }
@@ -164,9 +169,10 @@ impl Flight {
         };
         let found = NearCandidate {
             key: &self.plan.key,
+            slot: self.place().name.slot(),
             envelope,
             generation: &self.generation,
-            now_ms: self.cache.now_ms(),
+            now_ms: self.now_ms(),
             at_most: self.read.entity().near,
         };
         self.cache.near.keep(ticket, &self.read.name, &found);
@@ -239,11 +245,11 @@ impl Flight {
                 Ok(served(envelope, self.looked_ms, via))
             }
             FlightState::Failed(Some(envelope)) => {
-                Ok(served(envelope, self.cache.now_ms(), Via::StaleIfError))
+                Ok(served(envelope, self.now_ms(), Via::StaleIfError))
             }
             FlightState::Settled(_, Some(envelope)) => {
                 let via = Via::Loaded { stale: self.had_value };
-                Ok(served(envelope, self.cache.now_ms(), via))
+                Ok(served(envelope, self.now_ms(), via))
             }
             FlightState::Loaded(loaded, _) => Ok(self.unstored(&loaded, Why::Uncached)),
             FlightState::Settled(loaded, None) => {
@@ -252,7 +258,7 @@ impl Flight {
             FlightState::Begun
             | FlightState::Looked(None)
             | FlightState::Held
-            | FlightState::Leased(_)
+            | FlightState::Leased(..)
             | FlightState::Failed(None) => Err(self.error()),
         }
     }
@@ -339,7 +345,7 @@ impl Flight {
     /// load began revokes no lease (race V).
     fn is_stored_in_force(&self) -> bool {
         let FlightState::Settled(_, Some(envelope)) = &self.state else { return false };
-        self.read.definition.is_in_force(envelope.stamp.word)
+        self.is_in_force(envelope, self.cache.nodes.epoch(self.place().name.slot()))
     }
 
     /// An observation begins, and the waiting requests board it. A refresh may end with nothing to answer, so

@@ -10,7 +10,7 @@ use crate::store::{
 };
 
 use super::Unfinished;
-use super::trust::Trust;
+use super::nodes::Nodes;
 
 /// The pause between two attempts to give a lease back.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -21,8 +21,8 @@ pub(super) struct Lease {
     right: ClaimRight,
     /// The store's clock at the grant.
     pub(super) granted_ms: u64,
-    /// The epoch of the node that granted the lease. A fill is stamped with this epoch, whatever node it
-    /// reaches: a lease that came back with a snapshot stores nothing that is believed (race O).
+    /// The slot's epoch at the grant. A fill is stamped with this epoch, whatever node it reaches: a lease that
+    /// came back with a snapshot stores nothing that is believed (race O).
     pub(super) epoch: Epoch,
 }
 
@@ -38,13 +38,14 @@ pub(super) struct FillOutcome {
 pub(super) enum ClaimOutcome {
     Granted(Lease),
     Held(Duration),
-    Found(Envelope),
+    /// A value, and the slot's epoch.
+    Found(Envelope, Epoch),
 }
 
 /// The duty to give a lease back. It exists before the claim is sent: a claim that never got an answer may
 /// have been granted, too.
 struct ClaimRight {
-    trust: Arc<Trust>,
+    nodes: Arc<Nodes>,
     name: Name,
     token: LeaseToken,
     lasts: Duration,
@@ -64,28 +65,29 @@ pub(super) struct Wanted<'a> {
 impl Lease {
     /// Claims the lease on a name.
     pub(super) async fn claim(
-        trust: &Arc<Trust>,
+        nodes: &Arc<Nodes>,
         wanted: Wanted<'_>,
         unfinished: Unfinished,
     ) -> Result<ClaimOutcome, StoreError> {
         let Wanted { name, token, lasts, seen_ms, mode } = wanted;
         let mut right = ClaimRight {
-            trust: Arc::clone(trust),
+            nodes: Arc::clone(nodes),
             name: name.clone(),
             token,
             lasts,
-            may_be_ours: trust.holds(),
+            may_be_ours: nodes.holds(name.slot()),
             unfinished,
         };
         let claim = Claim { name, token, lease: lasts, seen_ms, mode };
-        let (claimed, grant) = trust.ask_under(|store| store.claim(claim)).await?;
+        let ask = |store: Arc<dyn Store>| async move { store.claim(claim).await };
+        let (claimed, epoch) = nodes.ask(name.slot(), ask).await?;
         right.may_be_ours = matches!(claimed, Claimed::Granted { .. });
         Ok(match claimed {
             Claimed::Granted { now_ms } => {
-                ClaimOutcome::Granted(Self { right, granted_ms: now_ms, epoch: grant.epoch })
+                ClaimOutcome::Granted(Self { right, granted_ms: now_ms, epoch })
             }
             Claimed::Held { remaining } => ClaimOutcome::Held(remaining),
-            Claimed::Found(envelope) => ClaimOutcome::Found(envelope),
+            Claimed::Found(envelope) => ClaimOutcome::Found(envelope, epoch),
         })
     }
 
@@ -93,8 +95,9 @@ impl Lease {
     /// stays lost: the load goes on for the waiting requests, and its fill will be rejected.
     pub(super) async fn during<T>(&mut self, load: impl Future<Output = T>) -> T {
         tokio::pin!(load);
-        let ClaimRight { trust, name, token, lasts, may_be_ours, .. } = &mut self.right;
-        let mut beat = interval(*lasts / 3);
+        let ClaimRight { nodes, name, token, lasts, may_be_ours, .. } = &mut self.right;
+        let (nodes, name, token, lasts) = (&*nodes, &*name, *token, *lasts);
+        let mut beat = interval(lasts / 3);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
         loop {
@@ -102,7 +105,9 @@ impl Lease {
                 biased;
                 loaded = &mut load => return loaded,
                 _ = beat.tick(), if *may_be_ours => {
-                    let renewed = trust.watch(|store| store.renew(name, *token, *lasts));
+                    let renew =
+                        |store: Arc<dyn Store>| async move { store.renew(name, token, lasts).await };
+                    let renewed = nodes.watch(name.slot(), renew);
                     tokio::select! {
                         biased;
                         loaded = &mut load => return loaded,
@@ -115,12 +120,15 @@ impl Lease {
 
     /// Spends the lease.
     pub(super) async fn fill(mut self, envelope: &Envelope) -> Result<FillOutcome, StoreError> {
-        let ClaimRight { trust, name, token, .. } = &self.right;
-        let filled = trust.watch(|store| store.fill(name, *token, envelope)).await;
+        let ClaimRight { nodes, name, token, .. } = &self.right;
+        let fill = |store: Arc<dyn Store>| async move { store.fill(name, *token, envelope).await };
+        let filled = nodes.watch(name.slot(), fill).await;
         // Without an answer it is unknown whether the lease is spent, so the drop gives it back.
         self.right.may_be_ours = filled.is_err();
         let Over { link, answer } = filled?;
-        let is_proof = answer == Filled::Stored && self.right.trust.counts(link, self.epoch);
+        let ClaimRight { nodes, name, .. } = &self.right;
+        let is_proof =
+            answer == Filled::Stored && nodes.counts(name.slot(), link) == Some(self.epoch);
         Ok(FillOutcome { filled: answer, is_proof })
     }
 }
@@ -130,9 +138,11 @@ impl Drop for ClaimRight {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        if self.may_be_ours {
+        if self.may_be_ours
+            && let Ok(node) = self.nodes.node_of(self.name.slot())
+        {
             let (store, name, token) =
-                (Arc::clone(self.trust.store()), self.name.clone(), self.token);
+                (Arc::clone(node.trust.store()), self.name.clone(), self.token);
             let (until, unfinished) = (Instant::now() + self.lasts, self.unfinished.clone());
             runtime.spawn(async move {
                 give_back(&*store, &name, token, until).await;

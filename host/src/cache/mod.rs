@@ -1,7 +1,7 @@
 //! The cache: the only part that knows policy, store and origin.
 //!
 //! A hit: `reader` looks into the near cache. Otherwise the policy names the read (its plan is remembered),
-//! [`Trust`] asks the store, and the value is answered if its fingerprint is the read's and its stamp is in
+//! [`Nodes`] ask the store, and the value is answered if its fingerprint is the read's and its stamp is in
 //! force.
 //!
 //! A miss: the read's flight is joined or started. The flight claims the lease, writes the name into the
@@ -34,15 +34,17 @@ mod load;
 mod loads;
 mod namings;
 mod near;
+mod nodes;
 mod pauses;
 mod read;
 mod reader;
+mod removal;
 mod stamps;
 mod trust;
 mod write;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -50,7 +52,7 @@ use tokio::sync::watch;
 use crate::name::Place;
 use crate::observe::Metrics;
 use crate::policy::{Generation, Slot};
-use crate::store::{Envelope, HostCard, Listener, Prefix, Store, StoreError};
+use crate::store::{Envelope, HashSlot, HostCard, Name, Prefix, Store, StoreError, Topology};
 
 pub use answer::{Answer, ReadError, Via, Why};
 pub use clock::{Clock, RuntimeClock, SystemClock};
@@ -62,7 +64,7 @@ pub use loads::LoadLimit;
 pub use near::Ready;
 pub use read::CacheRead;
 
-pub use trust::{Breaker, Trust};
+pub use trust::Breaker;
 pub use write::{
     CacheEffect, Invalidated, Invalidation, Resolve, TooMuch, WriteCall, WriteError, Wrote,
 };
@@ -76,13 +78,14 @@ use flights::Flights;
 use keep::Listed;
 use loads::Loads;
 use near::Near;
+use nodes::Nodes;
 use pauses::Pauses;
 use stamps::Stamps;
 
 /// What a cache is made of.
 pub struct CacheParts {
     /// The store that all hosts share.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Topology>,
     /// The prefix of every name.
     pub prefix: Prefix,
     /// Every definition that is read through this cache.
@@ -123,7 +126,7 @@ impl Doubts {
 
 /// One host's cache.
 pub struct Cache {
-    trust: Arc<Trust>,
+    nodes: Arc<Nodes>,
     stamps: Stamps,
     debt: Debt,
     doubts: Doubts,
@@ -155,10 +158,12 @@ pub struct Cache {
 /// What a cache owes and distrusts, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The breaker of the store's node.
+    /// The breaker of the node that is trusted least.
     pub store: Breaker,
-    /// Why the node is not trusted.
+    /// Why that node is not trusted.
     pub why: Option<String>,
+    /// The nodes, where there are several.
+    pub nodes: Vec<NodeStanding>,
     /// Invalidations that are owed.
     pub owed: usize,
     /// Writes in doubt.
@@ -173,6 +178,28 @@ pub struct Standing {
     pub concern: Option<String>,
     /// What fails at the origin, as sentences with what to do.
     pub failings: Vec<String>,
+}
+
+/// How far one node of the store is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct NodeStanding {
+    /// The node's name: its address, or the kind of a single node.
+    pub node: String,
+    /// The node's breaker.
+    pub breaker: Breaker,
+    /// Why the node is not trusted.
+    pub why: Option<String>,
+}
+
+/// The breaker of the node that is trusted least, and why.
+fn worst(nodes: &[NodeStanding]) -> (Breaker, Option<String>) {
+    let rank = |standing: &&NodeStanding| match standing.breaker {
+        Breaker::Closed => 0,
+        Breaker::HalfOpen => 1,
+        Breaker::Open => 2,
+    };
+    let worst = nodes.iter().max_by_key(rank);
+    worst.map_or((Breaker::Open, None), |worst| (worst.breaker, worst.why.clone()))
 }
 
 /// What the store has under a name.
@@ -195,17 +222,17 @@ impl Cache {
             store, prefix, definitions, origin, slot, metrics, entropy, clock, ..
         } = parts;
         let near = Arc::new(Near::new(parts.near_bytes));
-        store.listen(Arc::downgrade(&near) as Weak<dyn Listener>);
         let host = HostCard {
             id: format!("{:032x}", entropy.bits()),
             format: crate::store::FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: String::new(),
         };
-        let trust = Trust::new(store, Arc::clone(&clock), Arc::clone(&near), Arc::clone(&metrics));
+        let layout = store.layout();
+        let nodes = Nodes::new(store, Arc::clone(&clock), Arc::clone(&near), Arc::clone(&metrics));
         Self {
-            trust: Arc::new(trust),
-            stamps: Stamps::new(definitions),
+            nodes: Arc::new(nodes),
+            stamps: Stamps::new(definitions, layout),
             debt: Debt::new(Arc::clone(&metrics)),
             doubts: Doubts::default(),
             prefix,
@@ -237,16 +264,28 @@ impl Cache {
         Self { query_loads: Loads::new(limit), ..self }
     }
 
-    /// The store's node, as far as it is trusted.
+    /// Returns once every node of the store was asked for the first time.
+    pub async fn judged(&self) {
+        self.nodes.judged().await;
+    }
+
+    /// `memory`, `redis` or `redis cluster`, for logs and answers.
     #[must_use]
-    pub fn trust(&self) -> &Arc<Trust> {
-        &self.trust
+    pub fn store_kind(&self) -> &'static str {
+        self.nodes.kind()
+    }
+
+    /// How many envelopes and intents since the start could not be read.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.nodes.unreadable()
     }
 
     /// What this cache owes and distrusts.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        let (store, why) = self.trust.state();
+        let nodes = self.nodes.standings();
+        let (store, why) = worst(&nodes);
         let strangers = *self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let in_doubt = self.doubts.0.load(Ordering::Relaxed);
         let is_new = store == Breaker::Closed && self.stamps.is_new(self.clock.now());
@@ -255,6 +294,7 @@ impl Cache {
         Standing {
             store,
             why,
+            nodes,
             owed: self.debt.len(),
             in_doubt,
             strangers,
@@ -265,10 +305,16 @@ impl Cache {
         }
     }
 
-    /// The store's clock, as this host estimates it.
+    /// Whether values in a slot are believed at this moment.
     #[must_use]
-    pub fn now_ms(&self) -> u64 {
-        self.trust.store().now_ms()
+    pub fn believes(&self, slot: HashSlot) -> bool {
+        self.nodes.holds(slot)
+    }
+
+    /// The clock of the node that has a name, as this host estimates it.
+    #[must_use]
+    pub fn now_ms(&self, name: &Name) -> u64 {
+        self.nodes.now_ms(name.slot())
     }
 
     /// Entries of the near cache, and their bytes.
@@ -304,21 +350,19 @@ impl Cache {
         definition: &Definition,
         place: &Place,
     ) -> Result<Sight, StoreError> {
-        let envelope = self.trust.ask(|store| store.get(&place.name)).await?;
-        let held = self.trust.watch(|store| store.lease_left(&place.name)).await?;
-        let now_ms = self.now_ms();
+        let name = &place.name;
+        let get = |store: Arc<dyn Store>| async move { store.get(name).await };
+        let (envelope, epoch) = self.nodes.ask(name.slot(), get).await?;
+        let look = |store: Arc<dyn Store>| async move { store.lease_left(name).await };
+        let held = self.nodes.watch(name.slot(), look).await?;
+        let now_ms = self.now_ms(name);
         let envelope = envelope.filter(|envelope| envelope.stale_until_ms > now_ms);
         let believed = envelope.as_ref().is_some_and(|envelope| {
             envelope.fingerprint == place.fingerprint.in_database(self.database.number())
-                && definition.is_in_force(envelope.stamp.word)
+                && definition.is_in_force(self.nodes.range_of(name.slot()), envelope.stamp.word)
+                && self.nodes.with_tags(epoch, &envelope.tag_slots) == Some(envelope.stamp.epoch)
         });
         Ok(Sight { envelope, believed, held })
-    }
-
-    /// Takes this host off the list of those that are alive.
-    pub async fn leave(&self) {
-        // A host that is not taken off the list is forgotten after half a minute.
-        let _ = self.trust.store().delist(&self.host.id).await;
     }
 
     fn begin(&self) -> Unfinished {

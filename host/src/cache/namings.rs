@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use crate::policy::{Argument, Generation, Request, Slot, Subject};
 use crate::store::{
-    Digest, Doomed, FloorScope, IntentTarget, Name, Naming, PolicyId, Prefix, Range, StoreKey,
+    Digest, FloorScope, IntentTarget, Name, Naming, PolicyId, Prefix, StoreKey, StoreTag,
 };
 
 use super::definition::Definition;
 use super::stamps::Stamps;
 
-/// What an invalidation sends; both lists are sorted.
+/// What an invalidation sends; the lists are sorted.
 #[derive(Debug, Default)]
 pub(super) struct InvalidationNames {
-    pub(super) doomed: Vec<Doomed>,
+    pub(super) names: Vec<Name>,
+    pub(super) tags: Vec<StoreTag>,
     /// Floors to raise.
     pub(super) scopes: Vec<FloorScope>,
 }
@@ -29,7 +30,8 @@ impl InvalidationNames {
     /// The part of these names that was not sent before.
     pub(super) fn beyond(&self, sent: &Self) -> Self {
         Self {
-            doomed: beyond(&self.doomed, &sent.doomed),
+            names: beyond(&self.names, &sent.names),
+            tags: beyond(&self.tags, &sent.tags),
             scopes: beyond(&self.scopes, &sent.scopes),
         }
     }
@@ -43,8 +45,8 @@ fn beyond<T: Ord + Clone>(all: &[T], sent: &[T]) -> Vec<T> {
 pub(super) struct Namer<'a> {
     prefix: &'a Prefix,
     definitions: Vec<Arc<Definition>>,
-    range: Arc<Range>,
-    /// Namings that the range has lost and that other hosts may still use.
+    namings: Arc<Vec<Naming>>,
+    /// Namings that a range has lost and that other hosts may still use.
     lost: Vec<Naming>,
     /// The generation in force, and every other one that has keys which may still live.
     generations: Vec<Arc<Generation>>,
@@ -56,13 +58,13 @@ type ReadParts<'t> = (&'t str, &'t [(String, Option<String>)]);
 impl<'a> Namer<'a> {
     /// A namer for the namings, definitions and generations in use at this moment.
     pub(super) fn new(prefix: &'a Prefix, stamps: &'a Stamps, slot: &Slot, now: Duration) -> Self {
-        let (definitions, range) = (stamps.in_use().definitions, stamps.range());
+        let (definitions, namings) = (stamps.in_use().definitions, stamps.namings());
         let (lost, generations) = (stamps.lost(now), slot.naming());
-        Self { prefix, definitions, range, lost, generations }
+        Self { prefix, definitions, namings, lost, generations }
     }
 
     fn in_use(&self) -> impl Iterator<Item = &Naming> {
-        self.range.namings.iter().chain(&self.lost)
+        self.namings.iter().chain(&self.lost)
     }
 
     /// The names of these targets, each once.
@@ -80,8 +82,11 @@ impl<'a> Namer<'a> {
                 }
             }
         }
-        let doomed = names.into_iter().map(Doomed::Name).chain(tags.into_iter().map(Doomed::Tag));
-        InvalidationNames { doomed: doomed.collect(), scopes: scopes.into_iter().collect() }
+        InvalidationNames {
+            names: names.into_iter().collect(),
+            tags: tags.into_iter().collect(),
+            scopes: scopes.into_iter().collect(),
+        }
     }
 
     /// A key's names under every definition, since the key does not tell its entity.

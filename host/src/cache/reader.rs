@@ -38,9 +38,11 @@ impl Cache {
     fn read_near(&self, read: &CacheRead, now: Instant) -> Option<Answer> {
         let may = !read.bypass && !read.entity().near.is_zero() && !read.definition.varies();
         // Checked after the look: a host that does not trust the node may have missed a change (race K).
-        let is_in_force = |word| read.definition.is_in_force(word);
+        let is_in_force =
+            |slot, word| read.definition.is_in_force(self.nodes.range_of(slot), word);
         let look = || self.near.look(&read.name, &self.slot.peek(), is_in_force, now);
-        may.then(look).flatten().filter(|_| self.trust.holds())
+        let (answer, slot) = may.then(look).flatten()?;
+        self.nodes.holds(slot).then_some(answer)
     }
 
     async fn answer(

@@ -1,9 +1,9 @@
-//! The stamps in force: epochs and floors in one table, compared by one word.
+//! The floors in force, range by range, compared by one word.
 //!
-//! An envelope carries the [`Stamp`] that was in force when its load began. A value is believed while that
-//! stamp is still in force (races O and V). Stamps are equal or not: they have no order and no clock.
-//! Everything that makes many values untrue at once (a restart, a failover, a flush, an entity's floor)
-//! changes a word.
+//! An envelope carries the [`Stamp`] that was in force when its load began: an epoch and a word of floors. A
+//! value is believed while both are still in force (races O and V). Stamps are equal or not: they have no
+//! order and no clock. Everything that makes many values untrue at once changes one of them: a restart or a
+//! failover the epoch, which the [nodes](super::nodes) know, and a flush or an entity's floor the word.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::definition::{Definition, Word};
-use crate::store::{Epoch, FloorScope, Naming, PolicyId, Range, Stamp};
+use crate::store::{Epoch, FloorScope, Layout, Naming, PolicyId, Range, RangeId, Stamp};
 
 /// How long every host needs to learn what has changed: no host believes for longer what it knew before.
 pub(super) const LEARNED_WITHIN: Duration = Duration::from_secs(1);
@@ -20,8 +20,16 @@ pub(super) const LEARNED_WITHIN: Duration = Duration::from_secs(1);
 /// What is in force according to the last good beat.
 pub(super) struct Stamps {
     roster: Mutex<Roster>,
-    table: Mutex<StampTable>,
+    tables: Mutex<StampTables>,
     changed: Notify,
+}
+
+/// What is known of every range.
+#[derive(Default)]
+struct StampTables {
+    by_range: Vec<StampTable>,
+    /// The namings in use in any range, and those that a range has lost.
+    namings: Arc<Vec<Naming>>,
 }
 
 /// The definitions of this host.
@@ -65,27 +73,55 @@ struct Losses {
 }
 
 impl StampTable {
-    /// Puts the words in force that follow for a definition from the range.
-    fn enforce(&self, definition: &Definition, epoch: Epoch, published: PolicyId) {
+    /// The words in force that follow for a definition from the range. `fill_from` tells from when on a naming
+    /// may be filled here.
+    fn words(
+        &self,
+        definition: &Definition,
+        fill_from: impl Fn(&FloorScope) -> Option<Duration>,
+    ) -> Vec<Word> {
         let everything = self.range.floors.get(&FloorScope::Everything).copied();
-        let words = self.range.floors.iter().filter_map(|(scope, floor)| {
+        let word = |(scope, floor): (&FloorScope, &u64)| {
             let FloorScope::Naming(digest, policy) = scope else { return None };
-            let floors = [everything?, *floor];
-            let fill_from = self.fill_from.get(scope).copied();
+            let word = Stamp::word([everything?, *floor]);
             (digest == definition.digest()).then(|| Word {
                 policy: *policy,
-                word: Stamp::new(epoch, floors).word,
-                floors,
-                fill_from,
+                word,
+                fill_from: fill_from(scope),
             })
-        });
-        definition.enforce(words.collect(), published);
+        };
+        self.range.floors.iter().filter_map(word).collect()
     }
 
     /// Whether the store has forgotten nothing since the table was set.
     fn has_kept_all(&self, epoch: Epoch, range: &Range) -> bool {
         let everything = |range: &Range| range.floors.get(&FloorScope::Everything).copied();
         self.epoch == Some(epoch) && everything(&self.range) == everything(range)
+    }
+
+    fn set(
+        &mut self,
+        epoch: Epoch,
+        range: Range,
+        (in_use, published): (&InUse, PolicyId),
+        fill_from: Duration,
+        now: Duration,
+    ) {
+        let has_kept_all = self.has_kept_all(epoch, &range);
+        self.note_losses(has_kept_all, &range, now);
+        if !has_kept_all {
+            self.fill_from.clear();
+        }
+        for definition in &in_use.definitions {
+            let scope = FloorScope::Naming(definition.digest().clone(), published);
+            let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
+            // A naming that already waits is not filled sooner because the range was read again.
+            let known = self.fill_from.entry(scope).or_default();
+            *known = from.max(*known);
+        }
+        self.fill_from.retain(|scope, _| range.floors.contains_key(scope));
+        (self.epoch, self.published) = (Some(epoch), Some(published));
+        (self.range, self.roster) = (Arc::new(range), in_use.version);
     }
 
     /// Notes what this range has lost since the table was set. If the range notes any naming as known, every
@@ -107,11 +143,49 @@ impl StampTable {
     }
 }
 
+impl StampTables {
+    /// From when on a naming may be filled in a range; `None` if this host has not published it. A naming that
+    /// every host knows is filled at once. One that is new is filled once it was published in every range
+    /// and every host has had the time to learn of it: an invalidation makes names of the namings that its
+    /// host finds in the ranges which it can read (race J).
+    fn fill_from(&self, table: &StampTable, scope: &FloorScope) -> Option<Duration> {
+        let here = *table.fill_from.get(scope)?;
+        if table.range.known.contains(scope) {
+            return Some(here);
+        }
+        self.by_range.iter().map(|other| other.fill_from.get(scope).copied()).max_by_key(|from| {
+            // A range where it is not published yet comes last.
+            from.map_or((true, Duration::ZERO), |from| (false, from))
+        })?
+    }
+
+    /// Puts the words in force that follow for a definition from every range that was read.
+    fn enforce(&self, definition: &Definition) {
+        for (range, table) in self.by_range.iter().enumerate() {
+            if let Some(published) = table.published {
+                let words = table.words(definition, |scope| self.fill_from(table, scope));
+                definition.enforce(range, words, published);
+            }
+        }
+    }
+
+    /// The namings in use in any range, each once.
+    fn merge(&mut self) {
+        let mut namings: BTreeMap<FloorScope, Naming> = BTreeMap::new();
+        for naming in self.by_range.iter().flat_map(|table| &table.range.namings) {
+            namings.entry(naming.scope()).or_insert_with(|| naming.clone());
+        }
+        self.namings = Arc::new(namings.into_values().collect());
+    }
+}
+
 impl Stamps {
     /// Stamps of these definitions, of which nothing is in force yet.
-    pub(super) fn new(definitions: Vec<Arc<Definition>>) -> Self {
+    pub(super) fn new(definitions: Vec<Arc<Definition>>, layout: Layout) -> Self {
         let roster = Roster { definitions, ..Roster::default() };
-        Self { roster: Mutex::new(roster), table: Mutex::default(), changed: Notify::new() }
+        let by_range = layout.ranges().map(|_| StampTable::default()).collect();
+        let tables = StampTables { by_range, namings: Arc::default() };
+        Self { roster: Mutex::new(roster), tables: Mutex::new(tables), changed: Notify::new() }
     }
 
     /// The definitions of this host's configuration, and those that requests still hold.
@@ -130,10 +204,8 @@ impl Stamps {
             roster.version += 1;
             roster.definitions.extend(definitions.iter().cloned());
         }
-        let table = self.table();
-        if let (Some(epoch), Some(published)) = (table.epoch, table.published) {
-            definitions.iter().for_each(|joined| table.enforce(joined, epoch, published));
-        }
+        let tables = self.tables();
+        definitions.iter().for_each(|joined| tables.enforce(joined));
     }
 
     /// Removes definitions; requests that hold them still use them.
@@ -157,15 +229,32 @@ impl Stamps {
         changed
     }
 
-    /// The range as it was read last.
-    pub(super) fn range(&self) -> Arc<Range> {
-        Arc::clone(&self.table().range)
+    /// The namings in use in any range, as they were read last.
+    pub(super) fn namings(&self) -> Arc<Vec<Naming>> {
+        Arc::clone(&self.tables().namings)
     }
 
-    /// Whether the table is that of this epoch and of this version of the range, with this policy's namings
-    /// published.
-    pub(super) fn is_current(&self, epoch: Epoch, version: u64, policy: PolicyId) -> bool {
-        let table = self.table();
+    /// The longest deadline that any naming in use has.
+    pub(super) fn longest_deadline(&self) -> Duration {
+        let longest_ms = self.namings().iter().map(|naming| naming.deadline_ms).max();
+        Duration::from_millis(longest_ms.unwrap_or_default())
+    }
+
+    /// Whether a range notes that this epoch was watched.
+    pub(super) fn has_watched(&self, range: RangeId, epoch: Epoch) -> bool {
+        self.tables().by_range[range.index()].range.watched.contains(&epoch)
+    }
+
+    /// Whether the table of a range is that of this epoch and of this version of the range, with this policy's
+    /// namings published.
+    pub(super) fn is_current(
+        &self,
+        range: RangeId,
+        (epoch, version): (Epoch, u64),
+        policy: PolicyId,
+    ) -> bool {
+        let tables = self.tables();
+        let table = &tables.by_range[range.index()];
         let is_of = table.epoch == Some(epoch) && table.published == Some(policy);
         is_of
             && table.roster == self.roster().version
@@ -177,77 +266,79 @@ impl Stamps {
     /// that has forgotten, others may have read the range before the naming was published again; it shows by
     /// another floor of everything (the range was emptied), another epoch (it was restored), or another floor
     /// of the naming (the naming was dropped).
-    pub(super) fn has_used(&self, naming: &FloorScope, epoch: Epoch, range: &Range) -> bool {
-        let table = self.table();
+    pub(super) fn has_used(
+        &self,
+        naming: &FloorScope,
+        epoch: Epoch,
+        (of, range): (RangeId, &Range),
+    ) -> bool {
+        let tables = self.tables();
+        let table = &tables.by_range[of.index()];
         let has_its_floor = table.range.floors.get(naming) == range.floors.get(naming);
         table.has_kept_all(epoch, range) && has_its_floor && table.fill_from.contains_key(naming)
     }
 
     /// Whether a naming of this host waits until other hosts have learned of it.
     pub(super) fn is_new(&self, now: Duration) -> bool {
-        self.table().fill_from.values().any(|from| now < *from)
+        let tables = self.tables();
+        tables.by_range.iter().flat_map(|table| table.fill_from.values()).any(|from| now < *from)
     }
 
-    /// This host's namings that every host has had the time to learn and that are not yet noted as known,
-    /// with their floors.
-    pub(super) fn learned(&self, now: Duration) -> Vec<(FloorScope, u64)> {
-        let table = self.table();
+    /// This host's namings that every host has had the time to learn and that are not yet noted as known in a
+    /// range, with their floors.
+    pub(super) fn learned(&self, range: RangeId, now: Duration) -> Vec<(FloorScope, u64)> {
+        let tables = self.tables();
+        let table = &tables.by_range[range.index()];
         if now < table.losses.learned_by {
             return Vec::new();
         }
-        let unnoted = table
-            .fill_from
-            .iter()
-            .filter(|(scope, from)| **from <= now && !table.range.known.contains(scope));
+        let is_unnoted = |scope: &&FloorScope| {
+            let is_filled = tables.fill_from(table, scope).is_some_and(|from| from <= now);
+            is_filled && !table.range.known.contains(scope)
+        };
         let floor = |scope: &FloorScope| table.range.floors.get(scope).copied();
-        unnoted.filter_map(|(scope, _)| Some((scope.clone(), floor(scope)?))).collect()
+        let unnoted = table.fill_from.keys().filter(is_unnoted);
+        unnoted.filter_map(|scope| Some((scope.clone(), floor(scope)?))).collect()
     }
 
-    /// For how long other hosts may still use namings that are neither in the range nor known to this host.
+    /// For how long other hosts may still use namings that are neither in a range nor known to this host.
     pub(super) fn incomplete_for(&self, now: Duration) -> Duration {
-        let losses = &self.table().losses;
-        let learned_by = if losses.may_be_more { losses.learned_by } else { Duration::ZERO };
-        learned_by.saturating_sub(now)
+        let tables = self.tables();
+        let losses = tables.by_range.iter().map(|table| &table.losses);
+        let learned_by = losses.filter(|losses| losses.may_be_more).map(|losses| losses.learned_by);
+        learned_by.max().unwrap_or_default().saturating_sub(now)
     }
 
-    /// Namings that the range has lost and that other hosts may still use.
+    /// Namings that ranges have lost and that other hosts may still use.
     pub(super) fn lost(&self, now: Duration) -> Vec<Naming> {
-        let losses = &self.table().losses;
-        if now < losses.learned_by { losses.known.clone() } else { Vec::new() }
+        let tables = self.tables();
+        let losses = tables.by_range.iter().map(|table| &table.losses);
+        let current = losses.filter(|losses| now < losses.learned_by);
+        current.flat_map(|losses| losses.known.iter().cloned()).collect()
     }
 
-    /// Puts in force what a range says under an epoch. Of this host's namings under the policy `published`,
-    /// those that were unused before (`range.new`) are filled from `fill_from` on.
+    /// Puts in force what ranges say under the epoch of the node that keeps them. Of this host's namings under
+    /// the policy `published`, those that were unused before ([`Range::new`]) are filled from `fill_from` on.
     pub(super) fn set(
         &self,
         epoch: Epoch,
-        range: Range,
+        ranges: Vec<(RangeId, Range)>,
         (in_use, published): (&InUse, PolicyId),
         fill_from: Duration,
         now: Duration,
     ) {
-        let mut table = self.table();
-        let has_kept_all = table.has_kept_all(epoch, &range);
-        table.note_losses(has_kept_all, &range, now);
-        if !has_kept_all {
-            table.fill_from.clear();
+        let mut tables = self.tables();
+        for (of, range) in ranges {
+            let table = &mut tables.by_range[of.index()];
+            table.set(epoch, range, (in_use, published), fill_from, now);
         }
-        for definition in &in_use.definitions {
-            let scope = FloorScope::Naming(definition.digest().clone(), published);
-            let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
-            // A naming that already waits is not filled sooner because the range was read again.
-            let known = table.fill_from.entry(scope).or_default();
-            *known = from.max(*known);
-        }
-        table.fill_from.retain(|scope, _| range.floors.contains_key(scope));
-        (table.epoch, table.published) = (Some(epoch), Some(published));
-        (table.range, table.roster) = (Arc::new(range), in_use.version);
+        tables.merge();
         // All definitions, also those that joined after the namings were published: their values are
         // believed, and not filled before their namings are published.
         for definition in self.in_use().definitions {
-            table.enforce(&definition, epoch, published);
+            tables.enforce(&definition);
         }
-        drop(table);
+        drop(tables);
         self.changed.notify_waiters();
     }
 
@@ -255,8 +346,8 @@ impl Stamps {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn table(&self) -> MutexGuard<'_, StampTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tables(&self) -> MutexGuard<'_, StampTables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

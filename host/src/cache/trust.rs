@@ -26,7 +26,7 @@ use tokio::time::sleep;
 use super::Clock;
 use super::near::Near;
 use crate::observe::Metrics;
-use crate::store::{Epoch, LinkId, Over, Replicas, Store, StoreError};
+use crate::store::{Confirmation, Epoch, LinkId, Over, Replicas, Store, StoreError};
 pub(super) use beat::GoodBeat;
 pub(super) use granted::Grant;
 use granted::Granted;
@@ -45,6 +45,9 @@ const TRUST: Duration = Duration::from_secs(1);
 /// trust lasts 1 s from the last good beat. (An address that was moved is noticed sooner: a confirmation
 /// counts for 1 s.)
 const FENCE: Duration = Duration::from_secs(4);
+
+/// The same for a node whose place others confirm: a confirmation counts for 1 s, and trust lasts 1 s.
+pub(super) const SUPERVISED_FENCE: Duration = Duration::from_secs(2);
 
 /// The state of a node's breaker, for readiness and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -66,8 +69,10 @@ struct TrustState {
     link: LinkId,
     /// The epoch that is used or watched, and when its fence is over.
     watched: Option<(Epoch, Duration)>,
-    /// The epoch that the last new connection led to, and when that connection was asked for.
-    confirmed: Option<(Option<Epoch>, Duration)>,
+    /// The last word that the node has its place, and when it was asked for.
+    confirmed: Option<(Confirmation, Duration)>,
+    /// The link over which debts can be paid, under which epoch, and until when.
+    payable: Option<(LinkId, Epoch, Duration)>,
     /// Why the node is not trusted.
     why: Option<String>,
     /// The reasons that were logged since the node was trusted last.
@@ -76,8 +81,9 @@ struct TrustState {
 }
 
 /// One node of the store, as far as it is trusted.
-pub struct Trust {
+pub(super) struct Trust {
     store: Arc<dyn Store>,
+    node: Option<Arc<str>>,
     clock: Arc<dyn Clock>,
     near: Arc<Near>,
     metrics: Arc<Metrics>,
@@ -98,6 +104,7 @@ impl Trust {
     /// A node that is not yet trusted.
     pub(super) fn new(
         store: Arc<dyn Store>,
+        node: Option<Arc<str>>,
         clock: Arc<dyn Clock>,
         near: Arc<Near>,
         metrics: Arc<Metrics>,
@@ -107,12 +114,14 @@ impl Trust {
             link: LinkId(0),
             watched: None,
             confirmed: None,
+            payable: None,
             why: None,
             said: BTreeSet::new(),
             pause: Duration::ZERO,
         };
         Self {
             store,
+            node,
             clock,
             near,
             metrics,
@@ -126,32 +135,24 @@ impl Trust {
         }
     }
 
+    /// What the log calls the node; `None` where it is the only one.
+    fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
     /// The store, for calls that need no trust.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// `memory` or `redis`, for logs and answers.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        self.store.kind()
-    }
-
-    /// [`Store::unreadable`]
-    #[must_use]
-    pub fn unreadable(&self) -> u64 {
-        self.store.unreadable()
-    }
-
     /// The breaker, and why the node is not trusted.
-    #[must_use]
-    pub fn state(&self) -> (Breaker, Option<String>) {
+    pub(super) fn state(&self) -> (Breaker, Option<String>) {
         let state = self.lock();
         (state.breaker, state.why.clone())
     }
 
     /// Returns once the first beat was judged: until then nothing is trusted, because nothing was asked.
-    pub async fn judged(&self) {
+    pub(super) async fn judged(&self) {
         self.judged.wait().await;
     }
 
@@ -160,23 +161,23 @@ impl Trust {
         self.granted.get(self.clock.now())
     }
 
-    /// Whether an answer over this link counts at this moment as one of the node in this epoch.
-    pub(super) fn counts(&self, link: LinkId, epoch: Epoch) -> bool {
-        self.grant().is_some_and(|grant| grant.link == link && grant.epoch == epoch)
+    /// The epoch under which an answer over this link counts at this moment.
+    pub(super) fn counts(&self, link: LinkId) -> Option<Epoch> {
+        self.granted.counts(link, self.clock.now())
     }
 
     /// Whether anything is trusted at this moment.
-    #[must_use]
-    pub fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         self.granted.holds(self.clock.now())
     }
 
-    /// Runs a call; its answer counts only if it came over the trusted link while trust lasts. Repeats the
-    /// body of [`Trust::watch`] instead of calling it: every hit passes here, and one future less is moved.
+    /// Runs a call; its answer counts only if it came over the trusted link while trust lasts, and under the
+    /// epoch that is returned with it. Repeats the body of [`Trust::watch`] instead of calling it: every hit
+    /// passes here, and one future less is moved.
     pub(super) async fn ask<'a, T, F>(
         &'a self,
         call: impl FnOnce(&'a dyn Store) -> F,
-    ) -> Result<T, StoreError>
+    ) -> Result<(T, Epoch), StoreError>
     where
         F: Future<Output = Result<Over<T>, StoreError>>,
     {
@@ -184,23 +185,7 @@ impl Trust {
         let asked = call(&*self.store).await;
         self.end_call(before, &asked);
         let Over { link, answer } = asked?;
-        let counts = self.granted.counts(link, self.clock.now());
-        if counts { Ok(answer) } else { Err(StoreError::Distrusted) }
-    }
-
-    /// Runs a call like [`Trust::ask`], and also returns the grant by which the answer counts.
-    pub(super) async fn ask_under<'a, T, F>(
-        &'a self,
-        call: impl FnOnce(&'a dyn Store) -> F,
-    ) -> Result<(T, Grant), StoreError>
-    where
-        F: Future<Output = Result<Over<T>, StoreError>>,
-    {
-        let Over { link, answer } = self.watch(call).await?;
-        match self.grant() {
-            Some(grant) if grant.link == link => Ok((answer, grant)),
-            Some(_) | None => Err(StoreError::Distrusted),
-        }
+        Ok((answer, self.counts(link).ok_or(StoreError::Distrusted)?))
     }
 
     /// Runs a call and takes its answer without trust. Fails at once while nothing is trusted.
@@ -253,7 +238,7 @@ impl Trust {
     /// Judges how a call ended; `before` is how often the store had answered when the call began.
     fn end_call<T>(&self, before: u64, asked: &Result<T, StoreError>) {
         match asked {
-            Ok(_) | Err(StoreError::Refused(_)) => {
+            Ok(_) | Err(StoreError::Refused(_) | StoreError::Moved) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
             }
             // The store has answered another call meanwhile: one slow call is no outage.
@@ -272,6 +257,24 @@ impl Trust {
         }
     }
 
+    /// The node may be paid from now on, until this beat's trust would end: nothing but debts keeps it from
+    /// being trusted.
+    pub(super) fn probe(&self, good: &GoodBeat) {
+        self.lock().payable = Some((good.link, good.epoch, good.until()));
+    }
+
+    /// Whether a payment that was answered over this link counts.
+    pub(super) fn counts_as_paid(&self, link: LinkId) -> bool {
+        let payable = self.lock().payable;
+        payable.is_some_and(|(over, _, until)| over == link && self.clock.now() < until)
+    }
+
+    /// The epoch of the node if it may be paid at this moment.
+    pub(super) fn payable(&self) -> Option<Epoch> {
+        let (_, epoch, until) = self.lock().payable?;
+        (self.clock.now() < until).then_some(epoch)
+    }
+
     /// ## Trusted, Fenced => Distrusted
     pub(super) fn distrust(&self, why: &str) {
         let mut state = self.lock();
@@ -280,13 +283,16 @@ impl Trust {
         }
         // Each reason is logged once: an outage has few, and some say what the operator has to do.
         if state.said.insert(why.to_owned()) {
-            tracing::warn!(why, "the store is not trusted; reads go to the origin");
+            let node = self.node();
+            tracing::warn!(node, why, "the store is not trusted; reads go to the origin");
         }
         state.why = Some(why.to_owned());
+        state.payable = None;
         self.enter(&mut state, Breaker::Open);
         // Before the lock is released, so that no task sees the new state and still holds the old trust.
-        self.granted.set(None);
-        self.near.forget_all();
+        if self.granted.set(None) {
+            self.near.forget_all();
+        }
         self.lost.notify_one();
     }
 
@@ -320,12 +326,16 @@ impl Trust {
             _ if is_known => Duration::ZERO,
             Replicas::None => Duration::ZERO,
             Replicas::Answering | Replicas::Silent => FENCE,
+            Replicas::Supervised => SUPERVISED_FENCE,
         };
         let until = match state.watched {
             Some((epoch, until)) if epoch == good.epoch => until.min(now + fence),
             Some(_) | None => {
+                // What was kept under the epoch before is not in force any more.
+                self.near.forget_all();
                 if !fence.is_zero() {
                     tracing::info!(
+                        node = self.node(),
                         fence = ?fence,
                         "the store's node is new: it is watched before it is used"
                     );
@@ -349,7 +359,7 @@ impl Trust {
         let mut state = self.lock();
         let until = good.until();
         if state.breaker != Breaker::Closed {
-            tracing::info!("the store is trusted");
+            tracing::info!(node = self.node(), "the store is trusted");
             state.said.clear();
         }
         (state.why, state.pause) = (None, PROBE_FIRST);

@@ -290,9 +290,9 @@ impl Cache {
         }
         match self.remove_all(&targets).await {
             Ok(removed) => Invalidated::Done(removed),
-            Err(error) => {
-                self.debt.add(targets);
-                self.trust.distrust(&format!("an invalidation is owed: {error}"));
+            Err(incomplete) => {
+                self.debt.add(targets, &incomplete.concern);
+                self.distrust(&incomplete.concern, &incomplete.error);
                 Invalidated::Pending
             }
         }

@@ -35,7 +35,7 @@ use crate::observe::Metrics;
 use crate::origin::{self, CurrentUrl, Origin, OriginOptions};
 use crate::policy::prove::gate;
 use crate::policy::{EngineError, FileWatch, Slot};
-use crate::store::{MemoryStore, RedisStore, Store, StoreError};
+use crate::store::{MemoryStore, SingleNode, StoreError, Topology};
 
 use edition::{BoundEntity, Edition};
 
@@ -137,7 +137,7 @@ impl Corral {
     ///
     /// # Errors
     /// Like [`Corral::start`].
-    pub async fn start_with(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
+    pub async fn start_with(config: Config, store: Arc<dyn Topology>) -> Result<Self, StartError> {
         let origin = connect_origin(&config)?;
         let queries = connect_queries(&config)?;
         let metrics = Arc::new(Metrics::new(config.entities.keys().map(String::as_str)));
@@ -167,7 +167,7 @@ impl Corral {
         });
         let corral = Self { inner };
         corral.start_tasks()?;
-        let first_beat = corral.inner.cache.trust().judged();
+        let first_beat = corral.inner.cache.judged();
         // A store that does not answer must not keep a host from starting.
         let _in_time = timeout(FIRST_BEAT, first_beat).await;
         Ok(corral)
@@ -193,7 +193,7 @@ impl Corral {
     /// `memory` or `redis`.
     #[must_use]
     pub fn store_kind(&self) -> &'static str {
-        self.inner.cache.trust().kind()
+        self.inner.cache.store_kind()
     }
 
     /// `postgres`, `sqlite` or `none`.
@@ -271,7 +271,7 @@ impl CorralInner {
     /// Copies what is counted elsewhere into the registry, when metrics are asked for.
     fn fold_metrics(&self) {
         let (entries, bytes) = self.cache.near_size();
-        self.metrics.store_unreadable.set(self.cache.trust().unreadable());
+        self.metrics.store_unreadable.set(self.cache.unreadable());
         self.metrics.near_entries.set(entries as u64);
         self.metrics.near_bytes.set(bytes);
         self.policies.fold_metrics();
@@ -279,14 +279,13 @@ impl CorralInner {
 }
 
 /// The store of a configuration.
-pub(crate) fn connect_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match &config.store.url {
-        None => Arc::new(MemoryStore::default()),
+pub(crate) fn connect_store(config: &Config) -> Result<Arc<dyn Topology>, StoreError> {
+    match &config.store.url {
+        None => Ok(Arc::new(SingleNode::new(Arc::new(MemoryStore::default())))),
         Some(url) => {
-            let prefix = config.store.prefix.clone();
-            Arc::new(RedisStore::connect(&url.0, prefix, config.store.timeout)?)
+            crate::store::connect(&url.0, config.store.prefix.clone(), config.store.timeout)
         }
-    })
+    }
 }
 
 /// The origin of a configuration, if it has one.
@@ -347,7 +346,7 @@ fn is_shared(config: &Config) -> bool {
 
 /// What a cache is built over.
 struct Assembled {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Topology>,
     definitions: Vec<Arc<Definition>>,
     origin: Option<WatchedOrigin>,
 }

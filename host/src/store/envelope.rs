@@ -13,18 +13,19 @@
 //! | 62 | 16 | `fingerprint` |
 //! | 78 | 8 | `stamp.epoch` |
 //! | 86 | 8 | `stamp.word` |
-//! | 94 | 1 | flags: [`NO_ROW`], [`APART`] |
+//! | 94 | 1 | flags: [`NO_ROW`], [`APART`], [`TAGGED`] |
 //! | 95 | 8 | length of the body |
-//! | 103 | … | the body |
+//! | 103 | 2 + 2 n | if [`TAGGED`]: the number of slots, and the slots |
+//! | … | … | the body |
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::Epoch;
+use super::{Epoch, HashSlot};
 use crate::name::Fingerprint;
 
 /// Magic, then the version of the layout. The magic byte never begins UTF-8 text, so no JSON or plain string
 /// that another program wrote under the name passes for an envelope.
-pub(super) const PREFIX: [u8; 2] = [0xCB, 2];
+pub(super) const PREFIX: [u8; 2] = [0xCB, 3];
 
 /// Flag: the origin has no such row; the body is empty.
 const NO_ROW: u8 = 1;
@@ -32,29 +33,43 @@ const NO_ROW: u8 = 1;
 /// Flag: this is the header alone; the body lies under a name of its own, behind the 16 bytes of its `etag`.
 const APART: u8 = 2;
 
+/// Flag: the value's tags lie in the slots that follow the header.
+const TAGGED: u8 = 4;
+
 const HEADER_BYTES: usize = 103;
 
 /// What was in force when a value's load began. A value is believed while its whole stamp is still in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The epoch of the node that granted the lease.
+    /// The epoch of the node that granted the lease, mixed with those of the nodes that keep the value's
+    /// range and its tags where these are other nodes.
     pub epoch: Epoch,
-    /// One word for the epoch and the floors, compared on every hit; never 0.
+    /// One word for the floors; never 0.
     pub word: u64,
 }
 
 impl Stamp {
-    /// Mixes an epoch and two floors, by the finalizer of SplitMix64 (Steele, Lea and Flood 2014).
+    /// The word of two floors.
     #[must_use]
-    pub fn new(epoch: Epoch, floors: [u64; 2]) -> Self {
-        let mix = |state: u64, value: u64| {
-            let mut mixed = state.wrapping_add(value).wrapping_add(0x9e37_79b9_7f4a_7c15);
-            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ (mixed >> 31)
-        };
-        Self { epoch, word: floors.into_iter().fold(mix(0, epoch.0), mix).max(1) }
+    pub fn word(floors: [u64; 2]) -> u64 {
+        floors.into_iter().fold(0, mixed).max(1)
     }
+}
+
+impl Epoch {
+    /// This epoch together with another one.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(mixed(self.0, other.0))
+    }
+}
+
+/// Mixes two numbers, by the finalizer of SplitMix64 (Steele, Lea and Flood 2014).
+fn mixed(state: u64, number: u64) -> u64 {
+    let mut mixed = state.wrapping_add(number).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// A stored value. Times are the store's clock, in milliseconds since the Unix epoch.
@@ -78,6 +93,9 @@ pub struct Envelope {
     pub fingerprint: Fingerprint,
     /// What was in force when the value's load began.
     pub stamp: Stamp,
+    /// The slots of the value's tags, whose nodes' epochs are part of the stamp; empty where one node has
+    /// all slots.
+    pub tag_slots: Vec<HashSlot>,
     /// The value as JSON text; `None` if the origin has no such row.
     pub body: Option<Bytes>,
 }
@@ -120,8 +138,14 @@ impl Envelope {
         bytes.put_u128_le(self.fingerprint.0);
         bytes.put_u64_le(self.stamp.epoch.0);
         bytes.put_u64_le(self.stamp.word);
-        bytes.put_u8(flags);
+        let tagged = if self.tag_slots.is_empty() { 0 } else { TAGGED };
+        bytes.put_u8(flags | tagged);
         bytes.put_u64_le(body.len() as u64);
+        if tagged != 0 {
+            // A value has far fewer tags than there are slots.
+            bytes.put_u16_le(u16::try_from(self.tag_slots.len()).unwrap_or(u16::MAX));
+            self.tag_slots.iter().for_each(|slot| bytes.put_u16_le(slot.number()));
+        }
         bytes
     }
 
@@ -136,6 +160,12 @@ impl Envelope {
             Stored::Apart(_) => Err(Unreadable),
         }
     }
+}
+
+/// Takes the slots of a value's tags from the bytes behind the header; `None` if they are cut short.
+fn take_slots(bytes: &mut Bytes) -> Option<Vec<HashSlot>> {
+    let count = bytes.try_get_u16_le().ok()?;
+    (0..count).map(|_| HashSlot::try_new(bytes.try_get_u16_le().ok()?)).collect()
 }
 
 /// What is stored under a name.
@@ -182,12 +212,17 @@ impl Stored {
             etag: header.get_u128_le(),
             fingerprint: Fingerprint(header.get_u128_le()),
             stamp: Stamp { epoch: Epoch(header.get_u64_le()), word: header.get_u64_le() },
+            tag_slots: Vec::new(),
             body: None,
         };
         let flags = header.get_u8();
         let body_bytes = header.get_u64_le();
         let mut body = bytes;
         body.advance(HEADER_BYTES);
+        if flags & TAGGED != 0 {
+            envelope.tag_slots = take_slots(&mut body).ok_or(Unreadable)?;
+        }
+        let flags = flags & !TAGGED;
         if flags == APART && body.is_empty() {
             return Ok(Self::Apart(Header { envelope, body_bytes }));
         }
@@ -214,7 +249,8 @@ mod tests {
         let times = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
         let body = prop::option::of(prop::collection::vec(any::<u8>(), 0..200));
         let rest = (any::<u32>(), any::<u128>(), any::<u64>());
-        let belief = (any::<u128>(), any::<u64>(), any::<u64>());
+        let slots = prop::collection::vec(0..crate::store::SLOTS, 0..5);
+        let belief = (any::<u128>(), any::<u64>(), any::<u64>(), slots);
         let parts = (times, rest, belief, body);
         parts.prop_map(|(times, (cost_ms, etag, generation), belief, body)| Envelope {
             loaded_at_ms: times.0,
@@ -226,6 +262,7 @@ mod tests {
             generation,
             fingerprint: Fingerprint(belief.0),
             stamp: Stamp { epoch: Epoch(belief.1), word: belief.2 },
+            tag_slots: belief.3.into_iter().filter_map(HashSlot::try_new).collect(),
             body: body.map(Bytes::from),
         })
     }
@@ -280,6 +317,7 @@ mod tests {
             generation: 0,
             fingerprint: Fingerprint(0),
             stamp: Stamp { epoch: Epoch(0), word: 0 },
+            tag_slots: vec![],
             body: None,
         };
         assert_eq!(envelope.encode()[2..10], [8, 7, 6, 5, 4, 3, 2, 1]);
@@ -313,6 +351,7 @@ mod tests {
             generation: 6,
             fingerprint: Fingerprint(8),
             stamp: Stamp { epoch: Epoch(9), word: 10 },
+            tag_slots: vec![],
             body: Some(Bytes::from_static(b"{}")),
         };
         let bytes = Bytes::from(envelope.encode());

@@ -14,6 +14,7 @@ mod listeners;
 mod memory;
 mod range;
 mod redis;
+mod topology;
 mod waiters;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 #[cfg(feature = "http")]
 pub(crate) use self::redis::understands;
 pub use self::redis::{Audit, RedisStore, audit};
+pub use crate::slot::{HashSlot, Layout, RANGES, RangeId, SLOTS};
 pub use crate::name::{
     Digest, FORMAT, Fingerprint, InvalidName, NAME_LIMIT, Name, PolicyId, Prefix, StoreKey,
     StoreTag,
@@ -33,7 +35,9 @@ pub use crate::name::{
 pub use envelope::{Envelope, Stamp, Unreadable};
 pub use intent::{Intent, IntentTarget, UnreadableIntent};
 pub use memory::MemoryStore;
+pub(crate) use memory::wall_clock_ms;
 pub use range::{FloorScope, HostCard, Listing, Naming, Range};
+pub use topology::{NodeEntry, SingleNode, SlotMap, Topology, connect};
 
 /// The proof of a lease: 128 random bits, unique to one claim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,8 +102,18 @@ pub struct Beat {
     pub is_primary: bool,
     /// The node's replicas, or traces of an earlier role.
     pub replicas: Replicas,
-    /// The [`Range::version`] at present; 0 if the range is empty.
-    pub range_version: u64,
+    /// The [`Range::version`] of each range that was asked for, in order; 0 for an empty range.
+    pub range_versions: Vec<u64>,
+}
+
+/// What tells that a node still has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// A new connection through the address, as it is resolved now, reached this epoch; `None` if the server
+    /// hides its identity.
+    Reached(Option<Epoch>),
+    /// Other nodes, asked a moment ago, name the node in its place.
+    Named,
 }
 
 /// What a node shows of other nodes that may take its place.
@@ -111,6 +125,8 @@ pub enum Replicas {
     Answering,
     /// A replica that acknowledged something before is silent.
     Silent,
+    /// Others judge which node has the place, so that the replicas themselves need no look.
+    Supervised,
 }
 
 /// The longest lease that a claim may ask for. A lease that has longer to live counts as free: the node's
@@ -188,13 +204,11 @@ pub struct Indexed {
     pub marks: Vec<Mark>,
 }
 
-/// Something that an invalidation removes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Doomed {
-    /// The value and the lease of one name.
-    Name(Name),
-    /// The values and the leases of every name that carries the tag.
-    Tag(StoreTag),
+/// Removes the names that a walk finds in indexes: they may lie on other nodes than the index.
+#[async_trait]
+pub trait Remover: Send + Sync {
+    /// Removes the values and leases of these names, each on its node; says of each name whether it is gone.
+    async fn remove_members(&self, names: &[Name]) -> Vec<bool>;
 }
 
 /// How an invalidation marks tags.
@@ -246,10 +260,13 @@ pub enum StoreError {
     /// The server answered with an error (`OOM`, `READONLY`, `WRONGTYPE`, …).
     #[error("the store refused: {0}")]
     Refused(String),
+    /// Another node has the slot, or is about to have it (`MOVED`, `ASK`, `TRYAGAIN`).
+    #[error("the slot is on its way to another node")]
+    Moved,
 }
 
 /// The shared cache. An exchange ends once the store has been silent for its time budget. Every call is one
-/// exchange, except that an invalidation of tags takes one or more for each chunk of names.
+/// exchange, except that a removal takes one for each chunk of names, and a walk several for each chunk.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The envelope under `name`; `None` if there is none or if it can't be read, which is counted.
@@ -306,39 +323,52 @@ pub trait Store: Send + Sync {
         expires_at_ms: u64,
     ) -> Result<Over<Indexed>, StoreError>;
 
-    /// Removes values *and leases*, so that fills in progress are rejected. For a tag it first sets the mark,
-    /// then removes every name of the tag's index in bounded chunks. Members leave the index only after their
-    /// names are gone, only while no newer mark stands, and only with the score that was read, so that a
-    /// repeat finishes what a crash left and an overlapping invalidation forgets nothing (race Q).
-    async fn invalidate(
+    /// Removes the values *and the leases* of these names, so that fills in progress are rejected.
+    async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError>;
+
+    /// Sets the marks of these tags, then hands every name of their indexes to `remover`, in bounded chunks.
+    /// Members leave the index only after their names are gone, only while no newer mark stands, and only
+    /// with the score that was read, so that a repeat finishes what a crash left and an overlapping
+    /// invalidation forgets nothing (race Q).
+    async fn walk(
         &self,
-        doomed: &[Doomed],
+        tags: &[StoreTag],
         marking: Marking,
-    ) -> Result<Over<Removed>, StoreError>;
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError>;
 
-    /// Writes `intent`, which falls due after `hold`. An intent that is already there is moved later, never
-    /// earlier. An intent is kept for longer than any value lives.
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError>;
+    /// Writes `intent` into a range, where it falls due after `hold`. An intent that is already there is moved
+    /// later, never earlier. An intent is kept for longer than any value lives.
+    async fn announce(
+        &self,
+        range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> Result<Over<()>, StoreError>;
 
-    /// Removes `intent`.
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError>;
+    /// Removes `intent` from a range.
+    async fn withdraw(&self, range: RangeId, intent: &Intent) -> Result<(), StoreError>;
 
-    /// Takes some of the intents that are due. The caller carries out each intent and withdraws it. An intent
-    /// that is not withdrawn, because its caller was lost, falls due again after `hold`, for any host. An intent
-    /// that can't be read is removed and counted.
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError>;
+    /// Takes some of the intents of these ranges that are due, each with its range. The caller carries out
+    /// each intent and withdraws it. An intent that is not withdrawn, because its caller was lost, falls due
+    /// again after `hold`, for any host. An intent that can't be read is removed and counted.
+    async fn due(
+        &self,
+        ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError>;
 
     /// Returns when the lease on `name` may have ended, after `at_most` at the latest. This is a hint: the
     /// caller has to look again.
     async fn settled(&self, name: &Name, at_most: Duration);
 
     /// Asks connections of the link for their node's identity and role, and one of them for the rest of a
-    /// beat. If they disagree, the link is closed, and the error says so.
-    async fn beat(&self) -> Result<Over<Beat>, StoreError>;
+    /// beat: the node's clock and the versions of these ranges. If they disagree, the link is closed, and the
+    /// error says so.
+    async fn beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError>;
 
-    /// The epoch of the node that a new connection reaches, through the address as it is resolved now; `None`
-    /// if the server hides its identity.
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError>;
+    /// Finds out whether the node still has its place.
+    async fn confirm(&self) -> Result<Confirmation, StoreError>;
 
     /// Returns when another link than `since` is in use, or may be.
     async fn relinked(&self, since: LinkId);
@@ -346,24 +376,36 @@ pub trait Store: Send + Sync {
     /// Closes the link; the next one is opened at once.
     fn relink(&self, why: &str);
 
-    /// Reads what must be known before values of the node are believed.
-    async fn range(&self) -> Result<Over<Range>, StoreError>;
+    /// Reads what must be known before values of these ranges are believed, in order.
+    async fn read_ranges(&self, ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError>;
 
-    /// Writes these namings into the range as used at this moment, and a floor for each of them and for
-    /// everything where there is none; answers the range as it is then. A naming that is no longer in use is
-    /// removed with its floor, and then no naming counts as known any more: a host that uses the removed one
-    /// may still be alive.
-    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError>;
+    /// Writes these namings into each of the ranges as used at this moment, and a floor for each of them and
+    /// for everything where there is none; answers the ranges as they are then, in order. A naming that is no
+    /// longer in use is removed with its floor, and then no naming counts as known any more: a host that uses
+    /// the removed one may still be alive.
+    async fn publish(
+        &self,
+        ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> Result<Over<Vec<Range>>, StoreError>;
 
-    /// Writes new floors. A naming that is noted as known stays so.
-    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError>;
+    /// Writes new floors into each of the ranges. A naming that is noted as known stays so.
+    async fn raise(
+        &self,
+        ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError>;
 
-    /// Notes in the range that this epoch has been watched for as long as its fence lasts.
-    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError>;
+    /// Notes in the ranges that this epoch has been watched for as long as its fence lasts.
+    async fn note_watched(&self, ranges: &[RangeId], epoch: Epoch) -> Result<(), StoreError>;
 
-    /// Notes in the range that every host knows these namings, with the floors that they have: a host that
+    /// Notes in a range that every host knows these namings, with the floors that they have: a host that
     /// finds the note fills under them without waiting.
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError>;
+    async fn note_known(
+        &self,
+        range: RangeId,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError>;
 
     /// Lists this host as alive, and answers the hosts that are.
     async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError>;

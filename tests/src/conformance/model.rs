@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
-use corral_host::store::{Claim, Claimed, Doomed, Filled, LeaseToken, Mode, Store};
+use corral_host::store::{Claim, Claimed, Filled, LeaseToken, Mode, Store};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
 
-use super::{LONG, Subject};
+use super::{Doomed, LONG, Subject};
 
 /// One operation; names, tags and tokens by number.
 #[derive(Debug, Clone)]

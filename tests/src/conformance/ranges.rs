@@ -25,12 +25,22 @@ impl Subject<'_> {
     }
 
     async fn publish(&self, namings: &[Naming]) -> Result<Range> {
-        let range = self.store.publish(namings).await?.answer;
-        let read = self.store.range().await?.answer;
+        let range = self.publish_unread(namings).await?;
+        let read = self.read().await?;
         ensure!(read.floors == range.floors, "{read:?} is read, {range:?} was answered");
-        let beat = self.store.beat().await?.answer;
-        ensure!(beat.range_version == range.version, "{beat:?} after {range:?}");
+        let beat = self.store.beat(&[RANGE]).await?.answer;
+        ensure!(beat.range_versions == [range.version], "{beat:?} after {range:?}");
         Ok(range)
+    }
+
+    async fn publish_unread(&self, namings: &[Naming]) -> Result<Range> {
+        let ranges = self.store.publish(&[RANGE], namings).await?.answer;
+        ranges.into_iter().next().context("a range is answered")
+    }
+
+    async fn read(&self) -> Result<Range> {
+        let ranges = self.store.read_ranges(&[RANGE]).await?.answer;
+        ranges.into_iter().next().context("a range is answered")
     }
 
     /// Publishes nothing until the range has dropped this naming, and returns the range then. A
@@ -63,7 +73,7 @@ pub(super) async fn what_is_published_is_read_with_its_floor(subject: Subject<'_
     ensure!(both.new == [other.scope()], "{:?} was unused until now", both.new);
     ensure!(both.version != range.version, "others would not learn of the new one");
     ensure!(both.floors[&naming.scope()] == range.floors[&naming.scope()]);
-    let read = subject.store.range().await?.answer;
+    let read = subject.read().await?;
     ensure!([naming, other].iter().all(|naming| read.namings.contains(naming)), "{read:?}");
     Ok(())
 }
@@ -83,7 +93,7 @@ pub(super) async fn a_floor_that_is_raised_changes_and_no_other_does(
     let (naming, other) = (subject.naming("user", LONG), subject.naming("order", LONG));
     let mut before = subject.publish(&[naming.clone(), other]).await?;
     for scope in [naming.scope(), FloorScope::Everything, naming.scope()] {
-        subject.store.raise(std::slice::from_ref(&scope)).await?;
+        subject.store.raise(&[RANGE], std::slice::from_ref(&scope)).await?;
         let after = subject.publish(&[]).await?;
         ensure!(after.version != before.version, "others would not learn of it");
         for (known, floor) in &after.floors {
@@ -102,7 +112,7 @@ pub(super) async fn a_naming_that_is_not_in_use_loses_its_floor(
     let short = subject.naming("short", SHORT);
     let before = subject.publish(std::slice::from_ref(&short)).await?;
     eventually("the naming's end", async || {
-        Ok(!subject.store.range().await?.answer.namings.contains(&short))
+        Ok(!subject.read().await?.namings.contains(&short))
     })
     .await?;
     let after = subject.lose(&short).await?;
@@ -122,7 +132,7 @@ pub(super) async fn a_naming_is_in_use_for_as_long_as_it_is_published(
     let first = subject.publish(&naming).await?;
     let end_ms = first.now_ms + USED.as_millis() as u64;
     eventually("the time that one use lasts", async || {
-        let again = subject.store.publish(&naming).await?.answer;
+        let again = subject.publish_unread(&naming).await?;
         ensure!(again.new.is_empty() && again.floors == first.floors, "its floor was lost");
         Ok(again.now_ms > end_ms)
     })
@@ -133,8 +143,8 @@ pub(super) async fn a_naming_is_in_use_for_as_long_as_it_is_published(
 pub(super) async fn an_epoch_that_was_watched_is_noted(subject: Subject<'_>) -> Result<()> {
     let epoch = Epoch(rand::random());
     ensure!(!subject.publish(&[]).await?.watched.contains(&epoch));
-    subject.store.note_watched(epoch).await?;
-    ensure!(subject.store.range().await?.answer.watched.contains(&epoch));
+    subject.store.note_watched(&[RANGE], epoch).await?;
+    ensure!(subject.read().await?.watched.contains(&epoch));
     ensure!(subject.publish(&[]).await?.watched.contains(&epoch));
     Ok(())
 }
@@ -188,14 +198,14 @@ pub(super) async fn a_naming_is_known_until_the_range_loses_one(
     let before = subject.publish(std::slice::from_ref(&naming)).await?;
     ensure!(!before.known.contains(&scope), "it is noted already");
     let floor = before.floors[&scope];
-    subject.store.note_known(&[(scope.clone(), floor)]).await?;
+    subject.store.note_known(RANGE, &[(scope.clone(), floor)]).await?;
     let noted = subject.publish(std::slice::from_ref(&naming)).await?;
     ensure!(noted.known.contains(&scope) && noted.version != before.version);
     let raised = Cell::new(floor);
     eventually("a floor whose hexadecimal text begins with a zero", async || {
         let before = raised.get();
-        subject.store.note_known(&[(scope.clone(), before)]).await?;
-        subject.store.raise(std::slice::from_ref(&scope)).await?;
+        subject.store.note_known(RANGE, &[(scope.clone(), before)]).await?;
+        subject.store.raise(&[RANGE], std::slice::from_ref(&scope)).await?;
         let range = subject.publish(&[]).await?;
         ensure!(
             range.known.contains(&scope),
@@ -210,7 +220,7 @@ pub(super) async fn a_naming_is_known_until_the_range_loses_one(
     subject.publish(std::slice::from_ref(&short)).await?;
     let after = subject.lose(&short).await?;
     ensure!(!after.known.contains(&scope), "a naming was dropped");
-    subject.store.note_known(&[(scope.clone(), floor)]).await?;
+    subject.store.note_known(RANGE, &[(scope.clone(), floor)]).await?;
     ensure!(!subject.publish(&[]).await?.known.contains(&scope), "that was another floor");
     Ok(())
 }

@@ -197,10 +197,10 @@ pub(super) async fn a_mark_says_when_it_was_set_and_in_which_epoch(
     subject: Subject<'_>,
 ) -> Result<()> {
     let (store, tag, name) = (subject.store, subject.tag("t")?, subject.name("k")?);
-    let before_ms = store.beat().await?.answer.now_ms;
+    let before_ms = store.beat(&[RANGE]).await?.answer.now_ms;
     let epoch = Epoch(u64::MAX - 1);
     let marking = Marking { lasts: LONG, epoch };
-    store.invalidate(&[Doomed::Tag(tag.clone())], marking).await?;
+    invalidate(store, &[Doomed::Tag(tag.clone())], marking).await?;
     let indexed = store.index(&name, std::slice::from_ref(&tag), subject.after(LONG)).await?.answer;
     let [mark] = indexed.marks[..] else { bail!("one mark, not {:?}", indexed.marks) };
     ensure!(mark.epoch == epoch, "{mark:?}");

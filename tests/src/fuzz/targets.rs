@@ -69,7 +69,8 @@ impl Target for Envelopes {
             cost_ms: 12,
             etag: 1 << 100,
             fingerprint: Fingerprint::of_read(42),
-            stamp: Stamp::new(Epoch(9), [1, 2]),
+            stamp: Stamp { epoch: Epoch(9), word: Stamp::word([1, 2]) },
+            tag_slots: vec![],
             body,
         };
         bodies.map(|body| envelope(body).encode()).to_vec()

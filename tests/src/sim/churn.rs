@@ -102,7 +102,7 @@ impl Churn {
     async fn play(self) -> Churned {
         let world = Arc::new(World::new(climate(), Chance::new(self.keys), None, false));
         let host = Host::start(&world, 0, 0, Terms { naming: 1, configuration: 0 });
-        host.cache.trust().judged().await;
+        host.cache.judged().await;
         sleep(Duration::from_secs(1)).await;
         let batches = self.keys.div_ceil(BATCH);
         let pause = self.within / u32::try_from(batches).unwrap_or(u32::MAX);

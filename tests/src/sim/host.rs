@@ -17,7 +17,7 @@ use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{Origin, ParamType, ReadStatement, Rows, Value, WriteStatement};
 use corral_host::policy::{Argument, Slot};
-use corral_host::store::{Listener as _, Prefix, Store};
+use corral_host::store::{HashSlot, Listener as _, Prefix, SingleNode, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -93,7 +93,7 @@ impl Host {
         let (item, team) = (define("item", "id"), define("team", "team"));
         let roster = define("roster", "team");
         let cache = Arc::new(Cache::new(CacheParts {
-            store: Arc::clone(&link) as Arc<dyn Store>,
+            store: Arc::new(SingleNode::new(Arc::clone(&link) as Arc<dyn Store>)),
             prefix: prefix.clone(),
             definitions: vec![Arc::clone(&item), Arc::clone(&team), Arc::clone(&roster)],
             origin: Some(WatchedOrigin::new(Arc::clone(&lane) as Arc<dyn Origin>, "simulated")),
@@ -169,7 +169,7 @@ impl Host {
         tokio::select! {
             biased;
             () = died => return false,
-            _ = timeout(FIRST_BEAT, self.cache.trust().judged()) => {}
+            _ = timeout(FIRST_BEAT, self.cache.judged()) => {}
         }
         !self.is_dead()
     }
@@ -218,7 +218,7 @@ impl Host {
                 in_time(timeout(deadline, shared).await)
             }
             Some(Protection::NearComparesStamps) if !fresh => {
-                self.naive.near(subject, self.cache.trust().holds(), read).await
+                self.naive.near(subject, self.cache.believes(HashSlot::of("")), read).await
             }
             _ => read().await,
         }

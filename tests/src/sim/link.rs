@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use corral_host::cache::Cache;
 use corral_host::store::{
-    Doomed, Envelope, FloorScope, LeaseToken, LinkId, Name, Over, Store, StoreError, StoreTag,
+    Envelope, FloorScope, LeaseToken, LinkId, Name, Over, Store, StoreError, StoreTag,
 };
 use tokio::time::{sleep, timeout};
 

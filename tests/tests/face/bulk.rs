@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use corral_host::store::{Intent, IntentTarget, Prefix, RedisStore, Store as _, StoreTag};
+use corral_host::store::{
+    Intent, IntentTarget, Prefix, RangeId, RedisStore, Store as _, StoreTag,
+};
 use corral_tests::servers::{Host, Postgres, Redis, eventually};
 use hyper::StatusCode;
 use serde_json::Value;
@@ -198,7 +200,7 @@ async fn thousands_of_tags_that_a_lost_host_announced_are_carried_out_and_make_n
     let tag = |id: u32| IntentTarget::Tag(StoreTag::try_new(&format!("item:{id}")).unwrap());
     let intent = Intent::new(7, (1..=5_000).map(tag).collect(), None);
     let store = RedisStore::connect(&scene.redis.url(), Prefix::default(), SOON).unwrap();
-    store.announce(&intent, Duration::from_millis(1)).await.unwrap();
+    store.announce(RangeId::FIRST, &intent, Duration::from_millis(1)).await.unwrap();
     let carried_out = "carried out what other hosts announced";
     let is_said = async || Ok(scene.host.log().contains(carried_out).then_some(()));
     eventually(carried_out, SOON, is_said).await.unwrap();

@@ -12,7 +12,7 @@ use corral_host::config::{EntityConfig, Param};
 use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, ReadStatement, Rows as Many, Value, WriteStatement};
 use corral_host::policy::{self, Argument, Configuration, Slot};
-use corral_host::store::{Prefix, Store, StoreTag};
+use corral_host::store::{Prefix, SingleNode, Store, StoreTag};
 use corral_tests::declared;
 use corral_tests::native::{Native, named};
 use serde_json::{Value as Json, json};
@@ -78,7 +78,7 @@ impl Host {
         let configuration = configured(terms.ttl);
         let policy = Native::try_new(&configuration).unwrap();
         let cache = Arc::new(Cache::new(CacheParts {
-            store: Arc::clone(store) as Arc<dyn Store>,
+            store: Arc::new(SingleNode::new(Arc::clone(store) as Arc<dyn Store>)),
             prefix,
             definitions: vec![Arc::clone(&item), patient],
             origin: None,
@@ -92,7 +92,7 @@ impl Host {
         let began = Instant::now();
         let tasks = keep(&cache);
         // It serves whether the beat came in time or not.
-        let _in_time = timeout(FIRST_BEAT, cache.trust().judged()).await;
+        let _in_time = timeout(FIRST_BEAT, cache.judged()).await;
         Arc::new(Self { number, terms, cache, began, rows: Arc::clone(rows), item, tasks })
     }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
+    Intent,
     LeaseToken, LinkId, Listener, Listing, Mark, Marking, MemoryStore, Name, Naming, Over, Range,
-    Removed, Store, StoreError, StoreTag,
+    RangeId, Removed, Remover, Store, StoreError, StoreTag,
 };
 use tokio::time::{Instant, sleep};
 
@@ -82,8 +83,8 @@ impl Shared {
     }
 
     /// A range as Redis keeps it, which includes the namings that every host knows.
-    fn shared(&self, over: Over<Range>) -> Over<Range> {
-        over.map(|mut range| {
+    fn shared(&self, over: Over<Vec<Range>>) -> Over<Vec<Range>> {
+        let shared = |mut range: Range| {
             let known = self.known.lock().unwrap();
             let is_so =
                 |(scope, floor): &(&FloorScope, &u64)| range.floors.get(scope) == Some(floor);
@@ -92,7 +93,13 @@ impl Shared {
                 range.namings.clear();
             }
             range
-        })
+        };
+        over.map(|ranges| ranges.into_iter().map(shared).collect())
+    }
+
+    async fn floors(&self) -> Result<BTreeMap<FloorScope, u64>, StoreError> {
+        let read = self.memory.read_ranges(&[RangeId::FIRST]).await?.answer;
+        Ok(read.into_iter().flat_map(|range| range.floors).collect())
     }
 }
 
@@ -162,30 +169,45 @@ impl Store for Shared {
         back(Ok(indexed)).await
     }
 
-    async fn invalidate(
-        &self,
-        doomed: &[Doomed],
-        marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        self.enter("invalidate").await?;
+    async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
+        self.enter("remove").await?;
         let forgets = self.fault == Some(Fault::ForgetsInvalidations);
-        let doomed = if forgets { &[] } else { doomed };
-        back(self.memory.invalidate(doomed, marking).await).await
+        back(self.memory.remove(if forgets { &[] } else { names }).await).await
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
+    async fn walk(
+        &self,
+        tags: &[StoreTag],
+        marking: Marking,
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        self.enter("walk").await?;
+        let forgets = self.fault == Some(Fault::ForgetsInvalidations);
+        back(self.memory.walk(if forgets { &[] } else { tags }, marking, remover).await).await
+    }
+
+    async fn announce(
+        &self,
+        range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> Result<Over<()>, StoreError> {
         self.enter("announce").await?;
-        back(self.memory.announce(intent, hold).await).await
+        back(self.memory.announce(range, intent, hold).await).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+    async fn withdraw(&self, range: RangeId, intent: &Intent) -> Result<(), StoreError> {
         self.enter("withdraw").await?;
-        back(self.memory.withdraw(intent).await).await
+        back(self.memory.withdraw(range, intent).await).await
     }
 
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+    async fn due(
+        &self,
+        ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError> {
         self.enter("due").await?;
-        back(self.memory.due(hold).await).await
+        back(self.memory.due(ranges, hold).await).await
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
@@ -193,12 +215,12 @@ impl Store for Shared {
         sleep(LEG).await;
     }
 
-    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+    async fn beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
         self.enter("beat").await?;
-        back(self.memory.beat().await).await
+        back(self.memory.beat(ranges).await).await
     }
 
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+    async fn confirm(&self) -> Result<Confirmation, StoreError> {
         self.enter("confirm").await?;
         back(self.memory.confirm().await).await
     }
@@ -211,44 +233,59 @@ impl Store for Shared {
         self.memory.relink(why);
     }
 
-    async fn range(&self) -> Result<Over<Range>, StoreError> {
+    async fn read_ranges(&self, ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
         self.enter("range").await?;
-        back(Ok(self.shared(self.memory.range().await?))).await
+        back(Ok(self.shared(self.memory.read_ranges(ranges).await?))).await
     }
 
-    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
+    async fn publish(
+        &self,
+        ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> Result<Over<Vec<Range>>, StoreError> {
         self.enter("publish").await?;
-        let was_empty = self.memory.beat().await?.answer.range_version == 0;
-        let before = self.memory.range().await?.answer.floors;
-        let published = self.memory.publish(namings).await?;
-        if before.keys().any(|scope| !published.answer.floors.contains_key(scope)) {
+        let was_empty = self.memory.beat(ranges).await?.answer.range_versions == [0];
+        let before = self.floors().await?;
+        let published = self.memory.publish(ranges, namings).await?;
+        let after = self.floors().await?;
+        if before.keys().any(|scope| !after.contains_key(scope)) {
             self.known.lock().unwrap().clear();
         }
         let over = self.shared(published);
-        back(Ok(over.map(|range| Range { was_empty, ..range }))).await
+        let as_found = |range: Range| Range { was_empty, ..range };
+        back(Ok(over.map(|ranges| ranges.into_iter().map(as_found).collect()))).await
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
+    async fn raise(
+        &self,
+        ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError> {
         self.enter("raise").await?;
-        let known = self.shared(self.memory.range().await?).answer.known;
-        let raised = self.memory.raise(scopes).await?;
-        let floors = self.memory.range().await?.answer.floors;
-        let still = scopes.iter().filter(|scope| known.contains(scope));
+        let before = self.shared(self.memory.read_ranges(ranges).await?).answer;
+        let raised = self.memory.raise(ranges, scopes).await?;
+        let floors = self.floors().await?;
+        let is_known = |scope: &&FloorScope| before.iter().any(|range| range.known.contains(*scope));
+        let still = scopes.iter().filter(is_known);
         let still = still.filter_map(|scope| Some((scope.clone(), *floors.get(scope)?)));
         self.known.lock().unwrap().extend(still);
         back(Ok(raised)).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+    async fn note_watched(&self, ranges: &[RangeId], epoch: Epoch) -> Result<(), StoreError> {
         self.enter("note watched").await?;
-        back(self.memory.note_watched(epoch).await).await
+        back(self.memory.note_watched(ranges, epoch).await).await
     }
 
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(
+        &self,
+        range: RangeId,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
         self.enter("note known").await?;
         self.known.lock().unwrap().extend(namings.iter().cloned());
         // Every change of the range has a version of its own.
-        self.memory.raise(&[]).await?;
+        self.memory.raise(&[range], &[]).await?;
         back(Ok(())).await
     }
 

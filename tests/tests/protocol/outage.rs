@@ -83,13 +83,13 @@ async fn what_is_paid_too_late_after_its_beat_is_owed_still() {
     let host = world.host().await;
     host.store.stop();
     assert_eq!(host.write("put").await.unwrap().cache, CacheEffect::Pending);
-    let (paid, before) = (host.store.hold(Op::Invalidate), host.store.calls(Op::Invalidate));
+    let (paid, before) = (host.store.hold(Op::Remove), host.store.calls(Op::Remove));
     host.store.start();
-    host.store.called(Op::Invalidate, before + 1).await;
+    host.store.called(Op::Remove, before + 1).await;
     // Longer than a beat counts, so the node may have been replaced meanwhile.
     host.clock.pass(Duration::from_millis(1_100));
     paid.release();
-    host.store.called(Op::Invalidate, before + 2).await;
+    host.store.called(Op::Remove, before + 2).await;
     host.until_trusted().await;
     assert_eq!(host.standing(), (Breaker::Closed, 0));
 }
@@ -118,10 +118,10 @@ async fn a_store_that_answers_beats_and_no_invalidations_is_not_trusted() {
     assert_eq!(host.read().await, 1);
     host.store.stop();
     assert_eq!(host.write("put").await.unwrap().cache, CacheEffect::Pending);
-    let invalidation = host.store.hold(Op::Invalidate);
-    let calls = host.store.calls(Op::Invalidate);
+    let invalidation = host.store.hold(Op::Remove);
+    let calls = host.store.calls(Op::Remove);
     host.store.start();
-    host.store.called(Op::Invalidate, calls + 1).await;
+    host.store.called(Op::Remove, calls + 1).await;
     for _ in 0..20 {
         assert_eq!(host.read().await, 2);
     }
@@ -142,10 +142,10 @@ async fn invalidations_of_a_long_outage_are_all_kept() {
         assert_eq!(host.invalidate_tag(&tag).await, Invalidated::Pending);
         assert_eq!(host.standing().1, number);
     }
-    let calls = host.store.calls(Op::Invalidate);
+    let calls = host.store.calls(Op::Walk);
     host.store.start();
     host.until_trusted().await;
-    assert_eq!(host.store.calls(Op::Invalidate), calls + 1, "they are paid in one go");
+    assert_eq!(host.store.calls(Op::Walk), calls + 1, "they are paid in one go");
     assert_eq!(host.store.invalidated_tags(), 40);
     assert_eq!(host.standing(), (Breaker::Closed, 0));
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
+    Intent,
     LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range,
-    Removed, Store, StoreError, StoreTag, Tracked,
+    RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -28,7 +29,8 @@ pub(super) enum Op {
     Fill,
     Renew,
     Release,
-    Invalidate,
+    Remove,
+    Walk,
     Index,
     Announce,
     Withdraw,
@@ -228,18 +230,22 @@ impl Store for Scripted {
         self.memory.lease_left(name).await
     }
 
-    async fn invalidate(
-        &self,
-        doomed: &[Doomed],
-        marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        self.enter(Op::Invalidate).await?;
-        self.invalidated.lock().unwrap().extend(doomed.iter().filter_map(|doomed| match doomed {
-            Doomed::Tag(tag) => Some(tag.clone()),
-            Doomed::Name(_) => None,
-        }));
+    async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
+        self.enter(Op::Remove).await?;
         let forgets = self.fault == Some(Fault::ForgetsInvalidations);
-        self.memory.invalidate(if forgets { &[] } else { doomed }, marking).await
+        self.memory.remove(if forgets { &[] } else { names }).await
+    }
+
+    async fn walk(
+        &self,
+        tags: &[StoreTag],
+        marking: Marking,
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        self.enter(Op::Walk).await?;
+        self.invalidated.lock().unwrap().extend(tags.iter().cloned());
+        let forgets = self.fault == Some(Fault::ForgetsInvalidations);
+        self.memory.walk(if forgets { &[] } else { tags }, marking, remover).await
     }
 
     async fn index(
@@ -256,31 +262,40 @@ impl Store for Scripted {
         Ok(indexed)
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
+    async fn announce(
+        &self,
+        range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> Result<Over<()>, StoreError> {
         self.enter(Op::Announce).await?;
-        self.memory.announce(intent, hold).await
+        self.memory.announce(range, intent, hold).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+    async fn withdraw(&self, range: RangeId, intent: &Intent) -> Result<(), StoreError> {
         self.enter(Op::Withdraw).await?;
-        self.memory.withdraw(intent).await
+        self.memory.withdraw(range, intent).await
     }
 
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+    async fn due(
+        &self,
+        ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError> {
         self.enter(Op::Due).await?;
-        self.memory.due(hold).await
+        self.memory.due(ranges, hold).await
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
         self.memory.settled(name, at_most).await;
     }
 
-    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+    async fn beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
         self.enter(Op::Beat).await?;
-        self.memory.beat().await
+        self.memory.beat(ranges).await
     }
 
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+    async fn confirm(&self) -> Result<Confirmation, StoreError> {
         self.memory.confirm().await
     }
 
@@ -292,26 +307,38 @@ impl Store for Scripted {
         self.memory.relink(why);
     }
 
-    async fn range(&self) -> Result<Over<Range>, StoreError> {
-        self.memory.range().await
+    async fn read_ranges(&self, ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
+        self.memory.read_ranges(ranges).await
     }
 
-    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
+    async fn publish(
+        &self,
+        ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> Result<Over<Vec<Range>>, StoreError> {
         self.enter(Op::Publish).await?;
-        self.memory.publish(namings).await
+        self.memory.publish(ranges, namings).await
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
+    async fn raise(
+        &self,
+        ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError> {
         self.enter(Op::Raise).await?;
-        self.memory.raise(scopes).await
+        self.memory.raise(ranges, scopes).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
-        self.memory.note_watched(epoch).await
+    async fn note_watched(&self, ranges: &[RangeId], epoch: Epoch) -> Result<(), StoreError> {
+        self.memory.note_watched(ranges, epoch).await
     }
 
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
-        self.memory.note_known(namings).await
+    async fn note_known(
+        &self,
+        range: RangeId,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
+        self.memory.note_known(range, namings).await
     }
 
     async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {

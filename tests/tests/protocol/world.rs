@@ -10,7 +10,7 @@ use corral_host::observe::Metrics;
 use corral_host::origin::{ParamType, Rows};
 use corral_host::policy::{self, Configuration, Decider, Slot};
 use corral_host::store::{
-    Doomed, Envelope, Epoch, LeaseToken, Marking, MemoryStore, Name, Prefix, Store, StoreKey,
+    Envelope, LeaseToken, MemoryStore, Name, Prefix, SingleNode, Store, StoreKey,
 };
 use corral_tests::declared;
 use corral_tests::native::{Native, named};
@@ -133,7 +133,7 @@ impl World {
         let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
         let definition = Definition::new(Arc::new(item(&self.terms)), &Prefix::default());
         let cache = Arc::new(Cache::new(CacheParts {
-            store: as_store,
+            store: Arc::new(SingleNode::new(as_store)),
             prefix: Prefix::default(),
             definitions: vec![Arc::clone(&definition)],
             origin: None,
@@ -188,8 +188,7 @@ impl World {
 
     /// Removes the value and leaves the lease with its holder.
     pub(super) async fn forget_value(&self, token: LeaseToken) {
-        let marking = Marking { lasts: Duration::from_secs(1), epoch: Epoch(0) };
-        self.memory.invalidate(&[Doomed::Name(self.name())], marking).await.unwrap();
+        self.memory.remove(&[self.name()]).await.unwrap();
         seize(&self.memory, &self.name(), token, Duration::from_secs(3_600)).await;
     }
 

@@ -31,9 +31,9 @@ async fn a_writer_that_goes_away_after_its_commit_leaves_nothing_stale() {
     let world = World::default();
     let host = world.host().await;
     assert_eq!(host.read().await, 1);
-    let invalidation = host.store.hold(Op::Invalidate);
+    let invalidation = host.store.hold(Op::Remove);
     let writing = tokio::spawn(host.writing("put"));
-    host.store.called(Op::Invalidate, 1).await;
+    host.store.called(Op::Remove, 1).await;
     writing.abort();
     assert!(writing.await.unwrap_err().is_cancelled());
     invalidation.release();

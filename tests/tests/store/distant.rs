@@ -32,13 +32,13 @@ impl Distant {
         // The connections are open, and the server knows the scripts.
         let (name, tag) = (name("first"), tag("first"));
         store.index(&name, std::slice::from_ref(&tag), until_ms(&store)).await.unwrap();
-        store.invalidate(&[Doomed::Name(name), Doomed::Tag(tag)], MARKING).await.unwrap();
+        invalidate(&store, &[Doomed::Name(name), Doomed::Tag(tag)], MARKING).await.unwrap();
         Self { server, store, _way: way }
     }
 
     async fn takes(&self, doomed: &[Doomed]) -> Duration {
         let began = Instant::now();
-        self.store.invalidate(doomed, MARKING).await.unwrap();
+        invalidate(&self.store, doomed, MARKING).await.unwrap();
         began.elapsed()
     }
 }

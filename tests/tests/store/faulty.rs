@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
+    Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
+    Intent,
     LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range,
-    Removed, Store, StoreError, StoreTag, Tracked,
+    RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
 
 /// A protection to switch off.
@@ -125,20 +126,25 @@ impl Store for Faulty {
         self.inner.lease_left(name).await
     }
 
-    async fn invalidate(
-        &self,
-        doomed: &[Doomed],
-        marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
+    async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
         if self.fault != Fault::InvalidationLeavesLeases {
-            return self.inner.invalidate(doomed, marking).await;
+            return self.inner.remove(names).await;
         }
         let leases = self.leases().await;
-        let removed = self.inner.invalidate(doomed, marking).await;
+        let removed = self.inner.remove(names).await;
         for (name, token) in leases {
             self.seize(&name, token).await;
         }
         removed
+    }
+
+    async fn walk(
+        &self,
+        tags: &[StoreTag],
+        marking: Marking,
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        self.inner.walk(tags, marking, remover).await
     }
 
     async fn index(
@@ -166,27 +172,36 @@ impl Store for Faulty {
         Ok(indexed)
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
-        self.inner.announce(intent, hold).await
+    async fn announce(
+        &self,
+        range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> Result<Over<()>, StoreError> {
+        self.inner.announce(range, intent, hold).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
-        self.inner.withdraw(intent).await
+    async fn withdraw(&self, range: RangeId, intent: &Intent) -> Result<(), StoreError> {
+        self.inner.withdraw(range, intent).await
     }
 
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
-        self.inner.due(hold).await
+    async fn due(
+        &self,
+        ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError> {
+        self.inner.due(ranges, hold).await
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
         self.inner.settled(name, at_most).await;
     }
 
-    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
-        self.inner.beat().await
+    async fn beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
+        self.inner.beat(ranges).await
     }
 
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+    async fn confirm(&self) -> Result<Confirmation, StoreError> {
         self.inner.confirm().await
     }
 
@@ -198,25 +213,37 @@ impl Store for Faulty {
         self.inner.relink(why);
     }
 
-    async fn range(&self) -> Result<Over<Range>, StoreError> {
-        self.inner.range().await
+    async fn read_ranges(&self, ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
+        self.inner.read_ranges(ranges).await
     }
 
-    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
-        self.inner.publish(namings).await
+    async fn publish(
+        &self,
+        ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> Result<Over<Vec<Range>>, StoreError> {
+        self.inner.publish(ranges, namings).await
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
+    async fn raise(
+        &self,
+        ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError> {
         let scopes = if self.fault == Fault::FloorsStand { &[] } else { scopes };
-        self.inner.raise(scopes).await
+        self.inner.raise(ranges, scopes).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
-        self.inner.note_watched(epoch).await
+    async fn note_watched(&self, ranges: &[RangeId], epoch: Epoch) -> Result<(), StoreError> {
+        self.inner.note_watched(ranges, epoch).await
     }
 
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
-        self.inner.note_known(namings).await
+    async fn note_known(
+        &self,
+        range: RangeId,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
+        self.inner.note_known(range, namings).await
     }
 
     async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use corral_host::store::{Beat, HostCard, Over, Replicas};
+use corral_host::store::{Beat, Confirmation, HostCard, Over, RangeId, Replicas};
 use corral_tests::servers::until;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -14,13 +14,13 @@ async fn a_restart_is_another_epoch_over_another_link() {
     let mut server = Server::start().await;
     let store = server.store(BUDGET);
     let before = beat(&store).await;
-    assert_eq!(store.confirm().await.unwrap(), before.answer.epoch);
+    assert_eq!(reached(&store).await, before.answer.epoch);
     server.0.restart().await.unwrap();
     let after = beat(&store).await;
     assert_ne!(after.answer.epoch, before.answer.epoch);
     assert_ne!(after.link, before.link);
-    assert_eq!(store.confirm().await.unwrap(), after.answer.epoch);
-    assert_eq!(after.answer.range_version, 0, "nothing of the range is left");
+    assert_eq!(reached(&store).await, after.answer.epoch);
+    assert_eq!(after.answer.range_versions, [0], "nothing of the range is left");
 }
 
 #[tokio::test]
@@ -82,14 +82,14 @@ async fn a_confirmation_reaches_the_address_anew() {
     door.lead_to(&[0]);
     let store = RedisStore::connect(&door.url(), Prefix::default(), BUDGET).unwrap();
     let before = beat(&store).await;
-    assert_eq!(store.confirm().await.unwrap(), before.answer.epoch);
+    assert_eq!(reached(&store).await, before.answer.epoch);
     // Open connections stay where they are.
     door.lead_to(&[1]);
-    assert_ne!(store.confirm().await.unwrap(), before.answer.epoch);
+    assert_ne!(reached(&store).await, before.answer.epoch);
     assert_eq!(beat(&store).await.link, before.link);
     store.relink("the address leads elsewhere");
     tokio::time::timeout(PATIENCE, store.relinked(before.link)).await.unwrap();
-    assert_eq!(beat(&store).await.answer.epoch, store.confirm().await.unwrap());
+    assert_eq!(beat(&store).await.answer.epoch, reached(&store).await);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn an_address_that_leads_to_two_servers_is_refused_with_words() {
     door.lead_to(&[0, 1]);
     let store = RedisStore::connect(&door.url(), Prefix::default(), BUDGET).unwrap();
     for _ in 0..5 {
-        let Err(StoreError::Unavailable(why)) = store.beat().await else {
+        let Err(StoreError::Unavailable(why)) = store.beat(&[RangeId::FIRST]).await else {
             panic!("two servers were taken for one")
         };
         assert!(why.contains("the address leads to more than one server"), "{why}");
@@ -124,7 +124,7 @@ async fn a_server_that_hides_its_identity_is_used_without_an_epoch() {
     let store = RedisStore::connect(&url, Prefix::default(), BUDGET).unwrap();
     let beat = beat(&store).await.answer;
     assert!(beat.epoch.is_none() && beat.is_primary, "{beat:?}");
-    assert_eq!(store.confirm().await.unwrap(), None);
+    assert_eq!(reached(&store).await, None);
 }
 
 #[tokio::test]
@@ -152,10 +152,10 @@ async fn deployments_of_two_prefixes_share_a_server_and_see_nothing_of_each_othe
     let shop = Prefix::try_new("shop:").unwrap();
     let ours = server.store(BUDGET);
     let theirs = RedisStore::connect(&server.url(), shop.clone(), BUDGET).unwrap();
-    let range = ours.publish(&[]).await.unwrap().answer;
-    assert_eq!(theirs.range().await.unwrap().answer.version, 0);
-    theirs.publish(&[]).await.unwrap();
-    assert_eq!(ours.range().await.unwrap().answer.floors, range.floors);
+    let range = ours.publish(FIRST, &[]).await.unwrap().answer;
+    assert_eq!(theirs.read_ranges(FIRST).await.unwrap().answer[0].version, 0);
+    theirs.publish(FIRST, &[]).await.unwrap();
+    assert_eq!(ours.read_ranges(FIRST).await.unwrap().answer[0].floors, range[0].floors);
     let key = StoreKey::try_new("k").unwrap();
     let theirs_name = Name::new(&shop, &Digest::of(["e"]), &key);
     assert_ne!(theirs_name, name("k"));
@@ -164,10 +164,20 @@ async fn deployments_of_two_prefixes_share_a_server_and_see_nothing_of_each_othe
 }
 
 /// A beat, once the store answers one.
+const FIRST: &[RangeId] = &[RangeId::FIRST];
+
+/// The epoch that a new connection reaches.
+async fn reached(store: &RedisStore) -> Option<Epoch> {
+    match store.confirm().await.unwrap() {
+        Confirmation::Reached(epoch) => epoch,
+        Confirmation::Named => panic!("nobody names a single node"),
+    }
+}
+
 async fn beat(store: &RedisStore) -> Over<Beat> {
     let begun = Instant::now();
     loop {
-        match store.beat().await {
+        match store.beat(&[RangeId::FIRST]).await {
             Ok(beat) => return beat,
             Err(error) => assert!(begun.elapsed() < PATIENCE, "still {error}"),
         }

@@ -1,6 +1,6 @@
 //! Tests of tracking that need a real server.
 
-use corral_host::store::{Doomed, Tracked};
+use corral_host::store::Tracked;
 use corral_tests::conformance::Heard;
 use corral_tests::servers::until;
 
@@ -111,8 +111,7 @@ async fn what_is_no_envelope_is_a_tracked_miss() {
 }
 
 async fn remove(store: &dyn Store, name: &Name) {
-    let marking = Marking { lasts: PATIENCE, epoch: Epoch(1) };
-    store.invalidate(&[Doomed::Name(name.clone())], marking).await.unwrap();
+    store.remove(std::slice::from_ref(name)).await.unwrap();
 }
 
 async fn put(store: &dyn Store, name: &Name) {

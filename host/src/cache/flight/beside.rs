@@ -21,7 +21,7 @@ impl Flight {
             FlightState::Looked(found) => found.clone(),
             FlightState::Begun
             | FlightState::Held
-            | FlightState::Leased(_)
+            | FlightState::Leased(..)
             | FlightState::Loaded(..)
             | FlightState::Failed(_)
             | FlightState::Settled(..) => None,

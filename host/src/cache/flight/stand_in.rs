@@ -42,7 +42,7 @@ impl Flight {
         if matches!(action, Action::Claim(_)) {
             self.decide_at(FlightStage::Leased, Event::LeaseGranted);
         }
-        let now_ms = self.cache.now_ms();
+        let now_ms = self.now_ms();
         let failure = Failure { cause, at_hand: Some(sighting(&at_hand, now_ms)) };
         let stage = FlightStage::Failed { at_hand: true };
         if self.decide_at(stage, Event::LoadFailed(failure)) == Action::Answer {

@@ -2,28 +2,32 @@
 //! headed by the states between which it moves.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::name::Fingerprint;
 use crate::observe::LoadReason;
 use crate::policy::{Event, Failure, Lifetime, LoadReport};
-use crate::store::{Envelope, Epoch, Filled, LeaseToken, Mark, Mode, Stamp, Tracked};
+use crate::store::{Envelope, Epoch, Filled, LeaseToken, Mode, RangeId, Store, Tracked};
 
 use super::super::answer::Why;
 use super::super::lease::{ClaimOutcome, FillOutcome, Lease, Wanted};
 use super::super::load::{LoadError, Loaded, Within};
 use super::super::trust::Grant;
+use super::state::{BeforeLoad, Granted, Stamped};
+use super::tags::MarkAge;
 use super::{FillRight, Flight, FlightState, millis, sighting};
 
 impl Flight {
     /// ## any => Looked
     pub(super) async fn look(&mut self) -> Event {
-        let name = self.place().name.clone();
-        let found = self.cache.trust.ask(|store| store.get(&name)).await;
+        let name = &self.place().name;
+        let get = |store: Arc<dyn Store>| async move { store.get(name).await };
+        let found = self.cache.nodes.ask(name.slot(), get).await;
         match found {
-            Ok(envelope) => self.looked_at(envelope),
+            Ok((envelope, epoch)) => self.looked_at(envelope, epoch),
             Err(_) => self.store_failed(),
         }
     }
@@ -35,11 +39,12 @@ impl Flight {
         let Some(ticket) = near.and_then(|near| near.reserve(&place.name)) else {
             return self.look().await;
         };
-        let tracked = self.cache.trust.ask(|store| store.get_tracked(&place.name)).await;
+        let get = |store: Arc<dyn Store>| async move { store.get_tracked(&place.name).await };
+        let tracked = self.cache.nodes.ask(place.name.slot(), get).await;
         match tracked {
-            Ok(Tracked { envelope, heard }) => {
+            Ok((Tracked { envelope, heard }, epoch)) => {
                 self.ticket = heard.then_some(ticket);
-                self.looked_at(envelope)
+                self.looked_at(envelope, epoch)
             }
             Err(_) => self.store_failed(),
         }
@@ -52,9 +57,9 @@ impl Flight {
     /// Takes what was found, if it is believed: a value answers only the read that it was loaded for, while
     /// its stamp is in force. Of a value that is not believed the flight notes the age, so that a claim does
     /// not hand the value back.
-    fn looked_at(&mut self, mut found: Option<Envelope>) -> Event {
+    fn looked_at(&mut self, mut found: Option<Envelope>, epoch: Epoch) -> Event {
         if let Some(envelope) = &found
-            && !self.is_believed(envelope)
+            && !self.is_believed(envelope, epoch)
         {
             self.seen_ms = self.seen_ms.max(envelope.loaded_at_ms);
             found = None;
@@ -62,17 +67,31 @@ impl Flight {
         self.looked(found)
     }
 
-    fn is_believed(&self, envelope: &Envelope) -> bool {
+    fn is_believed(&self, envelope: &Envelope, epoch: Epoch) -> bool {
         let fingerprint = self.fingerprint();
         let is_ours = envelope.fingerprint == fingerprint;
         if !is_ours && envelope.fingerprint.is_of_the_database_of(fingerprint) {
             self.cache.note_collision(&self.read, &self.generation);
         }
-        is_ours && self.read.definition.is_in_force(envelope.stamp.word)
+        is_ours && self.is_in_force(envelope, Some(epoch))
+    }
+
+    /// Whether a value's stamp is in force while the value's slot has this epoch.
+    pub(super) fn is_in_force(&self, envelope: &Envelope, epoch: Option<Epoch>) -> bool {
+        let with_tags = |epoch| self.cache.nodes.with_tags(epoch, &envelope.tag_slots);
+        self.has_floors(envelope) && epoch.and_then(with_tags) == Some(envelope.stamp.epoch)
+    }
+
+    fn has_floors(&self, envelope: &Envelope) -> bool {
+        self.read.definition.is_in_force(self.range(), envelope.stamp.word)
+    }
+
+    pub(super) fn range(&self) -> RangeId {
+        self.cache.nodes.range_of(self.place().name.slot())
     }
 
     pub(super) fn looked(&mut self, mut found: Option<Envelope>) -> Event {
-        let now_ms = self.cache.now_ms();
+        let now_ms = self.now_ms();
         self.looked_ms = now_ms;
         let event = match &found {
             Some(envelope) if envelope.stale_until_ms > now_ms => {
@@ -105,7 +124,7 @@ impl Flight {
             seen_ms: self.seen_ms,
             mode,
         };
-        let asked = Lease::claim(&self.cache.trust, wanted, self.cache.begin()).await;
+        let asked = Lease::claim(&self.cache.nodes, wanted, self.cache.begin()).await;
         let metrics = &self.cache.metrics;
         match asked {
             Ok(ClaimOutcome::Granted(lease)) => {
@@ -113,8 +132,8 @@ impl Flight {
                 // The name is indexed before the load, so that an invalidation of a tag that comes
                 // later finds it (race F).
                 match self.index(&self.plan.tags).await {
-                    Ok(_marks) => {
-                        self.state = FlightState::Leased(lease);
+                    Ok(indexed) => {
+                        self.state = FlightState::Leased(lease, indexed.epochs());
                         Event::LeaseGranted
                     }
                     Err(_) => self.store_failed(),
@@ -125,9 +144,9 @@ impl Flight {
                 self.state = FlightState::Held;
                 Event::LeaseHeld(millis(remaining))
             }
-            Ok(ClaimOutcome::Found(envelope)) => {
+            Ok(ClaimOutcome::Found(envelope, epoch)) => {
                 metrics.lease_found.add(1);
-                self.looked_at(Some(envelope))
+                self.looked_at(Some(envelope), epoch)
             }
             Err(_) => {
                 metrics.lease_unavailable.add(1);
@@ -140,7 +159,11 @@ impl Flight {
     pub(super) async fn wait(&mut self, at_most_ms: u32) -> Event {
         self.waits += 1;
         let at_most = Duration::from_millis(at_most_ms.max(1).into());
-        self.cache.trust.store().settled(&self.place().name, at_most).await;
+        let name = &self.place().name;
+        match self.cache.nodes.node_of(name.slot()) {
+            Ok(node) => node.trust.store().settled(name, at_most).await,
+            Err(_) => sleep(at_most).await,
+        }
         // Not `Held`: if the lease is over, waiting for it again would end at once, again and again.
         self.state = FlightState::Looked(None);
         Event::Waited
@@ -158,8 +181,8 @@ impl Flight {
 
     /// ## Leased => (Loaded | Failed)
     pub(super) async fn load_leased(&mut self, reason: LoadReason) -> Event {
-        let mut lease = match mem::replace(&mut self.state, FlightState::Looked(None)) {
-            FlightState::Leased(lease) => lease,
+        let (mut lease, tagged) = match mem::replace(&mut self.state, FlightState::Looked(None)) {
+            FlightState::Leased(lease, tagged) => (lease, tagged),
             FlightState::Begun
             | FlightState::Looked(_)
             | FlightState::Held
@@ -168,8 +191,8 @@ impl Flight {
             | FlightState::Settled(..) => return self.load_uncached().await,
         };
         let policy = self.generation.policy_id();
-        self.cache.publish_policy(&self.read.definition, policy).await;
-        let granted = (lease.epoch, lease.granted_ms);
+        self.cache.publish_policy(&self.read.definition, self.range(), policy).await;
+        let granted = Granted { epoch: lease.epoch, at_ms: lease.granted_ms, tagged };
         match lease.during(self.load_tagged(reason, granted)).await {
             Ok((loaded, Ok(stamp))) => self.loaded(loaded, FillRight::Fill(lease, stamp)),
             Ok((loaded, Err(why))) => {
@@ -189,46 +212,53 @@ impl Flight {
     async fn load_tagged(
         &self,
         reason: LoadReason,
-        (epoch, granted_ms): (Epoch, u64),
-    ) -> Result<(Loaded, Result<Stamp, Why>), LoadError> {
+        mut granted: Granted,
+    ) -> Result<(Loaded, Result<Stamped, Why>), LoadError> {
         const REJECTED: Why = Why::FillRejected;
-        let before = self.before_load(epoch);
+        let before = self.before_load(granted.epoch);
         let first = self.load(reason, self.until).await?;
-        let Some((grant, stamp)) = before.filter(|_| !self.cache.is_of_another_database()) else {
+        let Some(before) = before.filter(|_| !self.cache.is_of_another_database()) else {
             return Ok((first, Err(REJECTED)));
         };
-        // The node that granted the lease also keeps the tags, so both times are of its clock, and before the
-        // load.
-        let before_ms = grant.beat_ms.max(granted_ms);
         let tags = match self.row_tags(&first).await {
             Ok(tags) => tags,
             Err(why) => return Ok((first, Err(why))),
         };
         if tags.is_empty() {
-            return Ok((first, Ok(stamp)));
+            return Ok((first, Ok(granted.stamped(before.word))));
         }
-        match self.index(&tags).await {
-            Err(_) => Ok((first, Err(REJECTED))),
-            // The node's clock went back since the load began: the times of its marks can't be compared.
-            Ok(indexed) if indexed.now_ms < before_ms => Ok((first, Err(REJECTED))),
-            Ok(indexed) if indexed.marks.iter().all(|mark| is_old(*mark, epoch, before_ms)) => {
-                Ok((first, Ok(stamp)))
+        let Ok(indexed) = self.index(&tags).await else {
+            return Ok((first, Err(REJECTED)));
+        };
+        let own = self.cache.nodes.node_of(self.place().name.slot()).map(|node| node.number).ok();
+        let since = |node, grant: Grant| {
+            // The node that granted the lease tells a time before the load by its grant, too.
+            if Some(node) == own { grant.beat_ms.max(granted.at_ms) } else { grant.beat_ms }
+        };
+        match indexed.age(&before.grants, since) {
+            MarkAge::Unknown => Ok((first, Err(REJECTED))),
+            MarkAge::Old => {
+                granted.tagged.extend(indexed.epochs());
+                Ok((first, Ok(granted.stamped(before.word))))
             }
-            Ok(_newer_marks) => {
-                let again = self.before_load(epoch);
+            MarkAge::New => {
+                let again = self.before_load(granted.epoch);
                 let second = self.load(LoadReason::Tag, self.until).await?;
                 let is_same = self.row_tags(&second).await.as_ref() == Ok(&tags);
-                let stamp = again.filter(|_| is_same).map(|(_, stamp)| stamp);
+                granted.tagged.extend(indexed.epochs());
+                let stamp = again.filter(|_| is_same).map(|again| granted.stamped(again.word));
                 Ok((second, stamp.ok_or(REJECTED)))
             }
         }
     }
 
     /// What is trusted and in force when a load begins; `None` if the loaded value can't be stored.
-    fn before_load(&self, epoch: Epoch) -> Option<(Grant, Stamp)> {
-        let grant = self.cache.trust.grant().filter(|grant| grant.epoch == epoch)?;
+    fn before_load(&self, epoch: Epoch) -> Option<BeforeLoad> {
+        let nodes = &self.cache.nodes;
+        nodes.epoch(self.place().name.slot()).filter(|now| *now == epoch)?;
         let (policy, now) = (self.generation.policy_id(), self.cache.clock.now());
-        Some((grant, self.read.definition.stamp(policy, epoch, now)?))
+        let word = self.read.definition.word(self.range(), policy, now)?;
+        Some(BeforeLoad { grants: nodes.grants(), word })
     }
 
     async fn load(&self, reason: LoadReason, until: Instant) -> Result<Loaded, LoadError> {
@@ -255,7 +285,7 @@ impl Flight {
         let cause = error.cause();
         self.last_error = Some(error);
         let at_hand = self.at_hand().await;
-        let now_ms = self.cache.now_ms();
+        let now_ms = self.now_ms();
         let failure = Failure { cause, at_hand: at_hand.as_ref().map(|e| sighting(e, now_ms)) };
         self.state = FlightState::Failed(at_hand);
         Event::LoadFailed(failure)
@@ -264,26 +294,21 @@ impl Flight {
     /// The value in the store now, if it may be answered when a load fails.
     pub(super) async fn at_hand(&self) -> Option<Envelope> {
         let name = &self.place().name;
-        let found = self.cache.trust.ask_under(|store| store.get(name)).await.ok();
-        let now_ms = self.cache.now_ms();
-        found.and_then(|(envelope, grant)| {
-            envelope.filter(|envelope| {
-                envelope.stale_until_ms > now_ms && self.may_be_stale(envelope, grant.epoch)
-            })
+        let get = |store: Arc<dyn Store>| async move { store.get(name).await };
+        let (envelope, epoch) = self.cache.nodes.ask(name.slot(), get).await.ok()?;
+        let now_ms = self.now_ms();
+        envelope.filter(|envelope| {
+            envelope.stale_until_ms > now_ms && self.may_be_stale(envelope, epoch)
         })
     }
 
     /// Whether a value may be answered when a load failed: it is believed, or only an epoch that is over
     /// makes it untrue and the entity allows stale-if-error.
     fn may_be_stale(&self, envelope: &Envelope, epoch: Epoch) -> bool {
-        let definition = &self.read.definition;
-        let is_of_another_epoch = || {
-            envelope.stamp.epoch != epoch
-                && !self.read.entity().stale_if_error.is_zero()
-                && definition.is_of_another_epoch(envelope.stamp)
-        };
+        let is_allowed = || !self.read.entity().stale_if_error.is_zero();
         envelope.fingerprint == self.fingerprint()
-            && (definition.is_in_force(envelope.stamp.word) || is_of_another_epoch())
+            && self.has_floors(envelope)
+            && (self.is_in_force(envelope, Some(epoch)) || is_allowed())
     }
 
     /// ## Loaded => Settled
@@ -327,9 +352,9 @@ impl Flight {
         loaded: &Loaded,
         lifetime: Lifetime,
         granted_ms: u64,
-        stamp: Stamp,
+        stamped: Stamped,
     ) -> Envelope {
-        let now_ms = self.cache.now_ms();
+        let now_ms = self.now_ms();
         let fresh_until_ms = now_ms + u64::from(lifetime.fresh_ms);
         Envelope {
             loaded_at_ms: granted_ms,
@@ -340,14 +365,9 @@ impl Flight {
             generation: self.generation.number(),
             etag: loaded.etag(),
             fingerprint: self.fingerprint(),
-            stamp,
+            stamp: stamped.stamp,
+            tag_slots: stamped.tag_slots,
             body: loaded.body.clone(),
         }
     }
-}
-
-/// Whether a load began after the invalidation that set this mark: the mark was set in the epoch of the load,
-/// and before a time that the node's clock showed before the load.
-fn is_old(mark: Mark, epoch: Epoch, before_ms: u64) -> bool {
-    mark.epoch == epoch && mark.at_ms < before_ms
 }

@@ -1,6 +1,7 @@
 //! Under which names a target is removed, and when a floor is raised instead.
 
 use super::*;
+use crate::store::{Layout, Range, RangeId};
 use crate::config::Config;
 use crate::policy::{
     Change, Configuration, Decider, Event, Manifest, Memo, Moment, NativePolicy, Plan, Refusal,
@@ -15,7 +16,7 @@ const USER: &str = "[entity.user]\nttl = '1m'\nparams = ['id:int8']\n";
 fn a_read_is_removed_under_the_naming_of_this_host_before_anybody_has_published() {
     let world = World::new();
     let names = world.names(&[read("7")]);
-    assert_eq!(names.doomed, [world.doomed(&world.ours, "v1:7")]);
+    assert_eq!(names.names, [world.named(&world.ours, "v1:7")]);
     assert_eq!(names.scopes, []);
 }
 
@@ -25,9 +26,9 @@ fn a_read_is_removed_under_every_digest_that_is_in_use() {
     let theirs = definition("[entity.user]\nttl = '1m'\nparams = ['id:int8']\ntags = ['users']\n");
     world.publish(vec![world.ours.naming(world.policy()), theirs.naming(world.policy())]);
     let names = world.names(&[read("7")]);
-    let mut expected = [world.doomed(&world.ours, "v1:7"), world.doomed(&theirs, "v1:7")];
-    expected.sort_by_key(text);
-    assert_eq!(names.doomed, expected);
+    let mut expected = [world.named(&world.ours, "v1:7"), world.named(&theirs, "v1:7")];
+    expected.sort();
+    assert_eq!(names.names, expected);
     assert_eq!(names.scopes, []);
 }
 
@@ -39,7 +40,7 @@ fn a_floor_is_raised_where_the_parameters_differ() {
     world.publish(vec![naming.clone()]);
     let names = world.names(&[read("7")]);
     assert_eq!(names.scopes, [naming.scope()]);
-    assert_eq!(names.doomed, [world.doomed(&world.ours, "v1:7")]);
+    assert_eq!(names.names, [world.named(&world.ours, "v1:7")]);
 }
 
 #[test]
@@ -59,11 +60,11 @@ fn a_floor_is_raised_of_an_entity_that_this_host_does_not_have() {
     let order = IntentTarget::Read { entity: "order".to_owned(), arguments: vec![] };
     let names = world.names(&[order]);
     assert_eq!(names.scopes, [theirs.scope()]);
-    assert_eq!(names.doomed, []);
+    assert_eq!(names.names, []);
     // An entity that no naming has costs nothing.
     let nobody = IntentTarget::Read { entity: "nobody".to_owned(), arguments: vec![] };
     let names = world.names(&[nobody]);
-    assert!(names.doomed.is_empty() && names.scopes.is_empty());
+    assert!(names.names.is_empty() && names.scopes.is_empty());
 }
 
 #[test]
@@ -80,9 +81,9 @@ fn both_generations_are_asked_while_keys_of_the_earlier_one_may_live() {
     world.slot.activate_native(native("v2"));
     assert_ne!(earlier, world.policy());
     let names = world.names(&[read("7")]);
-    let mut expected = ["v1:7", "v2:7"].map(|key| world.doomed(&world.ours, key));
-    expected.sort_by_key(text);
-    assert_eq!(names.doomed, expected);
+    let mut expected = ["v1:7", "v2:7"].map(|key| world.named(&world.ours, key));
+    expected.sort();
+    assert_eq!(names.names, expected);
 }
 
 #[test]
@@ -91,20 +92,21 @@ fn a_key_is_removed_under_every_digest_whatever_its_entity() {
     let theirs = definition("[entity.user]\nttl = '1m'\nparams = ['id:text']\n");
     world.publish(vec![theirs.naming(PolicyId::of("another component", "{}"))]);
     let names = world.names(&[IntentTarget::Key(key("v1:7"))]);
-    let mut expected = [world.doomed(&world.ours, "v1:7"), world.doomed(&theirs, "v1:7")];
-    expected.sort_by_key(text);
-    assert_eq!(names.doomed, expected);
+    let mut expected = [world.named(&world.ours, "v1:7"), world.named(&theirs, "v1:7")];
+    expected.sort();
+    assert_eq!(names.names, expected);
     assert_eq!(names.scopes, []);
 }
 
 #[test]
-fn what_several_targets_say_is_removed_once_and_tags_come_last() {
+fn what_several_targets_say_is_removed_once() {
     let world = World::new();
     let tag = StoreTag::try_new("user:7").unwrap();
     let targets =
         [IntentTarget::Tag(tag.clone()), read("7"), IntentTarget::Key(key("v1:7")), read("7")];
     let names = world.names(&targets);
-    assert_eq!(names.doomed, [world.doomed(&world.ours, "v1:7"), Doomed::Tag(tag)]);
+    assert_eq!(names.names, [world.named(&world.ours, "v1:7")]);
+    assert_eq!(names.tags, [tag]);
 }
 
 struct World {
@@ -117,7 +119,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let ours = definition(USER);
-        let stamps = Stamps::new(vec![Arc::clone(&ours)]);
+        let stamps = Stamps::new(vec![Arc::clone(&ours)], Layout::Single);
         Self { prefix: Prefix::default(), ours, stamps, slot: Slot::native(native("v1")) }
     }
 
@@ -129,7 +131,7 @@ impl World {
         let range = Range { version: 1, namings, ..Range::default() };
         self.stamps.set(
             Epoch(1),
-            range,
+            vec![(RangeId::FIRST, range)],
             (&self.stamps.in_use(), self.policy()),
             Duration::ZERO,
             Duration::ZERO,
@@ -140,8 +142,8 @@ impl World {
         Namer::new(&self.prefix, &self.stamps, &self.slot, Duration::ZERO).names(targets)
     }
 
-    fn doomed(&self, definition: &Definition, text: &str) -> Doomed {
-        Doomed::Name(Name::new(&self.prefix, definition.digest(), &key(text)))
+    fn named(&self, definition: &Definition, text: &str) -> Name {
+        Name::new(&self.prefix, definition.digest(), &key(text))
     }
 }
 
@@ -157,13 +159,6 @@ fn read(id: &str) -> IntentTarget {
 
 fn key(text: &str) -> StoreKey {
     StoreKey::try_new(text).unwrap()
-}
-
-fn text(doomed: &Doomed) -> String {
-    match doomed {
-        Doomed::Name(name) => name.to_string(),
-        Doomed::Tag(tag) => tag.to_string(),
-    }
 }
 
 fn native(version: &'static str) -> NativePolicy {
@@ -219,16 +214,16 @@ fn a_naming_that_the_range_has_just_lost_is_named_still() {
     world.publish(vec![world.ours.naming(world.policy()), theirs.clone()]);
     let before = world.names(&[read("7")]);
     world.publish(vec![world.ours.naming(world.policy())]);
-    assert_eq!(world.names(&[read("7")]).doomed, before.doomed);
+    assert_eq!(world.names(&[read("7")]).names, before.names);
 }
 
 #[test]
 fn what_was_sent_before_is_not_sent_again() {
-    let doomed = |texts: &[&str]| {
-        let tags = texts.iter().map(|text| Doomed::Tag(StoreTag::try_new(text).unwrap()));
-        InvalidationNames { doomed: tags.collect(), scopes: vec![FloorScope::Everything] }
+    let names = |texts: &[&str]| {
+        let tags = texts.iter().map(|text| StoreTag::try_new(text).unwrap()).collect();
+        InvalidationNames { names: vec![], tags, scopes: vec![FloorScope::Everything] }
     };
-    let beyond = doomed(&["a", "b", "c"]).beyond(&doomed(&["a", "c"]));
-    assert_eq!(beyond.doomed, doomed(&["b"]).doomed);
+    let beyond = names(&["a", "b", "c"]).beyond(&names(&["a", "c"]));
+    assert_eq!(beyond.tags, names(&["b"]).tags);
     assert!(beyond.scopes.is_empty());
 }

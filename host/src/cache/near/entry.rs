@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::beside::Beside;
 use crate::policy::Generation;
-use crate::store::StoreKey;
+use crate::store::{HashSlot, StoreKey};
 
 use super::versions::Version;
 use super::{Answer, NearCandidate};
@@ -16,6 +16,7 @@ use crate::cache::answer::Via;
 /// An answer that may be given again.
 pub(super) struct Entry {
     pub(super) version: Version,
+    pub(super) slot: HashSlot,
     /// The word that has to be in force.
     pub(super) word: u64,
     pub(super) until: Instant,
@@ -56,9 +57,10 @@ impl Entry {
         at: Instant,
         found: &NearCandidate<'_>,
     ) -> Self {
-        let NearCandidate { key, envelope, generation, now_ms, .. } = *found;
+        let NearCandidate { key, slot, envelope, generation, now_ms, .. } = *found;
         Self {
             version,
+            slot,
             word: envelope.stamp.word,
             until,
             generation: Arc::clone(generation),

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::policy::Generation;
 use crate::read_name::ReadName;
-use crate::store::{Envelope, Listener, Name, StoreKey};
+use crate::store::{Envelope, HashSlot, Listener, Name, StoreKey};
 
 use super::answer::Answer;
 use entry::Entry;
@@ -55,6 +55,7 @@ pub(super) struct Ticket {
 /// A value from the store, which the near cache may answer again.
 pub(super) struct NearCandidate<'a> {
     pub(super) key: &'a StoreKey,
+    pub(super) slot: HashSlot,
     pub(super) envelope: &'a Envelope,
     pub(super) generation: &'a Arc<Generation>,
     /// The store's clock.
@@ -75,19 +76,20 @@ impl Near {
         Self { kept }
     }
 
-    /// The answer to a read under `generation`, if one may be given now. `is_in_force` tells whether the word
-    /// of a stamp is in force.
+    /// The answer to a read under `generation`, if one may be given now, and the slot of its name.
+    /// `is_in_force` tells whether the word of a stamp is in force there.
     pub(super) fn look(
         &self,
         read: &ReadName,
         generation: &Generation,
-        is_in_force: impl Fn(u64) -> bool,
+        is_in_force: impl Fn(HashSlot, u64) -> bool,
         now: Instant,
-    ) -> Option<Answer> {
+    ) -> Option<(Answer, HashSlot)> {
         let kept = self.kept.as_ref()?;
         let entry = kept.entries.get(read)?;
-        let stands = kept.stands(&entry, generation, now) && is_in_force(entry.word);
-        stands.then(|| entry.answer(now))
+        let stands = kept.stands(&entry, generation, now) && is_in_force(entry.slot, entry.word);
+        let slot = entry.slot;
+        stands.then(|| (entry.answer(now), slot))
     }
 
     /// Ends every entry that was kept until now.

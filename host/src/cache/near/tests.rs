@@ -85,7 +85,7 @@ async fn a_change_of_another_key_ends_nothing() {
 async fn a_stamp_that_is_not_in_force_any_more_is_not_answered() {
     let world = World::new(1 << 20);
     world.keep("1", "k", &envelope(60_000), SECOND);
-    let looked = world.near.look(&read("1"), &world.generation, |_| false, Instant::now());
+    let looked = world.near.look(&read("1"), &world.generation, |_, _| false, Instant::now());
     assert!(looked.is_none());
     assert!(world.look("1").is_some(), "the answer itself is still there");
 }
@@ -185,12 +185,15 @@ impl World {
         at_most: Duration,
     ) {
         let (key, generation) = (StoreKey::try_new(key).unwrap(), &self.generation);
-        let found = NearCandidate { key: &key, envelope, generation, now_ms: NOW_MS, at_most };
+        let slot = HashSlot::of(key.as_str());
+        let found =
+            NearCandidate { key: &key, slot, envelope, generation, now_ms: NOW_MS, at_most };
         self.near.keep(ticket, &read(value), &found);
     }
 
     fn look(&self, value: &str) -> Option<Answer> {
-        self.near.look(&read(value), &self.generation, in_force, Instant::now())
+        let looked = self.near.look(&read(value), &self.generation, in_force, Instant::now());
+        looked.map(|(answer, _slot)| answer)
     }
 }
 
@@ -203,7 +206,7 @@ fn name(key: &str) -> Name {
     Name::new(&Prefix::default(), &Digest::of(["e"]), &key)
 }
 
-fn in_force(word: u64) -> bool {
+fn in_force(_slot: HashSlot, word: u64) -> bool {
     word == WORD
 }
 
@@ -218,6 +221,7 @@ fn envelope(fresh_ms: u64) -> Envelope {
         etag: 42,
         fingerprint: Fingerprint(0),
         stamp: Stamp { epoch: Epoch(1), word: WORD },
+        tag_slots: vec![],
         body: Some(Bytes::from_static(b"{}")),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{TRUST, Trust};
-use crate::store::{Beat, Epoch, LinkId, Over, Replicas};
+use crate::store::{Beat, Confirmation, Epoch, LinkId, Over, RangeId, Replicas};
 
 /// How often a connection is opened anew, to see where the address leads now.
 const CONFIRM: Duration = Duration::from_millis(500);
@@ -27,8 +27,8 @@ impl GoodBeat {
 }
 
 impl Trust {
-    /// Asks for a beat and judges it.
-    pub(in crate::cache) async fn beat(&self) -> Result<GoodBeat, String> {
+    /// Asks for a beat with the versions of these ranges, and judges it.
+    pub(in crate::cache) async fn beat(&self, ranges: &[RangeId]) -> Result<GoodBeat, String> {
         let sent = self.clock.now();
         let confirmed = self.lock().confirmed;
         let is_due = confirmed.is_none_or(|(_, at)| at + CONFIRM <= sent);
@@ -38,7 +38,7 @@ impl Trust {
             }
             self.store.confirm().await.map(Some)
         };
-        let (beat, confirmation) = tokio::join!(self.store.beat(), confirming);
+        let (beat, confirmation) = tokio::join!(self.store.beat(ranges), confirming);
         let Over { link, answer: beat } = beat.map_err(|error| {
             self.note_silence(&error);
             error.to_string()
@@ -46,8 +46,8 @@ impl Trust {
         self.silent.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.link = link;
-        if let Ok(Some(epoch)) = confirmation {
-            state.confirmed = Some((epoch, sent));
+        if let Ok(Some(confirmation)) = confirmation {
+            state.confirmed = Some((confirmation, sent));
         }
         let confirmed = state.confirmed;
         drop(state);
@@ -59,14 +59,16 @@ impl Trust {
         beat: Beat,
         link: LinkId,
         sent: Duration,
-        confirmed: Option<(Option<Epoch>, Duration)>,
+        confirmed: Option<(Confirmation, Duration)>,
     ) -> Result<GoodBeat, String> {
         if !beat.is_primary {
             self.store.relink("it is a replica");
             return Err("the address leads to a replica; name the primary".to_owned());
         }
-        let (leads_to, at) = confirmed.ok_or("no new connection could be opened")?;
-        if leads_to != beat.epoch {
+        let (confirmation, at) = confirmed.ok_or("no new connection could be opened")?;
+        if let Confirmation::Reached(leads_to) = confirmation
+            && leads_to != beat.epoch
+        {
             self.store.relink("the address leads elsewhere");
             return Err(
                 "a new connection through the address reaches another server than the open \
@@ -75,7 +77,11 @@ impl Trust {
             );
         }
         if at + TRUST < sent {
-            return Err("no new connection could be opened for a second".to_owned());
+            let why = match confirmation {
+                Confirmation::Reached(_) => "no new connection could be opened for a second",
+                Confirmation::Named => "no other node has named it in its place for a second",
+            };
+            return Err(why.to_owned());
         }
         if beat.replicas == Replicas::Silent {
             return Err("a replica of the node is silent, so it may have been promoted".to_owned());

@@ -26,22 +26,27 @@ pub(super) struct Granted {
     /// When the grant ends, by the host's clock, in ns; 0 if there is no grant.
     until: AtomicU64,
     link: AtomicU64,
+    epoch: AtomicU64,
 }
 
 impl Granted {
-    /// Gives trust, or takes it away; to be called by one task at a time. Trust that is renewed over the
-    /// same link holds without a gap, however long this task is kept from running.
-    pub(super) fn set(&self, grant: Option<Grant>) {
-        let link = grant.map(|grant| grant.link.0);
-        if link.is_none_or(|link| link != self.link.load(Ordering::Acquire)) {
-            // While link and time may belong to two grants, no trust holds.
+    /// Gives trust, or takes it away; to be called by one task at a time. Returns whether there was any before,
+    /// even if it has run out. Trust that is renewed over the same link holds without a gap, however long this
+    /// task is kept from running.
+    pub(super) fn set(&self, grant: Option<Grant>) -> bool {
+        let known = (self.link.load(Ordering::Acquire), self.epoch.load(Ordering::Acquire));
+        let is_renewed = grant.is_some_and(|grant| (grant.link.0, grant.epoch.0) == known);
+        if !is_renewed {
+            // While link, epoch and time may belong to two grants, no trust holds.
             self.until.store(0, Ordering::Release);
         }
-        if let Some(link) = link {
-            self.link.store(link, Ordering::Release);
+        if let Some(grant) = grant {
+            self.link.store(grant.link.0, Ordering::Release);
+            self.epoch.store(grant.epoch.0, Ordering::Release);
         }
-        self.grant.store(grant.map(Arc::new));
+        let before = self.grant.swap(grant.map(Arc::new));
         self.until.store(grant.map_or(0, |grant| nanos(grant.until)), Ordering::Release);
+        before.is_some()
     }
 
     /// Whether anything is trusted now.
@@ -49,14 +54,15 @@ impl Granted {
         nanos(now) < self.until.load(Ordering::Acquire)
     }
 
-    /// Whether an answer over this link counts now.
-    pub(super) fn counts(&self, link: LinkId, now: Duration) -> bool {
+    /// The epoch under which an answer over this link counts now; `None` if it does not count.
+    pub(super) fn counts(&self, link: LinkId, now: Duration) -> Option<Epoch> {
         loop {
             let until = self.until.load(Ordering::Acquire);
             let is_over_it = self.link.load(Ordering::Acquire) == link.0;
-            // If the time is the same before and after, the link belongs to the same grant.
+            let epoch = Epoch(self.epoch.load(Ordering::Acquire));
+            // If the time is the same before and after, link and epoch belong to the same grant.
             if self.until.load(Ordering::Acquire) == until {
-                return is_over_it && nanos(now) < until;
+                return (is_over_it && nanos(now) < until).then_some(epoch);
             }
         }
     }
@@ -118,7 +124,7 @@ mod tests {
     fn trust_that_is_renewed_has_no_gap() {
         let granted = Granted::default();
         let later = |renewal| NOW + Duration::from_millis(1 + renewal);
-        let counts = || granted.counts(LinkId(1), NOW) && granted.holds(NOW);
+        let counts = || granted.counts(LinkId(1), NOW).is_some() && granted.holds(NOW);
         assert!(!is_missed(&granted, |renewal| grant(1, later(renewal)), counts));
         // The control: trust that moves to another link has gaps.
         assert!(is_missed(&granted, |renewal| grant(renewal % 2, later(renewal)), counts));
@@ -133,7 +139,7 @@ mod tests {
             let link = 1 + renewal % 2;
             grant(link, until(link))
         };
-        assert!(!is_missed(&granted, alternate, || !granted.counts(LinkId(1), NOW)));
-        assert!(is_missed(&granted, alternate, || !granted.counts(LinkId(2), NOW)));
+        assert!(!is_missed(&granted, alternate, || granted.counts(LinkId(1), NOW).is_none()));
+        assert!(is_missed(&granted, alternate, || granted.counts(LinkId(2), NOW).is_none()));
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Filled, FloorScope, HostCard, Indexed, Intent,
-    LeaseToken, Listing, Marking, Name, Naming, Range, Removed, StoreTag,
+    Beat, Claim, Claimed, Envelope, Filled, FloorScope, HostCard, Indexed, Intent, LeaseToken,
+    Listing, Marking, Name, Naming, Range, RangeId, Removed, Remover, StoreTag,
 };
 
 const EPOCH: Epoch = Epoch(7);
@@ -89,7 +89,7 @@ async fn a_server_that_hides_its_identity_everywhere_has_one_epoch_for_ever() {
     let world = World::new();
     world.node.change(|beat| beat.epoch = None);
     world.node.leads_to(Ok(None));
-    assert_eq!(world.trust.beat().await.unwrap().epoch, Epoch(0));
+    assert_eq!(world.trust.beat(&[RangeId::FIRST]).await.unwrap().epoch, Epoch(0));
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_confirmation_counts_for_a_second() {
     world.is_trusted().await;
     world.node.leads_to(failed());
     world.pass(1_000);
-    assert!(world.trust.beat().await.is_ok());
+    assert!(world.trust.beat(&[RangeId::FIRST]).await.is_ok());
     world.pass(1);
     assert!(world.refused().await.contains("for a second"));
 }
@@ -111,7 +111,7 @@ async fn a_confirmation_counts_for_a_second() {
 async fn connections_are_opened_anew_twice_a_second_and_no_more_often() {
     let world = World::new();
     for _ in 0..9 {
-        world.trust.beat().await.unwrap();
+        world.trust.beat(&[RangeId::FIRST]).await.unwrap();
         world.pass(250);
     }
     assert_eq!(world.node.confirmed.load(Ordering::SeqCst), 5);
@@ -122,7 +122,7 @@ async fn a_node_without_replicas_is_used_at_once_and_one_with_replicas_is_watche
     for (replicas, watched) in [(Replicas::None, false), (Replicas::Answering, true)] {
         let world = World::new();
         world.node.change(|beat| beat.replicas = replicas);
-        let good = world.trust.beat().await.unwrap();
+        let good = world.trust.beat(&[RangeId::FIRST]).await.unwrap();
         let watching = world.trust.watch_epoch(&good, false);
         assert_eq!(watching == EpochWatch::UntilLater, watched, "{replicas:?}");
         assert_eq!(world.trust.state().0 == Breaker::HalfOpen, watched, "{replicas:?}");
@@ -190,7 +190,7 @@ impl World {
         let (near, metrics) = (Arc::new(Near::new(0)), Arc::new(Metrics::new([])));
         let store: Arc<dyn Store> = Arc::clone(&node) as _;
         let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let trust = Trust::new(store, as_clock, near, metrics);
+        let trust = Trust::new(store, None, as_clock, near, metrics);
         Self { node, clock, trust }
     }
 
@@ -200,18 +200,18 @@ impl World {
 
     /// A beat, judged and found good.
     async fn is_trusted(&self) {
-        let good = self.trust.beat().await.unwrap();
+        let good = self.trust.beat(&[RangeId::FIRST]).await.unwrap();
         assert_eq!(self.trust.watch_epoch(&good, false), EpochWatch::Over);
         self.trust.trust(&good);
     }
 
     /// Why a beat was not good.
     async fn refused(&self) -> String {
-        self.trust.beat().await.unwrap_err()
+        self.trust.beat(&[RangeId::FIRST]).await.unwrap_err()
     }
 
     async fn watch(&self, is_known: bool) -> EpochWatch {
-        let good = self.trust.beat().await.unwrap();
+        let good = self.trust.beat(&[RangeId::FIRST]).await.unwrap();
         self.trust.watch_epoch(&good, is_known)
     }
 
@@ -249,7 +249,7 @@ impl Node {
             now_ms: 1_000,
             is_primary: true,
             replicas: Replicas::None,
-            range_version: 1,
+            range_versions: vec![1],
         };
         Self {
             clock: Arc::clone(clock),
@@ -276,14 +276,14 @@ fn unasked<T>() -> Result<T, StoreError> {
 
 #[async_trait]
 impl Store for Node {
-    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+    async fn beat(&self, _: &[RangeId]) -> Result<Over<Beat>, StoreError> {
         self.clock.0.fetch_add(self.takes_ms.load(Ordering::SeqCst), Ordering::SeqCst);
         Ok(Over { link: LinkId(1), answer: self.beat.lock().unwrap().clone() })
     }
 
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
+    async fn confirm(&self) -> Result<Confirmation, StoreError> {
         self.confirmed.fetch_add(1, Ordering::SeqCst);
-        self.leads_to.lock().unwrap().clone()
+        self.leads_to.lock().unwrap().clone().map(Confirmation::Reached)
     }
 
     async fn relinked(&self, _since: LinkId) {
@@ -327,41 +327,50 @@ impl Store for Node {
         unasked()
     }
 
-    async fn invalidate(&self, _: &[Doomed], _: Marking) -> Result<Over<Removed>, StoreError> {
+    async fn remove(&self, _: &[Name]) -> Result<Over<Removed>, StoreError> {
         unasked()
     }
 
-    async fn announce(&self, _: &Intent, _: Duration) -> Result<Over<()>, StoreError> {
+    async fn walk(
+        &self,
+        _: &[StoreTag],
+        _: Marking,
+        _: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
         unasked()
     }
 
-    async fn withdraw(&self, _: &Intent) -> Result<(), StoreError> {
+    async fn announce(&self, _: RangeId, _: &Intent, _: Duration) -> Result<Over<()>, StoreError> {
         unasked()
     }
 
-    async fn due(&self, _: Duration) -> Result<Vec<Intent>, StoreError> {
+    async fn withdraw(&self, _: RangeId, _: &Intent) -> Result<(), StoreError> {
+        unasked()
+    }
+
+    async fn due(&self, _: &[RangeId], _: Duration) -> Result<Vec<(RangeId, Intent)>, StoreError> {
         unasked()
     }
 
     async fn settled(&self, _: &Name, _: Duration) {}
 
-    async fn range(&self) -> Result<Over<Range>, StoreError> {
+    async fn read_ranges(&self, _: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
         unasked()
     }
 
-    async fn publish(&self, _: &[Naming]) -> Result<Over<Range>, StoreError> {
+    async fn publish(&self, _: &[RangeId], _: &[Naming]) -> Result<Over<Vec<Range>>, StoreError> {
         unasked()
     }
 
-    async fn raise(&self, _: &[FloorScope]) -> Result<Over<()>, StoreError> {
+    async fn raise(&self, _: &[RangeId], _: &[FloorScope]) -> Result<Over<()>, StoreError> {
         unasked()
     }
 
-    async fn note_watched(&self, _: Epoch) -> Result<(), StoreError> {
+    async fn note_watched(&self, _: &[RangeId], _: Epoch) -> Result<(), StoreError> {
         unasked()
     }
 
-    async fn note_known(&self, _: &[(FloorScope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(&self, _: RangeId, _: &[(FloorScope, u64)]) -> Result<(), StoreError> {
         unasked()
     }
 

@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::observe::Metrics;
 use crate::origin::{WRITE_IDLE_LIMIT, Xid};
-use crate::store::{Intent, IntentTarget};
+use crate::store::{Intent, IntentTarget, Layout, Name, RangeId, StoreError, StoreTag};
 
-use super::super::trust::Trust;
+use super::super::nodes::Nodes;
 use super::super::{Cache, Entropy, Invalidated};
 
 /// How long an intent is left to the host that announced it: until its transaction has ended, and half a
@@ -36,11 +37,14 @@ const LOOK: Duration = Duration::from_millis(300);
 
 /// An announced invalidation: every host knows of it if the store took the intent.
 pub(super) struct Announcement {
-    trust: Arc<Trust>,
+    nodes: Arc<Nodes>,
     metrics: Arc<Metrics>,
     intent: Intent,
-    /// When the intent was announced last; `None` if the store did not take it. Then only this host knows
-    /// what to invalidate, and if it is lost now, the values stay stale until their lifetime ends.
+    /// The ranges that the intent concerns, and those that have taken it.
+    ranges: BTreeSet<RangeId>,
+    taken: BTreeSet<RangeId>,
+    /// When every range took the intent last; `None` if one of them did not. Then only this host knows what to
+    /// invalidate there, and if it is lost now, the values stay stale until their lifetime ends.
     since: Option<Instant>,
 }
 
@@ -48,8 +52,9 @@ impl Announcement {
     /// Announces that these targets are about to become untrue.
     pub(super) async fn new(cache: &Cache, targets: Vec<IntentTarget>, xid: Option<Xid>) -> Self {
         let intent = Intent::new(cache.entropy.bits(), targets, xid.map(|xid| xid.number));
-        let (trust, metrics) = (Arc::clone(&cache.trust), Arc::clone(&cache.metrics));
-        let mut announcement = Self { trust, metrics, intent, since: None };
+        let (nodes, metrics) = (Arc::clone(&cache.nodes), Arc::clone(&cache.metrics));
+        let (ranges, taken) = (cache.ranges_of(intent.targets()), BTreeSet::new());
+        let mut announcement = Self { nodes, metrics, intent, ranges, taken, since: None };
         if !announcement.intent.targets().is_empty() {
             announcement.announce().await;
             if announcement.since.is_none() {
@@ -90,24 +95,36 @@ impl Announcement {
         if self.since.is_none() && !self.intent.targets().is_empty() {
             self.announce().await;
         }
-        if self.since.is_some() {
+        if !self.taken.is_empty() {
             self.metrics.intents("left");
         }
     }
 
     /// Takes the intent back: the invalidation is done, or nothing was written.
     pub(super) async fn withdraw(self) {
-        if self.since.is_some() {
-            // An intent that stays is carried out once more, which does no harm.
-            let withdrawn = self.trust.watch(|store| store.withdraw(&self.intent)).await;
-            self.metrics.intents(if withdrawn.is_ok() { "withdrawn" } else { "left" });
+        if self.taken.is_empty() {
+            return;
         }
+        let withdrawing = self.taken.iter().map(|range| async {
+            let node = self.nodes.keeper_of(*range)?;
+            node.trust.watch(|store| store.withdraw(*range, &self.intent)).await
+        });
+        // An intent that stays is carried out once more, which does no harm.
+        let is_withdrawn = join_all(withdrawing).await.iter().all(Result::is_ok);
+        self.metrics.intents(if is_withdrawn { "withdrawn" } else { "left" });
     }
 
     async fn announce(&mut self) {
-        if self.trust.tell(|store| store.announce(&self.intent, HOLD)).await.is_ok() {
+        let announcing = self.ranges.iter().map(|range| async {
+            let node = self.nodes.keeper_of(*range)?;
+            node.trust.tell(|store| store.announce(*range, &self.intent, HOLD)).await?;
+            Ok::<_, StoreError>(*range)
+        });
+        let taken: Vec<RangeId> = join_all(announcing).await.into_iter().flatten().collect();
+        if taken.len() == self.ranges.len() {
             self.since = Some(Instant::now());
         }
+        self.taken.extend(taken);
     }
 }
 
@@ -116,19 +133,46 @@ impl Cache {
     pub async fn carry_out_intents(&self) {
         loop {
             sleep(look(&*self.entropy)).await;
-            let due = self.trust.watch(|store| store.due(TAKEN)).await;
-            self.carry_out_due(due.unwrap_or_default()).await;
+            let table = self.nodes.table();
+            let asking = table.nodes().iter().map(|node| async {
+                let ranges = table.ranges_of(node.number);
+                if ranges.is_empty() {
+                    return Vec::new();
+                }
+                let due = node.trust.watch(|store| store.due(ranges, TAKEN)).await;
+                due.unwrap_or_default()
+            });
+            let due = join_all(asking).await.concat();
+            if !due.is_empty() {
+                self.carry_out_due(due).await;
+            }
         }
+    }
+
+    /// The ranges in which an intent with these targets is announced: those of the names that its targets have
+    /// at this moment, and every range where a floor would be raised.
+    fn ranges_of(&self, targets: &[IntentTarget]) -> BTreeSet<RangeId> {
+        let layout = self.nodes.layout();
+        if layout == Layout::Single {
+            return layout.ranges().collect();
+        }
+        let names = self.namer().names(targets);
+        if !names.scopes.is_empty() {
+            return layout.ranges().collect();
+        }
+        let slots = names.names.iter().map(Name::slot);
+        let slots = slots.chain(names.tags.iter().map(StoreTag::slot));
+        slots.map(|slot| layout.range_of(slot)).collect()
     }
 
     /// Carries out due intents together: a floor that every host has to learn takes one second for all of
     /// them.
-    async fn carry_out_due(&self, due: Vec<Intent>) {
+    async fn carry_out_due(&self, due: Vec<(RangeId, Intent)>) {
         let (mut over, mut targets) = (Vec::new(), BTreeSet::new());
-        for intent in due {
+        for (range, intent) in due {
             if self.is_over(&intent).await {
                 targets.extend(intent.targets().iter().cloned());
-                over.push(intent);
+                over.push((range, intent));
             }
         }
         let invalidated = self.carry_out(targets.into_iter().collect()).await;
@@ -136,10 +180,12 @@ impl Cache {
             return;
         }
         tracing::info!(intents = over.len(), "carried out what other hosts announced");
-        for intent in &over {
+        for (range, intent) in &over {
             self.metrics.intents("carried-out");
-            // An intent that stays is carried out once more, which does no harm.
-            let _ = self.trust.watch(|store| store.withdraw(intent)).await;
+            if let Ok(node) = self.nodes.keeper_of(*range) {
+                // An intent that stays is carried out once more, which does no harm.
+                let _ = node.trust.watch(|store| store.withdraw(*range, intent)).await;
+            }
         }
     }
 

@@ -9,21 +9,36 @@ mod touched;
 mod touches;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::anyhow;
+use futures_util::future::try_join_all;
+use tokio::time::timeout;
 
 use crate::config::{Config, Environment, ProblemAt, locate};
 use crate::origin::{OriginError, OutputColumn, Prepared};
 use crate::policy::prove::gate::{self, Rejection};
 use crate::policy::{builtin, read_file};
 use crate::service::{conditions, connect_origin, connect_queries, connect_store};
-use crate::store::{Audit, Digest, Name, Store, StoreKey, audit};
+use crate::store::{Audit, Digest, Name, SlotMap, Store, StoreError, StoreKey, audit};
 
 use super::cache::engine;
 use super::{Failed, load, say};
 use columns::Descriptions;
 use relations::Relations;
 use touches::TouchFinding;
+
+/// How long the nodes of a store may take to tell which of them has what.
+const FOUND_WITHIN: Duration = Duration::from_secs(2);
+
+/// Asks every node of a store.
+async fn answers(map: &SlotMap) -> Result<(), StoreError> {
+    if map.nodes.is_empty() {
+        return Err(StoreError::Unavailable("no node of the store is found".to_owned()));
+    }
+    try_join_all(map.nodes.iter().map(|node| node.store.beat(&[]))).await?;
+    Ok(())
+}
 
 /// What was looked at, and what was found.
 struct CheckResults<'a> {
@@ -123,8 +138,14 @@ impl CheckResults<'_> {
             Ok(store) => store,
             Err(error) => return self.add("store.url", error.to_string()),
         };
-        match store.beat().await {
-            Ok(_) => say(format_args!("store: {} answers", store.kind())),
+        // A cluster's nodes are found first; a single node is known.
+        let map = store.map();
+        if map.nodes.is_empty() {
+            let _in_time = timeout(FOUND_WITHIN, store.changed(&map)).await;
+        }
+        let map = store.map();
+        match answers(&map).await {
+            Ok(()) => say(format_args!("store: {} answers", store.kind())),
             // The audit says what is wrong with the server, the error only that it does not answer.
             Err(error) if self.config.store.url.is_none() => {
                 return self.add("store.url", error.to_string());
@@ -138,7 +159,9 @@ impl CheckResults<'_> {
                 return;
             }
         }
-        self.near(&*store).await;
+        for node in &map.nodes {
+            self.near(&*node.store).await;
+        }
         self.audit().await;
     }
 

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::cache::{Answer, Breaker};
 use crate::policy::{Provenance, builtin};
 use crate::service::{Arguments, Corral, ReadRequest, RequestError};
-use crate::store::{Name, Store};
+use crate::store::Name;
 
 use super::Narrator;
 use super::report::{
@@ -206,7 +206,7 @@ impl DemoRun<'_> {
     async fn count(&self, names: &[Name]) -> anyhow::Result<u64> {
         let mut stored = 0;
         for name in names {
-            stored += u64::from(self.switch.get(name).await?.answer.is_some());
+            stored += u64::from(self.switch.get(name).await?.is_some());
         }
         Ok(stored)
     }

@@ -3,7 +3,7 @@
 //! longer answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,28 +11,94 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use crate::store::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
-    LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Store,
-    StoreError, StoreTag, Tracked,
+    Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
+    Intent, Layout, LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, NodeEntry, Over,
+    Range, RangeId, Removed, Remover, SlotMap, Store, StoreError, StoreTag, Topology, Tracked,
 };
 
 pub(super) struct Switch {
-    store: Arc<dyn Store>,
+    topology: Arc<dyn Topology>,
     budget: Duration,
-    cut: AtomicBool,
+    cut: Arc<AtomicBool>,
+    /// The topology's map, and the same map with nodes that can be cut off.
+    maps: Mutex<(Arc<SlotMap>, Arc<SlotMap>)>,
 }
 
-type StoreResult<T> = Result<T, StoreError>;
-
 impl Switch {
-    pub(super) fn new(store: Arc<dyn Store>, budget: Duration) -> Self {
-        Self { store, budget, cut: AtomicBool::new(false) }
+    pub(super) fn new(topology: Arc<dyn Topology>, budget: Duration) -> Self {
+        Self { topology, budget, cut: Arc::default(), maps: Mutex::default() }
     }
 
     pub(super) fn cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Release);
     }
 
+    /// What is stored under a name.
+    pub(super) async fn get(&self, name: &Name) -> StoreResult<Option<Envelope>> {
+        let map = self.map();
+        let node = map.owner(name.slot()).and_then(|at| map.nodes.get(at));
+        let missing = || StoreError::Unavailable("no node has the name".to_owned());
+        Ok(node.ok_or_else(missing)?.store.get(name).await?.answer)
+    }
+
+    /// A node of the topology's map, as it can be cut off; the same as before if it was there before.
+    fn switched(&self, node: &NodeEntry, known: &(Arc<SlotMap>, Arc<SlotMap>)) -> NodeEntry {
+        let is_it = |other: &NodeEntry| Arc::ptr_eq(&other.store, &node.store);
+        if let Some(at) = known.0.nodes.iter().position(is_it) {
+            return known.1.nodes[at].clone();
+        }
+        let (store, cut) = (Arc::clone(&node.store), Arc::clone(&self.cut));
+        let store = Arc::new(SwitchedNode { store, budget: self.budget, cut });
+        NodeEntry { id: Arc::clone(&node.id), store }
+    }
+}
+
+#[async_trait]
+impl Topology for Switch {
+    fn layout(&self) -> Layout {
+        self.topology.layout()
+    }
+
+    fn map(&self) -> Arc<SlotMap> {
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = self.topology.map();
+        if !Arc::ptr_eq(&map, &maps.0) {
+            let nodes = map.nodes.iter().map(|node| self.switched(node, &maps)).collect();
+            let switched = SlotMap { nodes, owners: map.owners.clone() };
+            *maps = (map, Arc::new(switched));
+        }
+        Arc::clone(&maps.1)
+    }
+
+    async fn changed(&self, since: &Arc<SlotMap>) {
+        let inner = {
+            let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::ptr_eq(since, &maps.1).then(|| Arc::clone(&maps.0))
+        };
+        if let Some(inner) = inner {
+            self.topology.changed(&inner).await;
+        }
+    }
+
+    fn doubt(&self) {
+        self.topology.doubt();
+    }
+
+    fn kind(&self) -> &'static str {
+        self.topology.kind()
+    }
+}
+
+/// A node that can be cut off.
+struct SwitchedNode {
+    store: Arc<dyn Store>,
+    budget: Duration,
+    cut: Arc<AtomicBool>,
+}
+
+type StoreResult<T> = Result<T, StoreError>;
+
+impl SwitchedNode {
     async fn reach(&self) -> StoreResult<&dyn Store> {
         if self.cut.load(Ordering::Acquire) {
             sleep(self.budget).await;
@@ -43,7 +109,7 @@ impl Switch {
 }
 
 #[async_trait]
-impl Store for Switch {
+impl Store for SwitchedNode {
     async fn get(&self, name: &Name) -> StoreResult<Over<Option<Envelope>>> {
         self.reach().await?.get(name).await
     }
@@ -90,31 +156,49 @@ impl Store for Switch {
         self.reach().await?.index(name, tags, until_ms).await
     }
 
-    async fn invalidate(&self, doomed: &[Doomed], marking: Marking) -> StoreResult<Over<Removed>> {
-        self.reach().await?.invalidate(doomed, marking).await
+    async fn remove(&self, names: &[Name]) -> StoreResult<Over<Removed>> {
+        self.reach().await?.remove(names).await
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> StoreResult<Over<()>> {
-        self.reach().await?.announce(intent, hold).await
+    async fn walk(
+        &self,
+        tags: &[StoreTag],
+        marking: Marking,
+        remover: &dyn Remover,
+    ) -> StoreResult<Over<()>> {
+        self.reach().await?.walk(tags, marking, remover).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> StoreResult<()> {
-        self.reach().await?.withdraw(intent).await
+    async fn announce(
+        &self,
+        range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> StoreResult<Over<()>> {
+        self.reach().await?.announce(range, intent, hold).await
     }
 
-    async fn due(&self, hold: Duration) -> StoreResult<Vec<Intent>> {
-        self.reach().await?.due(hold).await
+    async fn withdraw(&self, range: RangeId, intent: &Intent) -> StoreResult<()> {
+        self.reach().await?.withdraw(range, intent).await
+    }
+
+    async fn due(
+        &self,
+        ranges: &[RangeId],
+        hold: Duration,
+    ) -> StoreResult<Vec<(RangeId, Intent)>> {
+        self.reach().await?.due(ranges, hold).await
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
         self.store.settled(name, at_most).await;
     }
 
-    async fn beat(&self) -> StoreResult<Over<Beat>> {
-        self.reach().await?.beat().await
+    async fn beat(&self, ranges: &[RangeId]) -> StoreResult<Over<Beat>> {
+        self.reach().await?.beat(ranges).await
     }
 
-    async fn confirm(&self) -> StoreResult<Option<Epoch>> {
+    async fn confirm(&self) -> StoreResult<Confirmation> {
         self.reach().await?.confirm().await
     }
 
@@ -126,24 +210,32 @@ impl Store for Switch {
         self.store.relink(why);
     }
 
-    async fn range(&self) -> StoreResult<Over<Range>> {
-        self.reach().await?.range().await
+    async fn read_ranges(&self, ranges: &[RangeId]) -> StoreResult<Over<Vec<Range>>> {
+        self.reach().await?.read_ranges(ranges).await
     }
 
-    async fn publish(&self, namings: &[Naming]) -> StoreResult<Over<Range>> {
-        self.reach().await?.publish(namings).await
+    async fn publish(
+        &self,
+        ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> StoreResult<Over<Vec<Range>>> {
+        self.reach().await?.publish(ranges, namings).await
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> StoreResult<Over<()>> {
-        self.reach().await?.raise(scopes).await
+    async fn raise(&self, ranges: &[RangeId], scopes: &[FloorScope]) -> StoreResult<Over<()>> {
+        self.reach().await?.raise(ranges, scopes).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> StoreResult<()> {
-        self.reach().await?.note_watched(epoch).await
+    async fn note_watched(&self, ranges: &[RangeId], epoch: Epoch) -> StoreResult<()> {
+        self.reach().await?.note_watched(ranges, epoch).await
     }
 
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> StoreResult<()> {
-        self.reach().await?.note_known(namings).await
+    async fn note_known(
+        &self,
+        range: RangeId,
+        namings: &[(FloorScope, u64)],
+    ) -> StoreResult<()> {
+        self.reach().await?.note_known(range, namings).await
     }
 
     async fn enlist(&self, card: &HostCard) -> StoreResult<Listing> {

@@ -114,7 +114,7 @@ impl Corral {
         let cache = &self.inner.cache;
         let place = bound.definition.place_of(request, &plan);
         let seen = cache.look_at(&bound.definition, &place).await;
-        let now_ms = cache.now_ms();
+        let now_ms = cache.now_ms(&place.name);
         let (sight, problem) = match seen {
             Ok(sight) => (sight, None),
             Err(error) => (Sight::default(), Some(error.to_string())),

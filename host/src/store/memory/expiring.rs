@@ -76,9 +76,14 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
         self.bytes
     }
 
-    /// The keys from `first` on, in order.
-    pub(super) fn keys_from<'a>(&'a self, first: &K) -> impl Iterator<Item = &'a K> {
-        self.entries.range(first..).map(|(key, _)| key)
+    /// The entries from `first` on, in order.
+    pub(super) fn from<'a>(&'a self, first: &K) -> impl Iterator<Item = (&'a K, &'a V)> {
+        self.entries.range(first..).map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// The value, even an expired one.
+    pub(super) fn peek(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|entry| &entry.value)
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::time::{Instant, timeout};
 use super::listeners::Listeners;
 use super::waiters::Waiters;
 use super::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
-    LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Range, Removed, Replicas,
-    Store, StoreError, StoreTag, Tracked,
+    Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
+    Intent, LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Range, RangeId,
+    Removed, Remover, Replicas, Store, StoreError, StoreTag, Tracked,
 };
 use ranges::Ranges;
 use shelves::Shelves;
@@ -150,28 +150,48 @@ impl Store for MemoryStore {
         over(indexed)
     }
 
-    async fn invalidate(
-        &self,
-        doomed: &[Doomed],
-        marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        let (removed, names) = self.shelves().invalidate(doomed, marking, self.now_ms());
-        self.changed(&names);
+    async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
+        let removed = self.shelves().remove(names, self.now_ms());
+        self.changed(names);
         over(removed)
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
+    async fn walk(
+        &self,
+        tags: &[StoreTag],
+        marking: Marking,
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        for tag in tags {
+            let walk = self.shelves().begin_walk(tag, marking, self.now_ms());
+            let gone = remover.remove_members(&walk.names()).await;
+            self.shelves().end_walk(tag, walk, &gone);
+        }
+        over(())
+    }
+
+    async fn announce(
+        &self,
+        _range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> Result<Over<()>, StoreError> {
         self.shelves().announce(intent, hold, self.now_ms());
         over(())
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+    async fn withdraw(&self, _range: RangeId, intent: &Intent) -> Result<(), StoreError> {
         self.shelves().withdraw(intent);
         Ok(())
     }
 
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
-        Ok(self.shelves().due(hold, self.now_ms()))
+    async fn due(
+        &self,
+        _ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError> {
+        let due = self.shelves().due(hold, self.now_ms());
+        Ok(due.into_iter().map(|intent| (RangeId::FIRST, intent)).collect())
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
@@ -183,18 +203,18 @@ impl Store for MemoryStore {
         }
     }
 
-    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+    async fn beat(&self, _ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
         over(Beat {
             epoch: Some(self.epoch),
             now_ms: self.now_ms(),
             is_primary: true,
             replicas: Replicas::None,
-            range_version: self.ranges().version(),
+            range_versions: vec![self.ranges().version()],
         })
     }
 
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
-        Ok(Some(self.epoch))
+    async fn confirm(&self) -> Result<Confirmation, StoreError> {
+        Ok(Confirmation::Reached(Some(self.epoch)))
     }
 
     async fn relinked(&self, _since: LinkId) {
@@ -203,25 +223,37 @@ impl Store for MemoryStore {
 
     fn relink(&self, _why: &str) {}
 
-    async fn range(&self) -> Result<Over<Range>, StoreError> {
-        over(self.ranges().read(self.now_ms()))
+    async fn read_ranges(&self, _ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
+        over(vec![self.ranges().read(self.now_ms())])
     }
 
-    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
-        over(self.ranges().publish(namings, self.now_ms()))
+    async fn publish(
+        &self,
+        _ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> Result<Over<Vec<Range>>, StoreError> {
+        over(vec![self.ranges().publish(namings, self.now_ms())])
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
+    async fn raise(
+        &self,
+        _ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError> {
         self.ranges().raise(scopes);
         over(())
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+    async fn note_watched(&self, _ranges: &[RangeId], epoch: Epoch) -> Result<(), StoreError> {
         self.ranges().note_watched(epoch);
         Ok(())
     }
 
-    async fn note_known(&self, _namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(
+        &self,
+        _range: RangeId,
+        _namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -256,7 +288,7 @@ impl Store for MemoryStore {
 }
 
 /// This machine's clock, in milliseconds since the Unix epoch.
-pub(super) fn wall_clock_ms() -> u64 {
+pub(crate) fn wall_clock_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX / 2)
 }

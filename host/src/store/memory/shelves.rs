@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::expiring::Expiring;
 use crate::store::{
-    Claim, Claimed, Doomed, Envelope, Filled, Indexed, Intent, LeaseToken, Mark, Marking, Mode,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, LeaseToken, Mark, Marking, Mode,
     Name, Removed, StoreTag,
 };
 
@@ -25,13 +25,25 @@ pub(super) struct Shelves {
     bytes: usize,
     values: Expiring<Name, Envelope>,
     leases: Expiring<Name, LeaseToken>,
-    members: Expiring<(StoreTag, Name), ()>,
+    /// The memberships, each with the number of its last index write.
+    members: Expiring<(StoreTag, Name), u64>,
     marks: Expiring<StoreTag, Mark>,
     all_marked: Option<(Mark, u64)>,
+    /// How many index writes there were.
+    writes: u64,
     /// The intents by their text, each with the time until which it is held. They have no bound of
     /// their own: every intent is withdrawn by the host that announced it, and all end with the
     /// process.
     intents: HashMap<String, (Intent, u64)>,
+}
+
+/// What a walk has read of a tag's index: the members, each with the number of its last index write.
+pub(super) struct ShelfWalk(Vec<(Name, u64)>);
+
+impl ShelfWalk {
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
 }
 
 impl Shelves {
@@ -45,6 +57,7 @@ impl Shelves {
             members: Expiring::default(),
             marks: Expiring::default(),
             all_marked: None,
+            writes: 0,
             intents: HashMap::new(),
         }
     }
@@ -123,24 +136,8 @@ impl Shelves {
         ours
     }
 
-    /// Removes what is doomed; also returns the names.
-    pub(super) fn invalidate(
-        &mut self,
-        doomed: &[Doomed],
-        marking: Marking,
-        now_ms: u64,
-    ) -> (Removed, Vec<Name>) {
-        let mut names = Vec::with_capacity(doomed.len());
-        for doomed in doomed {
-            match doomed {
-                Doomed::Name(name) => names.push(name.clone()),
-                Doomed::Tag(tag) => names.extend(self.take_members(tag, marking, now_ms)),
-            }
-        }
-        (self.remove(&names, now_ms), names)
-    }
-
-    fn remove(&mut self, names: &[Name], now_ms: u64) -> Removed {
+    /// Removes the values and leases of these names.
+    pub(super) fn remove(&mut self, names: &[Name], now_ms: u64) -> Removed {
         let mut removed = Removed::default();
         for name in names {
             let ends = [self.values.remove(name), self.leases.remove(name)];
@@ -150,16 +147,24 @@ impl Shelves {
         removed
     }
 
-    /// Sets the tag's mark and empties its index; returns the names that were in it.
-    fn take_members(&mut self, tag: &StoreTag, marking: Marking, now_ms: u64) -> Vec<Name> {
+    /// Sets the tag's mark, and reads its index.
+    pub(super) fn begin_walk(&mut self, tag: &StoreTag, marking: Marking, now_ms: u64) -> ShelfWalk {
         self.mark(tag, marking, now_ms);
         let first = (tag.clone(), Name::least());
-        let members: Vec<_> =
-            self.members.keys_from(&first).take_while(|(of, _)| of == tag).cloned().collect();
-        for member in &members {
-            self.members.remove(member);
+        let members = self.members.from(&first).take_while(|((of, _), _)| of == tag);
+        ShelfWalk(members.map(|((_, name), write)| (name.clone(), *write)).collect())
+    }
+
+    /// Removes the members that a walk has read and that are gone from the tag's index, except those that were
+    /// written again since (race Q).
+    pub(super) fn end_walk(&mut self, tag: &StoreTag, walk: ShelfWalk, gone: &[bool]) {
+        let gone = walk.0.into_iter().zip(gone).filter(|(_, is_gone)| **is_gone);
+        for ((name, write), _) in gone {
+            let member = (tag.clone(), name);
+            if self.members.peek(&member) == Some(&write) {
+                self.members.remove(&member);
+            }
         }
-        members.into_iter().map(|(_, name)| name).collect()
     }
 
     /// Writes a name into the indexes of its tags; also returns the names that had to be removed to
@@ -177,7 +182,8 @@ impl Shelves {
             let member = (tag.clone(), name.clone());
             let known = self.members.get(&member, now_ms).map_or(0, |(_, until_ms)| until_ms);
             let bytes = weight(tag.as_str().len(), name.as_str().len());
-            self.members.insert_weighing(bytes, member, (), expires_at_ms.max(known));
+            self.writes += 1;
+            self.members.insert_weighing(bytes, member, self.writes, expires_at_ms.max(known));
             while self.members.len() > self.entries.saturating_mul(MEMBERS_PER_ENTRY)
                 || self.members.bytes() > self.bytes
             {

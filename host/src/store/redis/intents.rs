@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::calls::Call;
 use super::ranges::KEPT;
 use super::{RedisStore, lifetime_ms};
-use crate::store::{Intent, Over, StoreError};
+use crate::store::{Intent, Over, RangeId, StoreError};
 
 /// How many intents one look takes.
 const AT_ONCE: usize = 256;
@@ -12,33 +13,40 @@ const AT_ONCE: usize = 256;
 impl RedisStore {
     pub(super) async fn write_intent(
         &self,
+        range: RangeId,
         intent: &Intent,
         hold: Duration,
     ) -> Result<Over<()>, StoreError> {
         let (text, hold_ms, kept_ms) = (intent.encode(), lifetime_ms(hold), lifetime_ms(KEPT));
         let args = [text.as_bytes(), hold_ms.as_bytes(), kept_ms.as_bytes()];
-        let intents = self.names.intents();
+        let intents = self.names.intents(range);
         Ok(self.run::<u64>(&self.scripts.announce, &[&intents], &args).await?.map(drop))
     }
 
-    pub(super) async fn remove_intent(&self, text: &str) -> Result<(), StoreError> {
-        let command = redis::cmd("ZREM").arg(self.names.intents()).arg(text).take();
+    pub(super) async fn remove_intent(&self, range: RangeId, text: &str) -> Result<(), StoreError> {
+        let command = redis::cmd("ZREM").arg(self.names.intents(range)).arg(text).take();
         self.send::<u64>(command).await.map(drop)
     }
 
-    pub(super) async fn due_intents(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
-        let (hold_ms, at_once) = (lifetime_ms(hold), AT_ONCE.to_string());
-        let args = [hold_ms.as_bytes(), at_once.as_bytes()];
-        let names = [&*self.names.intents()];
-        let due = self.run::<Vec<String>>(&self.scripts.due, &names, &args).await?.answer;
+    pub(super) async fn due_intents(
+        &self,
+        ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError> {
+        let args = vec![lifetime_ms(hold), AT_ONCE.to_string()];
+        let call = |range: &RangeId| (vec![self.names.intents(*range)], args.clone());
+        let calls: Vec<Call> = ranges.iter().map(call).collect();
+        let due = self.run_each::<Vec<String>>(&self.scripts.due, &calls).await?.answer;
         let mut intents = Vec::new();
-        for text in due {
-            match Intent::decode(&text) {
-                Ok(intent) => intents.push(intent),
-                Err(error) => {
-                    tracing::warn!(%error, "an announced invalidation can't be read and is removed");
-                    self.count_unreadable();
-                    self.remove_intent(&text).await?;
+        for (range, (_, texts)) in ranges.iter().zip(due) {
+            for text in texts {
+                match Intent::decode(&text) {
+                    Ok(intent) => intents.push((*range, intent)),
+                    Err(error) => {
+                        tracing::warn!(%error, "an announced invalidation can't be read and is removed");
+                        self.count_unreadable();
+                        self.remove_intent(*range, &text).await?;
+                    }
                 }
             }
         }

@@ -8,12 +8,12 @@
 //! | `corral:1:waiters:{N}` | string | a host waits for that lease to end and wants to be told |
 //! | `corral:1:tags:{T}` | sorted set | the names that carry `T`, scored by their expiry in milliseconds |
 //! | `corral:1:mark:{T}` | string | `T` was invalidated a short while ago: random, node's time, epoch |
-//! | `corral:1:intents:{0}` | sorted set | announced invalidations as JSON, scored by when they fall due |
-//! | `corral:1:range:{0}` | hash | floors, namings in use, epochs that were watched, a version |
+//! | `corral:1:intents:{r}` | sorted set | announced invalidations as JSON, scored by when they fall due |
+//! | `corral:1:range:{r}` | hash | floors, namings in use, epochs that were watched, a version |
 //! | `corral:1:hosts` | hash | the hosts that are alive |
 //!
 //! All have a lifetime. The braces put all names of one value on one cluster slot, and likewise those of one
-//! tag.
+//! tag. `r` is the anchor of a range of slots; a single node is one range, `0`.
 
 mod audit;
 mod calls;
@@ -44,9 +44,9 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Beat, Claim, Claimed, Doomed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
-    LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Prefix, Range, Removed,
-    Store, StoreError, StoreTag, Tracked,
+    Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
+    Intent, Layout, LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Prefix,
+    Range, RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
 pub use audit::{Audit, audit};
 use calls::has_code;
@@ -92,7 +92,7 @@ impl RedisStore {
         let client = client(url)?;
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
         let (clock, listening) = (Arc::new(StoreClock::new()), Listening::default());
-        let names = Names { prefix };
+        let names = Names { prefix, layout: Layout::Single };
         let parts = link::LinkParts {
             client,
             budget,
@@ -146,21 +146,22 @@ impl RedisStore {
         }
     }
 
-    async fn ask_beat(&self) -> Result<Over<Beat>, StoreError> {
-        let version = self.version_command();
+    async fn ask_beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
+        let versions = self.version_commands(ranges);
         let clock = Arc::clone(&self.clock);
         let more = async |connection: &mut MultiplexedConnection| {
             let now_ms = link::ask_time(connection, &clock).await?;
-            let version: Option<String> = version.query_async(connection).await?;
-            Ok((now_ms, version))
+            let versions: Vec<Option<String>> = versions.query_async(connection).await?;
+            Ok((now_ms, versions))
         };
         let beat = self.link.beat(more).await?;
-        Ok(beat.map(|(identity, (now_ms, version))| Beat {
+        let version = |text: Option<String>| u64::from_str_radix(&text?, 16).ok();
+        Ok(beat.map(|(identity, (now_ms, versions))| Beat {
             epoch: identity.epoch,
             now_ms,
             is_primary: identity.is_primary,
             replicas: identity.replicas,
-            range_version: version.and_then(|v| u64::from_str_radix(&v, 16).ok()).unwrap_or(0),
+            range_versions: versions.into_iter().map(|text| version(text).unwrap_or(0)).collect(),
         }))
     }
 }
@@ -228,24 +229,38 @@ impl Store for RedisStore {
         self.index_name(name, tags, expires_at_ms).await
     }
 
-    async fn invalidate(
+    async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
+        self.remove_names(names).await
+    }
+
+    async fn walk(
         &self,
-        doomed: &[Doomed],
+        tags: &[StoreTag],
         marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        self.remove_doomed(doomed, marking).await
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        self.walk_indexes(tags, marking, remover).await
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
-        self.write_intent(intent, hold).await
+    async fn announce(
+        &self,
+        range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> Result<Over<()>, StoreError> {
+        self.write_intent(range, intent, hold).await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
-        self.remove_intent(&intent.encode()).await
+    async fn withdraw(&self, range: RangeId, intent: &Intent) -> Result<(), StoreError> {
+        self.remove_intent(range, &intent.encode()).await
     }
 
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
-        self.due_intents(hold).await
+    async fn due(
+        &self,
+        ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError> {
+        self.due_intents(ranges, hold).await
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
@@ -262,12 +277,12 @@ impl Store for RedisStore {
         let _ = timeout(at_most, wait).await;
     }
 
-    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
-        self.ask_beat().await
+    async fn beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
+        self.ask_beat(ranges).await
     }
 
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
-        Ok(self.link.confirm().await?.epoch)
+    async fn confirm(&self) -> Result<Confirmation, StoreError> {
+        Ok(Confirmation::Reached(self.link.confirm().await?.epoch))
     }
 
     async fn relinked(&self, since: LinkId) {
@@ -279,24 +294,36 @@ impl Store for RedisStore {
         self.link.relink();
     }
 
-    async fn range(&self) -> Result<Over<Range>, StoreError> {
-        self.read_range().await
+    async fn read_ranges(&self, ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
+        self.ask_ranges(ranges).await
     }
 
-    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
-        self.publish_namings(namings).await
+    async fn publish(
+        &self,
+        ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> Result<Over<Vec<Range>>, StoreError> {
+        self.publish_namings(ranges, namings).await
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
-        self.raise_floors(scopes).await
+    async fn raise(
+        &self,
+        ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError> {
+        self.raise_floors(ranges, scopes).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
-        self.write_watched(epoch).await
+    async fn note_watched(&self, ranges: &[RangeId], epoch: Epoch) -> Result<(), StoreError> {
+        self.write_watched(ranges, epoch).await
     }
 
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
-        self.write_known(namings).await
+    async fn note_known(
+        &self,
+        range: RangeId,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
+        self.write_known(range, namings).await
     }
 
     async fn enlist(&self, card: &HostCard) -> Result<Listing, StoreError> {

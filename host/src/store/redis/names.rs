@@ -4,15 +4,13 @@
 //! the prefix. Braces put a value and its lease on one slot of a cluster, and likewise a tag's
 //! index and mark.
 
-use crate::store::{Name, Prefix, StoreTag};
-
-/// The only range of a single node.
-const RANGE: &str = "{0}";
+use crate::store::{Layout, Name, Prefix, RangeId, StoreTag};
 
 /// The names of one deployment.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     pub(super) prefix: Prefix,
+    pub(super) layout: Layout,
 }
 
 impl Names {
@@ -42,12 +40,12 @@ impl Names {
         self.of("mark", tag.as_str())
     }
 
-    pub(super) fn intents(&self) -> String {
-        format!("{}intents:{RANGE}", self.prefix.as_str())
+    pub(super) fn intents(&self, range: RangeId) -> String {
+        self.of("intents", self.layout.anchor(range))
     }
 
-    pub(super) fn range(&self) -> String {
-        format!("{}range:{RANGE}", self.prefix.as_str())
+    pub(super) fn range(&self, range: RangeId) -> String {
+        self.of("range", self.layout.anchor(range))
     }
 
     /// A name that never exists: a command that would write it tells whether the node takes writes.
@@ -81,7 +79,8 @@ mod tests {
 
     #[test]
     fn everything_is_under_the_prefix_and_braces_hold_the_whole_name() {
-        let names = Names { prefix: Prefix::try_new("shop:").unwrap() };
+        let prefix = Prefix::try_new("shop:").unwrap();
+        let names = Names { prefix, layout: Layout::Single };
         let digest = Digest::of(["user"]);
         let name = Name::new(&names.prefix, &digest, &StoreKey::try_new("v1:user:7").unwrap());
         let text = format!("shop:1:{digest}:v1:user:7");
@@ -92,7 +91,7 @@ mod tests {
         assert_eq!(names.index(&tag), "shop:1:tags:{user:7}");
         assert_eq!(names.mark(&tag), "shop:1:mark:{user:7}");
         assert_eq!(
-            (&*names.range(), &*names.intents()),
+            (&*names.range(RangeId::FIRST), &*names.intents(RangeId::FIRST)),
             ("shop:1:range:{0}", "shop:1:intents:{0}")
         );
         assert_eq!(

@@ -1,12 +1,16 @@
-//! The range of a single node, the hosts that are alive, and small notes.
+//! The ranges of a node, the hosts that are alive, and small notes.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::Pipeline;
 
+use super::calls::Call;
 use super::{RedisStore, lifetime_ms};
 use crate::store::range::{VERSION, watched_field};
-use crate::store::{Epoch, FloorScope, HostCard, Listing, Naming, Over, Range, StoreError};
+use crate::store::{
+    Epoch, FloorScope, HostCard, Listing, Naming, Over, Range, RangeId, StoreError,
+};
 
 /// How long the range and the intents are kept; every use prolongs it. They outlive the
 /// longest-lived value, so that no value is left that a lost range or a lost intent concerns.
@@ -30,66 +34,85 @@ fn text(number: u64) -> String {
 }
 
 impl RedisStore {
-    pub(super) async fn read_range(&self) -> Result<Over<Range>, StoreError> {
-        let command = redis::cmd("HGETALL").arg(self.names.range()).take();
+    pub(super) async fn ask_ranges(&self, ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
+        let mut commands = Pipeline::with_capacity(ranges.len());
+        for range in ranges {
+            commands.cmd("HGETALL").arg(self.names.range(*range));
+        }
         // RESP2 answers a list of pairs, RESP3 a map.
-        let fields: Over<Vec<(String, String)>> = self.send(command).await?;
+        let fields: Over<Vec<Vec<(String, String)>>> = self.pipeline(&commands).await?;
         let now_ms = self.clock.now_ms();
-        Ok(fields.map(|fields| {
+        let read = |fields: Vec<(String, String)>| {
             Range::read(now_ms, fields.iter().map(|(name, content)| (&**name, &**content)))
-        }))
+        };
+        Ok(fields.map(|ranges| ranges.into_iter().map(read).collect()))
     }
 
     pub(super) async fn publish_namings(
         &self,
+        ranges: &[RangeId],
         namings: &[Naming],
-    ) -> Result<Over<Range>, StoreError> {
-        let mut args = vec![lifetime_ms(KEPT), random(), random()];
-        for naming in namings {
-            let scope = naming.scope();
-            args.extend([scope.naming_field(), naming.in_use_ms().to_string(), naming.encode()]);
-            args.extend([scope.floor_field(), random()]);
-        }
-        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-        let (over, now_ms) = self
-            .run_timed::<(bool, Vec<usize>, Vec<String>)>(
-                &self.scripts.publish,
-                &[&self.names.range()],
-                &args,
-            )
-            .await?;
-        Ok(over.map(|(was_empty, new, fields)| {
+    ) -> Result<Over<Vec<Range>>, StoreError> {
+        let call = |range: &RangeId| {
+            let mut args = vec![lifetime_ms(KEPT), random(), random()];
+            for naming in namings {
+                let scope = naming.scope();
+                let used_for = naming.in_use_ms().to_string();
+                args.extend([scope.naming_field(), used_for, naming.encode()]);
+                args.extend([scope.floor_field(), random()]);
+            }
+            (vec![self.names.range(*range)], args)
+        };
+        let calls: Vec<Call> = ranges.iter().map(call).collect();
+        type Published = (bool, Vec<usize>, Vec<String>);
+        let over = self.run_each::<Published>(&self.scripts.publish, &calls).await?;
+        let range = |(now_ms, (was_empty, new, fields)): (u64, Published)| {
             let new = new.into_iter().filter_map(|at| namings.get(at)).map(Naming::scope).collect();
             Range { new, was_empty, ..read(now_ms, &fields) }
-        }))
+        };
+        Ok(over.map(|published| published.into_iter().map(range).collect()))
     }
 
-    pub(super) async fn raise_floors(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
-        let fields = scopes.iter().map(|scope| (scope.floor_field(), random()));
-        self.write_fields(fields.collect()).await
+    pub(super) async fn raise_floors(
+        &self,
+        ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError> {
+        let fields = || scopes.iter().map(|scope| (scope.floor_field(), random())).collect();
+        self.write_fields(ranges.iter().map(|range| (*range, fields())).collect()).await
     }
 
-    pub(super) async fn write_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
-        self.write_fields(vec![(watched_field(epoch), "1".to_owned())]).await.map(drop)
+    pub(super) async fn write_watched(
+        &self,
+        ranges: &[RangeId],
+        epoch: Epoch,
+    ) -> Result<(), StoreError> {
+        let fields = || vec![(watched_field(epoch), "1".to_owned())];
+        let written = ranges.iter().map(|range| (*range, fields())).collect();
+        self.write_fields(written).await.map(drop)
     }
 
     pub(super) async fn write_known(
         &self,
+        range: RangeId,
         namings: &[(FloorScope, u64)],
     ) -> Result<(), StoreError> {
         let field = |(scope, floor): &(FloorScope, u64)| (scope.known_field(), text(*floor));
-        let fields = namings.iter().map(field);
-        self.write_fields(fields.collect()).await.map(drop)
+        let fields = namings.iter().map(field).collect();
+        self.write_fields(vec![(range, fields)]).await.map(drop)
     }
 
-    async fn write_fields(&self, fields: Vec<(String, String)>) -> Result<Over<()>, StoreError> {
-        let (kept, version) = (lifetime_ms(KEPT), random());
-        let mut args = vec![kept.as_bytes(), version.as_bytes()];
-        args.extend(
-            fields.iter().flat_map(|(name, content)| [name.as_bytes(), content.as_bytes()]),
-        );
-        let range = self.names.range();
-        Ok(self.run::<u64>(&self.scripts.raise, &[&range], &args).await?.map(drop))
+    async fn write_fields(
+        &self,
+        written: Vec<(RangeId, Vec<(String, String)>)>,
+    ) -> Result<Over<()>, StoreError> {
+        let call = |(range, fields): (RangeId, Vec<(String, String)>)| {
+            let mut args = vec![lifetime_ms(KEPT), random()];
+            args.extend(fields.into_iter().flat_map(|(name, content)| [name, content]));
+            (vec![self.names.range(range)], args)
+        };
+        let calls: Vec<Call> = written.into_iter().map(call).collect();
+        Ok(self.run_each::<u64>(&self.scripts.raise, &calls).await?.map(drop))
     }
 
     pub(super) async fn list_host(&self, card: &HostCard) -> Result<Listing, StoreError> {
@@ -126,9 +149,13 @@ impl RedisStore {
         self.send::<()>(command).await.map(drop)
     }
 
-    /// The command by which a beat asks for the range's version.
-    pub(super) fn version_command(&self) -> redis::Cmd {
-        redis::cmd("HGET").arg(self.names.range()).arg(VERSION).take()
+    /// The commands by which a beat asks for the versions of ranges.
+    pub(super) fn version_commands(&self, ranges: &[RangeId]) -> Pipeline {
+        let mut commands = Pipeline::with_capacity(ranges.len());
+        for range in ranges {
+            commands.cmd("HGET").arg(self.names.range(*range)).arg(VERSION);
+        }
+        commands
     }
 }
 

@@ -6,7 +6,7 @@ use redis::Pipeline;
 
 use super::calls::{CHUNK, Call};
 use super::{RedisStore, lifetime_ms};
-use crate::store::{Doomed, LinkId, Marking, Over, Removed, StoreError, StoreTag};
+use crate::store::{LinkId, Marking, Name, Over, Removed, Remover, StoreError, StoreTag};
 
 /// Tags that are walked together, so few that what is read of their indexes stays small.
 const TOGETHER: usize = 4_096;
@@ -28,39 +28,16 @@ struct TagWalk<'t> {
 }
 
 impl RedisStore {
-    /// Removes everything that is doomed. All exchanges have to go over one link: what was removed from
-    /// another server does not count for this one.
-    pub(super) async fn remove_doomed(
-        &self,
-        doomed: &[Doomed],
-        marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        let mut link = None;
-        let (mut names, mut tags) = (Vec::new(), Vec::new());
-        for doomed in doomed {
-            match doomed {
-                Doomed::Name(name) => names.push(name.as_str()),
-                Doomed::Tag(tag) => tags.push(tag),
-            }
+    /// Removes names. One command removes a value and its lease, so that both are gone at once. Plain commands
+    /// are used since a script might have to be loaded in the middle of a pipeline.
+    pub(super) async fn remove_names(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
+        if names.is_empty() {
+            let link = self.send::<()>(redis::cmd("PING")).await?.link;
+            return Ok(Over { link, answer: Removed::default() });
         }
-        let mut removed = self.remove(&names, &mut link).await?;
-        for tags in tags.chunks(TOGETHER) {
-            removed += self.remove_tagged(tags, marking, &mut link).await?;
-        }
-        let link = match link {
-            Some(link) => link,
-            None => self.send::<()>(redis::cmd("PING")).await?.link,
-        };
-        Ok(Over { link, answer: Removed { names: removed } })
-    }
-
-    /// Removes names; returns how many of them had a value or a lease. One command removes a value and its
-    /// lease, so that both are gone at once. Plain commands are used since a script might have to be loaded
-    /// in the middle of a pipeline.
-    async fn remove(&self, names: &[&str], link: &mut Option<LinkId>) -> Result<u64, StoreError> {
-        let removal = |names: &[&str]| {
+        let removal = |names: &[Name]| {
             let mut commands = Pipeline::with_capacity(names.len() * 2);
-            for name in names {
+            for name in names.iter().map(Name::as_str) {
                 let (lease, body) = (self.names.lease(name), self.names.body(name));
                 commands.cmd("DEL").arg(name).arg(lease).arg(body);
                 commands.cmd("DEL").arg(self.names.waiters(name));
@@ -70,13 +47,13 @@ impl RedisStore {
         let removals: Vec<Pipeline> = names.chunks(CHUNK).map(removal).collect();
         let counts = self.pipelines(&removals).await;
         // Also after a failure: some of the names may be gone.
-        names.iter().for_each(|name| self.listening.listeners.changed(name));
-        let counts: Vec<Vec<u64>> = same(link, counts?)?;
+        names.iter().for_each(|name| self.listening.listeners.changed(name.as_str()));
+        let Over { link, answer: counts }: Over<Vec<Vec<u64>>> = counts?;
         let (mut removed, mut wake) = (0, Pipeline::new());
         for (name, counts) in names.iter().zip(counts.concat().chunks(2)) {
             removed += u64::from(counts.first().is_some_and(|gone| *gone > 0));
             if counts.get(1).is_some_and(|waiting| *waiting > 0) {
-                wake.cmd("PUBLISH").arg(self.names.settled_channel()).arg(name);
+                wake.cmd("PUBLISH").arg(self.names.settled_channel()).arg(name.as_str());
             }
         }
         if !wake.is_empty() {
@@ -84,7 +61,26 @@ impl RedisStore {
             // would have ended.
             let _ = self.pipeline::<Vec<u64>>(&wake).await;
         }
-        Ok(removed)
+        Ok(Over { link, answer: Removed { names: removed } })
+    }
+
+    /// Walks the indexes of tags. All exchanges have to go over one link: what was read from another server
+    /// does not count for this one.
+    pub(super) async fn walk_indexes(
+        &self,
+        tags: &[StoreTag],
+        marking: Marking,
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        let mut link = None;
+        for tags in tags.chunks(TOGETHER) {
+            self.walk_together(tags, marking, remover, &mut link).await?;
+        }
+        let link = match link {
+            Some(link) => link,
+            None => self.send::<()>(redis::cmd("PING")).await?.link,
+        };
+        Ok(Over { link, answer: () })
     }
 
     /// Marks the tags, then removes their names chunk by chunk. A name leaves the index after its value.
@@ -94,18 +90,19 @@ impl RedisStore {
     /// name, which has a higher score now. `ZSCAN` finds every member that was there from its beginning to
     /// its end, whatever its score. And the name stays in the index for the next invalidation, because its
     /// score is not the one that was read (race Q).
-    async fn remove_tagged(
+    async fn walk_together(
         &self,
-        tags: &[&StoreTag],
+        tags: &[StoreTag],
         marking: Marking,
+        remover: &dyn Remover,
         link: &mut Option<LinkId>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         let walk = |tag| TagWalk {
             tag,
             mark: format!("{:032x}", rand::random::<u128>()),
             cursor: Some(0),
         };
-        let mut walks: Vec<TagWalk<'_>> = tags.iter().map(|tag| walk(*tag)).collect();
+        let mut walks: Vec<TagWalk<'_>> = tags.iter().map(walk).collect();
         let refused = match self.mark(&walks, marking, link).await {
             Ok(()) => None,
             // A server that is out of memory takes no mark, but removing values frees memory. So everything
@@ -113,17 +110,14 @@ impl RedisStore {
             Err(refused @ StoreError::Refused(_)) => Some(refused),
             Err(error) => return Err(error),
         };
-        let mut removed = 0;
         while !walks.is_empty() {
             let members = self.members(&mut walks, link).await?;
-            let names: Vec<&str> =
-                members.iter().flatten().map(|(name, _)| name.as_str()).collect();
-            removed += self.remove(&names, link).await?;
+            let members = self.gone(members, remover).await;
             // Only after the values are gone: if this walk ends before, the next one finds the names again.
             self.forget(&walks, &members, link).await?;
             walks.retain(|walk| walk.cursor.is_some());
         }
-        refused.map_or(Ok(removed), Err)
+        refused.map_or(Ok(()), Err)
     }
 
     async fn mark(
@@ -140,6 +134,20 @@ impl RedisStore {
         let calls: Vec<Call> = calls.collect();
         same(link, self.run_each::<u64>(&self.scripts.mark, &calls).await?)?;
         Ok(())
+    }
+
+    /// Has the names of members removed, and returns the members whose names are gone.
+    async fn gone(&self, members: Vec<Vec<Member>>, remover: &dyn Remover) -> Vec<Vec<Member>> {
+        // A member that is no name of this deployment was written by another program and just leaves the index.
+        let read = |(name, _): &Member| self.names.read(name);
+        let names: Vec<Name> = members.iter().flatten().filter_map(read).collect();
+        if names.is_empty() {
+            return members;
+        }
+        let mut gone = remover.remove_members(&names).await.into_iter();
+        let mut is_gone = |member: &Member| read(member).is_none() || gone.next().unwrap_or(false);
+        let of_tag = |members: Vec<Member>| members.into_iter().filter(&mut is_gone).collect();
+        members.into_iter().map(of_tag).collect()
     }
 
     /// The next members of each tag; all members of a small index.

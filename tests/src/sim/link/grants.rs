@@ -1,7 +1,7 @@
 //! What a link notes about claims, fills and looks, and how they go wrong without a protection.
 
 use corral_host::store::{
-    Claim, Claimed, Envelope, FloorScope, LeaseToken, Mode, Name, Over, Stamp,
+    Claim, Claimed, Envelope, LeaseToken, Mode, Name, Over, Stamp,
 };
 
 use super::Link;
@@ -68,11 +68,7 @@ pub(super) struct Before {
     pub(super) is_given_back: bool,
 }
 
-/// The stamp of a load that begins at this moment at a node, with the floors of `stamp`.
+/// The stamp of a load that begins at this moment at a node, under the floors of `stamp`.
 pub(super) fn restamped(node: &Node, stamp: Stamp) -> Stamp {
-    let floors = &node.shelf.register.read(0).floors;
-    let everything = floors.get(&FloorScope::Everything).copied().unwrap_or_default();
-    let of_scopes = floors.values().map(|floor| [everything, *floor]);
-    let same = |floors: &[u64; 2]| Stamp::new(stamp.epoch, *floors) == stamp;
-    of_scopes.into_iter().find(same).map_or(stamp, |floors| Stamp::new(node.epoch, floors))
+    Stamp { epoch: node.epoch, ..stamp }
 }

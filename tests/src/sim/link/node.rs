@@ -27,7 +27,7 @@ impl Link {
                 now_ms,
                 is_primary: !node.follows,
                 replicas: node.shows(world.elapsed()),
-                range_version: node.shelf.register.version(),
+                range_versions: vec![node.shelf.register.version()],
             });
         let mut beat = beat.await?;
         if self.lacks(Protection::EpochsAreToldApart) {

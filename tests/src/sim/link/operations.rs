@@ -8,15 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
-    Beat, Claim, Claimed, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed, Intent,
-    LeaseToken, LinkId, Listener, Listing, Marking, Mode, Name, Naming, Over, Range, Removed,
-    Store, StoreError, StoreTag, Tracked,
+    Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
+    Intent, LeaseToken, LinkId, Listener, Listing, Marking, Mode, Name, Naming, Over, Range,
+    RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
 use tokio::time::timeout;
 
 use super::grants::{Before, restamped};
 use super::operation::{Kind, Operation};
-use super::{Doomed, Link};
+use super::Link;
 use crate::sim::history::Event;
 use crate::sim::protection::Protection;
 use crate::sim::weather::Way;
@@ -217,15 +217,25 @@ impl Store for Link {
         Ok(over)
     }
 
-    async fn invalidate(
-        &self,
-        doomed: &[Doomed],
-        marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        self.carry_out_invalidation(doomed, marking).await
+    async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
+        self.remove_names(names).await
     }
 
-    async fn announce(&self, intent: &Intent, hold: Duration) -> Result<Over<()>, StoreError> {
+    async fn walk(
+        &self,
+        tags: &[StoreTag],
+        marking: Marking,
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        self.walk_indexes(tags, marking, remover).await
+    }
+
+    async fn announce(
+        &self,
+        _range: RangeId,
+        intent: &Intent,
+        hold: Duration,
+    ) -> Result<Over<()>, StoreError> {
         let again = !self.sabotage().announced.insert(intent.encode());
         if again && self.lacks(Protection::IntentsAreAnnouncedAgain) {
             return Ok(Over { link: self.open().id, answer: () });
@@ -236,18 +246,23 @@ impl Store for Link {
             .await
     }
 
-    async fn withdraw(&self, intent: &Intent) -> Result<(), StoreError> {
+    async fn withdraw(&self, _range: RangeId, intent: &Intent) -> Result<(), StoreError> {
         let intent = self.as_announced(intent);
         let withdraw = Operation::on_store(Kind::Removes, "withdraw");
         self.exchange(withdraw, move |node, _| node.shelf.withdraw(&intent)).await.map(drop)
     }
 
-    async fn due(&self, hold: Duration) -> Result<Vec<Intent>, StoreError> {
+    async fn due(
+        &self,
+        _ranges: &[RangeId],
+        hold: Duration,
+    ) -> Result<Vec<(RangeId, Intent)>, StoreError> {
         if self.lacks(Protection::IntentsAreCarriedOut) {
             return Ok(Vec::new());
         }
         let due = Operation::on_store(Kind::Removes, "due");
-        Ok(self.exchange(due, move |node, now_ms| node.shelf.due(hold, now_ms)).await?.answer)
+        let over = self.exchange(due, move |node, now_ms| node.shelf.due(hold, now_ms)).await?;
+        Ok(over.answer.into_iter().map(|intent| (RangeId::FIRST, intent)).collect())
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
@@ -274,12 +289,12 @@ impl Store for Link {
         self.pass(self.leg()).await;
     }
 
-    async fn beat(&self) -> Result<Over<Beat>, StoreError> {
+    async fn beat(&self, _ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
         self.ask_beat().await
     }
 
-    async fn confirm(&self) -> Result<Option<Epoch>, StoreError> {
-        self.ask_confirmation().await
+    async fn confirm(&self) -> Result<Confirmation, StoreError> {
+        self.ask_confirmation().await.map(Confirmation::Reached)
     }
 
     async fn relinked(&self, since: LinkId) {
@@ -290,23 +305,35 @@ impl Store for Link {
         self.reconnect();
     }
 
-    async fn range(&self) -> Result<Over<Range>, StoreError> {
-        self.read_range().await
+    async fn read_ranges(&self, _ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
+        Ok(self.read_range().await?.map(|range| vec![range]))
     }
 
-    async fn publish(&self, namings: &[Naming]) -> Result<Over<Range>, StoreError> {
-        self.publish_namings(namings).await
+    async fn publish(
+        &self,
+        _ranges: &[RangeId],
+        namings: &[Naming],
+    ) -> Result<Over<Vec<Range>>, StoreError> {
+        Ok(self.publish_namings(namings).await?.map(|range| vec![range]))
     }
 
-    async fn raise(&self, scopes: &[FloorScope]) -> Result<Over<()>, StoreError> {
+    async fn raise(
+        &self,
+        _ranges: &[RangeId],
+        scopes: &[FloorScope],
+    ) -> Result<Over<()>, StoreError> {
         self.raise_floors(scopes).await
     }
 
-    async fn note_watched(&self, epoch: Epoch) -> Result<(), StoreError> {
+    async fn note_watched(&self, _ranges: &[RangeId], epoch: Epoch) -> Result<(), StoreError> {
         self.write_watched(epoch).await
     }
 
-    async fn note_known(&self, namings: &[(FloorScope, u64)]) -> Result<(), StoreError> {
+    async fn note_known(
+        &self,
+        _range: RangeId,
+        namings: &[(FloorScope, u64)],
+    ) -> Result<(), StoreError> {
         self.write_known(namings).await
     }
 

@@ -1,9 +1,9 @@
-//! Invalidations: names at once, and the names of a tag's index in chunks.
+//! Removals: names at once, and the names of a tag's index in chunks.
 
 use std::time::Duration;
 
 use corral_host::store::{
-    Doomed, Intent, LinkId, Marking, Name, Over, Removed, StoreError, StoreTag,
+    Intent, LinkId, Marking, Name, Over, Removed, Remover, StoreError, StoreTag,
 };
 
 use super::Link;
@@ -22,35 +22,37 @@ const CHUNK: usize = 1;
 const LONGEST_FREEZE_MS: u64 = 500;
 
 impl Link {
-    pub(super) async fn carry_out_invalidation(
-        &self,
-        doomed: &[Doomed],
-        marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        if let Some(over) = self.answer_too_early(doomed, marking) {
+    pub(super) async fn remove_names(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
+        if let Some(over) = self.answer_too_early(names) {
             return Ok(over);
         }
-        self.remove_doomed(doomed, marking).await
+        let (mut link, mut removed) = (None, 0);
+        for name in names {
+            removed += self.remove(name.clone(), &mut link).await?;
+        }
+        let link = link.unwrap_or_else(|| self.open().id);
+        Ok(Over { link, answer: Removed { names: removed } })
     }
 
-    async fn remove_doomed(
+    pub(super) async fn walk_indexes(
         &self,
-        doomed: &[Doomed],
+        tags: &[StoreTag],
         marking: Marking,
-    ) -> Result<Over<Removed>, StoreError> {
-        let (mut link, mut names, mut refused) = (None, 0, None);
-        for doomed in doomed {
-            match doomed {
-                Doomed::Name(name) => names += self.remove(name.clone(), &mut link).await?,
-                Doomed::Tag(tag) => match self.remove_tagged(tag, marking, &mut link).await {
-                    Ok(removed) => names += removed,
-                    Err(error @ StoreError::Refused(_)) => refused = Some(error),
-                    Err(error) => return Err(error),
-                },
+        remover: &dyn Remover,
+    ) -> Result<Over<()>, StoreError> {
+        if let Some(over) = self.walk_too_early(tags, marking) {
+            return Ok(over);
+        }
+        let (mut link, mut refused) = (None, None);
+        for tag in tags {
+            match self.walk_index(tag, marking, remover, &mut link).await {
+                Ok(()) => {}
+                Err(error @ StoreError::Refused(_)) => refused = Some(error),
+                Err(error) => return Err(error),
             }
         }
         let link = link.unwrap_or_else(|| self.open().id);
-        refused.map_or(Ok(Over { link, answer: Removed { names } }), Err)
+        refused.map_or(Ok(Over { link, answer: () }), Err)
     }
 
     async fn remove(&self, name: Name, link: &mut Option<LinkId>) -> Result<u64, StoreError> {
@@ -71,19 +73,20 @@ impl Link {
 
     /// A node that takes no mark removes the names all the same, and the caller repeats the
     /// invalidation for the mark.
-    async fn remove_tagged(
+    async fn walk_index(
         &self,
         tag: &StoreTag,
         mut marking: Marking,
+        remover: &dyn Remover,
         link: &mut Option<LinkId>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         if self.lacks(Protection::MarksOutliveLoads) {
             marking.lasts = Duration::from_millis(1);
         }
         let (of, compares) = (tag.clone(), !self.lacks(Protection::WalkCompares));
         let mark = Operation::on_tag(Kind::Adds, "mark", tag);
         let marked = self.exchange(mark, move |node, now_ms| node.shelf.mark(&of, marking, now_ms));
-        let (mut removed, mut refused) = (0, None);
+        let mut refused = None;
         let (walk, members) = match marked.await {
             Ok(over) => same(link, over)?,
             Err(error @ StoreError::Refused(_)) => {
@@ -97,18 +100,19 @@ impl Link {
             Err(error) => return Err(error),
         };
         for chunk in members.chunks(CHUNK) {
-            for (name, _) in chunk {
-                removed += self.remove(name.clone(), link).await?;
-            }
+            let names: Vec<Name> = chunk.iter().map(|(name, _)| name.clone()).collect();
+            let gone = remover.remove_members(&names).await;
             self.may_freeze_in_walk();
-            let (of, chunk): (StoreTag, Vec<Member>) = (tag.clone(), chunk.to_vec());
+            let gone = chunk.iter().zip(gone).filter(|(_, is_gone)| *is_gone);
+            let chunk: Vec<Member> = gone.map(|(member, _)| member.clone()).collect();
+            let of: StoreTag = tag.clone();
             let forget = Operation::on_tag(Kind::Removes, "forget a member of", tag);
             let over = self.exchange(forget, move |node, _| {
                 chunk.iter().for_each(|member| node.shelf.forget(&of, member, walk, compares));
             });
             same(link, over.await?)?;
         }
-        refused.map_or(Ok(removed), Err)
+        refused.map_or(Ok(()), Err)
     }
 
     fn may_freeze_in_walk(&self) {
@@ -118,23 +122,39 @@ impl Link {
         }
     }
 
-    /// If debts do not come first, an invalidation that pays a debt is answered at once and carried
-    /// out later. Trust ends with the first debt, so while something is owed a host sends nothing
-    /// but debts.
-    fn answer_too_early(&self, doomed: &[Doomed], marking: Marking) -> Option<Over<Removed>> {
+    /// If debts do not come first, a removal that pays a debt is answered at once and carried out later. Trust
+    /// ends with the first debt, so while something is owed a host sends nothing but debts.
+    fn answer_too_early(&self, names: &[Name]) -> Option<Over<Removed>> {
+        let names = names.to_vec();
+        let over = self.carry_out_later(move |node, now_ms| {
+            names.iter().for_each(|name| _ = node.shelf.remove(name, now_ms));
+        })?;
+        Some(over.map(|()| Removed::default()))
+    }
+
+    fn walk_too_early(&self, tags: &[StoreTag], marking: Marking) -> Option<Over<()>> {
+        let tags = tags.to_vec();
+        self.carry_out_later(move |node, now_ms| {
+            tags.iter().for_each(|tag| walk_at_once(node, tag, marking, now_ms));
+        })
+    }
+
+    /// Carries out a payment later, if debts do not come first and this is one.
+    fn carry_out_later(
+        &self,
+        apply: impl FnOnce(&mut Node, u64) + Send + 'static,
+    ) -> Option<Over<()>> {
         if !self.lacks(Protection::PendingComesFirst) || !self.owes() {
             return None;
         }
-        let (doomed, delay) = (doomed.to_vec(), self.world.chance.millis(100, 500));
+        let delay = self.world.chance.millis(100, 500);
         let (id, end) = {
             let open = self.open();
             (open.id, open.end)
         };
         let late = Operation::on_store(Kind::Removes, "invalidate");
-        self.arrive_late(late, end, delay, move |node, now_ms| {
-            doomed.iter().for_each(|doomed| remove_at_once(node, doomed, marking, now_ms));
-        });
-        Some(Over { link: id, answer: Removed::default() })
+        self.arrive_late(late, end, delay, apply);
+        Some(Over { link: id, answer: () })
     }
 
     /// The intent in the form in which it reaches the store.
@@ -148,16 +168,11 @@ impl Link {
     }
 }
 
-fn remove_at_once(node: &mut Node, doomed: &Doomed, marking: Marking, now_ms: u64) {
-    match doomed {
-        Doomed::Name(name) => _ = node.shelf.remove(name, now_ms),
-        Doomed::Tag(tag) => {
-            let (walk, members) = node.shelf.mark(tag, marking, now_ms);
-            for member in members {
-                node.shelf.remove(&member.0, now_ms);
-                node.shelf.forget(tag, &member, walk, true);
-            }
-        }
+fn walk_at_once(node: &mut Node, tag: &StoreTag, marking: Marking, now_ms: u64) {
+    let (walk, members) = node.shelf.mark(tag, marking, now_ms);
+    for member in members {
+        node.shelf.remove(&member.0, now_ms);
+        node.shelf.forget(tag, &member, walk, true);
     }
 }
 

@@ -31,6 +31,7 @@ fn until(stale_until_ms: u64) -> Envelope {
         generation: 0,
         fingerprint: Fingerprint(0),
         stamp: Stamp { epoch: Epoch(1), word: 1 },
+        tag_slots: vec![],
         body: None,
     }
 }
@@ -159,9 +160,9 @@ fn a_key_that_leaves_an_index_early_leaves_the_store_with_it() {
 #[test]
 fn a_mark_that_goes_early_stands_for_every_tag_until_its_end() {
     let mut shelves = Shelves::new(1, usize::MAX);
-    shelves.invalidate(&[Doomed::Tag(tag("first"))], marking(50), 0);
+    shelves.begin_walk(&tag("first"), marking(50), 0);
     assert_eq!(index(&mut shelves, "k", "other", 1000, 0), []);
-    shelves.invalidate(&[Doomed::Tag(tag("second"))], marking(100), 10);
+    shelves.begin_walk(&tag("second"), marking(100), 10);
     let mark = Mark { at_ms: 10, epoch: Epoch(1) };
     assert_eq!(index(&mut shelves, "k", "first", 1000, 49), [mark]);
     assert_eq!(index(&mut shelves, "k", "first", 1000, 50), []);
