@@ -29,6 +29,7 @@
 pub mod bench;
 pub mod beside;
 pub mod cache;
+mod clock;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;

@@ -9,6 +9,8 @@
 mod balanced;
 #[path = "real/campaign.rs"]
 mod campaign;
+#[path = "real/cluster.rs"]
+mod cluster;
 #[path = "real/commits.rs"]
 mod commits;
 #[path = "real/common.rs"]

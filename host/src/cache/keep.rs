@@ -96,7 +96,10 @@ impl Cache {
             match node.trust.beat(ranges).await {
                 Ok(good) => match self.catch_up(&node, &good, ranges).await {
                     Ok(()) => {}
-                    Err(error) => node.trust.distrust(&error.to_string()),
+                    Err(error) => {
+                        self.nodes.note(&error);
+                        node.trust.distrust(&error.to_string());
+                    }
                 },
                 Err(why) => node.trust.distrust(&why),
             }

@@ -19,7 +19,6 @@
 
 mod answer;
 mod breaker;
-mod clock;
 mod database;
 mod debt;
 mod definition;
@@ -55,7 +54,7 @@ use crate::policy::{Generation, Slot};
 use crate::store::{Envelope, HashSlot, HostCard, Name, Prefix, Store, StoreError, Topology};
 
 pub use answer::{Answer, ReadError, Via, Why};
-pub use clock::{Clock, RuntimeClock, SystemClock};
+pub use crate::clock::{Clock, RuntimeClock, SystemClock};
 pub use definition::Definition;
 pub use entropy::{Entropy, SystemEntropy};
 pub(crate) use flight::{millis, sighting};

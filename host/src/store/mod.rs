@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "http")]
 pub(crate) use self::redis::understands;
-pub use self::redis::{Audit, RedisStore, audit};
+pub use self::redis::{Audit, RedisCluster, RedisStore, audit};
 pub use crate::slot::{HashSlot, Layout, RANGES, RangeId, SLOTS};
 pub use crate::name::{
     Digest, FORMAT, Fingerprint, InvalidName, NAME_LIMIT, Name, PolicyId, Prefix, StoreKey,
@@ -112,8 +112,11 @@ pub enum Confirmation {
     /// A new connection through the address, as it is resolved now, reached this epoch; `None` if the server
     /// hides its identity.
     Reached(Option<Epoch>),
-    /// Other nodes, asked a moment ago, name the node in its place.
-    Named,
+    /// Other nodes, which were asked so long ago at most, name the node in its place.
+    Named {
+        /// How old their words are at most.
+        ago: Duration,
+    },
 }
 
 /// What a node shows of other nodes that may take its place.

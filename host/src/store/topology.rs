@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{HashSlot, Layout, Prefix, RangeId, RedisStore, Store, StoreError};
+use super::{HashSlot, Layout, Prefix, RangeId, RedisCluster, RedisStore, Store, StoreError};
 
 /// A node of a store.
 #[derive(Clone)]
@@ -103,16 +103,20 @@ impl Topology for SingleNode {
     }
 }
 
-/// The store at `url` (`redis://` or `rediss://`), under names that begin with `prefix`; see
-/// [`RedisStore::connect`].
+/// The store at `url`, under names that begin with `prefix`: one server (`redis://`, `rediss://`) or a cluster
+/// (`redis+cluster://host:port,host:port`, `rediss+cluster://…`). No exchange with a node waits for longer than
+/// `budget` while the node is silent. Connects in the background. Must be called inside a tokio runtime.
 ///
 /// # Errors
-/// Like [`RedisStore::connect`].
+/// [`StoreError::Unavailable`] with the reason if `url` can never work.
 pub fn connect(
     url: &str,
     prefix: Prefix,
     budget: Duration,
 ) -> Result<Arc<dyn Topology>, StoreError> {
+    if RedisCluster::is_meant_by(url) {
+        return Ok(Arc::new(RedisCluster::connect(url, prefix, budget)?));
+    }
     let store = RedisStore::connect(url, prefix, budget)?;
     Ok(Arc::new(SingleNode::new(Arc::new(store))))
 }

@@ -47,7 +47,11 @@ impl Trust {
         let mut state = self.lock();
         state.link = link;
         if let Ok(Some(confirmation)) = confirmation {
-            state.confirmed = Some((confirmation, sent));
+            let ago = match confirmation {
+                Confirmation::Reached(_) => Duration::ZERO,
+                Confirmation::Named { ago } => ago,
+            };
+            state.confirmed = Some((confirmation, sent.saturating_sub(ago)));
         }
         let confirmed = state.confirmed;
         drop(state);
@@ -79,7 +83,7 @@ impl Trust {
         if at + TRUST < sent {
             let why = match confirmation {
                 Confirmation::Reached(_) => "no new connection could be opened for a second",
-                Confirmation::Named => "no other node has named it in its place for a second",
+                Confirmation::Named { .. } => "no other node has named it in its place for a second",
             };
             return Err(why.to_owned());
         }

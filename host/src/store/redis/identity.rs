@@ -28,13 +28,22 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Reads the sections `server` and `replication`, in either order.
+    /// The commands that ask for the sections which [`Identity::read`] reads. A node of a cluster is asked for
+    /// its epoch in the cluster, too.
+    pub(super) fn questions(is_member: bool) -> impl Iterator<Item = [&'static str; 2]> {
+        let of_cluster = is_member.then_some(["CLUSTER", "INFO"]);
+        [["INFO", "server"], ["INFO", "replication"]].into_iter().chain(of_cluster)
+    }
+
+    /// Reads the sections, in any order.
     pub(super) fn read(info: &str) -> Self {
         let field =
             |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let ids = field("run_id").zip(field("master_replid"));
+        // Rises when a slot comes to the node: a slot that went away and came back has another epoch.
+        let own = field("cluster_my_epoch");
         let epoch = ids.map(|(run, replication)| {
-            let hash = hashed([run, replication]);
+            let hash = hashed([run, replication].into_iter().chain(own));
             Epoch(hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)))
         });
         let is_primary = field("role").is_none_or(|role| role == "master");
@@ -48,11 +57,12 @@ impl Identity {
         Self { epoch, is_primary, replicas }
     }
 
-    /// Asks for both sections over a lane.
-    pub(super) async fn ask(lane: &Lane) -> Result<Self, StoreError> {
-        let sections = [&b"server"[..], b"replication"];
-        let asked = sections
-            .map(|section| lane.ask(|commands| write_command(commands, &[b"INFO", section])));
+    /// Asks over a lane.
+    pub(super) async fn ask(lane: &Lane, is_member: bool) -> Result<Self, StoreError> {
+        let ask = |question: [&str; 2]| {
+            lane.ask(|commands| write_command(commands, &question.map(str::as_bytes)))
+        };
+        let asked: Vec<_> = Self::questions(is_member).map(ask).collect();
         let mut info = String::new();
         for answered in asked {
             let closed = |_| StoreError::Unavailable("the connection was closed".to_owned());

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError, RedisResult, Value};
+use redis::{Client, RedisError, RedisResult};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -44,6 +44,7 @@ const AT_ONCE: usize = 16;
 pub(super) struct Link {
     client: Client,
     budget: Duration,
+    is_member: bool,
     status: watch::Receiver<LinkStatus>,
     keeper: JoinHandle<()>,
 }
@@ -91,6 +92,8 @@ pub(super) struct LinkParts {
     pub(super) clock: Arc<StoreClock>,
     pub(super) listening: Listening,
     pub(super) names: Names,
+    /// The id that the node has to answer, if it is one of a cluster.
+    pub(super) member: Option<String>,
 }
 
 impl Link {
@@ -98,8 +101,9 @@ impl Link {
     pub(super) fn new(runtime: &Handle, parts: LinkParts) -> Self {
         let (announce, status) = watch::channel(LinkStatus::Opening);
         let (client, budget) = (parts.client.clone(), parts.budget);
+        let is_member = parts.member.is_some();
         let keeper = Keeper { parts, announce };
-        Self { client, budget, status, keeper: runtime.spawn(keeper.run()) }
+        Self { client, budget, is_member, status, keeper: runtime.spawn(keeper.run()) }
     }
 
     /// Sends one command over the connection for small reads.
@@ -171,6 +175,7 @@ impl Link {
                 broken.notify_one();
                 Err(StoreError::Unavailable(error.to_string()))
             }
+            Ok(Err(error)) if has_moved(&error) => Err(StoreError::Moved),
             Ok(Err(error)) => Err(StoreError::Refused(error.to_string())),
             // The connection stays: if it is stuck, the next beat finds out.
             Err(_) => Err(over()),
@@ -195,6 +200,7 @@ impl Link {
                     broken.notify_one();
                     return Err(StoreError::Unavailable(error.to_string()));
                 }
+                Err(error) if has_moved(&error) => return Err(StoreError::Moved),
                 Err(error) => return Err(StoreError::Refused(error.to_string())),
             }
         }
@@ -214,14 +220,14 @@ impl Link {
         let asking = async {
             let mut connection = open.connection.clone();
             let main = async {
-                let identity = ask_identity(&mut connection).await?;
+                let identity = ask_identity(&mut connection, self.is_member).await?;
                 Ok::<_, RedisError>((identity, more(&mut open.connection).await?))
             };
             let lane = async {
                 if !lane_is_due {
                     return Ok(None);
                 }
-                Identity::ask(&open.lane).await.map(Some)
+                Identity::ask(&open.lane, self.is_member).await.map(Some)
             };
             tokio::join!(main, lane)
         };
@@ -230,6 +236,9 @@ impl Link {
             return Err(StoreError::Timeout(OPEN_LIMIT));
         };
         let broken = |error: RedisError| {
+            if has_moved(&error) {
+                return StoreError::Moved;
+            }
             open.broken.notify_one();
             StoreError::Unavailable(error.to_string())
         };
@@ -269,6 +278,9 @@ impl Link {
     /// What an error of the server means that came over a lane.
     pub(super) fn refusal(&self, error: String) -> StoreError {
         let code = error.split(' ').next().unwrap_or_default();
+        if MOVED.contains(&code) {
+            return StoreError::Moved;
+        }
         if !NO_PRIMARY.contains(&code) {
             return StoreError::Refused(error);
         }
@@ -305,10 +317,21 @@ impl Drop for Link {
 /// The codes by which a server says that it is not a working primary: another one may have taken its place.
 const NO_PRIMARY: [&str; 4] = ["READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS"];
 
-/// Whether the server answered such a code, to one command or to one in a pipeline.
+/// The codes by which a node of a cluster says that it does not have a slot, or not for long.
+const MOVED: [&str; 4] = ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"];
+
 fn is_no_primary(error: &RedisError) -> bool {
+    has_code_of(error, &NO_PRIMARY)
+}
+
+fn has_moved(error: &RedisError) -> bool {
+    has_code_of(error, &MOVED)
+}
+
+/// Whether the server answered such a code, to one command or to one in a pipeline.
+fn has_code_of(error: &RedisError, codes: &[&str]) -> bool {
     let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| errors.iter().any(|(_, error)| NO_PRIMARY.contains(&error.code())))
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| codes.contains(&error.code())))
 }
 
 fn changed(before: &Identity, now: &Identity) -> String {
@@ -327,18 +350,19 @@ fn changed(before: &Identity, now: &Identity) -> String {
 }
 
 /// Asks for the server's identity over a multiplexed connection, in one message.
-async fn ask_identity(connection: &mut MultiplexedConnection) -> RedisResult<Identity> {
+async fn ask_identity(
+    connection: &mut MultiplexedConnection,
+    is_member: bool,
+) -> RedisResult<Identity> {
     let mut commands = redis::pipe();
-    commands.cmd("INFO").arg("server").cmd("INFO").arg("replication");
-    match commands.query_async::<(Value, Value)>(connection).await {
-        Ok((server, replication)) => {
-            let text = |value| redis::from_redis_value::<String>(value).unwrap_or_default();
-            Ok(Identity::read(&format!("{}\n{}", text(server), text(replication))))
-        }
-        Err(error) if error.is_io_error() => Err(error),
-        // The user may not ask: the sections count as empty.
-        Err(_) => Ok(Identity::read("")),
+    for question in Identity::questions(is_member) {
+        commands.cmd(question[0]).arg(question[1]);
     }
+    // A section that the user may not ask for counts as empty.
+    commands.ignore_errors();
+    let answers = commands.query_async::<Vec<RedisResult<String>>>(connection).await?;
+    let info: Vec<String> = answers.into_iter().map(Result::unwrap_or_default).collect();
+    Ok(Identity::read(&info.join("\n")))
 }
 
 /// Asks the server for its time, and corrects the clock by it; in ms since the Unix epoch.

@@ -18,12 +18,14 @@
 mod audit;
 mod calls;
 mod clock;
+mod cluster;
 mod eviction;
 mod identity;
 mod intents;
 mod lane;
 mod link;
 mod names;
+mod pieces;
 mod ranges;
 mod reply;
 mod scripts;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::RedisResult;
+use redis::{Client, RedisResult};
 use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -46,9 +48,11 @@ use tokio::time::{sleep, timeout};
 use super::{
     Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
     Intent, Layout, LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Prefix,
-    Range, RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
+    Range, RangeId, Removed, Remover, Replicas, Store, StoreError, StoreTag, Tracked,
 };
 pub use audit::{Audit, audit};
+pub use cluster::RedisCluster;
+use cluster::Membership;
 use calls::has_code;
 use clock::StoreClock;
 use eviction::Eviction;
@@ -78,6 +82,8 @@ pub struct RedisStore {
     unreadable: AtomicU64,
     /// Whether the log said last that the server does not track names.
     untracked: AtomicBool,
+    /// The node's place, if it is one of a cluster.
+    place: Option<Membership>,
 }
 
 impl RedisStore {
@@ -89,16 +95,34 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError::Unavailable`] with the reason if `url` can never work.
     pub fn connect(url: &str, prefix: Prefix, budget: Duration) -> Result<Self, StoreError> {
-        let client = client(url)?;
+        Self::open(client(url)?, Names { prefix, layout: Layout::Single }, budget, None)
+    }
+
+    /// The store on one node of a cluster.
+    fn member(
+        client: Client,
+        prefix: Prefix,
+        budget: Duration,
+        place: Membership,
+    ) -> Result<Self, StoreError> {
+        Self::open(client, Names { prefix, layout: Layout::Slots }, budget, Some(place))
+    }
+
+    fn open(
+        client: Client,
+        names: Names,
+        budget: Duration,
+        place: Option<Membership>,
+    ) -> Result<Self, StoreError> {
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
         let (clock, listening) = (Arc::new(StoreClock::new()), Listening::default());
-        let names = Names { prefix, layout: Layout::Single };
         let parts = link::LinkParts {
             client,
             budget,
             clock: Arc::clone(&clock),
             listening: listening.clone(),
             names: names.clone(),
+            member: place.as_ref().map(|place| place.id().to_owned()),
         };
         Ok(Self {
             link: Link::new(&runtime, parts),
@@ -109,6 +133,7 @@ impl RedisStore {
             reading: values::Reading::default(),
             unreadable: AtomicU64::new(0),
             untracked: AtomicBool::new(false),
+            place,
         })
     }
 
@@ -151,16 +176,24 @@ impl RedisStore {
         let clock = Arc::clone(&self.clock);
         let more = async |connection: &mut MultiplexedConnection| {
             let now_ms = link::ask_time(connection, &clock).await?;
-            let versions: Vec<Option<String>> = versions.query_async(connection).await?;
+            // A range that has just moved to another node has no version here.
+            let versions: Vec<RedisResult<Option<String>>> =
+                versions.query_async(connection).await?;
             Ok((now_ms, versions))
         };
         let beat = self.link.beat(more).await?;
-        let version = |text: Option<String>| u64::from_str_radix(&text?, 16).ok();
+        if self.place.is_some() && beat.answer.0.epoch.is_none() {
+            let why = "the node hides its identity; allow INFO and CLUSTER INFO to this user";
+            return Err(StoreError::Unavailable(why.to_owned()));
+        }
+        let is_member = self.place.is_some();
+        let version =
+            |text: RedisResult<Option<String>>| u64::from_str_radix(&text.ok()??, 16).ok();
         Ok(beat.map(|(identity, (now_ms, versions))| Beat {
             epoch: identity.epoch,
             now_ms,
             is_primary: identity.is_primary,
-            replicas: identity.replicas,
+            replicas: if is_member { Replicas::Supervised } else { identity.replicas },
             range_versions: versions.into_iter().map(|text| version(text).unwrap_or(0)).collect(),
         }))
     }
@@ -230,7 +263,10 @@ impl Store for RedisStore {
     }
 
     async fn remove(&self, names: &[Name]) -> Result<Over<Removed>, StoreError> {
-        self.remove_names(names).await
+        match self.remove_names(names).await {
+            Err(StoreError::Moved) => self.remove_one_by_one(names).await,
+            removed => removed,
+        }
     }
 
     async fn walk(
@@ -239,7 +275,10 @@ impl Store for RedisStore {
         marking: Marking,
         remover: &dyn Remover,
     ) -> Result<Over<()>, StoreError> {
-        self.walk_indexes(tags, marking, remover).await
+        match self.walk_indexes(tags, marking, remover).await {
+            Err(StoreError::Moved) => self.walk_one_by_one(tags, marking, remover).await,
+            walked => walked,
+        }
     }
 
     async fn announce(
@@ -282,6 +321,10 @@ impl Store for RedisStore {
     }
 
     async fn confirm(&self) -> Result<Confirmation, StoreError> {
+        if let Some(place) = &self.place {
+            let nobody = || StoreError::Unavailable("no other node names it in its place".into());
+            return Ok(Confirmation::Named { ago: place.confirmed_within().ok_or_else(nobody)? });
+        }
         Ok(Confirmation::Reached(self.link.confirm().await?.epoch))
     }
 

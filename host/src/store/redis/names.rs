@@ -48,9 +48,10 @@ impl Names {
         self.of("range", self.layout.anchor(range))
     }
 
-    /// A name that never exists: a command that would write it tells whether the node takes writes.
-    pub(super) fn role(&self) -> String {
-        format!("{}role", self.prefix.as_str())
+    /// A name that never exists, in the slot of `name`: a command that would write it tells whether the node
+    /// takes writes.
+    pub(super) fn role(&self, name: &str) -> String {
+        self.of("role", name)
     }
 
     pub(super) fn hosts(&self) -> String {

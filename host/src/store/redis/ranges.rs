@@ -152,6 +152,7 @@ impl RedisStore {
     /// The commands by which a beat asks for the versions of ranges.
     pub(super) fn version_commands(&self, ranges: &[RangeId]) -> Pipeline {
         let mut commands = Pipeline::with_capacity(ranges.len());
+        commands.ignore_errors();
         for range in ranges {
             commands.cmd("HGET").arg(self.names.range(*range)).arg(VERSION);
         }

@@ -9,8 +9,11 @@ pub(super) fn client(url: &str) -> Result<Client, StoreError> {
     // Only the scheme is repeated: the rest of a URL may hold a password.
     match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("redis" | "rediss") => {}
-        Some(scheme @ ("redis+sentinel" | "redis+cluster")) => {
+        Some(scheme @ "redis+sentinel") => {
             return fail(format!("{scheme}:// is not built yet; redis:// and rediss:// are"));
+        }
+        Some(scheme @ ("redis+cluster" | "rediss+cluster")) => {
+            return fail(format!("{scheme}:// has many nodes, and this is the store of one"));
         }
         Some(scheme) => {
             return fail(format!("{scheme}:// is no Redis; redis:// and rediss:// are"));

@@ -153,7 +153,7 @@ impl RedisStore {
         let mut commands = redis::pipe();
         commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
         // Only commands that read are tracked. A replica refuses the command behind it, which writes.
-        commands.cmd("GET").arg(name.as_str()).cmd("PERSIST").arg(self.names.role());
+        commands.cmd("GET").arg(name.as_str()).cmd("PERSIST").arg(self.names.role(name.as_str()));
         let getex = redis::cmd("GETEX").arg(name.as_str()).take();
         let Over { link, answer: (heard, value) } = self
             .link

@@ -7,6 +7,7 @@
 
 pub mod balanced;
 pub mod campaign;
+pub mod cluster;
 pub mod command;
 pub mod commits;
 pub mod debt;

@@ -58,7 +58,7 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<OpenLink, String> {
-        let LinkParts { client, budget, names, .. } = &self.parts;
+        let LinkParts { client, budget, names, member, .. } = &self.parts;
         let broken = Arc::new(Notify::new());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
@@ -76,14 +76,17 @@ impl Keeper {
         )?;
         let [mut subscriber, mut beside, mut timed, mut asked] =
             [(); 4].map(|()| connection.clone());
+        if let Some(id) = member {
+            is_member(&mut connection.clone(), id).await?;
+        }
         // All in one round trip, since callers wait for it.
         let (subscribed, tracks, time, identity, of_lane, of_large) = tokio::join!(
             subscriber.subscribe(names.settled_channel()),
             tracking(&mut beside),
             ask_time(&mut timed, &self.parts.clock),
-            ask_identity(&mut asked),
-            Identity::ask(&lane),
-            Identity::ask(&large),
+            ask_identity(&mut asked, member.is_some()),
+            Identity::ask(&lane, member.is_some()),
+            Identity::ask(&large, member.is_some()),
         );
         time.map_err(|error| text(&error))?;
         let pushes = match subscribed {
@@ -132,6 +135,16 @@ impl Keeper {
             }
             Ok(())
         }
+    }
+}
+
+/// Asks which node of its cluster the server is: another one may have its address by now.
+async fn is_member(connection: &mut MultiplexedConnection, id: &str) -> Result<(), String> {
+    let asked = redis::cmd("CLUSTER").arg("MYID").query_async::<String>(connection).await;
+    match asked {
+        Ok(is) if is == id => Ok(()),
+        Ok(is) => Err(format!("the node {is} answers at the address of {id}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

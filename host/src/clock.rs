@@ -1,4 +1,4 @@
-//! The clock by which trust is measured: it never goes back, and it counts the time for which the
+//! The clock by which trust is measured. It never goes back, and it counts the time for which the
 //! machine is suspended.
 
 use std::time::Duration;
