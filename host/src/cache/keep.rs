@@ -134,9 +134,10 @@ impl Cache {
 
     /// Puts this host on the list; whether it is alone, so that no other host can know less than the store
     /// says. A list that may have been emptied is believed once every host has had the time to return to it.
-    async fn enlist(&self) -> Result<bool, StoreError> {
+    pub(super) async fn enlist(&self) -> Result<bool, StoreError> {
         let listing = self.trust.store().enlist(&self.card()).await?;
         self.note_hosts(&listing.alive);
+        self.fleet.seen(&listing.alive, self.now_ms());
         let since = self.listed.since(listing.was_listed, self.clock.now());
         Ok(listing.is_alone && self.clock.now() >= since + LEARNED_WITHIN)
     }
@@ -175,7 +176,8 @@ impl Cache {
     }
 
     fn card(&self) -> HostCard {
-        HostCard { policy: self.slot.peek().label().to_owned(), ..self.host.clone() }
+        let (policy, fleet) = (self.slot.peek().label().to_owned(), Some(self.fleet_card()));
+        HostCard { policy, fleet, ..self.host.clone() }
     }
 
     /// Warns of hosts of another format: they store under other names, so their writes do not reach the
@@ -327,12 +329,15 @@ impl Cache {
     }
 }
 
-/// The namings of these definitions, each once. While a configuration is exchanged, two definitions with one
+/// The namings of these definitions under the policy in force and the one to come, each once. While a configuration is exchanged, two definitions with one
 /// digest may differ in times, which are no part of names; the longer time counts.
 fn own_namings(in_use: &InUse, policy: PolicyId) -> Vec<Naming> {
     let mut namings: Vec<Naming> = Vec::with_capacity(in_use.definitions.len());
-    for naming in in_use.definitions.iter().map(|definition| definition.naming(policy)) {
-        match namings.iter_mut().find(|known| known.digest == naming.digest) {
+    let of = |policy| in_use.definitions.iter().map(move |definition| definition.naming(policy));
+    for naming in in_use.policies(policy).flat_map(of) {
+        let is_same =
+            |known: &&mut Naming| (&known.digest, known.policy) == (&naming.digest, naming.policy);
+        match namings.iter_mut().find(is_same) {
             Some(known) => {
                 known.lasts_ms = known.lasts_ms.max(naming.lasts_ms);
                 known.deadline_ms = known.deadline_ms.max(naming.deadline_ms);

@@ -26,6 +26,7 @@ mod definition;
 mod entropy;
 mod exchange;
 mod failings;
+mod fleet;
 mod flight;
 mod flights;
 mod keep;
@@ -72,6 +73,7 @@ use database::Database;
 pub use database::WatchedOrigin;
 use debt::Debt;
 use failings::Failings;
+use fleet::Fellows;
 use flights::Flights;
 use keep::Listed;
 use loads::Loads;
@@ -130,6 +132,7 @@ pub struct Cache {
     prefix: Prefix,
     host: HostCard,
     listed: Listed,
+    fleet: Fellows,
     /// Hosts of another format that are alive.
     strangers: Mutex<usize>,
     /// What follows from the store's settings.
@@ -200,7 +203,7 @@ impl Cache {
             id: format!("{:032x}", entropy.bits()),
             format: crate::store::FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            policy: String::new(),
+            ..HostCard::default()
         };
         let trust = Trust::new(store, Arc::clone(&clock), Arc::clone(&near), Arc::clone(&metrics));
         Self {
@@ -211,6 +214,7 @@ impl Cache {
             prefix,
             host,
             listed: Listed::default(),
+            fleet: Fellows::default(),
             strangers: Mutex::default(),
             concern: Mutex::default(),
             database: Database::new(origin),

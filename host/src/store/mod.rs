@@ -8,6 +8,7 @@
 //! [link](LinkId) it came, and the cache decides what the answer is worth. The store keeps its own clock: all
 //! times in an [`Envelope`] are the store's, and [`Store::now_ms`] is a host's estimate of that clock.
 
+mod card;
 mod envelope;
 mod intent;
 mod listeners;
@@ -30,8 +31,10 @@ pub use crate::name::{
     Digest, FORMAT, Fingerprint, InvalidName, NAME_LIMIT, Name, PolicyId, Prefix, StoreKey,
     StoreTag,
 };
+pub use card::{FleetCard, PartProgress, ReadTally, RolloutPart};
 pub use envelope::{Envelope, Stamp, Unreadable};
 pub use intent::{Intent, IntentTarget, UnreadableIntent};
+pub use listeners::{Listener, Tracked};
 pub use memory::MemoryStore;
 pub use range::{FloorScope, HostCard, Listing, Naming, Range};
 
@@ -213,24 +216,6 @@ pub struct Removed {
     pub names: u64,
 }
 
-/// The answer to a [`Store::get_tracked`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tracked {
-    /// What [`Store::get`] would answer.
-    pub envelope: Option<Envelope>,
-    /// Whether listeners will hear of the next change under the name.
-    pub heard: bool,
-}
-
-/// A listener hears of changes in a store. It is called where a notification arrives: it must not block.
-pub trait Listener: Send + Sync {
-    /// The value under this name was replaced or removed.
-    fn changed(&self, name: &str);
-
-    /// Every value may have changed: the store was emptied, or notifications may have been lost.
-    fn all_changed(&self);
-}
-
 /// A store operation that did not happen, or may not have happened.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -376,6 +361,18 @@ pub trait Store: Send + Sync {
 
     /// Writes a note, for `lasts`.
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError>;
+
+    /// Writes a note, for `lasts`, only in place of what the caller has read: a note, or none. Answers whether
+    /// it was written. A store without this operation takes no rollouts.
+    async fn replace_note(
+        &self,
+        _of: &str,
+        _read: Option<&[u8]>,
+        _note: &[u8],
+        _lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::Refused("this store does not exchange notes".to_owned()))
+    }
 
     /// What the server's settings put outside the cache's promises, as a sentence about the server.
     async fn concern(&self) -> Result<Option<String>, StoreError> {

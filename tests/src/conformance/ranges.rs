@@ -145,6 +145,7 @@ pub(super) async fn a_host_that_is_listed_sees_itself(subject: Subject<'_>) -> R
         format: 1,
         version: "1.2.3".to_owned(),
         policy: "corral-core@1.0.0;generation=1".to_owned(),
+        ..HostCard::default()
     };
     ensure!(subject.store.enlist(&card).await?.alive.contains(&card));
     let later = HostCard { policy: "another".to_owned(), ..card.clone() };
@@ -166,6 +167,7 @@ pub(super) async fn a_host_is_not_alone_while_another_is_listed_or_left_without_
         format: 1,
         version: "1.2.3".to_owned(),
         policy: "corral-core@1.0.0;generation=1".to_owned(),
+        ..HostCard::default()
     };
     let (one, other) = (card(1), card(2));
     ensure!(!subject.store.enlist(&one).await?.was_listed, "it is new");

@@ -162,6 +162,16 @@ impl Store for Switch {
         self.reach().await?.write_note(of, note, lasts).await
     }
 
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> StoreResult<bool> {
+        self.reach().await?.replace_note(of, read, note, lasts).await
+    }
+
     fn now_ms(&self) -> u64 {
         self.store.now_ms()
     }

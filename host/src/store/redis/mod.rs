@@ -24,6 +24,7 @@ mod intents;
 mod lane;
 mod link;
 mod names;
+mod notes;
 mod ranges;
 mod reply;
 mod scripts;
@@ -313,6 +314,16 @@ impl Store for RedisStore {
 
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
         self.set_note(of, note, lasts).await
+    }
+
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        self.exchange_note(of, read, note, lasts).await
     }
 
     async fn concern(&self) -> Result<Option<String>, StoreError> {
