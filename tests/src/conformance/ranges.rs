@@ -139,6 +139,23 @@ pub(super) async fn an_epoch_that_was_watched_is_noted(subject: Subject<'_>) -> 
     Ok(())
 }
 
+pub(super) async fn of_two_that_read_one_note_one_writes_the_next(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let (of, store) = (format!("note:{}", subject.prefix), subject.store);
+    let replace =
+        async |read: Option<&[u8]>, note: &[u8]| store.replace_note(&of, read, note, LONG).await;
+    ensure!(!replace(Some(b"one"), b"two").await?, "there is no note yet");
+    ensure!(replace(None, b"one").await? && !replace(None, b"another").await?);
+    let (first, second) =
+        tokio::join!(replace(Some(b"one"), b"two"), replace(Some(b"one"), b"three"));
+    let (first, second) = (first?, second?);
+    ensure!(first != second, "both have written it, or neither");
+    let expected: &[u8] = if first { b"two" } else { b"three" };
+    ensure!(store.note(&of).await?.as_deref() == Some(expected));
+    Ok(())
+}
+
 pub(super) async fn a_host_that_is_listed_sees_itself(subject: Subject<'_>) -> Result<()> {
     let card = HostCard {
         id: subject.prefix.to_owned(),

@@ -235,6 +235,16 @@ impl Store for Faulty {
         self.inner.write_note(of, note, lasts).await
     }
 
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        self.inner.replace_note(of, read, note, lasts).await
+    }
+
     fn now_ms(&self) -> u64 {
         self.inner.now_ms()
     }

@@ -333,6 +333,25 @@ impl Store for Link {
         over.await.map(drop)
     }
 
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        _lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        let (of, read, note) = (of.to_owned(), read.map(<[u8]>::to_vec), note.to_vec());
+        let write = Operation::on_store(Kind::Adds, "replace a note");
+        let over = self.exchange(write, move |node, _| {
+            let is_as_read = node.shelf.register.note(&of).as_deref() == read.as_deref();
+            if is_as_read {
+                node.shelf.register.write_note(&of, &note);
+            }
+            is_as_read
+        });
+        Ok(over.await?.answer)
+    }
+
     fn now_ms(&self) -> u64 {
         let now_ms = self.world.now_ms().saturating_sub(self.lag_ms);
         let now_ms = self.estimate.now_ms(now_ms, self.lacks(Protection::StepsAreFollowed));
