@@ -369,7 +369,7 @@ pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         }
         Scenario::Fleet { hosts, seconds, canary, json } => {
             let rest = Duration::from_secs(seconds);
-            let size = fleet::Size { hosts, rest, canary_percent: canary };
+            let size = fleet::Size { hosts, items: 200, rest, canary_percent: canary };
             let report = fleet::run(size, |what| eprintln!("{what}")).await?;
             shown(&report, json, report.holds())
         }

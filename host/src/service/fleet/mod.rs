@@ -44,7 +44,7 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(250);
 /// not to be busy with that.
 const LOOK_LATER: Duration = Duration::from_millis(10);
 
-/// The longest pause between two looks: well below the silence after which a host counts as absent.
+/// The longest pause between two looks in a rollout: well below the silence after which a host counts as absent.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(3);
 
 /// How long a start waits for the policy that the fleet runs: its component is compiled meanwhile.
@@ -74,6 +74,9 @@ struct RecordAsRead {
 #[derive(Default)]
 struct KnownFleet {
     record: FleetRecord,
+    /// When this host looked last, and since when it has looked without a break, by the store's clock in ms.
+    looked_ms: u64,
+    looks_since_ms: u64,
     /// What this host does in the rollout under way, or did in the last one.
     own: Option<OwnPart>,
     /// The rollout whose policy this host has taken, or found unfit.
@@ -112,7 +115,8 @@ impl Fleet {
         let Some(rollout) = &read.record.rollout else { return Ok(LOOK) };
         let cards = self.inner.cache.enlist_now().await?;
         self.inner.metrics.fleet_hosts.set(cards.len() as u64);
-        match steps::next(rollout, &cards, self.inner.cache.now_ms()) {
+        let now_ms = self.inner.cache.now_ms();
+        match steps::next(rollout, &cards, now_ms, self.looks_since_ms(now_ms)) {
             Some(step) => {
                 self.take(&read, rollout, step).await?;
                 Ok(Duration::ZERO)
@@ -122,6 +126,16 @@ impl Fleet {
                 Ok(LOOK_LATER.saturating_mul(hosts).clamp(LOOK_CLOSELY, LOOK_AT_LEAST))
             }
         }
+    }
+
+    /// Notes that this host looks, and answers since when it has looked without a break.
+    fn looks_since_ms(&self, now_ms: u64) -> u64 {
+        let mut known = self.known();
+        if now_ms.saturating_sub(known.looked_ms) > 2 * LOOK_AT_LEAST.as_millis() as u64 {
+            known.looks_since_ms = now_ms;
+        }
+        known.looked_ms = now_ms;
+        known.looks_since_ms
     }
 
     /// The newest record. One that the store has lost, or has an older state of, is written again.

@@ -14,7 +14,9 @@
 //!    others, or does not do its part within [`PATIENCE_MS`] brings all hosts back.
 //! 5. *Going back*: once the policy is in force on no host, the rollout is over.
 //!
-//! A host that is not listed any more, or has said nothing for [`ABSENT_MS`], is waited for in none of them.
+//! A host that is not listed any more, or has said nothing for [`ABSENT_MS`] of the rollout, is waited for in
+//! none of them. A host judges the silence of others only since it looks itself: after an outage of the store
+//! all have been silent.
 
 use crate::store::{HostCard, PartProgress, ReadTally, RolloutPart};
 
@@ -78,9 +80,16 @@ impl Present<'_> {
     }
 }
 
-/// The step that is due now; `None` if none is.
-pub(super) fn next(rollout: &Rollout, cards: &[HostCard], now_ms: u64) -> Option<NextStep> {
-    let hosts = present(rollout, cards, now_ms);
+/// The step that is due now, as a host sees it that has looked without a break since `looks_since_ms`; `None`
+/// if none is.
+pub(super) fn next(
+    rollout: &Rollout,
+    cards: &[HostCard],
+    now_ms: u64,
+    looks_since_ms: u64,
+) -> Option<NextStep> {
+    let heard_of_ms = rollout.began_ms.max(looks_since_ms);
+    let hosts = present(rollout, cards, now_ms, heard_of_ms);
     if rollout.phase == RolloutPhase::GoingBack {
         let is_over = !hosts.iter().any(Present::is_in_force);
         return is_over.then(|| NextStep::Over(rollout.past(now_ms)));
@@ -122,13 +131,17 @@ fn lasts_ms(rollout: &Rollout) -> u64 {
     if rollout.phase == RolloutPhase::Canary { rollout.watch_ms } else { SETTLE_MS }
 }
 
-/// The hosts that are waited for.
-fn present<'a>(rollout: &Rollout, cards: &'a [HostCard], now_ms: u64) -> Vec<Present<'a>> {
+/// The hosts that are waited for, if none counts as silent since before `heard_of_ms`.
+fn present<'a>(
+    rollout: &Rollout,
+    cards: &'a [HostCard],
+    now_ms: u64,
+    heard_of_ms: u64,
+) -> Vec<Present<'a>> {
     let of = |card: &'a HostCard| {
         let fleet = card.fleet.as_ref()?;
         let part = fleet.part.as_ref().filter(|part| part.rollout == rollout.id());
-        let heard_ms = fleet.seen_ms.max(rollout.since_ms);
-        let is_absent = now_ms > heard_ms + ABSENT_MS;
+        let is_absent = now_ms > fleet.seen_ms.max(heard_of_ms) + ABSENT_MS;
         (!is_absent).then_some(Present { id: &card.id, listen: &fleet.listen, part })
     };
     cards.iter().filter_map(of).collect()

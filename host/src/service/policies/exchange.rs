@@ -96,9 +96,9 @@ impl std::fmt::Display for Renames {
             write!(f, " ({read}: {key} becomes {becomes})")?;
         }
         f.write_str(
-            "; every host has to change at once, or one fills under names that another does not \
-             invalidate. Ask for it by name: `corral policy push --allow-rename`, ?rename=allow, \
-             or allow_rename = true in [policy] for a watched file",
+            "; ask for it by name: `corral policy rollout --allow-rename` lets every host learn the \
+             names before one fills under them; for this host alone there are `corral policy push \
+             --allow-rename`, ?rename=allow, and allow_rename = true in [policy] for a watched file",
         )
     }
 }

@@ -14,7 +14,6 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::hosts::SOON;
-use super::rows;
 use super::traffic::{Rows, Verdict};
 use crate::policies::{component, variant};
 use crate::servers::eventually;
@@ -22,8 +21,8 @@ use stage::{Outcome, Stage};
 
 pub use report::{Cold, Report, RolledOut};
 
-/// Most of these rows are not written, so they are hot when the policy is exchanged.
-const ROWS: Rows = Rows { items: 200, teams: 100 };
+/// Few rows, for the parts in which nothing has to be hot.
+const FEW: Rows = Rows { items: 40, teams: 20 };
 
 /// Requests for each row before keys are renamed and after it: enough that hardly a row is left that was
 /// not read.
@@ -34,6 +33,9 @@ const REQUESTS_OF_A_ROW: usize = 20;
 pub struct Size {
     /// Hosts.
     pub hosts: usize,
+    /// Items, and half as many teams. Most of these rows are not written, so they are hot when the policy is
+    /// exchanged.
+    pub items: u8,
     /// How long nothing happens between two rollouts.
     pub rest: Duration,
     /// The share of hosts on which a bad policy comes into force first, in percent.
@@ -65,8 +67,9 @@ impl Candidates {
 /// If a server does not come up, or a rollout does not end as it should.
 pub async fn run(size: Size, told: impl Fn(&str)) -> anyhow::Result<Report> {
     let candidates = Candidates::build().await?;
-    let mut stage = Stage::set(size.hosts, ROWS).await?;
-    let traffic = stage.traffic(ROWS);
+    let rows = Rows { items: size.items, teams: size.items / 2 };
+    let mut stage = Stage::set(size.hosts, rows).await?;
+    let traffic = stage.traffic(rows);
     let canary = format!("?canary={}&for=60s", size.canary_percent);
     tokio::time::sleep(size.rest).await;
 
@@ -75,8 +78,17 @@ pub async fn run(size: Size, told: impl Fn(&str)) -> anyhow::Result<Report> {
     let (good_out, second) = two_at_once(&stage, &good).await?;
     good_out.expect_everywhere(&good)?;
 
+    told("a policy that traps once in a thousand calls");
+    let readers = stage.readers(rows);
+    let traps_out = stage.roll_out(&candidates.traps, &canary).await?;
+    traps_out.expect_back(&good)?;
+    told("a policy that loads every second value again");
+    let bypasses_out = stage.roll_out(&candidates.bypasses, &canary).await?;
+    bypasses_out.expect_back(&good)?;
+    let reads = readers.stop().await?;
+
     told("a policy that renames every key");
-    traffic.more(requests_of_all(), SOON).await?;
+    traffic.more(requests_of_all(rows), SOON).await?;
     let quiet = traffic.mark();
     tokio::time::sleep(size.rest).await;
     let exchanged = traffic.mark();
@@ -84,19 +96,13 @@ pub async fn run(size: Size, told: impl Fn(&str)) -> anyhow::Result<Report> {
     let begun = stage.begin(0, &candidates.renamed, "?rename=allow").await?;
     let renamed_out = stage.ended(&begun, asked).await?;
     renamed_out.expect_everywhere(&candidates.renamed)?;
-    traffic.more(requests_of_all(), SOON).await?;
+    traffic.more(requests_of_all(rows), SOON).await?;
     let over = traffic.mark();
 
-    told("a policy that traps once in a thousand calls");
-    let traps_out = stage.roll_out(&candidates.traps, &canary).await?;
-    traps_out.expect_back(&candidates.renamed)?;
-    told("a policy that loads every second value again");
-    let bypasses_out = stage.roll_out(&candidates.bypasses, &canary).await?;
-    bypasses_out.expect_back(&candidates.renamed)?;
     let history = traffic.stop().await?;
 
     told("a good policy, while the host that was asked dies and another one joins");
-    let (change, died) = changing(&mut stage, &variant(builtin(), 2)).await?;
+    let (change, died) = changing(&mut stage, rows, &variant(builtin(), 2)).await?;
     let hot = &begun["report"]["hot"];
     let number = |name: &str| hot[name].as_u64().with_context(|| format!("{name}: {begun}"));
     let (before, after) = (history.cold(quiet, exchanged), history.cold(exchanged, over));
@@ -114,15 +120,20 @@ pub async fn run(size: Size, told: impl Fn(&str)) -> anyhow::Result<Report> {
         bypasses: RolledOut::of(&bypasses_out),
         change: RolledOut::of(&change),
         verdict: history.whole(),
+        readers: Verdict {
+            requests: reads.len(),
+            failed: reads.iter().filter(|is_good| !**is_good).count(),
+            stale: 0,
+        },
         died,
         complaints: history.complaints(),
-        immortal: rows::immortal(&stage.redis).await?,
+        immortal: super::rows::immortal(&stage.redis).await?,
     })
 }
 
 /// So many requests that hardly a row is left that was not read.
-fn requests_of_all() -> usize {
-    REQUESTS_OF_A_ROW * (usize::from(ROWS.items) + usize::from(ROWS.teams))
+fn requests_of_all(rows: Rows) -> usize {
+    REQUESTS_OF_A_ROW * (usize::from(rows.items) + usize::from(rows.teams))
 }
 
 /// A rollout, and another one that is asked for at the same moment; returns the answer to the one that was
@@ -151,9 +162,13 @@ async fn two_at_once(stage: &Stage, good: &[u8]) -> anyhow::Result<(Outcome, Str
 }
 
 /// The host that is asked is killed at once, and another one joins meanwhile; one more joins afterwards.
-async fn changing(stage: &mut Stage, good: &[u8]) -> anyhow::Result<(Outcome, Verdict)> {
+async fn changing(
+    stage: &mut Stage,
+    rows: Rows,
+    good: &[u8],
+) -> anyhow::Result<(Outcome, Verdict)> {
     let mut asked = stage.hosts.remove(0);
-    let traffic = stage.traffic(ROWS);
+    let traffic = stage.traffic(rows);
     let path = "/admin/policy/rollout?rename=allow";
     let began = Instant::now();
     let answer = asked.put(path, good.to_vec()).await?;
@@ -178,12 +193,56 @@ async fn changing(stage: &mut Stage, good: &[u8]) -> anyhow::Result<(Outcome, Ve
 /// If a server does not come up, or the rollout does not end.
 pub async fn without_canaries() -> anyhow::Result<anyhow::Result<()>> {
     let bad = tokio::task::spawn_blocking(|| component("bad/bypasses")).await??;
-    let stage = Stage::set(2, ROWS).await?;
-    let traffic = stage.traffic(ROWS);
+    let stage = Stage::set(2, FEW).await?;
+    let traffic = stage.traffic(FEW);
     let outcome = stage.roll_out(&bad, "").await?;
     let verdict = traffic.stop().await?.whole();
     ensure!((verdict.failed, verdict.stale) == (0, 0), "{verdict:?}");
     Ok(outcome.expect_back(stage::first()))
+}
+
+/// Control: how many reads find their key cold in equal stretches, after a rollout of a policy that renames
+/// keys, and after one host got such a policy that the other one has not learned.
+///
+/// # Errors
+/// If a server does not come up, or a host does not take the policy.
+pub async fn without_learning() -> anyhow::Result<(usize, usize)> {
+    let renamed = tokio::task::spawn_blocking(|| component("good/renamed")).await??;
+    let stage = Stage::set(2, FEW).await?;
+    let traffic = stage.traffic(FEW);
+    let (stretch, mut marks) = (requests_of_all(FEW), Vec::new());
+    traffic.more(stretch, SOON).await?;
+    let outcome = stage.roll_out(&renamed, "?rename=allow").await?;
+    outcome.expect_everywhere(&renamed)?;
+    marks.push(traffic.mark());
+    traffic.more(stretch, SOON).await?;
+    marks.push(traffic.mark());
+    let unlearned = variant(builtin(), 9);
+    let answer = stage.hosts[0].put("/admin/policy?rename=allow", unlearned).await?;
+    ensure!(answer.status == StatusCode::OK, "{answer:?}");
+    marks.push(traffic.mark());
+    traffic.more(stretch, SOON).await?;
+    marks.push(traffic.mark());
+    let history = traffic.stop().await?;
+    let verdict = history.whole();
+    ensure!((verdict.failed, verdict.stale) == (0, 0), "{verdict:?} {:?}", history.complaints());
+    Ok((history.misses(marks[0], marks[1]), history.misses(marks[2], marks[3])))
+}
+
+/// The command brings a policy to two hosts; returns what it said, and what `corral fleet` says then.
+///
+/// # Errors
+/// If a server does not come up, or a command fails.
+pub async fn commanded() -> anyhow::Result<(String, String)> {
+    let stage = Stage::set(2, FEW).await?;
+    let home = tempfile::tempdir()?;
+    let file = home.path().join("policy.wasm");
+    std::fs::write(&file, variant(builtin(), 4))?;
+    let file = file.display().to_string();
+    let said = stage.command(&["policy", "rollout", &file]).await?;
+    let fleet = stage.command(&["fleet"]).await?;
+    stage.command(&["policy", "rollout", "--forget"]).await?;
+    Ok((said, fleet))
 }
 
 /// An operator stops a rollout, and a host that was frozen meanwhile comes back; returns what it runs in the
@@ -192,7 +251,7 @@ pub async fn without_canaries() -> anyhow::Result<anyhow::Result<()>> {
 /// # Errors
 /// If a server does not come up, or the rollout does not end.
 pub async fn stopped() -> anyhow::Result<(Vec<String>, String)> {
-    let stage = Stage::set(2, ROWS).await?;
+    let stage = Stage::set(2, FEW).await?;
     let begun = stage.begin(0, &variant(builtin(), 3), "?canary=100&for=1h").await?;
     let asked = Instant::now();
     eventually("both hosts run it", SOON, || async {

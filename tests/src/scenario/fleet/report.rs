@@ -61,6 +61,8 @@ pub struct Report {
     pub change: RolledOut,
     /// The verdict on all requests up to then.
     pub verdict: Verdict,
+    /// The verdict on more readers while bad policies are tried.
+    pub readers: Verdict,
     /// The verdict on those while hosts die and join.
     pub died: Verdict,
     /// The first broken promises.
@@ -88,6 +90,7 @@ impl Report {
     pub fn holds(&self) -> bool {
         let Verdict { failed, stale, .. } = self.verdict;
         (failed, stale) == (0, 0)
+            && self.readers.failed == 0
             && (self.died.failed, self.died.stale) == (0, 0)
             && self.immortal.is_empty()
             && self.cold.foretold > 0
@@ -127,6 +130,8 @@ impl fmt::Display for Report {
         writeln!(f, "rows found cold before / after          {rows_before:>8} / {rows_after}")?;
         let Verdict { requests, failed, stale } = self.verdict;
         writeln!(f, "requests / failed / stale               {requests:>8} / {failed} / {stale}")?;
+        let Verdict { requests, failed, .. } = self.readers;
+        writeln!(f, "more readers of bad policies / failed    {requests:>8} / {failed}")?;
         let Verdict { requests, failed, stale } = self.died;
         write!(f, "while hosts die and join                {requests:>8} / {failed} / {stale}")
     }

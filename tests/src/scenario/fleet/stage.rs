@@ -12,7 +12,11 @@ use super::super::hosts::SOON;
 use super::super::rows;
 use super::super::traffic::{Rows, Traffic};
 use crate::client::{Answer, Client};
-use crate::servers::{Host, Postgres, Redis, eventually};
+use crate::load::Load;
+use crate::servers::{Host, Postgres, Redis, corral, eventually};
+
+/// Connections of [`Stage::readers`].
+const READERS: usize = 16;
 
 /// The path of a fleet's rollout.
 const PATH: &str = "/admin/policy/rollout";
@@ -57,6 +61,29 @@ impl Stage {
     pub(super) fn traffic(&self, rows: Rows) -> Traffic {
         let urls = self.hosts.iter().map(|host| host.url("")).collect();
         Traffic::start(urls, rows, rand::random())
+    }
+
+    /// Connections that read items of all hosts in turn, for policies that fail once in many reads; each
+    /// says whether it was answered.
+    pub(super) fn readers(&self, rows: Rows) -> Load<bool> {
+        let urls: Vec<String> = self.hosts.iter().map(|host| host.url("")).collect();
+        Load::start(READERS, move |client, turn| {
+            let host = &urls[(turn.connection + turn.nth) % urls.len()];
+            let id = (turn.connection + 7 * turn.nth) % usize::from(rows.items);
+            let url = format!("{host}/read/item?id={id}");
+            async move { client.get(&url).await.is_ok_and(|it| it.status == StatusCode::OK) }
+        })
+    }
+
+    /// Runs `corral` with these arguments and the first host's admin address; returns what it prints.
+    pub(super) async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = corral()?;
+        let admin = self.hosts[0].url("/admin").replace("/admin", "");
+        command.args(arguments).args(["--url", &admin]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        ensure!(output.status.success(), "{}", text(output.stderr));
+        Ok(text(output.stdout))
     }
 
     /// Asks a host for a rollout.

@@ -32,7 +32,7 @@ struct SimulatedHost {
     /// What becomes of the policy here.
     fate: Fate,
     frozen_until_ms: u64,
-    part_in: bool,
+    looks_since_ms: u64,
     written: Option<HostCard>,
 }
 
@@ -92,7 +92,7 @@ impl Run {
             ready_at_ms,
             fate,
             frozen_until_ms: 0,
-            part_in: self.rollout.is_some(),
+            looks_since_ms: self.now_ms,
             written: None,
         };
         self.hosts.insert(id, host);
@@ -121,23 +121,24 @@ impl Run {
         let (now_ms, rollout) = (self.now_ms, self.rollout.clone());
         let host = self.hosts.get_mut(id).unwrap();
         if now_ms < host.frozen_until_ms {
+            host.looks_since_ms = host.frozen_until_ms;
             return;
         }
+        let looks_since_ms = host.looks_since_ms;
         match &rollout {
             Some(rollout) => host.act(id, rollout, now_ms),
             None if self.without != Without::Settling => {
                 let has_come = self.past.as_ref().is_some_and(|past| past.in_force);
                 host.runs_it = has_come && host.fate == Fate::Fits;
-                host.part_in = false;
             }
-            None => host.part_in = false,
+            None => {}
         }
         host.written = Some(host.card(id, now_ms));
         let Some(rollout) = rollout else { return };
         let cards: Vec<HostCard> =
             self.hosts.values().filter_map(|it| it.written.clone()).collect();
         let seen: Vec<HostCard> = cards.into_iter().map(|card| self.sabotaged(card)).collect();
-        match next(&rollout, &seen, now_ms) {
+        match next(&rollout, &seen, now_ms, looks_since_ms) {
             Some(NextStep::GoesOn(rollout)) => {
                 self.judge_step(&rollout);
                 self.rollout = Some(rollout);
