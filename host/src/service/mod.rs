@@ -200,20 +200,6 @@ impl Corral {
         &self.inner.policies
     }
 
-    /// This host as one of a fleet.
-    #[must_use]
-    pub fn fleet(&self) -> &Fleet {
-        &self.inner.fleet
-    }
-
-    /// Takes what the fleet runs, and from then on takes part in rollouts.
-    async fn join_fleet(&self) {
-        self.inner.fleet.join().await;
-        if let Ok(mut tasks) = self.inner.tasks.lock() {
-            tasks.spawn(self.inner.fleet.clone().keep());
-        }
-    }
-
     /// `memory` or `redis`.
     #[must_use]
     pub fn store_kind(&self) -> &'static str {

@@ -176,11 +176,6 @@ impl History {
         misses.map(|(_, subject)| *subject).collect()
     }
 
-    /// How many reads found their key cold between two moments.
-    pub(super) fn misses(&self, from: Mark, to: Mark) -> usize {
-        self.misses.iter().filter(|(at, _)| (from.at..to.at).contains(at)).count()
-    }
-
     /// The verdict on all requests.
     pub(super) fn whole(&self) -> Verdict {
         self.between(Mark { at: Duration::ZERO, requests: 0 }, None)

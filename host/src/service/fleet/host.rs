@@ -238,10 +238,11 @@ impl Fleet {
         if own.part.progress != PartProgress::InForce {
             return;
         }
-        let judged = own.switched.as_ref().unwrap_or(&current);
+        let is_current = own.brings.is(&current);
+        let judged = own.switched.as_ref().filter(|_| !is_current).unwrap_or(&current);
         own.part.failures = failures(judged).saturating_sub(own.failures_before);
         let failure = judged.summary().failures.into_iter().next().unwrap_or_default();
-        if !own.brings.is(&current) {
+        if !is_current {
             let left = slot.is_condemned(&own.brings.digest, judged.configuration());
             own.part.progress = PartProgress::Failed;
             own.part.reason = match left {
@@ -280,8 +281,10 @@ impl Fleet {
     fn roll_back(&self, switched: &Generation) {
         let policies = &self.inner.policies;
         if policies.slot().current().policy_id() == switched.policy_id() {
-            // Can't fail: this host ran another generation before.
-            let _outcome = policies.rollback();
+            // It fails only if the former policy does not pass the gate under a configuration that came since.
+            if let Err(error) = policies.rollback() {
+                tracing::warn!(%error, "the policy of a rollout stays in force here");
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use crate::cache::Cache;
 use crate::observe::Metrics;
 use crate::store::StoreError;
 
-use super::Policies;
+use super::{Corral, Policies};
 use host::OwnPart;
 use record::{KEPT, RECORD, component_note};
 use steps::NextStep;
@@ -83,6 +83,22 @@ struct KnownFleet {
     settled: Option<String>,
 }
 
+impl Corral {
+    /// This host as one of a fleet.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.inner.fleet
+    }
+
+    /// Takes what the fleet runs, and from then on takes part in rollouts.
+    pub(super) async fn join_fleet(&self) {
+        self.inner.fleet.join().await;
+        if let Ok(mut tasks) = self.inner.tasks.lock() {
+            tasks.spawn(self.inner.fleet.clone().keep());
+        }
+    }
+}
+
 impl Fleet {
     pub(super) fn new(cache: Arc<Cache>, policies: Policies, metrics: Arc<Metrics>) -> Self {
         let (known, wake) = (Mutex::default(), Notify::new());
@@ -90,12 +106,12 @@ impl Fleet {
     }
 
     /// Takes what the fleet runs, before this host serves. Where the store does not answer, it is taken later.
-    pub(super) async fn join(&self) {
+    async fn join(&self) {
         let _in_time = timeout(JOINS_WITHIN, self.look()).await;
     }
 
     /// Takes part in rollouts; runs for as long as the host does.
-    pub(super) async fn keep(self) {
+    async fn keep(self) {
         loop {
             // A store that can't be asked is asked again, and beats judge it.
             let pause = self.look().await.unwrap_or(LOOK);

@@ -37,7 +37,7 @@ pub struct FleetHost {
     pub policy: String,
     /// SHA-256 of that policy's component, in hexadecimal.
     pub digest: String,
-    /// Whether it runs what the fleet runs; `None` if the fleet runs nothing in particular.
+    /// Whether it runs the component that the fleet runs; `None` if the fleet runs nothing in particular.
     pub as_fleet: Option<bool>,
     /// How long ago it wrote this, in ms.
     pub silent_ms: u64,
