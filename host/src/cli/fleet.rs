@@ -1,4 +1,4 @@
-//! `corral fleet`: who is alive, and what each runs.
+//! `corral fleet`: the hosts that are alive, and what each runs.
 
 use hyper::Method;
 use serde_json::Value;

@@ -214,20 +214,7 @@ pub(crate) enum Scenario {
     /// Three hosts behind `HAProxy` or nginx, replaced one after the other under load.
     Rolling(rolling::Rolling),
     /// Rollouts over several hosts under load: of good policies and bad ones, while hosts die and join.
-    Fleet {
-        /// Hosts.
-        #[arg(long, default_value_t = 5)]
-        hosts: usize,
-        /// Seconds between two rollouts.
-        #[arg(long, default_value_t = 5)]
-        seconds: u64,
-        /// The share of hosts on which a bad policy comes into force first, in percent.
-        #[arg(long, default_value_t = 20)]
-        canary: u8,
-        /// Print a JSON document instead of the table.
-        #[arg(long)]
-        json: bool,
-    },
+    Fleet(fleet::Size),
     /// A policy that renames every key comes into force on two hosts under load with writes.
     Rename {
         /// Seconds before and after.
@@ -367,11 +354,9 @@ pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
             let report = rolling.run().await?;
             judged(&report, report.expect().is_ok())
         }
-        Scenario::Fleet { hosts, seconds, canary, json } => {
-            let rest = Duration::from_secs(seconds);
-            let size = fleet::Size { hosts, items: 200, rest, canary_percent: canary };
+        Scenario::Fleet(size) => {
             let report = fleet::run(size, |what| eprintln!("{what}")).await?;
-            shown(&report, json, report.holds())
+            shown(&report, false, report.holds())
         }
         Scenario::Rename { seconds, json } => {
             let lasts = Duration::from_secs(seconds);

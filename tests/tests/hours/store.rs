@@ -279,6 +279,16 @@ impl Store for Shared {
         self.memory.write_note(of, note, lasts).await
     }
 
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        self.memory.replace_note(of, read, note, lasts).await
+    }
+
     fn now_ms(&self) -> u64 {
         self.memory.now_ms()
     }

@@ -1,4 +1,4 @@
-//! `/admin/fleet` and `/admin/policy/rollout`: who is alive, and one policy for all of them.
+//! `/admin/fleet` and `/admin/policy/rollout`: the hosts that are alive, and one policy for all of them.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::component;
 /// How long canaries are watched unless the request says otherwise: as long as probation lasts.
 const WATCH: Duration = Duration::from_secs(60);
 
-/// Longer than a day nobody watches canaries.
+/// The longest time for which canaries are watched.
 const WATCH_AT_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// `GET /admin/fleet`

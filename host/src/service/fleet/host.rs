@@ -320,7 +320,9 @@ impl Fleet {
                         let trouble = &now.trouble;
                         tracing::warn!(policy, rollout, trouble, "a rollout is brought back");
                     }
-                    _ => tracing::info!(policy, rollout, phase, "a rollout goes on"),
+                    RolloutPhase::Preparing | RolloutPhase::Canary | RolloutPhase::Everywhere => {
+                        tracing::info!(policy, rollout, phase, "a rollout goes on");
+                    }
                 }
             }
         }

@@ -75,6 +75,10 @@ impl Present<'_> {
         self.progress() == PartProgress::InForce
     }
 
+    fn is_prepared(&self) -> bool {
+        matches!(self.progress(), PartProgress::Ready | PartProgress::InForce)
+    }
+
     fn tally(&self) -> ReadTally {
         self.part.map(|part| part.tally).unwrap_or_default()
     }
@@ -97,33 +101,41 @@ pub(super) fn next(
     if let Some(trouble) = trouble(rollout, &hosts, now_ms) {
         return Some(NextStep::GoesOn(rollout.going_back(trouble, now_ms)));
     }
-    let is_wanted = |host: &&Present<'_>| {
-        let is_canary = rollout.canaries.iter().any(|canary| canary == host.id);
-        rollout.phase == RolloutPhase::Everywhere || is_canary
-    };
-    let wanted: Vec<&Present<'_>> = hosts.iter().filter(is_wanted).collect();
-    let is_prepared =
-        |host: &Present<'_>| matches!(host.progress(), PartProgress::Ready | PartProgress::InForce);
-    let are_prepared = !hosts.is_empty() && hosts.iter().all(is_prepared);
+    let are_prepared = !hosts.is_empty() && hosts.iter().all(Present::is_prepared);
     match rollout.phase {
-        RolloutPhase::Preparing if are_prepared => {
-            Some(NextStep::GoesOn(first_force(rollout, &hosts, now_ms)))
+        RolloutPhase::Preparing => {
+            are_prepared.then(|| NextStep::GoesOn(first_force(rollout, &hosts, now_ms)))
         }
-        RolloutPhase::Preparing => None,
-        RolloutPhase::Canary | RolloutPhase::Everywhere => {
-            if !wanted.iter().all(|host| host.is_in_force()) {
-                return None;
-            }
-            let Some(steady_ms) = rollout.steady_ms else {
-                return Some(NextStep::GoesOn(steady(rollout, now_ms)));
-            };
-            let is_steady = now_ms >= steady_ms + lasts_ms(rollout);
-            (is_steady && are_prepared).then(|| match rollout.phase {
-                RolloutPhase::Everywhere => NextStep::Over(rollout.past(now_ms)),
-                _ => NextStep::GoesOn(rollout.entering(RolloutPhase::Everywhere, now_ms)),
-            })
+        RolloutPhase::Canary => {
+            let is_canary =
+                |host: &&Present<'_>| rollout.canaries.iter().any(|canary| canary == host.id);
+            let wanted = hosts.iter().filter(is_canary);
+            let next = || NextStep::GoesOn(rollout.entering(RolloutPhase::Everywhere, now_ms));
+            in_force(rollout, wanted, now_ms, || are_prepared.then(next))
+        }
+        RolloutPhase::Everywhere => {
+            let over = || NextStep::Over(rollout.past(now_ms));
+            in_force(rollout, hosts.iter(), now_ms, || are_prepared.then(over))
         }
         RolloutPhase::GoingBack => None,
+    }
+}
+
+/// The step while the policy comes into force on the wanted hosts, and `then` once it has been in force there
+/// for as long as the phase lasts.
+fn in_force<'a>(
+    rollout: &Rollout,
+    mut wanted: impl Iterator<Item = &'a Present<'a>>,
+    now_ms: u64,
+    then: impl FnOnce() -> Option<NextStep>,
+) -> Option<NextStep> {
+    if !wanted.all(Present::is_in_force) {
+        return None;
+    }
+    match rollout.steady_ms {
+        None => Some(NextStep::GoesOn(steady(rollout, now_ms))),
+        Some(steady_ms) if now_ms < steady_ms + lasts_ms(rollout) => None,
+        Some(_) => then(),
     }
 }
 
@@ -174,7 +186,10 @@ fn trouble(rollout: &Rollout, hosts: &[Present<'_>], now_ms: u64) -> Option<Stri
         let verb = match part.progress {
             PartProgress::Refused => "refuses the policy",
             PartProgress::Failed => "has lost the policy",
-            _ => return None,
+            PartProgress::Preparing
+            | PartProgress::Ready
+            | PartProgress::InForce
+            | PartProgress::Back => return None,
         };
         Some(format!("the host at {} {verb}: {}", host.listen, part.reason))
     });

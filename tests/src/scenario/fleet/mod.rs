@@ -26,19 +26,23 @@ const FEW: Rows = Rows { items: 40, teams: 20 };
 
 /// Requests for each row before keys are renamed and after it: enough that hardly a row is left that was
 /// not read.
-const REQUESTS_OF_A_ROW: usize = 20;
+const REQUESTS_OF_A_ROW: usize = 10;
 
 /// The size of a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Size {
     /// Hosts.
+    #[arg(long, default_value_t = 5)]
     pub hosts: usize,
     /// Items, and half as many teams. Most of these rows are not written, so they are hot when the policy is
     /// exchanged.
+    #[arg(long, default_value_t = 200)]
     pub items: u8,
-    /// How long nothing happens between two rollouts.
+    /// How long nothing happens before rollouts.
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     pub rest: Duration,
     /// The share of hosts on which a bad policy comes into force first, in percent.
+    #[arg(long, default_value_t = 20)]
     pub canary_percent: u8,
 }
 

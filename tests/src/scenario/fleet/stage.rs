@@ -16,7 +16,7 @@ use crate::load::Load;
 use crate::servers::{Host, Postgres, Redis, corral, eventually};
 
 /// Connections of [`Stage::readers`].
-const READERS: usize = 16;
+const READERS: usize = 8;
 
 /// The path of a fleet's rollout.
 const PATH: &str = "/admin/policy/rollout";

@@ -230,7 +230,7 @@ impl SimulatedHost {
             // Without a protection, a host is told to switch although it is not ready.
             Ready | Preparing if is_due => (self.progress, self.runs_it) = (InForce, true),
             InForce if self.fate == Fate::Fails => (self.progress, self.runs_it) = (Failed, false),
-            _ => {}
+            Preparing | Ready | Refused | InForce | Failed | Back => {}
         }
     }
 
