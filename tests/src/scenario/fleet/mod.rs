@@ -14,9 +14,11 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::hosts::SOON;
-use super::traffic::{Rows, Verdict};
+use super::traffic::{Rows, Traffic, Verdict};
+use crate::client::Client;
 use crate::policies::{component, variant};
 use crate::servers::eventually;
+use crate::sim::truth::Subject;
 use stage::{Outcome, Stage};
 
 pub use report::{Cold, Report, RolledOut};
@@ -27,6 +29,9 @@ const FEW: Rows = Rows { items: 40, teams: 20 };
 /// Requests for each row before keys are renamed and after it: enough that hardly a row is left that was
 /// not read.
 const REQUESTS_OF_A_ROW: usize = 10;
+
+/// Writes of the control.
+pub const WRITES: u64 = 3;
 
 /// The size of a run.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -205,33 +210,40 @@ pub async fn without_canaries() -> anyhow::Result<anyhow::Result<()>> {
     Ok(outcome.expect_back(stage::first()))
 }
 
-/// Control: how long equal stretches of traffic take, after a rollout of a policy that renames keys, and after
-/// one host got such a policy that the other one has not learned.
+/// Control: how long writes on one host take, after a rollout of a policy that renames keys, and after the
+/// other host got such a policy that this one has not learned.
 ///
 /// # Errors
 /// If a server does not come up, or a host does not take the policy.
 pub async fn without_learning() -> anyhow::Result<[Duration; 2]> {
-    const STRETCH: usize = 400;
     let renamed = tokio::task::spawn_blocking(|| component("good/renamed")).await??;
     let stage = Stage::set(2, FEW).await?;
-    let traffic = stage.traffic(FEW);
-    let stretch = async || {
-        let began = Instant::now();
-        traffic.more(STRETCH, SOON).await?;
-        anyhow::Ok(began.elapsed())
-    };
-    stretch().await?;
+    let traffic = Traffic::idle(stage.hosts.iter().map(|host| host.url("")).collect());
     let outcome = stage.roll_out(&renamed, "?rename=allow").await?;
     outcome.expect_everywhere(&renamed)?;
-    let learned = stretch().await?;
+    let learned = written(&traffic, 2).await?;
     let unlearned = variant(builtin(), 9);
     let answer = stage.hosts[0].put("/admin/policy?rename=allow", unlearned).await?;
     ensure!(answer.status == StatusCode::OK, "{answer:?}");
-    let unlearned = stretch().await?;
+    let unlearned = written(&traffic, 2 + WRITES).await?;
     let history = traffic.stop().await?;
     let verdict = history.whole();
     ensure!((verdict.failed, verdict.stale) == (0, 0), "{verdict:?} {:?}", history.complaints());
     Ok([learned, unlearned])
+}
+
+/// How long [`WRITES`] on the second host take, each between two reads on the first.
+async fn written(traffic: &Traffic, from: u64) -> anyhow::Result<Duration> {
+    let (client, subject) = (Client::new(), Subject::Item(0));
+    let mut took = Duration::ZERO;
+    for version in from..from + WRITES {
+        traffic.read(&client, 0, subject).await?;
+        let began = Instant::now();
+        traffic.write(&client, 1, subject, version).await?;
+        took += began.elapsed();
+        traffic.read(&client, 0, subject).await?;
+    }
+    Ok(took)
 }
 
 /// The command brings a policy to two hosts, and then the store is emptied; returns what the command said, and
