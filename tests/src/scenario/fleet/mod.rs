@@ -225,6 +225,11 @@ pub async fn without_learning() -> anyhow::Result<[Duration; 2]> {
     let unlearned = variant(builtin(), 9);
     let answer = stage.hosts[0].put("/admin/policy?rename=allow", unlearned).await?;
     ensure!(answer.status == StatusCode::OK, "{answer:?}");
+    let read = stage.hosts[0].url("/read/item?id=0");
+    eventually("the first host fills under the new names", SOON, || async {
+        Ok(Client::new().get(&read).await?.is_hit().then_some(()))
+    })
+    .await?;
     let unlearned = written(&traffic, 2 + WRITES).await?;
     let history = traffic.stop().await?;
     let verdict = history.whole();
