@@ -161,7 +161,7 @@ impl Stage {
         let ordered = Instant::now();
         self.sentinels.fail_over().await?;
         self.until_another(ordered).await?;
-        Ok(Instant::now())
+        self.until_the_old_primary_is_left().await
     }
 
     async fn frozen(&mut self) -> anyhow::Result<Instant> {
@@ -217,8 +217,7 @@ impl Stage {
         let renamed = Instant::now();
         self.sentinels.rename(MOVED).await?;
         self.until_another(renamed).await?;
-        self.scene.watch(A_LOOK).await?;
-        Ok(Instant::now())
+        self.until_the_old_primary_is_left().await
     }
 
     /// Freezes the primary until another one is named; returns when it froze.
@@ -227,6 +226,12 @@ impl Stage {
         let gone = Instant::now();
         self.until_another(gone).await?;
         Ok(gone)
+    }
+
+    /// Watches until a hit can come from the new primary only.
+    async fn until_the_old_primary_is_left(&self) -> anyhow::Result<Instant> {
+        self.scene.watch(TRUST_ENDS).await?;
+        Ok(Instant::now())
     }
 
     async fn until_another(&mut self, since: Instant) -> anyhow::Result<()> {
