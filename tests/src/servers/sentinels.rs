@@ -26,7 +26,8 @@ const GONE_AFTER_MS: &str = "500";
 /// Two failovers are at least twice this far apart.
 const FAILOVER_MS: &str = "2000";
 
-/// As whom replicas read from their primary. A primary that refuses this user has replicas that get nothing.
+/// The user as which replicas read from their primary. A primary that refuses this user has replicas that get
+/// nothing.
 const REPLICATES: [&str; 11] = [
     "--user",
     "replica",

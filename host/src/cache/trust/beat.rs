@@ -27,7 +27,7 @@ impl GoodBeat {
 }
 
 /// Why a beat was not good.
-enum Unfit {
+enum BadBeat {
     /// Where the address leads is not known; the error of the last look says why.
     Unconfirmed(&'static str),
     Otherwise(&'static str),
@@ -62,8 +62,8 @@ impl Trust {
         let confirmed = state.confirmed;
         drop(state);
         self.judge(beat, link, sent, confirmed).map_err(|why| match why {
-            Unfit::Unconfirmed(why) => format!("{why}{unconfirmed}"),
-            Unfit::Otherwise(why) => why.to_owned(),
+            BadBeat::Unconfirmed(why) => format!("{why}{unconfirmed}"),
+            BadBeat::Otherwise(why) => why.to_owned(),
         })
     }
 
@@ -73,25 +73,25 @@ impl Trust {
         link: LinkId,
         sent: Duration,
         confirmed: Option<(Option<Epoch>, Duration)>,
-    ) -> Result<GoodBeat, Unfit> {
+    ) -> Result<GoodBeat, BadBeat> {
         if !beat.is_primary {
             self.store.relink("it is a replica");
-            return Err(Unfit::Otherwise("the address leads to a replica; name the primary"));
+            return Err(BadBeat::Otherwise("the address leads to a replica; name the primary"));
         }
         let (leads_to, at) =
-            confirmed.ok_or(Unfit::Unconfirmed("no new connection could be opened"))?;
+            confirmed.ok_or(BadBeat::Unconfirmed("no new connection could be opened"))?;
         if leads_to != beat.epoch {
             self.store.relink("the address leads elsewhere");
-            return Err(Unfit::Otherwise(
+            return Err(BadBeat::Otherwise(
                 "a new connection through the address reaches another server than the open \
                         ones; if a balancer stands in between, name one server",
             ));
         }
         if at + TRUST < sent {
-            return Err(Unfit::Unconfirmed("no new connection could be opened for a second"));
+            return Err(BadBeat::Unconfirmed("no new connection could be opened for a second"));
         }
         if beat.replicas == Replicas::Silent {
-            return Err(Unfit::Otherwise(
+            return Err(BadBeat::Otherwise(
                 "a replica of the node is silent, so it may have been promoted",
             ));
         }

@@ -4,6 +4,8 @@ mod replies;
 mod sentinels;
 mod url;
 
+use std::sync::Arc;
+
 use redis::ConnectionInfo;
 
 use super::unavailable;
@@ -18,7 +20,7 @@ pub(super) enum StorePlace {
     /// An address that the configuration names.
     Address(Box<ConnectionInfo>),
     /// The primary of a name, wherever most sentinels say that it is.
-    Named(Sentinels),
+    Named(Arc<Sentinels>),
 }
 
 impl StorePlace {
@@ -29,7 +31,7 @@ impl StorePlace {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         Ok(match StoreTarget::parse(url)? {
             StoreTarget::Address(to) => Self::Address(to),
-            StoreTarget::Named(named) => Self::Named(Sentinels::new(named)),
+            StoreTarget::Named(named) => Self::Named(Arc::new(Sentinels::new(named))),
         })
     }
 

@@ -46,12 +46,12 @@ pub(super) struct NamedPrimary {
 /// The sentinels of one name.
 pub(in crate::store::redis) struct Sentinels {
     named: NamedPrimary,
-    heard: Mutex<Heard>,
+    heard: Mutex<KnownSentinels>,
 }
 
 /// What was heard of the sentinels so far.
 #[derive(Default)]
-struct Heard {
+struct KnownSentinels {
     lanes: BTreeMap<NodeAddress, Arc<Lane>>,
     /// The id with which an address of the URL answered last.
     ids: BTreeMap<NodeAddress, String>,
@@ -81,14 +81,14 @@ impl Sentinels {
     }
 
     /// Where the primary is at this moment, and what a connection to it needs.
-    pub(super) async fn leads_to(&self) -> Result<ConnectionInfo, String> {
+    pub(super) async fn leads_to(self: &Arc<Self>) -> Result<ConnectionInfo, String> {
         let ballot = self.ask_all(|ballot| ballot.winner(self.count()).is_some()).await;
         let winner = ballot.winner(self.count()).ok_or_else(|| self.undecided(&ballot))?;
         self.connection_info(winner, &self.named.settings)
     }
 
     /// Asks every sentinel, and waits for all of them.
-    pub(super) async fn survey(&self) -> Survey {
+    pub(super) async fn survey(self: &Arc<Self>) -> Survey {
         let ballot = self.ask_all(|_| false).await;
         let first = ballot.first().map(|(address, votes)| (address.clone(), votes));
         Survey {
@@ -102,25 +102,26 @@ impl Sentinels {
     }
 
     /// Asks all sentinels at once, also those that are first told of meanwhile, until the answers are enough.
-    async fn ask_all(&self, is_enough: impl Fn(&Ballot) -> bool) -> Ballot {
+    /// Those that are slower are heard in tasks of their own, so that their connections are opened and kept.
+    async fn ask_all(self: &Arc<Self>, is_enough: impl Fn(&Ballot) -> bool) -> Ballot {
         let mut asking = FuturesUnordered::new();
         let mut asked = BTreeSet::new();
         let mut ballot = Ballot::default();
         loop {
             for address in self.addresses() {
                 if asked.insert(address.clone()) {
-                    asking.push(async move {
-                        let answer = self.ask(&address).await;
+                    let this = Arc::clone(self);
+                    asking.push(tokio::spawn(async move {
+                        let answer = this.ask(&address).await;
                         (address, answer)
-                    });
+                    }));
                 }
             }
             match asking.next().await {
-                Some((address, Ok(answer))) => {
-                    self.hear(&address, &answer);
-                    ballot.add(&answer);
-                }
-                Some((address, Err(why))) => _ = ballot.silent.insert(address, why),
+                Some(Ok((_, Ok(answer)))) => ballot.add(&answer),
+                Some(Ok((address, Err(why)))) => _ = ballot.silent.insert(address, why),
+                // The runtime ends, and its tasks with it.
+                Some(Err(_)) => {}
                 None => return ballot,
             }
             if is_enough(&ballot) {
@@ -180,8 +181,9 @@ impl Sentinels {
         };
         let answer = timeout(SILENCE, asking).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {SILENCE:?}")));
-        if answer.is_err() {
-            self.heard().lanes.remove(address);
+        match &answer {
+            Ok(answer) => self.hear(address, answer),
+            Err(_) => _ = self.heard().lanes.remove(address),
         }
         answer
     }
@@ -247,7 +249,7 @@ impl Sentinels {
         Ok(to.set_redis_settings(settings.clone()))
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn heard(&self) -> MutexGuard<'_, KnownSentinels> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
