@@ -37,10 +37,10 @@ impl SentinelAnswer {
     /// # Errors
     /// The sentinel's own words, if it refuses to answer.
     pub(super) fn read([id, primary, others]: [Reply; 3]) -> Result<Self, String> {
-        let id = match id {
-            Reply::Error(error) => return Err(error),
-            id => text(&id).ok_or("it does not answer as a sentinel does")?,
-        };
+        if let Reply::Error(error) = id {
+            return Err(error);
+        }
+        let id = text(&id).ok_or("it does not answer as a sentinel does")?;
         let primary = match primary {
             Reply::Error(error) => return Err(error),
             Reply::List(words) => match words.as_slice() {
