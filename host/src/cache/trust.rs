@@ -46,6 +46,10 @@ const TRUST: Duration = Duration::from_secs(1);
 /// counts for 1 s.)
 const FENCE: Duration = Duration::from_secs(4);
 
+/// The same for a node whose place others judge: another host's confirmation of the node before it counts for
+/// 1 s, and trust lasts 1 s from the last good beat.
+const SUPERVISED_FENCE: Duration = Duration::from_secs(2);
+
 /// The state of a node's breaker, for readiness and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -320,6 +324,7 @@ impl Trust {
             _ if is_known => Duration::ZERO,
             Replicas::None => Duration::ZERO,
             Replicas::Answering | Replicas::Silent => FENCE,
+            Replicas::Supervised => SUPERVISED_FENCE,
         };
         let until = match state.watched {
             Some((epoch, until)) if epoch == good.epoch => until.min(now + fence),

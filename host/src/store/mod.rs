@@ -114,6 +114,8 @@ pub enum Replicas {
     Answering,
     /// A replica that acknowledged something before is silent.
     Silent,
+    /// Others judge whether the node keeps its place, and were asked with [`Store::confirm`].
+    Supervised,
 }
 
 /// The longest lease that a claim may ask for. A lease that has longer to live counts as free: the node's

@@ -26,6 +26,13 @@ impl GoodBeat {
     }
 }
 
+/// Why a beat was not good.
+enum BadBeat {
+    /// Where the address leads is not known; the error of the last look says why.
+    Unconfirmed(&'static str),
+    Otherwise(&'static str),
+}
+
 impl Trust {
     /// Asks for a beat and judges it.
     pub(in crate::cache) async fn beat(&self) -> Result<GoodBeat, String> {
@@ -46,12 +53,18 @@ impl Trust {
         self.silent.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.link = link;
-        if let Ok(Some(epoch)) = confirmation {
-            state.confirmed = Some((epoch, sent));
+        let mut unconfirmed = String::new();
+        match confirmation {
+            Ok(Some(epoch)) => state.confirmed = Some((epoch, sent)),
+            Ok(None) => {}
+            Err(error) => unconfirmed = format!(": {error}"),
         }
         let confirmed = state.confirmed;
         drop(state);
-        self.judge(beat, link, sent, confirmed)
+        self.judge(beat, link, sent, confirmed).map_err(|why| match why {
+            BadBeat::Unconfirmed(why) => format!("{why}{unconfirmed}"),
+            BadBeat::Otherwise(why) => why.to_owned(),
+        })
     }
 
     fn judge(
@@ -60,25 +73,27 @@ impl Trust {
         link: LinkId,
         sent: Duration,
         confirmed: Option<(Option<Epoch>, Duration)>,
-    ) -> Result<GoodBeat, String> {
+    ) -> Result<GoodBeat, BadBeat> {
         if !beat.is_primary {
             self.store.relink("it is a replica");
-            return Err("the address leads to a replica; name the primary".to_owned());
+            return Err(BadBeat::Otherwise("the address leads to a replica; name the primary"));
         }
-        let (leads_to, at) = confirmed.ok_or("no new connection could be opened")?;
+        let (leads_to, at) =
+            confirmed.ok_or(BadBeat::Unconfirmed("no new connection could be opened"))?;
         if leads_to != beat.epoch {
             self.store.relink("the address leads elsewhere");
-            return Err(
+            return Err(BadBeat::Otherwise(
                 "a new connection through the address reaches another server than the open \
-                        ones; if a balancer stands in between, name one server"
-                    .to_owned(),
-            );
+                        ones; if a balancer stands in between, name one server",
+            ));
         }
         if at + TRUST < sent {
-            return Err("no new connection could be opened for a second".to_owned());
+            return Err(BadBeat::Unconfirmed("no new connection could be opened for a second"));
         }
         if beat.replicas == Replicas::Silent {
-            return Err("a replica of the node is silent, so it may have been promoted".to_owned());
+            return Err(BadBeat::Otherwise(
+                "a replica of the node is silent, so it may have been promoted",
+            ));
         }
         // A server that hides its identity has one epoch for ever; `check` says what that costs.
         let epoch = beat.epoch.unwrap_or(Epoch(0));

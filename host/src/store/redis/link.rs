@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError, RedisResult, Value};
+use redis::{RedisError, RedisResult, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use super::clock::StoreClock;
 use super::identity::Identity;
 use super::lane::{Lane, Replied};
 use super::names::Names;
+use super::place::StorePlace;
 use crate::store::listeners::Listeners;
 use crate::store::waiters::Waiters;
 use crate::store::{LinkId, Over, StoreError};
@@ -42,7 +43,7 @@ const AT_ONCE: usize = 16;
 
 /// The connections and the task that keeps them; the task ends when the link is dropped.
 pub(super) struct Link {
-    client: Client,
+    place: Arc<StorePlace>,
     budget: Duration,
     status: watch::Receiver<LinkStatus>,
     keeper: JoinHandle<()>,
@@ -86,7 +87,7 @@ pub(super) struct Listening {
 
 /// What a link is made of.
 pub(super) struct LinkParts {
-    pub(super) client: Client,
+    pub(super) place: Arc<StorePlace>,
     pub(super) budget: Duration,
     pub(super) clock: Arc<StoreClock>,
     pub(super) listening: Listening,
@@ -97,9 +98,9 @@ impl Link {
     /// Starts the task that connects, and does not wait for it.
     pub(super) fn new(runtime: &Handle, parts: LinkParts) -> Self {
         let (announce, status) = watch::channel(LinkStatus::Opening);
-        let (client, budget) = (parts.client.clone(), parts.budget);
+        let (place, budget) = (Arc::clone(&parts.place), parts.budget);
         let keeper = Keeper { parts, announce };
-        Self { client, budget, status, keeper: runtime.spawn(keeper.run()) }
+        Self { place, budget, status, keeper: runtime.spawn(keeper.run()) }
     }
 
     /// Sends one command over the connection for small reads.
@@ -243,9 +244,9 @@ impl Link {
         Ok(Over { link: open.id, answer: (identity, more) })
     }
 
-    /// The identity of the server that a new connection reaches.
+    /// The identity of the server that a new connection reaches, through the place as it leads now.
     pub(super) async fn confirm(&self) -> Result<Identity, StoreError> {
-        Identity::ask_anew(&self.client, OPEN_LIMIT).await
+        Identity::ask_anew(&self.place, OPEN_LIMIT).await
     }
 
     /// Returns when a link other than `since` is open.

@@ -25,12 +25,12 @@ mod lane;
 mod link;
 mod names;
 mod notes;
+mod place;
 mod ranges;
 mod reply;
 mod scripts;
 mod stream;
 mod tags;
-mod url;
 mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,10 +55,10 @@ use clock::StoreClock;
 use eviction::Eviction;
 use link::{Link, Listening};
 use names::Names;
+use place::StorePlace;
 #[cfg(feature = "http")]
 pub(crate) use reply::understands;
 use scripts::Scripts;
-use url::{client, unavailable};
 
 /// How often a waiter looks again if the server can't push the end of the lease.
 const POLL: Duration = Duration::from_millis(25);
@@ -68,9 +68,10 @@ const POLL: Duration = Duration::from_millis(25);
 const LATEST_MS: u64 = (1 << 53) - 1;
 
 /// A store on one Redis server, version 6.2 or newer, over three connections: one for small reads, one for
-/// large values, one for everything else.
+/// large values, one for everything else. Behind a name that sentinels know, the server is whichever they name.
 pub struct RedisStore {
     link: Link,
+    place: Arc<StorePlace>,
     names: Names,
     scripts: Scripts,
     clock: Arc<StoreClock>,
@@ -82,20 +83,20 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store on the server at `url` (`redis://` or `rediss://`), under names that begin with `prefix`.
-    /// No exchange waits for longer than `budget` while the server is silent. Connects in the
-    /// background: a server that is down now is used as soon as it is up. Must be called inside a tokio
-    /// runtime.
+    /// A store on the server at `url` (`redis://`, `rediss://`, `unix://` or `redis+sentinel://`), under
+    /// names that begin with `prefix`. No exchange waits for longer than `budget` while the server is silent.
+    /// Connects in the background: a server that is down now is used as soon as it is up. Must be called
+    /// inside a tokio runtime.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] with the reason if `url` can never work.
     pub fn connect(url: &str, prefix: Prefix, budget: Duration) -> Result<Self, StoreError> {
-        let client = client(url)?;
+        let place = Arc::new(StorePlace::parse(url)?);
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
         let (clock, listening) = (Arc::new(StoreClock::new()), Listening::default());
         let names = Names { prefix };
         let parts = link::LinkParts {
-            client,
+            place: Arc::clone(&place),
             budget,
             clock: Arc::clone(&clock),
             listening: listening.clone(),
@@ -103,6 +104,7 @@ impl RedisStore {
         };
         Ok(Self {
             link: Link::new(&runtime, parts),
+            place,
             scripts: Scripts::new(&names.settled_channel()),
             names,
             clock,
@@ -160,7 +162,7 @@ impl RedisStore {
             epoch: identity.epoch,
             now_ms,
             is_primary: identity.is_primary,
-            replicas: identity.replicas,
+            replicas: self.place.judged(identity.replicas),
             range_version: version.and_then(|v| u64::from_str_radix(&v, 16).ok()).unwrap_or(0),
         }))
     }
@@ -343,6 +345,10 @@ impl Store for RedisStore {
     fn unreadable(&self) -> u64 {
         self.unreadable.load(Ordering::Relaxed)
     }
+}
+
+fn unavailable(error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 /// A lifetime as Redis takes it: at least a millisecond, and not so long that the end overflows.
