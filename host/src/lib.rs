@@ -29,9 +29,9 @@
 pub mod bench;
 pub mod beside;
 pub mod cache;
-mod clock;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod clock;
 pub mod config;
 #[cfg(feature = "http")]
 #[doc(hidden)]

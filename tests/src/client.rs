@@ -163,6 +163,7 @@ pub fn media(path: &str) -> &'static str {
     let path = path.split('?').next().unwrap_or(path);
     let component = path.ends_with("/admin/policy")
         || path.ends_with("/admin/policy/shadow")
+        || path.ends_with("/admin/policy/rollout")
         || path.contains("/admin/explain/");
     if component { "application/wasm" } else { "application/json" }
 }

@@ -19,8 +19,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Digest, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Mark,
-    Marking, Mode, Name, Prefix, RangeId, Stamp, Store, StoreKey, StoreTag,
+    Claim, Claimed, Digest, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Mark, Marking, Mode,
+    Name, Prefix, RangeId, Stamp, Store, StoreKey, StoreTag,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -101,6 +101,7 @@ checks! {
         a_naming_that_is_not_in_use_loses_its_floor,
         a_naming_is_in_use_for_as_long_as_it_is_published,
         an_epoch_that_was_watched_is_noted,
+        of_two_that_read_one_note_one_writes_the_next,
         a_host_that_is_listed_sees_itself,
         a_host_is_not_alone_while_another_is_listed_or_left_without_a_word,
         a_naming_is_known_until_the_range_loses_one,

@@ -33,6 +33,8 @@ mod names;
 mod restarts;
 #[path = "real/rolling.rs"]
 mod rolling;
+#[path = "real/sentinels.rs"]
+mod sentinels;
 #[path = "real/sessions.rs"]
 mod sessions;
 #[path = "real/spelling.rs"]

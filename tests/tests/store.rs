@@ -10,6 +10,8 @@ mod distant;
 mod faulty;
 #[path = "store/identity.rs"]
 mod identity;
+#[path = "store/places.rs"]
+mod places;
 #[path = "store/server.rs"]
 mod server;
 #[path = "store/tracking.rs"]
@@ -19,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corral_host::store::{
-    Claim, Claimed, Digest, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Marking,
-    MemoryStore, Mode, Name, Prefix, RedisStore, Stamp, Store, StoreError, StoreKey, StoreTag,
+    Claim, Claimed, Digest, Envelope, Epoch, Filled, Fingerprint, LeaseToken, Marking, MemoryStore,
+    Mode, Name, Prefix, RedisStore, Stamp, Store, StoreError, StoreKey, StoreTag,
 };
 use corral_tests::conformance::{self, Doomed, invalidate, model};
 use faulty::{Fault, Faulty};
@@ -321,8 +323,8 @@ async fn the_clock_is_the_servers() {
 #[tokio::test]
 async fn urls_that_can_never_work_are_refused_with_the_reason() {
     for (url, reason) in [
-        ("redis+sentinel://h:1,h:2/main", "redis+sentinel:// is not built yet"),
-        ("redis+cluster://h:1", "redis+cluster:// is not built yet"),
+        ("redis+sentinel://u:secret@h:1,h:2", "it names no primary"),
+        ("redis+cluster://h:1", "redis+cluster:// has many nodes"),
         ("memcached://u:secret@h", "memcached:// is no Redis"),
         ("localhost:6379", "not a URL"),
         ("redis://u:secret@[oops", "did not parse"),

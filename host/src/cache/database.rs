@@ -117,7 +117,12 @@ impl Cache {
     }
 
     fn note_slot(&self, watched: &WatchedOrigin) -> HashSlot {
-        HashSlot::of(&format!("{}{}", self.prefix.as_str(), watched.note))
+        self.slot_of_note(&watched.note)
+    }
+
+    /// The slot of a note.
+    pub(super) fn slot_of_note(&self, of: &str) -> HashSlot {
+        HashSlot::of(&format!("{}{of}", self.prefix.as_str()))
     }
 
     async fn note_of(&self, watched: &WatchedOrigin) -> Result<Option<Bytes>, StoreError> {

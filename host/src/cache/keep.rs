@@ -211,7 +211,7 @@ impl Cache {
     ///
     /// The list counts only if `beating`, whose beat was good just now, keeps it. Other nodes are of use without
     /// the one that does.
-    async fn enlist(&self, beating: NodeNumber) -> Result<bool, StoreError> {
+    pub(super) async fn enlist(&self, beating: NodeNumber) -> Result<bool, StoreError> {
         let asked = async {
             let node = self.nodes.node_of(self.list_slot())?;
             Ok((node.number, node.trust.store().enlist(&self.card()).await?))
@@ -222,13 +222,14 @@ impl Cache {
             Err(error) => return Err(error),
         };
         self.note_hosts(&listing.alive);
+        self.fleet.seen(&listing.alive, self.nodes.now_ms(self.list_slot()));
         let since = self.listed.since(listing.was_listed, self.clock.now());
         let is_alone = listing.is_alone && self.clock.now() >= since + LEARNED_WITHIN;
         Ok(is_alone && keeper == beating)
     }
 
     /// The slot of the list of hosts.
-    fn list_slot(&self) -> HashSlot {
+    pub(super) fn list_slot(&self) -> HashSlot {
         HashSlot::of(&format!("{}hosts", self.prefix.as_str()))
     }
 
@@ -274,7 +275,8 @@ impl Cache {
     }
 
     fn card(&self) -> HostCard {
-        HostCard { policy: self.slot.peek().label().to_owned(), ..self.host.clone() }
+        let (policy, fleet) = (self.slot.peek().label().to_owned(), Some(self.fleet_card()));
+        HostCard { policy, fleet, ..self.host.clone() }
     }
 
     /// Warns of hosts of another format: they store under other names, so their writes do not reach the
@@ -411,12 +413,15 @@ impl Cache {
     }
 }
 
-/// The namings of these definitions, each once. While a configuration is exchanged, two definitions with one
+/// The namings of these definitions under the policy in force and the one to come, each once. While a configuration is exchanged, two definitions with one
 /// digest may differ in times, which are no part of names; the longer time counts.
 fn own_namings(in_use: &InUse, policy: PolicyId) -> Vec<Naming> {
     let mut namings: Vec<Naming> = Vec::with_capacity(in_use.definitions.len());
-    for naming in in_use.definitions.iter().map(|definition| definition.naming(policy)) {
-        match namings.iter_mut().find(|known| known.digest == naming.digest) {
+    let of = |policy| in_use.definitions.iter().map(move |definition| definition.naming(policy));
+    for naming in in_use.policies(policy).flat_map(of) {
+        let is_same =
+            |known: &&mut Naming| (&known.digest, known.policy) == (&naming.digest, naming.policy);
+        match namings.iter_mut().find(is_same) {
             Some(known) => {
                 known.lasts_ms = known.lasts_ms.max(naming.lasts_ms);
                 known.deadline_ms = known.deadline_ms.max(naming.deadline_ms);

@@ -25,6 +25,7 @@ mod definition;
 mod entropy;
 mod exchange;
 mod failings;
+mod fleet;
 mod flight;
 mod flights;
 mod keep;
@@ -53,8 +54,8 @@ use crate::observe::Metrics;
 use crate::policy::{Generation, Slot};
 use crate::store::{Envelope, HashSlot, HostCard, Name, Prefix, Store, StoreError, Topology};
 
-pub use answer::{Answer, ReadError, Via, Why};
 pub use crate::clock::{Clock, RuntimeClock, SystemClock};
+pub use answer::{Answer, ReadError, Via, Why};
 pub use definition::Definition;
 pub use entropy::{Entropy, SystemEntropy};
 pub(crate) use flight::{millis, sighting};
@@ -73,6 +74,7 @@ use database::Database;
 pub use database::WatchedOrigin;
 use debt::Debt;
 use failings::Failings;
+use fleet::Fellows;
 use flights::Flights;
 use keep::Listed;
 use loads::Loads;
@@ -132,6 +134,7 @@ pub struct Cache {
     prefix: Prefix,
     host: HostCard,
     listed: Listed,
+    fleet: Fellows,
     /// Hosts of another format that are alive.
     strangers: Mutex<usize>,
     /// What follows from the store's settings.
@@ -225,7 +228,7 @@ impl Cache {
             id: format!("{:032x}", entropy.bits()),
             format: crate::store::FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            policy: String::new(),
+            ..HostCard::default()
         };
         let layout = store.layout();
         let nodes = Nodes::new(store, Arc::clone(&clock), Arc::clone(&near), Arc::clone(&metrics));
@@ -237,6 +240,7 @@ impl Cache {
             prefix,
             host,
             listed: Listed::default(),
+            fleet: Fellows::default(),
             strangers: Mutex::default(),
             concern: Mutex::default(),
             database: Database::new(origin),

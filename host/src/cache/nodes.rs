@@ -16,9 +16,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 
-use super::{Clock, NodeStanding};
 use super::near::Near;
 use super::trust::{Grant, Trust};
+use super::{Clock, NodeStanding};
 use crate::observe::Metrics;
 use crate::store::{
     Epoch, HashSlot, Layout, LinkId, Over, RangeId, SlotMap, Store, StoreError, Topology,
@@ -90,7 +90,10 @@ impl Nodes {
             entry.store.listen(Arc::downgrade(&self.near) as _);
             let (clock, near) = (Arc::clone(&self.clock), Arc::clone(&self.near));
             let (store, metrics) = (Arc::clone(&entry.store), Arc::clone(&self.metrics));
-            Arc::new(Node::new(Arc::clone(&entry.id), Trust::new(store, name, clock, near, metrics)))
+            Arc::new(Node::new(
+                Arc::clone(&entry.id),
+                Trust::new(store, name, clock, near, metrics),
+            ))
         };
         let nodes = map.nodes.iter().map(|entry| known(entry).unwrap_or_else(|| made(entry)));
         let next = table.next(map.clone(), nodes.collect(), self.layout, self.clock.now());
@@ -199,8 +202,19 @@ impl Nodes {
         self.slot_epoch(slot, &node, epoch)
     }
 
+    /// Whether every node is trusted at this moment.
+    pub(super) fn hold(&self) -> bool {
+        let table = self.table.load();
+        !table.nodes().is_empty() && table.nodes().iter().all(|node| node.trust.holds())
+    }
+
     /// The slot's epoch, if `node` has the slot at this moment, under an epoch of its own.
-    pub(super) fn slot_epoch(&self, slot: HashSlot, node: &Arc<Node>, epoch: Epoch) -> Option<Epoch> {
+    pub(super) fn slot_epoch(
+        &self,
+        slot: HashSlot,
+        node: &Arc<Node>,
+        epoch: Epoch,
+    ) -> Option<Epoch> {
         let table = self.table.load();
         let has = |slot| table.owner(slot).filter(|_| !table.is_fenced(slot));
         has(slot).filter(|owner| Arc::ptr_eq(owner, node))?;
@@ -219,10 +233,7 @@ impl Nodes {
     }
 
     /// The slots of a value's tags as its envelope names them: none where one node has them all.
-    pub(super) fn tag_slots(
-        &self,
-        tags: impl IntoIterator<Item = HashSlot>,
-    ) -> BTreeSet<HashSlot> {
+    pub(super) fn tag_slots(&self, tags: impl IntoIterator<Item = HashSlot>) -> BTreeSet<HashSlot> {
         match self.layout {
             Layout::Single => BTreeSet::new(),
             Layout::Slots => tags.into_iter().collect(),

@@ -38,8 +38,7 @@ impl Cache {
     fn read_near(&self, read: &CacheRead, now: Instant) -> Option<Answer> {
         let may = !read.bypass && !read.entity().near.is_zero() && !read.definition.varies();
         // Checked after the look: a host that does not trust the node may have missed a change (race K).
-        let is_in_force =
-            |slot, word| read.definition.is_in_force(self.nodes.range_of(slot), word);
+        let is_in_force = |slot, word| read.definition.is_in_force(self.nodes.range_of(slot), word);
         let look = || self.near.look(&read.name, &self.slot.peek(), is_in_force, now);
         let (answer, slot) = may.then(look).flatten()?;
         self.nodes.holds(slot).then_some(answer)

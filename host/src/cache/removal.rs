@@ -152,9 +152,9 @@ impl<'c> Removal<'c> {
     /// Removes names; says of each whether that counts.
     async fn remove_names(&self, names: &[Name]) -> Vec<bool> {
         let by_node = self.by_node(names, Name::slot);
-        let removing = by_node.values().map(|(node, names)| async move {
-            (self.remove_at(node, names).await, names)
-        });
+        let removing = by_node
+            .values()
+            .map(|(node, names)| async move { (self.remove_at(node, names).await, names) });
         let mut gone: Vec<&Name> = Vec::with_capacity(names.len());
         let removed = join_all(removing).await;
         for (is_removed, names) in &removed {
@@ -258,11 +258,8 @@ impl<'c> Removal<'c> {
 
     fn note_ownerless(&self, slot: HashSlot) {
         let last = self.cache.nodes.table().last_owner(slot);
-        let concern = Concern {
-            everyone: last.is_none(),
-            nodes: last.into_iter().collect(),
-            fenced: true,
-        };
+        let concern =
+            Concern { everyone: last.is_none(), nodes: last.into_iter().collect(), fenced: true };
         self.note(concern, StoreError::Unavailable("no node is known to have the slot".to_owned()));
     }
 

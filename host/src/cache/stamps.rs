@@ -37,6 +37,8 @@ struct StampTables {
 struct Roster {
     version: u64,
     definitions: Vec<Arc<Definition>>,
+    /// A policy that may come into force: its namings are published before that.
+    coming: Option<PolicyId>,
     /// Definitions of configurations that were left: requests that began before may still fill under them.
     left: Vec<Weak<Definition>>,
 }
@@ -46,6 +48,14 @@ struct Roster {
 pub(super) struct InUse {
     version: u64,
     pub(super) definitions: Vec<Arc<Definition>>,
+    coming: Option<PolicyId>,
+}
+
+impl InUse {
+    /// The policies under which this host publishes namings, where `policy` is in force.
+    pub(super) fn policies(&self, policy: PolicyId) -> impl Iterator<Item = PolicyId> {
+        [policy].into_iter().chain(self.coming.filter(|coming| *coming != policy))
+    }
 }
 
 #[derive(Default)]
@@ -112,8 +122,10 @@ impl StampTable {
         if !has_kept_all {
             self.fill_from.clear();
         }
-        for definition in &in_use.definitions {
-            let scope = FloorScope::Naming(definition.digest().clone(), published);
+        let policies = in_use.policies(published);
+        let digests = in_use.definitions.iter().map(|definition| definition.digest());
+        for (policy, digest) in policies.flat_map(|p| digests.clone().map(move |d| (p, d))) {
+            let scope = FloorScope::Naming(digest.clone(), policy);
             let from = if range.new.contains(&scope) { fill_from } else { Duration::ZERO };
             // A naming that already waits is not filled sooner because the range was read again.
             let known = self.fill_from.entry(scope).or_default();
@@ -153,10 +165,12 @@ impl StampTables {
         if table.range.known.contains(scope) {
             return Some(here);
         }
-        self.by_range.iter().map(|other| other.fill_from.get(scope).copied()).max_by_key(|from| {
-            // A range where it is not published yet comes last.
-            from.map_or((true, Duration::ZERO), |from| (false, from))
-        })?
+        self.by_range.iter().map(|other| other.fill_from.get(scope).copied()).max_by_key(
+            |from| {
+                // A range where it is not published yet comes last.
+                from.map_or((true, Duration::ZERO), |from| (false, from))
+            },
+        )?
     }
 
     /// Puts the words in force that follow for a definition from every range that was read.
@@ -193,7 +207,16 @@ impl Stamps {
         let roster = self.roster();
         let left = roster.left.iter().filter_map(Weak::upgrade);
         let definitions = roster.definitions.iter().cloned().chain(left).collect();
-        InUse { version: roster.version, definitions }
+        InUse { version: roster.version, definitions, coming: roster.coming }
+    }
+
+    /// From the next beat on, the namings of this policy are published beside those of the policy in force.
+    pub(super) fn expect(&self, coming: Option<PolicyId>) {
+        let mut roster = self.roster();
+        if roster.coming != coming {
+            roster.version += 1;
+            roster.coming = coming;
+        }
     }
 
     /// Adds definitions. What is known of their namings is in force for them at once; namings that are new

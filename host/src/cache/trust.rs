@@ -46,7 +46,8 @@ const TRUST: Duration = Duration::from_secs(1);
 /// counts for 1 s.)
 const FENCE: Duration = Duration::from_secs(4);
 
-/// The same for a node whose place others confirm: a confirmation counts for 1 s, and trust lasts 1 s.
+/// The same for a node whose place others judge: another host's confirmation of the node before it counts for
+/// 1 s, and trust lasts 1 s from the last good beat.
 pub(super) const SUPERVISED_FENCE: Duration = Duration::from_secs(2);
 
 /// The state of a node's breaker, for readiness and metrics.

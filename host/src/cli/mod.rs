@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod fleet;
 mod flush;
 mod policy;
 mod serve;
@@ -57,6 +58,9 @@ enum Command {
     /// Makes every stored value untrue, on every host.
     #[command(after_help = "Example:\n  corral flush --url http://127.0.0.1:7070")]
     Flush(flush::Flush),
+    /// Says which hosts are alive, and what each runs.
+    #[command(after_help = "Example:\n  corral fleet --url http://127.0.0.1:7071")]
+    Fleet(fleet::FleetCommand),
     /// Builds, shows, pushes and rolls back policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -112,6 +116,7 @@ fn run(command: Command) -> Result<(), Failed> {
         Command::Bench(bench) => on_all_cores(bench::run(&bench)),
         Command::Explain(explain) => on_all_cores(explain::run(explain)),
         Command::Flush(flush) => on_all_cores(flush::run(flush)),
+        Command::Fleet(fleet) => on_all_cores(fleet::run(fleet)),
         Command::Policy(command) => on_all_cores(policy::run(command)),
     }
 }

@@ -91,7 +91,16 @@ const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// The smallest policies have a few kilobytes; a file beyond a gigabyte is not a policy.
 const COMPONENT: RangeInclusive<u64> = 1 << 10..=1 << 30;
 
-const STORE_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
+const STORE_SCHEMES: [&str; 8] = [
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis+unix://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "redis+cluster://",
+    "rediss+cluster://",
+];
 const ORIGIN_SCHEMES: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
 const POOLERS: [(&str, Pooler); 2] = [("auto", Pooler::Auto), ("transaction", Pooler::Transaction)];
 

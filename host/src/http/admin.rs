@@ -2,6 +2,7 @@
 
 mod entities;
 mod explain;
+mod fleet;
 mod shadow;
 
 use std::time::Instant;
@@ -40,6 +41,9 @@ fn admin<'r>(method: &Method, path: &'r [&'r str]) -> Option<Handler<'r>> {
         (&GET, ["admin", "entities"]) => to(entities::entities),
         (&GET, ["admin", "explain", entity]) => to(|call| explain::explain(call, entity)),
         (&POST, ["admin", "explain", entity]) => to(|call| explain::candidate(call, entity)),
+        (&GET, ["admin", "fleet"]) => to(fleet::fleet),
+        (&PUT, ["admin", "policy", "rollout"]) => to(fleet::begin),
+        (&DELETE, ["admin", "policy", "rollout"]) => to(fleet::end),
         (&GET, ["admin", "policy"]) => to(policy),
         (&PUT, ["admin", "policy"]) => to(put_policy),
         (&GET, ["admin", "policy", "shadow"]) => to(shadow::report),

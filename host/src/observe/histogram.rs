@@ -38,6 +38,12 @@ impl Histogram {
         self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
+    /// How long all of them took together, in µs.
+    #[must_use]
+    pub fn sum_us(&self) -> u64 {
+        self.sum_ns.load(Ordering::Relaxed) / 1_000
+    }
+
     /// Its lines in Prometheus' text; `labels` is `name="value"`, with commas between.
     pub(super) fn render(&self, name: &str, labels: &str, text: &mut String) {
         let comma = if labels.is_empty() { "" } else { "," };

@@ -2,6 +2,8 @@
 //!
 //! Each host owns its registry, so that several can live in one process.
 
+mod totals;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -134,6 +136,9 @@ pub struct Metrics {
     pub policy_generation: Gauge,
     pub policy_refused: Counter,
     pub http_disconnects: Counter,
+    rollouts: Arc<Family>,
+    pub rollout_phase: Gauge,
+    pub fleet_hosts: Gauge,
 }
 
 /// In ns: from a near hit to the longest deadline, about three buckets a decade.
@@ -222,6 +227,12 @@ impl Metrics {
                 .counter("corral_policy_refused_total", "Policy answers that the guard refused"),
             http_disconnects: metrics
                 .counter("corral_http_disconnects_total", "Requests whose client went away"),
+            rollouts: metrics.counters("corral_rollouts_total", "Rollouts that ended"),
+            rollout_phase: metrics.gauge(
+                "corral_rollout_phase",
+                "No rollout (0), preparing (1), on canaries (2), everywhere (3), going back (4)",
+            ),
+            fleet_hosts: metrics.gauge("corral_fleet_hosts", "Hosts alive that this one sees"),
             registry,
         };
         made.add_entities(entities);
@@ -257,6 +268,11 @@ impl Metrics {
     /// `corral_policy_swaps_total{result}`.
     pub fn policy_swaps(&self, result: &'static str) {
         self.policy_swaps.counter(&[("result", result)]).add(1);
+    }
+
+    /// `corral_rollouts_total{result}`.
+    pub fn rollouts(&self, result: &'static str) {
+        self.rollouts.counter(&[("result", result)]).add(1);
     }
 
     /// Sets `corral_policy_swaps_total{result="rolled-back-automatically"}`, which the slot counts

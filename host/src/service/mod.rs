@@ -7,6 +7,7 @@ mod closures;
 mod conditions;
 mod edition;
 mod explain;
+mod fleet;
 mod policies;
 mod probe;
 mod query;
@@ -42,6 +43,10 @@ use edition::{BoundEntity, Edition};
 pub use closures::ClosureError;
 pub use conditions::conditions;
 pub use explain::{ExplainError, Explained, ExplainedFlight, ExplainedTurn, Explanation, Glance};
+pub use fleet::{
+    Fleet, FleetHost, FleetPolicy, FleetRecord, FleetStatus, PastRollout, Rollout, RolloutBegun,
+    RolloutError, RolloutPhase, RolloutRequest,
+};
 pub use policies::{
     Candidate, InstallError, Installed, Policies, PolicyStatus, RefusedCandidate, Renames,
 };
@@ -87,6 +92,7 @@ struct CorralInner {
     /// Where ad-hoc queries run.
     queries: Option<Arc<dyn Origin>>,
     policies: Policies,
+    fleet: Fleet,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
     /// Whether the host may take requests: it could store once, or has waited long enough for it.
@@ -149,6 +155,8 @@ impl Corral {
             origin.clone().zip(url).map(|(origin, url)| WatchedOrigin::new(origin, &url.0));
         let parts = Assembled { store, definitions, origin: watched };
         let cache = new_cache(&config, parts, policies.slot(), Arc::clone(&metrics));
+        cache.listens_at(&config.listen.to_string());
+        let fleet = Fleet::new(Arc::clone(&cache), policies.clone(), Arc::clone(&metrics));
         let inner = Arc::new(CorralInner {
             edition: ArcSwap::from_pointee(edition),
             reloading: tokio::sync::Mutex::default(),
@@ -158,6 +166,7 @@ impl Corral {
             probe: probe::Probe::default(),
             queries,
             policies,
+            fleet,
             metrics,
             draining: AtomicBool::new(false),
             begun: AtomicBool::new(false),
@@ -170,6 +179,7 @@ impl Corral {
         let first_beat = corral.inner.cache.judged();
         // A store that does not answer must not keep a host from starting.
         let _in_time = timeout(FIRST_BEAT, first_beat).await;
+        corral.join_fleet().await;
         Ok(corral)
     }
 

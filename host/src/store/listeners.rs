@@ -2,7 +2,25 @@
 
 use std::sync::{PoisonError, RwLock, Weak};
 
-use super::Listener;
+use super::Envelope;
+
+/// The answer to a [`Store::get_tracked`](super::Store::get_tracked).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracked {
+    /// What [`Store::get`](super::Store::get) would answer.
+    pub envelope: Option<Envelope>,
+    /// Whether listeners will hear of the next change under the name.
+    pub heard: bool,
+}
+
+/// A listener hears of changes in a store. It is called where a notification arrives: it must not block.
+pub trait Listener: Send + Sync {
+    /// The value under this name was replaced or removed.
+    fn changed(&self, name: &str);
+
+    /// Every value may have changed: the store was emptied, or notifications may have been lost.
+    fn all_changed(&self);
+}
 
 /// The listeners; those that are gone are removed when the next one is added.
 #[derive(Default)]

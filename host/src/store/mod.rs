@@ -8,6 +8,7 @@
 //! [link](LinkId) it came, and the cache decides what the answer is worth. The store keeps its own clock: all
 //! times in an [`Envelope`] are the store's, and [`Store::now_ms`] is a host's estimate of that clock.
 
+mod card;
 mod envelope;
 mod intent;
 mod listeners;
@@ -26,14 +27,16 @@ use bytes::Bytes;
 
 #[cfg(feature = "http")]
 pub(crate) use self::redis::understands;
-pub use self::redis::{Audit, RedisCluster, RedisStore, audit};
-pub use crate::slot::{HashSlot, Layout, RANGES, RangeId, SLOTS};
+pub use self::redis::{Audit, RedisCluster, RedisStore, audit, audit_member};
 pub use crate::name::{
     Digest, FORMAT, Fingerprint, InvalidName, NAME_LIMIT, Name, PolicyId, Prefix, StoreKey,
     StoreTag,
 };
+pub use crate::slot::{HashSlot, Layout, RANGES, RangeId, SLOTS};
+pub use card::{FleetCard, PartProgress, ReadTally, RolloutPart};
 pub use envelope::{Envelope, Stamp, Unreadable};
 pub use intent::{Intent, IntentTarget, UnreadableIntent};
+pub use listeners::{Listener, Tracked};
 pub use memory::MemoryStore;
 pub(crate) use memory::wall_clock_ms;
 pub use range::{FloorScope, HostCard, Listing, Naming, Range};
@@ -128,7 +131,7 @@ pub enum Replicas {
     Answering,
     /// A replica that acknowledged something before is silent.
     Silent,
-    /// Others judge which node has the place, so that the replicas themselves need no look.
+    /// Others judge whether the node keeps its place, and were asked with [`Store::confirm`].
     Supervised,
 }
 
@@ -228,24 +231,6 @@ pub struct Marking {
 pub struct Removed {
     /// Names that had a value or a lease.
     pub names: u64,
-}
-
-/// The answer to a [`Store::get_tracked`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tracked {
-    /// What [`Store::get`] would answer.
-    pub envelope: Option<Envelope>,
-    /// Whether listeners will hear of the next change under the name.
-    pub heard: bool,
-}
-
-/// A listener hears of changes in a store. It is called where a notification arrives: it must not block.
-pub trait Listener: Send + Sync {
-    /// The value under this name was replaced or removed.
-    fn changed(&self, name: &str);
-
-    /// Every value may have changed: the store was emptied, or notifications may have been lost.
-    fn all_changed(&self);
 }
 
 /// A store operation that did not happen, or may not have happened.
@@ -421,6 +406,18 @@ pub trait Store: Send + Sync {
 
     /// Writes a note, for `lasts`.
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError>;
+
+    /// Writes a note, for `lasts`, only in place of what the caller has read: a note, or none. Answers whether
+    /// it was written. A store without this operation takes no rollouts.
+    async fn replace_note(
+        &self,
+        _of: &str,
+        _read: Option<&[u8]>,
+        _note: &[u8],
+        _lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::Refused("this store does not exchange notes".to_owned()))
+    }
 
     /// What the server's settings put outside the cache's promises, as a sentence about the server.
     async fn concern(&self) -> Result<Option<String>, StoreError> {

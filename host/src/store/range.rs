@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Epoch;
+use super::{Epoch, FleetCard};
 use crate::name::{Digest, PolicyId};
 
 /// The values that a floor covers.
@@ -216,7 +216,7 @@ pub struct Listing {
 }
 
 /// A host that is alive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCard {
     /// A random id, new with every start.
     pub id: String,
@@ -226,6 +226,9 @@ pub struct HostCard {
     pub version: String,
     /// The policy in force on the host.
     pub policy: String,
+    /// What a host that takes part in rollouts adds; `None` if the host's release knows no rollouts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetCard>,
 }
 
 #[cfg(test)]

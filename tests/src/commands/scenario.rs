@@ -10,8 +10,8 @@ use corral_tests::authors;
 use corral_tests::scenario::real::command::Real;
 use corral_tests::scenario::swaps::Swaps;
 use corral_tests::scenario::{
-    deaths, faults, idlers, lifetimes, loads, near, newcomer, origin, outage, policies, pooler,
-    predict, rename, report, rolling, saturated, stampede,
+    deaths, faults, fleet, idlers, lifetimes, loads, near, newcomer, origin, outage, policies,
+    pooler, predict, rename, report, rolling, saturated, stampede,
 };
 use corral_tests::trace::{Trace, beside_the_project, synthetic};
 use serde::Serialize;
@@ -213,6 +213,8 @@ pub(crate) enum Scenario {
     Real(Real),
     /// Three hosts behind `HAProxy` or nginx, replaced one after the other under load.
     Rolling(rolling::Rolling),
+    /// Rollouts over several hosts under load: of good policies and bad ones, while hosts die and join.
+    Fleet(fleet::Size),
     /// A policy that renames every key comes into force on two hosts under load with writes.
     Rename {
         /// Seconds before and after.
@@ -351,6 +353,10 @@ pub(crate) async fn play(scenario: Scenario) -> anyhow::Result<bool> {
         Scenario::Rolling(rolling) => {
             let report = rolling.run().await?;
             judged(&report, report.expect().is_ok())
+        }
+        Scenario::Fleet(size) => {
+            let report = fleet::run(size, |what| eprintln!("{what}")).await?;
+            shown(&report, false, report.holds())
         }
         Scenario::Rename { seconds, json } => {
             let lasts = Duration::from_secs(seconds);

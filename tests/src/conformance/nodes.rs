@@ -9,7 +9,10 @@ pub(super) async fn a_beat_and_a_new_connection_say_the_same_of_the_node(
     let store = subject.store;
     let first = store.beat(&[RANGE]).await?;
     ensure!(first.answer.epoch.is_some() && first.answer.is_primary, "{first:?}");
-    ensure!(store.confirm().await? == Confirmation::Reached(first.answer.epoch), "a new connection leads elsewhere");
+    ensure!(
+        store.confirm().await? == Confirmation::Reached(first.answer.epoch),
+        "a new connection leads elsewhere"
+    );
     let second = store.beat(&[RANGE]).await?;
     ensure!(second.link == first.link && second.answer.epoch == first.answer.epoch);
     ensure!(second.answer.now_ms >= first.answer.now_ms, "the node's clock went back");

@@ -111,10 +111,8 @@ pub(super) async fn a_naming_that_is_not_in_use_loses_its_floor(
 ) -> Result<()> {
     let short = subject.naming("short", SHORT);
     let before = subject.publish(std::slice::from_ref(&short)).await?;
-    eventually("the naming's end", async || {
-        Ok(!subject.read().await?.namings.contains(&short))
-    })
-    .await?;
+    eventually("the naming's end", async || Ok(!subject.read().await?.namings.contains(&short)))
+        .await?;
     let after = subject.lose(&short).await?;
     ensure!(after.version != before.version, "others would not learn of it");
     let again = subject.publish(std::slice::from_ref(&short)).await?;
@@ -149,12 +147,30 @@ pub(super) async fn an_epoch_that_was_watched_is_noted(subject: Subject<'_>) -> 
     Ok(())
 }
 
+pub(super) async fn of_two_that_read_one_note_one_writes_the_next(
+    subject: Subject<'_>,
+) -> Result<()> {
+    let (of, store) = (format!("note:{}", subject.prefix), subject.store);
+    let replace =
+        async |read: Option<&[u8]>, note: &[u8]| store.replace_note(&of, read, note, LONG).await;
+    ensure!(!replace(Some(b"one"), b"two").await?, "there is no note yet");
+    ensure!(replace(None, b"one").await? && !replace(None, b"another").await?);
+    let (first, second) =
+        tokio::join!(replace(Some(b"one"), b"two"), replace(Some(b"one"), b"three"));
+    let (first, second) = (first?, second?);
+    ensure!(first != second, "both have written it, or neither");
+    let expected: &[u8] = if first { b"two" } else { b"three" };
+    ensure!(store.note(&of).await?.as_deref() == Some(expected));
+    Ok(())
+}
+
 pub(super) async fn a_host_that_is_listed_sees_itself(subject: Subject<'_>) -> Result<()> {
     let card = HostCard {
         id: subject.prefix.to_owned(),
         format: 1,
         version: "1.2.3".to_owned(),
         policy: "corral-core@1.0.0;generation=1".to_owned(),
+        ..HostCard::default()
     };
     ensure!(subject.store.enlist(&card).await?.alive.contains(&card));
     let later = HostCard { policy: "another".to_owned(), ..card.clone() };
@@ -176,6 +192,7 @@ pub(super) async fn a_host_is_not_alone_while_another_is_listed_or_left_without_
         format: 1,
         version: "1.2.3".to_owned(),
         policy: "corral-core@1.0.0;generation=1".to_owned(),
+        ..HostCard::default()
     };
     let (one, other) = (card(1), card(2));
     ensure!(!subject.store.enlist(&one).await?.was_listed, "it is new");

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use corral_host::store::{LinkId, Marking, Name, Over, Removed, Remover, Store, StoreError, StoreTag};
+use corral_host::store::{
+    LinkId, Marking, Name, Over, Removed, Remover, Store, StoreError, StoreTag,
+};
 
 /// Something that an invalidation removes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 pub mod cost;
 pub mod deaths;
 pub mod faults;
+pub mod fleet;
 mod hosts;
 pub mod idlers;
 pub mod least;

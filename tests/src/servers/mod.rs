@@ -14,6 +14,7 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod sentinels;
 mod shared;
 mod varnish;
 
@@ -36,6 +37,7 @@ pub use postgres::Postgres;
 pub use process::{Signal, Threads, is_alive, resident_bytes, signal, threads};
 pub use program::Program;
 pub use redis::{Image, Redis};
+pub use sentinels::Sentinels;
 pub use shared::SharedServers;
 pub use varnish::Varnish;
 

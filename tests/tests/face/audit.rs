@@ -1,6 +1,6 @@
 //! `corral check` inspects the store: what is wrong with it, and what to do.
 
-use corral_tests::servers::Redis;
+use corral_tests::servers::{Redis, Sentinels};
 
 use super::access::File;
 
@@ -116,4 +116,29 @@ async fn a_server_that_can_not_do_it_is_found() {
     let (ready, said) = said(&format!("redis://app:secret@127.0.0.1:{}", redis.port())).await;
     assert!(!ready && said.contains("it runs no scripts"), "{said}");
     assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn sentinels_are_counted_and_what_they_can_not_do_is_found() {
+    let mut sentinels = Sentinels::start().await.unwrap();
+    let url = sentinels.url();
+    let (ready, told) = said(&url).await;
+    let port = sentinels.server(0).port();
+    let all = format!("3 of 3 sentinels answer, and 3 of them name 127.0.0.1:{port} as \"main\"");
+    assert!(ready && told.contains(&all) && told.contains("watched for two seconds"), "{told}");
+    assert!(!told.contains("four seconds") && !told.contains("fewer than 3"), "{told}");
+
+    sentinels.tell_sentinels(&["SENTINEL", "SET", "main", "quorum", "4"]).await.unwrap();
+    let (ready, told) = said(&url).await;
+    assert!(!ready && told.contains("could not fail over now (NOQUORUM"), "{told}");
+
+    sentinels.tell_sentinels(&["SENTINEL", "SET", "main", "quorum", "2"]).await.unwrap();
+    sentinels.kill_sentinel(1);
+    let (ready, told) = said(&url).await;
+    let silent = format!("the sentinel at 127.0.0.1:{} is silent", sentinels.ports()[1]);
+    assert!(ready && told.contains("2 of 3 sentinels answer") && told.contains(&silent), "{told}");
+
+    sentinels.kill_sentinel(2);
+    let (ready, told) = said(&url).await;
+    assert!(!ready && told.contains("1 of 3 sentinels name one address"), "{told}");
 }

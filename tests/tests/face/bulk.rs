@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use corral_host::store::{
-    Intent, IntentTarget, Prefix, RangeId, RedisStore, Store as _, StoreTag,
-};
+use corral_host::store::{Intent, IntentTarget, Prefix, RangeId, RedisStore, Store as _, StoreTag};
 use corral_tests::servers::{Host, Postgres, Redis, eventually};
 use hyper::StatusCode;
 use serde_json::Value;

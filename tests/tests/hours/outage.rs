@@ -151,7 +151,7 @@ async fn holds(lasts: Duration) {
     assert_eq!(seen.writes, BTreeMap::from([("Some(Pending)".to_owned(), all)]));
     assert_eq!(seen.most_owed, ROWS as usize);
     assert!(seen.drained < SOON);
-    assert_eq!(seen.exchanges["invalidate"], 1, "everything that is owed in one go");
+    assert_eq!(seen.exchanges["remove"], 1, "everything that is owed in one go");
     // Beats and what belongs to them, from two hosts; nothing that grows with rows or writes.
     let round_trips = |what: &&&str| !matches!(**what, "get" | "claim" | "fill" | "index");
     let trips: usize = seen.exchanges.keys().filter(round_trips).map(|k| seen.exchanges[k]).sum();

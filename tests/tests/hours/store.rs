@@ -10,9 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
     Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
-    Intent,
-    LeaseToken, LinkId, Listener, Listing, Mark, Marking, MemoryStore, Name, Naming, Over, Range,
-    RangeId, Removed, Remover, Store, StoreError, StoreTag,
+    Intent, LeaseToken, LinkId, Listener, Listing, Mark, Marking, MemoryStore, Name, Naming, Over,
+    Range, RangeId, Removed, Remover, Store, StoreError, StoreTag,
 };
 use tokio::time::{Instant, sleep};
 
@@ -265,7 +264,8 @@ impl Store for Shared {
         let before = self.shared(self.memory.read_ranges(ranges).await?).answer;
         let raised = self.memory.raise(ranges, scopes).await?;
         let floors = self.floors().await?;
-        let is_known = |scope: &&FloorScope| before.iter().any(|range| range.known.contains(*scope));
+        let is_known =
+            |scope: &&FloorScope| before.iter().any(|range| range.known.contains(*scope));
         let still = scopes.iter().filter(is_known);
         let still = still.filter_map(|scope| Some((scope.clone(), *floors.get(scope)?)));
         self.known.lock().unwrap().extend(still);
@@ -314,6 +314,16 @@ impl Store for Shared {
 
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
         self.memory.write_note(of, note, lasts).await
+    }
+
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        self.memory.replace_note(of, read, note, lasts).await
     }
 
     fn now_ms(&self) -> u64 {

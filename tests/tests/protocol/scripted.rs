@@ -10,9 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
     Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
-    Intent,
-    LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range,
-    RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
+    Intent, LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over,
+    Range, RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
 use tokio::sync::{oneshot, watch};
 

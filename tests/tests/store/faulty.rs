@@ -8,9 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use corral_host::store::{
     Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
-    Intent,
-    LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over, Range,
-    RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
+    Intent, LeaseToken, LinkId, Listener, Listing, Marking, MemoryStore, Mode, Name, Naming, Over,
+    Range, RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
 
 /// A protection to switch off.
@@ -260,6 +259,16 @@ impl Store for Faulty {
 
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
         self.inner.write_note(of, note, lasts).await
+    }
+
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        self.inner.replace_note(of, read, note, lasts).await
     }
 
     fn now_ms(&self) -> u64 {

@@ -136,6 +136,7 @@ async fn hosts_see_each_other_until_they_leave() {
         format,
         version: "1.0.0".to_owned(),
         policy: "corral-core@1.0.0".to_owned(),
+        ..HostCard::default()
     };
     assert_eq!(here.enlist(&card("a", 1)).await.unwrap().alive, [card("a", 1)]);
     let mut hosts = there.enlist(&card("b", 2)).await.unwrap().alive;
@@ -170,7 +171,7 @@ const FIRST: &[RangeId] = &[RangeId::FIRST];
 async fn reached(store: &RedisStore) -> Option<Epoch> {
     match store.confirm().await.unwrap() {
         Confirmation::Reached(epoch) => epoch,
-        Confirmation::Named => panic!("nobody names a single node"),
+        Confirmation::Named { .. } => panic!("nobody names a single node"),
     }
 }
 

@@ -65,7 +65,6 @@ fn everything_that_is_added_while_it_is_paid_is_owed_still() {
     assert!(debt.if_clear(Payer::Fences, || {}));
 }
 
-
 #[test]
 fn a_node_owes_what_concerns_it_and_its_slots_owe_what_is_left_when_it_is_gone() {
     let debt = debt();

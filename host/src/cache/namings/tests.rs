@@ -1,13 +1,13 @@
 //! Under which names a target is removed, and when a floor is raised instead.
 
 use super::*;
-use crate::store::{Layout, Range, RangeId};
 use crate::config::Config;
 use crate::policy::{
     Change, Configuration, Decider, Event, Manifest, Memo, Moment, NativePolicy, Plan, Refusal,
     Row, Target as Touched, Trap, Turn,
 };
 use crate::store::{Epoch, StoreTag};
+use crate::store::{Layout, Range, RangeId};
 use serde_json::{Map, Value};
 
 const USER: &str = "[entity.user]\nttl = '1m'\nparams = ['id:int8']\n";

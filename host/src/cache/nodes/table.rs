@@ -131,7 +131,8 @@ impl NodeTable {
         };
         // Slots that changed hands together share a fence; it is lifted when the last of them may be used.
         let (due, others): (Vec<_>, Vec<_>) = self.fences.iter().partition(is_due);
-        let is_whole = |fence: &Arc<Fence>| !others.iter().any(|(_, other)| Arc::ptr_eq(other, fence));
+        let is_whole =
+            |fence: &Arc<Fence>| !others.iter().any(|(_, other)| Arc::ptr_eq(other, fence));
         let mut whole: Vec<FenceToLift> = Vec::new();
         for (_, fence) in due {
             let is_new = !whole.iter().any(|known| Arc::ptr_eq(&known.0, fence));

@@ -20,7 +20,13 @@ fn word(definition: &Definition) -> Option<u64> {
 
 /// Sets a range of which every host knows all namings.
 fn set(stamps: &Stamps, epoch: Epoch, range: Range, published: PolicyId) {
-    stamps.set(epoch, vec![(FIRST, range)], (&stamps.in_use(), published), Duration::ZERO, Duration::ZERO);
+    stamps.set(
+        epoch,
+        vec![(FIRST, range)],
+        (&stamps.in_use(), published),
+        Duration::ZERO,
+        Duration::ZERO,
+    );
 }
 
 #[test]
@@ -95,7 +101,13 @@ fn a_naming_that_others_must_learn_first_is_believed_at_once_and_filled_later() 
     let stamps = Stamps::new(vec![Arc::clone(&definition)], Layout::Single);
     let mut range = range(&definition, 1, 2);
     range.new = vec![naming(&definition).scope()];
-    stamps.set(EPOCH, vec![(FIRST, range)], (&stamps.in_use(), policy("{}")), LATER, Duration::ZERO);
+    stamps.set(
+        EPOCH,
+        vec![(FIRST, range)],
+        (&stamps.in_use(), policy("{}")),
+        LATER,
+        Duration::ZERO,
+    );
     let at = |now| definition.word(FIRST, policy("{}"), now);
     let just_before = LATER - Duration::from_millis(1);
     assert_eq!(at(just_before), None);
@@ -145,7 +157,13 @@ fn a_naming_that_is_unused_again_is_filled_no_sooner_for_that() {
     for (fill_from, floor) in [(LATER, 2), (Duration::ZERO, 3)] {
         let mut range = range(&definition, 1, floor);
         range.new = vec![naming(&definition).scope()];
-        stamps.set(EPOCH, vec![(FIRST, range)], (&stamps.in_use(), policy("{}")), fill_from, Duration::ZERO);
+        stamps.set(
+            EPOCH,
+            vec![(FIRST, range)],
+            (&stamps.in_use(), policy("{}")),
+            fill_from,
+            Duration::ZERO,
+        );
     }
     assert_eq!(definition.word(FIRST, policy("{}"), LATER - Duration::from_millis(1)), None);
     assert!(definition.word(FIRST, policy("{}"), LATER).is_some());
@@ -161,7 +179,13 @@ fn a_range_that_was_emptied_is_complete_once_every_host_has_learned_of_it() {
     let stamps = Stamps::new(vec![Arc::clone(&definition)], Layout::Single);
     let incomplete_for = |range, now_s| {
         let now = Duration::from_secs(now_s);
-        stamps.set(EPOCH, vec![(FIRST, range)], (&stamps.in_use(), policy("{}")), Duration::ZERO, now);
+        stamps.set(
+            EPOCH,
+            vec![(FIRST, range)],
+            (&stamps.in_use(), policy("{}")),
+            Duration::ZERO,
+            now,
+        );
         assert_eq!(stamps.incomplete_for(now + LEARNED_WITHIN), Duration::ZERO);
         stamps.incomplete_for(now)
     };

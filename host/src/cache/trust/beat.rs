@@ -26,6 +26,13 @@ impl GoodBeat {
     }
 }
 
+/// Why a beat was not good.
+enum BadBeat {
+    /// Where the address leads is not known; the error of the last look says why.
+    Unconfirmed(&'static str),
+    Otherwise(&'static str),
+}
+
 impl Trust {
     /// Asks for a beat with the versions of these ranges, and judges it.
     pub(in crate::cache) async fn beat(&self, ranges: &[RangeId]) -> Result<GoodBeat, String> {
@@ -46,16 +53,24 @@ impl Trust {
         self.silent.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.link = link;
-        if let Ok(Some(confirmation)) = confirmation {
-            let ago = match confirmation {
-                Confirmation::Reached(_) => Duration::ZERO,
-                Confirmation::Named { ago } => ago,
-            };
-            state.confirmed = Some((confirmation, sent.saturating_sub(ago)));
+        let mut unconfirmed = String::new();
+        match confirmation {
+            Ok(Some(confirmation)) => {
+                let ago = match confirmation {
+                    Confirmation::Reached(_) => Duration::ZERO,
+                    Confirmation::Named { ago } => ago,
+                };
+                state.confirmed = Some((confirmation, sent.saturating_sub(ago)));
+            }
+            Ok(None) => {}
+            Err(error) => unconfirmed = format!(": {error}"),
         }
         let confirmed = state.confirmed;
         drop(state);
-        self.judge(beat, link, sent, confirmed)
+        self.judge(beat, link, sent, confirmed).map_err(|why| match why {
+            BadBeat::Unconfirmed(why) => format!("{why}{unconfirmed}"),
+            BadBeat::Otherwise(why) => why.to_owned(),
+        })
     }
 
     fn judge(
@@ -64,31 +79,32 @@ impl Trust {
         link: LinkId,
         sent: Duration,
         confirmed: Option<(Confirmation, Duration)>,
-    ) -> Result<GoodBeat, String> {
+    ) -> Result<GoodBeat, BadBeat> {
         if !beat.is_primary {
             self.store.relink("it is a replica");
-            return Err("the address leads to a replica; name the primary".to_owned());
+            return Err(BadBeat::Otherwise("the address leads to a replica; name the primary"));
         }
-        let (confirmation, at) = confirmed.ok_or("no new connection could be opened")?;
+        let (confirmation, at) =
+            confirmed.ok_or(BadBeat::Unconfirmed("no new connection could be opened"))?;
         if let Confirmation::Reached(leads_to) = confirmation
             && leads_to != beat.epoch
         {
             self.store.relink("the address leads elsewhere");
-            return Err(
+            return Err(BadBeat::Otherwise(
                 "a new connection through the address reaches another server than the open \
-                        ones; if a balancer stands in between, name one server"
-                    .to_owned(),
-            );
+                        ones; if a balancer stands in between, name one server",
+            ));
         }
         if at + TRUST < sent {
-            let why = match confirmation {
+            return Err(BadBeat::Unconfirmed(match confirmation {
                 Confirmation::Reached(_) => "no new connection could be opened for a second",
-                Confirmation::Named { .. } => "no other node has named it in its place for a second",
-            };
-            return Err(why.to_owned());
+                Confirmation::Named { .. } => "no other node has named it for a second",
+            }));
         }
         if beat.replicas == Replicas::Silent {
-            return Err("a replica of the node is silent, so it may have been promoted".to_owned());
+            return Err(BadBeat::Otherwise(
+                "a replica of the node is silent, so it may have been promoted",
+            ));
         }
         // A server that hides its identity has one epoch for ever; `check` says what that costs.
         let epoch = beat.epoch.unwrap_or(Epoch(0));

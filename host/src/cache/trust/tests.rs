@@ -104,7 +104,8 @@ async fn a_confirmation_counts_for_a_second() {
     world.pass(1_000);
     assert!(world.trust.beat(&[RangeId::FIRST]).await.is_ok());
     world.pass(1);
-    assert!(world.refused().await.contains("for a second"));
+    let why = world.refused().await;
+    assert!(why.contains("for a second") && why.contains("as the test wants it"), "{why}");
 }
 
 #[tokio::test]
@@ -131,20 +132,22 @@ async fn a_node_without_replicas_is_used_at_once_and_one_with_replicas_is_watche
 
 #[tokio::test]
 async fn an_epoch_is_watched_for_the_fence_and_no_longer() {
-    let world = World::new();
-    world.node.change(|beat| beat.replicas = Replicas::Answering);
-    assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
-    world.pass(3_999);
-    assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
-    // A failure in between does not begin the fence anew: the epoch is the same.
-    world.trust.distrust("as the test wants it");
-    world.pass(1);
-    assert_eq!(world.watch(false).await, EpochWatch::Over);
-    // Another epoch does.
-    world.node.change(|beat| beat.epoch = Some(Epoch(8)));
-    world.node.leads_to(Ok(Some(Epoch(8))));
-    world.pass(500);
-    assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
+    for (replicas, fence_ms) in [(Replicas::Answering, 4_000), (Replicas::Supervised, 2_000)] {
+        let world = World::new();
+        world.node.change(|beat| beat.replicas = replicas);
+        assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
+        world.pass(fence_ms - 1);
+        assert_eq!(world.watch(false).await, EpochWatch::UntilLater, "{replicas:?}");
+        // A failure in between does not begin the fence anew: the epoch is the same.
+        world.trust.distrust("as the test wants it");
+        world.pass(1);
+        assert_eq!(world.watch(false).await, EpochWatch::Over, "{replicas:?}");
+        // Another epoch does.
+        world.node.change(|beat| beat.epoch = Some(Epoch(8)));
+        world.node.leads_to(Ok(Some(Epoch(8))));
+        world.pass(500);
+        assert_eq!(world.watch(false).await, EpochWatch::UntilLater);
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,9 @@ use crate::origin::{OriginError, OutputColumn, Prepared};
 use crate::policy::prove::gate::{self, Rejection};
 use crate::policy::{builtin, read_file};
 use crate::service::{conditions, connect_origin, connect_queries, connect_store};
-use crate::store::{Audit, Digest, Name, SlotMap, Store, StoreError, StoreKey, audit};
+use crate::store::{
+    Audit, Digest, Name, RedisCluster, SlotMap, Store, StoreError, StoreKey, audit, audit_member,
+};
 
 use super::cache::engine;
 use super::{Failed, load, say};
@@ -152,7 +154,7 @@ impl CheckResults<'_> {
             }
             Err(error) => {
                 let before = self.problems.len();
-                self.audit().await;
+                self.audit(&map).await;
                 if self.problems.len() == before {
                     self.add("store.url", error.to_string());
                 }
@@ -162,18 +164,34 @@ impl CheckResults<'_> {
         for node in &map.nodes {
             self.near(&*node.store).await;
         }
-        self.audit().await;
+        self.audit(&map).await;
     }
 
-    async fn audit(&mut self) {
+    /// Looks at the server, or at each primary of a cluster.
+    async fn audit(&mut self, map: &SlotMap) {
         let Some(url) = &self.config.store.url else { return };
-        match audit(&url.0, &self.config.store.prefix).await {
+        let prefix = &self.config.store.prefix;
+        if !RedisCluster::is_meant_by(&url.0) {
+            return self.audited(None, audit(&url.0, prefix).await);
+        }
+        for node in &map.nodes {
+            let audited = audit_member(&url.0, &node.id, prefix).await;
+            self.audited(Some(&node.id), audited);
+        }
+    }
+
+    fn audited(&mut self, node: Option<&str>, audited: Result<Audit, StoreError>) {
+        let of = node.map_or_else(String::new, |node| format!(" {node}"));
+        let complaint_of = node.map_or_else(String::new, |node| format!("{node}: "));
+        match audited {
             Ok(Audit { version, keys, complaints, notes }) => {
-                say(format_args!("store: Redis {version}, {keys} keys of ours looked at"));
-                notes.iter().for_each(|note| say(format_args!("store: {note}")));
-                complaints.into_iter().for_each(|complaint| self.add("store.url", complaint));
+                say(format_args!("store{of}: Redis {version}, {keys} keys of ours looked at"));
+                notes.iter().for_each(|note| say(format_args!("store{of}: {note}")));
+                for complaint in complaints {
+                    self.add("store.url", format!("{complaint_of}{complaint}"));
+                }
             }
-            Err(error) => self.add("store.url", error.to_string()),
+            Err(error) => self.add("store.url", format!("{complaint_of}{error}")),
         }
     }
 

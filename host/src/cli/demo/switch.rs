@@ -182,11 +182,7 @@ impl Store for SwitchedNode {
         self.reach().await?.withdraw(range, intent).await
     }
 
-    async fn due(
-        &self,
-        ranges: &[RangeId],
-        hold: Duration,
-    ) -> StoreResult<Vec<(RangeId, Intent)>> {
+    async fn due(&self, ranges: &[RangeId], hold: Duration) -> StoreResult<Vec<(RangeId, Intent)>> {
         self.reach().await?.due(ranges, hold).await
     }
 
@@ -230,11 +226,7 @@ impl Store for SwitchedNode {
         self.reach().await?.note_watched(ranges, epoch).await
     }
 
-    async fn note_known(
-        &self,
-        range: RangeId,
-        namings: &[(FloorScope, u64)],
-    ) -> StoreResult<()> {
+    async fn note_known(&self, range: RangeId, namings: &[(FloorScope, u64)]) -> StoreResult<()> {
         self.reach().await?.note_known(range, namings).await
     }
 
@@ -252,6 +244,16 @@ impl Store for SwitchedNode {
 
     async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> StoreResult<()> {
         self.reach().await?.write_note(of, note, lasts).await
+    }
+
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> StoreResult<bool> {
+        self.reach().await?.replace_note(of, read, note, lasts).await
     }
 
     fn now_ms(&self) -> u64 {

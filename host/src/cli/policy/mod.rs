@@ -1,10 +1,11 @@
-//! `corral policy new / build / check / test / show / diff / shadow / push / settings / rollback`
+//! `corral policy new / build / check / test / show / diff / shadow / push / rollout / settings / rollback`
 
 mod build;
 mod diff;
 mod gate;
 mod new;
 mod push;
+mod rollout;
 mod shadow;
 mod show;
 mod test;
@@ -103,6 +104,9 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         host: Host,
     },
+    /// Puts a component in force on all hosts of a fleet, or ends that.
+    #[command(after_help = rollout::EXAMPLES)]
+    Rollout(Box<rollout::RolloutCommand>),
     /// Shows the settings in force on a running host, or puts others in force.
     #[command(after_help = "Examples:\n  corral policy settings --url http://127.0.0.1:7071\n  \
                             corral policy settings settings.json --url http://127.0.0.1:7071")]
@@ -152,6 +156,7 @@ pub(super) async fn run(command: PolicyCommand) -> Result<(), Failed> {
         PolicyCommand::Push { file, allow_rename, host, .. } => {
             push::policy(&file, allow_rename, host).await
         }
+        PolicyCommand::Rollout(command) => rollout::run(*command).await,
         PolicyCommand::Settings { file: Some(file), allow_rename, host } => {
             push::settings(&file, allow_rename, host).await
         }

@@ -37,6 +37,8 @@ pub enum Provenance {
     File(PathBuf),
     /// Uploaded by an operator.
     Pushed,
+    /// Brought by a rollout over all hosts.
+    Fleet,
 }
 
 /// How many of its last failures a generation can show.

@@ -96,9 +96,9 @@ impl std::fmt::Display for Renames {
             write!(f, " ({read}: {key} becomes {becomes})")?;
         }
         f.write_str(
-            "; every host has to change at once, or one fills under names that another does not \
-             invalidate. Ask for it by name: `corral policy push --allow-rename`, ?rename=allow, \
-             or allow_rename = true in [policy] for a watched file",
+            "; ask for it by name: `corral policy rollout --allow-rename` lets every host learn the \
+             names before one fills under them; for this host alone there are `corral policy push \
+             --allow-rename`, ?rename=allow, and allow_rename = true in [policy] for a watched file",
         )
     }
 }
@@ -155,6 +155,39 @@ impl Policies {
         let learned = self.installed(candidate, Purpose::Learn).await?;
         tracing::info!(policy = learned.generation.label(), "a policy's names were learned");
         Ok(learned)
+    }
+
+    /// Runs a component through the gate and compares its names with those in force; returns the gate's
+    /// report and whether it gives reads other keys. Nothing comes into force.
+    ///
+    /// # Errors
+    /// [`InstallError`] says what was found; that it renames only if the candidate may not.
+    pub(in crate::service) async fn foresee(
+        &self,
+        candidate: Candidate,
+    ) -> Result<(Passport, bool), InstallError> {
+        let (provenance, component) =
+            (candidate.provenance.clone(), Arc::clone(&candidate.component));
+        let foreseen = self
+            .in_turn(move |inner| {
+                let current = inner.slot.current();
+                let passed = inner.pass(&candidate, &current)?;
+                match inner.compare_names(&passed, &current) {
+                    Err(_) if candidate.allow_rename => Ok((passed.report().clone(), true)),
+                    Err(renames) => Err(renames),
+                    Ok(()) => Ok((passed.report().clone(), false)),
+                }
+            })
+            .await;
+        let note = |error: &InstallError| {
+            self.inner.note_refusal(provenance, gate::digest(&component), error);
+        };
+        foreseen.inspect_err(note)
+    }
+
+    /// The component of a policy that is in force or ready here; empty if it is neither.
+    pub(in crate::service) fn component(&self, digest: &str) -> Arc<[u8]> {
+        self.inner.component(digest)
     }
 
     /// Runs a component through the gate, only to be asked.
@@ -250,7 +283,7 @@ impl PoliciesInner {
     ) -> Result<Passed, InstallError> {
         let engine = match provenance {
             Provenance::File(_) => &self.shelving,
-            Provenance::BuiltIn | Provenance::Pushed => &self.engine,
+            Provenance::BuiltIn | Provenance::Pushed | Provenance::Fleet => &self.engine,
         };
         let passed = behind(|| gate::examine(engine, component, conditions))
             .map_err(|rejection| InstallError::Refused(Box::new(rejection)))?;

@@ -266,12 +266,29 @@ impl Store for MemoryStore {
     }
 
     async fn note(&self, of: &str) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.ranges().note(of))
+        Ok(self.ranges().note(of, self.now_ms()))
     }
 
-    async fn write_note(&self, of: &str, note: &[u8], _lasts: Duration) -> Result<(), StoreError> {
-        self.ranges().write_note(of, note);
+    async fn write_note(&self, of: &str, note: &[u8], lasts: Duration) -> Result<(), StoreError> {
+        let now_ms = self.now_ms();
+        self.ranges().write_note(of, note, until_ms(now_ms, lasts), now_ms);
         Ok(())
+    }
+
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        let now_ms = self.now_ms();
+        let mut ranges = self.ranges();
+        let is_as_read = ranges.note(of, now_ms).as_deref() == read;
+        if is_as_read {
+            ranges.write_note(of, note, until_ms(now_ms, lasts), now_ms);
+        }
+        Ok(is_as_read)
     }
 
     fn now_ms(&self) -> u64 {
@@ -285,6 +302,11 @@ impl Store for MemoryStore {
     fn unreadable(&self) -> u64 {
         0
     }
+}
+
+/// The end of what is kept for `lasts` from now on.
+fn until_ms(now_ms: u64, lasts: Duration) -> u64 {
+    now_ms.saturating_add(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// This machine's clock, in milliseconds since the Unix epoch.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::expiring::Expiring;
 use crate::store::{Epoch, FloorScope, Naming, Range};
 
 /// Floors, and namings with the time of their last use in ms since the Unix epoch.
@@ -13,7 +14,7 @@ pub(super) struct Ranges {
     floors: BTreeMap<FloorScope, u64>,
     namings: BTreeMap<FloorScope, (Naming, u64)>,
     watched: Vec<Epoch>,
-    notes: BTreeMap<String, Bytes>,
+    notes: Expiring<String, Bytes>,
 }
 
 impl Ranges {
@@ -73,12 +74,13 @@ impl Ranges {
         self.watched = vec![epoch];
     }
 
-    pub(super) fn note(&self, of: &str) -> Option<Bytes> {
-        self.notes.get(of).cloned()
+    pub(super) fn note(&self, of: &str, now_ms: u64) -> Option<Bytes> {
+        self.notes.get(&of.to_owned(), now_ms).map(|(note, _until_ms)| note.clone())
     }
 
-    pub(super) fn write_note(&mut self, of: &str, note: &[u8]) {
-        self.notes.insert(of.to_owned(), Bytes::copy_from_slice(note));
+    pub(super) fn write_note(&mut self, of: &str, note: &[u8], until_ms: u64, now_ms: u64) {
+        self.notes.trim(now_ms);
+        self.notes.insert(of.to_owned(), Bytes::copy_from_slice(note), until_ms);
     }
 
     fn renew_version(&mut self) {

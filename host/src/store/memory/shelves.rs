@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::expiring::Expiring;
 use crate::store::{
-    Claim, Claimed, Envelope, Filled, Indexed, Intent, LeaseToken, Mark, Marking, Mode,
-    Name, Removed, StoreTag,
+    Claim, Claimed, Envelope, Filled, Indexed, Intent, LeaseToken, Mark, Marking, Mode, Name,
+    Removed, StoreTag,
 };
 
 /// How many tag memberships are held for each value: a key has few tags.
@@ -148,7 +148,12 @@ impl Shelves {
     }
 
     /// Sets the tag's mark, and reads its index.
-    pub(super) fn begin_walk(&mut self, tag: &StoreTag, marking: Marking, now_ms: u64) -> ShelfWalk {
+    pub(super) fn begin_walk(
+        &mut self,
+        tag: &StoreTag,
+        marking: Marking,
+        now_ms: u64,
+    ) -> ShelfWalk {
         self.mark(tag, marking, now_ms);
         let first = (tag.clone(), Name::least());
         let members = self.members.from(&first).take_while(|((of, _), _)| of == tag);

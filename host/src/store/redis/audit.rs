@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, FromRedisValue, RedisResult};
 use tokio::time::Instant;
 
+use super::cluster::RedisCluster;
 use super::eviction::Eviction;
-use super::{client, unavailable};
+use super::place::{StorePlace, Survey};
+use super::unavailable;
 use crate::store::{Prefix, StoreError};
 
 /// The oldest version that has what the scripts use (`ZADD … GT`).
@@ -23,6 +25,9 @@ const PAGE: usize = 500;
 
 /// The largest number of examples in one complaint.
 const EXAMPLES: usize = 5;
+
+/// The fewest sentinels of which one may fail without an end to the majority.
+const SENTINELS: usize = 3;
 
 /// The largest index that draws no complaint: one invalidation walks a larger one for seconds.
 const MEMBERS: u64 = 100_000;
@@ -40,20 +45,46 @@ pub struct Audit {
     pub notes: Vec<String>,
 }
 
-/// Audits the server at `url`, and the keys in it that begin with `prefix`.
+/// Audits the server to which `url` leads, and the keys in it that begin with `prefix`; and the sentinels, if
+/// they name the server.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] if the server does not answer.
+/// [`StoreError::Unavailable`] if the server does not answer, or if no majority of sentinels names one.
 pub async fn audit(url: &str, prefix: &Prefix) -> Result<Audit, StoreError> {
+    let place = StorePlace::parse(url)?;
+    let survey = place.survey().await;
+    let to = place.leads_to().await.map_err(StoreError::Unavailable)?;
+    look_at(to, survey, false, prefix).await
+}
+
+/// Audits one node (`host:port`) of the cluster to which `url` leads.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if the node does not answer.
+pub async fn audit_member(url: &str, node: &str, prefix: &Prefix) -> Result<Audit, StoreError> {
+    look_at(RedisCluster::login(url, node)?, None, true, prefix).await
+}
+
+async fn look_at(
+    to: ConnectionInfo,
+    survey: Option<Survey>,
+    is_member: bool,
+    prefix: &Prefix,
+) -> Result<Audit, StoreError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(EXCHANGE_LIMIT))
         .set_response_timeout(Some(EXCHANGE_LIMIT));
-    let connecting = client(url)?;
-    let connecting = connecting.get_multiplexed_async_connection_with_config(&config);
+    let client = Client::open(to).map_err(|error| unavailable(&error))?;
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
     let connection = connecting.await.map_err(|error| unavailable(&error))?;
     let audit =
         Audit { version: String::new(), keys: 0, complaints: Vec::new(), notes: Vec::new() };
-    let mut auditor = Auditor { connection, audit, immortal: Vec::new(), crowded: Vec::new() };
+    let is_supervised = survey.is_some() || is_member;
+    let (immortal, crowded) = (Vec::new(), Vec::new());
+    let mut auditor = Auditor { connection, audit, is_supervised, is_member, immortal, crowded };
+    if let Some(survey) = &survey {
+        auditor.sentinels(survey);
+    }
     let looked = async {
         auditor.server().await?;
         auditor.scripts().await?;
@@ -66,6 +97,10 @@ pub async fn audit(url: &str, prefix: &Prefix) -> Result<Audit, StoreError> {
 struct Auditor {
     connection: MultiplexedConnection,
     audit: Audit,
+    /// Whether others judge which server is the primary.
+    is_supervised: bool,
+    /// Whether the server was reached as a node of its cluster.
+    is_member: bool,
     immortal: Vec<String>,
     crowded: Vec<String>,
 }
@@ -81,6 +116,33 @@ impl Auditor {
 
     fn complain(&mut self, complaint: impl Into<String>) {
         self.audit.complaints.push(complaint.into());
+    }
+
+    fn sentinels(&mut self, survey: &Survey) {
+        let Survey { name, all, answering, first, silent, no_quorum } = survey;
+        if let Some((address, votes)) = first {
+            self.audit.notes.push(format!(
+                "{answering} of {all} sentinels answer, and {votes} of them name {address} as {name:?}"
+            ));
+        }
+        self.audit.notes.extend(
+            silent
+                .iter()
+                .map(|(address, why)| format!("the sentinel at {address} is silent: {why}")),
+        );
+        if *all < SENTINELS {
+            self.audit.notes.push(format!(
+                "with fewer than {SENTINELS} sentinels, one that fails leaves no majority: then nothing \
+                 fails over, and the store is not used"
+            ));
+        }
+        if let Some(why) = no_quorum {
+            self.complain(format!("its sentinels could not fail over now ({why})"));
+        }
+        self.audit.notes.push(
+            "when a server is named that is new to a host, it is watched for two seconds before it is used"
+                .to_owned(),
+        );
     }
 
     async fn server(&mut self) -> RedisResult<()> {
@@ -108,7 +170,8 @@ impl Auditor {
             ));
         }
         let has_replicas = field("connected_slaves").parse::<u64>().is_ok_and(|count| count > 0);
-        if has_replicas || !matches!(field("second_repl_offset"), "" | "-1") {
+        let was_replica = !matches!(field("second_repl_offset"), "" | "-1");
+        if !self.is_supervised && (has_replicas || was_replica) {
             self.audit.notes.push(
                 "it has replicas, or was one: after a failover, and when it is new to a host, it is \
                  watched for four seconds before it is used; move the address only after the old primary \
@@ -119,8 +182,10 @@ impl Auditor {
         let eviction = Eviction::read(&info);
         self.audit.complaints.extend(eviction.as_ref().and_then(Eviction::complaint));
         self.audit.notes.extend(eviction.as_ref().and_then(Eviction::note));
-        if field("cluster_enabled") == "1" {
-            self.complain("it runs in cluster mode, which is not built yet; name a single server");
+        if field("cluster_enabled") == "1" && !self.is_member {
+            self.complain(
+                "it runs in cluster mode: name the cluster, as redis+cluster://host:port,host:port",
+            );
         }
         Ok(())
     }

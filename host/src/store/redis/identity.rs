@@ -3,11 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use redis::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::lane::{Lane, write_command};
+use super::place::StorePlace;
 use super::reply::{Reply, take_reply};
 use super::stream;
 use crate::name::hashed;
@@ -77,10 +77,11 @@ impl Identity {
         Ok(Self::read(&info))
     }
 
-    /// Asks over a new connection, which is closed afterwards.
-    pub(super) async fn ask_anew(client: &Client, within: Duration) -> Result<Self, StoreError> {
+    /// Asks over a new connection to where the place leads now; the connection is closed afterwards.
+    pub(super) async fn ask_anew(place: &StorePlace, within: Duration) -> Result<Self, StoreError> {
         let asking = async {
-            let mut stream = stream::open(client.get_connection_info()).await?;
+            let to = place.leads_to().await.map_err(io::Error::other)?;
+            let mut stream = stream::open(&to).await?;
             let mut commands = Vec::new();
             write_command(&mut commands, &[b"INFO", b"server"]);
             write_command(&mut commands, &[b"INFO", b"replication"]);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
-use redis::Client;
+use redis::ConnectionInfo;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, oneshot};
@@ -59,8 +59,8 @@ struct Unsent {
 impl Lane {
     /// Opens the connection. It ends when the server is silent for longer than `budget` while a command waits
     /// for its answer.
-    pub(super) async fn open(client: &Client, budget: Duration) -> io::Result<Self> {
-        Ok(Self::over(stream::open(client.get_connection_info()).await?, budget))
+    pub(super) async fn open(to: &ConnectionInfo, budget: Duration) -> io::Result<Self> {
+        Ok(Self::over(stream::open(to).await?, budget))
     }
 
     fn over(stream: Box<dyn ByteStream>, budget: Duration) -> Self {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError, RedisResult};
+use redis::{RedisError, RedisResult};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use super::clock::StoreClock;
 use super::identity::Identity;
 use super::lane::{Lane, Replied};
 use super::names::Names;
+use super::place::StorePlace;
 use crate::store::listeners::Listeners;
 use crate::store::waiters::Waiters;
 use crate::store::{LinkId, Over, StoreError};
@@ -42,9 +43,8 @@ const AT_ONCE: usize = 16;
 
 /// The connections and the task that keeps them; the task ends when the link is dropped.
 pub(super) struct Link {
-    client: Client,
+    place: Arc<StorePlace>,
     budget: Duration,
-    is_member: bool,
     status: watch::Receiver<LinkStatus>,
     keeper: JoinHandle<()>,
 }
@@ -87,23 +87,20 @@ pub(super) struct Listening {
 
 /// What a link is made of.
 pub(super) struct LinkParts {
-    pub(super) client: Client,
+    pub(super) place: Arc<StorePlace>,
     pub(super) budget: Duration,
     pub(super) clock: Arc<StoreClock>,
     pub(super) listening: Listening,
     pub(super) names: Names,
-    /// The id that the node has to answer, if it is one of a cluster.
-    pub(super) member: Option<String>,
 }
 
 impl Link {
     /// Starts the task that connects, and does not wait for it.
     pub(super) fn new(runtime: &Handle, parts: LinkParts) -> Self {
         let (announce, status) = watch::channel(LinkStatus::Opening);
-        let (client, budget) = (parts.client.clone(), parts.budget);
-        let is_member = parts.member.is_some();
+        let (place, budget) = (Arc::clone(&parts.place), parts.budget);
         let keeper = Keeper { parts, announce };
-        Self { client, budget, is_member, status, keeper: runtime.spawn(keeper.run()) }
+        Self { place, budget, status, keeper: runtime.spawn(keeper.run()) }
     }
 
     /// Sends one command over the connection for small reads.
@@ -220,14 +217,14 @@ impl Link {
         let asking = async {
             let mut connection = open.connection.clone();
             let main = async {
-                let identity = ask_identity(&mut connection, self.is_member).await?;
+                let identity = ask_identity(&mut connection, self.place.is_member()).await?;
                 Ok::<_, RedisError>((identity, more(&mut open.connection).await?))
             };
             let lane = async {
                 if !lane_is_due {
                     return Ok(None);
                 }
-                Identity::ask(&open.lane, self.is_member).await.map(Some)
+                Identity::ask(&open.lane, self.place.is_member()).await.map(Some)
             };
             tokio::join!(main, lane)
         };
@@ -252,9 +249,9 @@ impl Link {
         Ok(Over { link: open.id, answer: (identity, more) })
     }
 
-    /// The identity of the server that a new connection reaches.
+    /// The identity of the server that a new connection reaches, through the place as it leads now.
     pub(super) async fn confirm(&self) -> Result<Identity, StoreError> {
-        Identity::ask_anew(&self.client, OPEN_LIMIT).await
+        Identity::ask_anew(&self.place, OPEN_LIMIT).await
     }
 
     /// Returns when a link other than `since` is open.

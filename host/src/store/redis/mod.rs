@@ -25,13 +25,14 @@ mod intents;
 mod lane;
 mod link;
 mod names;
+mod notes;
 mod pieces;
+mod place;
 mod ranges;
 mod reply;
 mod scripts;
 mod stream;
 mod tags;
-mod url;
 mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,7 +41,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{Client, RedisResult};
+use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -48,20 +49,19 @@ use tokio::time::{sleep, timeout};
 use super::{
     Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
     Intent, Layout, LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Prefix,
-    Range, RangeId, Removed, Remover, Replicas, Store, StoreError, StoreTag, Tracked,
+    Range, RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
-pub use audit::{Audit, audit};
-pub use cluster::RedisCluster;
-use cluster::Membership;
+pub use audit::{Audit, audit, audit_member};
 use calls::has_code;
 use clock::StoreClock;
+pub use cluster::RedisCluster;
 use eviction::Eviction;
 use link::{Link, Listening};
 use names::Names;
+use place::StorePlace;
 #[cfg(feature = "http")]
 pub(crate) use reply::understands;
 use scripts::Scripts;
-use url::{client, unavailable};
 
 /// How often a waiter looks again if the server can't push the end of the lease.
 const POLL: Duration = Duration::from_millis(25);
@@ -71,9 +71,10 @@ const POLL: Duration = Duration::from_millis(25);
 const LATEST_MS: u64 = (1 << 53) - 1;
 
 /// A store on one Redis server, version 6.2 or newer, over three connections: one for small reads, one for
-/// large values, one for everything else.
+/// large values, one for everything else. Behind a name that sentinels know, the server is whichever they name.
 pub struct RedisStore {
     link: Link,
+    place: Arc<StorePlace>,
     names: Names,
     scripts: Scripts,
     clock: Arc<StoreClock>,
@@ -82,50 +83,40 @@ pub struct RedisStore {
     unreadable: AtomicU64,
     /// Whether the log said last that the server does not track names.
     untracked: AtomicBool,
-    /// The node's place, if it is one of a cluster.
-    place: Option<Membership>,
 }
 
 impl RedisStore {
-    /// A store on the server at `url` (`redis://` or `rediss://`), under names that begin with `prefix`.
-    /// No exchange waits for longer than `budget` while the server is silent. Connects in the
-    /// background: a server that is down now is used as soon as it is up. Must be called inside a tokio
-    /// runtime.
+    /// A store on the server at `url` (`redis://`, `rediss://`, `unix://` or `redis+sentinel://`), under
+    /// names that begin with `prefix`. No exchange waits for longer than `budget` while the server is silent.
+    /// Connects in the background: a server that is down now is used as soon as it is up. Must be called
+    /// inside a tokio runtime.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] with the reason if `url` can never work.
     pub fn connect(url: &str, prefix: Prefix, budget: Duration) -> Result<Self, StoreError> {
-        Self::open(client(url)?, Names { prefix, layout: Layout::Single }, budget, None)
+        let place = StorePlace::parse(url)?;
+        Self::open(place, Names { prefix, layout: Layout::Single }, budget)
     }
 
     /// The store on one node of a cluster.
-    fn member(
-        client: Client,
-        prefix: Prefix,
-        budget: Duration,
-        place: Membership,
-    ) -> Result<Self, StoreError> {
-        Self::open(client, Names { prefix, layout: Layout::Slots }, budget, Some(place))
+    fn member(place: StorePlace, prefix: Prefix, budget: Duration) -> Result<Self, StoreError> {
+        Self::open(place, Names { prefix, layout: Layout::Slots }, budget)
     }
 
-    fn open(
-        client: Client,
-        names: Names,
-        budget: Duration,
-        place: Option<Membership>,
-    ) -> Result<Self, StoreError> {
+    fn open(place: StorePlace, names: Names, budget: Duration) -> Result<Self, StoreError> {
+        let place = Arc::new(place);
         let runtime = Handle::try_current().map_err(|error| unavailable(&error))?;
         let (clock, listening) = (Arc::new(StoreClock::new()), Listening::default());
         let parts = link::LinkParts {
-            client,
+            place: Arc::clone(&place),
             budget,
             clock: Arc::clone(&clock),
             listening: listening.clone(),
             names: names.clone(),
-            member: place.as_ref().map(|place| place.id().to_owned()),
         };
         Ok(Self {
             link: Link::new(&runtime, parts),
+            place,
             scripts: Scripts::new(&names.settled_channel()),
             names,
             clock,
@@ -133,7 +124,6 @@ impl RedisStore {
             reading: values::Reading::default(),
             unreadable: AtomicU64::new(0),
             untracked: AtomicBool::new(false),
-            place,
         })
     }
 
@@ -182,18 +172,17 @@ impl RedisStore {
             Ok((now_ms, versions))
         };
         let beat = self.link.beat(more).await?;
-        if self.place.is_some() && beat.answer.0.epoch.is_none() {
+        if self.place.membership().is_some() && beat.answer.0.epoch.is_none() {
             let why = "the node hides its identity; allow INFO and CLUSTER INFO to this user";
             return Err(StoreError::Unavailable(why.to_owned()));
         }
-        let is_member = self.place.is_some();
         let version =
             |text: RedisResult<Option<String>>| u64::from_str_radix(&text.ok()??, 16).ok();
         Ok(beat.map(|(identity, (now_ms, versions))| Beat {
             epoch: identity.epoch,
             now_ms,
             is_primary: identity.is_primary,
-            replicas: if is_member { Replicas::Supervised } else { identity.replicas },
+            replicas: self.place.judged(identity.replicas),
             range_versions: versions.into_iter().map(|text| version(text).unwrap_or(0)).collect(),
         }))
     }
@@ -321,7 +310,7 @@ impl Store for RedisStore {
     }
 
     async fn confirm(&self) -> Result<Confirmation, StoreError> {
-        if let Some(place) = &self.place {
+        if let Some(place) = self.place.membership() {
             let nobody = || StoreError::Unavailable("no other node names it in its place".into());
             return Ok(Confirmation::Named { ago: place.confirmed_within().ok_or_else(nobody)? });
         }
@@ -385,6 +374,16 @@ impl Store for RedisStore {
         self.set_note(of, note, lasts).await
     }
 
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        self.exchange_note(of, read, note, lasts).await
+    }
+
     async fn concern(&self) -> Result<Option<String>, StoreError> {
         let info: Over<String> = self.send(redis::cmd("INFO").arg("memory").take()).await?;
         let eviction = Eviction::read(&info.answer);
@@ -402,6 +401,10 @@ impl Store for RedisStore {
     fn unreadable(&self) -> u64 {
         self.unreadable.load(Ordering::Relaxed)
     }
+}
+
+fn unavailable(error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 /// A lifetime as Redis takes it: at least a millisecond, and not so long that the end overflows.

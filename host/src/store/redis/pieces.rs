@@ -123,7 +123,9 @@ impl RedisStore {
             Ok(texts) => texts,
             Err(elsewhere) => match self.send_there(command, &elsewhere).await? {
                 Reply::List(replies) => replies.into_iter().filter_map(text).collect(),
-                other => return Err(StoreError::Refused(format!("an index is answered by {other:?}"))),
+                other => {
+                    return Err(StoreError::Refused(format!("an index is answered by {other:?}")));
+                }
             },
         };
         Ok(Over { link, answer: texts })
@@ -150,7 +152,7 @@ impl RedisStore {
         command: &KeyCommand,
         pointer: &RedisError,
     ) -> Result<Reply, StoreError> {
-        let place = self.place.as_ref().ok_or(StoreError::Moved)?;
+        let place = self.place.membership().ok_or(StoreError::Moved)?;
         let (host, port) = pointer.redirect_node().ok_or(StoreError::Moved)?;
         let asking = ask(place, host, port, command.command());
         match timeout(WITHIN, asking).await {

@@ -34,7 +34,10 @@ fn text(number: u64) -> String {
 }
 
 impl RedisStore {
-    pub(super) async fn ask_ranges(&self, ranges: &[RangeId]) -> Result<Over<Vec<Range>>, StoreError> {
+    pub(super) async fn ask_ranges(
+        &self,
+        ranges: &[RangeId],
+    ) -> Result<Over<Vec<Range>>, StoreError> {
         let mut commands = Pipeline::with_capacity(ranges.len());
         for range in ranges {
             commands.cmd("HGETALL").arg(self.names.range(*range));

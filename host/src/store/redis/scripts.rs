@@ -41,7 +41,8 @@ macro_rules! scripts {
     };
 }
 scripts!(
-    claim, fill, renew, release, wait, index, mark, forget, announce, due, publish, raise, enlist
+    claim, fill, renew, release, wait, index, mark, forget, announce, due, publish, raise, enlist,
+    replace
 );
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::pair::Pair;
 use super::scene::{SOON, Scene};
 use crate::forwarder::Forwarder;
 use crate::scenario::{median, millis};
-use crate::servers::{Redis, eventually};
+use crate::servers::{Redis, Sentinels, eventually};
 
 const HOSTS: usize = 3;
 const CLIENTS: u64 = 8;
@@ -31,6 +31,10 @@ const REMEMBERED_MS: std::ops::Range<u64> = 50..1_500;
 /// How long Redis is down.
 const AWAY_MS: std::ops::Range<u64> = 0..300;
 
+/// When a host is killed and started again, after every second failover: before another server has taken the
+/// place of the one that is gone, while the new one is watched, or after that.
+const RESTARTED_MS: std::ops::Range<u64> = 0..4_000;
+
 /// What happens again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Crash {
@@ -38,6 +42,8 @@ pub enum Crash {
     Restart,
     /// Redis is killed, and a replica that did not get the last writes takes its place.
     Failover,
+    /// The same, where sentinels put the replica in the place of the primary.
+    Supervised,
 }
 
 /// The result of a run.
@@ -49,6 +55,10 @@ pub struct Report {
     pub crashes: u32,
     /// From each crash until the last of the hosts had its first hit again, in milliseconds.
     pub origin_ms: Spread,
+    /// How often a host was killed and started again in the middle of a failover.
+    pub restarted: u32,
+    /// From when such a host was ready until its first hit, in milliseconds.
+    pub newcomer_ms: Spread,
     /// The share of hits in a stretch before each crash.
     pub hits_before: Spread,
     /// The same after the cache is used again.
@@ -91,7 +101,7 @@ struct Crashed {
 /// When a server does not come up, or the cache is not used again.
 pub async fn run(crash: Crash, crashes: u32, seed: u64) -> anyhow::Result<Report> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut seen = Vec::new();
+    let (mut seen, mut newcomers) = (Vec::new(), Vec::new());
     let mut stage = Stage::set(crash).await?;
     stage.scene.fill().await?;
     stage.scene.start_clients(CLIENTS, PAUSE, seed);
@@ -104,11 +114,24 @@ pub async fn run(crash: Crash, crashes: u32, seed: u64) -> anyhow::Result<Report
         sleep(Duration::from_millis(random.random_range(REMEMBERED_MS))).await;
         let away = Duration::from_millis(random.random_range(AWAY_MS));
         let gone = stage.store.crash(away).await?;
+        if crash != Crash::Restart && number % 2 == 1 {
+            sleep(Duration::from_millis(random.random_range(RESTARTED_MS))).await;
+            let host = random.random_range(0..HOSTS);
+            newcomers.push((host, stage.scene.restart(host).await?));
+        }
         seen.push(stage.scene.back(gone).await?);
     }
+    let newcomer = |(host, ready): &(usize, Instant)| {
+        let looks = stage.scene.desk.looks(*ready, Instant::now());
+        let first = looks.iter().find(|look| look.host == *host && look.hit)?;
+        Some(millis(first.at - *ready))
+    };
+    let newcomer_ms = Spread::of(newcomers.iter().filter_map(newcomer));
     Ok(Report {
         crash,
         crashes,
+        restarted: u32::try_from(newcomers.len())?,
+        newcomer_ms,
         origin_ms: Spread::of(seen.iter().map(|one| millis(one.origin))),
         hits_before: Spread::of(seen.iter().map(|one| one.before)),
         hits_after: Spread::of(seen.iter().map(|one| one.after)),
@@ -126,6 +149,7 @@ struct Stage {
 enum Store {
     Alone(Redis),
     Replicated { pair: Pair, name: Forwarder },
+    Supervised { sentinels: Sentinels, primary: usize },
 }
 
 impl Stage {
@@ -142,6 +166,11 @@ impl Stage {
                 let url = name.redis_url();
                 (Store::Replicated { pair, name }, url)
             }
+            Crash::Supervised => {
+                let sentinels = Sentinels::start().await?;
+                let url = sentinels.url();
+                (Store::Supervised { sentinels, primary: 0 }, url)
+            }
         };
         Ok(Self { scene: Scene::set(&vec![url; HOSTS]).await?, store })
     }
@@ -156,6 +185,10 @@ impl Store {
                 pair.in_step().await?;
                 pair.withhold();
                 Ok(())
+            }
+            Self::Supervised { sentinels, primary } => {
+                sentinels.in_step(*primary).await?;
+                sentinels.withhold(*primary).await
             }
         }
     }
@@ -179,6 +212,10 @@ impl Store {
                 name.cut();
                 Ok(gone)
             }
+            Self::Supervised { sentinels, primary } => {
+                sentinels.kill(*primary);
+                Ok(Instant::now())
+            }
         }
     }
 
@@ -186,6 +223,10 @@ impl Store {
         match self {
             Self::Alone(_) => Ok(()),
             Self::Replicated { pair, .. } => pair.swap().await,
+            Self::Supervised { sentinels, primary } => {
+                *primary = sentinels.mend().await?;
+                Ok(())
+            }
         }
     }
 }
@@ -193,7 +234,7 @@ impl Store {
 impl Scene {
     /// Waits until every host has answered from the store a request that began after this moment;
     /// returns when the last of them first did.
-    async fn first_hits(&self, after: Instant) -> anyhow::Result<Instant> {
+    pub(super) async fn first_hits(&self, after: Instant) -> anyhow::Result<Instant> {
         let first_hits = eventually("every host uses the store", SOON, || async {
             let looks = self.desk.looks(after, Instant::now());
             // A hit may be on its way to its client when the store ends.
@@ -203,6 +244,17 @@ impl Scene {
         })
         .await?;
         Ok(first_hits.into_iter().max().unwrap_or(after))
+    }
+
+    /// Kills a host and starts it again; returns when it was ready. Clients do not ask it meanwhile.
+    async fn restart(&mut self, host: usize) -> anyhow::Result<Instant> {
+        self.desk.leave(host).await?;
+        self.hosts[host].kill();
+        self.desk.killed(host);
+        self.hosts[host].restart().await?;
+        let ready = Instant::now();
+        self.desk.come_back(host, 1);
+        Ok(ready)
     }
 
     /// How the cache was used before the store ended, and how it came back.

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::campaign::Crash;
 use super::{
-    balanced, campaign, commits, debt, failovers, flushed, frozen, large, restarts, rolling, tags,
+    balanced, campaign, commits, debt, failovers, flushed, frozen, large, restarts, rolling,
+    sentinels, tags,
 };
 
 /// The options.
@@ -48,6 +49,9 @@ enum Theme {
     Balanced,
     /// Crashes and failovers under load, again and again.
     Campaign,
+    /// Sentinels put a replica in the place of the primary, in every way in which hosts can be left behind, and
+    /// then again and again.
+    Sentinels,
     /// Loads after a tag's invalidation.
     Tags,
     /// Large values beside small ones over a narrow link.
@@ -118,6 +122,7 @@ impl Real {
                     reports.push(told(&report, report.expect())?);
                 }
             }
+            Theme::Sentinels => return self.sentinels().await,
             Theme::Tags => {
                 let report = tags::run().await?;
                 reports.push(told(&report, report.expect())?);
@@ -146,6 +151,21 @@ impl Real {
                 let report = failovers::run(primary).await?;
                 reports.push(told(&report, report.expect())?);
             }
+        }
+        Ok(reports)
+    }
+
+    async fn sentinels(&self) -> anyhow::Result<Vec<Told>> {
+        let mut reports = Vec::new();
+        for change in sentinels::Change::ALL {
+            for _ in 0..self.rounds.div_ceil(4) {
+                let report = sentinels::run(change).await?;
+                reports.push(told(&report, report.expect())?);
+            }
+        }
+        if self.crashes > 0 {
+            let report = campaign::run(Crash::Supervised, self.crashes, self.seed).await?;
+            reports.push(told(&report, report.expect())?);
         }
         Ok(reports)
     }

@@ -17,7 +17,7 @@ use crate::client::{Answer, Client};
 use crate::scenario::ledger::Ledger;
 use crate::scenario::rows;
 use crate::servers::{Host, eventually};
-use crate::sim::history::Event;
+use crate::sim::history::{Event, Life};
 use crate::sim::truth::Subject;
 
 /// Rows of each kind.
@@ -87,6 +87,8 @@ pub(super) struct Desk {
 /// A host as clients see it.
 struct Seat {
     url: String,
+    /// The number of its present life: its own number, and as many more with each life as there are hosts.
+    life: AtomicUsize,
     /// The form of its answers: the number in their column `format`, or 1 if they have no such
     /// column.
     format: AtomicU64,
@@ -99,7 +101,7 @@ struct Seat {
 impl Desk {
     pub(super) fn new(hosts: &[Host]) -> Self {
         Self {
-            seats: hosts.iter().map(Seat::new).collect(),
+            seats: hosts.iter().enumerate().map(Seat::new).collect(),
             client: Client::new(),
             ledger: Ledger::new(),
             versions: Mutex::default(),
@@ -122,7 +124,7 @@ impl Desk {
             Read::Row(subject) => (subject, rows::read_path(subject)),
             Read::Slow(id, ms) => (Subject::Item(id), format!("/read/slow?id={id}&ms={ms}")),
         };
-        let request = self.ledger.asked(host, host, subject);
+        let request = self.ledger.asked(host, self.life(host), subject);
         let asked = Instant::now();
         let answer = self.client.get(&format!("{}{path}", self.seats[host].url)).await;
         let answer = match answer {
@@ -156,7 +158,7 @@ impl Desk {
     ) -> anyhow::Result<Told> {
         let version = self.next_version(subject);
         let (path, body) = rows::write_of(subject, version, way == Way::Through);
-        let request = self.ledger.wrote(host, subject, version);
+        let request = self.ledger.wrote(self.life(host), subject, version);
         let answer = self.post(host, path, body).await;
         match &answer {
             Ok(answer) if answer.status == StatusCode::OK => {
@@ -225,6 +227,17 @@ impl Desk {
         .await
     }
 
+    /// Notes that a host was killed: what it owed to the store is lost.
+    pub(super) fn killed(&self, host: usize) {
+        let hosts = self.seats.len();
+        let life = self.seats[host].life.fetch_add(hosts, Ordering::SeqCst);
+        self.ledger.crashed(host, life);
+    }
+
+    fn life(&self, host: usize) -> Life {
+        self.seats[host].life.load(Ordering::SeqCst)
+    }
+
     /// Lets clients ask a host again, which now answers in this form.
     pub(super) fn come_back(&self, host: usize, format: u64) {
         self.seats[host].format.store(format, Ordering::SeqCst);
@@ -274,9 +287,10 @@ impl Drop for Chosen<'_> {
 }
 
 impl Seat {
-    fn new(host: &Host) -> Self {
+    fn new((life, host): (Life, &Host)) -> Self {
         Self {
             url: host.url(""),
+            life: AtomicUsize::new(life),
             format: AtomicU64::new(1),
             away: AtomicBool::new(false),
             busy: AtomicUsize::new(0),

@@ -20,6 +20,7 @@ mod pair;
 pub mod restarts;
 pub mod rolling;
 mod scene;
+pub mod sentinels;
 pub mod tags;
 
 use anyhow::ensure;

@@ -1,8 +1,6 @@
 //! What a link notes about claims, fills and looks, and how they go wrong without a protection.
 
-use corral_host::store::{
-    Claim, Claimed, Envelope, LeaseToken, Mode, Name, Over, Stamp,
-};
+use corral_host::store::{Claim, Claimed, Envelope, LeaseToken, Mode, Name, Over, Stamp};
 
 use super::Link;
 use crate::sim::history::Event;

@@ -14,9 +14,9 @@ use corral_host::store::{
 };
 use tokio::time::timeout;
 
+use super::Link;
 use super::grants::{Before, restamped};
 use super::operation::{Kind, Operation};
-use super::Link;
 use crate::sim::history::Event;
 use crate::sim::protection::Protection;
 use crate::sim::weather::Way;
@@ -358,6 +358,25 @@ impl Store for Link {
         let write = Operation::on_store(Kind::Adds, "write a note");
         let over = self.exchange(write, move |node, _| node.shelf.register.write_note(&of, &note));
         over.await.map(drop)
+    }
+
+    async fn replace_note(
+        &self,
+        of: &str,
+        read: Option<&[u8]>,
+        note: &[u8],
+        _lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        let (of, read, note) = (of.to_owned(), read.map(<[u8]>::to_vec), note.to_vec());
+        let write = Operation::on_store(Kind::Adds, "replace a note");
+        let over = self.exchange(write, move |node, _| {
+            let is_as_read = node.shelf.register.note(&of).as_deref() == read.as_deref();
+            if is_as_read {
+                node.shelf.register.write_note(&of, &note);
+            }
+            is_as_read
+        });
+        Ok(over.await?.answer)
     }
 
     fn now_ms(&self) -> u64 {

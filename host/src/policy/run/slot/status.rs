@@ -18,6 +18,8 @@ pub enum Reason {
     File,
     /// An operator pushed it.
     Push,
+    /// A rollout brought it, or the host started and took what the other hosts run.
+    Rollout,
     /// An operator or the configuration's file changed the settings.
     Settings,
     /// The configuration changed the entities that the policy is told of.
@@ -116,6 +118,7 @@ impl Reason {
             Provenance::BuiltIn => Self::Started,
             Provenance::File(_) => Self::File,
             Provenance::Pushed => Self::Push,
+            Provenance::Fleet => Self::Rollout,
         }
     }
 

@@ -19,16 +19,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::ConnectionInfo;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::RedisStore;
+use super::place::StorePlace;
 use super::stream::{self, ByteStream};
 use crate::clock::{Clock, SystemClock};
-use crate::store::{
-    Layout, NodeEntry, Prefix, SlotMap, Store, StoreError, Topology,
-};
+use crate::store::{Layout, NodeEntry, Prefix, SlotMap, Store, StoreError, Topology};
 use scout::Scouting;
 use seeds::Seeds;
 use view::{Address, MemberId, View};
@@ -97,10 +97,8 @@ impl RedisCluster {
     /// # Errors
     /// [`StoreError::Unavailable`] with the reason if `url` can never work.
     pub fn connect(url: &str, prefix: Prefix, budget: Duration) -> Result<Self, StoreError> {
-        let rest = |(scheme, with_tls)| Some((url.strip_prefix(scheme)?, with_tls));
-        let (rest, with_tls) = Self::SCHEMES.into_iter().find_map(rest).unwrap_or((url, false));
-        let seeds = Seeds::read(rest, with_tls).map_err(StoreError::Unavailable)?;
-        let runtime = Handle::try_current().map_err(|error| super::url::unavailable(&error))?;
+        let seeds = Self::seeds(url)?;
+        let runtime = Handle::try_current().map_err(|error| super::unavailable(&error))?;
         let state = Arc::new(ClusterState {
             seeds,
             prefix,
@@ -114,8 +112,21 @@ impl RedisCluster {
         Ok(Self { state, scouting })
     }
 
+    /// How to connect to a node (`host:port`) of the cluster to which `url` leads.
+    pub(super) fn login(url: &str, node: &str) -> Result<ConnectionInfo, StoreError> {
+        let seeds = Self::seeds(url)?;
+        let address = seeds::read_host(node).map_err(StoreError::Unavailable)?;
+        seeds.login(&address)
+    }
+
+    fn seeds(url: &str) -> Result<Seeds, StoreError> {
+        let rest = |(scheme, with_tls)| Some((url.strip_prefix(scheme)?, with_tls));
+        let (rest, with_tls) = Self::SCHEMES.into_iter().find_map(rest).unwrap_or((url, false));
+        Seeds::read(rest, with_tls).map_err(StoreError::Unavailable)
+    }
+
     /// Whether a URL leads to a cluster.
-    pub(in crate::store) fn is_meant_by(url: &str) -> bool {
+    pub(crate) fn is_meant_by(url: &str) -> bool {
         Self::SCHEMES.iter().any(|(scheme, _)| url.starts_with(scheme))
     }
 }
@@ -202,8 +213,8 @@ impl ClusterState {
         now: Duration,
     ) -> Result<ClusterMember, StoreError> {
         let place = Membership { id: id.clone(), cluster: Arc::downgrade(self) };
-        let client = self.seeds.client(address)?;
-        let store = RedisStore::member(client, self.prefix.clone(), self.budget, place)?;
+        let place = StorePlace::Member(Box::new(self.seeds.login(address)?), place);
+        let store = RedisStore::member(place, self.prefix.clone(), self.budget)?;
         let (id, address) = (id.clone(), address.clone());
         Ok(ClusterMember { id, address, store: Arc::new(store), named: now, is_owner: true })
     }
@@ -243,6 +254,7 @@ impl ClusterMember {
     fn entry(&self) -> NodeEntry {
         let (host, port) = &self.address;
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         NodeEntry { id: format!("{host}:{port}").into(), store }
     }
 }
@@ -268,8 +280,8 @@ impl Membership {
     /// Connects to the node to which this one points.
     pub(super) async fn dial(&self, host: &str, port: u16) -> io::Result<Box<dyn ByteStream>> {
         let cluster = self.cluster.upgrade().ok_or(io::ErrorKind::NotConnected)?;
-        let client = cluster.seeds.client(&(host.to_owned(), port)).map_err(io::Error::other)?;
-        stream::open(client.get_connection_info()).await
+        let to = cluster.seeds.login(&(host.to_owned(), port)).map_err(io::Error::other)?;
+        stream::open(&to).await
     }
 }
 

@@ -112,8 +112,8 @@ async fn ask(
     let stream = match open {
         Some(stream) => stream,
         None => {
-            let client = state.seeds.client(address).map_err(std::io::Error::other)?;
-            open.insert(stream::open(client.get_connection_info()).await?)
+            let to = state.seeds.login(address).map_err(std::io::Error::other)?;
+            open.insert(stream::open(&to).await?)
         }
     };
     let mut command = Vec::new();

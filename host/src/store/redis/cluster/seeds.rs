@@ -1,10 +1,10 @@
 //! The nodes that a URL names: `redis+cluster://user:password@host:port,host:port`.
 
-use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisResult};
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use super::view::Address;
 use crate::store::StoreError;
-use crate::store::redis::url::unavailable;
+use crate::store::redis::unavailable;
 
 /// The port of a node that is named without one.
 const PORT: u16 = 6379;
@@ -32,7 +32,9 @@ impl Seeds {
         };
         if let Some(at) = hosts.find(['/', '?', '#']) {
             let what = &hosts[at..];
-            return Err(format!("a cluster has one database and no options, so {what:?} has no meaning"));
+            return Err(format!(
+                "a cluster has one database and no options, so {what:?} has no meaning"
+            ));
         }
         let addresses = hosts.split(',').map(read_host).collect::<Result<_, _>>()?;
         Ok(Self { scheme: if with_tls { "rediss" } else { "redis" }, login, addresses })
@@ -42,21 +44,19 @@ impl Seeds {
         &self.addresses
     }
 
-    /// A client of the node at this address.
-    pub(super) fn client(&self, (host, port): &Address) -> Result<Client, StoreError> {
+    /// How to connect to the node at this address.
+    pub(super) fn login(&self, (host, port): &Address) -> Result<ConnectionInfo, StoreError> {
         let Self { scheme, login, .. } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let open = || -> RedisResult<Client> {
-            let info = format!("{scheme}://{login}{host}:{port}").into_connection_info()?;
-            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-            Client::open(info.set_redis_settings(settings))
-        };
-        open().map_err(|error| unavailable(&error))
+        let info = format!("{scheme}://{login}{host}:{port}").into_connection_info();
+        let info = info.map_err(|error| unavailable(&error))?;
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        Ok(info.set_redis_settings(settings))
     }
 }
 
 /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn read_host(text: &str) -> Result<Address, String> {
+pub(super) fn read_host(text: &str) -> Result<Address, String> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) => (host, port.strip_prefix(':')),
         None => match text.rsplit_once(':') {
@@ -65,7 +65,9 @@ fn read_host(text: &str) -> Result<Address, String> {
         },
     };
     if host.is_empty() {
-        return Err("a node has no host; a cluster is redis+cluster://host:port,host:port".to_owned());
+        return Err(
+            "a node has no host; a cluster is redis+cluster://host:port,host:port".to_owned()
+        );
     }
     let port = port.map_or(Ok(PORT), str::parse);
     Ok((host.to_owned(), port.map_err(|_| format!("{text:?} is no host and port"))?))
@@ -84,8 +86,7 @@ mod tests {
         let of = |host: &str, port| (host.to_owned(), port);
         assert_eq!(addresses("n1:7000,n2/"), [of("n1", 7000), of("n2", 6379)]);
         assert_eq!(addresses("u:p@[::1]:7000,[::2]"), [of("::1", 7000), of("::2", 6379)]);
-        let client = Seeds::read("u:p%40q@n1:7000", true).unwrap().client(&of("::1", 7)).unwrap();
-        let info = client.get_connection_info();
+        let info = Seeds::read("u:p%40q@n1:7000", true).unwrap().login(&of("::1", 7)).unwrap();
         assert_eq!(info.redis_settings().password(), Some("p@q"));
         assert_eq!(info.addr().to_string(), "::1:7");
     }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
+use super::super::cluster::Membership;
 use super::super::identity::Identity;
 use super::super::lane::Lane;
 use super::{
@@ -58,7 +59,9 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<OpenLink, String> {
-        let LinkParts { client, budget, names, member, .. } = &self.parts;
+        let LinkParts { place, budget, names, .. } = &self.parts;
+        let to = place.leads_to().await?;
+        let member = place.membership().map(Membership::id);
         let broken = Arc::new(Notify::new());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
@@ -68,11 +71,12 @@ impl Keeper {
         let large_silence = LARGE_SILENCE.max(*budget);
         let (connection, lane, large) = tokio::try_join!(
             async {
+                let client = Client::open(to.clone()).map_err(|error| text(&error))?;
                 let connecting = client.get_multiplexed_async_connection_with_config(&config);
                 connecting.await.map_err(|error| text(&error))
             },
-            async { Lane::open(client, *budget).await.map_err(|error| text(&error)) },
-            async { Lane::open(client, large_silence).await.map_err(|error| text(&error)) },
+            async { Lane::open(&to, *budget).await.map_err(|error| text(&error)) },
+            async { Lane::open(&to, large_silence).await.map_err(|error| text(&error)) },
         )?;
         let [mut subscriber, mut beside, mut timed, mut asked] =
             [(); 4].map(|()| connection.clone());
