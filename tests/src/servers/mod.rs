@@ -4,7 +4,6 @@
 //! way. Its log is printed if the test that owns it panics.
 
 mod balancer;
-mod cluster;
 mod compiled;
 mod host;
 mod nginx;
@@ -27,7 +26,6 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 pub use balancer::Balancer;
-pub use cluster::{Cluster, ClusterNode, Takeover};
 pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral, user_cache};
 pub use nginx::nginx;
