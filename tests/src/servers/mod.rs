@@ -4,6 +4,7 @@
 //! way. Its log is printed if the test that owns it panics.
 
 mod balancer;
+pub mod cluster;
 mod compiled;
 mod host;
 mod nginx;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 pub use balancer::Balancer;
+pub use cluster::{Cluster, Failover};
 pub use corral_host::bench::Scrape as Metrics;
 pub use host::{Host, corral, user_cache};
 pub use nginx::nginx;
