@@ -6,6 +6,7 @@
 mod balancer;
 pub mod cluster;
 mod compiled;
+mod edition;
 mod host;
 mod nginx;
 mod pgbouncer;
@@ -28,6 +29,7 @@ use anyhow::{Context as _, ensure};
 pub use balancer::Balancer;
 pub use cluster::{Cluster, Failover};
 pub use corral_host::bench::Scrape as Metrics;
+pub use edition::Edition;
 pub use host::{Host, corral, user_cache};
 pub use nginx::nginx;
 pub use pgbouncer::PgBouncer;

@@ -7,13 +7,14 @@ mod division;
 mod moves;
 mod view;
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use super::port::free_port;
-use super::{READY_WITHIN, Redis, eventually};
+use super::{Edition, READY_WITHIN, Redis, eventually};
 use crate::forwarder::{Crossing, End, Road};
 
 pub use view::View;
@@ -24,6 +25,11 @@ pub const SLOTS: u16 = 16_384;
 /// How long a node is silent before others hold it for failed. Redis's own fifteen seconds would only make
 /// tests slower; much less, and a busy machine's pauses look like failures.
 const NODE_TIMEOUT: Duration = Duration::from_millis(2_000);
+
+/// How far above a node's port its bus is where that can't be chosen, and how many ports are tried for a pair
+/// of free ones.
+const BUS_DISTANCE: u16 = 10_000;
+const PAIRS_TRIED: usize = 100;
 
 /// How a replica is told to take over (`CLUSTER FAILOVER`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,7 @@ pub enum Failover {
 
 /// A cluster of private servers. They end on drop.
 pub struct Cluster {
+    edition: Edition,
     nodes: Vec<Node>,
     crossing: Option<Crossing>,
     args: Vec<String>,
@@ -54,7 +61,7 @@ struct Node {
 }
 
 impl Cluster {
-    /// Starts so many primaries, which share all slots, and so many replicas: the first one follows the first
+    /// Starts so many primaries of [`Edition::chosen`], which share all slots, and so many replicas: the first one follows the first
     /// primary, and so on in turn. Returns when the cluster serves.
     ///
     /// # Errors
@@ -76,8 +83,8 @@ impl Cluster {
     }
 
     /// The same, with ways between all nodes that can be interrupted: see [`Cluster::divide`]. Everything
-    /// passes through this process, so such a cluster is no place to measure rates. It needs Redis 7.0 or
-    /// newer, since older ones don't choose the address that they connect from.
+    /// passes through this process, so such a cluster is no place to measure rates. An edition that does not
+    /// choose its ways ([`Edition::chooses_its_ways`]) is refused.
     ///
     /// # Errors
     /// As [`Cluster::start`].
@@ -97,7 +104,12 @@ impl Cluster {
     ) -> anyhow::Result<Self> {
         ensure!(primaries > 0, "a cluster has a primary");
         let args = args.iter().map(ToString::to_string).collect();
-        let mut cluster = Self { nodes: Vec::new(), crossing, args };
+        let edition = Edition::chosen()?;
+        ensure!(
+            crossing.is_none() || edition.chooses_its_ways(),
+            "nodes of {edition} are not told apart by the addresses that they connect from"
+        );
+        let mut cluster = Self { edition, nodes: Vec::new(), crossing, args };
         for _ in 0..primaries + replicas {
             cluster.launch().await?;
         }
@@ -121,14 +133,16 @@ impl Cluster {
         let index = self.nodes.len();
         let number = number(index)?;
         let timeout = NODE_TIMEOUT.as_millis().to_string();
-        let own_bus = free_port()?;
+        let (own_port, own_bus) = free_pair(self.edition)?;
         let mut args = Vec::new();
         let mut set =
             |name: &str, value: &str| args.extend([format!("--{name}"), value.to_owned()]);
         set("cluster-enabled", "yes");
         set("cluster-node-timeout", &timeout);
         set("cluster-announce-ip", "127.0.0.1");
-        set("cluster-port", &own_bus.to_string());
+        if self.edition.chooses_its_ways() {
+            set("cluster-port", &own_bus.to_string());
+        }
         let mut announced = None;
         if self.crossing.is_some() {
             let (port, bus) = (free_port()?, free_port()?);
@@ -138,7 +152,8 @@ impl Cluster {
             announced = Some((port, bus));
         }
         args.extend(self.args.iter().cloned());
-        let redis = Redis::start_with(&args.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let redis = Redis::start_on(self.edition, own_port, &args).await?;
         let (port, bus) = announced.unwrap_or((redis.port(), own_bus));
         if let Some(crossing) = &mut self.crossing {
             crossing.open(port, (number, Road::Commands), redis.port()).await?;
@@ -329,4 +344,19 @@ impl Cluster {
 fn number(index: usize) -> anyhow::Result<u8> {
     let number = u8::try_from(index + 1).ok().filter(|number| *number < u8::MAX);
     number.context("a cluster of so many nodes")
+}
+
+/// Free ports for a node and its bus.
+fn free_pair(edition: Edition) -> anyhow::Result<(u16, u16)> {
+    if edition.chooses_its_ways() {
+        return Ok((free_port()?, free_port()?));
+    }
+    for _ in 0..PAIRS_TRIED {
+        let port = free_port()?;
+        let bus = port + BUS_DISTANCE;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, bus)).is_ok() {
+            return Ok((port, bus));
+        }
+    }
+    bail!("no free port for a node and, {BUS_DISTANCE} above it, one for its bus")
 }
