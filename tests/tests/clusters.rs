@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use corral_tests::servers::{Cluster, Failover, eventually, is_alive};
+use corral_tests::servers::{Cluster, Edition, Failover, eventually, is_alive};
 
 /// Long enough for a busy machine; only reached when a test fails.
 const SOON: Duration = Duration::from_secs(60);
@@ -65,8 +65,10 @@ async fn a_slot_moves_step_by_step_and_nodes_come_and_go() {
     cluster.begin_move(KEY.1, 1, 0).await.unwrap();
     assert_eq!(cluster.move_keys(KEY.1, 1, 0, 1).await.unwrap(), 1);
     let both = ["EXISTS", keys[0], keys[1]];
+    // Redis 6.2 sends a client on even for the key that is still here.
     let split = cluster.say(1, &both).await.unwrap_err();
-    assert!(format!("{split:#}").contains("TryAgain"), "{split:#}");
+    let expected = if Edition::chosen().unwrap() == Edition::Redis6 { "Ask" } else { "TryAgain" };
+    assert!(format!("{split:#}").contains(expected), "{split:#}");
     cluster.finish_move(KEY.1, 1, 0).await.unwrap();
     cluster.until_settled().await.unwrap();
     assert_eq!(cluster.primary_of(KEY.1).await.unwrap(), 0);

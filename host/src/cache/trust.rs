@@ -258,7 +258,11 @@ impl Trust {
             }
             // The store has answered another call meanwhile: one slow call is no outage.
             Err(StoreError::Timeout(_)) if self.answers.load(Ordering::Relaxed) != before => {}
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
+            Err(
+                error @ (StoreError::Unavailable(_)
+                | StoreError::Timeout(_)
+                | StoreError::Unusable(_)),
+            ) => {
                 self.note_silence(error);
                 self.distrust(&error.to_string());
             }

@@ -114,7 +114,7 @@ pub enum StartError {
     /// The policy did not pass the gate.
     #[error("the policy is refused\n{0}")]
     Policy(Box<gate::Rejection>),
-    /// The store's address can't be used.
+    /// The store's address can't be used, or the server there can't.
     #[error("store.url: {0}")]
     Store(StoreError),
     /// The origin's address can't be used.
@@ -127,9 +127,14 @@ impl Corral {
     /// watch, the near cache's sweep. Neither store nor origin has to be reachable.
     ///
     /// # Errors
-    /// [`StartError`] for a policy that does not pass the gate and addresses that can't be used.
+    /// [`StartError`] for a policy that does not pass the gate, addresses that can't be used, and a server
+    /// that forbids what no host can do without.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let store = connect_store(&config).map_err(StartError::Store)?;
+        // A store that does not answer must not keep a host from starting.
+        if let Ok(Err(error @ StoreError::Unusable(_))) = timeout(FIRST_BEAT, store.beat()).await {
+            return Err(StartError::Store(error));
+        }
         Self::start_with(config, store).await
     }
 

@@ -1,7 +1,6 @@
 //! Which server program stands for Redis.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -84,20 +83,40 @@ impl Edition {
             .with_context(|| format!("{self} is missing; tests/prepare installs it"))
     }
 
-    /// Whether it is told which port its cluster's bus has, and from which address it connects to others.
-    #[must_use]
-    pub fn chooses_its_ways(self) -> bool {
+    /// Whether it is told which port its cluster's bus has.
+    pub(super) fn chooses_its_bus(self) -> bool {
         self != Self::Redis6
     }
 
-    /// Snapshots as in Debian's `/etc/redis/redis.conf`, and no append-only file.
-    pub(super) fn snapshots(self) -> Vec<&'static OsStr> {
-        // Redis 6.2 takes one pair at a time.
-        let pairs: &[&str] = match self {
-            Self::Redis6 => &["3600 1", "300 100", "60 10000"],
-            Self::Redis7 | Self::Valkey8 | Self::Valkey9 => &["3600 1 300 100 60 10000"],
+    /// What gives it this address beside that of the machine, and has it connect to others from there.
+    pub(super) fn source(self, address: &str) -> Vec<String> {
+        let words: &[&str] = match self {
+            // The first address that it listens on is the one that it connects from.
+            Self::Redis6 => &["--bind", address, "127.0.0.1"],
+            Self::Redis7 | Self::Valkey8 | Self::Valkey9 => &["--bind-source-addr", address],
         };
-        let saves = pairs.iter().flat_map(|pair| ["--save", pair]);
-        saves.chain(["--appendonly", "no"]).map(OsStr::new).collect()
+        words.iter().map(ToString::to_string).collect()
+    }
+
+    /// How a user is forbidden a command, or a part of one (`client|tracking`). Redis 6.2 can forbid whole
+    /// commands only.
+    pub(super) fn without(self, command: &str) -> String {
+        let whole = command.split('|').next().unwrap_or(command);
+        format!("-{}", if self == Self::Redis6 { whole } else { command })
+    }
+
+    /// Snapshots as in Debian's `/etc/redis/redis.conf`, and no append-only file.
+    pub(super) fn snapshots(self) -> Vec<&'static str> {
+        let mut words = match self {
+            // Redis 6.2 takes one pair at a time.
+            Self::Redis6 => {
+                vec!["--save", "3600", "1", "--save", "300", "100", "--save", "60", "10000"]
+            }
+            Self::Redis7 | Self::Valkey8 | Self::Valkey9 => {
+                vec!["--save", "3600 1 300 100 60 10000"]
+            }
+        };
+        words.extend(["--appendonly", "no"]);
+        words
     }
 }

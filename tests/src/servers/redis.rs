@@ -253,6 +253,19 @@ impl Redis {
         Ok(redis::cmd(first).arg(others).query_async(&mut connection).await?)
     }
 
+    /// The URL of a user who may do everything but these commands (`client|tracking`).
+    ///
+    /// # Errors
+    /// Redis's error.
+    pub async fn url_without(&self, commands: &[&str]) -> anyhow::Result<String> {
+        let mut words = ["ACL", "SETUSER", "app", "reset", "on", ">secret", "~*", "&*", "+@all"]
+            .map(ToOwned::to_owned)
+            .to_vec();
+        words.extend(commands.iter().map(|command| self.edition.without(command)));
+        self.say(&words.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        Ok(format!("redis://app:secret@127.0.0.1:{}", self.port))
+    }
+
     /// Freezes it (SIGSTOP): connections stay open and nothing is answered.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::origin::{OriginError, OutputColumn, Prepared};
 use crate::policy::prove::gate::{self, Rejection};
 use crate::policy::{builtin, read_file};
 use crate::service::{conditions, connect_origin, connect_queries, connect_store};
-use crate::store::{Audit, Digest, Name, Store, StoreKey, audit};
+use crate::store::{Audit, Untold, audit};
 
 use super::cache::engine;
 use super::{Failed, load, say};
@@ -138,38 +138,38 @@ impl CheckResults<'_> {
                 return;
             }
         }
-        self.near(&*store).await;
         self.audit().await;
     }
 
     async fn audit(&mut self) {
         let Some(url) = &self.config.store.url else { return };
         match audit(&url.0, &self.config.store.prefix).await {
-            Ok(Audit { version, keys, complaints, notes }) => {
-                say(format_args!("store: Redis {version}, {keys} keys of ours looked at"));
+            Ok(Audit { program, keys, complaints, notes, untold }) => {
+                say(format_args!("store: {program}, {keys} keys of ours looked at"));
                 notes.iter().for_each(|note| say(format_args!("store: {note}")));
                 complaints.into_iter().for_each(|complaint| self.add("store.url", complaint));
+                untold.into_iter().for_each(|why| self.near(why));
             }
             Err(error) => self.add("store.url", error.to_string()),
         }
     }
 
     /// A near cache needs a store that tells of changes.
-    async fn near(&mut self, store: &dyn Store) {
+    fn near(&mut self, why: Untold) {
         let entities = &self.config.entities;
-        let Some(entity) = entities.values().find(|entity| !entity.near.is_zero()) else { return };
-        let Ok(key) = StoreKey::try_new("check") else { return };
-        let name = Name::new(&self.config.store.prefix, &Digest::of(["check"]), &key);
-        let tracked = store.get_tracked(&name).await;
-        if tracked.is_ok_and(|tracked| !tracked.answer.heard) {
-            let name = &entity.name;
-            self.add(
-                "store.url",
-                format!(
-                    "it does not tell of changes, so entity {name:?} gets no near cache; allow \
-                     CLIENT TRACKING and CLIENT CACHING to this user, or leave out near"
-                ),
-            );
+        match entities.values().find(|entity| !entity.near.is_zero()) {
+            Some(entity) => {
+                let (name, cure) = (&entity.name, why.cure());
+                let lost =
+                    format!("so entity {name:?} gets no near cache; {cure}, or leave out near");
+                self.add("store.url", format!("it does not tell of changes, {lost}"));
+            }
+            // That it tells nothing at all was said before.
+            None if why == Untold::Resp2 => {}
+            None => say(format_args!(
+                "store: it does not tell of changes, so no entity can have a near cache; {}",
+                why.cure()
+            )),
         }
     }
 

@@ -26,6 +26,7 @@ mod link;
 mod names;
 mod ranges;
 mod reply;
+mod rights;
 mod scripts;
 mod stream;
 mod tags;
@@ -48,7 +49,7 @@ use super::{
     LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Prefix, Range, Removed,
     Store, StoreError, StoreTag, Tracked,
 };
-pub use audit::{Audit, audit};
+pub use audit::{Audit, Untold, audit};
 use calls::has_code;
 use clock::StoreClock;
 use eviction::Eviction;

@@ -83,8 +83,7 @@ impl Cluster {
     }
 
     /// The same, with ways between all nodes that can be interrupted: see [`Cluster::divide`]. Everything
-    /// passes through this process, so such a cluster is no place to measure rates. An edition that does not
-    /// choose its ways ([`Edition::chooses_its_ways`]) is refused.
+    /// passes through this process, so such a cluster is no place to measure rates.
     ///
     /// # Errors
     /// As [`Cluster::start`].
@@ -105,10 +104,6 @@ impl Cluster {
         ensure!(primaries > 0, "a cluster has a primary");
         let args = args.iter().map(ToString::to_string).collect();
         let edition = Edition::chosen()?;
-        ensure!(
-            crossing.is_none() || edition.chooses_its_ways(),
-            "nodes of {edition} are not told apart by the addresses that they connect from"
-        );
         let mut cluster = Self { edition, nodes: Vec::new(), crossing, args };
         for _ in 0..primaries + replicas {
             cluster.launch().await?;
@@ -140,7 +135,7 @@ impl Cluster {
         set("cluster-enabled", "yes");
         set("cluster-node-timeout", &timeout);
         set("cluster-announce-ip", "127.0.0.1");
-        if self.edition.chooses_its_ways() {
+        if self.edition.chooses_its_bus() {
             set("cluster-port", &own_bus.to_string());
         }
         let mut announced = None;
@@ -148,7 +143,7 @@ impl Cluster {
             let (port, bus) = (free_port()?, free_port()?);
             set("cluster-announce-port", &port.to_string());
             set("cluster-announce-bus-port", &bus.to_string());
-            set("bind-source-addr", &End::Node(number).source().to_string());
+            args.extend(self.edition.source(&End::Node(number).source().to_string()));
             announced = Some((port, bus));
         }
         args.extend(self.args.iter().cloned());
@@ -348,7 +343,7 @@ fn number(index: usize) -> anyhow::Result<u8> {
 
 /// Free ports for a node and its bus.
 fn free_pair(edition: Edition) -> anyhow::Result<(u16, u16)> {
-    if edition.chooses_its_ways() {
+    if edition.chooses_its_bus() {
         return Ok((free_port()?, free_port()?));
     }
     for _ in 0..PAIRS_TRIED {
