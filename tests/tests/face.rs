@@ -27,6 +27,8 @@ mod distant;
 mod encrypted;
 #[path = "face/errors.rs"]
 mod errors;
+#[path = "face/forbidden.rs"]
+mod forbidden;
 #[path = "face/generated.rs"]
 mod generated;
 #[path = "face/generator.rs"]

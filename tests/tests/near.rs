@@ -167,10 +167,7 @@ async fn a_flood_of_keys_takes_no_more_room_than_it_has() {
 async fn a_user_who_may_not_track_gets_no_near_cache_and_a_warning() {
     let (redis, postgres) = (Redis::start().await.unwrap(), Postgres::start().await.unwrap());
     Shop::small().load(&postgres.url()).await.unwrap();
-    let mut user = redis::cmd("ACL");
-    user.arg(&["SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-client|tracking"]);
-    user.exec_async(&mut redis.connect().await.unwrap()).await.unwrap();
-    let url = format!("redis://app:secret@127.0.0.1:{}", redis.port());
+    let url = redis.url_without(&["client|tracking"]).await.unwrap();
     let config = shop::config(Some(&url), &postgres.url()).replace("deadline", FOR_EVER);
     let host = Host::start(&config).await.unwrap();
     for _ in 0..5 {

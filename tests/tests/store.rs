@@ -6,6 +6,8 @@
 
 #[path = "store/distant.rs"]
 mod distant;
+#[path = "store/editions.rs"]
+mod editions;
 #[path = "store/faulty.rs"]
 mod faulty;
 #[path = "store/identity.rs"]

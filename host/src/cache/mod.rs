@@ -231,7 +231,7 @@ impl Cache {
             ..HostCard::default()
         };
         let layout = store.layout();
-        let nodes = Nodes::new(store, Arc::clone(&clock), Arc::clone(&near), Arc::clone(&metrics));
+        let nodes = Nodes::new(store, Arc::clone(&clock), Arc::clone(&near));
         Self {
             nodes: Arc::new(nodes),
             stamps: Stamps::new(definitions, layout),

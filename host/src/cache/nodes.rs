@@ -19,7 +19,6 @@ use futures_util::future::join_all;
 use super::near::Near;
 use super::trust::{Grant, Trust};
 use super::{Clock, NodeStanding};
-use crate::observe::Metrics;
 use crate::store::{
     Epoch, HashSlot, Layout, LinkId, Over, RangeId, SlotMap, Store, StoreError, Topology,
 };
@@ -33,7 +32,6 @@ pub(super) struct Nodes {
     adopting: Mutex<()>,
     clock: Arc<dyn Clock>,
     near: Arc<Near>,
-    metrics: Arc<Metrics>,
 }
 
 /// What was trusted at one moment, node by node.
@@ -47,15 +45,9 @@ impl Grants {
 }
 
 impl Nodes {
-    pub(super) fn new(
-        topology: Arc<dyn Topology>,
-        clock: Arc<dyn Clock>,
-        near: Arc<Near>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(topology: Arc<dyn Topology>, clock: Arc<dyn Clock>, near: Arc<Near>) -> Self {
         let (layout, table) = (topology.layout(), ArcSwap::from_pointee(NodeTable::default()));
-        let nodes =
-            Self { topology, layout, table, adopting: Mutex::default(), clock, near, metrics };
+        let nodes = Self { topology, layout, table, adopting: Mutex::default(), clock, near };
         nodes.adopt();
         nodes
     }
@@ -89,11 +81,8 @@ impl Nodes {
             let name = (self.layout == Layout::Slots).then(|| Arc::clone(&entry.id));
             entry.store.listen(Arc::downgrade(&self.near) as _);
             let (clock, near) = (Arc::clone(&self.clock), Arc::clone(&self.near));
-            let (store, metrics) = (Arc::clone(&entry.store), Arc::clone(&self.metrics));
-            Arc::new(Node::new(
-                Arc::clone(&entry.id),
-                Trust::new(store, name, clock, near, metrics),
-            ))
+            let trust = Trust::new(Arc::clone(&entry.store), name, clock, near);
+            Arc::new(Node::new(Arc::clone(&entry.id), trust))
         };
         let nodes = map.nodes.iter().map(|entry| known(entry).unwrap_or_else(|| made(entry)));
         let next = table.next(map.clone(), nodes.collect(), self.layout, self.clock.now());

@@ -25,7 +25,6 @@ use tokio::time::sleep;
 
 use super::Clock;
 use super::near::Near;
-use crate::observe::Metrics;
 use crate::store::{Confirmation, Epoch, LinkId, Over, Replicas, Store, StoreError};
 pub(super) use beat::GoodBeat;
 pub(super) use granted::Grant;
@@ -87,7 +86,6 @@ pub(super) struct Trust {
     node: Option<Arc<str>>,
     clock: Arc<dyn Clock>,
     near: Arc<Near>,
-    metrics: Arc<Metrics>,
     granted: Granted,
     /// Whether the breaker is closed. This gives no trust: it only spares calls that could not count.
     closed: AtomicBool,
@@ -108,7 +106,6 @@ impl Trust {
         node: Option<Arc<str>>,
         clock: Arc<dyn Clock>,
         near: Arc<Near>,
-        metrics: Arc<Metrics>,
     ) -> Self {
         let state = TrustState {
             breaker: Breaker::Open,
@@ -125,7 +122,6 @@ impl Trust {
             node,
             clock,
             near,
-            metrics,
             granted: Granted::default(),
             closed: AtomicBool::new(false),
             answers: AtomicU64::new(0),
@@ -244,7 +240,11 @@ impl Trust {
             }
             // The store has answered another call meanwhile: one slow call is no outage.
             Err(StoreError::Timeout(_)) if self.answers.load(Ordering::Relaxed) != before => {}
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
+            Err(
+                error @ (StoreError::Unavailable(_)
+                | StoreError::Timeout(_)
+                | StoreError::Unusable(_)),
+            ) => {
                 self.note_silence(error);
                 self.distrust(&error.to_string());
             }
@@ -374,11 +374,6 @@ impl Trust {
         self.closed.store(breaker == Breaker::Closed, Ordering::Relaxed);
         // Later beats are judged too.
         let _was_judged = self.judged.set(()).is_err();
-        self.metrics.breaker_state.set(match breaker {
-            Breaker::Closed => 0,
-            Breaker::HalfOpen => 1,
-            Breaker::Open => 2,
-        });
     }
 
     fn lock(&self) -> MutexGuard<'_, TrustState> {

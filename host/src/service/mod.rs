@@ -25,11 +25,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cache::{
-    Cache, CacheParts, Definition, LoadLimit, SystemClock, SystemEntropy, WatchedOrigin, load_time,
+    Breaker, Cache, CacheParts, Definition, LoadLimit, SystemClock, SystemEntropy, WatchedOrigin,
+    load_time,
 };
 use crate::config::{Config, Secret};
 use crate::observe::Metrics;
@@ -120,7 +122,7 @@ pub enum StartError {
     /// The policy did not pass the gate.
     #[error("the policy is refused\n{0}")]
     Policy(Box<gate::Rejection>),
-    /// The store's address can't be used.
+    /// The store's address can't be used, or the server there can't.
     #[error("store.url: {0}")]
     Store(StoreError),
     /// The origin's address can't be used.
@@ -133,9 +135,16 @@ impl Corral {
     /// watch, the near cache's sweep. Neither store nor origin has to be reachable.
     ///
     /// # Errors
-    /// [`StartError`] for a policy that does not pass the gate and addresses that can't be used.
+    /// [`StartError`] for a policy that does not pass the gate, addresses that can't be used, and a server
+    /// that forbids what no host can do without.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let store = connect_store(&config).map_err(StartError::Store)?;
+        // A store that does not answer must not keep a host from starting.
+        let map = store.map();
+        let asking = try_join_all(map.nodes.iter().map(|node| node.store.beat(&[])));
+        if let Ok(Err(error @ StoreError::Unusable(_))) = timeout(FIRST_BEAT, asking).await {
+            return Err(StartError::Store(error));
+        }
         Self::start_with(config, store).await
     }
 
@@ -282,6 +291,11 @@ impl CorralInner {
     fn fold_metrics(&self) {
         let (entries, bytes) = self.cache.near_size();
         self.metrics.store_unreadable.set(self.cache.unreadable());
+        self.metrics.breaker_state.set(match self.cache.standing().store {
+            Breaker::Closed => 0,
+            Breaker::HalfOpen => 1,
+            Breaker::Open => 2,
+        });
         self.metrics.near_entries.set(entries as u64);
         self.metrics.near_bytes.set(bytes);
         self.policies.fold_metrics();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cache::{Breaker, Standing};
+use crate::cache::{Breaker, NodeStanding, Standing};
 
 use super::Corral;
 
@@ -31,6 +31,24 @@ pub struct Readiness {
     pub reasons: Vec<String>,
 }
 
+/// Which nodes of the store are not trusted, and why.
+fn distrusted(standing: &Standing) -> Vec<String> {
+    let unasked = "it was not asked yet";
+    if standing.nodes.len() < 2 {
+        let why = standing.why.as_deref().unwrap_or(unasked);
+        let sentence = format!("the store is not trusted, so reads go to the origin: {why}");
+        return if standing.store == Breaker::Closed { vec![] } else { vec![sentence] };
+    }
+    let open = standing.nodes.iter().filter(|node| node.breaker != Breaker::Closed);
+    let sentence = |node: &NodeStanding| {
+        let (name, why) = (&node.node, node.why.as_deref().unwrap_or(unasked));
+        format!(
+            "the store's node {name} is not trusted, so reads of its values go to the origin: {why}"
+        )
+    };
+    open.map(sentence).collect()
+}
+
 impl Corral {
     /// Asks store and origin.
     pub async fn readiness(&self) -> Readiness {
@@ -42,10 +60,7 @@ impl Corral {
         if draining {
             reasons.push("this host is shutting down".to_owned());
         }
-        if store != Breaker::Closed {
-            let why = standing.why.as_deref().unwrap_or("it was not asked yet");
-            reasons.push(format!("the store is not trusted, so reads go to the origin: {why}"));
-        }
+        reasons.extend(distrusted(&standing));
         if pending_invalidations > 0 {
             reasons.push(format!("{pending_invalidations} invalidations wait for the store"));
         }

@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "http")]
 pub(crate) use self::redis::understands;
-pub use self::redis::{Audit, RedisCluster, RedisStore, audit, audit_member};
+pub use self::redis::{Audit, RedisCluster, RedisStore, Untold, audit, audit_member};
 pub use crate::name::{
     Digest, FORMAT, Fingerprint, InvalidName, NAME_LIMIT, Name, PolicyId, Prefix, StoreKey,
     StoreTag,
@@ -245,6 +245,9 @@ pub enum StoreError {
     /// The store was not asked, or its answer does not count: the node is not trusted at this moment.
     #[error("the store is not trusted at present")]
     Distrusted,
+    /// The server can't be a store as it is set up, and the text says what to change.
+    #[error("{0}")]
+    Unusable(String),
     /// The server answered with an error (`OOM`, `READONLY`, `WRONGTYPE`, …).
     #[error("the store refused: {0}")]
     Refused(String),

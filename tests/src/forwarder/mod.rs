@@ -5,6 +5,7 @@
 //! A server's *name* is such a way: a client that connects through it reaches the server that the
 //! way points to at that moment, and stays there after the way points elsewhere.
 
+mod crossing;
 mod link;
 mod pooler;
 mod pump;
@@ -18,13 +19,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use crossing::{Crossing, End, Road, Way};
 pub use pooler::{Ending, Fault, Passing, Pooler};
 
 use self::link::Link;
 use self::pump::Lane;
 
 /// Which way bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the client to the server.
     Up,

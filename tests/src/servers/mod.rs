@@ -4,7 +4,9 @@
 //! way. Its log is printed if the test that owns it panics.
 
 mod balancer;
+pub mod cluster;
 mod compiled;
+mod edition;
 mod host;
 mod nginx;
 mod pgbouncer;
@@ -26,7 +28,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 pub use balancer::Balancer;
+pub use cluster::{Cluster, Failover};
 pub use corral_host::bench::Scrape as Metrics;
+pub use edition::Edition;
 pub use host::{Host, corral, user_cache};
 pub use nginx::nginx;
 pub use pgbouncer::PgBouncer;

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
+use super::edition::Edition;
 use super::port::free_port;
 use super::process::{Process, Signal, children, signal};
 use super::{READY_WITHIN, copy, eventually};
@@ -20,27 +21,26 @@ const NO_LIFETIME: i64 = -1;
 /// Time for a connection of the tests' own: long, since they run on busy machines.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
-/// As Debian ships it (`/etc/redis/redis.conf`): snapshots, and no append-only file.
-const SNAPSHOTS: [&str; 4] = ["--save", "3600 1 300 100 60 10000", "--appendonly", "no"];
 /// The log of every command, handed to the kernel at once and to the disk every second.
 const APPEND_ONLY: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "everysec"];
 /// How long a primary waits for more replicas before it sends the first one its data. Debian's five
 /// seconds would only make tests slower.
 const SYNC_DELAY: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
-/// A private `redis-server` as Debian ships it. It ends on drop.
+/// A private server, set as Debian sets Redis. It ends on drop.
 pub struct Redis {
     process: Option<Process>,
+    edition: Edition,
     port: u16,
     args: Vec<String>,
     home: TempDir,
 }
 
 impl Redis {
-    /// Starts it on a free port, and returns when it answers.
+    /// Starts it on a free port, as [`Edition::chosen`] says, and returns when it answers.
     ///
     /// # Errors
-    /// When `redis-server` is not installed, or does not come up.
+    /// When the server is not installed, or does not come up.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_with(&[]).await
     }
@@ -50,10 +50,27 @@ impl Redis {
     /// # Errors
     /// As [`Redis::start`].
     pub async fn start_with(args: &[&str]) -> anyhow::Result<Self> {
+        Self::start_edition(Edition::chosen()?, args).await
+    }
+
+    /// The same, as this edition.
+    ///
+    /// # Errors
+    /// As [`Redis::start`].
+    pub async fn start_edition(edition: Edition, args: &[&str]) -> anyhow::Result<Self> {
+        Self::start_on(edition, free_port()?, args).await
+    }
+
+    /// The same, on this port.
+    pub(super) async fn start_on(
+        edition: Edition,
+        port: u16,
+        args: &[&str],
+    ) -> anyhow::Result<Self> {
         let args = args.iter().map(ToString::to_string).collect();
         let home = tempfile::tempdir()?;
         fs::create_dir(home.path().join("data"))?;
-        let mut redis = Self { process: None, port: free_port()?, args, home };
+        let mut redis = Self { process: None, edition, port, args, home };
         redis.restart().await?;
         Ok(redis)
     }
@@ -124,7 +141,7 @@ impl Redis {
     /// As [`Redis::start`].
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill();
-        let mut process = Process::spawn(self.command(), self.home.path())?;
+        let mut process = Process::spawn(self.command()?, self.home.path())?;
         let this = &*self;
         let answers = || async move {
             let Ok(mut connection) = this.connect().await else { return false };
@@ -236,6 +253,19 @@ impl Redis {
         Ok(redis::cmd(first).arg(others).query_async(&mut connection).await?)
     }
 
+    /// The URL of a user who may do everything but these commands (`client|tracking`).
+    ///
+    /// # Errors
+    /// Redis's error.
+    pub async fn url_without(&self, commands: &[&str]) -> anyhow::Result<String> {
+        let mut words = ["ACL", "SETUSER", "app", "reset", "on", ">secret", "~*", "&*", "+@all"]
+            .map(ToOwned::to_owned)
+            .to_vec();
+        words.extend(commands.iter().map(|command| self.edition.without(command)));
+        self.say(&words.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        Ok(format!("redis://app:secret@127.0.0.1:{}", self.port))
+    }
+
     /// Freezes it (SIGSTOP): connections stay open and nothing is answered.
     ///
     /// # Errors
@@ -326,16 +356,16 @@ impl Redis {
         self.process.as_ref().context("Redis was killed")?.signal(which)
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new("redis-server");
+    fn command(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(self.edition.program()?);
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
-            .args(SNAPSHOTS)
+            .args(self.edition.snapshots())
             .args(SYNC_DELAY)
             .arg("--dir")
             .arg(self.data())
             .args(&self.args);
-        command
+        Ok(command)
     }
 
     fn data(&self) -> PathBuf {

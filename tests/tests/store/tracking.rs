@@ -88,11 +88,7 @@ async fn a_killed_and_restarted_server_tells_that_everything_may_have_changed() 
 #[tokio::test]
 async fn a_user_who_may_not_track_is_told_nothing_and_knows_it() {
     let server = Server::start().await;
-    redis::cmd("ACL")
-        .arg(&["SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-client|tracking"])
-        .exec(&mut server.admin())
-        .unwrap();
-    let url = format!("redis://app:secret@127.0.0.1:{}", server.0.port());
+    let url = server.0.url_without(&["client|tracking"]).await.unwrap();
     let store = RedisStore::connect(&url, Prefix::default(), BUDGET).unwrap();
     let name = name("k");
     put(&store, &name).await;

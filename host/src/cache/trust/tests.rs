@@ -190,10 +190,10 @@ impl World {
     fn new() -> Self {
         let clock = Arc::new(Wound::default());
         let node = Arc::new(Node::new(&clock));
-        let (near, metrics) = (Arc::new(Near::new(0)), Arc::new(Metrics::new([])));
+        let near = Arc::new(Near::new(0));
         let store: Arc<dyn Store> = Arc::clone(&node) as _;
         let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let trust = Trust::new(store, None, as_clock, near, metrics);
+        let trust = Trust::new(store, None, as_clock, near);
         Self { node, clock, trust }
     }
 

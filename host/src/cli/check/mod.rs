@@ -20,9 +20,7 @@ use crate::origin::{OriginError, OutputColumn, Prepared};
 use crate::policy::prove::gate::{self, Rejection};
 use crate::policy::{builtin, read_file};
 use crate::service::{conditions, connect_origin, connect_queries, connect_store};
-use crate::store::{
-    Audit, Digest, Name, RedisCluster, SlotMap, Store, StoreError, StoreKey, audit, audit_member,
-};
+use crate::store::{Audit, RedisCluster, SlotMap, StoreError, Untold, audit, audit_member};
 
 use super::cache::engine;
 use super::{Failed, load, say};
@@ -161,9 +159,6 @@ impl CheckResults<'_> {
                 return;
             }
         }
-        for node in &map.nodes {
-            self.near(&*node.store).await;
-        }
         self.audit(&map).await;
     }
 
@@ -184,33 +179,34 @@ impl CheckResults<'_> {
         let of = node.map_or_else(String::new, |node| format!(" {node}"));
         let complaint_of = node.map_or_else(String::new, |node| format!("{node}: "));
         match audited {
-            Ok(Audit { version, keys, complaints, notes }) => {
-                say(format_args!("store{of}: Redis {version}, {keys} keys of ours looked at"));
+            Ok(Audit { program, keys, complaints, notes, untold }) => {
+                say(format_args!("store{of}: {program}, {keys} keys of ours looked at"));
                 notes.iter().for_each(|note| say(format_args!("store{of}: {note}")));
                 for complaint in complaints {
                     self.add("store.url", format!("{complaint_of}{complaint}"));
                 }
+                untold.into_iter().for_each(|why| self.near(why));
             }
             Err(error) => self.add("store.url", format!("{complaint_of}{error}")),
         }
     }
 
     /// A near cache needs a store that tells of changes.
-    async fn near(&mut self, store: &dyn Store) {
+    fn near(&mut self, why: Untold) {
         let entities = &self.config.entities;
-        let Some(entity) = entities.values().find(|entity| !entity.near.is_zero()) else { return };
-        let Ok(key) = StoreKey::try_new("check") else { return };
-        let name = Name::new(&self.config.store.prefix, &Digest::of(["check"]), &key);
-        let tracked = store.get_tracked(&name).await;
-        if tracked.is_ok_and(|tracked| !tracked.answer.heard) {
-            let name = &entity.name;
-            self.add(
-                "store.url",
-                format!(
-                    "it does not tell of changes, so entity {name:?} gets no near cache; allow \
-                     CLIENT TRACKING and CLIENT CACHING to this user, or leave out near"
-                ),
-            );
+        match entities.values().find(|entity| !entity.near.is_zero()) {
+            Some(entity) => {
+                let (name, cure) = (&entity.name, why.cure());
+                let lost =
+                    format!("so entity {name:?} gets no near cache; {cure}, or leave out near");
+                self.add("store.url", format!("it does not tell of changes, {lost}"));
+            }
+            // That it tells nothing at all was said before.
+            None if why == Untold::Resp2 => {}
+            None => say(format_args!(
+                "store: it does not tell of changes, so no entity can have a near cache; {}",
+                why.cure()
+            )),
         }
     }
 

@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, FromRedisValue, RedisResult};
+use redis::{AsyncConnectionConfig, ConnectionInfo, FromRedisValue, RedisResult, Value};
 use tokio::time::Instant;
 
 use super::cluster::RedisCluster;
 use super::eviction::Eviction;
+use super::names::Names;
 use super::place::{StorePlace, Survey};
+use super::rights::{self, Greeted, NO_SCRIPTS, NO_TIME, is_forbidden, may};
 use super::unavailable;
-use crate::store::{Prefix, StoreError};
+use crate::store::{Layout, Prefix, StoreError};
 
 /// The oldest version that has what the scripts use (`ZADD … GT`).
 const OLDEST: (u32, u32) = (6, 2);
@@ -28,6 +30,19 @@ const EXAMPLES: usize = 5;
 
 /// The fewest sentinels of which one may fail without an end to the majority.
 const SENTINELS: usize = 3;
+/// What is not known of a server that forbids `INFO`.
+const NO_INFO: &str = "it forbids INFO to this user, so its version, role, memory settings and identity are \
+                       not known: a restart from a snapshot or a promoted replica can't be told, and after \
+                       one, old values may be answered until their lifetime ends; allow +info";
+
+/// What is lost over a connection on which the server tells nothing by itself.
+const NO_RESP3: &str = "it does not know HELLO, so it speaks RESP2 and tells nothing by itself: entities get \
+                        no near cache, and waiters look 40 times a second whether a load has ended; name a \
+                        server, or a proxy, that speaks RESP3";
+
+/// What the audit itself leaves out.
+const NO_LOOK: &str = "it forbids SCAN, PTTL or ZCARD to this user, so the keys in it were not looked at; allow \
+                       +scan +pttl +zcard for the check";
 
 /// The largest index that draws no complaint: one invalidation walks a larger one for seconds.
 const MEMBERS: u64 = 100_000;
@@ -35,14 +50,36 @@ const MEMBERS: u64 = 100_000;
 /// What the audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// The server's version.
-    pub version: String,
+    /// The server's name and version.
+    pub program: String,
     /// How many keys under the prefix were looked at.
     pub keys: usize,
     /// What is wrong and what to do about it, a sentence each.
     pub complaints: Vec<String>,
-    /// What follows from the server's settings, a sentence each.
+    /// What follows from the server's settings and this user's rights, a sentence each.
     pub notes: Vec<String>,
+    /// Why the server tells of no changes, as a near cache needs it. `None` if it does.
+    pub untold: Option<Untold>,
+}
+
+/// Why a server tells of no changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untold {
+    /// It does not speak RESP3.
+    Resp2,
+    /// The user may not ask to be told.
+    Forbidden,
+}
+
+impl Untold {
+    /// What makes the server tell of changes.
+    #[must_use]
+    pub fn cure(self) -> &'static str {
+        match self {
+            Self::Resp2 => "name a server, or a proxy, that speaks RESP3",
+            Self::Forbidden => "allow CLIENT TRACKING and CLIENT CACHING to this user",
+        }
+    }
 }
 
 /// Audits the server to which `url` leads, and the keys in it that begin with `prefix`; and the sentinels, if
@@ -74,11 +111,16 @@ async fn look_at(
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(EXCHANGE_LIMIT))
         .set_response_timeout(Some(EXCHANGE_LIMIT));
-    let client = Client::open(to).map_err(|error| unavailable(&error))?;
-    let connecting = client.get_multiplexed_async_connection_with_config(&config);
-    let connection = connecting.await.map_err(|error| unavailable(&error))?;
-    let audit =
-        Audit { version: String::new(), keys: 0, complaints: Vec::new(), notes: Vec::new() };
+    let client = redis::Client::open(to).map_err(|error| unavailable(&error))?;
+    let greeted = rights::connect(&client, config, |config| config).await;
+    let Greeted { connection, pushes } = greeted.map_err(|error| unavailable(&error))?;
+    let audit = Audit {
+        program: String::from("a server of an unknown version"),
+        keys: 0,
+        complaints: Vec::new(),
+        notes: Vec::new(),
+        untold: None,
+    };
     let is_supervised = survey.is_some() || is_member;
     let (immortal, crowded) = (Vec::new(), Vec::new());
     let mut auditor = Auditor { connection, audit, is_supervised, is_member, immortal, crowded };
@@ -87,8 +129,15 @@ async fn look_at(
     }
     let looked = async {
         auditor.server().await?;
-        auditor.scripts().await?;
-        auditor.contents(prefix).await
+        auditor.needs().await?;
+        auditor.pushes(pushes, prefix).await?;
+        match auditor.contents(prefix).await {
+            Err(error) if is_forbidden(&error) => {
+                auditor.note(NO_LOOK);
+                Ok(())
+            }
+            looked => looked,
+        }
     };
     looked.await.map_err(|error| unavailable(&error))?;
     Ok(auditor.finish())
@@ -121,17 +170,15 @@ impl Auditor {
     fn sentinels(&mut self, survey: &Survey) {
         let Survey { name, all, answering, first, silent, no_quorum } = survey;
         if let Some((address, votes)) = first {
-            self.audit.notes.push(format!(
+            self.note(format!(
                 "{answering} of {all} sentinels answer, and {votes} of them name {address} as {name:?}"
             ));
         }
-        self.audit.notes.extend(
-            silent
-                .iter()
-                .map(|(address, why)| format!("the sentinel at {address} is silent: {why}")),
-        );
+        for (address, why) in silent {
+            self.note(format!("the sentinel at {address} is silent: {why}"));
+        }
         if *all < SENTINELS {
-            self.audit.notes.push(format!(
+            self.note(format!(
                 "with fewer than {SENTINELS} sentinels, one that fails leaves no majority: then nothing \
                  fails over, and the store is not used"
             ));
@@ -139,18 +186,32 @@ impl Auditor {
         if let Some(why) = no_quorum {
             self.complain(format!("its sentinels could not fail over now ({why})"));
         }
-        self.audit.notes.push(
-            "when a server is named that is new to a host, it is watched for two seconds before it is used"
-                .to_owned(),
+        self.note(
+            "when a server is named that is new to a host, it is watched for two seconds before it is used",
         );
     }
 
+    fn note(&mut self, note: impl Into<String>) {
+        self.audit.notes.push(note.into());
+    }
+
     async fn server(&mut self) -> RedisResult<()> {
-        let info: String = self.ask(&["INFO"]).await?;
+        let info: String = match self.ask(&["INFO"]).await {
+            Err(error) if is_forbidden(&error) => {
+                self.complain(NO_INFO);
+                return Ok(());
+            }
+            info => info?,
+        };
         let field = |name: &str| {
             info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("")
         };
-        field("redis_version").clone_into(&mut self.audit.version);
+        // Valkey says under its first name that it is Redis 7.2.4.
+        match (field("valkey_version"), field("redis_version")) {
+            ("", "") => {}
+            ("", redis) => self.audit.program = format!("Redis {redis}"),
+            (valkey, _) => self.audit.program = format!("Valkey {valkey}"),
+        }
         if version(field("redis_version")).is_some_and(|found| found < OLDEST) {
             let (major, minor) = OLDEST;
             let found = field("redis_version");
@@ -172,11 +233,10 @@ impl Auditor {
         let has_replicas = field("connected_slaves").parse::<u64>().is_ok_and(|count| count > 0);
         let was_replica = !matches!(field("second_repl_offset"), "" | "-1");
         if !self.is_supervised && (has_replicas || was_replica) {
-            self.audit.notes.push(
+            self.note(
                 "it has replicas, or was one: after a failover, and when it is new to a host, it is \
                  watched for four seconds before it is used; move the address only after the old primary \
-                 takes no writes any more"
-                    .to_owned(),
+                 takes no writes any more",
             );
         }
         let eviction = Eviction::read(&info);
@@ -190,18 +250,43 @@ impl Auditor {
         Ok(())
     }
 
-    async fn scripts(&mut self) -> RedisResult<()> {
-        match self.ask::<i64>(&["EVAL", "return 1", "0"]).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_io_error() => Err(error),
-            Err(error) => {
-                self.complain(format!(
-                    "it runs no scripts ({error}); claims and fills are scripts, so allow EVAL and \
-                     EVALSHA to this user"
-                ));
-                Ok(())
-            }
+    /// What every host needs.
+    async fn needs(&mut self) -> RedisResult<()> {
+        if !rights::may_run_scripts(&self.connection).await? {
+            self.complain(NO_SCRIPTS);
         }
+        if !may(self.ask::<Value>(&["TIME"]).await)? {
+            self.complain(NO_TIME);
+        }
+        Ok(())
+    }
+
+    /// What the server tells by itself. Hosts do without it, and then are slower.
+    async fn pushes(&mut self, are_known: bool, prefix: &Prefix) -> RedisResult<()> {
+        if !are_known {
+            self.audit.untold = Some(Untold::Resp2);
+            self.note(NO_RESP3);
+            return Ok(());
+        }
+        let channel = Names { prefix: prefix.clone(), layout: Layout::Single }.settled_channel();
+        let mut forbidden = Vec::new();
+        if !may(self.connection.subscribe(&channel).await)? {
+            forbidden.push("SUBSCRIBE");
+        }
+        if !rights::may_publish(&mut self.connection, &channel).await? {
+            forbidden.push("PUBLISH");
+        }
+        if !forbidden.is_empty() {
+            self.note(format!(
+                "it forbids {} on {channel} to this user, so it tells no waiter that a load has ended: \
+                 waiters look 40 times a second; allow +subscribe +publish &{channel}",
+                forbidden.join(" and ")
+            ));
+        }
+        if !rights::tracking(&mut self.connection).await? {
+            self.audit.untold = Some(Untold::Forbidden);
+        }
+        Ok(())
     }
 
     /// Looks at every key under the prefix, page by page.
@@ -247,7 +332,7 @@ impl Auditor {
                     self.crowded.push(format!("{index} ({members})"));
                 }
                 Ok(_) => {}
-                Err(error) if error.is_io_error() => return Err(error),
+                Err(error) if error.is_io_error() || is_forbidden(&error) => return Err(error),
                 Err(_) => self.complain(format!(
                     "{index} is no index but something that another program wrote; delete it, or \
                      give that program names of its own"

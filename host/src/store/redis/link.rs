@@ -54,7 +54,7 @@ enum LinkStatus {
     Opening,
     Open(OpenLink),
     /// The last attempt failed for this reason, and the next one follows.
-    Down(String),
+    Down(StoreError),
 }
 
 #[derive(Clone)]
@@ -296,7 +296,7 @@ impl Link {
             match &*status.borrow_and_update() {
                 LinkStatus::Opening => {}
                 LinkStatus::Open(open) => return Ok(open.clone()),
-                LinkStatus::Down(reason) => return Err(StoreError::Unavailable(reason.clone())),
+                LinkStatus::Down(reason) => return Err(reason.clone()),
             }
             if status.changed().await.is_err() {
                 return Err(StoreError::Unavailable("the connection's task has ended".to_owned()));

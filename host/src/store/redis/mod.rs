@@ -30,6 +30,7 @@ mod pieces;
 mod place;
 mod ranges;
 mod reply;
+mod rights;
 mod scripts;
 mod stream;
 mod tags;
@@ -51,7 +52,7 @@ use super::{
     Intent, Layout, LeaseToken, LinkId, Listener, Listing, Marking, Name, Naming, Over, Prefix,
     Range, RangeId, Removed, Remover, Store, StoreError, StoreTag, Tracked,
 };
-pub use audit::{Audit, audit, audit_member};
+pub use audit::{Audit, Untold, audit, audit_member};
 use calls::has_code;
 use clock::StoreClock;
 pub use cluster::RedisCluster;

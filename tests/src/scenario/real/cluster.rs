@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::Verdict;
 use super::scene::Scene;
 use crate::scenario::millis;
-use crate::servers::{Cluster, Takeover, eventually};
+use crate::servers::{Cluster, Failover};
 
 const HOSTS: usize = 3;
 const CLIENTS: u64 = 8;
@@ -31,27 +31,31 @@ pub enum Struck {
     /// A primary dies and stays away.
     Killed,
     /// A replica is told to take over.
-    Ordered(Takeover),
+    Ordered(Failover),
     /// A primary freezes until a replica has taken its place, and resumes.
     Frozen,
     /// Slots move back and forth, some of them half, and some moves are given up.
     SlotsMove,
     /// A node joins, gets slots, loses them and is gone.
     NodeComesAndGoes,
+    /// A primary is cut off from all other nodes, and the hosts reach both it and the one that takes its
+    /// place.
+    Divided,
     /// Every node that the hosts were told of but one is gone when they start.
     OneSeedLeft,
 }
 
 impl Struck {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Killed,
-        Self::Ordered(Takeover::Agreed),
-        Self::Ordered(Takeover::Forced),
-        Self::Ordered(Takeover::Unasked),
+        Self::Ordered(Failover::Plain),
+        Self::Ordered(Failover::Force),
+        Self::Ordered(Failover::Takeover),
         Self::Frozen,
         Self::SlotsMove,
         Self::NodeComesAndGoes,
+        Self::Divided,
         Self::OneSeedLeft,
     ];
 }
@@ -75,9 +79,12 @@ pub struct Report {
 /// # Errors
 /// When a server does not come up, or the cache is not used again.
 pub async fn run(struck: Struck, seed: u64) -> anyhow::Result<Report> {
-    let mut cluster = Cluster::start(3, 1).await?;
+    let mut cluster = match struck {
+        Struck::Divided => Cluster::start_divisible(3, 3, &[]).await?,
+        _ => Cluster::start(3, 3).await?,
+    };
     let url = match struck {
-        Struck::OneSeedLeft => format!("{},127.0.0.1:1,127.0.0.1:2", only_seed(&cluster)),
+        Struck::OneSeedLeft => format!("{},127.0.0.1:1,127.0.0.1:2", cluster.url_of(&[1])),
         _ => cluster.url(),
     };
     let mut scene = Scene::set(&vec![url; HOSTS]).await?;
@@ -88,42 +95,47 @@ pub async fn run(struck: Struck, seed: u64) -> anyhow::Result<Report> {
     strike(&mut cluster, struck, seed).await?;
     sleep(WATCHED).await;
     let verdict = scene.end().await?;
-    cluster.until_serving().await?;
+    cluster.until_settled().await?;
     scene.fill().await?;
     let cold_ms = millis(began.elapsed());
-    let endless = cluster.keys_without_lifetime("*").await?;
+    let mut endless = Vec::new();
+    for primary in cluster.primaries().await? {
+        endless.extend(cluster.node(primary).keys_without_lifetime("*").await?);
+    }
     Ok(Report { struck, cold_ms, endless, verdict })
-}
-
-fn only_seed(cluster: &Cluster) -> String {
-    format!("redis+cluster://127.0.0.1:{}", cluster.nodes()[1].redis.port())
 }
 
 async fn strike(cluster: &mut Cluster, struck: Struck, seed: u64) -> anyhow::Result<()> {
     match struck {
         Struck::Killed | Struck::OneSeedLeft => {
-            cluster.node(STRUCK).redis.kill();
+            cluster.kill(STRUCK);
             cluster.until_primary(REPLICA).await
         }
-        Struck::Ordered(how) => cluster.take_over(REPLICA, how).await,
+        Struck::Ordered(how) => cluster.failover(REPLICA, how).await,
         Struck::Frozen => {
-            cluster.nodes()[STRUCK].redis.stop()?;
+            cluster.freeze(STRUCK)?;
             sleep(FROZEN).await;
             cluster.until_primary(REPLICA).await?;
-            cluster.nodes()[STRUCK].redis.cont()
+            cluster.thaw(STRUCK)
+        }
+        Struck::Divided => {
+            cluster.divide(&[STRUCK])?;
+            cluster.until_primary(REPLICA).await?;
+            sleep(WATCHED).await;
+            cluster.unite()
         }
         Struck::SlotsMove => move_slots(cluster, seed).await,
         Struck::NodeComesAndGoes => {
-            let added = cluster.add_primary().await?;
-            for slot in cluster.first_slots(STRUCK).step_by(64) {
-                cluster.move_slot(slot, STRUCK, added).await?;
+            let added = cluster.add_node(None).await?;
+            let slots = slots_with_keys(cluster, STRUCK).await?;
+            for slot in &slots {
+                cluster.move_slot(*slot, added).await?;
             }
             sleep(WATCHED).await;
-            for slot in cluster.first_slots(STRUCK).step_by(64) {
-                cluster.move_slot(slot, added, STRUCK).await?;
+            for slot in &slots {
+                cluster.move_slot(*slot, STRUCK).await?;
             }
-            cluster.node(added).redis.kill();
-            Ok(())
+            cluster.remove_node(added).await
         }
     }
 }
@@ -147,24 +159,15 @@ async fn move_slots(cluster: &Cluster, seed: u64) -> anyhow::Result<()> {
             pool.push(slot);
             continue;
         }
-        while cluster.move_keys(slot, from, to, 100).await? > 0 {}
-        cluster.end_move(slot, to).await?;
+        cluster.finish_move(slot, from, to).await?;
         if is_back { here.push(slot) } else { there.push(slot) }
     }
-    eventually("both nodes agree", Duration::from_secs(30), || async {
-        let nodes = &cluster.nodes()[..2];
-        let mut epochs = Vec::new();
-        for node in nodes {
-            epochs.push(node.cluster_info("cluster_current_epoch").await?);
-        }
-        Ok((epochs[0] == epochs[1]).then_some(()))
-    })
-    .await
+    Ok(())
 }
 
 /// The slots of a node in which a key of the hosts lies.
 async fn slots_with_keys(cluster: &Cluster, node: usize) -> anyhow::Result<Vec<u16>> {
-    let redis = &cluster.nodes()[node].redis;
+    let redis = cluster.node(node);
     let mut slots = Vec::new();
     for key in redis.keys("corral:*").await? {
         let slot = redis.say(&["CLUSTER", "KEYSLOT", &key]).await?;

@@ -13,10 +13,12 @@ use tokio::time::{sleep, timeout};
 use super::super::cluster::Membership;
 use super::super::identity::Identity;
 use super::super::lane::Lane;
+use super::super::rights::{self, Greeted, NO_SCRIPTS, NO_TIME};
+use super::super::unavailable;
 use super::{
     LinkParts, LinkStatus, Listening, OPEN_LIMIT, OpenLink, ask_identity, ask_time, changed,
 };
-use crate::store::LinkId;
+use crate::store::{LinkId, StoreError};
 
 /// The pause between two attempts: ten a second are no burden and soon find a server that is back.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -47,63 +49,63 @@ impl Keeper {
                 }
                 Ok(Err(error)) => self.pause_after(error).await,
                 Err(_) => {
-                    self.pause_after(format!("no greeting within {OPEN_LIMIT:?}")).await;
+                    let silent = format!("no greeting within {OPEN_LIMIT:?}");
+                    self.pause_after(StoreError::Unavailable(silent)).await;
                 }
             }
         }
     }
 
-    async fn pause_after(&self, reason: String) {
+    async fn pause_after(&self, reason: StoreError) {
         self.announce.send_replace(LinkStatus::Down(reason));
         sleep(RETRY_PAUSE).await;
     }
 
-    async fn connect(&self) -> Result<OpenLink, String> {
-        let LinkParts { place, budget, names, .. } = &self.parts;
-        let to = place.leads_to().await?;
+    async fn connect(&self) -> Result<OpenLink, StoreError> {
+        let LinkParts { place, budget, .. } = &self.parts;
+        let to = place.leads_to().await.map_err(StoreError::Unavailable)?;
         let member = place.membership().map(Membership::id);
         let broken = Arc::new(Notify::new());
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_push_sender(self.listener(Arc::clone(&broken)));
-        let text = |error: &dyn std::error::Error| error.to_string();
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let listener = self.listener(Arc::clone(&broken));
         let large_silence = LARGE_SILENCE.max(*budget);
-        let (connection, lane, large) = tokio::try_join!(
+        let (greeted, lane, large) = tokio::try_join!(
             async {
-                let client = Client::open(to.clone()).map_err(|error| text(&error))?;
-                let connecting = client.get_multiplexed_async_connection_with_config(&config);
-                connecting.await.map_err(|error| text(&error))
+                let client = Client::open(to.clone()).map_err(|error| unavailable(&error))?;
+                let greeted =
+                    rights::connect(&client, config, |config| config.set_push_sender(listener));
+                greeted.await.map_err(|error| unavailable(&error))
             },
-            async { Lane::open(&to, *budget).await.map_err(|error| text(&error)) },
-            async { Lane::open(&to, large_silence).await.map_err(|error| text(&error)) },
+            async { Lane::open(&to, *budget).await.map_err(|error| unavailable(&error)) },
+            async { Lane::open(&to, large_silence).await.map_err(|error| unavailable(&error)) },
         )?;
-        let [mut subscriber, mut beside, mut timed, mut asked] =
-            [(); 4].map(|()| connection.clone());
+        let connection = greeted.connection.clone();
+        let [mut timed, mut asked] = [(); 2].map(|()| connection.clone());
         if let Some(id) = member {
-            is_member(&mut connection.clone(), id).await?;
+            is_member(&mut connection.clone(), id).await.map_err(StoreError::Unavailable)?;
         }
         // All in one round trip, since callers wait for it.
-        let (subscribed, tracks, time, identity, of_lane, of_large) = tokio::join!(
-            subscriber.subscribe(names.settled_channel()),
-            tracking(&mut beside),
+        let (told, scripts, time, identity, of_lane, of_large) = tokio::join!(
+            self.ask_for_pushes(&greeted),
+            rights::may_run_scripts(&connection),
             ask_time(&mut timed, &self.parts.clock),
             ask_identity(&mut asked, member.is_some()),
             Identity::ask(&lane, member.is_some()),
             Identity::ask(&large, member.is_some()),
         );
-        time.map_err(|error| text(&error))?;
-        let pushes = match subscribed {
-            Ok(()) => true,
-            Err(error) if error.is_io_error() => return Err(text(&error)),
-            // The user may not subscribe: waiters poll.
-            Err(_) => false,
-        };
-        let identity = identity.map_err(|error| text(&error))?;
+        let told = told.map_err(|error| unavailable(&error))?;
+        if !rights::may(time).map_err(|error| unavailable(&error))? {
+            return Err(StoreError::Unusable(NO_TIME.to_owned()));
+        }
+        if !scripts.map_err(|error| unavailable(&error))? {
+            return Err(StoreError::Unusable(NO_SCRIPTS.to_owned()));
+        }
+        let identity = identity.map_err(|error| unavailable(&error))?;
         for other in [of_lane, of_large] {
-            let other = other.map_err(|error| text(&error))?;
+            let other = other.map_err(|error| unavailable(&error))?;
             if !other.is_same(&identity) {
-                return Err(changed(&identity, &other));
+                return Err(StoreError::Unavailable(changed(&identity, &other)));
             }
         }
         Ok(OpenLink {
@@ -113,10 +115,28 @@ impl Keeper {
             large: Arc::new(large),
             identity,
             broken,
-            pushes,
-            tracks: tracks.map_err(|error| text(&error))?,
+            pushes: told.ends,
+            tracks: told.changes,
             lane_is_due: Arc::default(),
         })
+    }
+
+    /// Asks for the server's pushes. What the user may not have is polled for, or done without.
+    async fn ask_for_pushes(&self, greeted: &Greeted) -> RedisResult<Pushes> {
+        if !greeted.pushes {
+            return Ok(Pushes { ends: false, changes: false });
+        }
+        let channel = self.parts.names.settled_channel();
+        let [mut subscriber, mut publisher, mut beside] =
+            [(); 3].map(|()| greeted.connection.clone());
+        let (subscribes, publishes, changes) = tokio::join!(
+            subscriber.subscribe(&channel),
+            rights::may_publish(&mut publisher, &channel),
+            rights::tracking(&mut beside),
+        );
+        // A host that may not publish is taken for a sign that the others, which fill, may not either.
+        let ends = rights::may(subscribes)? & publishes?;
+        Ok(Pushes { ends, changes: changes? })
     }
 
     /// Receives the server's pushes. Runs inside the connection's own task: must not block.
@@ -152,6 +172,14 @@ async fn is_member(connection: &mut MultiplexedConnection, id: &str) -> Result<(
     }
 }
 
+/// What the server pushes.
+struct Pushes {
+    /// The ends of leases.
+    ends: bool,
+    /// Changes of names that it is asked to track.
+    changes: bool,
+}
+
 /// The next number of a link; every link of this process has its own.
 fn next_id() -> LinkId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -178,18 +206,5 @@ impl Listening {
                 self.listeners.changed(name);
             }
         }
-    }
-}
-
-/// Asks the server to track only the names for which a connection asks (`OPTIN`), so that what the scripts
-/// look at, such as leases, is not pushed. `false` if a proxy or the user's rights forbid tracking.
-async fn tracking(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
-    let mut commands = redis::pipe();
-    commands.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").ignore();
-    commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
-    match commands.query_async::<()>(connection).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_io_error() => Err(error),
-        Err(_) => Ok(false),
     }
 }
