@@ -38,7 +38,6 @@ const SHORT_BUDGET: Duration = Duration::from_millis(150);
 
 /// A link looks for its server ten times a second; the rest is a margin for a busy machine.
 const SOON_AGAIN: Duration = Duration::from_secs(5);
-
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]

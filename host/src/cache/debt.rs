@@ -18,7 +18,7 @@ const LIMIT: usize = 500_000;
 
 /// Where a removal did not count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Concern {
+pub(super) struct Creditors {
     /// Any node may have what has to be removed.
     pub(super) everyone: bool,
     /// These nodes have it.
@@ -27,7 +27,7 @@ pub(super) struct Concern {
     pub(super) fenced: bool,
 }
 
-impl Concern {
+impl Creditors {
     pub(super) fn add(&mut self, other: Self) {
         self.everyone |= other.everyone;
         self.fenced |= other.fenced;
@@ -69,7 +69,7 @@ struct Owed {
 struct OwedEntry {
     /// The number of the last addition: what is added again while it is paid is still owed.
     addition: u64,
-    concern: Concern,
+    concern: Creditors,
 }
 
 impl Owed {
@@ -78,7 +78,7 @@ impl Owed {
         !owed.any(|owed| owed.concern.is_of(payer))
     }
 
-    fn entry(&mut self, concern: &Concern) -> OwedEntry {
+    fn entry(&mut self, concern: &Creditors) -> OwedEntry {
         self.additions += 1;
         OwedEntry { addition: self.additions, concern: concern.clone() }
     }
@@ -119,7 +119,7 @@ impl Debt {
     }
 
     /// Adds targets to the debt.
-    pub(super) fn add(&self, targets: impl IntoIterator<Item = IntentTarget>, concern: &Concern) {
+    pub(super) fn add(&self, targets: impl IntoIterator<Item = IntentTarget>, concern: &Creditors) {
         let mut owed = self.lock();
         for target in targets {
             let mut entry = owed.entry(concern);
@@ -137,7 +137,7 @@ impl Debt {
     }
 
     /// Adds every value of the deployment to the debt.
-    pub(super) fn add_everything(&self, concern: &Concern) {
+    pub(super) fn add_everything(&self, concern: &Creditors) {
         let mut owed = self.lock();
         let mut entry = owed.entry(concern);
         if let Some(known) = &owed.everything {
@@ -184,7 +184,7 @@ impl Debt {
     }
 
     /// Notes where a part could not be paid. A target that was added again meanwhile concerns these nodes too.
-    pub(super) fn unpaid(&self, part: &Part, concern: &Concern) {
+    pub(super) fn unpaid(&self, part: &Part, concern: &Creditors) {
         let mut owed = self.lock();
         let note = |owed: &mut OwedEntry, addition: u64| {
             if owed.addition == addition {

@@ -1,7 +1,7 @@
 //! What keeps a host's trust in the nodes: beats, the ranges, debts, and the namings that the host publishes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -9,11 +9,9 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use crate::store::{
-    FloorScope, HashSlot, HostCard, Layout, Naming, Over, PolicyId, Range, RangeId, StoreError,
-};
+use crate::store::{FloorScope, Layout, Naming, Over, PolicyId, Range, RangeId, StoreError};
 
-use super::debt::{Concern, Part, Payer};
+use super::debt::{Creditors, Part, Payer};
 use super::namings::{InvalidationNames, Namer};
 use super::nodes::{Node, NodeNumber};
 use super::removal::Counting;
@@ -32,34 +30,6 @@ const AT_ONCE: usize = 1024;
 
 /// How often a host looks for fences that are over.
 const FENCES: Duration = Duration::from_millis(100);
-
-/// Since when this host has been on the list of hosts without a break, by its own clock; `None` if it may not
-/// be on the list.
-#[derive(Debug, Default)]
-pub(super) struct Listed(Mutex<Option<Duration>>);
-
-impl Listed {
-    /// The list was emptied.
-    fn forget(&self) {
-        *self.lock() = None;
-    }
-
-    /// The host is listed now; since when without a break.
-    fn since(&self, was_listed: bool, now: Duration) -> Duration {
-        let mut listed = self.lock();
-        let since = listed.filter(|_| was_listed).unwrap_or(now);
-        *listed = Some(since);
-        since
-    }
-
-    fn is_known(&self) -> bool {
-        self.lock().is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Duration>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Cache {
     /// Keeps every node trusted while it may be trusted; runs for as long as the host does.
@@ -206,33 +176,6 @@ impl Cache {
         Ok(())
     }
 
-    /// Puts this host on the list; whether it is alone, so that no other host can know less than the store
-    /// says. A list that may have been emptied is believed once every host has had the time to return to it.
-    ///
-    /// The list counts only if `beating`, whose beat was good just now, keeps it. Other nodes are of use without
-    /// the one that does.
-    pub(super) async fn enlist(&self, beating: NodeNumber) -> Result<bool, StoreError> {
-        let asked = async {
-            let node = self.nodes.node_of(self.list_slot())?;
-            Ok((node.number, node.trust.store().enlist(&self.card()).await?))
-        };
-        let (keeper, listing) = match asked.await {
-            Ok(listed) => listed,
-            Err(_) if self.nodes.layout() == Layout::Slots => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        self.note_hosts(&listing.alive);
-        self.fleet.seen(&listing.alive, self.nodes.now_ms(self.list_slot()));
-        let since = self.listed.since(listing.was_listed, self.clock.now());
-        let is_alone = listing.is_alone && self.clock.now() >= since + LEARNED_WITHIN;
-        Ok(is_alone && keeper == beating)
-    }
-
-    /// The slot of the list of hosts.
-    pub(super) fn list_slot(&self) -> HashSlot {
-        HashSlot::of(&format!("{}hosts", self.prefix.as_str()))
-    }
-
     /// Notes the namings that every host has learned as known: a host that starts under them from now on
     /// fills at once.
     async fn note_known(&self, node: &Node, ranges: &[RangeId]) {
@@ -274,24 +217,6 @@ impl Cache {
         let _in_time = timeout(PUBLISHED_WITHIN, changed).await;
     }
 
-    fn card(&self) -> HostCard {
-        let (policy, fleet) = (self.slot.peek().label().to_owned(), Some(self.fleet_card()));
-        HostCard { policy, fleet, ..self.host.clone() }
-    }
-
-    /// Warns of hosts of another format: they store under other names, so their writes do not reach the
-    /// values of this host, nor its writes theirs.
-    fn note_hosts(&self, hosts: &[HostCard]) {
-        let others = hosts.iter().filter(|host| host.format != self.host.format).count();
-        if others > 0 {
-            tracing::warn!(
-                others,
-                "hosts of another format are alive: their writes do not reach the values of this host"
-            );
-        }
-        *self.strangers.lock().unwrap_or_else(PoisonError::into_inner) = others;
-    }
-
     /// Publishes that this host is alive and which namings it uses; runs for as long as the host does.
     pub async fn keep_listed(&self) {
         self.nodes.judged().await;
@@ -313,14 +238,6 @@ impl Cache {
                 let _ = self.enlist(node.number).await;
             }
             self.look_at_settings().await;
-        }
-    }
-
-    /// Takes this host off the list of those that are alive.
-    pub async fn leave(&self) {
-        if let Ok(node) = self.nodes.node_of(self.list_slot()) {
-            // A host that is not taken off the list is forgotten after half a minute.
-            let _ = node.trust.store().delist(&self.host.id).await;
         }
     }
 
@@ -404,7 +321,7 @@ impl Cache {
     }
 
     /// No longer trusts the nodes of which an invalidation is owed.
-    pub(super) fn distrust(&self, concern: &Concern, error: &StoreError) {
+    pub(super) fn distrust(&self, concern: &Creditors, error: &StoreError) {
         for node in self.nodes.table().nodes() {
             if concern.everyone || concern.nodes.contains(&node.number) {
                 node.trust.distrust(&format!("an invalidation is owed: {error}"));

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::Cache;
-use super::debt::Concern;
+use super::debt::Creditors;
 use super::namings::InvalidationNames;
 use super::nodes::{Node, NodeNumber};
 use super::stamps::LEARNED_WITHIN;
@@ -38,7 +38,7 @@ pub(super) enum Counting {
 /// A removal that did not count everywhere.
 #[derive(Debug)]
 pub(super) struct Incomplete {
-    pub(super) concern: Concern,
+    pub(super) concern: Creditors,
     pub(super) error: StoreError,
 }
 
@@ -212,7 +212,7 @@ impl<'c> Removal<'c> {
         };
         let is_fenced = table.is_fenced(slot) && !may_pay();
         if is_fenced {
-            self.note(Concern { fenced: true, ..Concern::default() }, StoreError::Moved);
+            self.note(Creditors { fenced: true, ..Creditors::default() }, StoreError::Moved);
         }
         is_fenced
     }
@@ -237,7 +237,7 @@ impl<'c> Removal<'c> {
             .inspect_err(|error| {
                 self.cache.nodes.note(error);
                 let nodes = [node.number].into();
-                self.note(Concern { nodes, ..Concern::default() }, error.clone());
+                self.note(Creditors { nodes, ..Creditors::default() }, error.clone());
             })
             .ok()
     }
@@ -259,11 +259,11 @@ impl<'c> Removal<'c> {
     fn note_ownerless(&self, slot: HashSlot) {
         let last = self.cache.nodes.table().last_owner(slot);
         let concern =
-            Concern { everyone: last.is_none(), nodes: last.into_iter().collect(), fenced: true };
+            Creditors { everyone: last.is_none(), nodes: last.into_iter().collect(), fenced: true };
         self.note(concern, StoreError::Unavailable("no node is known to have the slot".to_owned()));
     }
 
-    fn note(&self, concern: Concern, error: StoreError) {
+    fn note(&self, concern: Creditors, error: StoreError) {
         let mut incomplete = self.incomplete.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *incomplete {
             Some(known) => known.concern.add(concern),

@@ -8,8 +8,10 @@
 //! [link](LinkId) it came, and the cache decides what the answer is worth. The store keeps its own clock: all
 //! times in an [`Envelope`] are the store's, and [`Store::now_ms`] is a host's estimate of that clock.
 
+mod beat;
 mod card;
 mod envelope;
+mod error;
 mod intent;
 mod listeners;
 mod memory;
@@ -33,8 +35,10 @@ pub use crate::name::{
     StoreTag,
 };
 pub use crate::slot::{HashSlot, Layout, RANGES, RangeId, SLOTS};
+pub use beat::{Beat, Confirmation, Replicas};
 pub use card::{FleetCard, PartProgress, ReadTally, RolloutPart};
 pub use envelope::{Envelope, Stamp, Unreadable};
+pub use error::StoreError;
 pub use intent::{Intent, IntentTarget, UnreadableIntent};
 pub use listeners::{Listener, Tracked};
 pub use memory::MemoryStore;
@@ -92,47 +96,6 @@ impl<T> Over<T> {
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Over<U> {
         Over { link: self.link, answer: change(self.answer) }
     }
-}
-
-/// What a node says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beat {
-    /// The node's identity; `None` if the server hides it.
-    pub epoch: Option<Epoch>,
-    /// The node's clock, in ms since the Unix epoch.
-    pub now_ms: u64,
-    /// Whether the node takes writes and follows no other node.
-    pub is_primary: bool,
-    /// The node's replicas, or traces of an earlier role.
-    pub replicas: Replicas,
-    /// The [`Range::version`] of each range that was asked for, in order; 0 for an empty range.
-    pub range_versions: Vec<u64>,
-}
-
-/// What tells that a node still has its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmation {
-    /// A new connection through the address, as it is resolved now, reached this epoch; `None` if the server
-    /// hides its identity.
-    Reached(Option<Epoch>),
-    /// Other nodes, which were asked so long ago at most, name the node in its place.
-    Named {
-        /// How old their words are at most.
-        ago: Duration,
-    },
-}
-
-/// What a node shows of other nodes that may take its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replicas {
-    /// The node has no replica and never was one.
-    None,
-    /// The node has replicas of which none is silent, or was a replica itself.
-    Answering,
-    /// A replica that acknowledged something before is silent.
-    Silent,
-    /// Others judge whether the node keeps its place, and were asked with [`Store::confirm`].
-    Supervised,
 }
 
 /// The longest lease that a claim may ask for. A lease that has longer to live counts as free: the node's
@@ -231,29 +194,6 @@ pub struct Marking {
 pub struct Removed {
     /// Names that had a value or a lease.
     pub names: u64,
-}
-
-/// A store operation that did not happen, or may not have happened.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// There is no connection.
-    #[error("store unavailable: {0}")]
-    Unavailable(String),
-    /// There was no answer within the budget; the operation may have happened.
-    #[error("no answer from the store within {0:?}")]
-    Timeout(Duration),
-    /// The store was not asked, or its answer does not count: the node is not trusted at this moment.
-    #[error("the store is not trusted at present")]
-    Distrusted,
-    /// The server can't be a store as it is set up, and the text says what to change.
-    #[error("{0}")]
-    Unusable(String),
-    /// The server answered with an error (`OOM`, `READONLY`, `WRONGTYPE`, …).
-    #[error("the store refused: {0}")]
-    Refused(String),
-    /// Another node has the slot, or is about to have it (`MOVED`, `ASK`, `TRYAGAIN`).
-    #[error("the slot is on its way to another node")]
-    Moved,
 }
 
 /// The shared cache. An exchange ends once the store has been silent for its time budget. Every call is one

@@ -49,19 +49,19 @@ impl SlotMap {
     }
 }
 
-/// The nodes of a store, as they are found at every moment. Judges nothing beyond who has which slot.
+/// The nodes of a store, as they are found at every moment. Judges nothing but which node has which slot.
 #[async_trait]
 pub trait Topology: Send + Sync {
     /// How the store divides names.
     fn layout(&self) -> Layout;
 
-    /// The map of this moment; empty until one is known, and while the nodes can't be asked who has what.
+    /// The map of this moment; empty until one is known, and while the nodes can't be asked.
     fn map(&self) -> Arc<SlotMap>;
 
     /// Returns when the map is another one than `since`.
     async fn changed(&self, since: &Arc<SlotMap>);
 
-    /// Asks the nodes at once who has what: one of them said that a slot is not its own.
+    /// Asks the nodes at once which of them has which slot: one of them said that a slot is not its own.
     fn doubt(&self) {}
 
     /// `memory`, `redis` or `redis cluster`, for logs and answers.

@@ -1,4 +1,4 @@
-//! What is owed, to whom, and what is owed still.
+//! What is owed, to which nodes, and what is owed still.
 
 use super::*;
 use crate::store::StoreTag;
@@ -7,8 +7,8 @@ fn tag(text: &str) -> IntentTarget {
     IntentTarget::Tag(StoreTag::try_new(text).unwrap())
 }
 
-fn any() -> Concern {
-    Concern { everyone: true, ..Concern::default() }
+fn any() -> Creditors {
+    Creditors { everyone: true, ..Creditors::default() }
 }
 
 fn debt() -> Debt {
@@ -69,19 +69,19 @@ fn everything_that_is_added_while_it_is_paid_is_owed_still() {
 fn a_node_owes_what_concerns_it_and_its_slots_owe_what_is_left_when_it_is_gone() {
     let debt = debt();
     let [first, second] = [NodeNumber::of(1), NodeNumber::of(2)];
-    let of_first = Concern { nodes: [first].into(), ..Concern::default() };
+    let of_first = Creditors { nodes: [first].into(), ..Creditors::default() };
     debt.add([tag("a")], &of_first);
     let is_clear = |payer| debt.if_clear(payer, || {});
     assert!(!is_clear(Payer::Node(first)));
     assert!(is_clear(Payer::Node(second)) && is_clear(Payer::Fences));
     // The payment failed at the second node and was taken by the first.
     let part = debt.part(Payer::Node(first), 10, None).unwrap();
-    debt.unpaid(&part, &Concern { nodes: [second].into(), ..Concern::default() });
+    debt.unpaid(&part, &Creditors { nodes: [second].into(), ..Creditors::default() });
     assert!(is_clear(Payer::Node(first)) && !is_clear(Payer::Node(second)));
     // A target that is added again while it is paid concerns the nodes of both.
     let part = debt.part(Payer::Node(second), 10, None).unwrap();
     debt.add([tag("a")], &of_first);
-    debt.unpaid(&part, &Concern { nodes: [second].into(), ..Concern::default() });
+    debt.unpaid(&part, &Creditors { nodes: [second].into(), ..Creditors::default() });
     assert!(!is_clear(Payer::Node(first)) && !is_clear(Payer::Node(second)));
     debt.is_gone(second);
     assert!(is_clear(Payer::Node(second)) && !is_clear(Payer::Fences));

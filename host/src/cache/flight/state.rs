@@ -13,7 +13,7 @@ use crate::store::{Envelope, Epoch, HashSlot, Stamp};
 pub(super) type TagEpochs = BTreeMap<HashSlot, Epoch>;
 
 /// A lease as it was granted, with what is known of the value's tags.
-pub(super) struct Granted {
+pub(super) struct LeaseGrant {
     /// The epoch of the value's slot.
     pub(super) epoch: Epoch,
     /// The node's clock.
@@ -21,7 +21,7 @@ pub(super) struct Granted {
     pub(super) tagged: TagEpochs,
 }
 
-impl Granted {
+impl LeaseGrant {
     /// The stamp of a value under this word of floors.
     pub(super) fn stamped(self, word: u64) -> Stamped {
         let epoch = self.tagged.values().fold(self.epoch, |epoch, of_tag| epoch.with(*of_tag));

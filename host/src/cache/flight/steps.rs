@@ -16,7 +16,7 @@ use super::super::answer::Why;
 use super::super::lease::{ClaimOutcome, FillOutcome, Lease, Wanted};
 use super::super::load::{LoadError, Loaded, Within};
 use super::super::trust::Grant;
-use super::state::{BeforeLoad, Granted, Stamped};
+use super::state::{BeforeLoad, LeaseGrant, Stamped};
 use super::tags::MarkAge;
 use super::{FillRight, Flight, FlightState, millis, sighting};
 
@@ -192,7 +192,7 @@ impl Flight {
         };
         let policy = self.generation.policy_id();
         self.cache.publish_policy(&self.read.definition, self.range(), policy).await;
-        let granted = Granted { epoch: lease.epoch, at_ms: lease.granted_ms, tagged };
+        let granted = LeaseGrant { epoch: lease.epoch, at_ms: lease.granted_ms, tagged };
         match lease.during(self.load_tagged(reason, granted)).await {
             Ok((loaded, Ok(stamp))) => self.loaded(loaded, FillRight::Fill(lease, stamp)),
             Ok((loaded, Err(why))) => {
@@ -212,7 +212,7 @@ impl Flight {
     async fn load_tagged(
         &self,
         reason: LoadReason,
-        mut granted: Granted,
+        mut granted: LeaseGrant,
     ) -> Result<(Loaded, Result<Stamped, Why>), LoadError> {
         const REJECTED: Why = Why::FillRejected;
         let before = self.before_load(granted.epoch);

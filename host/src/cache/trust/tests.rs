@@ -273,7 +273,9 @@ impl Node {
     }
 }
 
-fn unasked<T>() -> Result<T, StoreError> {
+type Asked<T> = Result<T, StoreError>;
+
+fn unasked<T>() -> Asked<T> {
     Err(StoreError::Refused("the test asks the store nothing".to_owned()))
 }
 
@@ -305,12 +307,7 @@ impl Store for Node {
         unasked()
     }
 
-    async fn fill(
-        &self,
-        _: &Name,
-        _: LeaseToken,
-        _: &Envelope,
-    ) -> Result<Over<Filled>, StoreError> {
+    async fn fill(&self, _: &Name, _: LeaseToken, _: &Envelope) -> Asked<Over<Filled>> {
         unasked()
     }
 
@@ -334,12 +331,7 @@ impl Store for Node {
         unasked()
     }
 
-    async fn walk(
-        &self,
-        _: &[StoreTag],
-        _: Marking,
-        _: &dyn Remover,
-    ) -> Result<Over<()>, StoreError> {
+    async fn walk(&self, _: &[StoreTag], _: Marking, _: &dyn Remover) -> Asked<Over<()>> {
         unasked()
     }
 

@@ -35,6 +35,7 @@ mod scripts;
 mod stream;
 mod tags;
 mod values;
+mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -45,7 +46,6 @@ use bytes::Bytes;
 use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
 
 use super::{
     Beat, Claim, Claimed, Confirmation, Envelope, Epoch, Filled, FloorScope, HostCard, Indexed,
@@ -63,9 +63,6 @@ use place::StorePlace;
 #[cfg(feature = "http")]
 pub(crate) use reply::understands;
 use scripts::Scripts;
-
-/// How often a waiter looks again if the server can't push the end of the lease.
-const POLL: Duration = Duration::from_millis(25);
 
 /// The latest time that is written, in ms since the Unix epoch: the largest whole number that a sorted set's
 /// score and a Lua number hold exactly, some 285 thousand years from now.
@@ -130,36 +127,6 @@ impl RedisStore {
 
     fn count_unreadable(&self) {
         self.unreadable.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Logs whether the server tracks names, once for each change.
-    fn note_tracking(&self, tracks: bool) {
-        if self.untracked.load(Ordering::Relaxed) != tracks {
-            return;
-        }
-        self.untracked.store(!tracks, Ordering::Relaxed);
-        if tracks {
-            tracing::info!("the store tells of changes again: the near cache is in use");
-        } else {
-            tracing::warn!(
-                "the store does not tell of changes, so the near cache keeps nothing: allow this \
-                 user CLIENT TRACKING and CLIENT CACHING, and let no proxy stand in between"
-            );
-        }
-    }
-
-    /// Asks the server to push the end of a lease; returns after what time to look anyway. `None` if the
-    /// lease has ended.
-    async fn ask_to_be_told(&self, name: &Name) -> Option<Duration> {
-        let (lease, waiters) = (self.names.lease(name.as_str()), self.names.waiters(name.as_str()));
-        match self.run::<i64>(&self.scripts.wait, &[&lease, &waiters], &[]).await {
-            Ok(left_ms) => match u64::try_from(left_ms.answer) {
-                Ok(left_ms) if self.link.pushes() => Some(Duration::from_millis(left_ms)),
-                Ok(_) => Some(POLL),
-                Err(_) => None,
-            },
-            Err(_) => Some(POLL),
-        }
     }
 
     async fn ask_beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {
@@ -293,17 +260,7 @@ impl Store for RedisStore {
     }
 
     async fn settled(&self, name: &Name, at_most: Duration) {
-        let wait = async {
-            let mut waiter = self.listening.waiters.register(name);
-            if let Some(left) = self.ask_to_be_told(name).await {
-                tokio::select! {
-                    () = waiter.woken() => {}
-                    () = sleep(left) => {}
-                }
-            }
-        };
-        // Whether the time is over or the waiter was woken, the caller looks again.
-        let _ = timeout(at_most, wait).await;
+        self.await_end(name, at_most).await;
     }
 
     async fn beat(&self, ranges: &[RangeId]) -> Result<Over<Beat>, StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! Of such a slot some keys are here and some are there already, so a command with several keys is refused
 //! (`TRYAGAIN`), and one with a key that is not here points to the other node (`ASK`). Keys are then removed
-//! one at a time, the lease first, each where it is. What is there is believed by nobody before the slot is
+//! one at a time, the lease first, each where it is. No host believes what is there before the slot is
 //! confirmed to be there; but the slot may come back before that.
 
 use std::io;

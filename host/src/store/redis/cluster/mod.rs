@@ -1,7 +1,7 @@
 //! The store on a Redis Cluster: one [`RedisStore`] for each primary, and the map of slots.
 //!
 //! ```text
-//! scouts: every node is asked twice a second who has what ──► views ──► votes ──► the map
+//! scouts: every node is asked twice a second for its view ──► views ──► votes ──► the map
 //! members: one link for each primary that has a confirmed slot
 //! ```
 //!
@@ -31,13 +31,13 @@ use crate::clock::{Clock, SystemClock};
 use crate::store::{Layout, NodeEntry, Prefix, SlotMap, Store, StoreError, Topology};
 use scout::Scouting;
 use seeds::Seeds;
-use view::{Address, MemberId, View};
+use view::{MemberAddress, MemberId, View};
 
 /// How old what a node says of the others may be to count. A node is asked again after
 /// [`scout::ASK`], so one lost answer is made up for.
 const COUNTS: Duration = Duration::from_millis(900);
 
-/// How long a primary stays in the map after anybody named it last. Until then it is the same node if it comes
+/// How long a primary stays in the map after a node named it last. Until then it is the same node if it comes
 /// back.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -59,25 +59,25 @@ pub(super) struct ClusterState {
     prefix: Prefix,
     budget: Duration,
     clock: SystemClock,
-    known: Mutex<Known>,
+    known: Mutex<KnownCluster>,
     map: watch::Sender<Arc<SlotMap>>,
     /// Changes when all nodes have to be asked at once.
     doubt: watch::Sender<()>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownCluster {
     /// What each node said last, and when it was asked.
-    views: BTreeMap<Address, (Duration, View)>,
+    views: BTreeMap<MemberAddress, (Duration, View)>,
     /// The nodes whose views counted when the map was made.
-    counted: BTreeSet<Address>,
+    counted: BTreeSet<MemberAddress>,
     members: Vec<ClusterMember>,
 }
 
 /// A primary that has, or had a short while ago, a confirmed slot.
 struct ClusterMember {
     id: MemberId,
-    address: Address,
+    address: MemberAddress,
     store: Arc<RedisStore>,
     /// When it had a confirmed slot last.
     named: Duration,
@@ -133,7 +133,7 @@ impl RedisCluster {
 
 impl ClusterState {
     /// Takes what a node said that was asked at `sent`.
-    fn hear(self: &Arc<Self>, from: &Address, sent: Duration, view: View) {
+    fn hear(self: &Arc<Self>, from: &MemberAddress, sent: Duration, view: View) {
         let mut known = self.known();
         let is_news = known.views.get(from).is_none_or(|(_, before)| *before != view);
         known.views.insert(from.clone(), (sent, view));
@@ -141,11 +141,12 @@ impl ClusterState {
     }
 
     /// Makes the map anew, if other nodes' words count than before, or if one of them says something new.
-    fn judge(self: &Arc<Self>, known: &mut Known, is_news: bool) {
+    fn judge(self: &Arc<Self>, known: &mut KnownCluster, is_news: bool) {
         let now = self.clock.now();
         let is_fresh = |(sent, _): &(Duration, View)| *sent + COUNTS > now;
         let fresh = known.views.iter().filter(|(_, view)| is_fresh(view));
-        let counted: BTreeSet<Address> = fresh.clone().map(|(from, _)| from.clone()).collect();
+        let counted: BTreeSet<MemberAddress> =
+            fresh.clone().map(|(from, _)| from.clone()).collect();
         if is_news || counted != known.counted {
             // A node that is reached through two addresses has one voice.
             let mut newest: BTreeMap<&MemberId, &(Duration, View)> = BTreeMap::new();
@@ -166,9 +167,9 @@ impl ClusterState {
 
     fn publish(
         self: &Arc<Self>,
-        known: &mut Known,
+        known: &mut KnownCluster,
         owners: &[Option<MemberId>],
-        addresses: &BTreeMap<MemberId, Address>,
+        addresses: &BTreeMap<MemberId, MemberAddress>,
         now: Duration,
     ) {
         let named: BTreeSet<&MemberId> = owners.iter().flatten().collect();
@@ -209,7 +210,7 @@ impl ClusterState {
     fn member(
         self: &Arc<Self>,
         id: &MemberId,
-        address: &Address,
+        address: &MemberAddress,
         now: Duration,
     ) -> Result<ClusterMember, StoreError> {
         let place = Membership { id: id.clone(), cluster: Arc::downgrade(self) };
@@ -226,13 +227,13 @@ impl ClusterState {
         known.members.iter().any(|member| member.id == *id && member.is_owner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownCluster> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where each node is, by what the nodes say of themselves, or others of them.
-fn addresses(views: &[&View]) -> BTreeMap<MemberId, Address> {
+fn addresses(views: &[&View]) -> BTreeMap<MemberId, MemberAddress> {
     let mut addresses = BTreeMap::new();
     for view in views {
         for (id, seen) in &view.nodes {
@@ -271,7 +272,7 @@ impl Membership {
         self.id.as_str()
     }
 
-    /// How old the words are at most that name the node in its place; `None` if nobody does.
+    /// How old the words are at most that name the node in its place; `None` if none does.
     pub(super) fn confirmed_within(&self) -> Option<Duration> {
         let cluster = self.cluster.upgrade()?;
         cluster.is_named(&self.id).then_some(COUNTS)

@@ -1,4 +1,4 @@
-//! The scouts: one task for each node of the cluster, which asks the node who has what.
+//! The scouts: one task for each node of the cluster, which asks the node for its view of all nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::ClusterState;
-use super::view::{Address, View};
+use super::view::{MemberAddress, View};
 use crate::clock::Clock as _;
 use crate::store::redis::lane::write_command;
 use crate::store::redis::reply::{Reply, take_reply};
@@ -36,7 +36,7 @@ pub(super) struct Scouting {
     state: Arc<ClusterState>,
     scouts: JoinSet<()>,
     /// The nodes that have a scout, each with the time when it was heard of last.
-    asked: BTreeMap<Address, (Duration, tokio::task::AbortHandle)>,
+    asked: BTreeMap<MemberAddress, (Duration, tokio::task::AbortHandle)>,
 }
 
 impl Scouting {
@@ -70,7 +70,7 @@ impl Scouting {
         }
     }
 
-    fn named(&self) -> BTreeSet<Address> {
+    fn named(&self) -> BTreeSet<MemberAddress> {
         let known = self.state.known();
         let nodes = known.views.values().flat_map(|(_, view)| view.nodes.values());
         let addresses = nodes.map(|seen| seen.address.clone());
@@ -79,7 +79,7 @@ impl Scouting {
 }
 
 /// Asks one node again and again.
-async fn scout(state: Arc<ClusterState>, address: Address) {
+async fn scout(state: Arc<ClusterState>, address: MemberAddress) {
     let (mut open, mut doubt) = (None, state.doubt.subscribe());
     loop {
         doubt.mark_unchanged();
@@ -106,7 +106,7 @@ async fn scout(state: Arc<ClusterState>, address: Address) {
 
 async fn ask(
     state: &ClusterState,
-    address: &Address,
+    address: &MemberAddress,
     open: &mut Option<Box<dyn ByteStream>>,
 ) -> std::io::Result<View> {
     let stream = match open {

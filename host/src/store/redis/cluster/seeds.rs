@@ -2,7 +2,7 @@
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-use super::view::Address;
+use super::view::MemberAddress;
 use crate::store::StoreError;
 use crate::store::redis::unavailable;
 
@@ -16,7 +16,7 @@ pub(super) struct Seeds {
     scheme: &'static str,
     /// `user:password@`, as the URL has it, or nothing.
     login: String,
-    addresses: Vec<Address>,
+    addresses: Vec<MemberAddress>,
 }
 
 impl Seeds {
@@ -40,12 +40,12 @@ impl Seeds {
         Ok(Self { scheme: if with_tls { "rediss" } else { "redis" }, login, addresses })
     }
 
-    pub(super) fn addresses(&self) -> &[Address] {
+    pub(super) fn addresses(&self) -> &[MemberAddress] {
         &self.addresses
     }
 
     /// How to connect to the node at this address.
-    pub(super) fn login(&self, (host, port): &Address) -> Result<ConnectionInfo, StoreError> {
+    pub(super) fn login(&self, (host, port): &MemberAddress) -> Result<ConnectionInfo, StoreError> {
         let Self { scheme, login, .. } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let info = format!("{scheme}://{login}{host}:{port}").into_connection_info();
@@ -56,7 +56,7 @@ impl Seeds {
 }
 
 /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`.
-pub(super) fn read_host(text: &str) -> Result<Address, String> {
+pub(super) fn read_host(text: &str) -> Result<MemberAddress, String> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) => (host, port.strip_prefix(':')),
         None => match text.rsplit_once(':') {
@@ -77,7 +77,7 @@ pub(super) fn read_host(text: &str) -> Result<Address, String> {
 mod tests {
     use super::*;
 
-    fn addresses(rest: &str) -> Vec<Address> {
+    fn addresses(rest: &str) -> Vec<MemberAddress> {
         Seeds::read(rest, false).unwrap().addresses
     }
 

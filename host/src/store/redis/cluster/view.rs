@@ -21,12 +21,12 @@ impl From<&str> for MemberId {
 }
 
 /// A node's address: host and port.
-pub(super) type Address = (String, u16);
+pub(super) type MemberAddress = (String, u16);
 
 /// A node as another one, or the node itself, sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) address: Address,
+pub(super) struct SeenNode {
+    pub(super) address: MemberAddress,
     /// The primary whose replica the node is; `None` if it is a primary.
     pub(super) follows: Option<MemberId>,
     /// Whether the node is taken for dead, by all or by the one that was asked.
@@ -34,7 +34,7 @@ pub(super) struct Seen {
     pub(super) slots: Vec<RangeInclusive<u16>>,
 }
 
-impl Seen {
+impl SeenNode {
     pub(super) fn is_primary(&self) -> bool {
         self.follows.is_none()
     }
@@ -49,13 +49,13 @@ impl Seen {
 pub(super) struct View {
     /// The node that was asked.
     pub(super) of: MemberId,
-    pub(super) nodes: BTreeMap<MemberId, Seen>,
+    pub(super) nodes: BTreeMap<MemberId, SeenNode>,
 }
 
 impl View {
     /// Reads the answer of the node at `asked`; `None` if it does not say which node was asked. Lines that are no
     /// nodes, and nodes that are not yet or no longer part of the cluster, are left out.
-    pub(super) fn read(text: &str, asked: &Address) -> Option<Self> {
+    pub(super) fn read(text: &str, asked: &MemberAddress) -> Option<Self> {
         let (mut of, mut nodes) = (None, BTreeMap::new());
         for (id, flags, seen) in text.lines().filter_map(|line| read_line(line, asked)) {
             if flags.contains(&"myself") {
@@ -67,13 +67,16 @@ impl View {
     }
 
     /// The node that was asked, as it sees itself.
-    pub(super) fn itself(&self) -> Option<&Seen> {
+    pub(super) fn itself(&self) -> Option<&SeenNode> {
         self.nodes.get(&self.of)
     }
 }
 
 /// Reads `id ip:port@bus[,name] flags primary ping pong epoch link slot…`.
-fn read_line<'l>(line: &'l str, asked: &Address) -> Option<(MemberId, Vec<&'l str>, Seen)> {
+fn read_line<'l>(
+    line: &'l str,
+    asked: &MemberAddress,
+) -> Option<(MemberId, Vec<&'l str>, SeenNode)> {
     let mut words = line.split(' ');
     let (id, address, flags) = (words.next()?, words.next()?, words.next()?);
     let primary = words.next()?;
@@ -83,7 +86,7 @@ fn read_line<'l>(line: &'l str, asked: &Address) -> Option<(MemberId, Vec<&'l st
     }
     // Behind the primary follow ping, pong, epoch and the state of the link.
     let slots = words.skip(4).filter_map(read_slots).collect();
-    let seen = Seen {
+    let seen = SeenNode {
         address: read_address(address, asked)?,
         follows: flags.contains(&"slave").then(|| primary.into()),
         is_failing: flags.iter().any(|flag| matches!(*flag, "fail" | "fail?")),
@@ -93,7 +96,7 @@ fn read_line<'l>(line: &'l str, asked: &Address) -> Option<(MemberId, Vec<&'l st
 }
 
 /// An address without a host means the one that was asked.
-fn read_address(text: &str, asked: &Address) -> Option<Address> {
+fn read_address(text: &str, asked: &MemberAddress) -> Option<MemberAddress> {
     let (address, _bus) = text.split_once('@').unwrap_or((text, ""));
     let (host, port) = address.rsplit_once(':')?;
     let host = if host.is_empty() { asked.0.clone() } else { host.to_owned() };

@@ -4,20 +4,20 @@
 //! if one of these holds:
 //!
 //! - more than half of all primaries, the node itself not counted, name it as the owner;
-//! - every replica that is known of the node answers as its replica, and nobody names another owner: no other
+//! - every replica that is known of the node answers as its replica, and no node names another owner: no other
 //!   node can have been promoted in its place.
 //!
-//! A node that is taken for dead is named by nobody.
+//! A node that is taken for dead is named by none.
 
 use std::collections::BTreeSet;
 
-use super::view::{MemberId, Seen, View};
+use super::view::{MemberId, SeenNode, View};
 use crate::slot::SLOTS;
 
 /// The owner of each slot, as far as one is confirmed by these views.
 pub(super) fn owners(views: &[&View]) -> Vec<Option<MemberId>> {
-    let ballot = Ballot::new(views);
-    // Between two ends of anybody's slots, everybody names the same owner for all slots.
+    let ballot = OwnerBallot::new(views);
+    // Between two ends of ranges in any view, each view names one owner for all slots.
     let ranges = views.iter().flat_map(|view| view.nodes.values()).flat_map(|seen| &seen.slots);
     let ends = ranges.flat_map(|slots| [*slots.start(), slots.end().saturating_add(1)]);
     let mut ends: BTreeSet<u16> = ends.filter(|end| *end < SLOTS).collect();
@@ -31,13 +31,13 @@ pub(super) fn owners(views: &[&View]) -> Vec<Option<MemberId>> {
     owners
 }
 
-struct Ballot<'v> {
+struct OwnerBallot<'v> {
     views: &'v [&'v View],
     /// How many primaries there are, at most.
     primaries: usize,
 }
 
-impl<'v> Ballot<'v> {
+impl<'v> OwnerBallot<'v> {
     fn new(views: &'v [&'v View]) -> Self {
         let primaries = |view: &&View| {
             view.nodes.values().filter(|seen| seen.is_primary() && !seen.slots.is_empty()).count()
@@ -48,7 +48,7 @@ impl<'v> Ballot<'v> {
     /// Which node names which one as the owner of a slot.
     fn namings(&self, slot: u16) -> Vec<(MemberId, MemberId)> {
         let named = |view: &&View| {
-            let is_owner = |(_, seen): &(&MemberId, &Seen)| {
+            let is_owner = |(_, seen): &(&MemberId, &SeenNode)| {
                 seen.is_primary() && !seen.is_failing && seen.has(slot)
             };
             let (owner, _) = view.nodes.iter().find(is_owner)?;
@@ -83,7 +83,7 @@ impl<'v> Ballot<'v> {
         own.is_some_and(|own| own.is_primary() && !own.slots.is_empty())
     }
 
-    /// Whether the node answers, and every replica that anybody knows of it answers as its replica.
+    /// Whether the node answers, and every replica that any node knows of it answers as its replica.
     fn has_its_family(&self, node: &MemberId) -> bool {
         let of = |id: &MemberId| self.views.iter().find(|view| view.of == *id);
         let follows = |id: &MemberId| {
@@ -108,7 +108,7 @@ mod tests {
     fn view(of: &str, families: &[Family], failing: &[&str]) -> View {
         let mut nodes = BTreeMap::new();
         for Family(primary, slots, replicas) in families {
-            let seen = |id: &str, follows: Option<MemberId>, slots| Seen {
+            let seen = |id: &str, follows: Option<MemberId>, slots| SeenNode {
                 address: (id.to_owned(), 1),
                 follows,
                 is_failing: failing.contains(&id),
@@ -137,7 +137,7 @@ mod tests {
         for (slot, expected) in [(0, Some("a")), (15, Some("b")), (29, Some("c")), (30, None)] {
             assert_eq!(owner(&all, slot).as_deref(), expected, "{slot}");
         }
-        // Without the other two, nobody confirms it.
+        // Without the other two, no node confirms it.
         assert_eq!(owner(&all[..1], 0), None);
         assert_eq!(owner(&all[..2], 0), None, "one of two others is no majority of three");
     }
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(owner(&family, 0).as_deref(), Some("a"));
         // A replica that is silent may have been promoted.
         assert_eq!(owner(&family[..1], 0), None);
-        // So may one that anybody has ever named as the node's.
+        // So may one that any other node names as the node's.
         let mut more = three();
         more[0].2 = &["x", "w"];
         let known = view("y", &more, &[]);
