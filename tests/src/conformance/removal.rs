@@ -1,6 +1,6 @@
 //! Invalidations as the checks make them: on one store that has every name.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use corral_host::store::{
@@ -26,7 +26,7 @@ impl SameStore<'_> {
     async fn remove(&self, names: &[Name]) -> bool {
         let removed = self.store.remove(names).await;
         let is_removed = removed.is_ok();
-        let mut done = self.done.lock().unwrap();
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Ok(before), Ok(now)) = (&mut *done, &removed) {
             before.answer.names += now.answer.names;
         } else if done.is_ok() {
@@ -65,6 +65,6 @@ pub async fn invalidate(
         remover.remove(&names).await;
     }
     let walked = store.walk(&tags, marking, &remover).await?;
-    let removed = remover.done.into_inner().unwrap()?;
+    let removed = remover.done.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     Ok(Over { link: walked.link, ..removed })
 }

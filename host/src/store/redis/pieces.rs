@@ -95,25 +95,17 @@ impl RedisStore {
 
     /// Sends a command that answers a number, or a word, to where its key is.
     async fn send_to_key(&self, command: &KeyCommand) -> Result<Over<u64>, StoreError> {
-        let answer = self.send_here::<redis::Value>(command).await?;
-        let answer = match answer {
-            Over { link, answer: Ok(here) } => {
-                let number = match here {
-                    redis::Value::Int(number) => u64::try_from(number).unwrap_or(0),
-                    _word => 0,
-                };
-                Over { link, answer: number }
-            }
-            Over { link, answer: Err(elsewhere) } => {
-                let number = match self.send_there(command, &elsewhere).await? {
-                    Reply::Number(number) => u64::try_from(number).unwrap_or(0),
-                    Reply::Error(error) => return Err(StoreError::Refused(error)),
-                    _word => 0,
-                };
-                Over { link, answer: number }
-            }
+        let Over { link, answer } = self.send_here::<redis::Value>(command).await?;
+        let number = match answer {
+            Ok(redis::Value::Int(number)) => number,
+            Ok(_word) => 0,
+            Err(elsewhere) => match self.send_there(command, &elsewhere).await? {
+                Reply::Number(number) => number,
+                Reply::Error(error) => return Err(StoreError::Refused(error)),
+                Reply::Value(_) | Reply::Nothing | Reply::Word(_) | Reply::List(_) => 0,
+            },
         };
-        Ok(answer)
+        Ok(Over { link, answer: u64::try_from(number).unwrap_or(0) })
     }
 
     /// Sends a command that answers texts to where its key is.
@@ -123,7 +115,11 @@ impl RedisStore {
             Ok(texts) => texts,
             Err(elsewhere) => match self.send_there(command, &elsewhere).await? {
                 Reply::List(replies) => replies.into_iter().filter_map(text).collect(),
-                other => {
+                other @ (Reply::Value(_)
+                | Reply::Nothing
+                | Reply::Word(_)
+                | Reply::Number(_)
+                | Reply::Error(_)) => {
                     return Err(StoreError::Refused(format!("an index is answered by {other:?}")));
                 }
             },

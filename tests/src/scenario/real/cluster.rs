@@ -79,13 +79,15 @@ pub struct Report {
 /// # Errors
 /// When a server does not come up, or the cache is not used again.
 pub async fn run(struck: Struck, seed: u64) -> anyhow::Result<Report> {
-    let mut cluster = match struck {
-        Struck::Divided => Cluster::start_divisible(3, 3, &[]).await?,
-        _ => Cluster::start(3, 3).await?,
+    let mut cluster = if struck == Struck::Divided {
+        Cluster::start_divisible(3, 3, &[]).await?
+    } else {
+        Cluster::start(3, 3).await?
     };
-    let url = match struck {
-        Struck::OneSeedLeft => format!("{},127.0.0.1:1,127.0.0.1:2", cluster.url_of(&[1])),
-        _ => cluster.url(),
+    let url = if struck == Struck::OneSeedLeft {
+        format!("{},127.0.0.1:1,127.0.0.1:2", cluster.url_of(&[1]))
+    } else {
+        cluster.url()
     };
     let mut scene = Scene::set(&vec![url; HOSTS]).await?;
     scene.fill().await?;
