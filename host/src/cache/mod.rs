@@ -1,7 +1,7 @@
 //! The cache: the only part that knows policy, store and origin.
 //!
 //! A hit: `reader` looks into the near cache. Otherwise the policy names the read (its plan is remembered),
-//! [`Nodes`] ask the store, and the value is answered if its fingerprint is the read's and its stamp is in
+//! its node is asked, and the value is answered if its fingerprint is the read's and its stamp is in
 //! force.
 //!
 //! A miss: the read's flight is joined or started. The flight claims the lease, writes the name into the

@@ -169,7 +169,7 @@ const ONE_PROBLEM: &[(&str, &str)] = &[
     (
         "[store]\nurl = 'http://s3cret'",
         ":2:7 store.url: not an address that works here; begin with redis://, rediss://, \
-         unix://, redis+unix://, redis+sentinel://, rediss+sentinel:// or redis+cluster://",
+         unix://, redis+unix://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://",
     ),
     (
         "[origin]\nurl = 'mysql://s3cret'",

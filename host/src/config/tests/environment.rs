@@ -95,7 +95,7 @@ fn problems_name_the_variable() {
         "POLICY_SETTINGS_INNER: stands for no key; did you mean CORRAL_POLICY_SETTINGS_QUERY?",
         "STORE_ULR: stands for no key; did you mean CORRAL_STORE_URL?",
         "STORE_URL (store.url): not an address that works here; begin with redis://, rediss://, \
-         unix://, redis+unix://, redis+sentinel://, rediss+sentinel:// or redis+cluster://",
+         unix://, redis+unix://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://",
         "ZZZZZZZZ: stands for no key; unset it",
     ];
     let expected: Vec<_> =

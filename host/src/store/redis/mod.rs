@@ -135,8 +135,10 @@ impl RedisStore {
         let more = async |connection: &mut MultiplexedConnection| {
             let now_ms = link::ask_time(connection, &clock).await?;
             // A range that has just moved to another node has no version here.
-            let versions: Vec<RedisResult<Option<String>>> =
-                versions.query_async(connection).await?;
+            let versions: Vec<RedisResult<Option<String>>> = match versions.is_empty() {
+                true => Vec::new(),
+                false => versions.query_async(connection).await?,
+            };
             Ok((now_ms, versions))
         };
         let beat = self.link.beat(more).await?;

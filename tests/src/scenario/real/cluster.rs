@@ -102,7 +102,7 @@ pub async fn run(struck: Struck, seed: u64) -> anyhow::Result<Report> {
     let cold_ms = millis(began.elapsed());
     let mut endless = Vec::new();
     for primary in cluster.primaries().await? {
-        endless.extend(cluster.node(primary).keys_without_lifetime("*").await?);
+        endless.extend(endless_keys(&cluster, primary).await?);
     }
     Ok(Report { struck, cold_ms, endless, verdict })
 }
@@ -165,6 +165,22 @@ async fn move_slots(cluster: &Cluster, seed: u64) -> anyhow::Result<()> {
         if is_back { here.push(slot) } else { there.push(slot) }
     }
     Ok(())
+}
+
+/// The keys of a primary without a lifetime. A key that a move which was given up left behind belongs to
+/// another node.
+async fn endless_keys(cluster: &Cluster, primary: usize) -> anyhow::Result<Vec<String>> {
+    let (node, view) = (cluster.node(primary), cluster.view(primary).await?);
+    let mut found = Vec::new();
+    for key in node.keys("*").await? {
+        if view.has(cluster.slot(&key).await?) {
+            let left: i64 = redis::from_redis_value(node.say(&["PTTL", &key]).await?)?;
+            if left == -1 {
+                found.push(key);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The slots of a node in which a key of the hosts lies.
