@@ -17,7 +17,7 @@ use crate::name::hashed;
 use crate::origin::{Origin, OriginIdentity};
 use crate::store::{HashSlot, Store, StoreError};
 
-use super::Cache;
+use super::{Cache, Invalidated};
 
 /// How often the origin's newest connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -142,7 +142,10 @@ impl Cache {
             tracing::warn!(
                 "the origin is another database than before: every stored value is untrue"
             );
-            self.raise_everything().await;
+            if self.raise_everything().await == Invalidated::Pending {
+                // The note stays as it is, so that another host raises the floor if this one is lost.
+                return Err(StoreError::Distrusted);
+            }
         }
         let note = text.as_bytes();
         let write = |store: Arc<dyn Store>| async move {
