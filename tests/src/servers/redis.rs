@@ -253,7 +253,7 @@ impl Redis {
         Ok(redis::cmd(first).arg(others).query_async(&mut connection).await?)
     }
 
-    /// The URL of a user who may do everything but these commands (`client|tracking`).
+    /// The URL of a user with all rights but those to these commands (`client|tracking`).
     ///
     /// # Errors
     /// Redis's error.
