@@ -15,6 +15,7 @@ pub mod declared;
 pub mod fleet;
 pub mod forwarder;
 pub mod fuzz;
+pub mod growth;
 pub mod load;
 pub mod native;
 pub mod peers;

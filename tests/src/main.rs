@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod commands;
 
-use commands::{peers, replay, scenario, simulate};
+use commands::{growth, peers, replay, scenario, simulate};
 
 /// Campaigns, scenarios, replays and measurements of Corral. Each command fails when what it judges
 /// does not hold. (The fuzzer counts every allocation, so it is a program of its own: `fuzz`.)
@@ -25,6 +25,7 @@ enum Command {
     Scenario(scenario::Scenario),
     Replay(replay::Args),
     Peers(peers::Args),
+    Growth(growth::Growth),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Scenario(scenario) => on_runtime(scenario::play(scenario)),
         Command::Replay(args) => on_runtime(replay::run(&args)),
         Command::Peers(args) => peers::run(&args),
+        Command::Growth(growth) => on_runtime(growth.run()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
