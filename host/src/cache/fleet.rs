@@ -113,8 +113,8 @@ impl Cache {
 
     /// Publishes the namings of a policy that may come into force, beside those of the policy in force, for
     /// as long as the policy is expected.
-    pub fn expect(&self, coming: Option<PolicyId>) {
-        self.stamps.expect(coming);
+    pub fn prepare_for(&self, coming: Option<PolicyId>) {
+        self.stamps.prepare_for(coming);
         self.nodes.hurry();
     }
 

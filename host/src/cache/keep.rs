@@ -330,8 +330,9 @@ impl Cache {
     }
 }
 
-/// The namings of these definitions under the policy in force and the one to come, each once. While a configuration is exchanged, two definitions with one
-/// digest may differ in times, which are no part of names; the longer time counts.
+/// The namings of these definitions under the policy in force and the one to come, each once. While a
+/// configuration is exchanged, two definitions with one digest may differ in times, which are no part of
+/// names; the longer time counts.
 fn own_namings(in_use: &InUse, policy: PolicyId) -> Vec<Naming> {
     let mut namings: Vec<Naming> = Vec::with_capacity(in_use.definitions.len());
     let of = |policy| in_use.definitions.iter().map(move |definition| definition.naming(policy));

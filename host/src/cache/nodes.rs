@@ -191,10 +191,10 @@ impl Nodes {
         self.slot_epoch(slot, &node, epoch)
     }
 
-    /// Whether every node is trusted at this moment.
+    /// Whether every node that has slots is trusted at this moment.
     pub(super) fn hold(&self) -> bool {
         let table = self.table.load();
-        !table.nodes().is_empty() && table.nodes().iter().all(|node| node.trust.holds())
+        table.owners().next().is_some() && table.owners().all(|node| node.trust.holds())
     }
 
     /// The slot's epoch, if `node` has the slot at this moment, under an epoch of its own.
@@ -254,13 +254,13 @@ impl Nodes {
         node.map_or_else(crate::store::wall_clock_ms, |node| node.trust.store().now_ms())
     }
 
-    /// How far each node is trusted.
+    /// How far each node that has slots is trusted.
     pub(super) fn standings(&self) -> Vec<NodeStanding> {
         let standing = |node: &Arc<Node>| {
             let (breaker, why) = node.trust.state();
             NodeStanding { node: node.id.to_string(), breaker, why }
         };
-        self.table.load().nodes().iter().map(standing).collect()
+        self.table.load().owners().map(standing).collect()
     }
 
     /// How many envelopes and intents since the start could not be read.

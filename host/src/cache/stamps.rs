@@ -211,7 +211,7 @@ impl Stamps {
     }
 
     /// From the next beat on, the namings of this policy are published beside those of the policy in force.
-    pub(super) fn expect(&self, coming: Option<PolicyId>) {
+    pub(super) fn prepare_for(&self, coming: Option<PolicyId>) {
         let mut roster = self.roster();
         if roster.coming != coming {
             roster.version += 1;

@@ -188,6 +188,10 @@ impl File {
     pub(super) fn command(&self, command: &str) -> Command {
         let mut corral = Command::from(corral().unwrap());
         corral.args([command, "--config"]).arg(&self.path);
+        if !std::fs::read_to_string(&self.path).unwrap_or_default().contains("listen") {
+            // Commands that run at the same time must not find each other at the usual addresses.
+            corral.envs(["CORRAL_LISTEN", "CORRAL_ADMIN_LISTEN"].map(|key| (key, "127.0.0.1:0")));
+        }
         corral.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         corral.kill_on_drop(true);
         corral

@@ -74,7 +74,7 @@ pub(in crate::cache) struct NodeTable {
     map: Arc<SlotMap>,
     nodes: Vec<Arc<Node>>,
     ranges: Vec<Vec<RangeId>>,
-    /// What stands for the slots of each node.
+    /// What stands for the slots of each node; 0 for a node without slots.
     marks: Vec<Epoch>,
     /// For each slot the node that had it last, also while no node is confirmed as its owner.
     last: Vec<Option<NodeNumber>>,
@@ -89,6 +89,12 @@ impl NodeTable {
 
     pub(in crate::cache) fn nodes(&self) -> &[Arc<Node>] {
         &self.nodes
+    }
+
+    /// The nodes that have slots at present; others are kept for a while, in case they come back.
+    pub(in crate::cache) fn owners(&self) -> impl Iterator<Item = &Arc<Node>> {
+        let with_marks = self.nodes.iter().zip(&self.marks);
+        with_marks.filter(|(_, mark)| **mark != Epoch(0)).map(|(node, _)| node)
     }
 
     pub(in crate::cache) fn owner(&self, slot: HashSlot) -> Option<&Arc<Node>> {

@@ -88,7 +88,7 @@ impl Fleet {
             (false, PartProgress::InForce) => self.leave(&own),
             _ => {}
         }
-        self.inner.cache.expect(None);
+        self.inner.cache.prepare_for(None);
     }
 
     /// Puts in force what the fleet runs, once for each rollout: a policy that an operator gives to this host
@@ -172,7 +172,7 @@ impl Fleet {
     async fn prepare(self, brings: FleetPolicy) {
         let progress = match self.learn(&brings).await {
             Ok(policy) => {
-                self.inner.cache.expect(Some(policy));
+                self.inner.cache.prepare_for(Some(policy));
                 while !self.inner.cache.is_learned(policy) {
                     if self.progress_in(&brings).is_none() {
                         return;
@@ -266,7 +266,7 @@ impl Fleet {
         };
         if let Some(switched) = left {
             self.roll_back(&switched);
-            self.inner.cache.expect(None);
+            self.inner.cache.prepare_for(None);
         }
     }
 
