@@ -181,8 +181,8 @@ impl Stage {
             way.refuse(true);
         }
         self.rename().await?;
-        self.scene.write_all(&OTHERS).await?;
         let left = self.until_the_old_primary_is_left().await?;
+        self.scene.write_all(&OTHERS).await?;
         self.scene.watch(A_LOOK).await?;
         ensure!(self.hits(left, &OTHERS) > 0, "the hosts that reach sentinels don't use the store");
         ensure!(self.hits(left, &[FIRST]) == 0, "a host that reaches no sentinel uses the store");
